@@ -1,0 +1,129 @@
+#include "base/alloc.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DGNN_ALLOC_ALIGNMENT 64
+/* Large blocks start on huge pages: the kernel then maps them with 2 MiB pages where it may. */
+#define DGNN_ALLOC_HUGE (4 << 20)
+
+static atomic_llong alloc_count;
+static atomic_llong alloc_live;
+static atomic_llong alloc_countdown; /* 0: off */
+static atomic_int alloc_persistent;
+
+static int alloc_must_fail(void)
+{
+    long long left = atomic_load(&alloc_countdown);
+    if (left == 0) {
+        return 0;
+    }
+    left = atomic_fetch_sub(&alloc_countdown, 1);
+    if (left > 1) {
+        return 0;
+    }
+    atomic_store(&alloc_countdown, atomic_load(&alloc_persistent) ? 1 : 0);
+    return 1;
+}
+
+void *dgnn_alloc(int64_t count, size_t size)
+{
+    int64_t nbytes;
+    void *block = NULL;
+    if (!dgnn_alloc_checked(count, (int64_t)size, DGNN_ALLOC_ALIGNMENT, &nbytes) || alloc_must_fail()) {
+        return NULL;
+    }
+    size_t alignment = nbytes >= DGNN_ALLOC_HUGE ? (size_t)2 << 20 : DGNN_ALLOC_ALIGNMENT;
+    if (posix_memalign(&block, alignment, (size_t)nbytes)) {
+        return NULL;
+    }
+    atomic_fetch_add(&alloc_count, 1);
+    atomic_fetch_add(&alloc_live, 1);
+    return block;
+}
+
+void *dgnn_alloc_zeroed(int64_t count, size_t size)
+{
+    void *block = dgnn_alloc(count, size);
+    if (block) {
+        memset(block, 0, (size_t)count * size);
+    }
+    return block;
+}
+
+void dgnn_alloc_free(void *block)
+{
+    if (block) {
+        atomic_fetch_sub(&alloc_live, 1);
+        free(block);
+    }
+}
+
+char *dgnn_alloc_string(const char *text)
+{
+    size_t length = strlen(text) + 1;
+    char *copy = dgnn_alloc((int64_t)length, 1);
+    if (copy) {
+        memcpy(copy, text, length);
+    }
+    return copy;
+}
+
+int dgnn_alloc_checked(int64_t a, int64_t b, int64_t c, int64_t *out)
+{
+    int64_t product;
+    if (a < 0 || b < 0 || c < 0 || __builtin_mul_overflow(a, b, &product)) {
+        return 0;
+    }
+    return !__builtin_add_overflow(product, c, out);
+}
+
+int64_t dgnn_alloc_count(void)
+{
+    return atomic_load(&alloc_count);
+}
+
+int64_t dgnn_alloc_live(void)
+{
+    return atomic_load(&alloc_live);
+}
+
+void dgnn_alloc_fail_at(int64_t nth, int persistent)
+{
+    atomic_store(&alloc_persistent, persistent);
+    atomic_store(&alloc_countdown, nth);
+}
+
+int dgnn_buffer_extend(struct dgnn_buffer *buffer, int64_t nbytes, int64_t nkeep, const char *what,
+                       struct dgnn_error *error)
+{
+    if (nbytes <= buffer->capacity && buffer->data) {
+        return DGNN_OK;
+    }
+    /* Some room to grow, so that a slowly growing system does not reallocate at each call. */
+    int64_t capacity = buffer->data && nbytes < INT64_MAX / 2 ? nbytes + nbytes / 8 : nbytes;
+    void *data = dgnn_alloc(capacity, 1);
+    if (!data) {
+        return dgnn_status_no_memory(error, what, nbytes);
+    }
+    if (nkeep > 0) {
+        memcpy(data, buffer->data, (size_t)nkeep);
+    }
+    dgnn_alloc_free(buffer->data);
+    buffer->data = data;
+    buffer->capacity = capacity;
+    return DGNN_OK;
+}
+
+int dgnn_buffer_reserve(struct dgnn_buffer *buffer, int64_t nbytes, const char *what, struct dgnn_error *error)
+{
+    return dgnn_buffer_extend(buffer, nbytes, 0, what, error);
+}
+
+void dgnn_buffer_free(struct dgnn_buffer *buffer)
+{
+    dgnn_alloc_free(buffer->data);
+    buffer->data = NULL;
+    buffer->capacity = 0;
+}

@@ -1,0 +1,85 @@
+#include "base/cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const cpu_names[DGNN_CPU_COUNT] = {"portable", "neon", "avx2", "avx512"};
+
+const char *dgnn_cpu_name(enum dgnn_cpu cpu)
+{
+    return cpu_names[cpu];
+}
+
+static int cpu_present(enum dgnn_cpu cpu)
+{
+    switch (cpu) {
+    case DGNN_CPU_PORTABLE:
+        return 1;
+#if defined(__x86_64__)
+    case DGNN_CPU_AVX2:
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case DGNN_CPU_AVX512:
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("fma");
+#elif defined(__aarch64__)
+    case DGNN_CPU_NEON:
+        return 1;
+#endif
+    default:
+        return 0;
+    }
+}
+
+/* Is name one of the comma-separated names in DGNN_DISABLE_CPU? */
+static int cpu_disabled(const char *name)
+{
+    const char *list = getenv("DGNN_DISABLE_CPU");
+    size_t length = strlen(name);
+    while (list && *list) {
+        size_t item = strcspn(list, ",");
+        if (item == length && !strncmp(list, name, length)) {
+            return 1;
+        }
+        list += item;
+        list += *list == ',';
+    }
+    return 0;
+}
+
+int dgnn_cpu_usable(enum dgnn_cpu cpu)
+{
+    return cpu == DGNN_CPU_PORTABLE || (cpu_present(cpu) && !cpu_disabled(cpu_names[cpu]));
+}
+
+static int cpu_check_names(struct dgnn_error *error)
+{
+    const char *list = getenv("DGNN_DISABLE_CPU");
+    while (list && *list) {
+        size_t item = strcspn(list, ",");
+        int known = item == 0;
+        for (int cpu = DGNN_CPU_PORTABLE + 1; cpu < DGNN_CPU_COUNT; cpu++) {
+            known |= strlen(cpu_names[cpu]) == item && !strncmp(list, cpu_names[cpu], item);
+        }
+        if (!known) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "DGNN_DISABLE_CPU: '%.*s' is not an instruction set; known: neon, avx2, avx512",
+                                   (int)item, list);
+        }
+        list += item;
+        list += *list == ',';
+    }
+    return DGNN_OK;
+}
+
+int dgnn_cpu_best(enum dgnn_cpu *cpu, struct dgnn_error *error)
+{
+    DGNN_TRY(cpu_check_names(error));
+    *cpu = DGNN_CPU_PORTABLE;
+    for (int candidate = DGNN_CPU_PORTABLE + 1; candidate < DGNN_CPU_COUNT; candidate++) {
+        if (dgnn_cpu_usable((enum dgnn_cpu)candidate)) {
+            *cpu = (enum dgnn_cpu)candidate;
+        }
+    }
+    return DGNN_OK;
+}

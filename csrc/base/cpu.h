@@ -1,0 +1,17 @@
+/* Which instruction sets may be used. */
+#ifndef DGNN_BASE_CPU_H
+#define DGNN_BASE_CPU_H
+
+#include "base/status.h"
+
+enum dgnn_cpu { DGNN_CPU_PORTABLE = 0, DGNN_CPU_NEON, DGNN_CPU_AVX2, DGNN_CPU_AVX512, DGNN_CPU_COUNT };
+
+const char *dgnn_cpu_name(enum dgnn_cpu cpu); /* "portable", "neon", "avx2", "avx512" */
+
+/* Is it in this machine, and not named in DGNN_DISABLE_CPU (names separated by commas)? */
+int dgnn_cpu_usable(enum dgnn_cpu cpu);
+
+/* The best usable one. An unknown name in DGNN_DISABLE_CPU is DGNN_ERROR_INPUT. */
+int dgnn_cpu_best(enum dgnn_cpu *cpu, struct dgnn_error *error);
+
+#endif

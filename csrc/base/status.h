@@ -1,0 +1,27 @@
+/* Status codes and the one way to report an error. */
+#ifndef DGNN_BASE_STATUS_H
+#define DGNN_BASE_STATUS_H
+
+#include "dgnn.h"
+
+/* Fills *error (may be NULL) and returns status. The message is cut at DGNN_MESSAGE_LENGTH. */
+int dgnn_status_set(struct dgnn_error *error, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* As above with errno; strerror's text is appended. */
+int dgnn_status_set_errno(struct dgnn_error *error, int errnum, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The standard text of a failed allocation. */
+int dgnn_status_no_memory(struct dgnn_error *error, const char *what, int64_t nbytes);
+
+/* Returns from the calling function with the status of expr if it failed. */
+#define DGNN_TRY(expr)                 \
+    do {                               \
+        int dgnn_status_ = (expr);     \
+        if (dgnn_status_) {            \
+            return dgnn_status_;       \
+        }                              \
+    } while (0)
+
+#endif

@@ -1,0 +1,19 @@
+/* A growing string, for descriptions. Zero it before its first use. */
+#ifndef DGNN_BASE_TEXT_H
+#define DGNN_BASE_TEXT_H
+
+#include "base/alloc.h"
+
+struct dgnn_text {
+    char *data; /* zero-terminated once anything was added */
+    int64_t length;
+    int64_t capacity;
+};
+
+int dgnn_text_add(struct dgnn_text *text, struct dgnn_error *error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* As a JSON string with its quotes. */
+int dgnn_text_add_quoted(struct dgnn_text *text, const char *string, struct dgnn_error *error);
+void dgnn_text_free(struct dgnn_text *text);
+
+#endif

@@ -1,0 +1,22 @@
+/* Rows of node features between ranks: forward copies each owner's row into its ghosts, reverse adds the ghosts'
+ * rows to their owners in a fixed order and clears them. Begin starts the messages, end finishes them; between the
+ * two, owned rows may be read but not written (forward), and no row may be touched (reverse).
+ *
+ * This is all of comm that net sees. A NULL exchange is one rank without ghosts: nothing happens. */
+#ifndef DGNN_COMM_EXCHANGE_H
+#define DGNN_COMM_EXCHANGE_H
+
+#include "base/status.h"
+
+struct dgnn_exchange;
+
+/* rows: nnode x width of item_size bytes (4: float, 8: double), contiguous; the same address at each call with
+ * the same width lets persistent requests be used again. At most one exchange is under way. */
+int dgnn_exchange_forward_begin(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,
+                                struct dgnn_error *error);
+int dgnn_exchange_forward_end(struct dgnn_exchange *exchange, struct dgnn_error *error);
+int dgnn_exchange_reverse_begin(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,
+                                struct dgnn_error *error);
+int dgnn_exchange_reverse_end(struct dgnn_exchange *exchange, struct dgnn_error *error);
+
+#endif

@@ -1,0 +1,254 @@
+/* dgnn: deepmd-kit's message-passing potentials on one rank or many, without torch.
+ *
+ * The only public header. It compiles alone as C11 and as C++17 and names no MPI, CUDA or Python type.
+ *
+ * Units are eV and Angstrom throughout. Arrays are row-major, contiguous and owned by the caller, unless a
+ * declaration says otherwise. Every struct that may grow begins with its own size: set it to sizeof the
+ * struct and zero the rest, and a newer library reads what an older caller knew.
+ *
+ * Every function that can fail returns an enum dgnn_status (0 is success) and, on failure, fills *error
+ * (which may be NULL). A failed call leaves the model usable, except after DGNN_ERROR_COMM: then the
+ * communicator is not used again. Nothing is printed, and nothing aborts.
+ *
+ * One model may be used from several threads, one call at a time: a second call at the same moment gets
+ * DGNN_ERROR_BUSY. Different models are independent.
+ */
+#ifndef DGNN_H
+#define DGNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define DGNN_VERSION "0.1.0"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define DGNN_API __attribute__((visibility("default")))
+#else
+#define DGNN_API
+#endif
+
+/* ------------------------------------------------------------------ errors */
+
+enum dgnn_status {
+    DGNN_OK = 0,
+    DGNN_ERROR_FORMAT,      /* the archive is damaged, or is no model */
+    DGNN_ERROR_UNSUPPORTED, /* a sound model with something that dgnn does not evaluate; named in the message */
+    DGNN_ERROR_INPUT,       /* an argument of this call; named in the message with what was expected */
+    DGNN_ERROR_COMM,        /* a message failed or its deadline passed; the communicator is not used again */
+    DGNN_ERROR_MEMORY,      /* an allocation failed; nothing was leaked */
+    DGNN_ERROR_SYSTEM,      /* the operating system refused; system_errno says why */
+    DGNN_ERROR_BUSY,        /* the model is in use by another thread */
+    DGNN_ERROR_INTERNAL     /* a broken promise inside dgnn; please report it */
+};
+
+#define DGNN_MESSAGE_LENGTH 1024
+
+struct dgnn_error {
+    int32_t status;       /* enum dgnn_status */
+    int32_t system_errno; /* with DGNN_ERROR_SYSTEM, else 0 */
+    char message[DGNN_MESSAGE_LENGTH];
+};
+
+/* The name of a status, such as "DGNN_ERROR_INPUT". Never NULL. */
+DGNN_API const char *dgnn_status_name(int32_t status);
+
+/* "MAJOR.MINOR.PATCH". */
+DGNN_API const char *dgnn_version(void);
+
+/* ------------------------------------------------------------------ models */
+
+enum dgnn_dtype { DGNN_DTYPE_ARCHIVE = 0, DGNN_DTYPE_FLOAT32 = 1, DGNN_DTYPE_FLOAT64 = 2 };
+enum dgnn_memory { DGNN_MEMORY_FAST = 0, DGNN_MEMORY_SMALL = 1 };
+enum dgnn_semantics { DGNN_SEMANTICS_ARCHIVE = 0, DGNN_SEMANTICS_DENSE = 1, DGNN_SEMANTICS_GRAPH = 2 };
+
+struct dgnn_model; /* opaque; freed with dgnn_model_free */
+
+struct dgnn_load_options {
+    size_t size;       /* sizeof(struct dgnn_load_options) */
+    int32_t dtype;     /* enum dgnn_dtype: what the network computes in; geometry and sums are float64 always */
+    int32_t memory;    /* enum dgnn_memory: keep intermediates (about 3 MB an atom) or recompute (about 1) */
+    int32_t semantics; /* enum dgnn_semantics: neighbour-list semantics, where the model has both */
+    int32_t threads;   /* worker threads; 0: OMP_NUM_THREADS, else the cores this process may use */
+    double skin;       /* Angstrom by which lists outlive motion; < 0: the default, 0.5; 0: rebuild at each call */
+    const char *device; /* NULL or "cpu" */
+};
+
+/* Reads a deepmd-kit archive (.pt2, .json) or dgnn's own (.dgnn). Nothing in the archive is executed.
+ * options may be NULL. *model is set on success only. Errors: FORMAT, UNSUPPORTED, INPUT, MEMORY, SYSTEM. */
+DGNN_API int dgnn_model_load(const char *path, const struct dgnn_load_options *options,
+                             struct dgnn_model **model, struct dgnn_error *error);
+
+/* One array of a model tree that was read elsewhere (the Python side reads .dp and .yaml). */
+struct dgnn_array {
+    int32_t dtype;      /* element type: 'f' float32, 'd' float64, 'i' int32, 'l' int64, '?' bool (1 byte) */
+    int32_t ndim;       /* at most 8 */
+    int64_t shape[8];
+    const void *data;   /* C order, aligned to its element; only read during the call */
+};
+
+/* Loads from a JSON text in which array k stands as {"@class": "np.ndarray", "@index": k}. name is used in
+ * messages. Errors as dgnn_model_load. */
+DGNN_API int dgnn_model_load_tree(const char *name, const char *json, size_t json_length,
+                                  const struct dgnn_array *arrays, size_t narrays,
+                                  const struct dgnn_load_options *options, struct dgnn_model **model,
+                                  struct dgnn_error *error);
+
+/* NULL is allowed. */
+DGNN_API void dgnn_model_free(struct dgnn_model *model);
+
+/* A JSON object that describes the model: type_map, cutoff, dtype, semantics, has_message_passing,
+ * has_message_passing_across_ranks, is_spin, dim_fparam, dim_aparam, dim_charge_spin, has_default_fparam,
+ * has_default_charge_spin, parameters, instruction_set, threads, memory, descriptor (its hyper-parameters),
+ * archive (members, flags), notes (things a user should know). Owned by the model. */
+DGNN_API const char *dgnn_model_describe(const struct dgnn_model *model);
+
+/* ------------------------------------------------------------------ one system */
+
+struct dgnn_comm; /* ranks that compute together; below */
+
+struct dgnn_system {
+    size_t size;            /* sizeof(struct dgnn_system) */
+    int64_t natoms;         /* n >= 0; with a communicator: the atoms this rank passes */
+    const double *coords;   /* n x 3 */
+    const int32_t *types;   /* n, indices into type_map; -1: a NULL atom (no edges, zero results) */
+    const double *box;      /* 3 x 3, rows are lattice vectors; NULL: no box, pbc is ignored */
+    int32_t pbc[3];         /* periodic along each lattice vector? */
+    const double *spins;    /* n x 3 for a spin model, else NULL */
+    const double *fparam;   /* nfparam, or NULL for the model's default */
+    int64_t nfparam;
+    const double *aparam;   /* n x dim_aparam, or NULL where dim_aparam is 0 */
+    int64_t naparam;        /* columns given per atom */
+    const double *charge_spin; /* 2, or NULL for the model's default */
+    const int64_t *ids;     /* n distinct ids >= 0, or NULL; order decides ties between equal distances */
+    int32_t grid[3];        /* ranks along each lattice vector; all 0: chosen */
+    int32_t replicated;     /* with a communicator: every rank passes the same whole system */
+};
+
+struct dgnn_result {
+    size_t size;         /* sizeof(struct dgnn_result) */
+    double energy;       /* eV; the total, the same bits on every rank */
+    double virial[9];    /* eV; row: gradient component, column: displacement; stress = -virial/volume */
+    double *forces;      /* n x 3, or NULL */
+    double *forces_mag;  /* n x 3, or NULL; spin models only */
+    double *atom_energy; /* n, or NULL */
+    double *atom_virial; /* n x 9, or NULL; each edge's part belongs to the neighbour */
+    int64_t nedges;      /* edges of this rank's atoms inside the cutoff, after truncation */
+    int64_t ntruncated;  /* centres that had more than sel neighbours */
+    int64_t nghosts;     /* remote rows on this rank */
+    int32_t list_reused; /* was the neighbour list of an earlier call reused? */
+};
+
+/* Energy, forces and virial. comm NULL: one rank. With a communicator the call is collective, and an error on
+ * one rank is returned on all. Buffers in *result belong to the caller; NULL ones are not computed where that
+ * saves work. Errors: INPUT, COMM, MEMORY, BUSY. */
+DGNN_API int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *system, struct dgnn_comm *comm,
+                                struct dgnn_result *result, struct dgnn_error *error);
+
+/* ------------------------------------------------------------------ a host code's own ghosts */
+
+/* A host's swap sequence: docs/exchange.md has the contract. Indices are rows of the host's arrays. */
+struct dgnn_border {
+    int32_t nswap;            /* the same on every rank */
+    const int32_t *sendproc;  /* nswap */
+    const int32_t *recvproc;  /* nswap */
+    const int32_t *sendnum;   /* nswap */
+    const int32_t *recvnum;   /* nswap */
+    const int32_t *const *sendlist; /* nswap lists of sendnum[s] rows */
+    const int32_t *firstrecv; /* nswap, or NULL; checked against the counts */
+};
+
+/* A host's direct plan, for hosts without swaps: one message to and from each neighbour. */
+struct dgnn_direct {
+    int32_t nneighbour;
+    const int32_t *rank;       /* nneighbour */
+    const int64_t *send_first; /* nneighbour + 1, CSR into send_row */
+    const int32_t *send_row;   /* owned rows to send */
+    const int64_t *recv_first; /* nneighbour + 1, CSR into recv_row */
+    const int32_t *recv_row;   /* ghost rows, each exactly once */
+};
+
+struct dgnn_ghosted {
+    size_t size;            /* sizeof(struct dgnn_ghosted) */
+    int64_t nlocal;         /* owned rows, first */
+    int64_t nall;           /* owned and ghost rows */
+    const double *coords;   /* nall x 3, ghosts at their image's place */
+    const int32_t *types;   /* nall */
+    const double *spins;    /* nall x 3 or NULL */
+    const double *fparam;
+    int64_t nfparam;
+    const double *aparam;   /* nlocal x dim_aparam */
+    int64_t naparam;
+    const double *charge_spin;
+    const struct dgnn_border *border; /* at most one of border, direct and mapping */
+    const struct dgnn_direct *direct;
+    const int64_t *mapping;           /* nall: the owned row of each row; the one-rank form */
+    const int64_t *neighbour_first;   /* nlocal + 1, or NULL: dgnn searches */
+    const int32_t *neighbour;         /* rows */
+    int32_t same_list;      /* ghosts, lists and border are those of the last call; only positions and spins moved */
+    int32_t add_ghost_forces; /* 1: ghost forces are sent home and added; 0: returned in their rows */
+};
+
+/* As dgnn_model_compute, for rows that a host code distributed. forces and atom_virial have nall rows; energy
+ * and virial are this rank's share. Collective where comm is given. */
+DGNN_API int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghosted *system,
+                                        struct dgnn_comm *comm, struct dgnn_result *result,
+                                        struct dgnn_error *error);
+
+/* ------------------------------------------------------------------ ranks */
+
+/* What dgnn needs of a message library. MPI is one filling (the Python package carries one per MPI), ranks as
+ * threads of one process another. Each function returns 0 or an enum dgnn_status and fills *error.
+ * Requests are persistent: made once, started many times; at most one start is outstanding for each. */
+struct dgnn_transport {
+    size_t size;     /* sizeof(struct dgnn_transport) */
+    void *context;   /* passed back to each function */
+    int32_t rank;
+    int32_t nrank;
+    int (*send_create)(void *context, const void *data, int64_t nbytes, int32_t to, int32_t tag, void **request,
+                       struct dgnn_error *error);
+    int (*receive_create)(void *context, void *data, int64_t nbytes, int32_t from, int32_t tag, void **request,
+                          struct dgnn_error *error);
+    int (*start)(void *context, void *request, struct dgnn_error *error);
+    /* Waits for all of them; DGNN_ERROR_COMM after deadline_s seconds. NULL requests are skipped. */
+    int (*wait)(void *context, void **requests, int64_t nrequest, double deadline_s, struct dgnn_error *error);
+    void (*request_free)(void *context, void *request);
+    /* in: nbytes of this rank; out: nrank x nbytes in rank order. */
+    int (*allgather)(void *context, const void *in, int64_t nbytes, void *out, double deadline_s,
+                     struct dgnn_error *error);
+    /* counts and places in bytes, nrank each. */
+    int (*alltoallv)(void *context, const void *send, const int64_t *send_count, const int64_t *send_place,
+                     void *receive, const int64_t *receive_count, const int64_t *receive_place, double deadline_s,
+                     struct dgnn_error *error);
+    void (*free)(void *context); /* local; called once, by dgnn_comm_free */
+};
+
+/* Takes over the transport (also on failure, where it is freed at once). deadline_s: how long a wait may take;
+ * <= 0: 300. */
+DGNN_API int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s, struct dgnn_comm **comm,
+                              struct dgnn_error *error);
+DGNN_API void dgnn_comm_free(struct dgnn_comm *comm);
+
+/* nrank communicators of one process, for threads that stand for ranks: comm[r] is used by one thread only, and
+ * each is freed on its own. */
+DGNN_API int dgnn_comm_create_threads(int32_t nrank, double deadline_s, struct dgnn_comm **comm,
+                                      struct dgnn_error *error);
+
+/* Traffic of this rank since creation or the last reset. */
+struct dgnn_comm_count {
+    int64_t forward_messages; /* feature rows to ghosts */
+    int64_t reverse_messages; /* their gradients back */
+    int64_t position_messages;
+    int64_t force_messages;
+    int64_t other_messages;   /* plans, agreement, migration */
+    int64_t bytes;
+};
+DGNN_API void dgnn_comm_counts(struct dgnn_comm *comm, struct dgnn_comm_count *count, int32_t reset);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

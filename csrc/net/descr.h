@@ -1,0 +1,84 @@
+/* What a descriptor is to the model: load, forward, backward. One const struct dgnn_descriptor_kind per family,
+ * listed in registry.c. Adding one touches its own file, its table of parameters and the registry. */
+#ifndef DGNN_NET_DESCR_H
+#define DGNN_NET_DESCR_H
+
+#include "comm/exchange.h"
+#include "geom/graph.h"
+#include "io/tree.h"
+#include "ops/ops.h"
+
+struct dgnn_descriptor; /* each kind's own struct begins with struct dgnn_descriptor_base */
+struct dgnn_text;       /* base/text.h: a growing string */
+
+/* What loading needs beside the tree. */
+struct dgnn_load_context {
+    int32_t dtype;       /* enum dgnn_dtype: ARCHIVE takes each part's own precision */
+    int32_t memory;      /* enum dgnn_memory */
+    int32_t ntypes;
+    const char *const *type_map; /* ntypes element names */
+    int32_t threads;     /* worker threads, >= 1 */
+    enum dgnn_cpu cpu;
+};
+
+/* What the model must know of a descriptor. */
+struct dgnn_descriptor_properties {
+    double cutoff;         /* of the neighbour list it needs */
+    int32_t mixed_types;   /* 1: sel counts all types together, nsel is 1 */
+    int32_t nsel;          /* lengths of sel: 1, or ntypes */
+    const int64_t *sel;    /* owned by the descriptor */
+    int64_t dim_out;
+    int64_t parameters;    /* numbers in its weights */
+    int32_t dtype;         /* what it computes in */
+    int32_t dim_charge_spin; /* 0 or 2 */
+    const double *default_charge_spin; /* 2, or NULL */
+    int32_t has_message_passing;
+    int32_t has_message_passing_across_ranks; /* as deepmd-kit answers; dgnn runs all on many ranks */
+    int32_t has_graph_form;  /* may graph semantics be chosen? */
+    int32_t uses_first_type; /* do empty slots carry the type embedding of the frame's first atom? */
+};
+
+/* One evaluation: what forward and backward of one frame share. */
+struct dgnn_evaluation {
+    const struct dgnn_graph *graph;
+    struct dgnn_exchange *exchange; /* NULL: no ghosts */
+    const double *charge_spin;      /* 2, or NULL */
+    double *edge_gradient;          /* nedge x 3, backward adds dE/dvector to it */
+    int32_t want_gradient;          /* 0: backward will not be called */
+};
+
+struct dgnn_descriptor_kind {
+    const char *type; /* as in "type" of the tree; aliases are further rows of the registry */
+
+    /* value: the descriptor's object. Unknown members are refused by name. */
+    int (*load)(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                struct dgnn_descriptor **descriptor, struct dgnn_error *error);
+    void (*free)(struct dgnn_descriptor *descriptor);
+    void (*properties)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *properties);
+    /* Appends its hyper-parameters as members of a JSON object, without the braces. */
+    int (*describe)(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error);
+
+    /* output: nowned x dim_out. Keeps in the descriptor what backward needs. Collective where there is an exchange:
+     * all exchanges are gone through whatever the numbers are. */
+    int (*forward)(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, double *output,
+                   struct dgnn_error *error);
+    /* output_gradient: nowned x dim_out, dE/doutput. After one forward, with the same evaluation. */
+    int (*backward)(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
+                    const double *output_gradient, struct dgnn_error *error);
+};
+
+struct dgnn_descriptor_base {
+    const struct dgnn_descriptor_kind *kind;
+};
+
+static inline const struct dgnn_descriptor_kind *dgnn_descriptor_kind(const struct dgnn_descriptor *descriptor)
+{
+    return ((const struct dgnn_descriptor_base *)descriptor)->kind;
+}
+
+/* By the "type" member; UNSUPPORTED with the known names for others. */
+int dgnn_registry_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                       struct dgnn_descriptor **descriptor, struct dgnn_error *error);
+void dgnn_registry_free(struct dgnn_descriptor *descriptor); /* NULL is allowed */
+
+#endif

@@ -1,0 +1,32 @@
+/* The table of operations: one for each element type and instruction set. A plain-C reference fills every entry;
+ * faster instances replace them; a device is another filling. net calls through the table and nothing else. */
+#ifndef DGNN_OPS_OPS_H
+#define DGNN_OPS_OPS_H
+
+#include "base/cpu.h"
+
+/* deepmd/dpmodel/utils/network.py, get_activation_fn. */
+enum dgnn_activation_kind {
+    DGNN_ACTIVATION_LINEAR = 0, /* x */
+    DGNN_ACTIVATION_TANH,
+    DGNN_ACTIVATION_RELU,
+    DGNN_ACTIVATION_RELU6,
+    DGNN_ACTIVATION_GELU,    /* the tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+    DGNN_ACTIVATION_SOFTPLUS,
+    DGNN_ACTIVATION_SIGMOID,
+    DGNN_ACTIVATION_SILU,
+    DGNN_ACTIVATION_SILUT /* silu below threshold, tanh(slope (x - threshold)) + offset from there */
+};
+
+struct dgnn_activation {
+    enum dgnn_activation_kind kind;
+    double threshold, slope, offset; /* of SILUT */
+};
+
+/* name as deepmd-kit writes it, in any case: "tanh", "silut:10.0", "none", ... UNSUPPORTED for others. */
+int dgnn_activation_parse(const char *name, struct dgnn_activation *activation, struct dgnn_error *error);
+
+/* Value and slope in float64, from libm: the reference. slope may be NULL. */
+double dgnn_activation_value(const struct dgnn_activation *activation, double x, double *slope);
+
+#endif
