@@ -1,0 +1,10 @@
+/* The reference: plain C that is obviously right. Every other instance is tested against it. */
+#include "ops/table.h"
+
+#include <string.h>
+
+#define DGNN_REAL_BITS 32
+#include "ops/reference.inc"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "ops/reference.inc"

@@ -1,0 +1,20 @@
+/* struct dgnn_ops_f32 and struct dgnn_ops_f64. */
+#ifndef DGNN_OPS_TABLE_H
+#define DGNN_OPS_TABLE_H
+
+#include "ops/ops.h"
+
+#define DGNN_REAL_BITS 32
+#include "ops/table.inc"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "ops/table.inc"
+#undef DGNN_REAL_BITS
+
+/* Columns or rows of features, rounded up to whole 64-byte lines. */
+static inline int64_t dgnn_table_pad(int64_t width, int64_t lanes)
+{
+    return (width + lanes - 1) / lanes * lanes;
+}
+
+#endif
