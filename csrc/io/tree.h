@@ -7,6 +7,7 @@
 #ifndef DGNN_IO_TREE_H
 #define DGNN_IO_TREE_H
 
+#include "base/digest.h"
 #include "base/tensor.h"
 
 struct dgnn_tree;
@@ -58,8 +59,13 @@ int dgnn_value_object(const struct dgnn_value *value, struct dgnn_error *error);
 int dgnn_value_list(const struct dgnn_value *value, int64_t *count, struct dgnn_error *error);
 int dgnn_value_tensor(const struct dgnn_value *value, struct dgnn_tensor *out, struct dgnn_error *error);
 
-/* A tensor of exactly this shape (-1: any length of that axis), all elements finite. */
+/* A tensor of exactly this shape (-1: any length of that axis), all elements finite. A nested list cannot say how
+ * long the inner axes of an array without elements are: [] is taken for any shape that begins with 0 or -1. */
 int dgnn_value_tensor_shaped(const struct dgnn_value *value, int ndim, const int64_t *shape,
                              struct dgnn_tensor *out, struct dgnn_error *error);
+
+/* Adds the value's content: names, kinds, numbers, and the arrays with type, shape and bytes. White space, the
+ * spelling of numbers and how arrays are stored make no difference; the order of members does. */
+void dgnn_value_digest(const struct dgnn_value *value, struct dgnn_digest *digest);
 
 #endif
