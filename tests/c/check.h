@@ -1,0 +1,61 @@
+/* A tiny test frame: one main per test file, which returns check_report(). */
+#ifndef DGNN_TESTS_CHECK_H
+#define DGNN_TESTS_CHECK_H
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dgnn.h"
+
+static int check_passed;
+static int check_failed;
+
+static inline void check_count(int good, const char *file, int line, const char *text)
+{
+    if (good) {
+        check_passed++;
+    } else {
+        check_failed++;
+        fprintf(stderr, "%s:%d: failed: %s\n", file, line, text);
+    }
+}
+
+static inline void check_near(double a, double b, double tolerance, const char *file, int line, const char *text)
+{
+    int good = fabs(a - b) <= tolerance; /* false for NaN */
+    check_count(good, file, line, text);
+    if (!good) {
+        fprintf(stderr, "    %.17g and %.17g differ by more than %g\n", a, b, tolerance);
+    }
+}
+
+static inline void check_status(int got, int expected, const char *message, const char *part, const char *file,
+                                int line, const char *text)
+{
+    int good = got == expected && (expected == DGNN_OK || strstr(message, part));
+    check_count(good, file, line, text);
+    if (!good) {
+        fprintf(stderr, "    got %s \"%s\", expected %s \"%s\"\n", dgnn_status_name(got), got ? message : "",
+                dgnn_status_name(expected), part);
+    }
+}
+
+#define CHECK(cond) check_count(!!(cond), __FILE__, __LINE__, #cond)
+#define CHECK_NEAR(a, b, tol) check_near((a), (b), (tol), __FILE__, __LINE__, #a " near " #b)
+
+/* expr uses a struct dgnn_error named error that is in scope; on failure its message must contain text. */
+#define CHECK_STATUS(expr, status, text)                                                          \
+    do {                                                                                          \
+        error.message[0] = 0;                                                                     \
+        int check_got = (expr);                                                                   \
+        check_status(check_got, (status), error.message, (text), __FILE__, __LINE__, #expr);      \
+    } while (0)
+
+static inline int check_report(void)
+{
+    printf("%d passed, %d failed\n", check_passed, check_failed);
+    return check_failed > 0 || check_passed == 0;
+}
+
+#endif
