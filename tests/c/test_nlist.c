@@ -78,8 +78,8 @@ static int compare_pairs(const void *left, const void *right)
 static void oracle_ranges(const struct system *system, int32_t range[3])
 {
     for (int k = 0; k < 3; k++) {
-        double low = INFINITY;
-        double high = -INFINITY;
+        double low = 0;
+        double high = 0;
         for (int64_t i = 0; i < system->n; i++) {
             double f[3];
             dgnn_cell_fraction(&system->cell, system->positions + 3 * i, f);
