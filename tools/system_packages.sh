@@ -7,6 +7,7 @@ missing=""
 need() { missing="$missing $*"; }
 
 command -v gcc >/dev/null || need gcc libc6-dev
+command -v g++ >/dev/null || need g++ # the test that dgnn.h is C++ too
 command -v pkg-config >/dev/null || need pkg-config
 { command -v pkg-config >/dev/null && pkg-config --exists libzip; } || need libzip-dev
 { command -v pkg-config >/dev/null && pkg-config --exists libcjson; } || need libcjson-dev
