@@ -68,7 +68,7 @@ int dgnn_transport_alltoall(struct dgnn_comm *comm, const int64_t *send, int64_t
 int dgnn_transport_alltoallv(struct dgnn_comm *comm, const void *send, const int64_t *send_count, void *receive,
                              const int64_t *receive_count, int64_t item_size, struct dgnn_error *error);
 
-/* Persistent messages: see struct dgnn_transport. comm is not NULL. */
+/* Persistent messages: see struct dgnn_transport. comm is not NULL, but for wait, which then has nothing to do. */
 int dgnn_transport_send_create(struct dgnn_comm *comm, const void *data, int64_t nbytes, int32_t to, int32_t tag,
                                void **request, struct dgnn_error *error);
 int dgnn_transport_receive_create(struct dgnn_comm *comm, void *data, int64_t nbytes, int32_t from, int32_t tag,
