@@ -1,3 +1,4 @@
+#include "geom/candidates.h"
 #include "geom/graphbuild.h"
 
 #include <string.h>
@@ -48,7 +49,7 @@ static int graph_check(const struct dgnn_graph_input *input, const struct dgnn_g
         return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "sel has %lld entries for %d types%s",
                                (long long)rules->nsel, (int)rules->ntypes, rules->mixed_types ? ", mixed" : "");
     }
-    if (list->ncentre > input->nnode || (!input->owner && list->nrow != input->nnode)) {
+    if (!list->first || list->ncentre > input->nnode || (!input->owner && list->nrow != input->nnode)) {
         return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "graph of %lld nodes over a list of %lld centres, %lld rows",
                                (long long)input->nnode, (long long)list->ncentre, (long long)list->nrow);
     }
@@ -90,10 +91,10 @@ static void graph_count(struct dgnn_graph_builder *builder, struct chooser *choo
 static int graph_copy(struct dgnn_graph_builder *builder, struct chooser *chooser, struct dgnn_error *error)
 {
     const struct dgnn_nlist *list = chooser->input->list;
-    int64_t npair = dgnn_nlist_npair(list); /* not the number of edges: with the list, nothing here grows */
-    DGNN_TRY(dgnn_buffer_reserve(&builder->image, npair * (int64_t)sizeof(int32_t), "the graph", error));
-    DGNN_TRY(dgnn_buffer_reserve(&builder->vector, 3 * npair * (int64_t)sizeof(double), "the graph", error));
-    DGNN_TRY(dgnn_buffer_reserve(&builder->distance, npair * (int64_t)sizeof(double), "the graph", error));
+    int64_t nedge = ((int64_t *)builder->first.data)[list->ncentre];
+    DGNN_TRY(dgnn_candidates_reserve(&builder->image, nedge, sizeof(int32_t), "the graph", error));
+    DGNN_TRY(dgnn_candidates_reserve(&builder->vector, nedge, 3 * sizeof(double), "the graph", error));
+    DGNN_TRY(dgnn_candidates_reserve(&builder->distance, nedge, sizeof(double), "the graph", error));
     int32_t *row = builder->image.data;
     double *vector = builder->vector.data;
     double *distance = builder->distance.data;
@@ -120,9 +121,8 @@ static int graph_copy(struct dgnn_graph_builder *builder, struct chooser *choose
 static int graph_map_rows(struct dgnn_graph_builder *builder, const struct dgnn_graph_input *input,
                           struct dgnn_error *error)
 {
-    int64_t npair = dgnn_nlist_npair(input->list);
     int64_t nedge = dgnn_graph_nedge(&builder->graph);
-    DGNN_TRY(dgnn_buffer_reserve(&builder->neighbour, npair * (int64_t)sizeof(int32_t), "the graph", error));
+    DGNN_TRY(dgnn_candidates_reserve(&builder->neighbour, nedge, sizeof(int32_t), "the graph", error));
     int32_t *node = builder->neighbour.data;
     const int32_t *row = builder->graph.neighbour;
     for (int64_t e = 0; e < nedge; e++) {
@@ -138,8 +138,8 @@ static int graph_build(struct dgnn_graph_builder *builder, const struct dgnn_gra
 {
     const struct dgnn_nlist *list = input->list;
     DGNN_TRY(graph_check(input, rules, error));
-    DGNN_TRY(dgnn_buffer_reserve(&builder->first, (list->ncentre + 1) * (int64_t)sizeof(int64_t), "the graph", error));
-    DGNN_TRY(dgnn_buffer_reserve(&builder->count, (rules->nsel + 1) * (int64_t)sizeof(int64_t), "the graph", error));
+    DGNN_TRY(dgnn_candidates_reserve(&builder->first, list->ncentre + 1, sizeof(int64_t), "the graph", error));
+    DGNN_TRY(dgnn_candidates_reserve(&builder->count, rules->nsel, sizeof(int64_t), "the graph", error));
     struct chooser chooser = {.input = input, .rules = rules, .count = builder->count.data};
     builder->ntruncated = 0;
     builder->graph = (struct dgnn_graph){
