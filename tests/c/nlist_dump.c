@@ -1,7 +1,8 @@
 /* Prints the neighbour list of a system, for comparison with other programs.
  *
  * stdin:  n cutoff skin has_box pbc0 pbc1 pbc2, with a box its 9 numbers, then n positions.
- * stdout: a line "i j s0 s1 s2 distance dx dy dz" for each pair, with shifts that belong to the positions as given. */
+ * stdout: a line "i j s0 s1 s2 distance dx dy dz" for each pair, with shifts that belong to the positions as
+ * given. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,7 +76,8 @@ int main(void)
     }
     double *positions = malloc((size_t)(24 * head[0]) + 24);
     int32_t *wraps = malloc((size_t)(12 * head[0]) + 12);
-    int status = positions && wraps ? dump(head, positions, wraps, &error) : dgnn_status_no_memory(&error, "positions", 24);
+    int status = positions && wraps ? dump(head, positions, wraps, &error)
+                                    : dgnn_status_no_memory(&error, "positions", 24);
     if (status) {
         fprintf(stderr, "%s: %s\n", dgnn_status_name(status), error.message);
     }

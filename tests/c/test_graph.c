@@ -34,8 +34,8 @@ static struct system make_system(int periodic)
     for (int i = 0; i < N; i++) { /* no two too close: places of a lattice, shaken */
         double f[3] = {(i % 3 + 0.5) / 3, (i / 3 % 2 + 0.5) / 2, (i / 6 + 0.5) / 4};
         for (int c = 0; c < 3; c++) {
-            system.positions[3 * i + c] =
-                f[0] * box[c] + f[1] * box[3 + c] + f[2] * box[6 + c] + uniform(-0.3, 0.3);
+            system.positions[3 * i + c] = f[0] * box[c] + f[1] * box[3 + c] + f[2] * box[6 + c] +
+                                          uniform(-0.3, 0.3);
         }
         system.type[i] = (int32_t)uniform(0, NTYPES);
     }
@@ -138,18 +138,21 @@ static void test_refused(void)
         owner[i] = i;
     }
     system.type[5] = NTYPES;
-    CHECK_STATUS(dgnn_graph_build(&builder, &input, &rules, &error), DGNN_ERROR_INPUT, "node 5 has type 3; expected 0");
+    CHECK_STATUS(dgnn_graph_build(&builder, &input, &rules, &error), DGNN_ERROR_INPUT,
+                 "node 5 has type 3; expected 0");
     CHECK(builder.graph.first == NULL);
     system.type[5] = -1;
     CHECK_STATUS(dgnn_graph_build(&builder, &input, &rules, &error), DGNN_ERROR_INPUT, "node 5 has type -1");
     system.type[5] = 0;
     input.owner = owner;
     owner[7] = 6;
-    CHECK_STATUS(dgnn_graph_build(&builder, &input, &rules, &error), DGNN_ERROR_INPUT, "row 7 is mapped to node 6");
+    CHECK_STATUS(dgnn_graph_build(&builder, &input, &rules, &error), DGNN_ERROR_INPUT,
+                 "row 7 is mapped to node 6");
     owner[7] = 7;
     CHECK_STATUS(dgnn_graph_build(&builder, &input, &rules, &error), DGNN_OK, "");
     rules.mixed_types = 0;
-    CHECK_STATUS(dgnn_graph_build(&builder, &input, &rules, &error), DGNN_ERROR_INTERNAL, "sel has 1 entries");
+    CHECK_STATUS(dgnn_graph_build(&builder, &input, &rules, &error), DGNN_ERROR_INTERNAL,
+                 "sel has 1 entries");
     dgnn_graph_builder_free(&builder);
     dgnn_nlist_free(&list);
 }
@@ -190,9 +193,9 @@ static void test_memory(void)
     dgnn_nlist_free(&list);
 }
 
-/* ------------------------------------------------------------------ gradients, with an energy that is easy to write */
+/* ------------------------------------------------------------------ gradients of an energy easy to write */
 
-/* E = sum over edges of a (1 - r^2/rc^2)^3, where a depends on both types in order: not symmetric in i and j. */
+/* E = sum over edges of a (1 - r^2/rc^2)^3, where a depends on both types in order: not symmetric in i, j. */
 static double energy(const struct dgnn_graph *graph, double *edge_gradient)
 {
     double rc2 = system_cutoff * system_cutoff;
@@ -331,8 +334,13 @@ static void test_index_order(void)
     double forces[6];
     double virial[9];
     double atom_virial[18];
-    struct dgnn_graph graph = {.nowned = 2, .nnode = 2, .type = type, .first = first, .neighbour = neighbour,
-                               .vector = vector, .distance = distance};
+    struct dgnn_graph graph = {.nowned = 2,
+                               .nnode = 2,
+                               .type = type,
+                               .first = first,
+                               .neighbour = neighbour,
+                               .vector = vector,
+                               .distance = distance};
     dgnn_gradient_forces(&graph, gradient, 2, forces);
     dgnn_gradient_virial(&graph, gradient, virial);
     dgnn_gradient_atom_virial(&graph, gradient, 2, atom_virial);
@@ -357,8 +365,8 @@ static int64_t make_images(const struct system *system, double *rows, int32_t *o
             owner[n] = i;
             for (int c = 0; c < 3; c++) {
                 const double *h = system->cell.h;
-                rows[3 * n + c] =
-                    system->positions[3 * i + c] + (shift[0] * h[c] + shift[1] * h[3 + c] + shift[2] * h[6 + c]);
+                rows[3 * n + c] = system->positions[3 * i + c] +
+                                  (shift[0] * h[c] + shift[1] * h[3 + c] + shift[2] * h[6 + c]);
             }
         }
     }
@@ -379,18 +387,18 @@ static void test_images(void)
     int64_t nrow = make_images(&system, rows, owner);
     CHECK(!dgnn_cell_set(&open, NULL, NULL, NULL));
     search(&lists[0], &system);
-    struct dgnn_nlist_input input = {.ncentre = N, .nrow = nrow, .positions = rows, .cell = &open,
-                                     .cutoff = system_cutoff, .threads = 1};
+    struct dgnn_nlist_input input = {
+        .ncentre = N, .nrow = nrow, .positions = rows, .cell = &open, .cutoff = system_cutoff, .threads = 1};
     CHECK_STATUS(dgnn_nlist_update(&lists[1], &input, &error), DGNN_OK, "");
     double virials[2][9];
     double periodic_forces[3 * N];
     for (int form = 0; form < 2; form++) {
-        struct dgnn_graph_input graph_input = {.list = &lists[form], .nnode = N, .type = system.type,
-                                               .owner = form ? owner : NULL};
+        struct dgnn_graph_input graph_input = {
+            .list = &lists[form], .nnode = N, .type = system.type, .owner = form ? owner : NULL};
         int64_t sel = 1000;
         uint8_t exclude[NTYPES * NTYPES] = {0, 1, 0, 1, 0, 0, 0, 0, 0};
-        struct dgnn_graph_rules rules = {.dense = 1, .mixed_types = 1, .ntypes = NTYPES, .nsel = 1, .sel = &sel,
-                                         .pair_exclude = exclude};
+        struct dgnn_graph_rules rules = {
+            .dense = 1, .mixed_types = 1, .ntypes = NTYPES, .nsel = 1, .sel = &sel, .pair_exclude = exclude};
         CHECK_STATUS(dgnn_graph_build(&builders[form], &graph_input, &rules, &error), DGNN_OK, "");
         const struct dgnn_graph *graph = &builders[form].graph;
         double *gradient = malloc((size_t)dgnn_graph_nedge(graph) * 24);
