@@ -7,7 +7,8 @@ static const int32_t *gradient_rows(const struct dgnn_graph *graph)
     return graph->image ? graph->image : graph->neighbour;
 }
 
-void dgnn_gradient_forces(const struct dgnn_graph *graph, const double *edge_gradient, int64_t nrow, double *forces)
+void dgnn_gradient_forces(const struct dgnn_graph *graph, const double *edge_gradient, int64_t nrow,
+                          double *forces)
 {
     const int32_t *row = gradient_rows(graph);
     if (nrow) {
@@ -62,6 +63,7 @@ void dgnn_gradient_atom_virial(const struct dgnn_graph *graph, const double *edg
         memset(atom_virial, 0, (size_t)nrow * 9 * sizeof *atom_virial);
     }
     for (int64_t e = 0; e < nedge; e++) {
-        gradient_subtract_product(edge_gradient + 3 * e, graph->vector + 3 * e, atom_virial + 9 * (int64_t)row[e]);
+        gradient_subtract_product(edge_gradient + 3 * e, graph->vector + 3 * e,
+                                  atom_virial + 9 * (int64_t)row[e]);
     }
 }

@@ -1,3 +1,4 @@
+#include "geom/candidates.h"
 #include "geom/graphbuild.h"
 
 #include <string.h>
@@ -6,8 +7,8 @@
 struct chooser {
     const struct dgnn_graph_input *input;
     const struct dgnn_graph_rules *rules;
-    int64_t *count;     /* nsel: pairs taken so far from this centre's list, by type unless types are mixed */
-    int32_t truncated;  /* did one find its section full? */
+    int64_t *count;    /* nsel: pairs taken so far from this centre's list, by type unless types are mixed */
+    int32_t truncated; /* did one find its section full? */
 };
 
 static int32_t graph_node(const struct dgnn_graph_input *input, int32_t row)
@@ -23,7 +24,8 @@ static void chooser_begin(struct chooser *chooser)
     chooser->truncated = 0;
 }
 
-/* Is the centre's next pair, in order of distance, an edge? An excluded pair takes a place of sel nevertheless. */
+/* Is the centre's next pair, in order of distance, an edge? An excluded pair takes a place of sel
+ * nevertheless. */
 static int chooser_takes(struct chooser *chooser, int64_t centre, int64_t pair)
 {
     const struct dgnn_graph_rules *rules = chooser->rules;
@@ -46,16 +48,18 @@ static int graph_check(const struct dgnn_graph_input *input, const struct dgnn_g
     const struct dgnn_nlist *list = input->list;
     if (rules->dense && rules->nsel != (rules->mixed_types ? 1 : rules->ntypes)) {
         return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "sel has %lld entries for %d types%s",
-                               (long long)rules->nsel, (int)rules->ntypes, rules->mixed_types ? ", mixed" : "");
+                               (long long)rules->nsel, (int)rules->ntypes,
+                               rules->mixed_types ? ", mixed" : "");
     }
-    if (list->ncentre > input->nnode || (!input->owner && list->nrow != input->nnode)) {
-        return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "graph of %lld nodes over a list of %lld centres, %lld rows",
+    if (!list->first || list->ncentre > input->nnode || (!input->owner && list->nrow != input->nnode)) {
+        return dgnn_status_set(error, DGNN_ERROR_INTERNAL,
+                               "graph of %lld nodes over a list of %lld centres, %lld rows",
                                (long long)input->nnode, (long long)list->ncentre, (long long)list->nrow);
     }
     for (int64_t i = 0; i < input->nnode; i++) {
         if (input->type[i] < 0 || input->type[i] >= rules->ntypes) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT, "node %lld has type %d; expected 0 to %d", (long long)i,
-                                   (int)input->type[i], (int)rules->ntypes - 1);
+            return dgnn_status_set(error, DGNN_ERROR_INPUT, "node %lld has type %d; expected 0 to %d",
+                                   (long long)i, (int)input->type[i], (int)rules->ntypes - 1);
         }
     }
     for (int64_t row = 0; input->owner && row < list->nrow; row++) {
@@ -90,10 +94,10 @@ static void graph_count(struct dgnn_graph_builder *builder, struct chooser *choo
 static int graph_copy(struct dgnn_graph_builder *builder, struct chooser *chooser, struct dgnn_error *error)
 {
     const struct dgnn_nlist *list = chooser->input->list;
-    int64_t npair = dgnn_nlist_npair(list); /* not the number of edges: with the list, nothing here grows */
-    DGNN_TRY(dgnn_buffer_reserve(&builder->image, npair * (int64_t)sizeof(int32_t), "the graph", error));
-    DGNN_TRY(dgnn_buffer_reserve(&builder->vector, 3 * npair * (int64_t)sizeof(double), "the graph", error));
-    DGNN_TRY(dgnn_buffer_reserve(&builder->distance, npair * (int64_t)sizeof(double), "the graph", error));
+    int64_t nedge = ((int64_t *)builder->first.data)[list->ncentre];
+    DGNN_TRY(dgnn_candidates_reserve(&builder->image, nedge, sizeof(int32_t), "the graph", error));
+    DGNN_TRY(dgnn_candidates_reserve(&builder->vector, nedge, 3 * sizeof(double), "the graph", error));
+    DGNN_TRY(dgnn_candidates_reserve(&builder->distance, nedge, sizeof(double), "the graph", error));
     int32_t *row = builder->image.data;
     double *vector = builder->vector.data;
     double *distance = builder->distance.data;
@@ -120,9 +124,8 @@ static int graph_copy(struct dgnn_graph_builder *builder, struct chooser *choose
 static int graph_map_rows(struct dgnn_graph_builder *builder, const struct dgnn_graph_input *input,
                           struct dgnn_error *error)
 {
-    int64_t npair = dgnn_nlist_npair(input->list);
     int64_t nedge = dgnn_graph_nedge(&builder->graph);
-    DGNN_TRY(dgnn_buffer_reserve(&builder->neighbour, npair * (int64_t)sizeof(int32_t), "the graph", error));
+    DGNN_TRY(dgnn_candidates_reserve(&builder->neighbour, nedge, sizeof(int32_t), "the graph", error));
     int32_t *node = builder->neighbour.data;
     const int32_t *row = builder->graph.neighbour;
     for (int64_t e = 0; e < nedge; e++) {
@@ -138,8 +141,9 @@ static int graph_build(struct dgnn_graph_builder *builder, const struct dgnn_gra
 {
     const struct dgnn_nlist *list = input->list;
     DGNN_TRY(graph_check(input, rules, error));
-    DGNN_TRY(dgnn_buffer_reserve(&builder->first, (list->ncentre + 1) * (int64_t)sizeof(int64_t), "the graph", error));
-    DGNN_TRY(dgnn_buffer_reserve(&builder->count, (rules->nsel + 1) * (int64_t)sizeof(int64_t), "the graph", error));
+    DGNN_TRY(
+        dgnn_candidates_reserve(&builder->first, list->ncentre + 1, sizeof(int64_t), "the graph", error));
+    DGNN_TRY(dgnn_candidates_reserve(&builder->count, rules->nsel, sizeof(int64_t), "the graph", error));
     struct chooser chooser = {.input = input, .rules = rules, .count = builder->count.data};
     builder->ntruncated = 0;
     builder->graph = (struct dgnn_graph){

@@ -30,7 +30,8 @@ static void test_set(void)
     CHECK_NEAR(cell.volume, 120, 1e-12);
     CHECK(cell.h[1] == 5 && cell.h[0] == 0);
     CHECK_STATUS(dgnn_cell_set(&cell, NULL, NULL, &error), DGNN_OK, "");
-    CHECK(!cell.has_box && !cell.pbc[0] && !cell.pbc[1] && !cell.pbc[2] && cell.volume == 0 && cell.h[4] == 1);
+    CHECK(!cell.has_box && !cell.pbc[0] && !cell.pbc[1] && !cell.pbc[2] && cell.volume == 0 &&
+          cell.h[4] == 1);
 }
 
 static void test_refused(void)

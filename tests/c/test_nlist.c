@@ -86,7 +86,9 @@ static void oracle_ranges(const struct system *system, int32_t range[3])
             low = fmin(low, f[k]);
             high = fmax(high, f[k]);
         }
-        range[k] = system->cell.pbc[k] ? (int32_t)ceil(system->cutoff / system->cell.spacing[k] + high - low) + 1 : 0;
+        range[k] = system->cell.pbc[k]
+                       ? (int32_t)ceil(system->cutoff / system->cell.spacing[k] + high - low) + 1
+                       : 0;
     }
 }
 
@@ -102,7 +104,8 @@ static int64_t oracle_centre(const struct system *system, int64_t i, const int32
                 for (int32_t c = -range[2]; c <= range[2]; c++) {
                     pair = (struct pair){.id = system->ids[j], .shift = {a, b, c}, .row = (int32_t)j};
                     for (int k = 0; k < 3; k++) {
-                        pair.vector[k] = x[3 * j + k] + (a * h[k] + b * h[3 + k] + c * h[6 + k]) - x[3 * i + k];
+                        pair.vector[k] = x[3 * j + k] + (a * h[k] + b * h[3 + k] + c * h[6 + k]) -
+                                         x[3 * i + k];
                         pair.squared += pair.vector[k] * pair.vector[k];
                     }
                     if (sqrt(pair.squared) <= system->cutoff && !(i == j && !a && !b && !c)) {
@@ -277,8 +280,8 @@ static void move(struct system *system, double step, int rewrap)
         }
         for (int c = 0; c < 3; c++) {
             const double *h = system->cell.h;
-            system->positions[3 * i + c] +=
-                uniform(-step, step) + (jump[0] * h[c] + jump[1] * h[3 + c] + jump[2] * h[6 + c]);
+            system->positions[3 * i + c] += uniform(-step, step) +
+                                            (jump[0] * h[c] + jump[1] * h[3 + c] + jump[2] * h[6 + c]);
         }
     }
 }
@@ -363,7 +366,7 @@ static void test_reuse_refused(void)
     dgnn_nlist_free(&list);
 }
 
-/* ------------------------------------------------------------------ a brick with ghosts sees the same bits */
+/* ------------------------------------------------------------------ bricks with ghosts see the same bits */
 
 static void check_brick(const struct system *all, const struct dgnn_nlist *whole, double low, double high)
 {
@@ -439,8 +442,10 @@ static void test_far(void)
     CHECK(!dgnn_nlist_update(&near, &input, NULL));
     int64_t bytes_near = near.images.capacity + near.image_work.capacity;
     for (int trial = 0; trial < 3; trial++) {
-        for (int64_t i = 0; i < 40; i++) { /* all far away; then in two heaps; then one atom at the end of the world */
-            system.positions[3 * i] += trial == 0 ? 5000 : trial == 1 ? (i % 2 ? 5000 : -9000) : (i == 3) * 9e7;
+        /* All far away; then in two heaps; then one atom at the end of the world. */
+        for (int64_t i = 0; i < 40; i++) {
+            double move_to[3] = {5000, i % 2 ? 5000 : -9000, i == 3 ? 9e7 : 0};
+            system.positions[3 * i] += move_to[trial];
         }
         CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_OK, "");
         CHECK(differences(&system, &list, &npair) == 0);
@@ -540,17 +545,21 @@ static void test_bad_input(void)
     CHECK(dgnn_nlist_npair(&list) == 0);
     system.positions[5] = 1e9;
     input.label = label;
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT, "coordinate 2 of atom 101 is 1e+09");
+    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT,
+                 "coordinate 2 of atom 101 is 1e+09");
     system.positions[5] = keep;
     CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_OK, "");
     CHECK(!list.reused);
 
     memcpy(system.positions + 3 * 7, system.positions + 3 * 2, 3 * sizeof(double));
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT, "atoms 102 and 107 are 0 A apart");
+    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT,
+                 "atoms 102 and 107 are 0 A apart");
     system.positions[3 * 7] += system.cell.h[0] + 1e-8; /* at one place by way of an image */
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT, "atoms 102 and 107 are 1e-08 A apart");
+    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT,
+                 "atoms 102 and 107 are 1e-08 A apart");
     input.label = NULL;
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT, "atoms 2 and 7 are 1e-08 A apart");
+    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT,
+                 "atoms 2 and 7 are 1e-08 A apart");
     may[7] = 1;
     input.may_overlap = may;
     CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_OK, "");
@@ -559,15 +568,18 @@ static void test_bad_input(void)
     CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT, "atoms 2 and 9 are 0 A apart");
 
     struct system tiny = {.n = 1, .ncentre = 1, .cutoff = 6};
-    CHECK(!dgnn_cell_set(&tiny.cell, (double[9]){1e-3, 0, 0, 0, 1e-3, 0, 0, 0, 1e-3}, (int32_t[3]){1, 1, 1}, NULL));
+    CHECK(!dgnn_cell_set(&tiny.cell, (double[9]){1e-3, 0, 0, 0, 1e-3, 0, 0, 0, 1e-3}, (int32_t[3]){1, 1, 1},
+                         NULL));
     input = input_of(&tiny, 0.5, 0);
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT, "box is too small for a cutoff of 6 A");
+    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT,
+                 "box is too small for a cutoff of 6 A");
     input.cutoff = NAN;
     CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT, "cutoff is nan");
     make_cell(&system, 0, 7, 8, 9);
     system.positions[0] = 9e7;
     input = input_of(&system, 0.5, 0);
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT, "cells out along lattice vector 0");
+    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT,
+                 "cells out along lattice vector 0");
     dgnn_nlist_free(&list);
 }
 
@@ -605,19 +617,24 @@ static void test_given(void)
     int32_t *row = &rows[first[3] + 2];
     int32_t keep = *row;
     *row = 40;
-    snprintf(text, sizeof text, "neighbours of atom %d name row 40; expected rows below 40", (int)system.ids[3]);
+    snprintf(text, sizeof text, "neighbours of atom %d name row 40; expected rows below 40",
+             (int)system.ids[3]);
     CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT, text);
     *row = -1;
-    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT, "name row -1");
+    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT,
+                 "name row -1");
     *row = 3;
-    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT, "the atom itself");
+    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT,
+                 "the atom itself");
     *row = row[1];
     CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT, "twice");
     *row = keep;
     first[4] = first[3] - 1;
-    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT, "has neighbours from");
+    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT,
+                 "has neighbours from");
     first[0] = 1;
-    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT, "neighbour_first[0]");
+    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT,
+                 "neighbour_first[0]");
     CHECK(dgnn_nlist_npair(&list) == 0);
     dgnn_nlist_free(&list);
     dgnn_nlist_free(&searched);
