@@ -442,3 +442,10 @@ int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *syste
     atomic_store(&model->busy, 0);
     return status;
 }
+
+int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
+                               struct dgnn_result *result, struct dgnn_error *error)
+{
+    (void)model, (void)system, (void)comm, (void)result;
+    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "compute_ghosted: not built in");
+}

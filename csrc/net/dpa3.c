@@ -139,6 +139,7 @@ static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_
     }
     DGNN_TRY(dgnn_activation_parse(s->own.activation_function ? s->own.activation_function : "none", &s->activation,
                                    error));
+    dgnn_activation_as_descriptor(&s->activation);
     DGNN_TRY(dgnn_params_precision(s->own.precision, value, &s->dtype, error));
     if (context->dtype != DGNN_DTYPE_ARCHIVE) {
         s->dtype = context->dtype;

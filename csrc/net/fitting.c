@@ -19,18 +19,17 @@ static const struct dgnn_param fitting_rows[] = {
 #include "net/params_end.inc"
 };
 
+/* Computed in float64 whatever the archive's precision: it costs a hundredth of a model, and energies of float32 models
+ * then lose nothing after the descriptor. */
 enum { FITTING_ROWS = 64 }; /* atoms that go through the network together */
 
 struct dgnn_fitting {
     struct fitting_params params;
-    int32_t dtype;
     int32_t threads;
     int32_t ntypes;
     int64_t nnet;
-    struct dgnn_network_f32 *f32; /* nnet; one of the two */
-    struct dgnn_network_f64 *f64;
-    const struct dgnn_ops_f32 *ops_f32;
-    const struct dgnn_ops_f64 *ops_f64;
+    struct dgnn_network_f64 *net; /* nnet */
+    const struct dgnn_ops_f64 *ops;
     double *bias;     /* ntypes */
     uint8_t *dropped; /* ntypes: exclude_types */
     double *fparam_average, *fparam_scale, *aparam_average, *aparam_scale, *case_embedding, *default_fparam;
@@ -39,12 +38,105 @@ struct dgnn_fitting {
     struct dgnn_buffer work;
 };
 
-#define DGNN_REAL_BITS 32
-#include "net/fitting.inc"
-#undef DGNN_REAL_BITS
-#define DGNN_REAL_BITS 64
-#include "net/fitting.inc"
-#undef DGNN_REAL_BITS
+static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *list, struct dgnn_error *error)
+{
+    int64_t count = dgnn_value_count(list);
+    struct dgnn_network_f64 *net = dgnn_alloc_zeroed(count, sizeof(*net));
+    if (!net) {
+        return dgnn_status_no_memory(error, "networks", count * (int64_t)sizeof(*net));
+    }
+    f->net = net;
+    f->nnet = count;
+    for (int64_t k = 0; k < count; k++) {
+        struct dgnn_value item = dgnn_value_item(list, k);
+        DGNN_TRY(dgnn_network_load_f64(&item, f->width, 1, &net[k], error));
+        f->parameters += dgnn_network_parameters_f64(&net[k]);
+        f->width_kept = net[k].width_kept > f->width_kept ? net[k].width_kept : f->width_kept;
+        f->width_max = net[k].width_max > f->width_max ? net[k].width_max : f->width_max;
+    }
+    return DGNN_OK;
+}
+
+/* A thread's room for one batch. */
+struct fitting_batch {
+    int64_t *row;   /* FITTING_ROWS: atoms */
+    double *input;    /* FITTING_ROWS x width; its gradient after backward */
+    double *output;   /* FITTING_ROWS */
+    double *one;      /* FITTING_ROWS ones: dE/doutput */
+    double *kept;
+    double *work;
+};
+
+static void fitting_lay(struct dgnn_arena *arena, const struct dgnn_fitting *f, struct fitting_batch *b)
+{
+    b->row = dgnn_arena_take(arena, FITTING_ROWS, sizeof(*b->row));
+    b->input = dgnn_arena_take(arena, FITTING_ROWS * f->width, sizeof);
+    b->output = dgnn_arena_take(arena, FITTING_ROWS, sizeof);
+    b->one = dgnn_arena_take(arena, FITTING_ROWS, sizeof);
+    b->kept = dgnn_arena_take(arena, FITTING_ROWS * f->width_kept, sizeof);
+    b->work = dgnn_arena_take(arena, 3 * FITTING_ROWS * f->width_max, sizeof);
+}
+
+static void fitting_fill(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t atom,
+                               double *row)
+{
+    const double *fparam = in->fparam ? in->fparam : f->default_fparam;
+    for (int64_t c = 0; c < f->params.dim_descrpt; c++) {
+        *row++ = in->descriptor[atom * f->params.dim_descrpt + c];
+    }
+    for (int64_t c = 0; c < f->params.numb_fparam; c++) {
+        *row++ = ((fparam[c] - f->fparam_average[c]) * f->fparam_scale[c]);
+    }
+    for (int64_t c = 0; c < f->params.numb_aparam; c++) {
+        *row++ = ((in->aparam[atom * f->params.numb_aparam + c] - f->aparam_average[c]) * f->aparam_scale[c]);
+    }
+    for (int64_t c = 0; c < f->params.dim_case_embd; c++) {
+        *row++ = f->case_embedding[c];
+    }
+}
+
+static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t k,
+                              int64_t count, const struct fitting_batch *b, double *energy, double *gradient)
+{
+    const struct dgnn_network_f64 *net = &f->net[k];
+    const struct dgnn_ops_f64 *ops = f->ops;
+    int64_t width = f->params.dim_descrpt;
+    for (int64_t r = 0; r < count; r++) {
+        fitting_fill(f, in, b->row[r], b->input + r * f->width);
+        b->one[r] = f->dropped[in->type[b->row[r]]] ? 0 : 1;
+    }
+    dgnn_network_forward_f64(ops, net, count, b->input, f->width, b->output, b->kept, b->work);
+    for (int64_t r = 0; r < count; r++) {
+        int32_t type = in->type[b->row[r]];
+        energy[b->row[r]] = f->dropped[type] ? 0 : b->output[r] + f->bias[type];
+    }
+    if (gradient) {
+        dgnn_network_backward_f64(ops, net, count, b->one, b->input, b->kept, b->work);
+        for (int64_t r = 0; r < count; r++) {
+            for (int64_t c = 0; c < width; c++) {
+                gradient[b->row[r] * width + c] = b->input[r * f->width + c];
+            }
+        }
+    }
+}
+
+/* Atoms [begin, end), in batches that share a network. */
+static void fitting_range(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t begin,
+                                int64_t end, const struct fitting_batch *b, double *energy, double *gradient)
+{
+    for (int64_t k = 0; k < f->nnet; k++) {
+        int64_t count = 0;
+        for (int64_t i = begin; i < end; i++) {
+            if (f->nnet == 1 || in->type[i] == k) {
+                b->row[count++] = i;
+            }
+            if (count == FITTING_ROWS || (count && i + 1 == end)) {
+                fitting_run(f, in, k, count, b, energy, gradient);
+                count = 0;
+            }
+        }
+    }
+}
 
 static int fitting_bad(const struct dgnn_value *where, int status, const char *problem, struct dgnn_error *error)
 {
@@ -140,8 +232,7 @@ static int fitting_load_networks(struct dgnn_fitting *f, struct dgnn_error *erro
         return fitting_bad(&list, DGNN_ERROR_FORMAT, "expected one network, or one for each type", error);
     }
     f->width = f->params.dim_descrpt + f->params.numb_fparam + f->params.numb_aparam + f->params.dim_case_embd;
-    return f->dtype == DGNN_DTYPE_FLOAT32 ? fitting_load_networks_f32(f, &list, error)
-                                          : fitting_load_networks_f64(f, &list, error);
+    return fitting_load_each(f, &list, error);
 }
 
 static int fitting_check_counts(const struct fitting_params *p, const struct dgnn_value *value,
@@ -163,6 +254,7 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
 {
     struct dgnn_value type = dgnn_value_member(value, "type");
     const char *name;
+    int32_t precision; /* checked; see above */
     DGNN_TRY(dgnn_value_string(&type, &name, error));
     if (strcmp(name, "ener")) {
         return fitting_bad(&type, DGNN_ERROR_UNSUPPORTED, "only energy fittings ('ener') are supported", error);
@@ -172,10 +264,8 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
     DGNN_TRY(fitting_check_counts(&f->params, value, context, error));
     f->ntypes = context->ntypes;
     f->threads = context->threads;
-    f->ops_f32 = dgnn_select_ops_f32(context->cpu);
-    f->ops_f64 = dgnn_select_ops_f64(context->cpu);
-    DGNN_TRY(dgnn_params_precision(f->params.precision, value, &f->dtype, error));
-    f->dtype = context->dtype != DGNN_DTYPE_ARCHIVE ? context->dtype : f->dtype;
+    f->ops = dgnn_select_ops_f64(context->cpu);
+    DGNN_TRY(dgnn_params_precision(f->params.precision, value, &precision, error));
     DGNN_TRY(fitting_check_atom_energies(&f->params.atom_ener, error));
     DGNN_TRY(fitting_load_row(value, "bias_atom_e", f->ntypes, &f->bias, error));
     DGNN_TRY(fitting_load_row(value, "fparam_avg", f->params.numb_fparam, &f->fparam_average, error));
@@ -209,14 +299,10 @@ void dgnn_fitting_free(struct dgnn_fitting *f)
     if (!f) {
         return;
     }
-    for (int64_t k = 0; k < f->nnet && f->f32; k++) {
-        dgnn_network_free_f32(&f->f32[k]);
+    for (int64_t k = 0; k < f->nnet; k++) {
+        dgnn_network_free_f64(&f->net[k]);
     }
-    for (int64_t k = 0; k < f->nnet && f->f64; k++) {
-        dgnn_network_free_f64(&f->f64[k]);
-    }
-    dgnn_alloc_free(f->f32);
-    dgnn_alloc_free(f->f64);
+    dgnn_alloc_free(f->net);
     dgnn_alloc_free(f->bias);
     dgnn_alloc_free(f->dropped);
     dgnn_alloc_free(f->fparam_average);
@@ -237,13 +323,23 @@ void dgnn_fitting_properties(const struct dgnn_fitting *f, struct dgnn_fitting_p
         .dim_aparam = f->params.numb_aparam,
         .default_fparam = f->default_fparam,
         .parameters = f->parameters,
-        .dtype = f->dtype,
     };
 }
 
-int dgnn_fitting_evaluate(struct dgnn_fitting *f, const struct dgnn_fitting_input *input, double *energy,
-                          double *gradient, struct dgnn_error *error)
+int dgnn_fitting_evaluate(struct dgnn_fitting *f, const struct dgnn_fitting_input *in, double *energy,
+                                  double *gradient, struct dgnn_error *error)
 {
-    return f->dtype == DGNN_DTYPE_FLOAT32 ? fitting_evaluate_f32(f, input, energy, gradient, error)
-                                          : fitting_evaluate_f64(f, input, energy, gradient, error);
+    struct dgnn_arena arena = {0};
+    struct fitting_batch measured;
+    fitting_lay(&arena, f, &measured);
+    int64_t each = arena.used;
+    DGNN_TRY(dgnn_buffer_reserve(&f->work, each * f->threads, "the fitting net", error));
+#pragma omp parallel for schedule(static, 1) num_threads(f->threads) if (f->threads > 1)
+    for (int t = 0; t < f->threads; t++) {
+        struct dgnn_arena own = {.base = (char *)f->work.data + t * each};
+        struct fitting_batch b;
+        fitting_lay(&own, f, &b);
+        fitting_range(f, in, in->n * t / f->threads, in->n * (t + 1) / f->threads, &b, energy, gradient);
+    }
+    return DGNN_OK;
 }

@@ -12,7 +12,6 @@ struct dgnn_fitting_properties {
     int64_t dim_fparam, dim_aparam;
     const double *default_fparam; /* dim_fparam, or NULL */
     int64_t parameters;
-    int32_t dtype;
 };
 
 /* value: an object of class Fitting. Errors: FORMAT, UNSUPPORTED, MEMORY. */
