@@ -70,11 +70,11 @@ struct fitting_batch {
 static void fitting_lay(struct dgnn_arena *arena, const struct dgnn_fitting *f, struct fitting_batch *b)
 {
     b->row = dgnn_arena_take(arena, FITTING_ROWS, sizeof(*b->row));
-    b->input = dgnn_arena_take(arena, FITTING_ROWS * f->width, sizeof);
-    b->output = dgnn_arena_take(arena, FITTING_ROWS, sizeof);
-    b->one = dgnn_arena_take(arena, FITTING_ROWS, sizeof);
-    b->kept = dgnn_arena_take(arena, FITTING_ROWS * f->width_kept, sizeof);
-    b->work = dgnn_arena_take(arena, 3 * FITTING_ROWS * f->width_max, sizeof);
+    b->input = dgnn_arena_take(arena, FITTING_ROWS * f->width, sizeof(double));
+    b->output = dgnn_arena_take(arena, FITTING_ROWS, sizeof(double));
+    b->one = dgnn_arena_take(arena, FITTING_ROWS, sizeof(double));
+    b->kept = dgnn_arena_take(arena, FITTING_ROWS * f->width_kept, sizeof(double));
+    b->work = dgnn_arena_take(arena, 3 * FITTING_ROWS * f->width_max, sizeof(double));
 }
 
 static void fitting_fill(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t atom,
