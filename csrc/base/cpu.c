@@ -1,5 +1,6 @@
 #include "base/cpu.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,4 +83,16 @@ int dgnn_cpu_best(enum dgnn_cpu *cpu, struct dgnn_error *error)
         }
     }
     return DGNN_OK;
+}
+
+int dgnn_cpu_threads(void)
+{
+    const char *setting = getenv("OMP_NUM_THREADS");
+    long threads = setting ? strtol(setting, NULL, 10) : 0;
+    if (threads < 1) {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        threads = sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
+    }
+    return threads < 1 ? 1 : threads > 1024 ? 1024 : (int)threads;
 }

@@ -1,5 +1,6 @@
-/* Every row's images that may touch a centre are listed and put into bins of half the reach; each centre then looks
- * into the 5 x 5 x 5 bins around it. Bins are keys that images are sorted by, so empty space costs nothing. */
+/* Every row's images that may touch a centre are listed and put into bins of half the reach; each centre then
+ * looks into the 5 x 5 x 5 bins around it. Bins are keys that images are sorted by, so empty space costs
+ * nothing. */
 #include "geom/candidates.h"
 
 #include <math.h>
@@ -27,21 +28,21 @@ struct range {
     int64_t end; /* exclusive */
 };
 
-/* The region of images: a box around the centres in a rotated frame in which h is lower triangular, and one in
- * fractional coordinates. A tilted cell fills the one badly, a small cell the other. */
+/* The region of images: a box around the centres in a rotated frame in which h is lower triangular, and one
+ * in fractional coordinates. A tilted cell fills the one badly, a small cell the other. */
 struct search {
     const struct dgnn_nlist_input *input;
     double reach;
-    double axes[9];    /* rows: the rotated frame */
-    double lower[9];   /* h in it */
-    double low[3];     /* rotated frame */
+    double axes[9];  /* rows: the rotated frame */
+    double lower[9]; /* h in it */
+    double low[3];   /* rotated frame */
     double high[3];
     double fraction_low[3];
     double fraction_high[3];
-    double width[3];   /* of a bin */
+    double width[3]; /* of a bin */
     int64_t nbin[3];
     struct image *images;
-    uint64_t *keys;    /* of images, once they are sorted */
+    uint64_t *keys; /* of images, once they are sorted */
     int64_t nimage;
 };
 
@@ -72,7 +73,8 @@ static void search_set_frame(struct search *search)
     for (int k = 0; k < 3; k++) {
         double *axis = search->axes + 3 * k;
         memcpy(axis, h + 3 * k, 3 * sizeof(double));
-        for (int pass = 0; pass < 2; pass++) { /* the second pass removes what rounding left of a strong tilt */
+        /* The second pass removes what rounding left of a strong tilt. */
+        for (int pass = 0; pass < 2; pass++) {
             for (int m = 0; m < k; m++) {
                 const double *other = search->axes + 3 * m;
                 double share = axis[0] * other[0] + axis[1] * other[1] + axis[2] * other[2];
@@ -97,10 +99,11 @@ static int search_check_fraction(const struct search *search, int64_t row, const
 {
     for (int k = 0; k < 3; k++) {
         if (search->input->cell->pbc[k] && !(fabs(fraction[k]) <= 2.0 * DGNN_CELL_MAX_WRAP)) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "atom %lld lies %.6g cells out along lattice vector %d; at most %d keep their "
-                                   "precision", (long long)dgnn_candidates_label(search->input, row), fraction[k], k,
-                                   DGNN_CELL_MAX_WRAP);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "atom %lld lies %.6g cells out along lattice vector %d; at most %d keep their "
+                "precision",
+                (long long)dgnn_candidates_label(search->input, row), fraction[k], k, DGNN_CELL_MAX_WRAP);
         }
     }
     return DGNN_OK;
@@ -225,16 +228,18 @@ static int search_check_size(const struct search *search, struct dgnn_error *err
         count *= cell->pbc[k] ? fmax(1, reach) : 1;
     }
     if (count > CANDIDATES_MAX_IMAGES) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "box is too small for a cutoff of %g A: each atom would have %.3g images within it "
-                               "(distances between lattice planes: %g, %g, %g A)",
-                               search->input->cutoff, count, cell->spacing[0], cell->spacing[1], cell->spacing[2]);
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "box is too small for a cutoff of %g A: each atom would have %.3g images within it "
+            "(distances between lattice planes: %g, %g, %g A)",
+            search->input->cutoff, count, cell->spacing[0], cell->spacing[1], cell->spacing[2]);
     }
     return DGNN_OK;
 }
 
 /* Least significant byte first; returns whichever of the two arrays holds the result. */
-static struct image_key *search_sort(struct image_key *keys, struct image_key *other, int64_t n, uint64_t largest)
+static struct image_key *search_sort(struct image_key *keys, struct image_key *other, int64_t n,
+                                     uint64_t largest)
 {
     for (int bits = 0; bits < 64 && largest >> bits; bits += 8) {
         int64_t place[257] = {0};
@@ -263,7 +268,8 @@ static int search_list_images(struct search *search, struct dgnn_nlist *list, st
     }
     int64_t n = search->nimage;
     DGNN_TRY(dgnn_candidates_reserve(&list->images, n, 2 * sizeof(struct image), "images of atoms", error));
-    DGNN_TRY(dgnn_candidates_reserve(&list->image_work, n, 2 * sizeof(struct image_key), "images of atoms", error));
+    DGNN_TRY(dgnn_candidates_reserve(&list->image_work, n, 2 * sizeof(struct image_key), "images of atoms",
+                                     error));
     struct image *sorted = list->images.data;
     struct image_key *keys = list->image_work.data;
     search->images = sorted + n;
@@ -300,7 +306,8 @@ static int64_t search_first_not_below(const struct search *search, uint64_t key)
 }
 
 /* The candidates among the images [from, ...) whose keys do not pass last. */
-static int64_t search_run(const struct search *search, int64_t centre, struct range keys, struct dgnn_pair *pairs)
+static int64_t search_run(const struct search *search, int64_t centre, struct range keys,
+                          struct dgnn_pair *pairs)
 {
     const double *x = search->input->positions + 3 * centre;
     double limit = search->reach * search->reach;
@@ -362,11 +369,13 @@ static void search_centres(const struct search *search, int64_t *first, struct d
     }
 }
 
-int dgnn_candidates_search(struct dgnn_nlist *list, const struct dgnn_nlist_input *input, struct dgnn_error *error)
+int dgnn_candidates_search(struct dgnn_nlist *list, const struct dgnn_nlist_input *input,
+                           struct dgnn_error *error)
 {
     struct search search = {.input = input, .reach = input->cutoff + input->skin + CANDIDATES_SLACK};
     int64_t n = input->ncentre;
-    DGNN_TRY(dgnn_candidates_reserve(&list->candidate_first, n + 1, sizeof(int64_t), "the neighbour list", error));
+    DGNN_TRY(
+        dgnn_candidates_reserve(&list->candidate_first, n + 1, sizeof(int64_t), "the neighbour list", error));
     int64_t *first = list->candidate_first.data;
     list->ncandidate = list->longest = first[0] = 0;
     if (n == 0) {

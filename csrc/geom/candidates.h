@@ -15,8 +15,9 @@ static inline int64_t dgnn_candidates_label(const struct dgnn_nlist_input *input
     return input->label ? input->label[row] : row;
 }
 
-/* Fills candidate_first (ncentre + 1 int64), candidates (struct dgnn_pair), ncandidate and longest. The order of one
- * centre's candidates means nothing. */
-int dgnn_candidates_search(struct dgnn_nlist *list, const struct dgnn_nlist_input *input, struct dgnn_error *error);
+/* Fills candidate_first (ncentre + 1 int64), candidates (struct dgnn_pair), ncandidate and longest. The order
+ * of one centre's candidates means nothing. */
+int dgnn_candidates_search(struct dgnn_nlist *list, const struct dgnn_nlist_input *input,
+                           struct dgnn_error *error);
 
 #endif

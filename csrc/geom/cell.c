@@ -22,9 +22,8 @@ static double cell_dot(const double a[3], const double b[3])
 
 static void cell_open(struct dgnn_cell *cell)
 {
-    *cell = (struct dgnn_cell){.h = {1, 0, 0, 0, 1, 0, 0, 0, 1},
-                               .inverse = {1, 0, 0, 0, 1, 0, 0, 0, 1},
-                               .spacing = {1, 1, 1}};
+    *cell = (struct dgnn_cell){
+        .h = {1, 0, 0, 0, 1, 0, 0, 0, 1}, .inverse = {1, 0, 0, 0, 1, 0, 0, 0, 1}, .spacing = {1, 1, 1}};
 }
 
 static int cell_check_numbers(const double *box, struct dgnn_error *error)
@@ -32,8 +31,8 @@ static int cell_check_numbers(const double *box, struct dgnn_error *error)
     for (int k = 0; k < 9; k++) {
         if (!isfinite(box[k]) || fabs(box[k]) > DGNN_CELL_MAX_COORDINATE) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "box[%d][%d] is %g; expected a finite number of at most %g A", k / 3, k % 3,
-                                   box[k], DGNN_CELL_MAX_COORDINATE);
+                                   "box[%d][%d] is %g; expected a finite number of at most %g A", k / 3,
+                                   k % 3, box[k], DGNN_CELL_MAX_COORDINATE);
         }
     }
     return DGNN_OK;
@@ -57,8 +56,8 @@ int dgnn_cell_set(struct dgnn_cell *cell, const double *box, const int32_t pbc[3
         return dgnn_status_set(error, DGNN_ERROR_INPUT,
                                "box is singular: its volume is %g A^3, the product of its lengths %g; rows "
                                "(%g, %g, %g), (%g, %g, %g), (%g, %g, %g). Pass no box for an open system",
-                               fabs(determinant), lengths, box[0], box[1], box[2], box[3], box[4], box[5], box[6],
-                               box[7], box[8]);
+                               fabs(determinant), lengths, box[0], box[1], box[2], box[3], box[4], box[5],
+                               box[6], box[7], box[8]);
     }
     memcpy(cell->h, box, sizeof cell->h);
     cell->volume = fabs(determinant);
@@ -75,7 +74,8 @@ int dgnn_cell_set(struct dgnn_cell *cell, const double *box, const int32_t pbc[3
 
 int dgnn_cell_same(const struct dgnn_cell *a, const struct dgnn_cell *b)
 {
-    return a->has_box == b->has_box && !memcmp(a->pbc, b->pbc, sizeof a->pbc) && !memcmp(a->h, b->h, sizeof a->h);
+    return a->has_box == b->has_box && !memcmp(a->pbc, b->pbc, sizeof a->pbc) &&
+           !memcmp(a->h, b->h, sizeof a->h);
 }
 
 void dgnn_cell_fraction(const struct dgnn_cell *cell, const double position[3], double fraction[3])
@@ -101,9 +101,10 @@ static double cell_split(double *fraction)
 
 static int cell_too_far(int64_t atom, int axis, double cells, struct dgnn_error *error)
 {
-    return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                           "coords[%lld] lies %.6g cells out along lattice vector %d; at most %d keep their precision",
-                           (long long)atom, cells, axis, DGNN_CELL_MAX_WRAP);
+    return dgnn_status_set(
+        error, DGNN_ERROR_INPUT,
+        "coords[%lld] lies %.6g cells out along lattice vector %d; at most %d keep their precision",
+        (long long)atom, cells, axis, DGNN_CELL_MAX_WRAP);
 }
 
 static int cell_check_position(int64_t atom, const double *x, struct dgnn_error *error)

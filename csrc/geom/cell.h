@@ -34,8 +34,8 @@ struct dgnn_cell_wrapped {
     double *fractions; /* n x 3: in [0, 1) along periodic axes, never -0; decides which brick owns the atom */
 };
 
-/* Wraps n positions along the periodic axes; a position that needs none keeps its bits. INPUT, with the index and
- * the axis, where a coordinate is not finite or is too far out. */
+/* Wraps n positions along the periodic axes; a position that needs none keeps its bits. INPUT, with the index
+ * and the axis, where a coordinate is not finite or is too far out. */
 int dgnn_cell_wrap(const struct dgnn_cell *cell, int64_t n, const double *positions,
                    const struct dgnn_cell_wrapped *wrapped, struct dgnn_error *error);
 

@@ -9,9 +9,9 @@ struct dgnn_graph_rules {
     int32_t dense;       /* 1: the nearest sel are kept; 0: all are */
     int32_t mixed_types; /* 1: sel[0] counts all types together; 0: sel[t] counts neighbours of type t */
     int32_t ntypes;
-    int64_t nsel;        /* 1, or ntypes */
+    int64_t nsel; /* 1, or ntypes */
     const int64_t *sel;
-    const uint8_t *pair_exclude; /* ntypes x ntypes, [centre * ntypes + neighbour] 1: dropped, after the cut; or NULL */
+    const uint8_t *pair_exclude; /* ntypes x ntypes, centre by neighbour; 1: dropped, after the cut. Or NULL */
 };
 
 struct dgnn_graph_input {
@@ -37,8 +37,8 @@ struct dgnn_graph_builder {
     struct dgnn_buffer count; /* ntypes */
 };
 
-/* Errors: INPUT (a type or an owner out of range), MEMORY. type is kept by the graph, not copied; where nothing is
- * dropped the graph uses the list's own arrays. */
+/* Errors: INPUT (a type or an owner out of range), MEMORY. type is kept by the graph, not copied; where
+ * nothing is dropped the graph uses the list's own arrays. */
 int dgnn_graph_build(struct dgnn_graph_builder *builder, const struct dgnn_graph_input *input,
                      const struct dgnn_graph_rules *rules, struct dgnn_error *error);
 

@@ -1,5 +1,5 @@
-/* An update: keep or renew the candidates, then for each centre measure, filter and sort them, then write. The last
- * two are the same whether candidates were kept or not, and see only positions, shifts and ids. */
+/* An update: keep or renew the candidates, then for each centre measure, filter and sort them, then write.
+ * The last two are the same whether candidates were kept or not, and see only positions, shifts and ids. */
 #include "geom/candidates.h"
 
 #include <math.h>
@@ -19,9 +19,9 @@ struct update {
     const struct dgnn_pair *pairs; /* candidates */
     double limit;                  /* the largest squared distance whose root is within the cutoff */
     int64_t longest;
-    int32_t *order;   /* ncandidate: per centre, the candidates it keeps, sorted; from first[i] on */
-    int64_t *kept;    /* ncentre + 1: kept[i + 1] is the number for centre i, later the sums */
-    char *work;       /* threads x update_work_size */
+    int32_t *order; /* ncandidate: per centre, the candidates it keeps, sorted; from first[i] on */
+    int64_t *kept;  /* ncentre + 1: kept[i + 1] is the number for centre i, later the sums */
+    char *work;     /* threads x update_work_size */
 };
 
 /* ------------------------------------------------------------------ input */
@@ -30,10 +30,11 @@ static int nlist_check_positions(const struct dgnn_nlist_input *input, struct dg
 {
     for (int64_t k = 0; k < 3 * input->nrow; k++) {
         if (!(fabs(input->positions[k]) <= DGNN_CELL_MAX_COORDINATE)) { /* also true for NaN */
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "coordinate %d of atom %lld is %g; expected a finite number of at most %g A",
-                                   (int)(k % 3), (long long)dgnn_candidates_label(input, k / 3),
-                                   input->positions[k], DGNN_CELL_MAX_COORDINATE);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "coordinate %d of atom %lld is %g; expected a finite number of at most %g A", (int)(k % 3),
+                (long long)dgnn_candidates_label(input, k / 3), input->positions[k],
+                DGNN_CELL_MAX_COORDINATE);
         }
     }
     return DGNN_OK;
@@ -47,7 +48,8 @@ static int nlist_check(const struct dgnn_nlist_input *input, struct dgnn_error *
                                input->cutoff, input->skin);
     }
     if (input->ncentre < 0 || input->ncentre > input->nrow || input->nrow > INT32_MAX || input->threads < 1) {
-        return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "neighbour list of %lld centres, %lld rows, %d threads",
+        return dgnn_status_set(error, DGNN_ERROR_INTERNAL,
+                               "neighbour list of %lld centres, %lld rows, %d threads",
                                (long long)input->ncentre, (long long)input->nrow, (int)input->threads);
     }
     return nlist_check_positions(input, error);
@@ -55,8 +57,8 @@ static int nlist_check(const struct dgnn_nlist_input *input, struct dgnn_error *
 
 /* ------------------------------------------------------------------ candidates under a skin */
 
-/* Follows a row from where the last search saw it: lost gets the lattice vectors that wrapping took from it since.
- * False where it moved further than limit. */
+/* Follows a row from where the last search saw it: lost gets the lattice vectors that wrapping took from it
+ * since. False where it moved further than limit. */
 static int nlist_follow(const struct dgnn_cell *cell, const double *before, const double *now, double limit,
                         int32_t lost[3])
 {
@@ -107,7 +109,8 @@ static int nlist_may_keep(struct dgnn_nlist *list, const struct dgnn_nlist_input
     return 1;
 }
 
-static int nlist_search(struct dgnn_nlist *list, const struct dgnn_nlist_input *input, struct dgnn_error *error)
+static int nlist_search(struct dgnn_nlist *list, const struct dgnn_nlist_input *input,
+                        struct dgnn_error *error)
 {
     int64_t n = 3 * input->nrow;
     DGNN_TRY(dgnn_candidates_search(list, input, error));
@@ -137,7 +140,8 @@ static void nlist_insertion_sort(struct item *items, int64_t n)
     }
 }
 
-static void nlist_merge(const struct item *a, const struct item *middle, const struct item *end, struct item *out)
+static void nlist_merge(const struct item *a, const struct item *middle, const struct item *end,
+                        struct item *out)
 {
     const struct item *b = middle;
     while (a < middle && b < end) {
@@ -337,8 +341,10 @@ static int nlist_finish(struct dgnn_nlist *list, const struct dgnn_nlist_input *
         return dgnn_status_no_memory(error, "the neighbour list", INT64_MAX);
     }
     DGNN_TRY(dgnn_candidates_reserve(&list->sort_work, work, 1, "the neighbour list", error));
-    DGNN_TRY(dgnn_candidates_reserve(&list->order, list->ncandidate, sizeof(int32_t), "the neighbour list", error));
-    DGNN_TRY(dgnn_candidates_reserve(&list->output_first, n + 1, sizeof(int64_t), "the neighbour list", error));
+    DGNN_TRY(dgnn_candidates_reserve(&list->order, list->ncandidate, sizeof(int32_t), "the neighbour list",
+                                     error));
+    DGNN_TRY(
+        dgnn_candidates_reserve(&list->output_first, n + 1, sizeof(int64_t), "the neighbour list", error));
     struct update update = {
         .input = input,
         .frame = *frame,
@@ -372,7 +378,8 @@ static void nlist_clear(struct dgnn_nlist *list)
 
 /* ------------------------------------------------------------------ the two ways in */
 
-static int nlist_update(struct dgnn_nlist *list, const struct dgnn_nlist_input *input, struct dgnn_error *error)
+static int nlist_update(struct dgnn_nlist *list, const struct dgnn_nlist_input *input,
+                        struct dgnn_error *error)
 {
     int wrapped;
     DGNN_TRY(nlist_check(input, error));
@@ -402,23 +409,24 @@ int dgnn_nlist_update(struct dgnn_nlist *list, const struct dgnn_nlist_input *in
 }
 
 /* Copies one centre's rows; stamps holds the last centre that named each row. */
-static int nlist_take_given(const struct dgnn_nlist_input *input, int64_t centre, const int32_t *rows, int64_t n,
-                            int32_t *stamps, struct dgnn_pair *pairs, struct dgnn_error *error)
+static int nlist_take_given(const struct dgnn_nlist_input *input, int64_t centre, const int32_t *rows,
+                            int64_t n, int32_t *stamps, struct dgnn_pair *pairs, struct dgnn_error *error)
 {
     long long label = (long long)dgnn_candidates_label(input, centre);
     for (int64_t k = 0; k < n; k++) {
         int32_t row = rows[k];
         if (row < 0 || row >= input->nrow) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "neighbours of atom %lld name row %d; expected rows below %lld", label, (int)row,
-                                   (long long)input->nrow);
+                                   "neighbours of atom %lld name row %d; expected rows below %lld", label,
+                                   (int)row, (long long)input->nrow);
         }
         if (row == centre) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT, "neighbours of atom %lld name the atom itself", label);
+            return dgnn_status_set(error, DGNN_ERROR_INPUT, "neighbours of atom %lld name the atom itself",
+                                   label);
         }
         if (stamps[row] == centre + 1) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT, "neighbours of atom %lld name row %d twice", label,
-                                   (int)row);
+            return dgnn_status_set(error, DGNN_ERROR_INPUT, "neighbours of atom %lld name row %d twice",
+                                   label, (int)row);
         }
         stamps[row] = (int32_t)(centre + 1);
         pairs[k] = (struct dgnn_pair){row, {0, 0, 0}};
@@ -426,7 +434,8 @@ static int nlist_take_given(const struct dgnn_nlist_input *input, int64_t centre
     return DGNN_OK;
 }
 
-static int nlist_check_given(const struct dgnn_nlist_input *input, const int64_t *first, struct dgnn_error *error)
+static int nlist_check_given(const struct dgnn_nlist_input *input, const int64_t *first,
+                             struct dgnn_error *error)
 {
     if (first[0] != 0) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "neighbour_first[0] is %lld; expected 0",
@@ -434,26 +443,29 @@ static int nlist_check_given(const struct dgnn_nlist_input *input, const int64_t
     }
     for (int64_t i = 0; i < input->ncentre; i++) {
         if (first[i + 1] < first[i] || first[i + 1] - first[i] >= input->nrow) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "atom %lld has neighbours from %lld to %lld; expected between 0 and %lld of them",
-                                   (long long)dgnn_candidates_label(input, i), (long long)first[i],
-                                   (long long)first[i + 1], (long long)input->nrow - 1);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "atom %lld has neighbours from %lld to %lld; expected between 0 and %lld of them",
+                (long long)dgnn_candidates_label(input, i), (long long)first[i], (long long)first[i + 1],
+                (long long)input->nrow - 1);
         }
     }
     return DGNN_OK;
 }
 
-static int nlist_update_given(struct dgnn_nlist *list, const struct dgnn_nlist_input *input, const int64_t *first,
-                              const int32_t *neighbour, struct dgnn_error *error)
+static int nlist_update_given(struct dgnn_nlist *list, const struct dgnn_nlist_input *input,
+                              const int64_t *first, const int32_t *neighbour, struct dgnn_error *error)
 {
     static const double identity[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     int64_t n = input->ncentre;
     DGNN_TRY(nlist_check(input, error));
     DGNN_TRY(nlist_check_given(input, first, error));
-    DGNN_TRY(dgnn_candidates_reserve(&list->candidate_first, n + 1, sizeof(int64_t), "the neighbour list", error));
-    DGNN_TRY(dgnn_candidates_reserve(&list->candidates, first[n], sizeof(struct dgnn_pair), "the neighbour list",
+    DGNN_TRY(
+        dgnn_candidates_reserve(&list->candidate_first, n + 1, sizeof(int64_t), "the neighbour list", error));
+    DGNN_TRY(dgnn_candidates_reserve(&list->candidates, first[n], sizeof(struct dgnn_pair),
+                                     "the neighbour list", error));
+    DGNN_TRY(dgnn_candidates_reserve(&list->wrap_change, input->nrow, sizeof(int32_t), "the neighbour list",
                                      error));
-    DGNN_TRY(dgnn_candidates_reserve(&list->wrap_change, input->nrow, sizeof(int32_t), "the neighbour list", error));
     int32_t *stamps = list->wrap_change.data;
     struct dgnn_pair *pairs = list->candidates.data;
     memset(stamps, 0, (size_t)input->nrow * sizeof *stamps);
@@ -471,8 +483,8 @@ static int nlist_update_given(struct dgnn_nlist *list, const struct dgnn_nlist_i
     return DGNN_OK;
 }
 
-int dgnn_nlist_update_given(struct dgnn_nlist *list, const struct dgnn_nlist_input *input, const int64_t *first,
-                            const int32_t *neighbour, struct dgnn_error *error)
+int dgnn_nlist_update_given(struct dgnn_nlist *list, const struct dgnn_nlist_input *input,
+                            const int64_t *first, const int32_t *neighbour, struct dgnn_error *error)
 {
     int status = nlist_update_given(list, input, first, neighbour, error);
     if (status) {
@@ -484,9 +496,10 @@ int dgnn_nlist_update_given(struct dgnn_nlist *list, const struct dgnn_nlist_inp
 void dgnn_nlist_free(struct dgnn_nlist *list)
 {
     struct dgnn_buffer *buffers[] = {
-        &list->built_positions, &list->wrap_change, &list->candidate_first, &list->candidates,
-        &list->images, &list->image_work, &list->order, &list->sort_work, &list->output_first,
-        &list->output_neighbour, &list->output_shift, &list->output_vector, &list->output_distance,
+        &list->built_positions, &list->wrap_change,      &list->candidate_first, &list->candidates,
+        &list->images,          &list->image_work,       &list->order,           &list->sort_work,
+        &list->output_first,    &list->output_neighbour, &list->output_shift,    &list->output_vector,
+        &list->output_distance,
     };
     for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++) {
         dgnn_buffer_free(buffers[k]);

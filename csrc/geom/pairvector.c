@@ -37,7 +37,8 @@ static inline double pairvector_make(const struct dgnn_pair_frame *frame, int64_
     return (vector[0] * vector[0] + vector[1] * vector[1]) + vector[2] * vector[2];
 }
 
-void dgnn_pairvector_image(const double position[3], const int32_t shift[3], const double h[9], double image[3])
+void dgnn_pairvector_image(const double position[3], const int32_t shift[3], const double h[9],
+                           double image[3])
 {
     pairvector_image(position, shift, h, image);
 }
@@ -48,8 +49,8 @@ void dgnn_pairvector_shift(const struct dgnn_pair_frame *frame, int64_t centre, 
     pairvector_shift(frame, centre, pair, shift);
 }
 
-void dgnn_pairvector_squares(const struct dgnn_pair_frame *frame, int64_t centre, const struct dgnn_pair *pairs,
-                             int64_t n, double *squared)
+void dgnn_pairvector_squares(const struct dgnn_pair_frame *frame, int64_t centre,
+                             const struct dgnn_pair *pairs, int64_t n, double *squared)
 {
     for (int64_t k = 0; k < n; k++) {
         int32_t shift[3];
@@ -66,7 +67,7 @@ void dgnn_pairvector_write(const struct dgnn_pair_frame *frame, int64_t centre, 
         const struct dgnn_pair *pair = &pairs[order[k]];
         output->row[k] = pair->row;
         pairvector_shift(frame, centre, pair, output->shift + 3 * k);
-        output->distance[k] =
-            sqrt(pairvector_make(frame, centre, pair->row, output->shift + 3 * k, output->vector + 3 * k));
+        output->distance[k] = sqrt(
+            pairvector_make(frame, centre, pair->row, output->shift + 3 * k, output->vector + 3 * k));
     }
 }

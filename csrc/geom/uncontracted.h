@@ -1,5 +1,6 @@
-/* Include it first in a file whose results must have the same bits however it is compiled: a * b + c is rounded
- * twice there, never fused. (gcc does so with -std=c11 by itself; a build with gnu11 or other flags must not differ.) */
+/* Include it first in a file whose results must have the same bits however it is compiled: a * b + c is
+ * rounded twice there, never fused. The build says -ffp-contract=off too, since clang heeds no pragma under
+ * -ffp-contract=fast; tests/c/test_nlist.c finds a build that fuses. */
 #ifndef DGNN_GEOM_UNCONTRACTED_H
 #define DGNN_GEOM_UNCONTRACTED_H
 

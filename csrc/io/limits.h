@@ -16,6 +16,6 @@
 #define DGNN_LIMIT_ENTRIES 65535                  /* members of an archive, those that dgnn leaves alone included */
 #define DGNN_LIMIT_DIRECTORY ((int64_t)32 << 20)  /* bytes of an archive's directory */
 #define DGNN_LIMIT_RATIO 1100                     /* uncompressed to compressed; deflate reaches 1032 */
-#define DGNN_LIMIT_TRUSTED ((int64_t)16 << 20)    /* bytes reserved on the word of a header alone */
+#define DGNN_LIMIT_TRUSTED ((int64_t)64 << 20)    /* bytes reserved on the word of a header alone */
 
 #endif

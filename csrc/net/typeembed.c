@@ -115,69 +115,90 @@ int dgnn_typeembed_configuration(const char *symbol, double *row)
 
 /* ---------------------------------------------------------------- the table */
 
+/* Symbol t of the object's own type_map, or of the caller's. */
+static int typeembed_symbol(const struct dgnn_value *own, const char *const *type_map, int64_t t, const char **symbol,
+                            struct dgnn_error *error)
+{
+    struct dgnn_value item = dgnn_value_item(own, t);
+    if (dgnn_value_kind(own) == DGNN_VALUE_LIST) {
+        return dgnn_value_string(&item, symbol, error);
+    }
+    *symbol = type_map[t];
+    return DGNN_OK;
+}
+
 /* rows: ntypes x DGNN_TYPEEMBED_CONFIGURATION. */
-static int typeembed_configurations(const struct dgnn_value *type_map, int64_t ntypes, double *rows,
+static int typeembed_configurations(const struct typeembed_params *params, const char *const *type_map, double *rows,
                                     struct dgnn_error *error)
 {
-    int64_t count;
+    const struct dgnn_value *own = &params->type_map;
+    enum dgnn_value_kind kind = dgnn_value_kind(own);
+    int64_t count = params->ntypes;
     char path[256];
-    DGNN_TRY(dgnn_value_list(type_map, &count, error));
-    if (count != ntypes) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %lld types, expected %lld",
-                               dgnn_value_path(type_map, path, sizeof(path)), (long long)count, (long long)ntypes);
+    if (!type_map || (kind != DGNN_VALUE_NULL && kind != DGNN_VALUE_ABSENT)) {
+        DGNN_TRY(dgnn_value_list(own, &count, error));
     }
-    for (int64_t t = 0; t < ntypes; t++) {
-        struct dgnn_value item = dgnn_value_item(type_map, t);
+    if (count != params->ntypes) {
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %lld types, expected %lld",
+                               dgnn_value_path(own, path, sizeof(path)), (long long)count,
+                               (long long)params->ntypes);
+    }
+    for (int64_t t = 0; t < count; t++) {
         const char *symbol;
-        DGNN_TRY(dgnn_value_string(&item, &symbol, error));
+        DGNN_TRY(typeembed_symbol(own, type_map, t, &symbol, error));
         if (!dgnn_typeembed_configuration(symbol, rows + t * DGNN_TYPEEMBED_CONFIGURATION)) {
             return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
                                    "%s: '%s' is no element, so it has no electronic configuration to embed",
-                                   dgnn_value_path(&item, path, sizeof(path)), symbol);
+                                   dgnn_value_path(own, path, sizeof(path)), symbol);
         }
     }
     return DGNN_OK;
 }
 
-/* The network on the identity, or on the configurations. work: inputs, what layers keep, rooms. */
+/* The network on the identity, or on the configurations, which are in rows. kept: what layers keep, then rooms. */
 static int typeembed_evaluate(const struct typeembed_params *params, const struct dgnn_network_f64 *network,
-                              double *work, double *table, struct dgnn_error *error)
+                              double *rows, double **table, struct dgnn_error *error)
 {
-    int64_t n = params->ntypes, nin = network->nin;
-    double *kept = work + n * nin, *rooms = kept + n * network->width_kept;
-    memset(work, 0, sizeof(double) * (size_t)(n * nin));
-    if (params->use_econf_tebd) {
-        DGNN_TRY(typeembed_configurations(&params->type_map, n, work, error));
-    } else {
-        for (int64_t t = 0; t < n; t++) {
-            work[t * nin + t] = 1;
-        }
-    }
-    dgnn_network_forward_f64(&dgnn_reference_ops_f64, network, n, work, nin, table, kept, rooms);
-    memset(table + n * network->nout, 0, sizeof(double) * (size_t)network->nout);
-    return DGNN_OK;
-}
-
-static int typeembed_table(const struct typeembed_params *params, const struct dgnn_network_f64 *network,
-                           double **table, struct dgnn_error *error)
-{
-    int64_t n = params->ntypes, each = network->nin + network->width_kept + 2 * network->width_max, rows = 0;
-    double *work = dgnn_alloc(n, (size_t)each * sizeof(double));
-    double *values = dgnn_alloc_checked(n, 1, 1, &rows) ? dgnn_alloc(rows, (size_t)network->nout * sizeof(double))
-                                                        : NULL;
-    int status = work && values ? typeembed_evaluate(params, network, work, values, error)
-                                : dgnn_status_no_memory(error, "type embeddings", n * each * (int64_t)sizeof(double));
-    dgnn_alloc_free(work);
-    if (status) {
+    int64_t n = params->ntypes, nin = network->nin, nout = network->nout;
+    int64_t each = network->width_kept + 2 * network->width_max;
+    double *kept = dgnn_alloc(n, (size_t)each * sizeof(double));
+    double *values = dgnn_alloc_zeroed(n + 1, (size_t)nout * sizeof(double));
+    if (!kept || !values) {
+        dgnn_alloc_free(kept);
         dgnn_alloc_free(values);
-        return status;
+        return dgnn_status_no_memory(error, "type embeddings", n * each * (int64_t)sizeof(double));
     }
+    for (int64_t t = 0; t < n && !params->use_econf_tebd; t++) {
+        rows[t * nin + t] = 1;
+    }
+    dgnn_network_forward_f64(&dgnn_reference_ops_f64, network, n, rows, nin, values, kept,
+                             kept + n * network->width_kept);
+    dgnn_alloc_free(kept);
     *table = values;
     return DGNN_OK;
 }
 
-int dgnn_typeembed_load(const struct dgnn_value *value, int64_t ntypes, int64_t width, double **table,
-                        int64_t *parameters, struct dgnn_error *error)
+static int typeembed_table(const struct typeembed_params *params, const char *const *type_map,
+                           const struct dgnn_network_f64 *network, double **table, struct dgnn_error *error)
+{
+    int status = DGNN_OK;
+    double *rows = dgnn_alloc_zeroed(params->ntypes, (size_t)network->nin * sizeof(double));
+    if (!rows) {
+        return dgnn_status_no_memory(error, "type embeddings",
+                                     params->ntypes * network->nin * (int64_t)sizeof(double));
+    }
+    if (params->use_econf_tebd) {
+        status = typeembed_configurations(params, type_map, rows, error);
+    }
+    if (!status) {
+        status = typeembed_evaluate(params, network, rows, table, error);
+    }
+    dgnn_alloc_free(rows);
+    return status;
+}
+
+int dgnn_typeembed_load_f64(const struct dgnn_value *value, int32_t ntypes, const char *const *type_map, int64_t width,
+                            double **table, struct dgnn_error *error)
 {
     struct typeembed_params params;
     struct dgnn_network_f64 network;
@@ -187,16 +208,12 @@ int dgnn_typeembed_load(const struct dgnn_value *value, int64_t ntypes, int64_t 
     DGNN_TRY(dgnn_params_load(value, typeembed_params, sizeof(typeembed_params) / sizeof(typeembed_params[0]),
                               &params, error));
     if (params.ntypes != ntypes) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: embeds %lld types, expected %lld",
-                               dgnn_value_path(value, path, sizeof(path)), (long long)params.ntypes,
-                               (long long)ntypes);
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: embeds %lld types, expected %d",
+                               dgnn_value_path(value, path, sizeof(path)), (long long)params.ntypes, ntypes);
     }
     int64_t nin = params.use_econf_tebd ? DGNN_TYPEEMBED_CONFIGURATION : ntypes;
     DGNN_TRY(dgnn_network_load_f64(&params.embedding, nin, width, &network, error));
-    int status = typeembed_table(&params, &network, table, error);
-    if (parameters) {
-        *parameters = dgnn_network_parameters_f64(&network);
-    }
+    int status = typeembed_table(&params, type_map, &network, table, error);
     dgnn_network_free_f64(&network);
     return status;
 }

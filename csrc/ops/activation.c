@@ -40,6 +40,7 @@ int dgnn_activation_parse(const char *name, struct dgnn_activation *activation, 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (!strcmp(lower, known[i].name)) {
             activation->kind = known[i].kind;
+            activation->slope = sqrt(2.0 / M_PI);
             return DGNN_OK;
         }
     }
@@ -59,9 +60,15 @@ int dgnn_activation_parse(const char *name, struct dgnn_activation *activation, 
                            name);
 }
 
-static double activation_gelu(double x, double *slope)
+void dgnn_activation_as_descriptor(struct dgnn_activation *activation)
 {
-    const double c = sqrt(2.0 / M_PI);
+    if (activation->kind == DGNN_ACTIVATION_GELU) {
+        activation->slope = (double)(float)activation->slope;
+    }
+}
+
+static double activation_gelu(double c, double x, double *slope)
+{
     double t = tanh(c * (x + 0.044715 * x * x * x));
     *slope = 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * c * (1.0 + 3 * 0.044715 * x * x);
     return 0.5 * x * (1.0 + t);
@@ -93,7 +100,7 @@ double dgnn_activation_value(const struct dgnn_activation *activation, double x,
         *slope = x > 0 && x < 6;
         return x < 0 ? 0.0 : x > 6 ? 6.0 : x;
     case DGNN_ACTIVATION_GELU:
-        return activation_gelu(x, slope);
+        return activation_gelu(activation->slope, x, slope);
     case DGNN_ACTIVATION_SOFTPLUS:
         *slope = activation_sigmoid(x);
         return fmax(x, 0.0) + log1p(exp(-fabs(x)));

@@ -20,11 +20,16 @@ enum dgnn_activation_kind {
 
 struct dgnn_activation {
     enum dgnn_activation_kind kind;
-    double threshold, slope, offset; /* of SILUT */
+    double threshold, offset; /* of SILUT */
+    double slope;             /* of SILUT; of GELU: its sqrt(2/pi) */
 };
 
 /* name as deepmd-kit writes it, in any case: "tanh", "silut:10.0", "none", ... UNSUPPORTED for others. */
 int dgnn_activation_parse(const char *name, struct dgnn_activation *activation, struct dgnn_error *error);
+
+/* deepmd-kit has two forms of GELU: its layers use torch's; the descriptors that apply an activation themselves (DPA3's
+ * and DPA2's layers) round sqrt(2/pi) to float32, which shows at 1e-9. This makes activation the second. */
+void dgnn_activation_as_descriptor(struct dgnn_activation *activation);
 
 /* Value and slope in float64, from libm: the reference. slope may be NULL. */
 double dgnn_activation_value(const struct dgnn_activation *activation, double x, double *slope);

@@ -21,7 +21,8 @@ static inline void check_count(int good, const char *file, int line, const char 
     }
 }
 
-static inline void check_near(double a, double b, double tolerance, const char *file, int line, const char *text)
+static inline void check_near(double a, double b, double tolerance, const char *file, int line,
+                              const char *text)
 {
     int good = fabs(a - b) <= tolerance; /* false for NaN */
     check_count(good, file, line, text);
@@ -30,8 +31,8 @@ static inline void check_near(double a, double b, double tolerance, const char *
     }
 }
 
-static inline void check_status(int got, int expected, const char *message, const char *part, const char *file,
-                                int line, const char *text)
+static inline void check_status(int got, int expected, const char *message, const char *part,
+                                const char *file, int line, const char *text)
 {
     int good = got == expected && (expected == DGNN_OK || strstr(message, part));
     check_count(good, file, line, text);
@@ -45,11 +46,11 @@ static inline void check_status(int got, int expected, const char *message, cons
 #define CHECK_NEAR(a, b, tol) check_near((a), (b), (tol), __FILE__, __LINE__, #a " near " #b)
 
 /* expr uses a struct dgnn_error named error that is in scope; on failure its message must contain text. */
-#define CHECK_STATUS(expr, status, text)                                                          \
-    do {                                                                                          \
-        error.message[0] = 0;                                                                     \
-        int check_got = (expr);                                                                   \
-        check_status(check_got, (status), error.message, (text), __FILE__, __LINE__, #expr);      \
+#define CHECK_STATUS(expr, status, text)                                                                     \
+    do {                                                                                                     \
+        error.message[0] = 0;                                                                                \
+        int check_got = (expr);                                                                              \
+        check_status(check_got, (status), error.message, (text), __FILE__, __LINE__, #expr);                 \
     } while (0)
 
 static inline int check_report(void)

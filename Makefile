@@ -1,0 +1,71 @@
+# Every target does its own set-up: .venv with what the target needs, and a build. PYTHON chooses the interpreter.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := build/stamps
+PYTEST := $(BIN)/python -m pytest
+PACKAGES := numpy ase pytest hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich setuptools wheel
+
+.PHONY: all build demo test test-long test-c fuzz lint bench coverage docs clean
+all: build
+
+$(STAMP)/system: tools/system_packages.sh
+	@mkdir -p $(STAMP)
+	@PYTHON="$(PYTHON)" sh tools/system_packages.sh
+	@touch $@
+
+$(STAMP)/venv: $(STAMP)/system
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PACKAGES)
+	@touch $@
+
+# Once: entry points and the path to the sources. Afterwards "build" alone keeps the modules current.
+$(STAMP)/install: $(STAMP)/venv pyproject.toml setup.py
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+build: $(STAMP)/install
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+
+demo: build
+	@$(BIN)/python examples/water/demo.py
+
+test: build
+	@$(PYTEST) -m "not long"
+
+test-long: build
+	@$(PYTEST)
+
+# The C tests alone, under AddressSanitizer and UndefinedBehaviorSanitizer.
+test-c: $(STAMP)/venv
+	@$(PYTEST) tests/c
+
+# FUZZ_SECONDS for each target.
+FUZZ_SECONDS ?= 60
+fuzz: $(STAMP)/venv
+	@set -e; for program in $$($(BIN)/python tools/compile.py fuzz); do \
+		mkdir -p build/fuzz-corpus/$$(basename $$program); \
+		echo "$$program: $(FUZZ_SECONDS) s"; \
+		$$program -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -print_final_stats=1 \
+			build/fuzz-corpus/$$(basename $$program); \
+	done
+
+lint: build
+	@$(BIN)/python tools/check_includes.py
+	@$(BIN)/python tools/check_prefix.py
+
+bench: build
+	@$(BIN)/python benchmarks/bench_model.py
+
+# Lines and branches of the core that the C tests reach.
+coverage: $(STAMP)/venv
+	@$(BIN)/python tools/coverage.py
+
+docs: build
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check sphinx furo myst-parser
+	@$(BIN)/python -m sphinx -W -q -b html docs docs/_build
+
+clean:
+	rm -rf build dist $(VENV) *.egg-info docs/_build dgnn/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,182 @@
+/* Communicators: from a transport that another extension module made, or ranks as threads for tests. */
+#include "bind/state.h"
+
+struct pycomm {
+    PyObject_HEAD
+    struct dgnn_comm *comm; /* NULL once closed */
+    int in_use;             /* calls under way; changed only with the GIL held */
+};
+
+static PyObject *pycomm_wrap(PyTypeObject *type, struct dgnn_comm *comm)
+{
+    struct pycomm *self = (struct pycomm *)type->tp_alloc(type, 0);
+    if (!self) {
+        dgnn_comm_free(comm);
+        return NULL;
+    }
+    self->comm = comm;
+    return (PyObject *)self;
+}
+
+static PyObject *pycomm_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"transport", "deadline", NULL};
+    const struct dgnn_state *state = PyType_GetModuleState(type);
+    PyObject *capsule;
+    double deadline = 0.0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|d:Comm", names, &capsule, &deadline)) {
+        return NULL;
+    }
+    const struct dgnn_transport *transport = PyCapsule_GetPointer(capsule, "dgnn.transport");
+    if (!transport) {
+        return NULL;
+    }
+    struct dgnn_comm *comm = NULL;
+    struct dgnn_error error = {0};
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_comm_create(transport, deadline, &comm, &error);
+    Py_END_ALLOW_THREADS
+    /* The core owns the transport's context now, on failure too. The capsule's destructor goes by this name. */
+    if (PyCapsule_SetName(capsule, "dgnn.transport.taken")) {
+        dgnn_comm_free(comm);
+        return NULL;
+    }
+    return status ? dgnn_pyerror_raise(state, &error) : pycomm_wrap(type, comm);
+}
+
+static PyObject *pycomm_close(PyObject *object, PyObject *unused)
+{
+    struct pycomm *self = (struct pycomm *)object;
+    (void)unused;
+    struct dgnn_comm *comm = self->comm;
+    if (self->in_use) {
+        PyErr_SetString(dgnn_module_state_of(object)->busy_error, "comm: a call that uses it is under way");
+        return NULL;
+    }
+    self->comm = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    dgnn_comm_free(comm);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+static void pycomm_dealloc(PyObject *object)
+{
+    struct pycomm *self = (struct pycomm *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    dgnn_comm_free(self->comm);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyObject *pycomm_counts(PyObject *object, PyObject *arguments)
+{
+    struct dgnn_comm *comm;
+    struct dgnn_comm_count count = {0};
+    int reset = 0;
+    if (!PyArg_ParseTuple(arguments, "|p:counts", &reset) ||
+        dgnn_pycomm_hold(dgnn_module_state_of(object), object, &comm)) {
+        return NULL;
+    }
+    dgnn_comm_counts(comm, &count, reset);
+    dgnn_pycomm_release(object);
+    return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:L}", "forward_messages", (long long)count.forward_messages,
+                         "reverse_messages", (long long)count.reverse_messages, "position_messages",
+                         (long long)count.position_messages, "force_messages", (long long)count.force_messages,
+                         "other_messages", (long long)count.other_messages, "bytes", (long long)count.bytes);
+}
+
+int dgnn_pycomm_hold(const struct dgnn_state *state, PyObject *value, struct dgnn_comm **comm)
+{
+    *comm = NULL;
+    if (value == Py_None) {
+        return 0;
+    }
+    if (!PyObject_TypeCheck(value, state->comm_type)) {
+        PyErr_Format(PyExc_TypeError, "comm: expected a dgnn._core.Comm or None, found %s", Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    *comm = ((struct pycomm *)value)->comm;
+    if (!*comm) {
+        dgnn_pyerror_input(state, "comm: this communicator was closed");
+        return -1;
+    }
+    ((struct pycomm *)value)->in_use++;
+    return 0;
+}
+
+void dgnn_pycomm_release(PyObject *value)
+{
+    if (value != Py_None) {
+        ((struct pycomm *)value)->in_use--;
+    }
+}
+
+static PyMethodDef pycomm_methods[] = {
+    {"close", pycomm_close, METH_NOARGS, "close($self, /)\n--\n\nFrees it; local."},
+    {"counts", pycomm_counts, METH_VARARGS,
+     "counts($self, reset=False, /)\n--\n\nTraffic of this rank since creation or the last reset."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot pycomm_slots[] = {
+    {Py_tp_doc, "Comm(transport, deadline=0.0)\n--\n\nRanks that compute together, from a capsule dgnn.transport."},
+    {Py_tp_new, pycomm_new},
+    {Py_tp_dealloc, pycomm_dealloc},
+    {Py_tp_methods, pycomm_methods},
+    {0, NULL},
+};
+
+static PyType_Spec pycomm_spec = {
+    .name = "dgnn._core.Comm",
+    .basicsize = sizeof(struct pycomm),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = pycomm_slots,
+};
+
+/* _comm_threads(nrank, deadline=0.0): a list of Comm, one for each thread that stands for a rank. */
+static PyObject *pycomm_threads(PyObject *module, PyObject *arguments)
+{
+    const struct dgnn_state *state = dgnn_module_state(module);
+    int nrank;
+    double deadline = 0.0;
+    if (!PyArg_ParseTuple(arguments, "i|d:_comm_threads", &nrank, &deadline)) {
+        return NULL;
+    }
+    if (nrank < 1 || nrank > 1024) {
+        return dgnn_pyerror_input(state, "nrank: expected 1 to 1024, found %d", nrank);
+    }
+    struct dgnn_comm *comm[1024] = {NULL};
+    struct dgnn_error error = {0};
+    if (dgnn_comm_create_threads(nrank, deadline, comm, &error)) {
+        return dgnn_pyerror_raise(state, &error);
+    }
+    PyObject *list = PyList_New(nrank);
+    for (int rank = 0; rank < nrank; rank++) {
+        PyObject *item = list ? pycomm_wrap(state->comm_type, comm[rank]) : NULL;
+        if (!item) {
+            if (!list) {
+                dgnn_comm_free(comm[rank]);
+            }
+            Py_CLEAR(list);
+            continue;
+        }
+        PyList_SET_ITEM(list, rank, item);
+    }
+    return list;
+}
+
+static PyMethodDef pycomm_functions[] = {
+    {"_comm_threads", pycomm_threads, METH_VARARGS,
+     "_comm_threads(nrank, deadline=0.0, /)\n--\n\nCommunicators for threads of this process that stand for ranks."},
+    {NULL, NULL, 0, NULL},
+};
+
+int dgnn_pycomm_setup(PyObject *module, struct dgnn_state *state)
+{
+    state->comm_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &pycomm_spec, NULL);
+    return state->comm_type ? PyModule_AddType(module, state->comm_type) ||
+                                  PyModule_AddFunctions(module, pycomm_functions)
+                            : -1;
+}

@@ -1,0 +1,659 @@
+/* The type Model: a struct dgnn_model for Python. Arguments arrive in the order of the keywords; dgnn/model.py has
+ * the defaults, frames and symbols. */
+#include "bind/state.h"
+
+enum { PYMODEL_HELD_MAX = 24 };
+
+struct pymodel {
+    PyObject_HEAD
+    struct dgnn_model *model; /* NULL once closed */
+    int in_use;               /* calls under way; changed only with the GIL held */
+};
+
+/* One call: what it holds until its end. */
+struct pymodel_call {
+    const struct dgnn_state *state;
+    PyObject *held[PYMODEL_HELD_MAX];
+    int nheld;
+};
+
+static void pymodel_call_end(struct pymodel_call *call)
+{
+    while (call->nheld > 0) {
+        Py_DECREF(call->held[--call->nheld]);
+    }
+}
+
+/* Takes over the reference; NULL passes through. */
+static PyObject *pymodel_hold(struct pymodel_call *call, PyObject *object)
+{
+    if (object) {
+        call->held[call->nheld++] = object;
+    }
+    return object;
+}
+
+/* value as a checked array that lives until the end of the call; its data (NULL for None) goes to *field. */
+static int pymodel_take(struct pymodel_call *call, PyObject *value, const struct dgnn_pyarray_want *want,
+                        void *field, PyObject **array)
+{
+    PyObject *taken = pymodel_hold(call, dgnn_pyarray_take(call->state, value, want));
+    if (!taken) {
+        return -1;
+    }
+    const void *address = dgnn_pyarray_data(taken);
+    memcpy(field, &address, sizeof address); /* field: a pointer of any type */
+    if (array) {
+        *array = taken;
+    }
+    return 0;
+}
+
+#define PYMODEL_TAKE(call, value, field, array, ...) \
+    pymodel_take(call, value, &(struct dgnn_pyarray_want){__VA_ARGS__}, &(field), array)
+
+/* ------------------------------------------------------------------ loading */
+
+static PyObject *pymodel_wrap(PyTypeObject *type, struct dgnn_model *model)
+{
+    struct pymodel *self = (struct pymodel *)type->tp_alloc(type, 0);
+    if (!self) {
+        dgnn_model_free(model);
+        return NULL;
+    }
+    self->model = model;
+    return (PyObject *)self;
+}
+
+static int pymodel_options(PyObject *value, struct dgnn_load_options *options)
+{
+    *options = (struct dgnn_load_options){.size = sizeof *options};
+    return PyArg_ParseTuple(value, "iiiids:options", &options->dtype, &options->memory, &options->semantics,
+                            &options->threads, &options->skin, &options->device)
+               ? 0
+               : -1;
+}
+
+static PyObject *pymodel_load(PyObject *module, PyObject *arguments)
+{
+    const struct dgnn_state *state = dgnn_module_state(module);
+    PyObject *path, *option_values;
+    struct dgnn_load_options options;
+    if (!PyArg_ParseTuple(arguments, "O&O!:load", PyUnicode_FSConverter, &path, &PyTuple_Type, &option_values)) {
+        return NULL;
+    }
+    if (pymodel_options(option_values, &options)) {
+        Py_DECREF(path);
+        return NULL;
+    }
+    struct dgnn_model *model = NULL;
+    struct dgnn_error error = {0};
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_model_load(PyBytes_AS_STRING(path), &options, &model, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
+    return status ? dgnn_pyerror_raise(state, &error) : pymodel_wrap(state->model_type, model);
+}
+
+/* The arrays of a tree, with what keeps them alive in *held (a list). */
+static struct dgnn_array *pymodel_tree_arrays(const struct dgnn_state *state, PyObject *sequence, PyObject *held)
+{
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
+    struct dgnn_array *arrays = PyMem_Calloc((size_t)count + 1, sizeof *arrays);
+    if (!arrays) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (Py_ssize_t k = 0; k < count; k++) {
+        PyObject *array = dgnn_pyarray_tensor(state, PySequence_Fast_GET_ITEM(sequence, k), k, &arrays[k]);
+        int failed = !array || PyList_Append(held, array);
+        Py_XDECREF(array);
+        if (failed) {
+            PyMem_Free(arrays);
+            return NULL;
+        }
+    }
+    return arrays;
+}
+
+static PyObject *pymodel_load_tree(PyObject *module, PyObject *arguments)
+{
+    const struct dgnn_state *state = dgnn_module_state(module);
+    const char *name, *json;
+    Py_ssize_t json_length;
+    PyObject *array_values, *option_values;
+    struct dgnn_load_options options;
+    if (!PyArg_ParseTuple(arguments, "ss#OO!:load_tree", &name, &json, &json_length, &array_values, &PyTuple_Type,
+                          &option_values) ||
+        pymodel_options(option_values, &options)) {
+        return NULL;
+    }
+    PyObject *sequence = PySequence_Fast(array_values, "arrays: expected a sequence");
+    PyObject *held = sequence ? PyList_New(0) : NULL;
+    struct dgnn_array *arrays = held ? pymodel_tree_arrays(state, sequence, held) : NULL;
+    PyObject *result = NULL;
+    if (arrays) {
+        struct dgnn_model *model = NULL;
+        struct dgnn_error error = {0};
+        int status;
+        size_t narrays = (size_t)PyList_GET_SIZE(held);
+        Py_BEGIN_ALLOW_THREADS
+        status = dgnn_model_load_tree(name, json, (size_t)json_length, arrays, narrays, &options, &model, &error);
+        Py_END_ALLOW_THREADS
+        result = status ? dgnn_pyerror_raise(state, &error) : pymodel_wrap(state->model_type, model);
+    }
+    PyMem_Free(arrays);
+    Py_XDECREF(held);
+    Py_XDECREF(sequence);
+    return result;
+}
+
+/* ------------------------------------------------------------------ results */
+
+/* float64 zeros of that shape in the dict under that name; their data. */
+static int pymodel_result_array(PyObject *dict, const char *name, int ndim, const Py_ssize_t *shape, double **data)
+{
+    PyObject *array = dgnn_pyarray_zeros(ndim, shape);
+    if (!array || PyDict_SetItemString(dict, name, array)) {
+        Py_XDECREF(array);
+        return -1;
+    }
+    *data = dgnn_pyarray_data(array);
+    Py_DECREF(array); /* the dict keeps it */
+    return 0;
+}
+
+/* The arrays of a result with n rows of forces and natom_energy energies, in a new dict. */
+static PyObject *pymodel_result_new(struct dgnn_result *result, Py_ssize_t n, Py_ssize_t natom_energy, int with_spins,
+                                    int atomic)
+{
+    PyObject *dict = PyDict_New();
+    Py_ssize_t rows[3] = {n, 3, 3};
+    *result = (struct dgnn_result){.size = sizeof *result};
+    if (!dict || pymodel_result_array(dict, "forces", 2, rows, &result->forces) ||
+        pymodel_result_array(dict, "atom_energy", 1, &natom_energy, &result->atom_energy) ||
+        (with_spins && pymodel_result_array(dict, "forces_mag", 2, rows, &result->forces_mag)) ||
+        (atomic && pymodel_result_array(dict, "atom_virial", 3, rows, &result->atom_virial))) {
+        Py_XDECREF(dict);
+        return NULL;
+    }
+    return dict;
+}
+
+static int pymodel_result_set(PyObject *dict, const char *name, PyObject *value)
+{
+    int status = value ? PyDict_SetItemString(dict, name, value) : -1;
+    Py_XDECREF(value);
+    return status;
+}
+
+static int pymodel_result_finish(PyObject *dict, const struct dgnn_result *result)
+{
+    double *virial;
+    Py_ssize_t shape[2] = {3, 3};
+    if (pymodel_result_array(dict, "virial", 2, shape, &virial)) {
+        return -1;
+    }
+    memcpy(virial, result->virial, sizeof result->virial);
+    return pymodel_result_set(dict, "energy", PyFloat_FromDouble(result->energy)) ||
+           pymodel_result_set(dict, "nedges", PyLong_FromLongLong(result->nedges)) ||
+           pymodel_result_set(dict, "ntruncated", PyLong_FromLongLong(result->ntruncated)) ||
+           pymodel_result_set(dict, "nghosts", PyLong_FromLongLong(result->nghosts)) ||
+           pymodel_result_set(dict, "list_reused", PyBool_FromLong(result->list_reused));
+}
+
+/* ------------------------------------------------------------------ compute */
+
+struct pymodel_compute_arguments {
+    PyObject *coords, *types, *box, *spins, *fparam, *aparam, *charge_spin, *ids, *comm;
+    int pbc[3], grid[3], replicated, atomic;
+};
+
+static int pymodel_compute_parse(PyObject *arguments, PyObject *keywords, struct pymodel_compute_arguments *in)
+{
+    static char *names[] = {"coords", "types", "box", "pbc", "spins", "fparam", "aparam", "charge_spin", "ids",
+                            "grid", "comm", "replicated", "atomic", NULL};
+    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO(iii)OOOOO(iii)Opp:compute", names, &in->coords,
+                                       &in->types, &in->box, &in->pbc[0], &in->pbc[1], &in->pbc[2], &in->spins,
+                                       &in->fparam, &in->aparam, &in->charge_spin, &in->ids, &in->grid[0],
+                                       &in->grid[1], &in->grid[2], &in->comm, &in->replicated, &in->atomic)
+               ? 0
+               : -1;
+}
+
+static int pymodel_compute_take(struct pymodel_call *call, const struct pymodel_compute_arguments *in,
+                                struct dgnn_system *system)
+{
+    PyObject *coords, *fparam, *aparam;
+    *system = (struct dgnn_system){.size = sizeof *system, .replicated = in->replicated};
+    for (int axis = 0; axis < 3; axis++) {
+        system->pbc[axis] = in->pbc[axis];
+        system->grid[axis] = in->grid[axis];
+    }
+    if (PYMODEL_TAKE(call, in->coords, system->coords, &coords, "coords", 'd', 2, {-1, 3}, "(natoms, 3)")) {
+        return -1;
+    }
+    Py_ssize_t n = dgnn_pyarray_length(coords, 0);
+    if (PYMODEL_TAKE(call, in->types, system->types, NULL, "types", 'i', 1, {n}, "(natoms,)") ||
+        PYMODEL_TAKE(call, in->box, system->box, NULL, "box", 'd', 2, {3, 3}, "three lattice vectors as rows") ||
+        PYMODEL_TAKE(call, in->spins, system->spins, NULL, "spins", 'd', 2, {n, 3}, "(natoms, 3)") ||
+        PYMODEL_TAKE(call, in->fparam, system->fparam, &fparam, "fparam", 'd', 1, {-1}, "(dim_fparam,)") ||
+        PYMODEL_TAKE(call, in->aparam, system->aparam, &aparam, "aparam", 'd', 2, {n, -1}, "(natoms, dim_aparam)") ||
+        PYMODEL_TAKE(call, in->charge_spin, system->charge_spin, NULL, "charge_spin", 'd', 1, {2},
+                     "charge and spin") ||
+        PYMODEL_TAKE(call, in->ids, system->ids, NULL, "ids", 'l', 1, {n}, "(natoms,)")) {
+        return -1;
+    }
+    system->natoms = n;
+    system->nfparam = dgnn_pyarray_length(fparam, 0);
+    system->naparam = dgnn_pyarray_length(aparam, 1);
+    return 0;
+}
+
+static int pymodel_begin(struct pymodel *self, const struct dgnn_state *state)
+{
+    if (!self->model) {
+        dgnn_pyerror_input(state, "this model was closed");
+        return -1;
+    }
+    self->in_use++;
+    return 0;
+}
+
+/* Takes part in a collective call whose arguments were wrong on this rank, with a system that the core refuses, so
+ * that the other ranks get an error and do not wait. Keeps the Python error. */
+static void pymodel_refuse(struct pymodel *self, struct dgnn_comm *comm)
+{
+    PyObject *type, *value, *traceback;
+    struct dgnn_system system = {.size = sizeof system, .natoms = -1};
+    struct dgnn_result result = {.size = sizeof result};
+    PyErr_Fetch(&type, &value, &traceback);
+    Py_BEGIN_ALLOW_THREADS
+    dgnn_model_compute(self->model, &system, comm, &result, NULL);
+    Py_END_ALLOW_THREADS
+    PyErr_Restore(type, value, traceback);
+}
+
+static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call *call,
+                                      const struct pymodel_compute_arguments *in, struct dgnn_comm *comm)
+{
+    struct dgnn_system system;
+    struct dgnn_result result;
+    struct dgnn_error error = {0};
+    PyObject *dict = NULL;
+    if (pymodel_compute_take(call, in, &system) ||
+        !(dict = pymodel_result_new(&result, system.natoms, system.natoms, system.spins != NULL, in->atomic))) {
+        if (comm) {
+            pymodel_refuse(self, comm);
+        }
+        return NULL;
+    }
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_model_compute(self->model, &system, comm, &result, &error);
+    Py_END_ALLOW_THREADS
+    if (status) {
+        Py_DECREF(dict);
+        return dgnn_pyerror_raise(call->state, &error);
+    }
+    if (pymodel_result_finish(dict, &result)) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+static PyObject *pymodel_compute(PyObject *object, PyObject *arguments, PyObject *keywords)
+{
+    struct pymodel *self = (struct pymodel *)object;
+    struct pymodel_call call = {.state = dgnn_module_state_of(object)};
+    struct pymodel_compute_arguments in;
+    struct dgnn_comm *comm;
+    if (pymodel_compute_parse(arguments, keywords, &in) || pymodel_begin(self, call.state)) {
+        return NULL;
+    }
+    PyObject *dict = NULL;
+    if (!dgnn_pycomm_hold(call.state, in.comm, &comm)) {
+        dict = pymodel_compute_call(self, &call, &in, comm);
+        dgnn_pycomm_release(in.comm);
+    }
+    pymodel_call_end(&call);
+    self->in_use--;
+    return dict;
+}
+
+static PyObject *pymodel_refuse_method(PyObject *object, PyObject *value)
+{
+    struct pymodel *self = (struct pymodel *)object;
+    const struct dgnn_state *state = dgnn_module_state_of(object);
+    struct dgnn_comm *comm;
+    if (pymodel_begin(self, state)) {
+        return NULL;
+    }
+    int status = dgnn_pycomm_hold(state, value, &comm);
+    if (!status) {
+        if (comm) {
+            pymodel_refuse(self, comm);
+        }
+        dgnn_pycomm_release(value);
+    }
+    self->in_use--;
+    return status ? NULL : Py_NewRef(Py_None);
+}
+
+/* ------------------------------------------------------------------ compute_ghosted */
+
+struct pymodel_ghosted_arguments {
+    PyObject *coords, *types, *spins, *fparam, *aparam, *charge_spin, *border, *direct, *mapping, *neighbours, *comm;
+    Py_ssize_t nlocal;
+    int add_ghost_forces, same_list, atomic;
+};
+
+static int pymodel_ghosted_parse(PyObject *arguments, PyObject *keywords, struct pymodel_ghosted_arguments *in)
+{
+    static char *names[] = {"coords", "types", "nlocal", "spins", "fparam", "aparam", "charge_spin", "border",
+                            "direct", "mapping", "neighbours", "add_ghost_forces", "same_list", "atomic", "comm",
+                            NULL};
+    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOnOOOOOOOOpppO:compute_ghosted", names, &in->coords,
+                                       &in->types, &in->nlocal, &in->spins, &in->fparam, &in->aparam,
+                                       &in->charge_spin, &in->border, &in->direct, &in->mapping, &in->neighbours,
+                                       &in->add_ghost_forces, &in->same_list, &in->atomic, &in->comm)
+               ? 0
+               : -1;
+}
+
+/* The rows to send in each swap: held arrays, and an array of their addresses (in a held bytes object). */
+static int pymodel_border_lists(struct pymodel_call *call, PyObject *lists, struct dgnn_border *border)
+{
+    Py_ssize_t nswap = border->nswap;
+    PyObject *held = pymodel_hold(call, PyTuple_New(nswap));
+    PyObject *addresses = pymodel_hold(call, PyBytes_FromStringAndSize(NULL, nswap * (Py_ssize_t)sizeof(void *)));
+    if (!held || !addresses) {
+        return -1;
+    }
+    for (Py_ssize_t swap = 0; swap < nswap; swap++) {
+        char name[48];
+        PyOS_snprintf(name, sizeof name, "border.sendlists[%zd]", swap);
+        struct dgnn_pyarray_want want = {name, 'i', 1, {border->sendnum[swap]}, "(sendnum of this swap,)"};
+        PyObject *list = PySequence_GetItem(lists, swap);
+        PyObject *rows = list ? dgnn_pyarray_take(call->state, list, &want) : NULL;
+        Py_XDECREF(list);
+        if (!rows) {
+            return -1;
+        }
+        PyTuple_SET_ITEM(held, swap, rows);
+        const void *address = dgnn_pyarray_data(rows);
+        memcpy(PyBytes_AS_STRING(addresses) + swap * (Py_ssize_t)sizeof address, &address, sizeof address);
+    }
+    border->sendlist = (const int32_t *const *)(void *)PyBytes_AS_STRING(addresses);
+    return 0;
+}
+
+/* value: (sendlists, sendproc, recvproc, sendnum, recvnum, firstrecv or None). */
+static int pymodel_border_take(struct pymodel_call *call, PyObject *value, struct dgnn_border *border)
+{
+    PyObject *lists, *sendproc, *recvproc, *sendnum, *recvnum, *firstrecv, *taken;
+    if (!PyArg_ParseTuple(value, "OOOOOO:border", &lists, &sendproc, &recvproc, &sendnum, &recvnum, &firstrecv)) {
+        return -1;
+    }
+    Py_ssize_t nswap = PySequence_Size(lists);
+    if (nswap < 0 || nswap > INT32_MAX) {
+        return -1;
+    }
+    *border = (struct dgnn_border){.nswap = (int32_t)nswap};
+    if (PYMODEL_TAKE(call, sendproc, border->sendproc, &taken, "border.sendproc", 'i', 1, {nswap}, "(nswap,)") ||
+        PYMODEL_TAKE(call, recvproc, border->recvproc, &taken, "border.recvproc", 'i', 1, {nswap}, "(nswap,)") ||
+        PYMODEL_TAKE(call, sendnum, border->sendnum, &taken, "border.sendnum", 'i', 1, {nswap}, "(nswap,)") ||
+        PYMODEL_TAKE(call, recvnum, border->recvnum, &taken, "border.recvnum", 'i', 1, {nswap}, "(nswap,)") ||
+        PYMODEL_TAKE(call, firstrecv, border->firstrecv, &taken, "border.firstrecv", 'i', 1, {nswap}, "(nswap,)")) {
+        return -1;
+    }
+    if (!border->sendproc || !border->recvproc || !border->sendnum || !border->recvnum) {
+        dgnn_pyerror_input(call->state, "border: sendproc, recvproc, sendnum and recvnum are needed, found None");
+        return -1;
+    }
+    for (Py_ssize_t swap = 0; swap < nswap; swap++) {
+        if (border->sendnum[swap] < 0) {
+            dgnn_pyerror_input(call->state, "border.sendnum[%zd]: expected 0 or more, found %d", swap,
+                               (int)border->sendnum[swap]);
+            return -1;
+        }
+    }
+    return pymodel_border_lists(call, lists, border);
+}
+
+/* CSR arrays: first (n + 1, ascending from 0) and index (as many as first ends with). */
+static int pymodel_csr_take(struct pymodel_call *call, const char *names[2], PyObject *values[2], Py_ssize_t n,
+                            const int64_t **first, const int32_t **index)
+{
+    if (PYMODEL_TAKE(call, values[0], *first, NULL, names[0], 'l', 1, {n + 1}, "one more than there are lists")) {
+        return -1;
+    }
+    if (!*first) {
+        dgnn_pyerror_input(call->state, "%s: expected an array, found None", names[0]);
+        return -1;
+    }
+    for (Py_ssize_t k = 0; k <= n; k++) {
+        if (k == 0 ? (*first)[0] != 0 : (*first)[k] < (*first)[k - 1]) {
+            dgnn_pyerror_input(call->state, "%s[%zd]: expected ascending places from 0, found %lld", names[0], k,
+                               (long long)(*first)[k]);
+            return -1;
+        }
+    }
+    Py_ssize_t total = (Py_ssize_t)(*first)[n];
+    return PYMODEL_TAKE(call, values[1], *index, NULL, names[1], 'i', 1, {total}, "as many as the last place says");
+}
+
+/* value: (rank, send_first, send_row, recv_first, recv_row). */
+static int pymodel_direct_take(struct pymodel_call *call, PyObject *value, struct dgnn_direct *direct)
+{
+    PyObject *rank, *send[2], *receive[2], *taken;
+    if (!PyArg_ParseTuple(value, "OOOOO:direct", &rank, &send[0], &send[1], &receive[0], &receive[1]) ||
+        PYMODEL_TAKE(call, rank, direct->rank, &taken, "direct.rank", 'i', 1, {-1}, "(nneighbour,)")) {
+        return -1;
+    }
+    Py_ssize_t n = dgnn_pyarray_length(taken, 0);
+    direct->nneighbour = (int32_t)n;
+    return pymodel_csr_take(call, (const char *[]){"direct.send_first", "direct.send_row"}, send, n,
+                            &direct->send_first, &direct->send_row) ||
+           pymodel_csr_take(call, (const char *[]){"direct.recv_first", "direct.recv_row"}, receive, n,
+                            &direct->recv_first, &direct->recv_row);
+}
+
+static int pymodel_ghosted_rows(struct pymodel_call *call, const struct pymodel_ghosted_arguments *in,
+                                struct dgnn_ghosted *system)
+{
+    PyObject *coords, *fparam, *aparam;
+    if (PYMODEL_TAKE(call, in->coords, system->coords, &coords, "coords", 'd', 2, {-1, 3}, "(nall, 3)")) {
+        return -1;
+    }
+    Py_ssize_t nall = dgnn_pyarray_length(coords, 0), nlocal = in->nlocal;
+    if (nlocal < 0 || nlocal > nall) {
+        dgnn_pyerror_input(call->state, "nlocal: expected 0 to %zd (the rows of coords), found %zd", nall, nlocal);
+        return -1;
+    }
+    if (PYMODEL_TAKE(call, in->types, system->types, NULL, "types", 'i', 1, {nall}, "(nall,)") ||
+        PYMODEL_TAKE(call, in->spins, system->spins, NULL, "spins", 'd', 2, {nall, 3}, "(nall, 3)") ||
+        PYMODEL_TAKE(call, in->fparam, system->fparam, &fparam, "fparam", 'd', 1, {-1}, "(dim_fparam,)") ||
+        PYMODEL_TAKE(call, in->aparam, system->aparam, &aparam, "aparam", 'd', 2, {nlocal, -1},
+                     "(nlocal, dim_aparam)") ||
+        PYMODEL_TAKE(call, in->charge_spin, system->charge_spin, NULL, "charge_spin", 'd', 1, {2},
+                     "charge and spin") ||
+        PYMODEL_TAKE(call, in->mapping, system->mapping, NULL, "mapping", 'l', 1, {nall}, "(nall,)")) {
+        return -1;
+    }
+    system->nall = nall;
+    system->nlocal = nlocal;
+    system->nfparam = dgnn_pyarray_length(fparam, 0);
+    system->naparam = dgnn_pyarray_length(aparam, 1);
+    return 0;
+}
+
+static int pymodel_ghosted_take(struct pymodel_call *call, const struct pymodel_ghosted_arguments *in,
+                                struct dgnn_ghosted *system, struct dgnn_border *border, struct dgnn_direct *direct)
+{
+    PyObject *lists[2];
+    *system = (struct dgnn_ghosted){.size = sizeof *system, .same_list = in->same_list,
+                                    .add_ghost_forces = in->add_ghost_forces};
+    if (pymodel_ghosted_rows(call, in, system)) {
+        return -1;
+    }
+    if (in->border != Py_None) {
+        system->border = border;
+        if (pymodel_border_take(call, in->border, border)) {
+            return -1;
+        }
+    }
+    if (in->direct != Py_None) {
+        system->direct = direct;
+        if (pymodel_direct_take(call, in->direct, direct)) {
+            return -1;
+        }
+    }
+    return in->neighbours == Py_None
+               ? 0
+               : !PyArg_ParseTuple(in->neighbours, "OO:neighbours", &lists[0], &lists[1]) ||
+                     pymodel_csr_take(call, (const char *[]){"neighbours.first", "neighbours.index"}, lists,
+                                      (Py_ssize_t)system->nlocal, &system->neighbour_first, &system->neighbour);
+}
+
+/* As pymodel_refuse. */
+static void pymodel_refuse_ghosted(struct pymodel *self, struct dgnn_comm *comm)
+{
+    PyObject *type, *value, *traceback;
+    struct dgnn_ghosted system = {.size = sizeof system, .nlocal = -1, .nall = -1};
+    struct dgnn_result result = {.size = sizeof result};
+    PyErr_Fetch(&type, &value, &traceback);
+    Py_BEGIN_ALLOW_THREADS
+    dgnn_model_compute_ghosted(self->model, &system, comm, &result, NULL);
+    Py_END_ALLOW_THREADS
+    PyErr_Restore(type, value, traceback);
+}
+
+static PyObject *pymodel_ghosted_call(struct pymodel *self, struct pymodel_call *call,
+                                      const struct pymodel_ghosted_arguments *in, struct dgnn_comm *comm)
+{
+    struct dgnn_ghosted system;
+    struct dgnn_border border = {0};
+    struct dgnn_direct direct = {0};
+    struct dgnn_result result;
+    struct dgnn_error error = {0};
+    PyObject *dict = NULL;
+    if (pymodel_ghosted_take(call, in, &system, &border, &direct) ||
+        !(dict = pymodel_result_new(&result, system.nall, system.nlocal, system.spins != NULL, in->atomic))) {
+        if (comm) {
+            pymodel_refuse_ghosted(self, comm);
+        }
+        return NULL;
+    }
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_model_compute_ghosted(self->model, &system, comm, &result, &error);
+    Py_END_ALLOW_THREADS
+    if (status) {
+        Py_DECREF(dict);
+        return dgnn_pyerror_raise(call->state, &error);
+    }
+    if (pymodel_result_finish(dict, &result)) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+static PyObject *pymodel_ghosted(PyObject *object, PyObject *arguments, PyObject *keywords)
+{
+    struct pymodel *self = (struct pymodel *)object;
+    struct pymodel_call call = {.state = dgnn_module_state_of(object)};
+    struct pymodel_ghosted_arguments in;
+    struct dgnn_comm *comm;
+    if (pymodel_ghosted_parse(arguments, keywords, &in) || pymodel_begin(self, call.state)) {
+        return NULL;
+    }
+    PyObject *dict = NULL;
+    if (!dgnn_pycomm_hold(call.state, in.comm, &comm)) {
+        dict = pymodel_ghosted_call(self, &call, &in, comm);
+        dgnn_pycomm_release(in.comm);
+    }
+    pymodel_call_end(&call);
+    self->in_use--;
+    return dict;
+}
+
+/* ------------------------------------------------------------------ the type */
+
+static PyObject *pymodel_describe(PyObject *object, PyObject *unused)
+{
+    struct pymodel *self = (struct pymodel *)object;
+    (void)unused;
+    if (!self->model) {
+        return dgnn_pyerror_input(dgnn_module_state_of(object), "this model was closed");
+    }
+    return PyUnicode_FromString(dgnn_model_describe(self->model));
+}
+
+static PyObject *pymodel_close(PyObject *object, PyObject *unused)
+{
+    struct pymodel *self = (struct pymodel *)object;
+    (void)unused;
+    if (self->in_use) {
+        PyErr_SetString(dgnn_module_state_of(object)->busy_error, "the model is in use by another thread");
+        return NULL;
+    }
+    struct dgnn_model *model = self->model;
+    self->model = NULL;
+    dgnn_model_free(model);
+    Py_RETURN_NONE;
+}
+
+static void pymodel_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    dgnn_model_free(((struct pymodel *)object)->model);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef pymodel_methods[] = {
+    {"compute", (PyCFunction)(void (*)(void))pymodel_compute, METH_VARARGS | METH_KEYWORDS,
+     "compute($self, coords, types, box, pbc, spins, fparam, aparam, charge_spin, ids, grid, comm, replicated, "
+     "atomic)\n--\n\nOne frame; a dict of results."},
+    {"compute_ghosted", (PyCFunction)(void (*)(void))pymodel_ghosted, METH_VARARGS | METH_KEYWORDS,
+     "compute_ghosted($self, coords, types, nlocal, spins, fparam, aparam, charge_spin, border, direct, mapping, "
+     "neighbours, add_ghost_forces, same_list, atomic, comm)\n--\n\nRows that a host code distributed."},
+    {"refuse", pymodel_refuse_method, METH_O,
+     "refuse($self, comm, /)\n--\n\nTakes part in compute with an error, so that the other ranks get one."},
+    {"describe", pymodel_describe, METH_NOARGS, "describe($self, /)\n--\n\nA JSON text."},
+    {"close", pymodel_close, METH_NOARGS, "close($self, /)\n--\n\nFrees the model's memory."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot pymodel_slots[] = {
+    {Py_tp_doc, "A loaded model; made by load and load_tree."},
+    {Py_tp_dealloc, pymodel_dealloc},
+    {Py_tp_methods, pymodel_methods},
+    {0, NULL},
+};
+
+static PyType_Spec pymodel_spec = {
+    .name = "dgnn._core.Model",
+    .basicsize = sizeof(struct pymodel),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = pymodel_slots,
+};
+
+static PyMethodDef pymodel_functions[] = {
+    {"load", pymodel_load, METH_VARARGS,
+     "load(path, options, /)\n--\n\noptions: (dtype, memory, semantics, threads, skin, device)."},
+    {"load_tree", pymodel_load_tree, METH_VARARGS,
+     "load_tree(name, json, arrays, options, /)\n--\n\nFrom a tree whose array k is {\"@class\": \"np.ndarray\", "
+     "\"@index\": k}."},
+    {NULL, NULL, 0, NULL},
+};
+
+int dgnn_pymodel_setup(PyObject *module, struct dgnn_state *state)
+{
+    state->model_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &pymodel_spec, NULL);
+    return state->model_type ? PyModule_AddType(module, state->model_type) ||
+                                   PyModule_AddFunctions(module, pymodel_functions)
+                             : -1;
+}

@@ -1,0 +1,251 @@
+#include "comm/exchange_kind.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------ making and freeing */
+
+static int exchange_fits(struct dgnn_comm *comm, int32_t me, int32_t nrank, struct dgnn_error *error)
+{
+    if (!comm && nrank > 1) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "a plan for rank %d of %d needs a communicator, and none is given", me, nrank);
+    }
+    if (comm && (dgnn_transport_rank(comm) != me || dgnn_transport_nrank(comm) != nrank)) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "a plan for rank %d of %d is used with rank %d of %d", me, nrank,
+                               dgnn_transport_rank(comm), dgnn_transport_nrank(comm));
+    }
+    return DGNN_OK;
+}
+
+static int exchange_allocate(const struct dgnn_exchange *wanted, struct dgnn_exchange **exchange,
+                             struct dgnn_error *error)
+{
+    int64_t per_lane = 4 * (int64_t)wanted->npeer;
+    struct dgnn_exchange *made = dgnn_alloc(1, sizeof(*made));
+    void **requests = dgnn_alloc_zeroed(DGNN_EXCHANGE_LANES * per_lane, sizeof(*requests));
+    if (!made || !requests) {
+        dgnn_alloc_free(made);
+        dgnn_alloc_free(requests);
+        return dgnn_status_no_memory(error, "an exchange", DGNN_EXCHANGE_LANES * per_lane * 8);
+    }
+    *made = *wanted;
+    made->requests = requests;
+    for (int i = 0; i < DGNN_EXCHANGE_LANES; i++) {
+        made->lane[i].request = requests + i * per_lane;
+    }
+    *exchange = made;
+    return DGNN_OK;
+}
+
+int dgnn_exchange_create_direct(const struct dgnn_plan *plan, struct dgnn_comm *comm, enum dgnn_exchange_use use,
+                                struct dgnn_exchange **exchange, struct dgnn_error *error)
+{
+    DGNN_TRY(exchange_fits(comm, plan->me, plan->nrank, error));
+    struct dgnn_exchange wanted = {.kind = &dgnn_exchange_direct,
+                                   .plan = plan,
+                                   .comm = comm,
+                                   .use = use,
+                                   .nowned = plan->nowned,
+                                   .nnode = plan->nnode,
+                                   .npeer = plan->nneighbour};
+    int scattered = 0;
+    int remote = 0;
+    for (int32_t n = 0; n < plan->nneighbour; n++) {
+        remote = remote || plan->rank[n] != plan->me;
+        scattered = scattered || (plan->rank[n] != plan->me && !plan->contiguous[n]);
+    }
+    /* Packed rows first; ghosts that are not contiguous behind them. */
+    wanted.buffer_rows = (remote ? plan->send_first[plan->nneighbour] : 0) +
+                         (scattered ? plan->recv_first[plan->nneighbour] : 0);
+    return exchange_allocate(&wanted, exchange, error);
+}
+
+int dgnn_exchange_create_swaps(const struct dgnn_swaps *swaps, struct dgnn_comm *comm, enum dgnn_exchange_use use,
+                               struct dgnn_exchange **exchange, struct dgnn_error *error)
+{
+    DGNN_TRY(exchange_fits(comm, swaps->me, swaps->nrank, error));
+    struct dgnn_exchange wanted = {.kind = &dgnn_exchange_swaps,
+                                   .swaps = swaps,
+                                   .comm = comm,
+                                   .use = use,
+                                   .nowned = swaps->nowned,
+                                   .nnode = swaps->nnode,
+                                   .npeer = swaps->nswap};
+    for (int32_t s = 0; s < swaps->nswap; s++) {
+        if (swaps->send_rank[s] != swaps->me) {
+            wanted.buffer_rows = swaps->send_first[swaps->nswap];
+        }
+    }
+    return exchange_allocate(&wanted, exchange, error);
+}
+
+static void exchange_lane_empty(struct dgnn_exchange *x, struct dgnn_exchange_lane *lane)
+{
+    for (int64_t i = 0; i < 4 * (int64_t)x->npeer; i++) {
+        dgnn_transport_request_free(x->comm, &lane->request[i]);
+    }
+    lane->last_use = 0;
+}
+
+void dgnn_exchange_free(struct dgnn_exchange *exchange)
+{
+    if (exchange) {
+        for (int i = 0; i < DGNN_EXCHANGE_LANES; i++) {
+            exchange_lane_empty(exchange, &exchange->lane[i]);
+        }
+        dgnn_buffer_free(&exchange->buffer);
+        dgnn_alloc_free(exchange->requests);
+        dgnn_alloc_free(exchange);
+    }
+}
+
+/* ------------------------------------------------------------------ lanes */
+
+/* The lane of these rows, else the one that is empty or was not used for longest. */
+static struct dgnn_exchange_lane *exchange_lane_find(struct dgnn_exchange *x, const void *rows,
+                                                     const struct dgnn_rows_shape *shape)
+{
+    struct dgnn_exchange_lane *oldest = &x->lane[0];
+    for (int i = 0; i < DGNN_EXCHANGE_LANES; i++) {
+        struct dgnn_exchange_lane *lane = &x->lane[i];
+        if (lane->last_use > 0 && lane->rows == rows && lane->shape.width == shape->width &&
+            lane->shape.item_size == shape->item_size) {
+            return lane;
+        }
+        if (lane->last_use < oldest->last_use) {
+            oldest = lane;
+        }
+    }
+    exchange_lane_empty(x, oldest);
+    return oldest;
+}
+
+/* Requests name addresses in the buffer: when it moves, they go. */
+static int exchange_buffer_reserve(struct dgnn_exchange *x, int64_t row_bytes, struct dgnn_error *error)
+{
+    int64_t nbytes;
+    if (!dgnn_alloc_checked(x->buffer_rows, row_bytes, 0, &nbytes)) {
+        nbytes = INT64_MAX;
+    }
+    if (nbytes > x->buffer.capacity) {
+        for (int i = 0; i < DGNN_EXCHANGE_LANES; i++) {
+            exchange_lane_empty(x, &x->lane[i]);
+        }
+        return dgnn_buffer_reserve(&x->buffer, nbytes, "the exchange between ranks", error);
+    }
+    return DGNN_OK;
+}
+
+static int exchange_lane_get(struct dgnn_exchange *x, void *rows, const struct dgnn_rows_shape *shape,
+                             struct dgnn_exchange_lane **found, struct dgnn_error *error)
+{
+    int64_t nbytes;
+    if ((shape->item_size != 4 && shape->item_size != 8) || shape->width < 1 || (!rows && x->nnode > 0) ||
+        !dgnn_alloc_checked(x->nnode, shape->width, 0, &nbytes) ||
+        !dgnn_alloc_checked(nbytes, shape->item_size, 0, &nbytes)) {
+        return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "an exchange of rows of %lld items of %d bytes",
+                               (long long)shape->width, shape->item_size);
+    }
+    if (x->state != DGNN_EXCHANGE_IDLE) {
+        return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "an exchange begins while one is under way");
+    }
+    DGNN_TRY(exchange_buffer_reserve(x, dgnn_rows_bytes(shape), error));
+    struct dgnn_exchange_lane *lane = exchange_lane_find(x, rows, shape);
+    if (lane->last_use == 0) {
+        lane->rows = rows;
+        lane->shape = *shape;
+        int status = x->kind->prepare(x, lane, error);
+        if (status) {
+            exchange_lane_empty(x, lane);
+            return status;
+        }
+    }
+    lane->last_use = ++x->uses;
+    *found = lane;
+    return DGNN_OK;
+}
+
+int dgnn_exchange_prepare(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,
+                          struct dgnn_error *error)
+{
+    struct dgnn_exchange_lane *lane;
+    const struct dgnn_rows_shape shape = {width, item_size};
+    return exchange ? exchange_lane_get(exchange, rows, &shape, &lane, error) : DGNN_OK;
+}
+
+/* ------------------------------------------------------------------ messages */
+
+int dgnn_exchange_start_receive(struct dgnn_exchange *exchange, void *request, struct dgnn_error *error)
+{
+    return request ? dgnn_transport_start(exchange->comm, request, error) : DGNN_OK;
+}
+
+int dgnn_exchange_start_send(struct dgnn_exchange *exchange, void *request, int64_t nrow, struct dgnn_error *error)
+{
+    static const enum dgnn_traffic traffic[2][2] = {{DGNN_TRAFFIC_FORWARD, DGNN_TRAFFIC_REVERSE},
+                                                    {DGNN_TRAFFIC_POSITION, DGNN_TRAFFIC_FORCE}};
+    if (!request) {
+        return DGNN_OK;
+    }
+    int reverse = exchange->state == DGNN_EXCHANGE_REVERSE;
+    dgnn_transport_count(exchange->comm, traffic[exchange->use][reverse],
+                         nrow * dgnn_rows_bytes(&exchange->current->shape));
+    return dgnn_transport_start(exchange->comm, request, error);
+}
+
+/* ------------------------------------------------------------------ begin and end */
+
+typedef int exchange_step(struct dgnn_exchange *exchange, struct dgnn_error *error);
+
+static int exchange_begin(struct dgnn_exchange *x, void *rows, const struct dgnn_rows_shape *shape,
+                          enum dgnn_exchange_state state, struct dgnn_error *error)
+{
+    DGNN_TRY(exchange_lane_get(x, rows, shape, &x->current, error));
+    x->state = state;
+    exchange_step *step = state == DGNN_EXCHANGE_FORWARD ? x->kind->forward_begin : x->kind->reverse_begin;
+    int status = step(x, error);
+    if (status) {
+        x->state = DGNN_EXCHANGE_IDLE;
+    }
+    return status;
+}
+
+static int exchange_end(struct dgnn_exchange *x, enum dgnn_exchange_state state, struct dgnn_error *error)
+{
+    if (x->state != state) {
+        return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "an exchange ends that was not begun");
+    }
+    exchange_step *step = state == DGNN_EXCHANGE_FORWARD ? x->kind->forward_end : x->kind->reverse_end;
+    int status = step(x, error);
+    if (!status && state == DGNN_EXCHANGE_REVERSE && x->nnode > x->nowned) {
+        const struct dgnn_exchange_lane *lane = x->current;
+        memset(dgnn_exchange_row(lane, x->nowned), 0, (size_t)((x->nnode - x->nowned) * dgnn_rows_bytes(&lane->shape)));
+    }
+    x->state = DGNN_EXCHANGE_IDLE;
+    return status;
+}
+
+int dgnn_exchange_forward_begin(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,
+                                struct dgnn_error *error)
+{
+    const struct dgnn_rows_shape shape = {width, item_size};
+    return exchange ? exchange_begin(exchange, rows, &shape, DGNN_EXCHANGE_FORWARD, error) : DGNN_OK;
+}
+
+int dgnn_exchange_forward_end(struct dgnn_exchange *exchange, struct dgnn_error *error)
+{
+    return exchange ? exchange_end(exchange, DGNN_EXCHANGE_FORWARD, error) : DGNN_OK;
+}
+
+int dgnn_exchange_reverse_begin(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,
+                                struct dgnn_error *error)
+{
+    const struct dgnn_rows_shape shape = {width, item_size};
+    return exchange ? exchange_begin(exchange, rows, &shape, DGNN_EXCHANGE_REVERSE, error) : DGNN_OK;
+}
+
+int dgnn_exchange_reverse_end(struct dgnn_exchange *exchange, struct dgnn_error *error)
+{
+    return exchange ? exchange_end(exchange, DGNN_EXCHANGE_REVERSE, error) : DGNN_OK;
+}

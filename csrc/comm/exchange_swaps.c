@@ -1,0 +1,161 @@
+/* A host's swaps, in order. Forward, a swap may go as soon as the windows that its list reads have arrived; reverse,
+ * a window may go home as soon as every later swap that sent rows of it has added their gradients to it. Receives are
+ * all posted first: messages of one tag between two ranks start in swap order on both sides, and so they meet. */
+#include "comm/exchange_kind.h"
+
+static int64_t swaps_nsend(const struct dgnn_swaps *swaps, int32_t s)
+{
+    return swaps->send_first[s + 1] - swaps->send_first[s];
+}
+
+static int64_t swaps_nrecv(const struct dgnn_swaps *swaps, int32_t s)
+{
+    return swaps->recv_first[s + 1] - swaps->recv_first[s];
+}
+
+static int swaps_self(const struct dgnn_swaps *swaps, int32_t s)
+{
+    return swaps->send_rank[s] == swaps->me;
+}
+
+static int swaps_prepare(struct dgnn_exchange *x, struct dgnn_exchange_lane *lane, struct dgnn_error *error)
+{
+    const struct dgnn_swaps *swaps = x->swaps;
+    void **forward_receive = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_FORWARD_RECEIVE);
+    void **forward_send = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_FORWARD_SEND);
+    void **reverse_receive = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_REVERSE_RECEIVE);
+    void **reverse_send = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_REVERSE_SEND);
+    for (int32_t s = 0; s < swaps->nswap; s++) {
+        char *packed = dgnn_exchange_buffer_row(x, lane, swaps->send_first[s]);
+        char *window = dgnn_exchange_row(lane, swaps->recv_first[s]);
+        int64_t sent = swaps_nsend(swaps, s) * dgnn_rows_bytes(&lane->shape);
+        int64_t received = swaps_nrecv(swaps, s) * dgnn_rows_bytes(&lane->shape);
+        int32_t to = swaps->send_rank[s];
+        int32_t from = swaps->recv_rank[s];
+        if (!swaps_self(swaps, s) && sent > 0) {
+            DGNN_TRY(dgnn_transport_send_create(x->comm, packed, sent, to, DGNN_TAG_FORWARD, &forward_send[s], error));
+            DGNN_TRY(dgnn_transport_receive_create(x->comm, packed, sent, to, DGNN_TAG_REVERSE, &reverse_receive[s],
+                                                   error));
+        }
+        if (!swaps_self(swaps, s) && received > 0) {
+            DGNN_TRY(dgnn_transport_receive_create(x->comm, window, received, from, DGNN_TAG_FORWARD,
+                                                   &forward_receive[s], error));
+            DGNN_TRY(dgnn_transport_send_create(x->comm, window, received, from, DGNN_TAG_REVERSE, &reverse_send[s],
+                                                error));
+        }
+    }
+    return DGNN_OK;
+}
+
+/* ------------------------------------------------------------------ forward */
+
+/* Self swaps up to the next one to send are done, and empty windows need no message. */
+static void swaps_skip_arrived(struct dgnn_exchange *x)
+{
+    void **receive = dgnn_exchange_requests(x, x->current, DGNN_EXCHANGE_FORWARD_RECEIVE);
+    while (x->done < x->sent && !receive[x->done]) {
+        x->done++;
+    }
+}
+
+static int swaps_send(struct dgnn_exchange *x, int32_t s, struct dgnn_error *error)
+{
+    const struct dgnn_swaps *swaps = x->swaps;
+    const struct dgnn_exchange_lane *lane = x->current;
+    const int32_t *from = swaps->send_row + swaps->send_first[s];
+    int self = swaps_self(swaps, s);
+    char *to = self ? dgnn_exchange_row(lane, swaps->recv_first[s])
+                    : dgnn_exchange_buffer_row(x, lane, swaps->send_first[s]);
+    dgnn_rows_copy(to, NULL, lane->rows, from, swaps_nsend(swaps, s), dgnn_rows_bytes(&lane->shape));
+    void *request = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_FORWARD_SEND)[s];
+    return dgnn_exchange_start_send(x, request, swaps_nsend(swaps, s), error);
+}
+
+/* Sends as many swaps as are ready; with wait, all. */
+static int swaps_advance(struct dgnn_exchange *x, int wait, struct dgnn_error *error)
+{
+    const struct dgnn_swaps *swaps = x->swaps;
+    void **receive = dgnn_exchange_requests(x, x->current, DGNN_EXCHANGE_FORWARD_RECEIVE);
+    for (; x->sent < swaps->nswap; x->sent++) {
+        int32_t needs = swaps->needs[x->sent];
+        swaps_skip_arrived(x);
+        if (needs >= x->done) {
+            if (!wait) {
+                return DGNN_OK;
+            }
+            DGNN_TRY(dgnn_transport_wait(x->comm, receive + x->done, needs + 1 - x->done, error));
+            x->done = needs + 1;
+        }
+        DGNN_TRY(swaps_send(x, x->sent, error));
+    }
+    return DGNN_OK;
+}
+
+static int swaps_forward_begin(struct dgnn_exchange *x, struct dgnn_error *error)
+{
+    void **receive = dgnn_exchange_requests(x, x->current, DGNN_EXCHANGE_FORWARD_RECEIVE);
+    x->sent = 0;
+    x->done = 0;
+    for (int32_t s = 0; s < x->npeer; s++) {
+        DGNN_TRY(dgnn_exchange_start_receive(x, receive[s], error));
+    }
+    return swaps_advance(x, 0, error);
+}
+
+static int swaps_forward_end(struct dgnn_exchange *x, struct dgnn_error *error)
+{
+    DGNN_TRY(swaps_advance(x, 1, error));
+    swaps_skip_arrived(x);
+    /* The receives that are left, and the sends that stand behind them. */
+    void **receive = dgnn_exchange_requests(x, x->current, DGNN_EXCHANGE_FORWARD_RECEIVE);
+    return dgnn_transport_wait(x->comm, receive + x->done, 2 * (int64_t)x->npeer - x->done, error);
+}
+
+/* ------------------------------------------------------------------ reverse */
+
+/* Sends the windows that are final home, in descending order. */
+static int swaps_send_home(struct dgnn_exchange *x, struct dgnn_error *error)
+{
+    const struct dgnn_swaps *swaps = x->swaps;
+    void **send = dgnn_exchange_requests(x, x->current, DGNN_EXCHANGE_REVERSE_SEND);
+    while (x->sent > 0 && swaps->needed_by[x->sent - 1] >= x->done) {
+        x->sent--;
+        DGNN_TRY(dgnn_exchange_start_send(x, send[x->sent], swaps_nrecv(swaps, x->sent), error));
+    }
+    return DGNN_OK;
+}
+
+static int swaps_reverse_begin(struct dgnn_exchange *x, struct dgnn_error *error)
+{
+    void **receive = dgnn_exchange_requests(x, x->current, DGNN_EXCHANGE_REVERSE_RECEIVE);
+    for (int32_t s = x->npeer - 1; s >= 0; s--) {
+        DGNN_TRY(dgnn_exchange_start_receive(x, receive[s], error));
+    }
+    x->sent = x->npeer;
+    x->done = x->npeer;
+    return swaps_send_home(x, error);
+}
+
+static int swaps_reverse_end(struct dgnn_exchange *x, struct dgnn_error *error)
+{
+    const struct dgnn_swaps *swaps = x->swaps;
+    const struct dgnn_exchange_lane *lane = x->current;
+    void **receive = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_REVERSE_RECEIVE);
+    while (x->done > 0) {
+        int32_t s = x->done - 1;
+        DGNN_TRY(dgnn_transport_wait(x->comm, &receive[s], receive[s] ? 1 : 0, error));
+        const char *from = swaps_self(swaps, s) ? dgnn_exchange_row(lane, swaps->recv_first[s])
+                                                : dgnn_exchange_buffer_row(x, lane, swaps->send_first[s]);
+        dgnn_rows_add(lane->rows, swaps->send_row + swaps->send_first[s], from, NULL, swaps_nsend(swaps, s),
+                      &lane->shape);
+        x->done = s;
+        DGNN_TRY(swaps_send_home(x, error));
+    }
+    return dgnn_transport_wait(x->comm, dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_REVERSE_SEND), x->npeer, error);
+}
+
+const struct dgnn_exchange_kind dgnn_exchange_swaps = {.prepare = swaps_prepare,
+                                                       .forward_begin = swaps_forward_begin,
+                                                       .forward_end = swaps_forward_end,
+                                                       .reverse_begin = swaps_reverse_begin,
+                                                       .reverse_end = swaps_reverse_end};

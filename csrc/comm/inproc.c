@@ -1,0 +1,478 @@
+/* Ranks as threads of one process: a transport that tests can run by the thousand under sanitizers.
+ *
+ * A message is a rendezvous: whichever of its two ends starts last copies the bytes. So nothing is buffered, and a
+ * schedule that would deadlock without MPI's buffering deadlocks here too. Both ends of a message belong to the
+ * mailbox of the receiving rank, whose mutex guards them. A collective is done by the rank that arrives last. */
+#include "comm/transport.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+enum inproc_state { INPROC_IDLE = 0, INPROC_WAITING, INPROC_DONE, INPROC_FAILED };
+
+/* A persistent message. While it waits, it stands in one of its mailbox's two queues. */
+struct inproc_request {
+    struct inproc_mailbox *mailbox; /* of the receiving rank */
+    struct inproc_request *next;
+    char *data;
+    int64_t nbytes;
+    int64_t other_nbytes; /* of a partner that doesn't fit */
+    int32_t from;
+    int32_t to;
+    int32_t tag;
+    int32_t is_receive;
+    enum inproc_state state;
+};
+
+struct inproc_mailbox {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    struct inproc_request *waiting[2]; /* sends, receives; oldest first */
+};
+
+/* What a rank brought to a collective. */
+struct inproc_part {
+    const char *in;
+    char *out;
+    int64_t nbytes; /* allgather; < 0: alltoallv */
+    const int64_t *send_count, *send_place, *receive_count, *receive_place;
+};
+
+struct inproc_world {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    int32_t nrank;
+    int32_t alive;      /* communicators not yet freed; the last one frees the world */
+    int32_t arrived;    /* at the collective under way */
+    int64_t generation; /* collectives done */
+    int32_t failed;     /* a collective failed: ranks no longer meet */
+    char why[256];
+    struct inproc_part *part;       /* nrank */
+    struct inproc_mailbox *mailbox; /* nrank */
+};
+
+struct inproc_context {
+    struct inproc_world *world;
+    int32_t rank;
+};
+
+/* ------------------------------------------------------------------ time */
+
+static struct timespec inproc_deadline(double seconds)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    double whole = seconds < 1e9 ? seconds : 1e9;
+    t.tv_sec += (time_t)whole;
+    t.tv_nsec += (long)((whole - (double)(time_t)whole) * 1e9);
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec += 1;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+static int inproc_condition_create(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    int failed = pthread_condattr_init(&attributes);
+    if (!failed) {
+        failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) || pthread_cond_init(condition, &attributes);
+        pthread_condattr_destroy(&attributes);
+    }
+    return failed;
+}
+
+/* ------------------------------------------------------------------ messages */
+
+static int inproc_request_create(struct inproc_context *context, const struct inproc_request *wanted, void **request,
+                                 struct dgnn_error *error)
+{
+    int32_t other = wanted->is_receive ? wanted->from : wanted->to;
+    if (other < 0 || other >= context->world->nrank || wanted->nbytes < 0) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "a message of %lld bytes with rank %d of %d",
+                               (long long)wanted->nbytes, other, context->world->nrank);
+    }
+    struct inproc_request *made = dgnn_alloc(1, sizeof(*made));
+    if (!made) {
+        return dgnn_status_no_memory(error, "a message", sizeof(*made));
+    }
+    *made = *wanted;
+    made->mailbox = &context->world->mailbox[made->to];
+    *request = made;
+    return DGNN_OK;
+}
+
+static int inproc_send_create(void *context, const void *data, int64_t nbytes, int32_t to, int32_t tag,
+                              void **request, struct dgnn_error *error)
+{
+    struct inproc_context *c = context;
+    /* Sent data is only read; the one struct for both directions cannot say so. */
+    const struct inproc_request send = {
+        .data = (char *)(uintptr_t)data, .nbytes = nbytes, .from = c->rank, .to = to, .tag = tag};
+    return inproc_request_create(c, &send, request, error);
+}
+
+static int inproc_receive_create(void *context, void *data, int64_t nbytes, int32_t from, int32_t tag, void **request,
+                                 struct dgnn_error *error)
+{
+    struct inproc_context *c = context;
+    const struct inproc_request receive = {
+        .data = data, .nbytes = nbytes, .from = from, .to = c->rank, .tag = tag, .is_receive = 1};
+    return inproc_request_create(c, &receive, request, error);
+}
+
+/* The oldest partner that waits, taken out of its queue, or NULL. */
+static struct inproc_request *inproc_match(const struct inproc_request *request)
+{
+    struct inproc_request **link = &request->mailbox->waiting[!request->is_receive];
+    for (; *link; link = &(*link)->next) {
+        struct inproc_request *other = *link;
+        if (other->from == request->from && other->tag == request->tag) {
+            *link = other->next;
+            return other;
+        }
+    }
+    return NULL;
+}
+
+static void inproc_enqueue(struct inproc_request *request)
+{
+    struct inproc_request **link = &request->mailbox->waiting[request->is_receive];
+    while (*link) {
+        link = &(*link)->next;
+    }
+    request->next = NULL;
+    request->state = INPROC_WAITING;
+    *link = request;
+}
+
+static void inproc_withdraw(struct inproc_request *request)
+{
+    struct inproc_request **link = &request->mailbox->waiting[request->is_receive];
+    while (*link && *link != request) {
+        link = &(*link)->next;
+    }
+    if (*link) {
+        *link = request->next;
+    }
+    request->state = INPROC_IDLE;
+}
+
+static void inproc_transfer(struct inproc_request *send, struct inproc_request *receive)
+{
+    if (send->nbytes != receive->nbytes) {
+        send->other_nbytes = receive->nbytes;
+        receive->other_nbytes = send->nbytes;
+        send->state = receive->state = INPROC_FAILED;
+        return;
+    }
+    if (send->nbytes > 0) {
+        memcpy(receive->data, send->data, (size_t)send->nbytes);
+    }
+    send->state = receive->state = INPROC_DONE;
+}
+
+static int inproc_start(void *context, void *request, struct dgnn_error *error)
+{
+    (void)context;
+    struct inproc_request *mine = request;
+    struct inproc_mailbox *mailbox = mine->mailbox;
+    int status = DGNN_OK;
+    pthread_mutex_lock(&mailbox->mutex);
+    if (mine->state != INPROC_IDLE) {
+        status = dgnn_status_set(error, DGNN_ERROR_INTERNAL, "a message was started again before it was waited for");
+    } else {
+        struct inproc_request *other = inproc_match(mine);
+        if (other) {
+            inproc_transfer(mine->is_receive ? other : mine, mine->is_receive ? mine : other);
+            pthread_cond_broadcast(&mailbox->changed);
+        } else {
+            inproc_enqueue(mine);
+        }
+    }
+    pthread_mutex_unlock(&mailbox->mutex);
+    return status;
+}
+
+/* Called with the mailbox locked. */
+static int inproc_outcome(struct inproc_request *r, double deadline_s, struct dgnn_error *error)
+{
+    enum inproc_state state = r->state;
+    if (state == INPROC_WAITING) {
+        inproc_withdraw(r);
+        return dgnn_status_set(error, DGNN_ERROR_COMM, "rank %d waited %g s for a message %s rank %d (tag %d)",
+                               r->is_receive ? r->to : r->from, deadline_s, r->is_receive ? "from" : "to",
+                               r->is_receive ? r->from : r->to, r->tag);
+    }
+    r->state = INPROC_IDLE;
+    if (state == INPROC_FAILED) {
+        return dgnn_status_set(error, DGNN_ERROR_COMM,
+                               "rank %d sent rank %d a message of %lld bytes where %lld were expected (tag %d)",
+                               r->from, r->to, (long long)(r->is_receive ? r->other_nbytes : r->nbytes),
+                               (long long)(r->is_receive ? r->nbytes : r->other_nbytes), r->tag);
+    }
+    return DGNN_OK;
+}
+
+static int inproc_wait(void *context, void **requests, int64_t nrequest, double deadline_s, struct dgnn_error *error)
+{
+    (void)context;
+    struct timespec deadline = inproc_deadline(deadline_s);
+    int status = DGNN_OK;
+    for (int64_t i = 0; i < nrequest; i++) {
+        struct inproc_request *r = requests[i];
+        if (!r) {
+            continue;
+        }
+        pthread_mutex_lock(&r->mailbox->mutex);
+        /* After a first failure the others are only withdrawn, so that nobody writes to this rank's memory. */
+        int late = status != DGNN_OK;
+        while (r->state == INPROC_WAITING && !late) {
+            late = pthread_cond_timedwait(&r->mailbox->changed, &r->mailbox->mutex, &deadline) == ETIMEDOUT;
+        }
+        struct dgnn_error *first = status ? NULL : error;
+        int outcome = inproc_outcome(r, deadline_s, first);
+        status = status ? status : outcome;
+        pthread_mutex_unlock(&r->mailbox->mutex);
+    }
+    return status;
+}
+
+static void inproc_request_free(void *context, void *request)
+{
+    (void)context;
+    struct inproc_request *r = request;
+    pthread_mutex_lock(&r->mailbox->mutex);
+    if (r->state == INPROC_WAITING) {
+        inproc_withdraw(r);
+    }
+    pthread_mutex_unlock(&r->mailbox->mutex);
+    dgnn_alloc_free(r);
+}
+
+/* ------------------------------------------------------------------ collectives */
+
+static void inproc_do_allgather(const struct inproc_world *world)
+{
+    for (int32_t to = 0; to < world->nrank; to++) {
+        for (int32_t from = 0; from < world->nrank; from++) {
+            const struct inproc_part *part = &world->part[from];
+            memcpy(world->part[to].out + from * part->nbytes, part->in, (size_t)part->nbytes);
+        }
+    }
+}
+
+static void inproc_do_alltoallv(const struct inproc_world *world)
+{
+    for (int32_t to = 0; to < world->nrank; to++) {
+        for (int32_t from = 0; from < world->nrank; from++) {
+            const struct inproc_part *sender = &world->part[from];
+            const struct inproc_part *receiver = &world->part[to];
+            if (sender->send_count[to] > 0) {
+                memcpy(receiver->out + receiver->receive_place[from], sender->in + sender->send_place[to],
+                       (size_t)sender->send_count[to]);
+            }
+        }
+    }
+}
+
+static int inproc_parts_fit(struct inproc_world *world, struct dgnn_error *error)
+{
+    const struct inproc_part *part = world->part;
+    for (int32_t r = 1; r < world->nrank; r++) {
+        if (part[r].nbytes != part[0].nbytes) {
+            return dgnn_status_set(error, DGNN_ERROR_COMM, "ranks 0 and %d are in different collectives", r);
+        }
+    }
+    for (int32_t to = 0; to < world->nrank && part[0].nbytes < 0; to++) {
+        for (int32_t from = 0; from < world->nrank; from++) {
+            if (part[from].send_count[to] != part[to].receive_count[from]) {
+                return dgnn_status_set(error, DGNN_ERROR_COMM, "rank %d sends %lld bytes to rank %d, which expects "
+                                       "%lld", from, (long long)part[from].send_count[to], to,
+                                       (long long)part[to].receive_count[from]);
+            }
+        }
+    }
+    return DGNN_OK;
+}
+
+static void inproc_fail(struct inproc_world *world, const char *why)
+{
+    world->failed = 1;
+    strncpy(world->why, why, sizeof(world->why) - 1);
+    pthread_cond_broadcast(&world->changed);
+}
+
+/* The last rank to arrive serves all; the others sleep. Called with the world locked. */
+static void inproc_last_arrival(struct inproc_world *world)
+{
+    struct dgnn_error error;
+    if (inproc_parts_fit(world, &error)) {
+        inproc_fail(world, error.message);
+        return;
+    }
+    if (world->part[0].nbytes < 0) {
+        inproc_do_alltoallv(world);
+    } else {
+        inproc_do_allgather(world);
+    }
+    world->arrived = 0;
+    world->generation += 1;
+    pthread_cond_broadcast(&world->changed);
+}
+
+static int inproc_meet(struct inproc_context *context, const struct inproc_part *part, double deadline_s,
+                       struct dgnn_error *error)
+{
+    struct inproc_world *world = context->world;
+    struct timespec deadline = inproc_deadline(deadline_s);
+    int status = DGNN_OK;
+    pthread_mutex_lock(&world->mutex);
+    int64_t generation = world->generation;
+    if (!world->failed) {
+        world->part[context->rank] = *part;
+        if (++world->arrived == world->nrank) {
+            inproc_last_arrival(world);
+        }
+    }
+    int late = 0;
+    while (world->generation == generation && !world->failed && !late) {
+        late = pthread_cond_timedwait(&world->changed, &world->mutex, &deadline) == ETIMEDOUT;
+    }
+    if (world->generation == generation) {
+        if (!world->failed) {
+            dgnn_status_set(error, DGNN_ERROR_COMM, "rank %d waited %g s in a collective; %d of %d ranks came",
+                            context->rank, deadline_s, world->arrived, world->nrank);
+            inproc_fail(world, "a rank waited in vain for the others");
+        } else {
+            dgnn_status_set(error, DGNN_ERROR_COMM, "%s", world->why);
+        }
+        status = DGNN_ERROR_COMM;
+    }
+    pthread_mutex_unlock(&world->mutex);
+    return status;
+}
+
+static int inproc_allgather(void *context, const void *in, int64_t nbytes, void *out, double deadline_s,
+                            struct dgnn_error *error)
+{
+    const struct inproc_part part = {.in = in, .out = out, .nbytes = nbytes};
+    return inproc_meet(context, &part, deadline_s, error);
+}
+
+static int inproc_alltoallv(void *context, const void *send, const int64_t *send_count, const int64_t *send_place,
+                            void *receive, const int64_t *receive_count, const int64_t *receive_place,
+                            double deadline_s, struct dgnn_error *error)
+{
+    const struct inproc_part part = {send, receive, -1, send_count, send_place, receive_count, receive_place};
+    return inproc_meet(context, &part, deadline_s, error);
+}
+
+/* ------------------------------------------------------------------ making and freeing */
+
+static void inproc_world_destroy(struct inproc_world *world)
+{
+    for (int32_t r = 0; r < world->nrank; r++) {
+        pthread_mutex_destroy(&world->mailbox[r].mutex);
+        pthread_cond_destroy(&world->mailbox[r].changed);
+    }
+    pthread_mutex_destroy(&world->mutex);
+    pthread_cond_destroy(&world->changed);
+    dgnn_alloc_free(world->part);
+    dgnn_alloc_free(world->mailbox);
+    dgnn_alloc_free(world);
+}
+
+static void inproc_free(void *context)
+{
+    struct inproc_context *c = context;
+    struct inproc_world *world = c->world;
+    pthread_mutex_lock(&world->mutex);
+    int32_t alive = --world->alive;
+    pthread_mutex_unlock(&world->mutex);
+    dgnn_alloc_free(c);
+    if (alive == 0) {
+        inproc_world_destroy(world);
+    }
+}
+
+static struct inproc_world *inproc_world_create(int32_t nrank)
+{
+    struct inproc_world *world = dgnn_alloc_zeroed(1, sizeof(*world));
+    if (!world) {
+        return NULL;
+    }
+    world->part = dgnn_alloc_zeroed(nrank, sizeof(*world->part));
+    world->mailbox = dgnn_alloc_zeroed(nrank, sizeof(*world->mailbox));
+    int failed = !world->part || !world->mailbox || pthread_mutex_init(&world->mutex, NULL) ||
+                 inproc_condition_create(&world->changed);
+    /* On Linux the initialisers above cannot fail; what was made before a failure needs no destruction. */
+    for (int32_t r = 0; r < nrank && !failed; r++) {
+        failed = pthread_mutex_init(&world->mailbox[r].mutex, NULL) ||
+                 inproc_condition_create(&world->mailbox[r].changed);
+    }
+    if (failed) {
+        dgnn_alloc_free(world->part);
+        dgnn_alloc_free(world->mailbox);
+        dgnn_alloc_free(world);
+        return NULL;
+    }
+    world->nrank = nrank;
+    return world;
+}
+
+static int inproc_comm_create(struct inproc_world *world, int32_t rank, double deadline_s, struct dgnn_comm **comm,
+                              struct dgnn_error *error)
+{
+    struct inproc_context *context = dgnn_alloc(1, sizeof(*context));
+    if (!context) {
+        return dgnn_status_no_memory(error, "a communicator", sizeof(*context));
+    }
+    *context = (struct inproc_context){world, rank};
+    const struct dgnn_transport transport = {.size = sizeof(transport),
+                                             .context = context,
+                                             .rank = rank,
+                                             .nrank = world->nrank,
+                                             .send_create = inproc_send_create,
+                                             .receive_create = inproc_receive_create,
+                                             .start = inproc_start,
+                                             .wait = inproc_wait,
+                                             .request_free = inproc_request_free,
+                                             .allgather = inproc_allgather,
+                                             .alltoallv = inproc_alltoallv,
+                                             .free = inproc_free};
+    world->alive += 1;
+    return dgnn_comm_create(&transport, deadline_s, comm, error);
+}
+
+int dgnn_comm_create_threads(int32_t nrank, double deadline_s, struct dgnn_comm **comm, struct dgnn_error *error)
+{
+    if (nrank < 1) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "nrank is %d, expected 1 or more", nrank);
+    }
+    struct inproc_world *world = inproc_world_create(nrank);
+    if (!world) {
+        return dgnn_status_no_memory(error, "ranks as threads", nrank * (int64_t)sizeof(struct inproc_mailbox));
+    }
+    world->alive = 1; /* held while the communicators are made */
+    int status = DGNN_OK;
+    int32_t made = 0;
+    for (; made < nrank && !status; made++) {
+        status = inproc_comm_create(world, made, deadline_s, &comm[made], error);
+    }
+    if (status) {
+        for (int32_t r = 0; r < made - 1; r++) {
+            dgnn_comm_free(comm[r]);
+            comm[r] = NULL;
+        }
+        inproc_world_destroy(world);
+        return status;
+    }
+    world->alive -= 1;
+    return DGNN_OK;
+}

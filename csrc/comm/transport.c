@@ -1,0 +1,369 @@
+#include "comm/transport.h"
+
+#include "base/alloc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TRANSPORT_DEADLINE_S 300.0
+
+/* What each rank shows the others when they agree. */
+struct transport_word {
+    int64_t sequence;
+    int32_t status;
+    int32_t system_errno;
+    char operation[DGNN_TRANSPORT_OPERATION_LENGTH];
+};
+
+_Static_assert(sizeof(struct transport_word) <= DGNN_TRANSPORT_MAX_BLOB, "words must fit into the scratch block");
+
+/* ------------------------------------------------------------------ making and freeing */
+
+static int transport_complete(const struct dgnn_transport *transport, struct dgnn_error *error)
+{
+    if (transport->size < sizeof(*transport)) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: its size is %zu, expected at least %zu",
+                               transport->size, sizeof(*transport));
+    }
+    if (transport->nrank < 1 || transport->rank < 0 || transport->rank >= transport->nrank) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: rank %d of %d is no rank", transport->rank,
+                               transport->nrank);
+    }
+    if (!transport->send_create || !transport->receive_create || !transport->start || !transport->wait ||
+        !transport->request_free || !transport->allgather || !transport->alltoallv || !transport->free) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: a function is missing");
+    }
+    return DGNN_OK;
+}
+
+static void transport_release(struct dgnn_comm *comm)
+{
+    dgnn_alloc_free(comm->scratch);
+    dgnn_alloc_free(comm->counts);
+    dgnn_alloc_free(comm);
+}
+
+int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s, struct dgnn_comm **comm,
+                     struct dgnn_error *error)
+{
+    int status = transport_complete(transport, error);
+    if (status) {
+        if (transport->size >= sizeof(*transport) && transport->free) {
+            transport->free(transport->context);
+        }
+        return status;
+    }
+    int64_t nrank = transport->nrank;
+    struct dgnn_comm *made = dgnn_alloc_zeroed(1, sizeof(*made));
+    if (made) {
+        made->scratch = dgnn_alloc(nrank, DGNN_TRANSPORT_MAX_BLOB);
+        made->counts = dgnn_alloc(4 * nrank, sizeof(int64_t));
+    }
+    if (!made || !made->scratch || !made->counts) {
+        if (made) {
+            transport_release(made);
+        }
+        transport->free(transport->context);
+        return dgnn_status_no_memory(error, "a communicator", nrank * DGNN_TRANSPORT_MAX_BLOB);
+    }
+    made->transport = *transport;
+    made->deadline_s = deadline_s > 0 ? deadline_s : TRANSPORT_DEADLINE_S;
+    *comm = made;
+    return DGNN_OK;
+}
+
+void dgnn_comm_free(struct dgnn_comm *comm)
+{
+    if (comm) {
+        comm->transport.free(comm->transport.context);
+        transport_release(comm);
+    }
+}
+
+/* ------------------------------------------------------------------ counting and failing */
+
+void dgnn_transport_count(struct dgnn_comm *comm, enum dgnn_traffic traffic, int64_t nbytes)
+{
+    struct dgnn_comm_count *count = &comm->count;
+    int64_t *const messages[] = {&count->forward_messages, &count->reverse_messages, &count->position_messages,
+                                 &count->force_messages, &count->other_messages};
+    *messages[traffic] += 1;
+    count->bytes += nbytes;
+}
+
+void dgnn_comm_counts(struct dgnn_comm *comm, struct dgnn_comm_count *count, int32_t reset)
+{
+    *count = comm->count;
+    if (reset) {
+        memset(&comm->count, 0, sizeof(comm->count));
+    }
+}
+
+int32_t dgnn_transport_rank(const struct dgnn_comm *comm)
+{
+    return comm ? comm->transport.rank : 0;
+}
+
+int32_t dgnn_transport_nrank(const struct dgnn_comm *comm)
+{
+    return comm ? comm->transport.nrank : 1;
+}
+
+static int transport_usable(const struct dgnn_comm *comm, struct dgnn_error *error)
+{
+    if (comm->broken) {
+        return dgnn_status_set(error, DGNN_ERROR_COMM,
+                               "this communicator failed earlier and is not used again; the first failure was: %s",
+                               comm->why);
+    }
+    return DGNN_OK;
+}
+
+/* Remembers the first COMM. */
+static int transport_result(struct dgnn_comm *comm, int status, const struct dgnn_error *error)
+{
+    if (status == DGNN_ERROR_COMM && !comm->broken) {
+        comm->broken = 1;
+        snprintf(comm->why, sizeof(comm->why), "%.*s", (int)sizeof(comm->why) - 1, error->message);
+    }
+    return status;
+}
+
+/* Runs expr, which reports into local, on a usable communicator and returns its status. */
+#define TRANSPORT_RETURN(comm, expr, error)                             \
+    do {                                                                \
+        struct dgnn_error local = {0};                                  \
+        DGNN_TRY(transport_usable(comm, error));                        \
+        int status_ = transport_result(comm, (expr), &local);           \
+        if (status_ && (error)) {                                       \
+            *(error) = local;                                           \
+        }                                                               \
+        return status_;                                                 \
+    } while (0)
+
+/* ------------------------------------------------------------------ messages */
+
+int dgnn_transport_send_create(struct dgnn_comm *comm, const void *data, int64_t nbytes, int32_t to, int32_t tag,
+                               void **request, struct dgnn_error *error)
+{
+    const struct dgnn_transport *t = &comm->transport;
+    TRANSPORT_RETURN(comm, t->send_create(t->context, data, nbytes, to, tag, request, &local), error);
+}
+
+int dgnn_transport_receive_create(struct dgnn_comm *comm, void *data, int64_t nbytes, int32_t from, int32_t tag,
+                                  void **request, struct dgnn_error *error)
+{
+    const struct dgnn_transport *t = &comm->transport;
+    TRANSPORT_RETURN(comm, t->receive_create(t->context, data, nbytes, from, tag, request, &local), error);
+}
+
+int dgnn_transport_start(struct dgnn_comm *comm, void *request, struct dgnn_error *error)
+{
+    const struct dgnn_transport *t = &comm->transport;
+    TRANSPORT_RETURN(comm, t->start(t->context, request, &local), error);
+}
+
+int dgnn_transport_wait(struct dgnn_comm *comm, void **requests, int64_t nrequest, struct dgnn_error *error)
+{
+    if (!comm || nrequest == 0) {
+        return DGNN_OK;
+    }
+    const struct dgnn_transport *t = &comm->transport;
+    TRANSPORT_RETURN(comm, t->wait(t->context, requests, nrequest, comm->deadline_s, &local), error);
+}
+
+void dgnn_transport_request_free(struct dgnn_comm *comm, void **request)
+{
+    if (*request) {
+        comm->transport.request_free(comm->transport.context, *request);
+        *request = NULL;
+    }
+}
+
+/* ------------------------------------------------------------------ collectives */
+
+int dgnn_transport_allgather(struct dgnn_comm *comm, const void *in, int64_t nbytes, void *out,
+                             struct dgnn_error *error)
+{
+    if (!comm) {
+        memcpy(out, in, (size_t)nbytes);
+        return DGNN_OK;
+    }
+    const struct dgnn_transport *t = &comm->transport;
+    for (int32_t i = 1; i < t->nrank; i++) {
+        dgnn_transport_count(comm, DGNN_TRAFFIC_OTHER, nbytes);
+    }
+    TRANSPORT_RETURN(comm, t->allgather(t->context, in, nbytes, out, comm->deadline_s, &local), error);
+}
+
+int dgnn_transport_alltoallv(struct dgnn_comm *comm, const void *send, const int64_t *send_count, void *receive,
+                             const int64_t *receive_count, int64_t item_size, struct dgnn_error *error)
+{
+    if (!comm) {
+        if (send_count[0] > 0) {
+            memcpy(receive, send, (size_t)(send_count[0] * item_size));
+        }
+        return DGNN_OK;
+    }
+    const struct dgnn_transport *t = &comm->transport;
+    int64_t *bytes_out = comm->counts;
+    int64_t *place_out = bytes_out + t->nrank;
+    int64_t *bytes_in = place_out + t->nrank;
+    int64_t *place_in = bytes_in + t->nrank;
+    int64_t out = 0;
+    int64_t in = 0;
+    for (int32_t r = 0; r < t->nrank; r++) {
+        bytes_out[r] = send_count[r] * item_size;
+        bytes_in[r] = receive_count[r] * item_size;
+        place_out[r] = out;
+        place_in[r] = in;
+        out += bytes_out[r];
+        in += bytes_in[r];
+        if (r != t->rank && bytes_out[r] > 0) {
+            dgnn_transport_count(comm, DGNN_TRAFFIC_OTHER, bytes_out[r]);
+        }
+    }
+    TRANSPORT_RETURN(comm,
+                     t->alltoallv(t->context, send, bytes_out, place_out, receive, bytes_in, place_in,
+                                  comm->deadline_s, &local),
+                     error);
+}
+
+int dgnn_transport_alltoall(struct dgnn_comm *comm, const int64_t *send, int64_t *receive,
+                            struct dgnn_error *error)
+{
+    int64_t *one = comm ? comm->scratch : (int64_t[]){1};
+    for (int32_t r = 0; r < dgnn_transport_nrank(comm); r++) {
+        one[r] = 1;
+    }
+    return dgnn_transport_alltoallv(comm, send, one, receive, one, sizeof(int64_t), error);
+}
+
+int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error)
+{
+    enum { AT_ONCE = DGNN_TRANSPORT_MAX_BLOB / sizeof(double) };
+    if (!comm) {
+        return DGNN_OK;
+    }
+    const double *all = comm->scratch;
+    for (int64_t start = 0; start < nvalue; start += AT_ONCE) {
+        int64_t n = nvalue - start < AT_ONCE ? nvalue - start : AT_ONCE;
+        DGNN_TRY(dgnn_transport_allgather(comm, values + start, n * (int64_t)sizeof(double), comm->scratch, error));
+        for (int64_t k = 0; k < n; k++) {
+            double sum = 0;
+            for (int32_t r = 0; r < comm->transport.nrank; r++) {
+                sum += all[r * n + k];
+            }
+            values[start + k] = sum;
+        }
+    }
+    return DGNN_OK;
+}
+
+int dgnn_transport_same(struct dgnn_comm *comm, const void *blob, int64_t nbytes, int32_t *different,
+                        struct dgnn_error *error)
+{
+    *different = -1;
+    if (nbytes > DGNN_TRANSPORT_MAX_BLOB) {
+        return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "a blob of %lld bytes is too long to compare",
+                               (long long)nbytes);
+    }
+    if (!comm) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_transport_allgather(comm, blob, nbytes, comm->scratch, error));
+    const char *all = comm->scratch;
+    for (int32_t r = 1; r < comm->transport.nrank && *different < 0; r++) {
+        if (memcmp(all, all + r * nbytes, (size_t)nbytes) != 0) {
+            *different = r;
+        }
+    }
+    return DGNN_OK;
+}
+
+/* ------------------------------------------------------------------ agreement */
+
+/* The lowest failing rank's message on every rank. */
+static int transport_spread(struct dgnn_comm *comm, int32_t from, const struct dgnn_error *mine,
+                            struct dgnn_error *error)
+{
+    const struct dgnn_transport *t = &comm->transport;
+    char sent[DGNN_TRANSPORT_MESSAGE_LENGTH] = {0};
+    char received[DGNN_TRANSPORT_MESSAGE_LENGTH] = {0};
+    int64_t *count = comm->scratch;
+    int64_t *expected = count + t->nrank;
+    const struct transport_word word = ((const struct transport_word *)comm->scratch)[from];
+    for (int32_t r = 0; r < t->nrank; r++) {
+        count[r] = t->rank == from ? (int64_t)sizeof(sent) : 0;
+        expected[r] = r == from ? (int64_t)sizeof(received) : 0;
+    }
+    if (t->rank == from) {
+        /* Sent to each rank from the same place, so not dgnn_transport_alltoallv. */
+        snprintf(sent, sizeof(sent), "%.*s", (int)sizeof(sent) - 1, mine->message);
+    }
+    memset(comm->counts, 0, 2 * (size_t)t->nrank * sizeof(int64_t));
+    int64_t *places = comm->counts;
+    struct dgnn_error local = {0};
+    int status = t->alltoallv(t->context, sent, count, places, received, expected, places, comm->deadline_s, &local);
+    if (status) {
+        *error = local;
+        return transport_result(comm, status, &local);
+    }
+    if (t->nrank > 1) {
+        dgnn_status_set(error, word.status, "rank %d: %s", from, received);
+    } else {
+        dgnn_status_set(error, word.status, "%s", received);
+    }
+    error->system_errno = word.system_errno;
+    return word.status;
+}
+
+/* Are the ranks at the same step? */
+static int transport_in_step(struct dgnn_comm *comm, const struct transport_word *words, struct dgnn_error *error)
+{
+    for (int32_t r = 1; r < comm->transport.nrank; r++) {
+        if (words[r].sequence != words[0].sequence) {
+            dgnn_status_set(error, DGNN_ERROR_COMM,
+                            "the ranks are out of step: rank %d is in %s (step %lld), rank 0 in %s (step %lld)", r,
+                            words[r].operation, (long long)words[r].sequence, words[0].operation,
+                            (long long)words[0].sequence);
+            return transport_result(comm, DGNN_ERROR_COMM, error);
+        }
+    }
+    for (int32_t r = 1; r < comm->transport.nrank; r++) {
+        if (strcmp(words[r].operation, words[0].operation) != 0) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "rank %d is in %s while rank 0 is in %s: all ranks make the same calls in the "
+                                   "same order",
+                                   r, words[r].operation, words[0].operation);
+        }
+    }
+    return DGNN_OK;
+}
+
+int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int status, struct dgnn_error *error)
+{
+    if (!comm || (comm->broken && status)) {
+        return status;
+    }
+    struct transport_word word = {.sequence = ++comm->sequence, .status = status};
+    struct dgnn_error mine = {0};
+    if (status) {
+        mine = *error;
+        word.system_errno = mine.system_errno;
+    }
+    snprintf(word.operation, sizeof(word.operation), "%s", operation);
+    int failed = dgnn_transport_allgather(comm, &word, sizeof(word), comm->scratch, error);
+    if (failed) {
+        mine = *error;
+        return dgnn_status_set(error, failed, "in %s: %.*s", operation, DGNN_TRANSPORT_MESSAGE_LENGTH, mine.message);
+    }
+    const struct transport_word *words = comm->scratch;
+    DGNN_TRY(transport_in_step(comm, words, error));
+    for (int32_t r = 0; r < comm->transport.nrank; r++) {
+        if (words[r].status) {
+            return transport_spread(comm, r, &mine, error);
+        }
+    }
+    return DGNN_OK;
+}

@@ -1,0 +1,22 @@
+/* metadata.json: what deepmd-kit says of a model beside its weights. Read to choose the semantics and to refuse archives
+ * whose halves disagree. */
+#ifndef DGNN_MODEL_METADATA_H
+#define DGNN_MODEL_METADATA_H
+
+#include "net/atomic.h"
+
+struct dgnn_metadata_facts {
+    int32_t ntypes;
+    const char *const *type_map;
+    const struct dgnn_atomic_properties *properties;
+};
+
+/* metadata may be NULL: dense. FORMAT where it contradicts the model, naming the member; UNSUPPORTED for a
+ * lower_input_kind that dgnn does not have. */
+int dgnn_metadata_check(const struct dgnn_tree *metadata, const struct dgnn_metadata_facts *facts,
+                        int32_t *semantics, struct dgnn_error *error);
+
+/* A true member? Absent and NULL are false. */
+int dgnn_metadata_flag(const struct dgnn_tree *metadata, const char *name);
+
+#endif

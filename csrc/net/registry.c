@@ -1,0 +1,46 @@
+#include "net/registry.h"
+
+#include <string.h>
+
+#include "base/text.h"
+
+static const struct dgnn_descriptor_kind *const registry_kinds[] = {
+    &dgnn_dpa3,
+};
+
+enum { REGISTRY_NKIND = sizeof(registry_kinds) / sizeof(registry_kinds[0]) };
+
+static int registry_unknown(const struct dgnn_value *value, const char *type, struct dgnn_error *error)
+{
+    struct dgnn_text known = {0};
+    char path[256];
+    for (int k = 0; k < REGISTRY_NKIND; k++) {
+        DGNN_TRY(dgnn_text_add(&known, error, "%s%s", k ? ", " : "", registry_kinds[k]->type));
+    }
+    int status = dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                                 "%s: descriptor '%s' is not supported; supported: %s",
+                                 dgnn_value_path(value, path, sizeof(path)), type, known.data);
+    dgnn_text_free(&known);
+    return status;
+}
+
+int dgnn_registry_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                       struct dgnn_descriptor **descriptor, struct dgnn_error *error)
+{
+    struct dgnn_value member = dgnn_value_member(value, "type");
+    const char *type;
+    DGNN_TRY(dgnn_value_string(&member, &type, error));
+    for (int k = 0; k < REGISTRY_NKIND; k++) {
+        if (!strcmp(registry_kinds[k]->type, type)) {
+            return registry_kinds[k]->load(value, context, descriptor, error);
+        }
+    }
+    return registry_unknown(value, type, error);
+}
+
+void dgnn_registry_free(struct dgnn_descriptor *descriptor)
+{
+    if (descriptor) {
+        dgnn_descriptor_kind(descriptor)->free(descriptor);
+    }
+}

@@ -1,0 +1,32 @@
+/* Nodes: what a system becomes before net sees it. NULL atoms are gone, virtual atoms are there, owners and ghosts are
+ * decided. One rank (serial.c), many ranks and a host's rows are three ways to make them. */
+#ifndef DGNN_SYSTEM_NODES_H
+#define DGNN_SYSTEM_NODES_H
+
+#include "base/alloc.h"
+#include "comm/exchange.h"
+#include "geom/cell.h"
+
+struct dgnn_nodes {
+    int64_t nowned, nnode;     /* owned nodes are rows [0, nowned), ghosts follow */
+    const double *positions;   /* nnode x 3, wrapped */
+    const int32_t *types;      /* nnode, in [0, ntypes) */
+    const int64_t *ids;        /* nnode, or NULL: the row */
+    const int64_t *labels;     /* nnode: what messages call the row's atom */
+    const uint8_t *may_overlap; /* nnode, or NULL: rows that may sit on another's place */
+    const double *aparam;      /* nowned x dim_aparam */
+    struct dgnn_cell cell;
+    int32_t first_type;        /* of the frame's first atom, -1: NULL, or no atom */
+    int32_t may_reuse;         /* rows stand for the atoms of the last call */
+    struct dgnn_exchange *exchange; /* NULL: no ghosts */
+};
+
+/* What is computed for nodes. */
+struct dgnn_node_result {
+    double *energy;      /* nowned */
+    double *forces;      /* nnode x 3; ghost rows hold what belongs to their owners */
+    double *atom_virial; /* nnode x 9, or NULL */
+    double virial[9];    /* of this rank's edges */
+};
+
+#endif

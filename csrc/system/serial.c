@@ -1,0 +1,174 @@
+#include "system/serial.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int serial_check_types(const struct dgnn_system *system, int32_t ntypes, int64_t *nnode,
+                              struct dgnn_error *error)
+{
+    *nnode = 0;
+    for (int64_t i = 0; i < system->natoms; i++) {
+        int32_t type = system->types[i];
+        if (type < -1 || type >= ntypes) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "types: atom %lld has type %d; expected -1 (NULL) or an index below %d",
+                                   (long long)i, type, ntypes);
+        }
+        *nnode += type >= 0;
+    }
+    return DGNN_OK;
+}
+
+static int serial_reserve(struct dgnn_serial *s, int64_t nnode, int64_t dim_aparam, struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_buffer_reserve(&s->atom, nnode * (int64_t)sizeof(int64_t), "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&s->positions, 3 * nnode * (int64_t)sizeof(double), "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&s->ids, nnode * (int64_t)sizeof(int64_t), "atoms", error));
+    return dgnn_buffer_reserve(&s->aparam, nnode * dim_aparam * (int64_t)sizeof(double), "atoms", error);
+}
+
+/* Are the types those of the last call? Then rows mean the same atoms, as far as the caller lets us know. */
+static int serial_same_types(struct dgnn_serial *s, const struct dgnn_system *system, struct dgnn_error *error,
+                             int32_t *same)
+{
+    size_t nbytes = sizeof(int32_t) * (size_t)system->natoms;
+    *same = s->natoms == system->natoms && nbytes && s->wrapped_types.data &&
+            !memcmp(s->wrapped_types.data, system->types, nbytes);
+    s->natoms = 0; /* unless this call ends well */
+    DGNN_TRY(dgnn_buffer_reserve(&s->wrapped_types, (int64_t)nbytes, "atoms", error));
+    memcpy(s->wrapped_types.data, system->types, nbytes);
+    return DGNN_OK;
+}
+
+/* The wrap's message counts rows; the caller counts atoms. */
+static int serial_check_coords(const struct dgnn_system *system, struct dgnn_error *error)
+{
+    for (int64_t i = 0; i < system->natoms; i++) {
+        for (int c = 0; c < 3 && system->types[i] >= 0; c++) {
+            if (!isfinite(system->coords[3 * i + c])) {
+                return dgnn_status_set(error, DGNN_ERROR_INPUT, "coords: atom %lld has %c = %g; expected a finite number",
+                                       (long long)i, "xyz"[c], system->coords[3 * i + c]);
+            }
+        }
+    }
+    return DGNN_OK;
+}
+
+static int serial_check_ids(const struct dgnn_system *system, struct dgnn_error *error)
+{
+    for (int64_t i = 0; system->ids && i < system->natoms; i++) {
+        if (system->ids[i] < 0) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT, "ids: atom %lld has id %lld; expected an id of at least 0",
+                                   (long long)i, (long long)system->ids[i]);
+        }
+    }
+    return DGNN_OK;
+}
+
+static void serial_fill(struct dgnn_serial *s, const struct dgnn_system *system, int64_t dim_aparam)
+{
+    int64_t *atom = s->atom.data, *ids = s->ids.data, node = 0;
+    double *positions = s->positions.data, *aparam = s->aparam.data;
+    int32_t *types = s->types.data;
+    for (int64_t i = 0; i < system->natoms; i++) {
+        if (system->types[i] < 0) {
+            continue;
+        }
+        atom[node] = i;
+        ids[node] = system->ids ? system->ids[i] : i;
+        types[node] = system->types[i];
+        memcpy(positions + 3 * node, system->coords + 3 * i, 3 * sizeof(double));
+        if (dim_aparam) {
+            memcpy(aparam + dim_aparam * node, system->aparam + dim_aparam * i, sizeof(double) * (size_t)dim_aparam);
+        }
+        node++;
+    }
+}
+
+/* ids must differ: they decide ties, and a pair of equal ones has no order. */
+static int serial_compare(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static int serial_check_distinct(struct dgnn_serial *s, int64_t n, struct dgnn_error *error)
+{
+    int64_t *sorted = dgnn_alloc(n, sizeof(*sorted));
+    int64_t twice = -1;
+    if (!sorted) {
+        return dgnn_status_no_memory(error, "ids", n * 8);
+    }
+    memcpy(sorted, s->ids.data, sizeof(*sorted) * (size_t)n);
+    qsort(sorted, (size_t)n, sizeof(*sorted), serial_compare);
+    for (int64_t i = 1; i < n; i++) {
+        twice = sorted[i] == sorted[i - 1] ? sorted[i] : twice;
+    }
+    dgnn_alloc_free(sorted);
+    return twice < 0 ? DGNN_OK
+                     : dgnn_status_set(error, DGNN_ERROR_INPUT, "ids: %lld is there more than once", (long long)twice);
+}
+
+int dgnn_serial_update(struct dgnn_serial *s, const struct dgnn_system *system, int32_t ntypes, int64_t dim_aparam,
+                       struct dgnn_error *error)
+{
+    struct dgnn_nodes *nodes = &s->nodes;
+    int64_t nnode;
+    int32_t same;
+    DGNN_TRY(serial_check_types(system, ntypes, &nnode, error));
+    DGNN_TRY(serial_check_coords(system, error));
+    DGNN_TRY(serial_check_ids(system, error));
+    DGNN_TRY(dgnn_cell_set(&nodes->cell, system->box, system->pbc, error));
+    DGNN_TRY(serial_same_types(s, system, error, &same));
+    DGNN_TRY(dgnn_buffer_reserve(&s->types, nnode * (int64_t)sizeof(int32_t), "atoms", error));
+    DGNN_TRY(serial_reserve(s, nnode, dim_aparam, error));
+    serial_fill(s, system, dim_aparam);
+    if (system->ids) {
+        DGNN_TRY(serial_check_distinct(s, nnode, error));
+    }
+    struct dgnn_cell_wrapped wrapped = {.positions = s->positions.data};
+    DGNN_TRY(dgnn_cell_wrap(&nodes->cell, nnode, s->positions.data, &wrapped, error));
+    nodes->nowned = nodes->nnode = nnode;
+    nodes->positions = s->positions.data;
+    nodes->types = s->types.data;
+    nodes->ids = s->ids.data;
+    nodes->labels = s->atom.data;
+    nodes->aparam = s->aparam.data;
+    nodes->first_type = system->natoms ? system->types[0] : -1;
+    nodes->may_reuse = same;
+    s->natoms = system->natoms;
+    return DGNN_OK;
+}
+
+static void serial_spread(const struct dgnn_serial *s, const double *from, int64_t width, double *to)
+{
+    const int64_t *atom = s->atom.data;
+    if (!to) {
+        return;
+    }
+    memset(to, 0, sizeof(double) * (size_t)(width * s->natoms));
+    for (int64_t r = 0; r < s->nodes.nnode; r++) {
+        memcpy(to + width * atom[r], from + width * r, sizeof(double) * (size_t)width);
+    }
+}
+
+void dgnn_serial_return(const struct dgnn_serial *s, const struct dgnn_node_result *from, struct dgnn_result *to)
+{
+    to->energy = 0;
+    for (int64_t r = 0; r < s->nodes.nowned; r++) {
+        to->energy += from->energy[r];
+    }
+    memcpy(to->virial, from->virial, sizeof(to->virial));
+    serial_spread(s, from->energy, 1, to->atom_energy);
+    serial_spread(s, from->forces, 3, to->forces);
+    serial_spread(s, from->atom_virial, 9, to->atom_virial);
+}
+
+void dgnn_serial_free(struct dgnn_serial *s)
+{
+    struct dgnn_buffer *all[] = {&s->atom, &s->positions, &s->types, &s->ids, &s->aparam, &s->wrapped_types};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        dgnn_buffer_free(all[i]);
+    }
+}

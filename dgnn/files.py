@@ -1,0 +1,132 @@
+"""Reads model files: .dp (HDF5) and .yaml here, everything else in C. Nothing in a file is executed."""
+
+import json
+import os
+
+import numpy as np
+
+from dgnn import _core
+from dgnn._core import InputError, ModelFormatError, UnsupportedModelError
+
+MAX_DEPTH = 64
+MAX_VALUES = 50_000_000  # of a tree that is written out in full; YAML's aliases can make a short file a huge tree
+MAX_BYTES = 8 << 30
+
+
+def load(path, options):
+    """A _core.Model."""
+    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
+    reader = {".dp": _read_dp, ".yaml": _read_yaml, ".yml": _read_yaml}.get(suffix)
+    if reader is None:
+        return _core.load(path, options)
+    name = os.fsdecode(path)
+    if not os.path.isfile(name):
+        if os.path.exists(name):
+            raise InputError(f"{name}: expected a file")
+        raise FileNotFoundError(2, "no such file", name)
+    tree, arrays = reader(name)
+    try:
+        text = json.dumps(tree, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelFormatError(f"{name}: {error}") from None
+    return _core.load_tree(name, text, arrays, options)
+
+
+class _Tree:
+    """Copies a tree and takes its arrays out."""
+
+    def __init__(self, name, is_array, read_array):
+        self.name, self.is_array, self.read_array = name, is_array, read_array
+        self.arrays = []
+        self.nvalues = 0
+
+    def copy(self, value, path="", depth=0, variable=False):
+        self.nvalues += 1
+        if depth > MAX_DEPTH or self.nvalues > MAX_VALUES:
+            raise ModelFormatError(f"{self.name}: {path}: nested too deeply, or too large")
+        if self.is_array(value, variable):
+            self.arrays.append(self.read_array(value, path))
+            return {"@class": "np.ndarray", "@index": len(self.arrays) - 1}
+        if isinstance(value, dict):
+            return {self.key(key, path): self.copy(item, f"{path}.{key}" if path else str(key), depth + 1,
+                                                   variable or key == "@variables") for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.copy(item, f"{path}[{k}]", depth + 1, variable) for k, item in enumerate(value)]
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        raise ModelFormatError(f"{self.name}: {path}: found a {type(value).__name__}, which a model does not hold")
+
+    def key(self, key, path):
+        if not isinstance(key, str):
+            raise ModelFormatError(f"{self.name}: {path}: expected names as keys, found {key!r}")
+        return key
+
+
+def _read_dp(name):
+    try:
+        import h5py
+    except ImportError:
+        raise ImportError("reading a .dp file needs h5py: pip install 'dgnn[dp]'") from None
+    try:
+        file = h5py.File(name, "r")
+    except OSError as error:
+        raise ModelFormatError(f"{name}: not an HDF5 file, or damaged ({error})") from None
+    with file:
+        text = file.attrs.get("json")
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "replace")
+        if not isinstance(text, str):
+            raise ModelFormatError(f"{name}: expected an attribute 'json' with the model's tree, found none")
+        try:
+            tree = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ModelFormatError(f"{name}: attribute json: {error}") from None
+
+        def is_array(value, variable):
+            return variable and isinstance(value, str)
+
+        copier = _Tree(name, is_array, lambda value, path: _read_dataset(h5py, file, name, value, path))
+        return copier.copy(tree), copier.arrays
+
+
+def _read_dataset(h5py, file, name, key, path):
+    """One array. Only data of this very file: HDF5 can also point into other files."""
+    try:
+        link = file.get(key, getlink=True)
+        found = file[key] if isinstance(link, h5py.HardLink) else None
+        if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+            raise ModelFormatError(f"{name}: {path}: expected a dataset {key!r} in this file, found none")
+        if found.dtype.kind not in "fib" or found.dtype.itemsize * found.size > MAX_BYTES:
+            raise UnsupportedModelError(f"{name}: {path}: dtype {found.dtype} with shape {found.shape} is not read")
+        return np.ascontiguousarray(found[()]).reshape(found.shape)
+    except (KeyError, OSError, ValueError, TypeError, RuntimeError) as error:
+        if isinstance(error, (ModelFormatError, UnsupportedModelError)):
+            raise
+        raise ModelFormatError(f"{name}: {path}: dataset {key!r}: {error}") from None
+
+
+def _read_yaml(name):
+    try:
+        import yaml
+    except ImportError:
+        raise ImportError("reading a .yaml file needs PyYAML: pip install 'dgnn[yaml]'") from None
+    with open(name, "rb") as file:
+        try:
+            tree = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ModelFormatError(f"{name}: {' '.join(str(error).split())}") from None
+
+    def is_array(value, variable):
+        return isinstance(value, dict) and value.get("@class") == "np.ndarray"
+
+    def read_array(value, path):
+        dtype = value.get("dtype")
+        if dtype not in ("float32", "float64", "int32", "int64", "bool"):
+            raise UnsupportedModelError(f"{name}: {path}.dtype: {dtype!r} is not read")
+        try:
+            return np.array(value["value"], dtype=dtype)
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
+            raise ModelFormatError(f"{name}: {path}: not an array of {dtype} ({error})") from None
+
+    copier = _Tree(name, is_array, read_array)
+    return copier.copy(tree), copier.arrays

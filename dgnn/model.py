@@ -1,0 +1,419 @@
+"""The public face of the core: defaults, symbols, frames and communicators. Arrays are checked in C."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import operator
+import os
+import warnings
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from dgnn import _core
+from dgnn._core import Error, InputError
+from dgnn.keywords import checked_keywords, suggestion
+
+_DTYPES = {None: 0, "float32": 1, "float64": 2}
+_MEMORY = {"fast": 0, "small": 1}
+_SEMANTICS = {None: 0, "dense": 1, "graph": 2}
+
+
+class TruncationWarning(UserWarning):
+    """Some atoms have more neighbours than the model's sel; the farthest ones are left out, as deepmd-kit does."""
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """What a call computed: NumPy float64 arrays in eV and Angstrom. With frames, each has a leading axis."""
+
+    energy: float | np.ndarray  #: eV; the total, on every rank
+    forces: np.ndarray  #: (n, 3) eV/Å
+    virial: np.ndarray  #: (3, 3) eV; stress = -virial / volume
+    atom_energy: np.ndarray  #: (n,) eV
+    forces_mag: np.ndarray | None = None  #: (n, 3), spin models only
+    atom_virial: np.ndarray | None = None  #: (n, 3, 3) eV, with atomic=True
+    nedges: int | np.ndarray = 0  #: edges of this rank's atoms
+    ntruncated: int | np.ndarray = 0  #: atoms with more than sel neighbours
+    nghosts: int | np.ndarray = 0  #: remote rows on this rank
+    list_reused: bool | np.ndarray = False  #: was an earlier call's neighbour list good enough?
+
+    def __repr__(self):
+        shapes = [
+            f"{field.name}{list(value.shape)}"
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), np.ndarray)
+        ]
+        energy = f"energy={self.energy!r}, " if np.ndim(self.energy) == 0 else ""
+        return f"Result({energy}{', '.join(shapes)})"
+
+
+class Border:
+    """A host code's swap sequence (LAMMPS's, say): for each swap, the rows to send, to and from whom, how many.
+
+    sendlists: one list of rows per swap; sendproc, recvproc, sendnum, recvnum: one number per swap; firstrecv: the
+    first row that each swap fills, checked against the counts.
+    """
+
+    def __init__(self, sendlists, sendproc, recvproc, sendnum, recvnum, firstrecv=None):
+        self.sendlists = list(sendlists)
+        self.sendproc = sendproc
+        self.recvproc = recvproc
+        self.sendnum = sendnum
+        self.recvnum = recvnum
+        self.firstrecv = firstrecv
+
+    def _arguments(self):
+        return self.sendlists, self.sendproc, self.recvproc, self.sendnum, self.recvnum, self.firstrecv
+
+
+class Direct:
+    """A host code's direct plan: one message to and from each neighbouring rank, its rows as CSR arrays."""
+
+    def __init__(self, rank, send_first, send_row, recv_first, recv_row):
+        self.rank = rank
+        self.send_first = send_first
+        self.send_row = send_row
+        self.recv_first = recv_first
+        self.recv_row = recv_row
+
+    def _arguments(self):
+        return self.rank, self.send_first, self.send_row, self.recv_first, self.recv_row
+
+
+class Model:
+    """A loaded model. Made by Model.load; usable from several threads, one call at a time."""
+
+    def __init__(self, core, path, options):
+        self._core = core
+        self._options = options
+        self._info = json.loads(core.describe())
+        self._warned = False
+        self.path = path  #: where it was loaded from
+
+    @classmethod
+    @checked_keywords
+    def load(cls, path, dtype=None, threads=None, device="cpu", memory="fast", semantics=None, skin=None):
+        """Reads a model from a .pt2, .json, .dgnn, .dp or .yaml file. Nothing in the file is executed.
+
+        dtype: "float32" or "float64", what the network computes in (None: as the archive says).
+        threads: worker threads (None: OMP_NUM_THREADS, else the cores that this process may use).
+        memory: "fast" keeps intermediate results, "small" computes them again.
+        semantics: "dense" or "graph", where the model has both kinds of neighbour list.
+        skin: Å by which neighbour lists outlive motion (None: 0.5; 0: a new list at each call).
+        """
+        from dgnn import files
+
+        path = os.fspath(path)
+        options = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics, skin=skin)
+        return cls(files.load(path, _load_options(**options)), path, options)
+
+    def __reduce__(self):
+        return _reload, (self.path, self._options)
+
+    def __repr__(self):
+        return f"<dgnn.Model {os.path.basename(os.fsdecode(self.path))}: {' '.join(self.type_map)}, {self.dtype}>"
+
+    @property
+    def type_map(self) -> list[str]:
+        """Names of the atom types; a type is an index into it."""
+        return list(self._info["type_map"])
+
+    @property
+    def cutoff(self) -> float:
+        """Å"""
+        return self._info["cutoff"]
+
+    @property
+    def dtype(self) -> str:
+        """What the network computes in: "float32" or "float64"."""
+        return self._info["dtype"]
+
+    @property
+    def has_message_passing(self) -> bool:
+        return self._info["has_message_passing"]
+
+    @property
+    def has_message_passing_across_ranks(self) -> bool:
+        return self._info["has_message_passing_across_ranks"]
+
+    @property
+    def is_spin(self) -> bool:
+        """Does it take spins and give magnetic forces?"""
+        return self._info["is_spin"]
+
+    def info(self) -> dict:
+        """All that is known of the model: hyper-parameters, archive, instruction set, notes."""
+        return json.loads(self._core.describe())
+
+    def close(self):
+        """Frees the memory now rather than when the last reference goes."""
+        self._core.close()
+
+    @checked_keywords
+    def compute(self, coords, types, box=None, *, pbc=None, spins=None, fparam=None, aparam=None, charge_spin=None,
+                atomic=False, comm=None, ids=None, grid=None, replicated=False) -> Result:
+        """Energy, forces and virial.
+
+        coords: (n, 3) Å, or (nframes, n, 3). types: (n,) indices into type_map (-1: a NULL atom), or symbols.
+        box: (3, 3), lattice vectors as rows, or None. pbc: periodic along each of them (default: all).
+        spins: (n, 3), spin models. fparam: (dim_fparam,). aparam: (n, dim_aparam). charge_spin: (2,).
+        atomic: also the per-atom virial. box, spins, fparam, aparam and charge_spin may have the axis of frames too.
+
+        comm: an mpi4py communicator. Then the call is collective: each rank passes the atoms it owns (any split) and
+        gets results for those, and totals for energy and virial. ids: (n,) distinct over all ranks, they decide ties.
+        grid: ranks along each lattice vector. replicated: every rank passes the same whole system.
+        """
+        communicator = self._communicator(comm)
+        with self._agreed(communicator):
+            coords = _as_array("coords", coords)
+            frames, nframes = _frames(coords, box=(box, 2), spins=(spins, 2), fparam=(fparam, 1), aparam=(aparam, 2),
+                                      charge_spin=(charge_spin, 1), types=(self._types(types), 1))
+            fixed = dict(pbc=_pbc(pbc, box), ids=ids, grid=_grid(grid), replicated=_flag("replicated", replicated),
+                         atomic=_flag("atomic", atomic))
+        results = [self._core.compute(**frame, **fixed, comm=communicator) for frame in frames]
+        if nframes is None:
+            result = Result(**results[0])
+        else:
+            result = _stack(results, coords, fixed["atomic"], self.is_spin)
+        self._warn_of_truncation(result)
+        return result
+
+    @checked_keywords
+    def compute_ghosted(self, coords, types, nlocal, *, border=None, mapping=None, neighbours=None, spins=None,
+                        fparam=None, aparam=None, charge_spin=None, ghost_forces="return", atomic=False,
+                        same_list=False, comm=None) -> Result:
+        """For a host code that has its own ghost atoms: rows 0 to nlocal - 1 are owned, the rest ghosts.
+
+        coords, types, spins: all rows; aparam: owned rows. border: a Border or a Direct; mapping: the owned row of
+        each row, where all owners are on this rank. neighbours: a list of rows for each owned row, or a tuple
+        (first, rows) of CSR arrays (None: dgnn searches). Energy and virial are this rank's share.
+        ghost_forces: "return" gives forces for all rows, "add" sends those of ghosts home. same_list: promises that
+        ghosts, lists and border are those of the last call, and only positions and spins moved.
+        """
+        communicator = self._communicator(comm)
+        with self._agreed(communicator):
+            add = _choice("ghost_forces", ghost_forces, {"return": 0, "add": 1})
+            border, direct = _border(border)
+            arguments = dict(
+                coords=coords, types=self._types(types), nlocal=_integer("nlocal", nlocal), spins=spins,
+                fparam=_row(fparam), aparam=_column(aparam), charge_spin=charge_spin, border=border, direct=direct,
+                mapping=mapping, neighbours=_neighbours(neighbours), add_ghost_forces=bool(add),
+                same_list=_flag("same_list", same_list), atomic=_flag("atomic", atomic))
+        result = Result(**self._core.compute_ghosted(**arguments, comm=communicator))
+        self._warn_of_truncation(result)
+        return result
+
+    def _types(self, types):
+        if isinstance(types, str):
+            raise InputError(f"types: expected one for each atom, found the string {types!r}")
+        array = _as_array("types", types)
+        if array.dtype.kind != "U":
+            return array
+        index = {symbol: k for k, symbol in enumerate(self._info["type_map"])}
+        unknown = sorted({str(symbol) for symbol in array.flat if symbol not in index})
+        if unknown:
+            raise InputError(f"types: the model knows {', '.join(index)}; found {', '.join(unknown)}")
+        return np.array([index[symbol] for symbol in array.flat], np.int32).reshape(array.shape)
+
+    def _communicator(self, comm):
+        if comm is None or isinstance(comm, _core.Comm):
+            return comm
+        from dgnn import communicators
+
+        return communicators.bind(self, comm)
+
+    @contextlib.contextmanager
+    def _agreed(self, communicator):
+        """An error before a collective call: the other ranks, which are in it already, must get one too."""
+        try:
+            yield
+        except Error:
+            if communicator is not None:
+                self._core.refuse(communicator)
+            raise
+
+    def _warn_of_truncation(self, result):
+        ntruncated = int(np.sum(result.ntruncated))
+        if ntruncated and not self._warned:
+            self._warned = True
+            warnings.warn(f"{ntruncated} atoms have more neighbours than the model's sel; the farthest are left out, "
+                          "as deepmd-kit does (said once for each model)", TruncationWarning, stacklevel=4)
+
+
+def _reload(path, options):
+    return Model.load(path, **options)
+
+
+# ---------------------------------------------------------------- options
+
+
+def _load_options(dtype, threads, device, memory, semantics, skin):
+    """The tuple that _core.load takes."""
+    if dtype is not None and not isinstance(dtype, str):
+        try:
+            dtype = np.dtype(dtype).name
+        except TypeError:
+            raise InputError(f"dtype: expected float32, float64 or None, found {dtype!r}") from None
+    if threads is not None and not 1 <= _integer("threads", threads) <= 4096:
+        raise InputError(f"threads: expected 1 to 4096 or None, found {threads!r}")
+    if skin is not None and not 0 <= _number("skin", skin) < float("inf"):
+        raise InputError(f"skin: expected a length of 0 or more, or None, found {skin!r}")
+    return (
+        _choice("dtype", dtype, _DTYPES),
+        _choice("memory", memory, _MEMORY),
+        _choice("semantics", semantics, _SEMANTICS),
+        0 if threads is None else operator.index(threads),
+        -1.0 if skin is None else float(skin),
+        _device(device),
+    )
+
+
+def _device(device):
+    if not isinstance(device, str):
+        raise InputError(f"device: expected 'cpu', found {device!r}")
+    if device != "cpu":
+        if device.split(":")[0] == "cuda":
+            raise InputError(f"device: {device!r} needs a device backend, and this build of dgnn has none; use 'cpu'")
+        raise InputError(f"device: expected 'cpu', found {device!r}")
+    return device
+
+
+def _choice(name, value, choices):
+    try:
+        return choices[value]
+    except (KeyError, TypeError):
+        known = [str(choice) for choice in choices]
+        raise InputError(f"{name}: found {value!r}{suggestion(value, known)}") from None
+
+
+def _integer(name, value):
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InputError(f"{name}: expected an integer, found {value!r}") from None
+
+
+def _number(name, value):
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: expected a number, found {value!r}") from None
+
+
+def _flag(name, value):
+    if isinstance(value, (bool, np.bool_)) or value in (0, 1):
+        return bool(value)
+    raise InputError(f"{name}: expected True or False, found {value!r}")
+
+
+# ---------------------------------------------------------------- arrays and frames
+
+
+def _as_array(name, value):
+    """NumPy's view of it, for looking at its axes; the core checks the rest."""
+    if value is None:
+        raise InputError(f"{name}: expected an array, found None")
+    if type(value) is np.ndarray:
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{name}: a masked array has no numbers in its masked places; pass a plain array")
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{name}: not an array ({error})") from None
+
+
+def _row(value):
+    """A single number stands for a row of one."""
+    return value if value is None or np.ndim(value) else [value]
+
+
+def _column(value):
+    """One number for each atom stands for a column."""
+    if value is None:
+        return None
+    array = _as_array("aparam", value)
+    return array[:, None] if array.ndim == 1 else array
+
+
+def _pbc(pbc, box):
+    if pbc is None:
+        return (0, 0, 0) if box is None else (1, 1, 1)
+    values = [pbc] * 3 if isinstance(pbc, (bool, np.bool_, int)) else list(pbc) if np.iterable(pbc) else [pbc]
+    if len(values) != 3 or any(value not in (0, 1) for value in values):
+        raise InputError(f"pbc: expected True, False or three of them, found {pbc!r}")
+    if box is None and any(values):
+        raise InputError("pbc: periodic directions need a box")
+    return tuple(int(value) for value in values)
+
+
+def _grid(grid):
+    if grid is None:
+        return (0, 0, 0)
+    try:
+        values = tuple(operator.index(value) for value in grid)
+    except TypeError:
+        values = ()
+    if len(values) != 3 or any(not 1 <= value <= 2**31 - 1 for value in values):
+        raise InputError(f"grid: expected three numbers of ranks, each 1 or more, found {grid!r}")
+    return values
+
+
+def _frames(coords, **others):
+    """(arguments of each frame, number of frames or None). others: name -> (value, number of axes in one frame)."""
+    values = {name: value for name, (value, _) in others.items()}
+    values["fparam"], values["aparam"] = _row(values["fparam"]), values["aparam"]
+    if coords.ndim != 3:
+        if coords.ndim == 2 or coords.size == 0:
+            values["aparam"] = _column(values["aparam"])
+        return [dict(coords=coords, **values)], None
+    nframes = coords.shape[0]
+    by_frame = {}
+    for name, (_, ndim) in others.items():
+        value = values[name]
+        if value is None:
+            by_frame[name] = [None] * nframes
+            continue
+        array = _as_array(name, value)
+        if array.ndim != ndim + 1 or name == "aparam" and array.shape == (coords.shape[1], 1):
+            by_frame[name] = [array] * nframes  # the same for all frames
+        elif array.shape[0] == nframes:
+            by_frame[name] = list(array)
+        else:
+            raise InputError(f"{name}: expected {nframes} frames as in coords, found shape {array.shape}")
+    return [{"coords": coords[k], **{name: rows[k] for name, rows in by_frame.items()}} for k in range(nframes)], nframes
+
+
+def _stack(results, coords, atomic, is_spin):
+    if results:
+        return Result(**{name: np.stack([result[name] for result in results]) for name in results[0]})
+    n = coords.shape[1]
+    return Result(energy=np.zeros(0), forces=np.zeros((0, n, 3)), virial=np.zeros((0, 3, 3)),
+                  atom_energy=np.zeros((0, n)), forces_mag=np.zeros((0, n, 3)) if is_spin else None,
+                  atom_virial=np.zeros((0, n, 3, 3)) if atomic else None)
+
+
+def _border(border):
+    """(border, direct) for the core."""
+    if border is None:
+        return None, None
+    if isinstance(border, Border):
+        return border._arguments(), None
+    if isinstance(border, Direct):
+        return None, border._arguments()
+    raise InputError(f"border: expected a dgnn.Border or a dgnn.Direct, found {type(border).__name__}")
+
+
+def _neighbours(neighbours):
+    """(first, rows) of CSR arrays."""
+    if neighbours is None:
+        return None
+    if isinstance(neighbours, tuple):
+        if len(neighbours) != 2:
+            raise InputError(f"neighbours: expected (first, rows), found a tuple of {len(neighbours)}")
+        return neighbours
+    lists = [_as_array("neighbours", rows) for rows in neighbours]
+    first = np.concatenate([[0], np.cumsum([len(rows) for rows in lists], dtype=np.int64)])
+    return first, np.concatenate([*lists, np.zeros(0, np.int32)]) if first[-1] else np.zeros(0, np.int32)

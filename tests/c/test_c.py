@@ -1,0 +1,33 @@
+"""Runs each tests/c/test_*.c, built with the whole core under AddressSanitizer and UndefinedBehaviorSanitizer."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+import compile as builder
+import pytest
+
+FOLDER = pathlib.Path(__file__).resolve().parent
+ROOT = FOLDER.parent.parent
+SOURCES = sorted(FOLDER.glob("test_*.c"))
+
+
+def test_there_are_c_tests():
+    assert SOURCES
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_c(source, pytestconfig, tmp_path):
+    (program,) = builder.build_programs([source], "asan")
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "TMPDIR": str(tmp_path)}
+    done = subprocess.run([program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output[-8000:]
+    counted = re.findall(r"(\d+) passed, (\d+) failed", output)
+    assert counted, f"no count at the end of: {output[-2000:]}"
+    passed, failed = map(int, counted[-1])
+    assert passed > 0 and failed == 0
+    from conftest import SUITES
+
+    pytestconfig.stash[SUITES].c_checks += passed

@@ -1,0 +1,185 @@
+"""deepmd-kit's own numbers, for every case in tests/data and the trained water model.
+
+float64: within 1e-10 absolute, or 1e-10 of the largest component. float32: the error against the same weights in
+float64 is at most twice deepmd-kit's own, or 2e-7 of the largest component, whichever is larger. What is compared must
+not be near zero; the worst figures are printed at the end of the run."""
+
+import dgnn
+import numpy as np
+import pytest
+from conftest import DATA, ROOT
+
+CASES = sorted(path.name for path in (DATA / "cases").iterdir() if path.is_dir())
+SYSTEMS = ("triclinic", "cluster", "slab", "sparse")
+QUANTITIES = {"energy": "energy", "atom_energy": "atom_energy", "forces": "force", "virial": "virial",
+              "forces_mag": "force_mag"}
+TABLE64 = "float64: largest difference from deepmd-kit over the limit's scale (limit 1e-10)"
+TABLE32 = "float32: error over its limit (limit 1)"
+
+pytestmark = pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning")
+
+
+class Case:
+    """One system of an .npz: inputs for compute, and answers."""
+
+    def __init__(self, arrays, system):
+        self.arrays, self.system = arrays, system
+
+    def get(self, kind, key):
+        name = f"{self.system}/{kind}/{key}"
+        return self.arrays[name] if name in self.arrays else None
+
+    def inputs(self):
+        return dict(coords=self.get("in", "coord"), types=self.get("in", "type"), box=self.get("in", "box"),
+                    spins=self.get("in", "spin"), fparam=self.get("in", "fparam"), aparam=self.get("in", "aparam"),
+                    charge_spin=self.get("in", "charge_spin"))
+
+    def answers(self, kind):
+        return {ours: self.get(kind, theirs) for ours, theirs in QUANTITIES.items()
+                if self.get(kind, theirs) is not None}
+
+
+def ours(result, name):
+    return np.ravel(getattr(result, name))
+
+
+def assert_float64(result, answers, figures, row, table=TABLE64):
+    for name, answer in answers.items():
+        answer, value = np.ravel(answer), ours(result, name)
+        assert value.shape == answer.shape
+        largest = np.abs(answer).max()
+        assert largest > 1e-4, f"{row} {name}: vacuous, the largest component is {largest}"
+        error = np.abs(value - answer).max() / max(1.0, largest)
+        figures.record(table, row, name, error, 1e-10)
+        assert error <= 1e-10, f"{row} {name}: {error:.3e}"
+
+
+def assert_float32(result, answers, truth, figures, row):
+    for name, answer in answers.items():
+        answer, true, value = np.ravel(answer), np.ravel(truth[name]), ours(result, name)
+        largest = np.abs(true).max()
+        assert largest > 1e-4, f"{row} {name}: vacuous, the largest component is {largest}"
+        limit = max(2 * np.abs(answer - true).max(), 2e-7 * largest)
+        error = np.abs(value - true).max()
+        figures.record(TABLE32, row, name, error / limit, 1.0)
+        assert error <= limit, f"{row} {name}: {error:.3e}, limit {limit:.3e}"
+
+
+def assert_case(model, case, figures, row):
+    result = model.compute(**case.inputs())
+    answers, truth = case.answers("out"), case.answers("out64")
+    assert {"energy", "atom_energy", "forces", "virial"} <= set(answers)
+    if model.dtype == "float32":
+        assert_float32(result, answers, truth, figures, row)
+    else:
+        assert_float64(result, answers, figures, row)
+
+
+def load_arrays(folder):
+    with np.load(folder / "cases.npz") as file:
+        return dict(file)
+
+
+def test_every_case_has_its_four_systems():
+    assert len(CASES) >= 35
+    for name in CASES:
+        with np.load(DATA / "cases" / name / "cases.npz") as file:
+            assert {key.split("/")[0] for key in file.files} == set(SYSTEMS)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case(name, figures):
+    folder = DATA / "cases" / name
+    arrays = load_arrays(folder)
+    model = dgnn.Model.load(folder / "model.pt2")
+    assert model.dtype == ("float32" if "f32" in name else "float64")
+    for system in SYSTEMS:
+        assert_case(model, Case(arrays, system), figures, name)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case_with_little_memory(name, figures):
+    """memory="small" computes again what "fast" keeps."""
+    folder = DATA / "cases" / name
+    arrays = load_arrays(folder)
+    model = dgnn.Model.load(folder / "model.pt2", memory="small")
+    assert_case(model, Case(arrays, "triclinic"), figures, f"{name}, memory=small")
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "f32" in name])
+def test_float32_archive_in_float64(name, figures):
+    folder = DATA / "cases" / name
+    arrays = load_arrays(folder)
+    model = dgnn.Model.load(folder / "model.pt2", dtype="float64")
+    assert model.dtype == "float64"
+    for system in SYSTEMS:
+        case = Case(arrays, system)
+        assert_float64(model.compute(**case.inputs()), case.answers("out64"), figures, f"{name}, dtype=float64")
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "f32" not in name])
+def test_float64_archive_in_float32(name, figures):
+    """No answer of deepmd-kit's to compare with: a bound that a wrong precision would break either way."""
+    folder = DATA / "cases" / name
+    arrays = load_arrays(folder)
+    model = dgnn.Model.load(folder / "model.pt2", dtype="float32")
+    assert model.dtype == "float32"
+    case = Case(arrays, "slab")
+    result = model.compute(**case.inputs())
+    for quantity, answer in case.answers("out").items():
+        answer, value = np.ravel(answer), ours(result, quantity)
+        error = np.abs(value - answer).max() / np.abs(answer).max()
+        figures.record("float64 archives in float32: error over the largest component (limit 1e-4)", name, quantity,
+                       error, 1e-4)
+        assert error < 1e-4, f"{quantity}: {error:.3e}"
+    assert np.any(ours(result, "forces") != np.ravel(case.answers("out")["forces"]))
+
+
+@pytest.mark.parametrize("system", ["oh6", "oh6_open", "water192"])
+def test_whole_archive(system, figures):
+    """Compiled code and the nested artifact are there, and are not touched."""
+    folder = DATA / "real"
+    model = dgnn.Model.load(folder / "dpa3_small.pt2")
+    assert_case(model, Case(load_arrays(folder), system), figures, "real archive")
+
+
+def test_six_layers(figures):
+    folder = DATA / "perf"
+    model = dgnn.Model.load(folder / "dpa3_L6_f32.pt2")
+    assert model.dtype == "float32"
+    assert_case(model, Case(load_arrays(folder), "water192"), figures, "six layers, 128")
+
+
+def test_six_layers_in_float64(figures):
+    folder = DATA / "perf"
+    model = dgnn.Model.load(folder / "dpa3_L6_f32.pt2", dtype="float64")
+    case = Case(load_arrays(folder), "water192")
+    assert_float64(model.compute(**case.inputs()), case.answers("out64"), figures, "six layers, dtype=float64")
+
+
+def test_trained_water(figures):
+    folder = ROOT / "examples" / "water"
+    with np.load(folder / "frames.npz") as file:
+        frames = dict(file)
+    model = dgnn.Model.load(folder / "model.pt2")
+    result = model.compute(frames["coord"], frames["type"], frames["box"])
+    assert result.forces.shape == frames["force"].shape
+    assert_float64(result, dict(energy=frames["energy"], atom_energy=frames["atom_energy"], forces=frames["force"],
+                                virial=frames["virial"]), figures, "trained water, 20 frames")
+    # The model is a trained one: it knows the labels that it never saw.
+    assert np.sqrt(np.mean((result.forces - frames["label_force"]) ** 2)) < 0.3
+
+
+def test_assertions_can_fail(figures):
+    """The comparison itself: a difference of 2e-10, and a quantity that is all zeros."""
+    answer = {"energy": np.array([0.5])}
+    result = dgnn.Result(energy=0.5 + 2e-10, forces=None, virial=None, atom_energy=None)
+
+    class Nowhere:
+        def record(self, *_):
+            pass
+
+    with pytest.raises(AssertionError, match="energy"):
+        assert_float64(result, answer, Nowhere(), "row")
+    with pytest.raises(AssertionError, match="vacuous"):
+        assert_float64(result, {"energy": np.zeros(1)}, Nowhere(), "row")

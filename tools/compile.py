@@ -1,0 +1,201 @@
+"""Compiles the C sources for setup.py, the C tests, fuzzing and coverage. Needs the standard library only.
+
+    python tools/compile.py tests [--variant asan]    build every tests/c/test_*.c, print the paths of the binaries
+    python tools/compile.py objects [--variant NAME]  build the core's objects, print their paths
+    python tools/compile.py fuzz                      build every tests/fuzz/*.c with clang's libFuzzer
+
+An object is built again when its source, a header that it includes, or its command line changed.
+"""
+
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CSRC = ROOT / "csrc"
+BASE_FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-fopenmp", "-Icsrc", "-Icsrc/include"]
+VARIANTS = {
+    "release": ["-O3", "-g1", "-fPIC", "-fvisibility=hidden"],
+    "asan": ["-O1", "-g", "-fPIC", "-fno-omit-frame-pointer", "-fsanitize=address,undefined",
+             "-fno-sanitize-recover=all"],
+    "coverage": ["-O0", "-g", "-fPIC", "--coverage"],
+    "fuzz": ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined,fuzzer-no-link",
+             "-fno-sanitize-recover=all"],
+}
+LINK_FLAGS = {
+    "release": [],
+    "asan": ["-fsanitize=address,undefined"],
+    "coverage": ["--coverage"],
+    "fuzz": ["-fsanitize=address,undefined,fuzzer"],
+}
+# File name suffix -> the machine it is for and the flags that it gets. Contraction is wanted in these kernels and
+# nowhere else: a neighbour list must not depend on it.
+INSTRUCTION_SETS = {
+    "_avx512": ("x86_64", ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma",
+                           "-mprefer-vector-width=512", "-ffp-contract=fast"]),
+    "_avx2": ("x86_64", ["-mavx2", "-mfma", "-ffp-contract=fast"]),
+    "_neon": ("aarch64", ["-ffp-contract=fast"]),
+}
+MACHINES = {"AMD64": "x86_64", "amd64": "x86_64", "arm64": "aarch64"}
+
+
+class BuildError(Exception):
+    """One line that says what is missing and how to get it."""
+
+
+def machine():
+    name = platform.machine()
+    return MACHINES.get(name, name)
+
+
+def instruction_set(path):
+    """(machine, flags) of a source, (None, []) for one that runs everywhere."""
+    for suffix, need in INSTRUCTION_SETS.items():
+        if path.stem.endswith(suffix):
+            return need
+    return None, []
+
+
+def is_for_this_machine(path):
+    return instruction_set(path)[0] in (None, machine())
+
+
+def core_sources():
+    """Everything but the binding."""
+    found = [path for path in sorted(CSRC.rglob("*.c")) if "bind" not in path.relative_to(CSRC).parts]
+    return [path for path in found if is_for_this_machine(path)]
+
+
+def bind_sources():
+    return sorted((CSRC / "bind").glob("*.c"))
+
+
+def compiler():
+    command = shlex.split(os.environ.get("CC", "gcc" if shutil.which("gcc") else "cc"))
+    if not shutil.which(command[0]):
+        raise BuildError(f"no C compiler: {command[0]!r} was not found; on Debian: apt-get install gcc")
+    return command
+
+
+def library_flags():
+    """(compile flags, link flags) of libzip and cJSON."""
+    if not shutil.which("pkg-config"):
+        raise BuildError("pkg-config was not found; on Debian: apt-get install pkg-config libzip-dev libcjson-dev")
+    compile_flags, link_flags = [], []
+    for name, package in (("libzip", "libzip-dev"), ("libcjson", "libcjson-dev")):
+        if subprocess.run(["pkg-config", "--exists", name]).returncode:
+            raise BuildError(f"the library {name} was not found by pkg-config; on Debian: apt-get install {package}")
+        for what, flags in (("--cflags", compile_flags), ("--libs", link_flags)):
+            output = subprocess.run(["pkg-config", what, name], check=True, capture_output=True, text=True).stdout
+            flags += [flag for flag in shlex.split(output) if flag not in flags]
+    return compile_flags, link_flags
+
+
+def source_flags(path, variant):
+    flags = VARIANTS[variant] + BASE_FLAGS
+    return flags + (instruction_set(path)[1] or ["-ffp-contract=off"])
+
+
+def read_dependencies(depfile):
+    text = depfile.read_text().replace("\\\n", " ")
+    return [ROOT / name for name in shlex.split(text.split(":", 1)[1])]
+
+
+def is_current(target, command):
+    """Was target made by this very command, after the last change of all it depends on?"""
+    note, depfile = target.with_suffix(".cmd"), target.with_suffix(".d")
+    if not (target.exists() and note.exists() and depfile.exists()) or note.read_text() != shlex.join(command):
+        return False
+    made = target.stat().st_mtime
+    return all(path.exists() and path.stat().st_mtime <= made for path in read_dependencies(depfile))
+
+
+def compile_one(source, target, flags, cc):
+    command = [*cc, *flags, "-MMD", "-MF", str(target.with_suffix(".d")), "-c", str(source.relative_to(ROOT)), "-o",
+               str(target)]
+    if is_current(target, command):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError(f"{shlex.join(command)}\n{done.stderr}")
+    sys.stderr.write(done.stderr)
+    target.with_suffix(".cmd").write_text(shlex.join(command))
+
+
+def compile_objects(sources, variant="release", extra=(), folder=None, cc=None):
+    """Builds an object from each source, in parallel; returns their paths. extra: further compile flags."""
+    folder = folder or ROOT / "build" / variant
+    cc = cc or compiler()
+    jobs = int(os.environ.get("DGNN_BUILD_JOBS", "2"))
+    objects = [folder / source.relative_to(ROOT).with_suffix(".o") for source in sources]
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        tasks = [pool.submit(compile_one, source, target, [*source_flags(source, variant), *extra], cc)
+                 for source, target in zip(sources, objects)]
+        for task in tasks:
+            task.result()
+    return objects
+
+
+def link(objects, target, flags, cc=None):
+    """Links if an object is newer than target or the command changed."""
+    command = [*(cc or compiler()), *[str(path) for path in objects], *flags, "-o", str(target)]
+    note = ROOT / "build" / "link" / (pathlib.Path(target).name + ".cmd")
+    fresh = target.exists() and note.exists() and note.read_text() == shlex.join(command)
+    if fresh and all(path.stat().st_mtime <= target.stat().st_mtime for path in objects):
+        return
+    note.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError(f"{shlex.join(command)}\n{done.stderr}")
+    note.write_text(shlex.join(command))
+
+
+def build_programs(sources, variant, cc=None):
+    """One program per source, each linked with the whole core."""
+    compile_flags, libraries = library_flags()
+    core = compile_objects(core_sources(), variant, compile_flags, cc=cc)
+    programs = []
+    for source, main in zip(sources, compile_objects(sources, variant, [*compile_flags, "-Itests/c"], cc=cc)):
+        program = ROOT / "build" / variant / source.stem
+        link([main, *core], program, [*LINK_FLAGS[variant], "-fopenmp", "-pthread", *libraries, "-lm"], cc=cc)
+        programs.append(program)
+    return programs
+
+
+def build_tests(variant):
+    return build_programs(sorted((ROOT / "tests" / "c").glob("test_*.c")), variant)
+
+
+def build_fuzzers():
+    if not shutil.which("clang"):
+        raise BuildError("fuzzing needs clang; on Debian: apt-get install clang")
+    return build_programs(sorted((ROOT / "tests" / "fuzz").rglob("*.c")), "fuzz", cc=["clang", "-Wno-unused-command-line-argument"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("what", choices=["tests", "objects", "fuzz"])
+    parser.add_argument("--variant", default="asan", choices=sorted(VARIANTS))
+    arguments = parser.parse_args()
+    if arguments.what == "tests":
+        made = build_tests(arguments.variant)
+    elif arguments.what == "fuzz":
+        made = build_fuzzers()
+    else:
+        made = compile_objects(core_sources(), arguments.variant, library_flags()[0])
+    print("\n".join(str(path.relative_to(ROOT)) for path in made))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BuildError as error:
+        sys.exit(f"compile.py: {error}")

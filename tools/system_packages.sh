@@ -1,0 +1,35 @@
+#!/bin/sh
+# Sees to the system packages: installs what is missing where this is root on a system with apt, else says in one line
+# what to install.
+set -eu
+python=${PYTHON:-python3}
+missing=""
+need() { missing="$missing $*"; }
+
+command -v gcc >/dev/null || need gcc libc6-dev
+command -v g++ >/dev/null || need g++ # the test that dgnn.h is C++ too
+command -v pkg-config >/dev/null || need pkg-config
+{ command -v pkg-config >/dev/null && pkg-config --exists libzip; } || need libzip-dev
+{ command -v pkg-config >/dev/null && pkg-config --exists libcjson; } || need libcjson-dev
+if ! command -v "$python" >/dev/null; then
+    need python3 python3-dev python3-venv
+else
+    "$python" -c 'import os, sysconfig, sys; sys.exit(not os.path.exists(sysconfig.get_paths()["include"] + "/Python.h"))' \
+        || need python3-dev
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || need python3-venv
+fi
+# The second MPI of the tests; the first comes from PyPI.
+command -v mpirun.openmpi >/dev/null || need openmpi-bin
+{ command -v pkg-config >/dev/null && pkg-config --exists ompi-c; } || need libopenmpi-dev
+
+[ -z "$missing" ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 \
+        || { apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing >/dev/null; }
+    exit 0
+fi
+echo "dgnn needs system packages that are not here; on Debian: apt-get install$missing" >&2
+exit 1
