@@ -5,6 +5,7 @@
 #include "base/text.h"
 
 static const struct dgnn_descriptor_kind *const registry_kinds[] = {
+    &dgnn_dpa2,
     &dgnn_dpa3,
 };
 

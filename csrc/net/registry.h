@@ -4,6 +4,7 @@
 
 #include "net/descr.h"
 
+extern const struct dgnn_descriptor_kind dgnn_dpa2;
 extern const struct dgnn_descriptor_kind dgnn_dpa3;
 
 #endif
