@@ -21,8 +21,22 @@ def symbols(path):
 
 
 def own_header(source):
+    """Names in the header of the same name, and, with the suffixes of both element types, in the .inc files it includes."""
     header = source.with_suffix(".h")
-    return set(re.findall(r"\b(dgnn_\w+)", header.read_text())) if header.exists() else set()
+    if not header.exists():
+        return set()
+    text = header.read_text()
+    names = set(re.findall(r"\b(dgnn_\w+)", text))
+    for body in re.findall(r'#include "([\w/]+\.inc)"', text):
+        for name in re.findall(r"REAL\((dgnn_\w+)\)", (builder.CSRC / body).read_text()):
+            names |= {f"{name}_f32", f"{name}_f64"}
+    return names
+
+
+def prefixes(source):
+    """dgnn_<file>_; for a_b.c, a part of a, dgnn_a_ too."""
+    stem = source.stem
+    return {f"dgnn_{stem}_", f"dgnn_{stem.split('_')[0]}_"}
 
 
 def main():
@@ -33,7 +47,7 @@ def main():
         declared = own_header(source)
         for name in symbols(made):
             count += 1
-            if name.startswith(f"dgnn_{source.stem}_") or name == f"dgnn_{source.stem}":
+            if name.startswith(tuple(prefixes(source))) or name == f"dgnn_{source.stem}":
                 continue
             if name not in PUBLIC and name not in declared:
                 problems.append(f"{source.relative_to(builder.ROOT)}: {name}: expected dgnn_{source.stem}_..., or a "

@@ -86,7 +86,7 @@ void dgnn_cell_fraction(const struct dgnn_cell *cell, const double position[3], 
     }
 }
 
-/* Splits a fraction into cells and the rest. */
+/* Splits a fraction into cells and the rest. (-0 gives a rest of +0.) */
 static double cell_split(double *fraction)
 {
     double wrap = floor(*fraction);
@@ -95,7 +95,7 @@ static double cell_split(double *fraction)
         rest = 0;
         wrap += 1;
     }
-    *fraction = rest + 0.0; /* -0 becomes 0 */
+    *fraction = rest;
     return wrap;
 }
 

@@ -11,7 +11,7 @@ struct dgnn_graph_rules {
     int32_t ntypes;
     int64_t nsel; /* 1, or ntypes */
     const int64_t *sel;
-    const uint8_t *pair_exclude; /* ntypes x ntypes, centre by neighbour; 1: dropped, after the cut. Or NULL */
+    const uint8_t *pair_exclude; /* ntypes x ntypes, centre by neighbour: 1 drops, after the cut; or NULL */
 };
 
 struct dgnn_graph_input {

@@ -1,0 +1,174 @@
+/* Computing: from a system to nodes, from nodes to the graph, through net, and back. The only place where system, geom,
+ * comm and net meet. */
+#include <math.h>
+#include <string.h>
+
+#include "geom/gradient.h"
+#include "model/model.h"
+
+static int compute_check_parameters(const struct dgnn_model *m, const struct dgnn_system *s, struct dgnn_error *error)
+{
+    const struct dgnn_fitting_properties *f = &m->properties.fitting;
+    const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
+    if (s->natoms < 0 || s->natoms > INT32_MAX || (s->natoms > 0 && (!s->coords || !s->types))) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "natoms: %lld with coords %s and types %s",
+                               (long long)s->natoms, s->coords ? "given" : "NULL", s->types ? "given" : "NULL");
+    }
+    if (s->spins) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "spins: this model has no spins");
+    }
+    if (s->fparam ? s->nfparam != f->dim_fparam : f->dim_fparam && !f->default_fparam) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "fparam: found %lld numbers; this model takes %lld%s",
+                               (long long)(s->fparam ? s->nfparam : 0), (long long)f->dim_fparam,
+                               f->default_fparam ? ", or none for its default" : "");
+    }
+    if (s->aparam ? s->naparam != f->dim_aparam : f->dim_aparam && s->natoms) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "aparam: found %lld numbers per atom; this model takes %lld",
+                               (long long)(s->aparam ? s->naparam : 0), (long long)f->dim_aparam);
+    }
+    if (s->charge_spin ? !d->dim_charge_spin : d->dim_charge_spin && !d->default_charge_spin) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "charge_spin: %s",
+                               s->charge_spin ? "this model takes none" : "this model needs charge and spin");
+    }
+    return DGNN_OK;
+}
+
+static int compute_check_finite(const char *name, const double *values, int64_t count, struct dgnn_error *error)
+{
+    for (int64_t i = 0; values && i < count; i++) {
+        if (!isfinite(values[i])) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: element %lld is %g; expected a finite number", name,
+                                   (long long)i, values[i]);
+        }
+    }
+    return DGNN_OK;
+}
+
+static int compute_check_system(const struct dgnn_model *m, const struct dgnn_system *s, struct dgnn_error *error)
+{
+    DGNN_TRY(compute_check_parameters(m, s, error));
+    DGNN_TRY(compute_check_finite("fparam", s->fparam, s->nfparam, error));
+    DGNN_TRY(compute_check_finite("aparam", s->aparam, s->aparam ? s->natoms * s->naparam : 0, error));
+    return compute_check_finite("charge_spin", s->charge_spin, 2, error);
+}
+
+static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *nodes, struct dgnn_error *error)
+{
+    const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
+    struct dgnn_nlist_input list = {
+        .ncentre = nodes->nowned,
+        .nrow = nodes->nnode,
+        .positions = nodes->positions,
+        .ids = nodes->ids,
+        .label = nodes->labels,
+        .may_overlap = nodes->may_overlap,
+        .cell = &nodes->cell,
+        .cutoff = d->cutoff,
+        .skin = m->skin,
+        .may_reuse = nodes->may_reuse,
+        .threads = m->threads,
+    };
+    struct dgnn_graph_input input = {
+        .list = &m->list, .nnode = nodes->nnode, .type = nodes->types, .first_type = nodes->first_type};
+    struct dgnn_graph_rules rules = {
+        .dense = m->dense,
+        .mixed_types = d->mixed_types,
+        .ntypes = m->ntypes,
+        .nsel = d->nsel,
+        .sel = d->sel,
+        .pair_exclude = m->properties.pair_exclude,
+    };
+    DGNN_TRY(dgnn_nlist_update(&m->list, &list, error));
+    return dgnn_graph_build(&m->builder, &input, &rules, error);
+}
+
+static int compute_reserve(struct dgnn_model *m, const struct dgnn_nodes *nodes, int want_atom_virial,
+                         struct dgnn_error *error)
+{
+    int64_t size = sizeof(double), nedge = dgnn_graph_nedge(&m->builder.graph);
+    DGNN_TRY(dgnn_buffer_reserve(&m->energy, nodes->nowned * size, "energies", error));
+    DGNN_TRY(dgnn_buffer_reserve(&m->forces, 3 * nodes->nnode * size, "forces", error));
+    DGNN_TRY(dgnn_buffer_reserve(&m->atom_virial, want_atom_virial ? 9 * nodes->nnode * size : 0, "atomic virials",
+                                 error));
+    return dgnn_buffer_reserve(&m->edge_gradient, 3 * nedge * size, "gradients of edges", error);
+}
+
+static int compute_evaluate(struct dgnn_model *m, const struct dgnn_nodes *nodes, const struct dgnn_system *system,
+                          struct dgnn_node_result *out, struct dgnn_error *error)
+{
+    const struct dgnn_graph *graph = &m->builder.graph;
+    struct dgnn_evaluation evaluation = {.graph = graph,
+                                         .exchange = nodes->exchange,
+                                         .charge_spin = system->charge_spin,
+                                         .edge_gradient = m->edge_gradient.data,
+                                         .want_gradient = 1};
+    struct dgnn_atomic_input input = {.fparam = system->fparam, .aparam = nodes->aparam};
+    memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
+    DGNN_TRY(dgnn_atomic_evaluate(m->atomic, &evaluation, &input, out->energy, error));
+    dgnn_gradient_forces(graph, evaluation.edge_gradient, nodes->nnode, out->forces);
+    dgnn_gradient_virial(graph, evaluation.edge_gradient, out->virial);
+    if (out->atom_virial) {
+        dgnn_gradient_atom_virial(graph, evaluation.edge_gradient, nodes->nnode, out->atom_virial);
+    }
+    return DGNN_OK;
+}
+
+/* A model that overflowed must not look like one that answered. */
+static int compute_check_result(const struct dgnn_node_result *r, const struct dgnn_nodes *nodes,
+                              struct dgnn_error *error)
+{
+    for (int64_t i = 0; i < nodes->nowned; i++) {
+        const double *f = r->forces + 3 * i;
+        if (!isfinite(r->energy[i]) || !isfinite(f[0]) || !isfinite(f[1]) || !isfinite(f[2])) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "coords: energy or force of atom %lld is not finite; atoms far too close together?",
+                                   (long long)nodes->labels[i]);
+        }
+    }
+    return DGNN_OK;
+}
+
+static int compute_serial(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_result *result,
+                                struct dgnn_error *error)
+{
+    struct dgnn_nodes *nodes = &m->serial.nodes;
+    DGNN_TRY(compute_check_system(m, system, error));
+    DGNN_TRY(dgnn_serial_update(&m->serial, system, m->ntypes, m->properties.fitting.dim_aparam, error));
+    DGNN_TRY(compute_build_graph(m, nodes, error));
+    DGNN_TRY(compute_reserve(m, nodes, result->atom_virial != NULL, error));
+    struct dgnn_node_result out = {.energy = m->energy.data,
+                                   .forces = m->forces.data,
+                                   .atom_virial = result->atom_virial ? m->atom_virial.data : NULL};
+    DGNN_TRY(compute_evaluate(m, nodes, system, &out, error));
+    DGNN_TRY(compute_check_result(&out, nodes, error));
+    dgnn_serial_return(&m->serial, &out, result);
+    result->nedges = dgnn_graph_nedge(&m->builder.graph);
+    result->ntruncated = m->builder.ntruncated;
+    result->nghosts = nodes->nnode - nodes->nowned;
+    result->list_reused = m->list.reused;
+    return DGNN_OK;
+}
+
+int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *system, struct dgnn_comm *comm,
+                       struct dgnn_result *result, struct dgnn_error *error)
+{
+    if (!model || !system || !result) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_compute: an argument is NULL");
+    }
+    if (comm) {
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "comm: not built in");
+    }
+    if (atomic_exchange(&model->busy, 1)) {
+        return dgnn_status_set(error, DGNN_ERROR_BUSY, "the model is computing in another thread");
+    }
+    int status = compute_serial(model, system, result, error);
+    atomic_store(&model->busy, 0);
+    return status;
+}
+
+int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
+                               struct dgnn_result *result, struct dgnn_error *error)
+{
+    (void)model, (void)system, (void)comm, (void)result;
+    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "compute_ghosted: not built in");
+}

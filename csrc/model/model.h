@@ -1,0 +1,33 @@
+/* The model, as the files of this room share it. */
+#ifndef DGNN_MODEL_MODEL_H
+#define DGNN_MODEL_MODEL_H
+
+#include <stdatomic.h>
+
+#include "base/cpu.h"
+#include "geom/graphbuild.h"
+#include "io/archive.h"
+#include "net/atomic.h"
+#include "system/serial.h"
+
+struct dgnn_model {
+    atomic_int busy;
+    struct dgnn_archive archive; /* values of the loaded parts point into it */
+    int32_t ntypes;
+    const char **type_map;
+    struct dgnn_atomic *atomic;
+    struct dgnn_atomic_properties properties;
+    int32_t dense;
+    int32_t memory;
+    int32_t threads;
+    enum dgnn_cpu cpu;
+    double skin;
+    char *description;
+
+    struct dgnn_serial serial;
+    struct dgnn_nlist list;
+    struct dgnn_graph_builder builder;
+    struct dgnn_buffer energy, forces, atom_virial, edge_gradient;
+};
+
+#endif
