@@ -112,9 +112,11 @@ static int archive_zip_fail(struct archive_reader *reader, const char *member, z
     if (zip_error_code_zip(zip_error) == ZIP_ER_MEMORY) {
         return dgnn_status_set(reader->error, DGNN_ERROR_MEMORY, "%s: out of memory while reading", reader->name);
     }
-    return dgnn_status_set(reader->error, DGNN_ERROR_FORMAT, "%s: %s%sdamaged: %s", reader->name,
-                           member ? member : "", member ? ": " : "not a sound ZIP archive: ",
-                           zip_error_strerror(zip_error));
+    const char *what = zip_error_code_zip(zip_error) == ZIP_ER_EXISTS ? "two members have the same name"
+                                                                      : zip_error_strerror(zip_error);
+    return member ? dgnn_status_set(reader->error, DGNN_ERROR_FORMAT, "%s: %s: damaged: %s", reader->name, member, what)
+                  : dgnn_status_set(reader->error, DGNN_ERROR_FORMAT, "%s: not a sound ZIP archive: %s", reader->name,
+                                    what);
 }
 
 static int archive_zip_open(struct archive_reader *reader)
@@ -166,7 +168,7 @@ static int archive_refuse(struct archive_reader *reader, const char *member, con
 static int archive_check_prefix(struct archive_reader *reader, const char *name, enum archive_role role)
 {
     size_t length = strlen(name) - strlen(archive_names[role]);
-    if (length >= sizeof(reader->prefix) || (length > 0 && memchr(name, '/', length - 1))) {
+    if (length >= sizeof(reader->prefix) || length == 1 || (length > 0 && memchr(name, '/', length - 1))) {
         return archive_refuse(reader, name, "expected extra/ at the root of the archive, or in one folder");
     }
     enum archive_role other = role == ARCHIVE_MODEL ? ARCHIVE_METADATA : ARCHIVE_MODEL;
