@@ -1,5 +1,5 @@
-/* io/archive, and below it io/central, io/source, io/packed. Run in the repository root, or with the folder of
- * tests/data/archives as the argument. */
+/* io/archive, and below it io/central, io/source, io/packed. Run in the repository root, or with the folder
+ * of tests/data/archives as the argument. */
 #include "check.h"
 #include "zipmaker.h"
 
@@ -68,8 +68,10 @@ static void check_good(const struct dgnn_archive *archive)
     struct dgnn_value w = dgnn_value_member(&model, "w");
     struct dgnn_tensor tensor = {0};
     int64_t n;
-    CHECK(!dgnn_value_tensor(&w, &tensor, &error) && tensor.shape[0] == 2 && ((const double *)tensor.data)[0] == 1.5);
-    CHECK_STATUS(dgnn_value_int(&w, &n, &error), DGNN_ERROR_FORMAT, "model.w: expected an integer, found an array");
+    CHECK(!dgnn_value_tensor(&w, &tensor, &error) && tensor.shape[0] == 2 &&
+          ((const double *)tensor.data)[0] == 1.5);
+    CHECK_STATUS(dgnn_value_int(&w, &n, &error), DGNN_ERROR_FORMAT,
+                 "model.w: expected an integer, found an array");
 }
 
 /* ------------------------------------------------------------------ what is read */
@@ -82,7 +84,8 @@ static void test_good(void)
     for (int i = 0; i < 6; i++) {
         make_good(prefixes[i / 2], i % 2 * 8);
         CHECK_STATUS(read_zip(&archive), DGNN_OK, "");
-        CHECK(!strcmp(archive.format, "pt2") && archive.metadata && !archive.has_compiled && !archive.has_nested);
+        CHECK(!strcmp(archive.format, "pt2") && archive.metadata && !archive.has_compiled &&
+              !archive.has_nested);
         CHECK(archive.nbytes == (int64_t)(strlen(MODEL) + strlen(METADATA)));
         CHECK(i == 0 || !memcmp(digest, archive.digest, sizeof(digest)));
         memcpy(digest, archive.digest, sizeof(digest));
@@ -94,7 +97,10 @@ static void test_good(void)
         dgnn_archive_free(&archive);
     }
     zip_begin();
-    zip_add_text("model/data/aotinductor/model/a.wrapper.so", "\x7f" "ELF", 0);
+    zip_add_text("model/data/aotinductor/model/a.wrapper.so",
+                 "\x7f"
+                 "ELF",
+                 0);
     zip_add_text("model/extra/forward_lower_with_comm.pt2", "PK", 0);
     zip_add_text("model/extra/model.json", MODEL, 8);
     zip_add_text("model/extra/Model.json", "not ours", 0);
@@ -126,7 +132,8 @@ static void test_good_forms(void)
     uint64_t digest[2] = {archive.digest[0], archive.digest[1]};
     dgnn_archive_free(&archive);
     CHECK_STATUS(read_bytes(" \n" MODEL "\n", strlen(MODEL) + 3, &archive), DGNN_OK, "");
-    CHECK(!strcmp(archive.format, "json") && !archive.metadata && !memcmp(digest, archive.digest, sizeof(digest)));
+    CHECK(!strcmp(archive.format, "json") && !archive.metadata &&
+          !memcmp(digest, archive.digest, sizeof(digest)));
     check_good(&archive);
     dgnn_archive_free(&archive);
 }
@@ -147,7 +154,8 @@ static void test_reference(const char *folder)
         struct dgnn_tensor tensor;
         const char *name = "";
         CHECK(!dgnn_value_string(&type, &name, &error) && !strcmp(name, "dpa1"));
-        CHECK_STATUS(dgnn_value_tensor_shaped(&davg, 3, (int64_t[]){-1, -1, 4}, &tensor, &error), DGNN_OK, "");
+        CHECK_STATUS(dgnn_value_tensor_shaped(&davg, 3, (int64_t[]){-1, -1, 4}, &tensor, &error), DGNN_OK,
+                     "");
         CHECK(archive.metadata && archive.nbytes > 8000);
         dgnn_archive_free(&archive);
     }
@@ -185,7 +193,12 @@ static void test_bad_members(void)
     refuse_entry(bad, "extra/model.json: damaged: CRC error");
     bad = good, bad.flags = 1;
     refuse_entry(bad, "extra/model.json: it is encrypted");
-    for (int method = 1; method < 100; method = method == 1 ? 9 : method == 9 ? 12 : method == 12 ? 14 : method == 14 ? 93 : method == 93 ? 95 : 100) {
+    for (int method = 1; method < 100; method = method == 1    ? 9
+                                                : method == 9  ? 12
+                                                : method == 12 ? 14
+                                                : method == 14 ? 93
+                                                : method == 93 ? 95
+                                                               : 100) {
         bad = good, bad.method = method;
         refuse_entry(bad, "by another method than deflate");
     }
@@ -217,11 +230,14 @@ static void test_bad_members(void)
     refuse_entry(bad, "or in one folder");
     refuse_entry(text_entry("model/extra/model.json", "{\"model\":1}"),
                  "model.pt2: model.json: model: expected an object, found a number");
-    refuse_entry(text_entry("model/extra/model.json", "{\"modal\":{}}"), "model: missing; expected an object");
+    refuse_entry(text_entry("model/extra/model.json", "{\"modal\":{}}"),
+                 "model: missing; expected an object");
     refuse_entry(text_entry("model/extra/model.json", "[]"), "model.json: expected an object, found a list");
-    refuse_entry(text_entry("model/extra/model.json", "{\"model\":{\"w\":[1,}}"), "model.json: model.w[1]: not a JSON");
+    refuse_entry(text_entry("model/extra/model.json", "{\"model\":{\"w\":[1,}}"),
+                 "model.json: model.w[1]: not a JSON");
     refuse_entry(text_entry("model/extra/model.json", ""), "the text ends where a value was expected");
-    refuse_entry(text_entry("model/extra/metadata.json", METADATA), "this ZIP archive has no extra/model.json");
+    refuse_entry(text_entry("model/extra/metadata.json", METADATA),
+                 "this ZIP archive has no extra/model.json");
     refuse_entry(text_entry("dgnn/arrays.json", "{}"), "dgnn/model.json or dgnn/arrays.bin is missing");
 }
 
@@ -287,13 +303,15 @@ static void test_bad_ends(void)
 static void test_not_archives(void)
 {
     struct dgnn_archive archive;
-    CHECK_STATUS(read_bytes("", 0, &archive), DGNN_ERROR_FORMAT, "neither a ZIP archive nor JSON; it is empty");
+    CHECK_STATUS(read_bytes("", 0, &archive), DGNN_ERROR_FORMAT,
+                 "neither a ZIP archive nor JSON; it is empty");
     CHECK_STATUS(read_bytes("hello", 5, &archive), DGNN_ERROR_FORMAT, "neither a ZIP archive nor JSON");
     CHECK_STATUS(read_bytes("[1]", 3, &archive), DGNN_ERROR_FORMAT, "neither a ZIP archive nor JSON");
     CHECK_STATUS(read_bytes("PK\3\4", 4, &archive), DGNN_ERROR_FORMAT, "it is too short");
     CHECK_STATUS(read_bytes("\xef\xbb\xbf{}", 5, &archive), DGNN_ERROR_FORMAT, "byte order mark");
     CHECK_STATUS(read_bytes("\x89HDF\r\n\x1a\n", 8, &archive), DGNN_ERROR_FORMAT, "it is HDF5");
-    CHECK_STATUS(read_bytes("{}", 2, &archive), DGNN_ERROR_FORMAT, "model.pt2: model: missing; expected an object");
+    CHECK_STATUS(read_bytes("{}", 2, &archive), DGNN_ERROR_FORMAT,
+                 "model.pt2: model: missing; expected an object");
     CHECK_STATUS(dgnn_archive_read_memory("m", NULL, 0, &archive, &error), DGNN_ERROR_FORMAT, "m: neither");
     zip_begin();
     zip_add_text("model/data/aotinductor/model/a.wrapper.so", "ELF", 0);
@@ -302,7 +320,8 @@ static void test_not_archives(void)
     CHECK_STATUS(read_zip(&archive), DGNN_ERROR_UNSUPPORTED, "dp --pt-expt freeze");
 }
 
-/* Every truncation and every bit flip: refused, or a model of the same content (flips in times and attributes). */
+/* Every truncation and every bit flip: refused, or a model of the same content (flips in times and
+ * attributes). */
 static void test_damage(void)
 {
     struct dgnn_archive archive;
@@ -379,11 +398,15 @@ static void test_files(void)
 
 /* ------------------------------------------------------------------ dgnn's own archive */
 
-#define PACKED_MODEL "{\"model\":{\"type\":\"standard\",\"w\":{\"@class\":\"np.ndarray\",\"@index\":0},\"v\":{\"@class\":\"np.ndarray\",\"@index\":1}}}"
-#define PACKED_ARRAYS \
-    "[{\"dtype\":\"float64\",\"shape\":[2],\"offset\":0},{\"dtype\":\"int32\",\"shape\":[1,1],\"offset\":64}]"
-#define PLAIN_MODEL \
-    "{\"model\":{\"type\":\"standard\",\"w\":" WEIGHT ",\"v\":{\"dtype\":\"int32\",\"value\":[[7]],\"@class\":\"np.ndarray\"}}}"
+#define PACKED_MODEL                                                                                         \
+    "{\"model\":{\"type\":\"standard\",\"w\":{\"@class\":\"np.ndarray\",\"@index\":0},\"v\":{\"@class\":"    \
+    "\"np.ndarray\",\"@index\":1}}}"
+#define PACKED_ARRAYS                                                                                        \
+    "[{\"dtype\":\"float64\",\"shape\":[2],\"offset\":0},{\"dtype\":\"int32\",\"shape\":[1,1],\"offset\":"   \
+    "64}]"
+#define PLAIN_MODEL                                                                                          \
+    "{\"model\":{\"type\":\"standard\",\"w\":" WEIGHT                                                        \
+    ",\"v\":{\"dtype\":\"int32\",\"value\":[[7]],\"@class\":\"np.ndarray\"}}}"
 
 static int read_packed(const char *arrays, const char *version, int64_t nbytes, const uint64_t digest[2],
                        struct dgnn_archive *archive)
@@ -394,9 +417,10 @@ static int read_packed(const char *arrays, const char *version, int64_t nbytes, 
     int32_t seven = 7;
     memcpy(bytes, weight, sizeof(weight));
     memcpy(bytes + 64, &seven, sizeof(seven));
-    snprintf(index, sizeof(index),
-             "{\"format\":\"dgnn\",\"version\":%s,\"digest\":\"%016llx%016llx\",\"nbytes\":%lld,\"arrays\":%s}", version,
-             (unsigned long long)digest[0], (unsigned long long)digest[1], (long long)nbytes, arrays);
+    snprintf(
+        index, sizeof(index),
+        "{\"format\":\"dgnn\",\"version\":%s,\"digest\":\"%016llx%016llx\",\"nbytes\":%lld,\"arrays\":%s}",
+        version, (unsigned long long)digest[0], (unsigned long long)digest[1], (long long)nbytes, arrays);
     zip_begin();
     zip_add_text("dgnn/arrays.json", index, 0);
     zip_add(&zip, &(struct zip_entry){.name = "dgnn/arrays.bin", .data = bytes, .size = sizeof(bytes)});
@@ -416,15 +440,20 @@ static void test_packed(void)
     CHECK(!strcmp(archive.format, "dgnn") && !archive.metadata);
     check_good(&archive);
     dgnn_archive_free(&archive);
-    CHECK_STATUS(read_packed(PACKED_ARRAYS, "1", 68, wrong, &archive), DGNN_ERROR_FORMAT, "the digest is not");
-    CHECK_STATUS(read_packed(PACKED_ARRAYS, "2", 68, digest, &archive), DGNN_ERROR_UNSUPPORTED, "version 2 is not known");
-    CHECK_STATUS(read_packed(PACKED_ARRAYS, "1", 69, digest, &archive), DGNN_ERROR_FORMAT, "has another length");
+    CHECK_STATUS(read_packed(PACKED_ARRAYS, "1", 68, wrong, &archive), DGNN_ERROR_FORMAT,
+                 "the digest is not");
+    CHECK_STATUS(read_packed(PACKED_ARRAYS, "2", 68, digest, &archive), DGNN_ERROR_UNSUPPORTED,
+                 "version 2 is not known");
+    CHECK_STATUS(read_packed(PACKED_ARRAYS, "1", 69, digest, &archive), DGNN_ERROR_FORMAT,
+                 "has another length");
     static const char *const bad[][2] = {
         {"[{\"dtype\":\"float64\",\"shape\":[9],\"offset\":0}]", "arrays[0].shape: the array reaches beyond"},
-        {"[{\"dtype\":\"float64\",\"shape\":[4194305,4194305,2111061978564],\"offset\":0}]", "reaches beyond"},
+        {"[{\"dtype\":\"float64\",\"shape\":[4194305,4194305,2111061978564],\"offset\":0}]",
+         "reaches beyond"},
         {"[{\"dtype\":\"float64\",\"shape\":[-1],\"offset\":0}]", "arrays[0].shape[0]: a negative length"},
         {"[{\"dtype\":\"float64\",\"shape\":[2],\"offset\":8}]", "not the next multiple of 64"},
-        {"[{\"dtype\":\"float64\",\"shape\":[2],\"offset\":0},{\"dtype\":\"int32\",\"shape\":[1],\"offset\":0}]",
+        {"[{\"dtype\":\"float64\",\"shape\":[2],\"offset\":0},{\"dtype\":\"int32\",\"shape\":[1],\"offset\":"
+         "0}]",
          "arrays[1].offset: not the next multiple of 64"},
         {"[{\"dtype\":\"float64\",\"shape\":[2],\"offset\":0}]", "arrays.bin is longer than its arrays"},
         {"[{\"dtype\":\"float16\",\"shape\":[2],\"offset\":0}]", "an array type that dgnn does not know"},

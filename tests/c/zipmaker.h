@@ -1,4 +1,5 @@
-/* Makes ZIP archives byte by byte, sound ones and others. Nothing is compressed: deflate's stored blocks will do. */
+/* Makes ZIP archives byte by byte, sound ones and others. Nothing is compressed: deflate's stored blocks will
+ * do. */
 #ifndef DGNN_TESTS_ZIPMAKER_H
 #define DGNN_TESTS_ZIPMAKER_H
 
@@ -10,15 +11,15 @@ struct zip_entry {
     const char *name;
     const void *data;
     size_t size;
-    int method;          /* 0 stored, 8 deflated */
-    int flags;           /* general purpose bits: 1 encrypted, 8 data descriptor */
-    uint32_t attributes; /* external; Unix mode in the upper half */
-    uint32_t crc_xor;    /* damages the CRC */
-    uint32_t size_add;   /* to the uncompressed size in both headers */
-    uint32_t packed_add; /* to the compressed size in the directory */
+    int method;             /* 0 stored, 8 deflated */
+    int flags;              /* general purpose bits: 1 encrypted, 8 data descriptor */
+    uint32_t attributes;    /* external; Unix mode in the upper half */
+    uint32_t crc_xor;       /* damages the CRC */
+    uint32_t size_add;      /* to the uncompressed size in both headers */
+    uint32_t packed_add;    /* to the compressed size in the directory */
     const char *local_name; /* in the local header, where it differs */
-    int at_previous;     /* the directory points to the previous member's local header */
-    int name_zero;       /* position of a zero byte in the name; 0: none */
+    int at_previous;        /* the directory points to the previous member's local header */
+    int name_zero;          /* position of a zero byte in the name; 0: none */
 };
 
 struct zip_maker {
