@@ -5,11 +5,13 @@
 
 #include "base/alloc.h"
 #include "io/archive.h"
+#include "io/source.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct dgnn_error error;
@@ -126,6 +128,15 @@ static void test_good_forms(void)
     CHECK_STATUS(read_zip(&archive), DGNN_OK, "");
     dgnn_archive_free(&archive);
     zip_begin();
+    entry.flags = 0;
+    entry.wide = 1;
+    zip_add(&zip, &entry);
+    zip_add_text("model/version", "1", 0);
+    zip_end64(&zip, 0);
+    CHECK_STATUS(read_zip(&archive), DGNN_OK, "");
+    check_good(&archive);
+    dgnn_archive_free(&archive);
+    zip_begin();
     zip_add_text("extra/model.json", MODEL, 8);
     zip_end64(&zip, 0);
     CHECK_STATUS(read_zip(&archive), DGNN_OK, "");
@@ -218,6 +229,10 @@ static void test_bad_members(void)
     refuse_entry(bad, "its members overlap");
     bad = good, bad.name_zero = 17;
     refuse_entry(bad, "a member's name has a zero byte");
+    bad = good, bad.wide = 2;
+    refuse_entry(bad, "a member's size or place is damaged");
+    bad = good, bad.wide = 3;
+    refuse_entry(bad, "a member's size or place is damaged");
     bad = good, bad.attributes = 0120777u << 16;
     refuse_entry(bad, "a folder or a link where a file is expected");
     bad = good, bad.attributes = 0040755u << 16 | 0x10;
@@ -396,6 +411,77 @@ static void test_files(void)
     CHECK(open_files() == before);
 }
 
+/* In place of the C library's: a call that can be made to fail. */
+static int pread_calls, pread_fail_at, pread_errno; /* errno 0: the end of the file; -1: one byte only */
+
+ssize_t pread(int fd, void *buffer, size_t nbytes, off_t offset)
+{
+    if (++pread_calls == pread_fail_at) {
+        if (pread_errno >= 0) {
+            errno = pread_errno;
+            return pread_errno ? -1 : 0;
+        }
+        nbytes = nbytes > 0;
+    }
+    return syscall(SYS_pread64, fd, buffer, nbytes, offset);
+}
+
+static int read_failing(const char *path, int at, int errnum, struct dgnn_archive *archive)
+{
+    pread_calls = 0;
+    pread_fail_at = at;
+    pread_errno = errnum;
+    int status = dgnn_archive_read(path, archive, &error);
+    pread_fail_at = 0;
+    return status;
+}
+
+/* Each read of the file fails once, is interrupted, comes short, or finds that the file has shrunk. */
+static void test_failing_reads(const char *folder)
+{
+    char path[512];
+    struct dgnn_archive archive;
+    snprintf(path, sizeof(path), "%s/dpa1_attn0.pt2", folder);
+    CHECK_STATUS(dgnn_archive_read(path, &archive, &error), DGNN_OK, "");
+    uint64_t digest[2] = {archive.digest[0], archive.digest[1]};
+    dgnn_archive_free(&archive);
+    CHECK(!read_failing(path, -1, EIO, &archive));
+    int calls = pread_calls;
+    dgnn_archive_free(&archive);
+    CHECK(calls > 5);
+    for (int at = 1; at <= calls; at++) {
+        CHECK_STATUS(read_failing(path, at, EIO, &archive), DGNN_ERROR_SYSTEM, "Input/output error");
+        CHECK(error.system_errno == EIO && strstr(error.message, path) && !archive.model);
+        CHECK_STATUS(read_failing(path, at, 0, &archive), DGNN_ERROR_SYSTEM, "cannot read");
+        for (int errnum = -1; errnum <= EINTR; errnum += EINTR + 1) {
+            CHECK_STATUS(read_failing(path, at, errnum, &archive), DGNN_OK, "");
+            CHECK(!memcmp(digest, archive.digest, sizeof(digest)));
+            dgnn_archive_free(&archive);
+        }
+    }
+}
+
+static void test_source(void)
+{
+    char path[] = P_tmpdir "/dgnn_test_XXXXXX";
+    char bytes[8];
+    struct dgnn_source source;
+    int fd = mkstemp(path);
+    CHECK(fd >= 0 && write(fd, "12345678", 8) == 8);
+    CHECK_STATUS(dgnn_source_open(path, &source, &error), DGNN_OK, "");
+    CHECK(fcntl(source.fd, F_GETFD) & FD_CLOEXEC);
+    CHECK(!dgnn_source_read(&source, 2, bytes, 6, &error) && !memcmp(bytes, "345678", 6));
+    CHECK_STATUS(dgnn_source_read(&source, 3, bytes, 6, &error), DGNN_ERROR_FORMAT, "beyond its own end");
+    CHECK_STATUS(dgnn_source_read(&source, -1, bytes, 1, &error), DGNN_ERROR_FORMAT, "beyond its own end");
+    CHECK_STATUS(dgnn_source_unchanged(&source, &error), DGNN_OK, "");
+    CHECK(!ftruncate(fd, 4));
+    CHECK_STATUS(dgnn_source_unchanged(&source, &error), DGNN_ERROR_SYSTEM,
+                 "the file changed while it was read");
+    CHECK_STATUS(dgnn_source_read(&source, 2, bytes, 6, &error), DGNN_ERROR_SYSTEM, "the file has shrunk");
+    dgnn_source_close(&source);
+    CHECK(!close(fd) && !unlink(path));
+}
+
 /* ------------------------------------------------------------------ dgnn's own archive */
 
 #define PACKED_MODEL                                                                                         \
@@ -499,6 +585,8 @@ int main(int argc, char **argv)
     test_not_archives();
     test_damage();
     test_files();
+    test_source();
+    test_failing_reads(argc > 1 ? argv[1] : "tests/data/archives");
     test_packed();
     test_allocation_failures();
     CHECK(dgnn_alloc_live() == 0);

@@ -186,6 +186,30 @@ static void test_where_arrays_are(void)
     dgnn_tree_free(tree);
 }
 
+/* Arrays inside of arrays close first; their places in the text still decide. */
+static void test_array_order(void)
+{
+    struct dgnn_tree *tree = must_parse("[{\"value\":[1,2],\"x\":" ARRAY(
+        "int32", "[3]") ",\"dtype\":\"float64\","
+                        "\"@class\":\"np.ndarray\"}," ARRAY(
+                            "int64", "[4]") ",{\"@class\":\"np.ndarray\","
+                                            "\"x\":" ARRAY(
+                                                "bool", "[true]") ",\"dtype\":\"float32\",\"value\":[5,6]}]");
+    static const int32_t dtypes[] = {'d', 'l', 'f'};
+    struct dgnn_value root = dgnn_tree_root(tree);
+    struct dgnn_tensor t;
+    for (int i = 0; i < 3; i++) {
+        struct dgnn_value v = dgnn_value_item(&root, i);
+        CHECK_STATUS(dgnn_value_tensor(&v, &t, &error), DGNN_OK, "");
+        CHECK(t.dtype == dtypes[i]);
+    }
+    CHECK(((const float *)t.data)[1] == 6);
+    struct dgnn_value absent = dgnn_value_item(&root, 3);
+    CHECK_STATUS(dgnn_value_tensor(&absent, &t, &error), DGNN_ERROR_FORMAT,
+                 "[3]: missing; expected an array");
+    dgnn_tree_free(tree);
+}
+
 static void test_decimal(void)
 {
     static const char *const numbers[] = {"0",
@@ -295,6 +319,7 @@ static const struct refusal refusals[] = {
     {"[\"\x80\"]", "invalid UTF-8"},
     {"[\"\xc0\xaf\"]", "invalid UTF-8"},
     {"[\"\xed\xa0\x80\"]", "invalid UTF-8"},
+    {"[\"\xe2\x82x\"]", "invalid UTF-8"},
     {"[\"\xf4\x90\x80\x80\"]", "invalid UTF-8"},
     {"[\"\xe2\x82", "invalid UTF-8"},
     {"[\"abc", "the text ends inside a string"},
@@ -611,6 +636,7 @@ int main(void)
     test_arrays();
     test_array_types();
     test_where_arrays_are();
+    test_array_order();
     test_decimal();
     test_refusals();
     test_truncations();

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,16 +21,29 @@ static char path[128];
 #define WEIGHT(dtype, value)                                                                                 \
     "{\"@class\":\"np.ndarray\",\"@is_variable\":true,\"dtype\":\"" dtype "\",\"value\":" value "}"
 
-static const char text[] = "{\"model\":{\"type\":\"standard\",\"n\":-0.0,\"x\":0.1,\"big\":1e300,\"tiny\":4."
-                           "9e-324,\"t\":true,\"f\":false,\"z\":null,"
-                           "\"s\":\"\\u00e9\\n\\\"\\\\\",\"l\":[1,[],{}],\"w\":" WEIGHT("float64", "[[1.5,2],"
-                                                                                                   "[3,4]]") ",\"e\":" WEIGHT(
-                               "float32",
-                               "[]") ",\"i\":" WEIGHT("int64",
-                                                      "[9007199254740993]") ",\"j\":" WEIGHT("int32",
-                                                                                             "7") ",\"b\""
-                                                                                                  ":" WEIGHT("bool",
-                                                                                                             "[true,false,true]") "},\"software\":\"deepmd-kit\"}";
+static const char text[] =
+    "{\"model\":{\"type\":\"standard\",\"n\":-0.0,\"x\":0.1,\"big\":1e300,\"tiny\":4."
+    "9e-324,\"t\":true,\"f\":false,\"z\":null,"
+    "\"s\":\"\\u00e9\\n\\\"\\\\\",\"l\":[1,[],{}],\"w\":" WEIGHT(
+        "float64",
+        "[[1.5,2],"
+        "[3,4]]") ",\"e\":" WEIGHT("float32",
+                                   "[]") ",\"i\":" WEIGHT("int64",
+                                                          "[9007199254740993]") ",\"j\":" WEIGHT("int32",
+                                                                                                 "7") ",\"b\""
+                                                                                                      ":" WEIGHT(
+                                                                                                          "bo"
+                                                                                                          "o"
+                                                                                                          "l",
+                                                                                                          "[t"
+                                                                                                          "ru"
+                                                                                                          "e,"
+                                                                                                          "fa"
+                                                                                                          "ls"
+                                                                                                          "e,"
+                                                                                                          "tr"
+                                                                                                          "ue"
+                                                                                                          "]") "},\"software\":\"deepmd-kit\"}";
 
 static void make_archive(struct dgnn_archive *archive, const char *type_map)
 {
@@ -113,6 +127,63 @@ static void test_refused(const struct dgnn_archive *archive)
     CHECK(count_others(0) == 0);
 }
 
+/* In place of the C library's: calls that can be made to fail. errno -1: a write of one byte only. */
+static int write_calls, write_fail_at, write_errno, fsync_calls, fsync_fail_at;
+
+ssize_t write(int fd, const void *data, size_t nbytes)
+{
+    if (++write_calls == write_fail_at) {
+        if (write_errno >= 0) {
+            errno = write_errno;
+            return -1;
+        }
+        nbytes = nbytes > 0;
+    }
+    return syscall(SYS_write, fd, data, nbytes);
+}
+
+int fsync(int fd)
+{
+    if (++fsync_calls == fsync_fail_at) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+static int save_failing(int at, int errnum, int sync_at, const struct dgnn_archive *archive)
+{
+    write_calls = fsync_calls = 0;
+    write_fail_at = at;
+    write_errno = errnum;
+    fsync_fail_at = sync_at;
+    int status = dgnn_writer_save(path, archive, &error);
+    write_fail_at = fsync_fail_at = 0;
+    return status;
+}
+
+static void test_failing_writes(const struct dgnn_archive *old, const struct dgnn_archive *new)
+{
+    CHECK_STATUS(save_failing(-1, 0, -1, old), DGNN_OK, "");
+    int calls = write_calls;
+    CHECK(calls > 10 && fsync_calls == 2);
+    for (int at = 1; at <= calls; at++) {
+        CHECK_STATUS(save_failing(at, ENOSPC, -1, new), DGNN_ERROR_SYSTEM, "cannot write: No space left");
+        CHECK(error.system_errno == ENOSPC && count_others(0) == 0);
+        check_holds(old);
+        CHECK_STATUS(save_failing(at, EINTR, -1, old), DGNN_OK, "");
+        CHECK_STATUS(save_failing(at, -1, -1, old), DGNN_OK, "");
+    }
+    CHECK_STATUS(save_failing(-1, 0, 1, new), DGNN_ERROR_SYSTEM, "cannot sync: Input/output error");
+    check_holds(old);
+    /* The folder's sync comes after the rename: the new file is there, and the error says that it may not
+     * last. */
+    CHECK_STATUS(save_failing(-1, 0, 2, new), DGNN_ERROR_SYSTEM, "cannot sync the folder");
+    check_holds(new);
+    CHECK_STATUS(dgnn_writer_save(path, old, &error), DGNN_OK, "");
+    CHECK(count_others(0) == 0);
+}
+
 /* A full disk at each byte, seen as an error: nothing is left, and the old file stands. */
 static void test_full_disk(const struct dgnn_archive *old, const struct dgnn_archive *new, int64_t nbytes)
 {
@@ -181,6 +252,7 @@ int main(void)
     CHECK(!same_digest(&old, &new));
     test_round_trip(&old);
     test_refused(&old);
+    test_failing_writes(&old, &new);
     CHECK(!stat(path, &info));
     test_full_disk(&old, &new, info.st_size);
     test_kills(&old, &new, info.st_size);

@@ -20,6 +20,7 @@ struct zip_entry {
     const char *local_name; /* in the local header, where it differs */
     int at_previous;        /* the directory points to the previous member's local header */
     int name_zero;          /* position of a zero byte in the name; 0: none */
+    int wide;               /* sizes and place in a 64-bit extra field; 2: cut off; 3: another field only */
 };
 
 struct zip_maker {
@@ -65,8 +66,8 @@ static inline void zip_put_common(unsigned char *bytes, size_t *length, const st
     zip_put(bytes, length, (uint64_t)entry->method, 2);
     zip_put(bytes, length, 0x5a210000, 4);
     zip_put(bytes, length, zip_crc(entry->data, entry->size) ^ entry->crc_xor, 4);
-    zip_put(bytes, length, packed, 4);
-    zip_put(bytes, length, entry->size + entry->size_add, 4);
+    zip_put(bytes, length, entry->wide ? 0xffffffff : packed, 4);
+    zip_put(bytes, length, entry->wide ? 0xffffffff : entry->size + entry->size_add, 4);
     zip_put(bytes, length, strlen(name), 2);
 }
 
@@ -77,8 +78,13 @@ static inline void zip_add(struct zip_maker *zip, const struct zip_entry *entry)
     uint32_t packed = (uint32_t)entry->size + (entry->method == 8 ? 5 : 0);
     zip_put(zip->bytes, &zip->length, 0x04034b50, 4);
     zip_put_common(zip->bytes, &zip->length, entry, packed, local);
-    zip_put(zip->bytes, &zip->length, 0, 2);
+    zip_put(zip->bytes, &zip->length, entry->wide ? 20 : 0, 2);
     zip_put_bytes(zip->bytes, &zip->length, local, strlen(local));
+    if (entry->wide) {
+        zip_put(zip->bytes, &zip->length, 16 << 16 | 1, 4);
+        zip_put(zip->bytes, &zip->length, entry->size, 8);
+        zip_put(zip->bytes, &zip->length, packed, 8);
+    }
     if (entry->method == 8) {
         zip_put(zip->bytes, &zip->length, 1, 1);
         zip_put(zip->bytes, &zip->length, entry->size, 2);
@@ -96,10 +102,20 @@ static inline void zip_add(struct zip_maker *zip, const struct zip_entry *entry)
     zip_put(directory, length, 0x02014b50, 4);
     zip_put(directory, length, 3 << 8 | 20, 2);
     zip_put_common(directory, length, entry, packed + entry->packed_add, entry->name);
-    zip_put(directory, length, 0, 8); /* extra, comment, disk, internal attributes */
+    zip_put(directory, length, entry->wide ? 36 : 0, 2);
+    zip_put(directory, length, 0, 6); /* comment, disk, internal attributes */
     zip_put(directory, length, entry->attributes, 4);
-    zip_put(directory, length, entry->at_previous ? zip->previous : start, 4);
+    zip_put(directory, length, entry->wide ? 0xffffffff : entry->at_previous ? zip->previous : start, 4);
     zip_put_bytes(directory, length, entry->name, strlen(entry->name));
+    if (entry->wide) {
+        /* Another field first, then sizes and place. */
+        zip_put(directory, length, 4 << 16 | 0x7777, 4);
+        zip_put(directory, length, 0, 4);
+        zip_put(directory, length, (entry->wide == 2 ? 16 : 24) << 16 | (entry->wide == 3 ? 2 : 1), 4);
+        zip_put(directory, length, entry->size, 8);
+        zip_put(directory, length, packed, 8);
+        zip_put(directory, length, start, 8);
+    }
     if (entry->name_zero) {
         directory[*length - strlen(entry->name) + (size_t)entry->name_zero] = 0;
         zip->bytes[start + 30 + (uint32_t)entry->name_zero] = 0;
