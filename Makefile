@@ -48,7 +48,8 @@ fuzz: $(STAMP)/venv
 		mkdir -p build/fuzz-corpus/$$(basename $$program); \
 		echo "$$program: $(FUZZ_SECONDS) s"; \
 		$$program -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -print_final_stats=1 \
-			build/fuzz-corpus/$$(basename $$program); \
+			build/fuzz-corpus/$$(basename $$program) \
+			$$(ls -d tests/fuzz/$$(basename $$program | sed s/^fuzz_//)/corpus 2>/dev/null); \
 	done
 
 lint: build

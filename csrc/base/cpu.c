@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const cpu_names[DGNN_CPU_COUNT] = {"portable", "neon", "avx2", "avx512"};
+static const char *const cpu_names[DGNN_CPU_COUNT] = {"reference", "portable", "neon", "avx2", "avx512"};
 
 const char *dgnn_cpu_name(enum dgnn_cpu cpu)
 {
@@ -14,6 +14,7 @@ const char *dgnn_cpu_name(enum dgnn_cpu cpu)
 static int cpu_present(enum dgnn_cpu cpu)
 {
     switch (cpu) {
+    case DGNN_CPU_REFERENCE:
     case DGNN_CPU_PORTABLE:
         return 1;
 #if defined(__x86_64__)
@@ -50,7 +51,7 @@ static int cpu_disabled(const char *name)
 
 int dgnn_cpu_usable(enum dgnn_cpu cpu)
 {
-    return cpu == DGNN_CPU_PORTABLE || (cpu_present(cpu) && !cpu_disabled(cpu_names[cpu]));
+    return cpu == DGNN_CPU_REFERENCE || (cpu_present(cpu) && !cpu_disabled(cpu_names[cpu]));
 }
 
 static int cpu_check_names(struct dgnn_error *error)
@@ -59,12 +60,12 @@ static int cpu_check_names(struct dgnn_error *error)
     while (list && *list) {
         size_t item = strcspn(list, ",");
         int known = item == 0;
-        for (int cpu = DGNN_CPU_PORTABLE + 1; cpu < DGNN_CPU_COUNT; cpu++) {
+        for (int cpu = DGNN_CPU_PORTABLE; cpu < DGNN_CPU_COUNT; cpu++) {
             known |= strlen(cpu_names[cpu]) == item && !strncmp(list, cpu_names[cpu], item);
         }
         if (!known) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "DGNN_DISABLE_CPU: '%.*s' is not an instruction set; known: neon, avx2, avx512",
+                                   "DGNN_DISABLE_CPU: '%.*s' is not an instruction set; known: portable, neon, avx2, avx512",
                                    (int)item, list);
         }
         list += item;
@@ -76,8 +77,8 @@ static int cpu_check_names(struct dgnn_error *error)
 int dgnn_cpu_best(enum dgnn_cpu *cpu, struct dgnn_error *error)
 {
     DGNN_TRY(cpu_check_names(error));
-    *cpu = DGNN_CPU_PORTABLE;
-    for (int candidate = DGNN_CPU_PORTABLE + 1; candidate < DGNN_CPU_COUNT; candidate++) {
+    *cpu = DGNN_CPU_REFERENCE;
+    for (int candidate = DGNN_CPU_PORTABLE; candidate < DGNN_CPU_COUNT; candidate++) {
         if (dgnn_cpu_usable((enum dgnn_cpu)candidate)) {
             *cpu = (enum dgnn_cpu)candidate;
         }

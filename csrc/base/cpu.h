@@ -4,9 +4,17 @@
 
 #include "base/status.h"
 
-enum dgnn_cpu { DGNN_CPU_PORTABLE = 0, DGNN_CPU_NEON, DGNN_CPU_AVX2, DGNN_CPU_AVX512, DGNN_CPU_COUNT };
+/* From the plainest up; the reference is plain C without vectors, the portable one vectors of 16 bytes. */
+enum dgnn_cpu {
+    DGNN_CPU_REFERENCE = 0,
+    DGNN_CPU_PORTABLE,
+    DGNN_CPU_NEON,
+    DGNN_CPU_AVX2,
+    DGNN_CPU_AVX512,
+    DGNN_CPU_COUNT
+};
 
-const char *dgnn_cpu_name(enum dgnn_cpu cpu); /* "portable", "neon", "avx2", "avx512" */
+const char *dgnn_cpu_name(enum dgnn_cpu cpu); /* "reference", "portable", "neon", "avx2", "avx512" */
 
 /* Is it in this machine, and not named in DGNN_DISABLE_CPU (names separated by commas)? */
 int dgnn_cpu_usable(enum dgnn_cpu cpu);

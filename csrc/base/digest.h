@@ -1,5 +1,6 @@
 /* A 128-bit digest for "the same model?", not against forgery: a multiply-rotate hash after XXH64's scheme
- * (Y. Collet, xxHash), with two finishes. The same bytes give the same digest, however they are cut into pieces. */
+ * (Y. Collet, xxHash), with two finishes. The same bytes give the same digest, however they are cut into
+ * pieces. */
 #ifndef DGNN_BASE_DIGEST_H
 #define DGNN_BASE_DIGEST_H
 

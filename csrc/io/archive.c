@@ -22,9 +22,9 @@ enum archive_role {
     ARCHIVE_NROLE
 };
 
-static const char *const archive_names[ARCHIVE_NROLE] = {
-    "extra/model.json",   "extra/metadata.json", "dgnn/model.json",
-    "dgnn/metadata.json", "dgnn/arrays.json",    "dgnn/arrays.bin"};
+static const char *const archive_names[ARCHIVE_NROLE] = {"extra/model.json", "extra/metadata.json",
+                                                         "dgnn/model.json",  "dgnn/metadata.json",
+                                                         "dgnn/arrays.json", "dgnn/arrays.bin"};
 
 /* libzip's way to our bytes. */
 struct archive_feed {
@@ -60,9 +60,8 @@ static zip_int64_t archive_feed_read(struct archive_feed *feed, void *data, zip_
 
 static zip_int64_t archive_feed_seek(struct archive_feed *feed, void *data, zip_uint64_t length)
 {
-    zip_int64_t offset = zip_source_seek_compute_offset((zip_uint64_t)feed->offset,
-                                                        (zip_uint64_t)feed->source->length, data, length,
-                                                        &feed->zip_error);
+    zip_int64_t offset = zip_source_seek_compute_offset(
+        (zip_uint64_t)feed->offset, (zip_uint64_t)feed->source->length, data, length, &feed->zip_error);
     if (offset < 0) {
         return -1;
     }
@@ -94,9 +93,9 @@ static zip_int64_t archive_feed_call(void *context, void *data, zip_uint64_t len
     case ZIP_SOURCE_FREE:
         return 0;
     case ZIP_SOURCE_SUPPORTS:
-        return zip_source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT,
-                                              ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL,
-                                              ZIP_SOURCE_SUPPORTS, -1);
+        return zip_source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE,
+                                              ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE,
+                                              ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_SUPPORTS, -1);
     default:
         zip_error_set(&feed->zip_error, ZIP_ER_OPNOTSUPP, 0);
         return -1;
@@ -107,14 +106,19 @@ static zip_int64_t archive_feed_call(void *context, void *data, zip_uint64_t len
 static int archive_zip_fail(struct archive_reader *reader, const char *member, zip_error_t *zip_error)
 {
     if (reader->feed.error.status) {
-        return dgnn_status_set_errno(reader->error, reader->feed.error.system_errno, "%s: cannot read", reader->name);
+        return dgnn_status_set_errno(reader->error, reader->feed.error.system_errno, "%s: cannot read",
+                                     reader->name);
     }
     if (zip_error_code_zip(zip_error) == ZIP_ER_MEMORY) {
-        return dgnn_status_set(reader->error, DGNN_ERROR_MEMORY, "%s: out of memory while reading", reader->name);
+        return dgnn_status_set(reader->error, DGNN_ERROR_MEMORY, "%s: out of memory while reading",
+                               reader->name);
     }
-    return dgnn_status_set(reader->error, DGNN_ERROR_FORMAT, "%s: %s%sdamaged: %s", reader->name,
-                           member ? member : "", member ? ": " : "not a sound ZIP archive: ",
-                           zip_error_strerror(zip_error));
+    const char *what = zip_error_code_zip(zip_error) == ZIP_ER_EXISTS ? "two members have the same name"
+                                                                      : zip_error_strerror(zip_error);
+    return member ? dgnn_status_set(reader->error, DGNN_ERROR_FORMAT, "%s: %s: damaged: %s", reader->name,
+                                    member, what)
+                  : dgnn_status_set(reader->error, DGNN_ERROR_FORMAT, "%s: not a sound ZIP archive: %s",
+                                    reader->name, what);
 }
 
 static int archive_zip_open(struct archive_reader *reader)
@@ -142,8 +146,8 @@ static int archive_ends_with(const char *text, size_t length, const char *end)
     return length >= n && !memcmp(text + length - n, end, n);
 }
 
-/* The role of a member by its exact name; ARCHIVE_NROLE: none. "extra/NAME" counts at the root and in any folder,
- * since readers of these archives differ in what they take. */
+/* The role of a member by its exact name; ARCHIVE_NROLE: none. "extra/NAME" counts at the root and in any
+ * folder, since readers of these archives differ in what they take. */
 static enum archive_role archive_role_of(const char *name, size_t length)
 {
     for (int role = 0; role < ARCHIVE_NROLE; role++) {
@@ -166,11 +170,12 @@ static int archive_refuse(struct archive_reader *reader, const char *member, con
 static int archive_check_prefix(struct archive_reader *reader, const char *name, enum archive_role role)
 {
     size_t length = strlen(name) - strlen(archive_names[role]);
-    if (length >= sizeof(reader->prefix) || (length > 0 && memchr(name, '/', length - 1))) {
+    if (length >= sizeof(reader->prefix) || length == 1 || (length > 0 && memchr(name, '/', length - 1))) {
         return archive_refuse(reader, name, "expected extra/ at the root of the archive, or in one folder");
     }
     enum archive_role other = role == ARCHIVE_MODEL ? ARCHIVE_METADATA : ARCHIVE_MODEL;
-    if (reader->member[other] >= 0 && (strlen(reader->prefix) != length || memcmp(reader->prefix, name, length))) {
+    if (reader->member[other] >= 0 &&
+        (strlen(reader->prefix) != length || memcmp(reader->prefix, name, length))) {
         return archive_refuse(reader, name, "model.json and metadata.json lie in different folders");
     }
     memcpy(reader->prefix, name, length);
@@ -259,8 +264,8 @@ static int archive_check_stat(struct archive_reader *reader, enum archive_role r
 }
 
 /* To the end: only there is the CRC compared. The buffer grows with what has really come. */
-static int archive_read_stream(struct archive_reader *reader, const char *member, zip_file_t *file, int64_t size,
-                               struct dgnn_buffer *buffer)
+static int archive_read_stream(struct archive_reader *reader, const char *member, zip_file_t *file,
+                               int64_t size, struct dgnn_buffer *buffer)
 {
     int64_t done = 0;
     for (;;) {
@@ -282,8 +287,8 @@ static int archive_read_stream(struct archive_reader *reader, const char *member
     }
 }
 
-static int archive_read_member(struct archive_reader *reader, enum archive_role role, struct dgnn_buffer *buffer,
-                               int64_t *nbytes)
+static int archive_read_member(struct archive_reader *reader, enum archive_role role,
+                               struct dgnn_buffer *buffer, int64_t *nbytes)
 {
     zip_stat_t info;
     DGNN_TRY(archive_check_stat(reader, role, &info));
@@ -315,8 +320,8 @@ static const char *archive_last_component(const char *path)
 }
 
 /* The tree of one JSON member; where the archive has none, *tree stays NULL. */
-static int archive_read_tree(struct archive_reader *reader, enum archive_role role, const struct dgnn_packed *packed,
-                             struct dgnn_tree **tree)
+static int archive_read_tree(struct archive_reader *reader, enum archive_role role,
+                             const struct dgnn_packed *packed, struct dgnn_tree **tree)
 {
     struct dgnn_buffer buffer = {0};
     char name[256];
@@ -339,20 +344,23 @@ static int archive_read_tree(struct archive_reader *reader, enum archive_role ro
 static int archive_no_model(struct archive_reader *reader)
 {
     static const char advice[] =
-        "re-export it with deepmd-kit 3.2 or later, which puts model.json into the archive: 'dp --pt-expt freeze -c "
+        "re-export it with deepmd-kit 3.2 or later, which puts model.json into the archive: 'dp --pt-expt "
+        "freeze -c "
         "CHECKPOINT.pt -o model.pt2', or 'dp convert-backend FROZEN_MODEL model.pt2'";
     if (reader->archive->has_compiled) {
-        return dgnn_status_set(reader->error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: this archive holds a compiled program and no model.json (so does what 'dp --pt "
-                               "freeze' writes for DPA4/SeZM, which dgnn does not evaluate); %s",
-                               reader->name, advice);
+        return dgnn_status_set(
+            reader->error, DGNN_ERROR_UNSUPPORTED,
+            "%s: this archive holds a compiled program and no model.json (so does what 'dp --pt "
+            "freeze' writes for DPA4/SeZM, which dgnn does not evaluate); %s",
+            reader->name, advice);
     }
-    return dgnn_status_set(reader->error, DGNN_ERROR_FORMAT,
-                           "%s: this ZIP archive has no extra/model.json; if it is a checkpoint or a .pth, %s",
-                           reader->name, advice);
+    return dgnn_status_set(
+        reader->error, DGNN_ERROR_FORMAT,
+        "%s: this ZIP archive has no extra/model.json; if it is a checkpoint or a .pth, %s", reader->name,
+        advice);
 }
 
-static void archive_set_digest(struct dgnn_archive *archive)
+void dgnn_archive_set_digest(struct dgnn_archive *archive)
 {
     struct dgnn_digest digest;
     struct dgnn_value root = dgnn_tree_root(archive->model);
@@ -370,7 +378,7 @@ static int archive_read_packed_trees(struct archive_reader *reader, const struct
 {
     DGNN_TRY(archive_read_tree(reader, ARCHIVE_PACKED_MODEL, packed, &reader->archive->model));
     DGNN_TRY(archive_read_tree(reader, ARCHIVE_PACKED_METADATA, NULL, &reader->archive->metadata));
-    archive_set_digest(reader->archive);
+    dgnn_archive_set_digest(reader->archive);
     if (memcmp(reader->archive->digest, packed->digest, sizeof(packed->digest))) {
         return archive_refuse(reader, "dgnn/arrays.json", "the digest is not that of the model");
     }
@@ -386,8 +394,9 @@ static int archive_read_packed(struct archive_reader *reader)
     snprintf(reader->archive->format, sizeof(reader->archive->format), "dgnn");
     if (reader->member[ARCHIVE_PACKED_MODEL] < 0 || reader->member[ARCHIVE_PACKED_BYTES] < 0 ||
         reader->member[ARCHIVE_MODEL] >= 0) {
-        return archive_refuse(reader, "dgnn/arrays.json",
-                              "dgnn/model.json or dgnn/arrays.bin is missing beside it, or extra/model.json is there");
+        return archive_refuse(
+            reader, "dgnn/arrays.json",
+            "dgnn/model.json or dgnn/arrays.bin is missing beside it, or extra/model.json is there");
     }
     int status = archive_read_tree(reader, ARCHIVE_PACKED_INDEX, NULL, &index);
     status = status ? status : archive_read_member(reader, ARCHIVE_PACKED_BYTES, &bytes, &nbytes);
@@ -411,11 +420,12 @@ static int archive_read_members(struct archive_reader *reader)
     }
     DGNN_TRY(archive_read_tree(reader, ARCHIVE_MODEL, NULL, &reader->archive->model));
     DGNN_TRY(archive_read_tree(reader, ARCHIVE_METADATA, NULL, &reader->archive->metadata));
-    archive_set_digest(reader->archive);
+    dgnn_archive_set_digest(reader->archive);
     return DGNN_OK;
 }
 
-static int archive_read_zip(const struct dgnn_source *source, struct dgnn_archive *archive, struct dgnn_error *error)
+static int archive_read_zip(const struct dgnn_source *source, struct dgnn_archive *archive,
+                            struct dgnn_error *error)
 {
     struct archive_reader reader = {
         .name = source->name, .feed = {.source = source}, .archive = archive, .error = error};
@@ -431,7 +441,8 @@ static int archive_read_zip(const struct dgnn_source *source, struct dgnn_archiv
 
 /* ------------------------------------------------------------------ which kind of file */
 
-static int archive_read_json(const struct dgnn_source *source, struct dgnn_archive *archive, struct dgnn_error *error)
+static int archive_read_json(const struct dgnn_source *source, struct dgnn_archive *archive,
+                             struct dgnn_error *error)
 {
     if (source->length > DGNN_LIMIT_MEMBER) {
         return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: larger than 4 GiB", source->name);
@@ -444,16 +455,18 @@ static int archive_read_json(const struct dgnn_source *source, struct dgnn_archi
     archive->nbytes = source->length;
     int status = dgnn_source_read(source, 0, text, source->length, error);
     if (!status) {
-        status = dgnn_tree_parse(archive_last_component(source->name), text, (size_t)source->length, NULL, 0, &archive->model, error);
+        status = dgnn_tree_parse(archive_last_component(source->name), text, (size_t)source->length, NULL, 0,
+                                 &archive->model, error);
     }
     dgnn_alloc_free(text);
     DGNN_TRY(status);
     DGNN_TRY(archive_check_object(archive->model, "model", error));
-    archive_set_digest(archive);
+    dgnn_archive_set_digest(archive);
     return DGNN_OK;
 }
 
-static int archive_read_any(const struct dgnn_source *source, struct dgnn_archive *archive, struct dgnn_error *error)
+static int archive_read_any(const struct dgnn_source *source, struct dgnn_archive *archive,
+                            struct dgnn_error *error)
 {
     char head[64];
     size_t length = source->length < (int64_t)sizeof(head) ? (size_t)source->length : sizeof(head);
@@ -476,10 +489,12 @@ static int archive_read_any(const struct dgnn_source *source, struct dgnn_archiv
     } else if (length == 0) {
         hint = "; it is empty";
     }
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: neither a ZIP archive nor JSON%s", source->name, hint);
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: neither a ZIP archive nor JSON%s", source->name,
+                           hint);
 }
 
-static int archive_read_source(struct dgnn_source *source, struct dgnn_archive *archive, struct dgnn_error *error)
+static int archive_read_source(struct dgnn_source *source, struct dgnn_archive *archive,
+                               struct dgnn_error *error)
 {
     *archive = (struct dgnn_archive){0};
     int status = archive_read_any(source, archive, error);

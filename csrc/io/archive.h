@@ -1,7 +1,8 @@
 /* Archives: the bytes of named members, checked to their end. The only room that knows ZIP.
  *
- * Any bytes give an archive or a status. Nothing in an archive is executed, no member is written anywhere, and no
- * other file is opened. What is refused, and the limits, are in io/limits.h, io/central.h and io/scan.h. */
+ * Any bytes give an archive or a status. Nothing in an archive is executed, no member is written anywhere,
+ * and no other file is opened. What is refused, and the limits, are in io/limits.h, io/central.h and
+ * io/scan.h. */
 #ifndef DGNN_IO_ARCHIVE_H
 #define DGNN_IO_ARCHIVE_H
 
@@ -14,17 +15,21 @@ struct dgnn_archive {
     int32_t has_compiled;       /* are there compiled members, which dgnn leaves alone? */
     int32_t has_nested;         /* is there a nested forward_lower_with_comm.pt2? */
     int64_t nbytes;             /* of the members that were read, uncompressed */
-    uint64_t digest[2];         /* of the model and the metadata, however they are stored: is it the same on all ranks? */
-    char format[16];            /* "pt2", "json", "dgnn" */
+    uint64_t digest[2]; /* of model and metadata, however they are stored: do all ranks have the same? */
+    char format[16];    /* "pt2", "json", "dgnn" */
 };
 
-/* .pt2 (and .pte): a ZIP with X/extra/model.json or extra/model.json, and metadata.json beside it where there is
- * one; .json: the text of such a model.json; .dgnn: see io/packed.h. What the file is called makes no difference.
- * Errors: SYSTEM (open, read), FORMAT, UNSUPPORTED, MEMORY. On failure nothing stays allocated. */
+/* .pt2 (and .pte): a ZIP with X/extra/model.json or extra/model.json, and metadata.json beside it where there
+ * is one; .json: the text of such a model.json; .dgnn: see io/packed.h. What the file is called makes no
+ * difference. Errors: SYSTEM (open, read), FORMAT, UNSUPPORTED, MEMORY. On failure nothing stays allocated.
+ */
 int dgnn_archive_read(const char *path, struct dgnn_archive *archive, struct dgnn_error *error);
 /* The same from bytes; name is used in messages. */
 int dgnn_archive_read_memory(const char *name, const void *data, size_t length, struct dgnn_archive *archive,
                              struct dgnn_error *error);
 void dgnn_archive_free(struct dgnn_archive *archive);
+
+/* For an archive that was put together from trees: digest from model and metadata. */
+void dgnn_archive_set_digest(struct dgnn_archive *archive);
 
 #endif

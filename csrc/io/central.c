@@ -1,5 +1,5 @@
-/* Field places are those of PKWARE's APPNOTE.TXT 6.3.10: 4.3.12 (directory entries), 4.3.14 to 4.3.16 (its end),
- * 4.5.3 (sizes of 64 bits). */
+/* Field places are those of PKWARE's APPNOTE.TXT 6.3.10: 4.3.12 (directory entries), 4.3.14 to 4.3.16 (its
+ * end), 4.5.3 (sizes of 64 bits). */
 #include "io/central.h"
 
 #include "base/alloc.h"
@@ -8,13 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    CENTRAL_ENTRY = 46,
-    CENTRAL_LOCAL = 30,
-    CENTRAL_END = 22,
-    CENTRAL_LOCATOR = 20,
-    CENTRAL_END64 = 56
-};
+enum { CENTRAL_ENTRY = 46, CENTRAL_LOCAL = 30, CENTRAL_END = 22, CENTRAL_LOCATOR = 20, CENTRAL_END64 = 56 };
 
 /* Where the directory is. */
 struct central_place {
@@ -43,7 +37,8 @@ static int central_fail(const struct dgnn_source *source, const char *what, stru
     return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: not a sound ZIP archive: %s", source->name, what);
 }
 
-static int central_find64(const struct dgnn_source *source, struct central_place *place, struct dgnn_error *error)
+static int central_find64(const struct dgnn_source *source, struct central_place *place,
+                          struct dgnn_error *error)
 {
     unsigned char locator[CENTRAL_LOCATOR], end[CENTRAL_END64];
     place->end -= CENTRAL_LOCATOR;
@@ -54,7 +49,8 @@ static int central_find64(const struct dgnn_source *source, struct central_place
     place->end -= CENTRAL_END64;
     DGNN_TRY(dgnn_source_read(source, place->end, end, sizeof(end), error));
     if (memcmp(locator, "PK\6\7", 4) || memcmp(end, "PK\6\6", 4) ||
-        central_get(locator + 8, 8) != (uint64_t)place->end || central_get(end + 4, 8) != CENTRAL_END64 - 12) {
+        central_get(locator + 8, 8) != (uint64_t)place->end ||
+        central_get(end + 4, 8) != CENTRAL_END64 - 12) {
         return central_fail(source, "its 64-bit directory is missing", error);
     }
     if (central_get(end + 24, 8) != central_get(end + 32, 8) || central_get(end + 16, 8)) {
@@ -66,7 +62,8 @@ static int central_find64(const struct dgnn_source *source, struct central_place
     return DGNN_OK;
 }
 
-static int central_find(const struct dgnn_source *source, struct central_place *place, struct dgnn_error *error)
+static int central_find(const struct dgnn_source *source, struct central_place *place,
+                        struct dgnn_error *error)
 {
     unsigned char end[CENTRAL_END];
     place->end = source->length - CENTRAL_END;

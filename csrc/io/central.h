@@ -4,9 +4,9 @@
 
 #include "io/source.h"
 
-/* The archive must begin with its first member and end with its directory, without a comment; its members must
- * not overlap; there are at most DGNN_LIMIT_ENTRIES; names have no zero bytes. So there is one way to read it.
- * Errors: FORMAT, UNSUPPORTED (several disks), SYSTEM, MEMORY. */
+/* The archive must begin with its first member and end with its directory, without a comment; its members
+ * must not overlap; there are at most DGNN_LIMIT_ENTRIES; names have no zero bytes. So there is one way to
+ * read it. Errors: FORMAT, UNSUPPORTED (several disks), SYSTEM, MEMORY. */
 int dgnn_central_check(const struct dgnn_source *source, struct dgnn_error *error);
 
 #endif

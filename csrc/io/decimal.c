@@ -8,14 +8,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Powers of five up to 5^27 fit into 64 bits, so that m * 10^q with |q| <= 27 is rounded with integers alone. */
+/* Powers of five up to 5^27 fit into 64 bits, so that m * 10^q with |q| <= 27 is rounded with integers alone.
+ */
 enum { DECIMAL_MAX_POWER = 27, DECIMAL_MAX_DIGITS = 19 };
 
-static const uint64_t decimal_five[DECIMAL_MAX_POWER + 1] = {
-    1u, 5u, 25u, 125u, 625u, 3125u, 15625u, 78125u, 390625u, 1953125u, 9765625u, 48828125u, 244140625u,
-    1220703125u, 6103515625u, 30517578125u, 152587890625u, 762939453125u, 3814697265625u, 19073486328125u,
-    95367431640625u, 476837158203125u, 2384185791015625u, 11920928955078125u, 59604644775390625u,
-    298023223876953125u, 1490116119384765625u, 7450580596923828125u};
+static const uint64_t decimal_five[DECIMAL_MAX_POWER + 1] = {1u,
+                                                             5u,
+                                                             25u,
+                                                             125u,
+                                                             625u,
+                                                             3125u,
+                                                             15625u,
+                                                             78125u,
+                                                             390625u,
+                                                             1953125u,
+                                                             9765625u,
+                                                             48828125u,
+                                                             244140625u,
+                                                             1220703125u,
+                                                             6103515625u,
+                                                             30517578125u,
+                                                             152587890625u,
+                                                             762939453125u,
+                                                             3814697265625u,
+                                                             19073486328125u,
+                                                             95367431640625u,
+                                                             476837158203125u,
+                                                             2384185791015625u,
+                                                             11920928955078125u,
+                                                             59604644775390625u,
+                                                             298023223876953125u,
+                                                             1490116119384765625u,
+                                                             7450580596923828125u};
 
 /* The pieces of a number: (-1)^negative * mantissa * 10^exponent, where exact. */
 struct decimal_parts {
@@ -97,7 +121,8 @@ static inline int decimal_eight(const char *text, uint64_t *value)
 }
 
 /* Digits into the mantissa as far as 19 fit; returns the first byte that is no digit. */
-static inline const char *decimal_digits(const char *p, const char *end, struct decimal_parts *parts, int *ndigit)
+static inline const char *decimal_digits(const char *p, const char *end, struct decimal_parts *parts,
+                                         int *ndigit)
 {
     uint64_t eight;
     while (end - p >= 8 && *ndigit + 8 <= DECIMAL_MAX_DIGITS && decimal_eight(p, &eight)) {

@@ -1,6 +1,7 @@
-/* cJSON takes its memory from process-wide hooks. Ours look at a thread-local arena: while this thread parses,
- * nodes come from that arena and are never freed singly; at all other times, and for whoever else uses cJSON in
- * this process, the hooks are malloc and free. A tree then costs few blocks, and is freed without a walk. */
+/* cJSON takes its memory from process-wide hooks. Ours look at a thread-local arena: while this thread
+ * parses, nodes come from that arena and are never freed singly; at all other times, and for whoever else
+ * uses cJSON in this process, the hooks are malloc and free. A tree then costs few blocks, and is freed
+ * without a walk. */
 #include "io/json.h"
 
 #include "base/alloc.h"
@@ -82,9 +83,9 @@ int dgnn_json_parse(const char *name, const char *text, size_t length, struct dg
     made->root = cJSON_ParseWithLengthOpts(text, length + 1, NULL, 1);
     json_parsing = NULL;
     if (!made->root) {
-        int status = made->out_of_memory
-                         ? dgnn_status_no_memory(error, "a JSON tree", (int64_t)length)
-                         : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: cJSON cannot read this JSON text", name);
+        int status = made->out_of_memory ? dgnn_status_no_memory(error, "a JSON tree", (int64_t)length)
+                                         : dgnn_status_set(error, DGNN_ERROR_FORMAT,
+                                                           "%s: cJSON cannot read this JSON text", name);
         dgnn_json_free(made);
         return status;
     }

@@ -9,21 +9,21 @@
 struct nested_reader {
     const char *at;
     const char *end;
-    char *data;       /* elements so far */
+    char *data; /* elements so far */
     int64_t count;
     int64_t capacity; /* elements that data has room for */
     int32_t dtype;
-    int32_t ndim;     /* -1 until the first element or empty list tells */
+    int32_t ndim;                        /* -1 until the first element or empty list tells */
     int64_t shape[DGNN_TENSOR_MAX_NDIM]; /* -1 until the first list at that depth is closed */
     struct dgnn_nested_fault *fault;
 };
 
 /* 1: may stand in a list of numbers or booleans. */
 static const unsigned char nested_allowed[256] = {
-    [' '] = 1, ['\t'] = 1, ['\r'] = 1, ['\n'] = 1, ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1,
-    ['5'] = 1, ['6'] = 1,  ['7'] = 1,  ['8'] = 1,  ['9'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1, ['e'] = 1,
-    ['E'] = 1, ['['] = 1,  [']'] = 1,  [','] = 1,  ['t'] = 1, ['r'] = 1, ['u'] = 1, ['f'] = 1, ['a'] = 1,
-    ['l'] = 1, ['s'] = 1};
+    [' '] = 1, ['\t'] = 1, ['\r'] = 1, ['\n'] = 1, ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1,
+    ['4'] = 1, ['5'] = 1,  ['6'] = 1,  ['7'] = 1,  ['8'] = 1, ['9'] = 1, ['+'] = 1, ['-'] = 1,
+    ['.'] = 1, ['e'] = 1,  ['E'] = 1,  ['['] = 1,  [']'] = 1, [','] = 1, ['t'] = 1, ['r'] = 1,
+    ['u'] = 1, ['f'] = 1,  ['a'] = 1,  ['l'] = 1,  ['s'] = 1};
 
 const char *dgnn_nested_end(const char *text, const char *end)
 {
@@ -172,8 +172,9 @@ static int nested_list(struct nested_reader *reader, int depth)
 {
     int64_t count = 0;
     if (depth >= DGNN_TENSOR_MAX_NDIM || (reader->ndim >= 0 && depth >= reader->ndim)) {
-        return nested_fail(reader, depth >= DGNN_TENSOR_MAX_NDIM ? "an array of more than 8 dimensions"
-                                                                 : "a ragged array: a list where a number was expected");
+        return nested_fail(reader, depth >= DGNN_TENSOR_MAX_NDIM
+                                       ? "an array of more than 8 dimensions"
+                                       : "a ragged array: a list where a number was expected");
     }
     reader->at++;
     nested_skip_space(reader);

@@ -18,8 +18,8 @@ const char *dgnn_nested_end(const char *text, const char *end);
 /* The element type of a NumPy name, or 0. */
 int32_t dgnn_nested_dtype(const char *name, size_t length);
 
-/* All of [text, end), strictly. The data is one block of dgnn_alloc. Errors: FORMAT (fault is set; error is not),
- * MEMORY. */
+/* All of [text, end), strictly. The data is one block of dgnn_alloc. Errors: FORMAT (fault is set; error is
+ * not), MEMORY. */
 int dgnn_nested_parse(const char *text, const char *end, int32_t dtype, struct dgnn_tensor *tensor,
                       struct dgnn_nested_fault *fault, struct dgnn_error *error);
 

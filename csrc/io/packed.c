@@ -11,7 +11,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "arrays.bin is read in
 static int packed_fail(const struct dgnn_value *value, const char *what, struct dgnn_error *error)
 {
     char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(value, path, sizeof(path)), what);
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(value, path, sizeof(path)),
+                           what);
 }
 
 static int packed_digest(const struct dgnn_value *root, uint64_t digest[2], struct dgnn_error *error)
@@ -72,7 +73,8 @@ static int packed_array(const struct dgnn_value *value, struct packed_bytes *byt
         return packed_fail(&dtype, "an array type that dgnn does not know", error);
     }
     /* Arrays follow each other, so that none can stand for the same bytes twice. */
-    int64_t expected = (bytes->place + DGNN_PACKED_ALIGNMENT - 1) / DGNN_PACKED_ALIGNMENT * DGNN_PACKED_ALIGNMENT;
+    int64_t expected =
+        (bytes->place + DGNN_PACKED_ALIGNMENT - 1) / DGNN_PACKED_ALIGNMENT * DGNN_PACKED_ALIGNMENT;
     if (start != expected) {
         return packed_fail(&offset, "not the next multiple of 64 after the array before", error);
     }
@@ -103,8 +105,9 @@ static int packed_header(const struct dgnn_value *root, int64_t nbytes, struct d
     DGNN_TRY(dgnn_value_int(&version, &number, error));
     if (number != DGNN_PACKED_VERSION) {
         char path[256];
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: version %lld is not known; this dgnn reads version %d",
-                               dgnn_value_path(&version, path, sizeof(path)), (long long)number, DGNN_PACKED_VERSION);
+        return dgnn_status_set(
+            error, DGNN_ERROR_UNSUPPORTED, "%s: version %lld is not known; this dgnn reads version %d",
+            dgnn_value_path(&version, path, sizeof(path)), (long long)number, DGNN_PACKED_VERSION);
     }
     DGNN_TRY(dgnn_value_int(&total, &number, error));
     if (number != nbytes) {
@@ -113,8 +116,8 @@ static int packed_header(const struct dgnn_value *root, int64_t nbytes, struct d
     return packed_digest(root, packed->digest, error);
 }
 
-static int packed_arrays(const struct dgnn_value *list, struct packed_bytes *bytes, struct dgnn_packed *packed,
-                         struct dgnn_error *error)
+static int packed_arrays(const struct dgnn_value *list, struct packed_bytes *bytes,
+                         struct dgnn_packed *packed, struct dgnn_error *error)
 {
     int64_t count;
     DGNN_TRY(dgnn_value_list(list, &count, error));
@@ -131,8 +134,8 @@ static int packed_arrays(const struct dgnn_value *list, struct packed_bytes *byt
                                          : packed_fail(list, "arrays.bin is longer than its arrays", error);
 }
 
-int dgnn_packed_open(const struct dgnn_tree *index, const void *bytes, int64_t nbytes, struct dgnn_packed *packed,
-                     struct dgnn_error *error)
+int dgnn_packed_open(const struct dgnn_tree *index, const void *bytes, int64_t nbytes,
+                     struct dgnn_packed *packed, struct dgnn_error *error)
 {
     struct dgnn_value root = dgnn_tree_root(index);
     struct dgnn_value list = dgnn_value_member(&root, "arrays");

@@ -23,8 +23,8 @@ struct dgnn_packed {
 };
 
 /* index is the tree of dgnn/arrays.json. Errors: FORMAT, UNSUPPORTED (a later version), MEMORY. */
-int dgnn_packed_open(const struct dgnn_tree *index, const void *bytes, int64_t nbytes, struct dgnn_packed *packed,
-                     struct dgnn_error *error);
+int dgnn_packed_open(const struct dgnn_tree *index, const void *bytes, int64_t nbytes,
+                     struct dgnn_packed *packed, struct dgnn_error *error);
 void dgnn_packed_free(struct dgnn_packed *packed);
 
 #endif

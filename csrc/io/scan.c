@@ -57,7 +57,8 @@ static void scan_path_add(char *buffer, size_t length, const struct scan_frame *
     }
 }
 
-static int scan_fail_status(struct scan_state *state, const struct scan_frame *frame, int status, const char *what)
+static int scan_fail_status(struct scan_state *state, const struct scan_frame *frame, int status,
+                            const char *what)
 {
     char path[512] = "";
     scan_path_add(path, sizeof(path), frame);
@@ -90,7 +91,10 @@ static int scan_next_is(struct scan_state *state, char c)
 static int scan_utf8(const unsigned char *p, ptrdiff_t left)
 {
     unsigned char low = 0x80, high = 0xbf;
-    int length = p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 0;
+    int length = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
+                 : (p[0] & 0xf0) == 0xe0        ? 3
+                 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
+                                                : 0;
     if (length == 0 || left < length) {
         return 0;
     }
@@ -154,7 +158,8 @@ static int scan_escape(struct scan_state *state, const struct scan_frame *frame)
 }
 
 /* A string; *raw and *length are what stands between its quotes. */
-static int scan_string(struct scan_state *state, const struct scan_frame *frame, const char **raw, int64_t *length)
+static int scan_string(struct scan_state *state, const struct scan_frame *frame, const char **raw,
+                       int64_t *length)
 {
     const char *first = ++state->at;
     while (state->at < state->end && *state->at != '"') {
@@ -209,7 +214,8 @@ static int scan_word(struct scan_state *state, const struct scan_frame *frame)
             return scan_fail(state, frame, "NaN or Infinity: every number of a model must be finite");
         }
     }
-    return scan_fail(state, frame, left == 0 ? "the text ends where a value was expected" : "not a JSON value");
+    return scan_fail(state, frame,
+                     left == 0 ? "the text ends where a value was expected" : "not a JSON value");
 }
 
 /* ------------------------------------------------------------------ arrays */
@@ -222,7 +228,8 @@ static int scan_array_add(struct scan_state *state, const struct dgnn_scan_array
                                      .capacity = state->capacity * (int64_t)sizeof(*scan->arrays)};
         int64_t wanted = state->capacity > 0 ? 2 * state->capacity : 64;
         DGNN_TRY(dgnn_buffer_extend(&buffer, wanted * (int64_t)sizeof(*array),
-                                    scan->narrays * (int64_t)sizeof(*array), "a list of arrays", state->error));
+                                    scan->narrays * (int64_t)sizeof(*array), "a list of arrays",
+                                    state->error));
         scan->arrays = buffer.data;
         state->capacity = wanted;
     }
@@ -230,15 +237,16 @@ static int scan_array_add(struct scan_state *state, const struct dgnn_scan_array
     return DGNN_OK;
 }
 
-static int scan_dtype(struct scan_state *state, const struct scan_frame *frame, const struct scan_object *object,
-                      int32_t *dtype)
+static int scan_dtype(struct scan_state *state, const struct scan_frame *frame,
+                      const struct scan_object *object, int32_t *dtype)
 {
     char what[160];
     *dtype = dgnn_nested_dtype(object->dtype, (size_t)object->dtype_length);
     if (*dtype) {
         return DGNN_OK;
     }
-    snprintf(what, sizeof(what), "array type '%.*s' is not supported; known: float64, float32, int64, int32, bool",
+    snprintf(what, sizeof(what),
+             "array type '%.*s' is not supported; known: float64, float32, int64, int32, bool",
              object->dtype_length > 60 ? 60 : (int)object->dtype_length, object->dtype);
     return scan_fail_status(state, frame, DGNN_ERROR_UNSUPPORTED, what);
 }
@@ -255,7 +263,8 @@ static int scan_array_inline(struct scan_state *state, const struct scan_frame *
         return scan_fail(state, frame, "an array without \"dtype\"");
     }
     DGNN_TRY(scan_dtype(state, frame, object, &dtype));
-    int status = dgnn_nested_parse(object->value, object->value_end, dtype, &array.tensor, &fault, state->error);
+    int status =
+        dgnn_nested_parse(object->value, object->value_end, dtype, &array.tensor, &fault, state->error);
     if (status) {
         state->at = fault.at ? fault.at : state->at;
         return status == DGNN_ERROR_FORMAT ? scan_fail(state, frame, fault.what) : status;
@@ -302,13 +311,13 @@ static int scan_object_close(struct scan_state *state, const struct scan_frame *
         if (object->index) {
             return scan_array_given(state, frame, object);
         }
-        return object->value ? scan_array_inline(state, frame, object)
-                             : scan_fail(state, frame, "an array without a \"value\" of nested lists of numbers");
+        return object->value
+                   ? scan_array_inline(state, frame, object)
+                   : scan_fail(state, frame, "an array without a \"value\" of nested lists of numbers");
     }
     if (object->value) {
         /* Ordinary JSON after all. */
-        struct scan_frame inner = {
-            .parent = frame, .key = "value", .length = 5, .depth = frame->depth + 1};
+        struct scan_frame inner = {.parent = frame, .key = "value", .length = 5, .depth = frame->depth + 1};
         const char *after = state->at;
         state->at = object->value;
         DGNN_TRY(scan_value(state, &inner));
@@ -328,7 +337,8 @@ static int scan_key_is(const struct scan_frame *frame, const char *key)
 }
 
 /* Numbers or a nested list of them are set aside unread; anything else is read at once. */
-static int scan_member_value(struct scan_state *state, const struct scan_frame *frame, struct scan_object *object)
+static int scan_member_value(struct scan_state *state, const struct scan_frame *frame,
+                             struct scan_object *object)
 {
     const char *start = state->at;
     if (object->value_seen++) {

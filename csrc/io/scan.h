@@ -1,8 +1,9 @@
 /* One strict pass over a JSON text, before cJSON sees it.
  *
- * It checks all of JSON's grammar and dgnn's limits, parses every {"@class": "np.ndarray", ...} straight into a
- * tensor, and leaves a reduced text in which each array and each number is a slot number: what cJSON then reads
- * is small, has no fractions (whose reading depends on the locale) and nothing that cJSON could choke on. */
+ * It checks all of JSON's grammar and dgnn's limits, parses every {"@class": "np.ndarray", ...} straight into
+ * a tensor, and leaves a reduced text in which each array and each number is a slot number: what cJSON then
+ * reads is small, has no fractions (whose reading depends on the locale) and nothing that cJSON could choke
+ * on. */
 #ifndef DGNN_IO_SCAN_H
 #define DGNN_IO_SCAN_H
 

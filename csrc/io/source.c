@@ -14,7 +14,10 @@ int dgnn_source_open(const char *path, struct dgnn_source *source, struct dgnn_e
     if (fd < 0) {
         return dgnn_status_set_errno(error, errno, "%s: cannot open", path);
     }
-    int errnum = fstat(fd, &info) ? errno : S_ISDIR(info.st_mode) ? EISDIR : S_ISREG(info.st_mode) ? 0 : EINVAL;
+    int errnum = fstat(fd, &info)        ? errno
+                 : S_ISDIR(info.st_mode) ? EISDIR
+                 : S_ISREG(info.st_mode) ? 0
+                                         : EINVAL;
     if (errnum) {
         close(fd);
         return dgnn_status_set_errno(error, errnum, "%s: not a regular file", path);
@@ -25,8 +28,10 @@ int dgnn_source_open(const char *path, struct dgnn_source *source, struct dgnn_e
 
 void dgnn_source_memory(const char *name, const void *data, size_t length, struct dgnn_source *source)
 {
-    *source = (struct dgnn_source){
-        .name = name, .bytes = data ? data : (const void *)"", .fd = -1, .length = data ? (int64_t)length : 0};
+    *source = (struct dgnn_source){.name = name,
+                                   .bytes = data ? data : (const void *)"",
+                                   .fd = -1,
+                                   .length = data ? (int64_t)length : 0};
 }
 
 void dgnn_source_close(struct dgnn_source *source)
@@ -42,7 +47,8 @@ int dgnn_source_read(const struct dgnn_source *source, int64_t offset, void *out
 {
     int64_t done = 0;
     if (offset < 0 || nbytes < 0 || offset > source->length || nbytes > source->length - offset) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: the archive points beyond its own end", source->name);
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: the archive points beyond its own end",
+                               source->name);
     }
     if (source->bytes) {
         memcpy(out, source->bytes + offset, (size_t)nbytes);
@@ -54,8 +60,9 @@ int dgnn_source_read(const struct dgnn_source *source, int64_t offset, void *out
             continue;
         }
         if (got <= 0) {
-            return dgnn_status_set_errno(error, got < 0 ? errno : EIO, "%s: cannot read at byte %lld%s", source->name,
-                                         (long long)(offset + done), got < 0 ? "" : " (the file has shrunk)");
+            return dgnn_status_set_errno(error, got < 0 ? errno : EIO, "%s: cannot read at byte %lld%s",
+                                         source->name, (long long)(offset + done),
+                                         got < 0 ? "" : " (the file has shrunk)");
         }
         done += got;
     }

@@ -5,7 +5,7 @@
 #include "base/status.h"
 
 struct dgnn_source {
-    const char *name; /* for messages; borrowed */
+    const char *name;           /* for messages; borrowed */
     const unsigned char *bytes; /* borrowed, or NULL: read from fd */
     int fd;
     int64_t length; /* of the file when it was opened */

@@ -40,15 +40,18 @@ static int tree_copy_array(struct dgnn_tree *tree, const struct dgnn_array *arra
     int64_t item = dgnn_tensor_item_size(array->dtype);
     int64_t nbytes;
     if (item == 0 || array->ndim < 0 || array->ndim > DGNN_TENSOR_MAX_NDIM) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: array %zu: type %d with %d dimensions is unknown",
-                               tree->name, index, (int)array->dtype, (int)array->ndim);
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
+                               "%s: array %zu: type %d with %d dimensions is unknown", tree->name, index,
+                               (int)array->dtype, (int)array->ndim);
     }
     memcpy(tensor.shape, array->shape, (size_t)array->ndim * sizeof(tensor.shape[0]));
     int64_t size = dgnn_tensor_size(&tensor);
     if (size < 0 || size > DGNN_LIMIT_ELEMENTS || (size > 0 && !array->data)) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                               "%s: array %zu: its shape is negative, or has more than 2^31 elements, or its data is "
-                               "missing", tree->name, index);
+        return dgnn_status_set(
+            error, DGNN_ERROR_FORMAT,
+            "%s: array %zu: its shape is negative, or has more than 2^31 elements, or its data is "
+            "missing",
+            tree->name, index);
     }
     if (!dgnn_alloc_checked(size, item, 0, &nbytes) || !(tensor.data = dgnn_alloc(nbytes, 1))) {
         return dgnn_status_no_memory(error, "an array", size * item);
@@ -59,8 +62,8 @@ static int tree_copy_array(struct dgnn_tree *tree, const struct dgnn_array *arra
     tree->given[tree->ngiven++] = tensor;
     int64_t bad = tree_first_bad(&tensor, size);
     if (bad >= 0) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: array %zu: element %lld is %s", tree->name, index,
-                               (long long)bad, tensor.dtype == '?' ? "neither 0 nor 1" : "not finite");
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: array %zu: element %lld is %s", tree->name,
+                               index, (long long)bad, tensor.dtype == '?' ? "neither 0 nor 1" : "not finite");
     }
     return DGNN_OK;
 }
@@ -133,7 +136,8 @@ static const struct dgnn_slot *tree_slot(struct tree_builder *builder, const voi
 {
     static const struct dgnn_slot missing = {.array = -1};
     double number = dgnn_json_number(node);
-    return number >= 0 && number < (double)builder->scan->nslots ? &builder->scan->slots[(int64_t)number] : &missing;
+    return number >= 0 && number < (double)builder->scan->nslots ? &builder->scan->slots[(int64_t)number]
+                                                                 : &missing;
 }
 
 /* The array that this object stands for, or -1. */
@@ -157,7 +161,8 @@ static int tree_resolve_object(struct tree_builder *builder, const struct dgnn_v
     *is_array = array >= 0;
     if (*is_array) {
         dgnn_json_set_tensor((void *)value->node, array);
-    } else if (type && dgnn_json_kind(type) == DGNN_VALUE_STRING && !strcmp(dgnn_json_string(type), "np.ndarray")) {
+    } else if (type && dgnn_json_kind(type) == DGNN_VALUE_STRING &&
+               !strcmp(dgnn_json_string(type), "np.ndarray")) {
         return tree_fail(builder, value, "an array whose names are written with escapes");
     }
     return DGNN_OK;
@@ -261,7 +266,7 @@ enum dgnn_value_kind dgnn_value_kind(const struct dgnn_value *value)
 
 const char *dgnn_value_kind_name(enum dgnn_value_kind kind)
 {
-    static const char *const names[] = {"nothing", "null",   "a boolean", "a number",
+    static const char *const names[] = {"nothing",  "null",   "a boolean", "a number",
                                         "a string", "a list", "an object", "an array"};
     return (unsigned)kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "nothing";
 }
@@ -399,8 +404,9 @@ static const char *value_shape_text(int ndim, const int64_t *shape, char *buffer
     size_t used = (size_t)snprintf(buffer, length, "(");
     for (int d = 0; d < ndim && used < length; d++) {
         const char *separator = d + 1 < ndim ? ", " : "";
-        int more = shape[d] < 0 ? snprintf(buffer + used, length - used, "any%s", separator)
-                                : snprintf(buffer + used, length - used, "%lld%s", (long long)shape[d], separator);
+        int more = shape[d] < 0
+                       ? snprintf(buffer + used, length - used, "any%s", separator)
+                       : snprintf(buffer + used, length - used, "%lld%s", (long long)shape[d], separator);
         used += more > 0 ? (size_t)more : 0;
     }
     if (used < length) {
@@ -447,7 +453,8 @@ static void value_digest_tensor(const struct dgnn_value *value, struct dgnn_dige
     int32_t head[2] = {tensor.dtype, tensor.ndim};
     dgnn_digest_add(digest, head, sizeof(head));
     dgnn_digest_add(digest, tensor.shape, (size_t)tensor.ndim * sizeof(tensor.shape[0]));
-    dgnn_digest_add(digest, tensor.data, (size_t)(dgnn_tensor_size(&tensor) * dgnn_tensor_item_size(tensor.dtype)));
+    dgnn_digest_add(digest, tensor.data,
+                    (size_t)(dgnn_tensor_size(&tensor) * dgnn_tensor_item_size(tensor.dtype)));
 }
 
 void dgnn_value_digest(const struct dgnn_value *value, struct dgnn_digest *digest)

@@ -2,8 +2,8 @@
  * all become, and the only thing of an archive that net sees.
  *
  * A value is passed by value and knows where it came from: each getter's message names the path, as in
- * "model.descriptor.repflow_args.n_dim: expected an integer, found a string". Getters return DGNN_ERROR_FORMAT.
- * Values live as long as their tree. */
+ * "model.descriptor.repflow_args.n_dim: expected an integer, found a string". Getters return
+ * DGNN_ERROR_FORMAT. Values live as long as their tree. */
 #ifndef DGNN_IO_TREE_H
 #define DGNN_IO_TREE_H
 
@@ -32,8 +32,9 @@ enum dgnn_value_kind {
 };
 
 /* From JSON text with arrays inline ({"@class": "np.ndarray", "dtype", "value": nested lists}) or as
- * {"@class": "np.ndarray", "@index": k} into arrays, whose data the tree copies. name prefixes paths in messages.
- * Limits: nesting 64, rectangular arrays of at most 8 dimensions, finite numbers, no duplicate keys. */
+ * {"@class": "np.ndarray", "@index": k} into arrays, whose data the tree copies. name prefixes paths in
+ * messages. Limits: nesting 64, rectangular arrays of at most 8 dimensions, finite numbers, no duplicate
+ * keys. */
 int dgnn_tree_parse(const char *name, const char *json, size_t length, const struct dgnn_array *arrays,
                     size_t narrays, struct dgnn_tree **tree, struct dgnn_error *error);
 void dgnn_tree_free(struct dgnn_tree *tree);
@@ -59,13 +60,14 @@ int dgnn_value_object(const struct dgnn_value *value, struct dgnn_error *error);
 int dgnn_value_list(const struct dgnn_value *value, int64_t *count, struct dgnn_error *error);
 int dgnn_value_tensor(const struct dgnn_value *value, struct dgnn_tensor *out, struct dgnn_error *error);
 
-/* A tensor of exactly this shape (-1: any length of that axis), all elements finite. A nested list cannot say how
- * long the inner axes of an array without elements are: [] is taken for any shape that begins with 0 or -1. */
+/* A tensor of exactly this shape (-1: any length of that axis), all elements finite. A nested list cannot say
+ * how long the inner axes of an array without elements are: [] is taken for any shape that begins with 0 or
+ * -1. */
 int dgnn_value_tensor_shaped(const struct dgnn_value *value, int ndim, const int64_t *shape,
                              struct dgnn_tensor *out, struct dgnn_error *error);
 
-/* Adds the value's content: names, kinds, numbers, and the arrays with type, shape and bytes. White space, the
- * spelling of numbers and how arrays are stored make no difference; the order of members does. */
+/* Adds the value's content: names, kinds, numbers, and the arrays with type, shape and bytes. White space,
+ * the spelling of numbers and how arrays are stored make no difference; the order of members does. */
 void dgnn_value_digest(const struct dgnn_value *value, struct dgnn_digest *digest);
 
 #endif

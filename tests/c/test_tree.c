@@ -10,7 +10,8 @@
 
 static struct dgnn_error error;
 
-#define ARRAY(dtype, value) "{\"@class\":\"np.ndarray\",\"@is_variable\":true,\"dtype\":\"" dtype "\",\"value\":" value "}"
+#define ARRAY(dtype, value)                                                                                  \
+    "{\"@class\":\"np.ndarray\",\"@is_variable\":true,\"dtype\":\"" dtype "\",\"value\":" value "}"
 
 static int parse(const char *text, struct dgnn_tree **tree)
 {
@@ -39,9 +40,10 @@ static struct dgnn_tree *must_parse(const char *text)
 
 static void test_getters(void)
 {
-    struct dgnn_tree *tree = must_parse(" {\"a\": {\"n\": 12, \"x\": -1.5e-3, \"s\": \"\\u00e9\\n\\ud83d\\ude00\", "
-                                        "\"t\": true, \"f\": false, \"z\": null, \"l\": [1, 2, [\"k\"]], \"N\": 3}, "
-                                        "\"big\": 9007199254740993, \"e\": {}, \"el\": []} \n");
+    struct dgnn_tree *tree =
+        must_parse(" {\"a\": {\"n\": 12, \"x\": -1.5e-3, \"s\": \"\\u00e9\\n\\ud83d\\ude00\", "
+                   "\"t\": true, \"f\": false, \"z\": null, \"l\": [1, 2, [\"k\"]], \"N\": 3}, "
+                   "\"big\": 9007199254740993, \"e\": {}, \"el\": []} \n");
     struct dgnn_value root = dgnn_tree_root(tree);
     struct dgnn_value a = dgnn_value_member(&root, "a");
     struct dgnn_value v;
@@ -78,7 +80,8 @@ static void test_getters(void)
     v = dgnn_value_item(&l, 3);
     CHECK(dgnn_value_kind(&v) == DGNN_VALUE_ABSENT);
     v = dgnn_value_member(&a, "missing");
-    CHECK_STATUS(dgnn_value_double(&v, &x, &error), DGNN_ERROR_FORMAT, "a.missing: missing; expected a number");
+    CHECK_STATUS(dgnn_value_double(&v, &x, &error), DGNN_ERROR_FORMAT,
+                 "a.missing: missing; expected a number");
     v = dgnn_value_member(&l, "no object");
     CHECK(dgnn_value_kind(&v) == DGNN_VALUE_ABSENT);
     v = dgnn_value_member(&root, "big");
@@ -146,7 +149,8 @@ static void test_array_types(void)
     CHECK(t.ndim == 1 && t.shape[0] == 0);
     CHECK_STATUS(dgnn_value_tensor_shaped(&root, 2, (int64_t[]){0, 7}, &t, &error), DGNN_OK, "");
     CHECK(t.ndim == 2 && t.shape[1] == 7);
-    CHECK_STATUS(dgnn_value_tensor_shaped(&root, 2, (int64_t[]){1, 7}, &t, &error), DGNN_ERROR_FORMAT, "found (0)");
+    CHECK_STATUS(dgnn_value_tensor_shaped(&root, 2, (int64_t[]){1, 7}, &t, &error), DGNN_ERROR_FORMAT,
+                 "found (0)");
     dgnn_tree_free(tree);
     tree = must_parse(ARRAY("float64", "[[],[]]"));
     t = root_tensor(tree);
@@ -157,12 +161,14 @@ static void test_array_types(void)
 /* The order of members says nothing, and a "value" elsewhere is ordinary JSON. */
 static void test_where_arrays_are(void)
 {
-    struct dgnn_tree *tree = must_parse("{\"value\":[[1,2]],\"x\":{\"value\":3},\"dtype\":\"float64\",\"@class\":\"np.ndarray\"}");
+    struct dgnn_tree *tree =
+        must_parse("{\"value\":[[1,2]],\"x\":{\"value\":3},\"dtype\":\"float64\",\"@class\":\"np.ndarray\"}");
     struct dgnn_tensor t = root_tensor(tree);
     CHECK(t.ndim == 2 && ((const double *)t.data)[1] == 2);
     dgnn_tree_free(tree);
-    tree = must_parse("{\"s\":\"\\\"value\\\":[1,2]\",\"value\":[1,[2,3]],\"a\":{\"value\":[true,1]},\"b\":{\"value\":7},"
-                      "\"c\":{\"value\":\"[1]\"},\"w\":" ARRAY("int32", "[4]") ",\"d\":{\"value\":[{\"value\":[5]}]}}");
+    tree = must_parse(
+        "{\"s\":\"\\\"value\\\":[1,2]\",\"value\":[1,[2,3]],\"a\":{\"value\":[true,1]},\"b\":{\"value\":7},"
+        "\"c\":{\"value\":\"[1]\"},\"w\":" ARRAY("int32", "[4]") ",\"d\":{\"value\":[{\"value\":[5]}]}}");
     struct dgnn_value root = dgnn_tree_root(tree);
     struct dgnn_value v = dgnn_value_member(&root, "value");
     struct dgnn_value second = dgnn_value_item(&v, 1);
@@ -180,15 +186,61 @@ static void test_where_arrays_are(void)
     dgnn_tree_free(tree);
 }
 
+/* Arrays inside of arrays close first; their places in the text still decide. */
+static void test_array_order(void)
+{
+    struct dgnn_tree *tree = must_parse("[{\"value\":[1,2],\"x\":" ARRAY(
+        "int32", "[3]") ",\"dtype\":\"float64\","
+                        "\"@class\":\"np.ndarray\"}," ARRAY(
+                            "int64", "[4]") ",{\"@class\":\"np.ndarray\","
+                                            "\"x\":" ARRAY(
+                                                "bool", "[true]") ",\"dtype\":\"float32\",\"value\":[5,6]}]");
+    static const int32_t dtypes[] = {'d', 'l', 'f'};
+    struct dgnn_value root = dgnn_tree_root(tree);
+    struct dgnn_tensor t;
+    for (int i = 0; i < 3; i++) {
+        struct dgnn_value v = dgnn_value_item(&root, i);
+        CHECK_STATUS(dgnn_value_tensor(&v, &t, &error), DGNN_OK, "");
+        CHECK(t.dtype == dtypes[i]);
+    }
+    CHECK(((const float *)t.data)[1] == 6);
+    struct dgnn_value absent = dgnn_value_item(&root, 3);
+    CHECK_STATUS(dgnn_value_tensor(&absent, &t, &error), DGNN_ERROR_FORMAT,
+                 "[3]: missing; expected an array");
+    dgnn_tree_free(tree);
+}
+
 static void test_decimal(void)
 {
-    static const char *const numbers[] = {
-        "0", "-0", "0.0", "1e-400", "4.9e-324", "2.4703282292062327e-324", "2.4703282292062328e-324",
-        "1.7976931348623157e308", "9007199254740993", "9007199254740993.00000000000000000001", "9007199254740992.999",
-        "0.1", "123456789012345678", "18446744073709551615", "18446744073709551616", "1e22", "1e23", "9999999999999999e22",
-        "0.30000000000000004", "1.00000000000000011102230246251565", "1.00000000000000011102230246251564",
-        "0.000000000000000000000000000000000000000000012345", "1234567890123456789012345678901234567890123456789012345678901234",
-        "-1.5E+3", "2.2250738585072011e-308", "8.41e21", "7.3177701707893310e+15", "0e999999999999", "1E-99999999999"};
+    static const char *const numbers[] = {"0",
+                                          "-0",
+                                          "0.0",
+                                          "1e-400",
+                                          "4.9e-324",
+                                          "2.4703282292062327e-324",
+                                          "2.4703282292062328e-324",
+                                          "1.7976931348623157e308",
+                                          "9007199254740993",
+                                          "9007199254740993.00000000000000000001",
+                                          "9007199254740992.999",
+                                          "0.1",
+                                          "123456789012345678",
+                                          "18446744073709551615",
+                                          "18446744073709551616",
+                                          "1e22",
+                                          "1e23",
+                                          "9999999999999999e22",
+                                          "0.30000000000000004",
+                                          "1.00000000000000011102230246251565",
+                                          "1.00000000000000011102230246251564",
+                                          "0.000000000000000000000000000000000000000000012345",
+                                          "1234567890123456789012345678901234567890123456789012345678901234",
+                                          "-1.5E+3",
+                                          "2.2250738585072011e-308",
+                                          "8.41e21",
+                                          "7.3177701707893310e+15",
+                                          "0e999999999999",
+                                          "1E-99999999999"};
     struct dgnn_decimal got;
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         double expected = strtod(numbers[i], NULL);
@@ -201,7 +253,10 @@ static void test_decimal(void)
     for (int i = 0; i < 200000; i++) {
         uint64_t digits = ((uint64_t)random() << 33) ^ ((uint64_t)random() << 11) ^ (uint64_t)random();
         int kind = i % 4;
-        snprintf(text, sizeof(text), kind == 0 ? "%.17g" : kind == 1 ? "%.9g" : "%.16e",
+        snprintf(text, sizeof(text),
+                 kind == 0   ? "%.17g"
+                 : kind == 1 ? "%.9g"
+                             : "%.16e",
                  (double)digits / (kind == 2 ? 1e45 : 1e19));
         if (kind == 3) {
             snprintf(text, sizeof(text), "%llu.%llue%d", (unsigned long long)(digits % 100000),
@@ -211,7 +266,8 @@ static void test_decimal(void)
         bad += dgnn_decimal_parse(text, text + strlen(text), &got) || memcmp(&got.value, &expected, 8);
     }
     CHECK(bad == 0);
-    static const char *const wrong[] = {"", "-", "01", "+1", ".5", "1.", "1e", "1e+", "-a", "--1", "00", "-01"};
+    static const char *const wrong[] = {"",   "-",   "01", "+1",  ".5", "1.",
+                                        "1e", "1e+", "-a", "--1", "00", "-01"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         CHECK(dgnn_decimal_parse(wrong[i], wrong[i] + strlen(wrong[i]), &got) == DGNN_DECIMAL_SYNTAX);
     }
@@ -263,6 +319,7 @@ static const struct refusal refusals[] = {
     {"[\"\x80\"]", "invalid UTF-8"},
     {"[\"\xc0\xaf\"]", "invalid UTF-8"},
     {"[\"\xed\xa0\x80\"]", "invalid UTF-8"},
+    {"[\"\xe2\x82x\"]", "invalid UTF-8"},
     {"[\"\xf4\x90\x80\x80\"]", "invalid UTF-8"},
     {"[\"\xe2\x82", "invalid UTF-8"},
     {"[\"abc", "the text ends inside a string"},
@@ -298,15 +355,19 @@ static const struct refusal refusals[] = {
     {ARRAY("bool", "[1]"), "expected true or false"},
     {"{\"w\":{\"@class\":\"np.ndarray\",\"value\":[1]}}", "w: an array without \"dtype\""},
     {"{\"w\":{\"@class\":\"np.ndarray\",\"dtype\":\"float64\"}}", "w: an array without a \"value\""},
-    {"{\"w\":{\"@class\":\"np.ndarray\",\"@index\":0}}", "w: \"@index\" refers to an array that was not given"},
+    {"{\"w\":{\"@class\":\"np.ndarray\",\"@index\":0}}",
+     "w: \"@index\" refers to an array that was not given"},
     {"{\"w\":{\"@class\":\"np.ndarray\",\"@index\":-1}}", "\"@index\" refers to an array that was not given"},
-    {"{\"w\":{\"\\u0040class\":\"np.ndarray\",\"dtype\":\"float64\",\"value\":[1]}}", "names are written with escapes"},
-    {"{\"w\":{\"@class\":\"np.ndarray\",\"dtype\":\"float64\",\"v\\u0061lue\":[1]}}", "w: an array without a \"value\""},
+    {"{\"w\":{\"\\u0040class\":\"np.ndarray\",\"dtype\":\"float64\",\"value\":[1]}}",
+     "names are written with escapes"},
+    {"{\"w\":{\"@class\":\"np.ndarray\",\"dtype\":\"float64\",\"v\\u0061lue\":[1]}}",
+     "w: an array without a \"value\""},
     {"{\"value\":[1],[2]}", "value: expected ',' or '}'"},
     /* cJSON's CVEs: 2016-10749, 2023-53154, 2016-4303, 2023-26819 in short; the long one is below */
     {"\"000000000000000000\\", "an escape that JSON does not know"},
     {"{\"1\":1,", "expected the name of a member"},
-    {"{\"a\": true, \"b\": [ null,9999999999999999999999999999999999999999999999912345678901234567]}x", "something follows"},
+    {"{\"a\": true, \"b\": [ null,9999999999999999999999999999999999999999999999912345678901234567]}x",
+     "something follows"},
     {"\"\\ud8", "an escape"},
     {"[\"\\uD800\\uD8", "half of a surrogate pair"},
 };
@@ -323,8 +384,10 @@ static void test_refusals(void)
             fprintf(stderr, "    the text was %s\n", refusals[i].text);
         }
     }
-    CHECK_STATUS(dgnn_tree_parse("m", "[1]\0", 4, NULL, 0, &tree, &error), DGNN_ERROR_FORMAT, "something follows");
-    CHECK_STATUS(dgnn_tree_parse("m", "[\"a\0\"]", 6, NULL, 0, &tree, &error), DGNN_ERROR_FORMAT, "control character");
+    CHECK_STATUS(dgnn_tree_parse("m", "[1]\0", 4, NULL, 0, &tree, &error), DGNN_ERROR_FORMAT,
+                 "something follows");
+    CHECK_STATUS(dgnn_tree_parse("m", "[\"a\0\"]", 6, NULL, 0, &tree, &error), DGNN_ERROR_FORMAT,
+                 "control character");
     CHECK_STATUS(dgnn_tree_parse("m", "", 0, NULL, 0, &tree, &error), DGNN_ERROR_FORMAT, "the text ends");
     CHECK_STATUS(parse("{\"d\":" ARRAY("float16", "[1]") "}", &tree), DGNN_ERROR_UNSUPPORTED,
                  "model.json: d: array type 'float16' is not supported");
@@ -336,8 +399,8 @@ static void test_refusals(void)
 /* Every truncation of a text that uses everything is refused. */
 static void test_truncations(void)
 {
-    static const char text[] = "{\"a\":[1.5e-3,true,null,\"\\u00e9\xc3\xa9\"],\"w\":" ARRAY("float64", "[[1,2],[3,-4.5e-1]]")
-                               ",\"value\":[1,[2]],\"o\":{\"k\":false}}";
+    static const char text[] = "{\"a\":[1.5e-3,true,null,\"\\u00e9\xc3\xa9\"],\"w\":" ARRAY(
+        "float64", "[[1,2],[3,-4.5e-1]]") ",\"value\":[1,[2]],\"o\":{\"k\":false}}";
     struct dgnn_tree *tree = NULL;
     int accepted = 0;
     for (size_t length = 0; length < sizeof(text) - 1; length++) {
@@ -368,7 +431,8 @@ static void test_limits(void)
         memset(deep + depth, ']', (size_t)depth);
         deep[2 * depth] = 0;
         int status = parse(deep, &tree);
-        CHECK(depth == 64 ? !status : status == DGNN_ERROR_FORMAT && strstr(error.message, "more than 64 deep"));
+        CHECK(depth == 64 ? !status
+                          : status == DGNN_ERROR_FORMAT && strstr(error.message, "more than 64 deep"));
         if (!status) {
             dgnn_tree_free(tree);
         }
@@ -401,7 +465,8 @@ static void test_limits(void)
 
 /* ------------------------------------------------------------------ arrays given */
 
-static int parse_given(const char *text, const struct dgnn_array *arrays, size_t narrays, struct dgnn_tree **tree)
+static int parse_given(const char *text, const struct dgnn_array *arrays, size_t narrays,
+                       struct dgnn_tree **tree)
 {
     return dgnn_tree_parse("model.json", text, strlen(text), arrays, narrays, tree, &error);
 }
@@ -413,8 +478,12 @@ static void test_given(void)
                                    {.dtype = '?', .ndim = 1, .shape = {2}, .data = "\1\0"}};
     struct dgnn_tree *tree = NULL;
     struct dgnn_tensor t;
-    CHECK_STATUS(parse_given("{\"m\":{\"@index\":1,\"@class\":\"np.ndarray\"},\"w\":{\"@class\":\"np.ndarray\",\"@index\":0,"
-                             "\"dtype\":\"float64\"},\"n\":{\"@index\":5}}", arrays, 2, &tree), DGNN_OK, "");
+    CHECK_STATUS(
+        parse_given(
+            "{\"m\":{\"@index\":1,\"@class\":\"np.ndarray\"},\"w\":{\"@class\":\"np.ndarray\",\"@index\":0,"
+            "\"dtype\":\"float64\"},\"n\":{\"@index\":5}}",
+            arrays, 2, &tree),
+        DGNN_OK, "");
     struct dgnn_value root = dgnn_tree_root(tree);
     struct dgnn_value v = dgnn_value_member(&root, "w");
     numbers[4] = 0; /* the tree has copied it */
@@ -424,19 +493,25 @@ static void test_given(void)
     CHECK(!dgnn_value_tensor(&v, &t, &error) && t.dtype == '?');
     dgnn_tree_free(tree);
     static const char w[] = "{\"w\":{\"@class\":\"np.ndarray\",\"@index\":0}}";
-    CHECK_STATUS(parse_given("{\"w\":{\"@class\":\"np.ndarray\",\"@index\":2}}", arrays, 2, &tree), DGNN_ERROR_FORMAT,
-                 "w: \"@index\" refers to an array that was not given (there are 2)");
-    CHECK_STATUS(parse_given("{\"w\":{\"@class\":\"np.ndarray\",\"@index\":0.5}}", arrays, 2, &tree), DGNN_ERROR_FORMAT, "not given");
-    CHECK_STATUS(parse_given("{\"w\":{\"@class\":\"np.ndarray\",\"@index\":0,\"dtype\":\"float32\"}}", arrays, 2, &tree),
+    CHECK_STATUS(parse_given("{\"w\":{\"@class\":\"np.ndarray\",\"@index\":2}}", arrays, 2, &tree),
+                 DGNN_ERROR_FORMAT, "w: \"@index\" refers to an array that was not given (there are 2)");
+    CHECK_STATUS(parse_given("{\"w\":{\"@class\":\"np.ndarray\",\"@index\":0.5}}", arrays, 2, &tree),
+                 DGNN_ERROR_FORMAT, "not given");
+    CHECK_STATUS(parse_given("{\"w\":{\"@class\":\"np.ndarray\",\"@index\":0,\"dtype\":\"float32\"}}", arrays,
+                             2, &tree),
                  DGNN_ERROR_FORMAT, "w: \"dtype\" differs");
-    CHECK_STATUS(parse_given("{\"w\":{\"@class\":\"np.ndarray\",\"@index\":0,\"dtype\":\"float64\",\"value\":[1]}}", arrays, 2,
-                             &tree), DGNN_ERROR_FORMAT, "both");
+    CHECK_STATUS(
+        parse_given("{\"w\":{\"@class\":\"np.ndarray\",\"@index\":0,\"dtype\":\"float64\",\"value\":[1]}}",
+                    arrays, 2, &tree),
+        DGNN_ERROR_FORMAT, "both");
     numbers[3] = NAN;
     CHECK_STATUS(parse_given(w, arrays, 2, &tree), DGNN_ERROR_FORMAT, "array 0: element 3 is not finite");
     numbers[3] = 4;
     arrays[1].data = "\1\2";
-    CHECK_STATUS(parse_given(w, arrays, 2, &tree), DGNN_ERROR_FORMAT, "array 1: element 1 is neither 0 nor 1");
-    struct dgnn_array wrap = {.dtype = 'd', .ndim = 3, .shape = {4194305, 4194305, 211106198978564}, .data = numbers};
+    CHECK_STATUS(parse_given(w, arrays, 2, &tree), DGNN_ERROR_FORMAT,
+                 "array 1: element 1 is neither 0 nor 1");
+    struct dgnn_array wrap = {
+        .dtype = 'd', .ndim = 3, .shape = {4194305, 4194305, 211106198978564}, .data = numbers};
     CHECK_STATUS(parse_given(w, &wrap, 1, &tree), DGNN_ERROR_FORMAT, "array 0: its shape");
     wrap = (struct dgnn_array){.dtype = 'd', .ndim = 1, .shape = {-1}, .data = numbers};
     CHECK_STATUS(parse_given(w, &wrap, 1, &tree), DGNN_ERROR_FORMAT, "array 0: its shape");
@@ -470,11 +545,13 @@ static void test_digest(void)
     CHECK(!parse_given("{\"x\":1,\"w\":{\"@class\":\"np.ndarray\",\"@index\":0}}", &array, 1, &tree));
     digest_of(tree, b);
     CHECK(a[0] == b[0] && a[1] == b[1]);
-    static const char *const others[] = {
-        "{\"x\":2,\"w\":" ARRAY("float64", "[1.5,2]") "}", "{\"x\":1,\"v\":" ARRAY("float64", "[1.5,2]") "}",
-        "{\"x\":1,\"w\":" ARRAY("float32", "[1.5,2]") "}", "{\"x\":1,\"w\":" ARRAY("float64", "[[1.5,2]]") "}",
-        "{\"x\":1,\"w\":" ARRAY("float64", "[1.5,2.0000000000000004]") "}", "{\"x\":true,\"w\":" ARRAY("float64", "[1.5,2]") "}",
-        "{\"x\":1,\"w\":[1.5,2]}"};
+    static const char *const others[] = {"{\"x\":2,\"w\":" ARRAY("float64", "[1.5,2]") "}",
+                                         "{\"x\":1,\"v\":" ARRAY("float64", "[1.5,2]") "}",
+                                         "{\"x\":1,\"w\":" ARRAY("float32", "[1.5,2]") "}",
+                                         "{\"x\":1,\"w\":" ARRAY("float64", "[[1.5,2]]") "}",
+                                         "{\"x\":1,\"w\":" ARRAY("float64", "[1.5,2.0000000000000004]") "}",
+                                         "{\"x\":true,\"w\":" ARRAY("float64", "[1.5,2]") "}",
+                                         "{\"x\":1,\"w\":[1.5,2]}"};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         digest_of(must_parse(others[i]), b);
         CHECK(a[0] != b[0] && a[1] != b[1]);
@@ -505,8 +582,9 @@ static void test_digest_pieces(void)
 /* Each allocation fails once, and then once with all that follow: MEMORY, and nothing is left. */
 static void test_allocation_failures(void)
 {
-    static const char text[] = "{\"a\":[1,\"s\",{\"b\":2,\"c\":3}],\"w\":" ARRAY("float64", "[[1,2],[3,4]]") ",\"v\":"
-                               "{\"@class\":\"np.ndarray\",\"@index\":0}}";
+    static const char text[] = "{\"a\":[1,\"s\",{\"b\":2,\"c\":3}],\"w\":" ARRAY(
+        "float64", "[[1,2],[3,4]]") ",\"v\":"
+                                    "{\"@class\":\"np.ndarray\",\"@index\":0}}";
     double number = 1;
     struct dgnn_array array = {.dtype = 'd', .ndim = 0, .data = &number};
     int64_t live = dgnn_alloc_live();
@@ -527,7 +605,8 @@ static void test_allocation_failures(void)
     }
 }
 
-/* With a decimal comma in the environment too, 0.5 is 0.5 (where no such locale is installed: the C locale). */
+/* With a decimal comma in the environment too, 0.5 is 0.5 (where no such locale is installed: the C locale).
+ */
 static void test_locale(void)
 {
     static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "fr_FR.utf8"};
@@ -536,7 +615,8 @@ static void test_locale(void)
             break;
         }
     }
-    struct dgnn_tree *tree = must_parse("{\"x\":0.5,\"y\":0.12345678901234567890123,\"w\":" ARRAY("float64", "[1.25,1.5e-99]") "}");
+    struct dgnn_tree *tree = must_parse(
+        "{\"x\":0.5,\"y\":0.12345678901234567890123,\"w\":" ARRAY("float64", "[1.25,1.5e-99]") "}");
     struct dgnn_value root = dgnn_tree_root(tree);
     struct dgnn_value v = dgnn_value_member(&root, "x");
     struct dgnn_tensor t;
@@ -556,6 +636,7 @@ int main(void)
     test_arrays();
     test_array_types();
     test_where_arrays_are();
+    test_array_order();
     test_decimal();
     test_refusals();
     test_truncations();

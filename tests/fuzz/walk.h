@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WALK_REQUIRE(cond) \
-    do {                   \
-        if (!(cond)) {     \
-            abort();       \
-        }                  \
+#define WALK_REQUIRE(cond)                                                                                   \
+    do {                                                                                                     \
+        if (!(cond)) {                                                                                       \
+            abort();                                                                                         \
+        }                                                                                                    \
     } while (0)
 
 static inline void walk_tensor(const struct dgnn_value *value)
@@ -46,7 +46,8 @@ static inline int64_t walk_value(const struct dgnn_value *value)
     int matches = 0;
     matches += !dgnn_value_double(value, &number, &error) && kind == DGNN_VALUE_NUMBER && isfinite(number);
     matches += !dgnn_value_bool(value, &truth, &error) && kind == DGNN_VALUE_BOOL;
-    matches += !dgnn_value_string(value, &text, &error) && kind == DGNN_VALUE_STRING && strlen(text) < SIZE_MAX;
+    matches +=
+        !dgnn_value_string(value, &text, &error) && kind == DGNN_VALUE_STRING && strlen(text) < SIZE_MAX;
     matches += !dgnn_value_object(value, &error) && kind == DGNN_VALUE_OBJECT;
     matches += !dgnn_value_list(value, &count, &error) && kind == DGNN_VALUE_LIST;
     WALK_REQUIRE(matches == (kind != DGNN_VALUE_NULL && kind != DGNN_VALUE_TENSOR));

@@ -1,0 +1,19 @@
+/* AVX2 with FMA: 16 registers of 32 bytes. */
+#include "ops/vector.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define VECTOR_BYTES 32
+#define VECTOR_REGISTERS 12
+#define VECTOR_SET avx2
+#define VECTOR_CPU DGNN_CPU_AVX2
+#define VECTOR_SPECIAL "ops/vector_x86_256.inc"
+#define VECTOR_ANY(mask) (_mm256_movemask_epi8((__m256i)(mask)) != 0)
+#define VECTOR_STREAM(address, vector) _mm256_stream_si256((__m256i *)(address), (__m256i)(vector))
+
+#define DGNN_REAL_BITS 32
+#include "ops/vector.inc"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "ops/vector.inc"

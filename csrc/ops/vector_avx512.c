@@ -1,0 +1,19 @@
+/* AVX-512 (F, DQ, BW, VL): 32 registers of 64 bytes. */
+#include "ops/vector.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define VECTOR_BYTES 64
+#define VECTOR_REGISTERS 24
+#define VECTOR_SET avx512
+#define VECTOR_CPU DGNN_CPU_AVX512
+#define VECTOR_SPECIAL "ops/vector_x86_512.inc"
+#define VECTOR_ANY(mask) (_mm512_movepi32_mask((__m512i)(mask)) != 0)
+#define VECTOR_STREAM(address, vector) _mm512_stream_si512((__m512i *)(address), (__m512i)(vector))
+
+#define DGNN_REAL_BITS 32
+#include "ops/vector.inc"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "ops/vector.inc"

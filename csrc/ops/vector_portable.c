@@ -1,0 +1,18 @@
+/* Any machine that GCC or clang knows: vectors of 16 bytes. */
+#include "ops/vector.h"
+
+#include <string.h>
+
+#define VECTOR_BYTES 16
+#define VECTOR_REGISTERS 12
+#define VECTOR_SET portable
+#define VECTOR_CPU DGNN_CPU_PORTABLE
+#define VECTOR_SPECIAL "ops/vector_plain.inc"
+#define VECTOR_ANY(mask) 1
+#define VECTOR_STREAM(address, vector) V(store)(address, vector)
+
+#define DGNN_REAL_BITS 32
+#include "ops/vector.inc"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "ops/vector.inc"
