@@ -14,6 +14,7 @@
 #include "net/environment.h"
 #include "net/layer.h"
 #include "net/params.h"
+#include "net/slots.h"
 #include "net/sublist.h"
 
 struct dgnn_repformer_params {
