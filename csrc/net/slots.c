@@ -54,14 +54,31 @@ void dgnn_slots_occupy(struct dgnn_slots *slots)
     }
 }
 
-/* What key k adds to the denominator over P, and its derivatives by x and theta; y = ln(e_k / P). */
-static double slots_term(double y, double theta, double *by_x, double *by_theta)
+/* A row's logits against their largest: e_k = exp(x_k - most), and P on the same scale, which is bounded so that it does
+ * not overflow where all logits are far below -shift. */
+struct slots_row {
+    double most, phantom_log, phantom;
+};
+
+static struct slots_row slots_row(const struct dgnn_slots *slots, const double *x)
 {
-    double e = exp(y);
+    struct slots_row row = {.most = x[0]};
+    for (int64_t k = 1; k < slots->n; k++) {
+        row.most = x[k] > row.most ? x[k] : row.most;
+    }
+    row.phantom_log = -slots->shift - row.most < 80 ? -slots->shift - row.most : 80;
+    row.phantom = exp(row.phantom_log);
+    return row;
+}
+
+/* What a key adds to the denominator, and its derivatives by x and theta. */
+static double slots_term(const struct slots_row *row, double x, double theta, double *by_x, double *by_theta)
+{
+    double e = exp(x - row->most), y = x - row->most - row->phantom_log;
     if (y >= 0) {
         *by_x = e;
-        *by_theta = 1;
-        return e - (1 - theta);
+        *by_theta = row->phantom;
+        return e - (1 - theta) * row->phantom;
     }
     if (theta <= 0) {
         *by_x = *by_theta = 0;
@@ -72,58 +89,41 @@ static double slots_term(double y, double theta, double *by_x, double *by_theta)
         *by_theta = e;
         return theta * e;
     }
-    double chi = exp(y / theta);
-    *by_x = theta * e + (1 - theta) * chi * (e + (e - 1) / theta);
-    *by_theta = e - (e - 1) * chi * (1 + (1 - theta) * y / (theta * theta));
-    return theta * e + (1 - theta) * (e - 1) * chi;
+    double chi = exp(y / theta), below = row->phantom * expm1(y); /* e - P */
+    *by_x = theta * e + (1 - theta) * chi * (e + below / theta);
+    *by_theta = e - below * chi * (1 + (1 - theta) * y / (theta * theta));
+    return theta * e + (1 - theta) * below * chi;
 }
 
-/* The denominator over exp(most): by P it could overflow. Also whether slots are left, which then count by theta. */
-static double slots_denominator(const struct dgnn_slots *slots, const double *x, double most)
+static double slots_denominator(const struct dgnn_slots *slots, const struct slots_row *row, const double *x)
 {
-    double sum = 0, occupied = 0, unused[2], phantom = exp(-slots->shift - most);
+    double sum = 0, occupied = 0, unused[2];
     for (int64_t k = 0; k < slots->n; k++) {
-        double y = x[k] + slots->shift;
-        sum += y >= 0 ? exp(x[k] - most) - (1 - slots->theta[k]) * phantom
-                      : slots_term(y, slots->theta[k], &unused[0], &unused[1]) * phantom;
+        sum += slots_term(row, x[k], slots->theta[k], &unused[0], &unused[1]);
         occupied += slots->theta[k];
     }
     double left = slots->capacity - occupied;
-    return left > 0 ? sum + left * phantom : sum;
-}
-
-static double slots_most(const struct dgnn_slots *slots, const double *x)
-{
-    double most = x[0];
-    for (int64_t k = 1; k < slots->n; k++) {
-        most = x[k] > most ? x[k] : most;
-    }
-    /* All far below the phantoms: bounded, so that those do not overflow. */
-    return most < -slots->shift - 80 ? -slots->shift - 80 : most;
+    return left > 0 ? sum + left * row->phantom : sum;
 }
 
 void dgnn_slots_softmax(const struct dgnn_slots *slots, const double *x, double *weight)
 {
-    double most = slots_most(slots, x), sum = slots_denominator(slots, x, most);
+    struct slots_row row = slots_row(slots, x);
+    double sum = slots_denominator(slots, &row, x);
     for (int64_t k = 0; k < slots->n; k++) {
-        weight[k] = exp(x[k] - most) / sum;
+        weight[k] = sum > 0 ? exp(x[k] - row.most) / sum : 0;
     }
 }
 
 void dgnn_slots_backward(const struct dgnn_slots *slots, const double *x, double along, double *ratio)
 {
-    double most = slots_most(slots, x), sum = slots_denominator(slots, x, most);
-    double phantom = exp(-slots->shift - most) / sum;
+    struct slots_row row = slots_row(slots, x);
+    double sum = slots_denominator(slots, &row, x);
     for (int64_t k = 0; k < slots->n; k++) {
-        double y = x[k] + slots->shift, by_x, by_theta;
-        if (y >= 0) {
-            ratio[k] = exp(x[k] - most) / sum;
-            by_theta = 1;
-        } else {
-            slots_term(y, slots->theta[k], &by_x, &by_theta);
-            ratio[k] = by_x * phantom;
-        }
-        slots->d_theta[k] -= along * by_theta * phantom;
+        double by_x, by_theta;
+        slots_term(&row, x[k], slots->theta[k], &by_x, &by_theta);
+        ratio[k] = sum > 0 ? by_x / sum : 0;
+        slots->d_theta[k] -= sum > 0 ? along * by_theta / sum : 0;
     }
 }
 
