@@ -199,10 +199,10 @@ def with_progress(frames):
 
 
 def run_eval(options):
+    model = load(options)
     frames = list(read_frames(options.structures))
     from dgnn.calculator import DGNNCalculator
 
-    model = load(options)
     calculator = DGNNCalculator(model, type_map=type_map(options.type_map, model.type_map))
     done = []
     for name, number, atoms in with_progress(frames):
