@@ -1,10 +1,13 @@
 """The command line as a user types it."""
 
+import fcntl
 import json
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 
 import ase.io
 import dgnn
@@ -146,6 +149,7 @@ def test_progress_on_a_terminal_only(base_path, structures, tmp_path):
     out = tmp_path / "out.extxyz"
     assert run("eval", base_path, structures[0], "-o", out).stderr == ""
     master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
     process = subprocess.Popen([sys.executable, "-m", "dgnn", "eval", base_path, structures[0], "-o", out],
                                stdout=subprocess.PIPE, stderr=slave)
     os.close(slave)
