@@ -536,8 +536,10 @@ def test_nothing_leaks(base):
     assert abs(sys.getallocatedblocks() - blocks) < 200
 
 
-def test_second_call_allocates_nothing(base):
-    model, inputs = base
+@pytest.mark.parametrize("skin", [0, None])
+def test_second_call_allocates_nothing(base, skin):
+    inputs = base[1]
+    model = dgnn.Model.load(base[0].path, threads=1, skin=skin)
     model.compute(**inputs)
     before = _core._alloc_count()
     model.compute(**inputs)
