@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -304,7 +305,7 @@ static int inproc_parts_fit(struct inproc_world *world, struct dgnn_error *error
 static void inproc_fail(struct inproc_world *world, const char *why)
 {
     world->failed = 1;
-    strncpy(world->why, why, sizeof(world->why) - 1);
+    snprintf(world->why, sizeof(world->why), "%.*s", (int)sizeof(world->why) - 1, why);
     pthread_cond_broadcast(&world->changed);
 }
 

@@ -34,6 +34,7 @@ struct exchange_case_outcome {
     int64_t wrong_reverse;
     double adjoint; /* |<v, Fx> - <Bv, x>| over the sum of the terms' magnitudes, of all ranks together */
     int64_t unequal; /* bytes in which a second reverse of random rows differs from the first */
+    uint64_t digest; /* of the bits of that reverse */
     int64_t allocations; /* of the second round, where this rank is alone in counting */
     struct dgnn_comm_count count;
 };
