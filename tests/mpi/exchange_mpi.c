@@ -204,7 +204,7 @@ static void check_lost_message(struct dgnn_comm *comm, double deadline_s)
 /* ------------------------------------------------------------------ what the script calls */
 
 /* Takes the transport over. what: "plans", "collectives", "agreement", "deadline", "lost". */
-int exchange_mpi_run(const struct dgnn_transport *transport, const char *what, int64_t nplan, double deadline_s)
+DGNN_API int exchange_mpi_run(const struct dgnn_transport *transport, const char *what, int64_t nplan, double deadline_s)
 {
     struct dgnn_comm *comm;
     check_failed = 0;
@@ -230,18 +230,18 @@ int exchange_mpi_run(const struct dgnn_transport *transport, const char *what, i
     return check_failed;
 }
 
-int exchange_mpi_passed(void)
+DGNN_API int exchange_mpi_passed(void)
 {
     return check_passed;
 }
 
 /* One that stays away from the collectives until the script says so: frees it at the end. */
-int exchange_mpi_hold(const struct dgnn_transport *transport, struct dgnn_comm **comm)
+DGNN_API int exchange_mpi_hold(const struct dgnn_transport *transport, struct dgnn_comm **comm)
 {
     return dgnn_comm_create(transport, 5, comm, &error);
 }
 
-int exchange_mpi_alternate(struct dgnn_comm *comm, int64_t seed)
+DGNN_API int exchange_mpi_alternate(struct dgnn_comm *comm, int64_t seed)
 {
     check_failed = 0;
     struct brick_world *world = plans_world(dgnn_transport_nrank(comm), (uint64_t)seed);
@@ -253,7 +253,7 @@ int exchange_mpi_alternate(struct dgnn_comm *comm, int64_t seed)
     return check_failed;
 }
 
-void exchange_mpi_release(struct dgnn_comm *comm)
+DGNN_API void exchange_mpi_release(struct dgnn_comm *comm)
 {
     dgnn_comm_free(comm);
 }
