@@ -42,8 +42,9 @@ static struct brick_world *brick_world_create(int32_t nrank, int64_t natoms, int
         rank->recvnum = brick_zeroed(nswap, sizeof(int32_t));
         rank->firstrecv = brick_zeroed(nswap, sizeof(int32_t));
         rank->sendlist = brick_zeroed(nswap, sizeof(*rank->sendlist));
-        rank->border = (struct dgnn_border){nswap,         rank->sendproc, rank->recvproc,
-                                            rank->sendnum, rank->recvnum,  (const int32_t *const *)rank->sendlist,
+        rank->border = (struct dgnn_border){nswap,          rank->sendproc,
+                                            rank->recvproc, rank->sendnum,
+                                            rank->recvnum,  (const int32_t *const *)rank->sendlist,
                                             rank->firstrecv};
     }
     return world;
@@ -96,7 +97,8 @@ static void brick_add_owned(struct brick_world *world, int32_t r, const double x
 }
 
 /* Delivers swap s on all ranks at once: send lists and ranks are there. shift: of what each rank sends. */
-static void brick_deliver(struct brick_world *world, int32_t s, const int32_t (*shift)[3], const double box[3])
+static void brick_deliver(struct brick_world *world, int32_t s, const int32_t (*shift)[3],
+                          const double box[3])
 {
     /* Rows are taken as they were when the swap began, though ranks receive one after the other. */
     for (int32_t r = 0; r < world->nrank; r++) {
@@ -134,8 +136,8 @@ static void brick_place(const struct brick_grid *grid, int32_t rank, int32_t pla
     place[0] = rank / grid->ranks[2] / grid->ranks[1];
 }
 
-/* How often a dimension is swapped each way: a brick thinner than the cutoff hears of further bricks through nearer
- * ones. */
+/* How often a dimension is swapped each way: a brick thinner than the cutoff hears of further bricks through
+ * nearer ones. */
 static int32_t brick_passes(const struct brick_grid *grid, int d)
 {
     return (int32_t)(grid->cutoff * grid->ranks[d] / grid->box[d]) + 1;
@@ -171,10 +173,10 @@ static void brick_fill_list(const struct brick_grid *grid, struct brick_rank *ra
 }
 
 /* Both ways of one pass. range: per rank, the rows that this pass sends from. */
-static void brick_pass(struct brick_world *world, const struct brick_grid *grid, int32_t s, int d, int32_t pass,
-                       int64_t (*range)[2])
+static void brick_pass(struct brick_world *world, const struct brick_grid *grid, int32_t s, int d,
+                       int32_t pass, int64_t (*range)[2])
 {
-    int32_t (*shift)[3] = brick_zeroed(world->nrank, sizeof(*shift));
+    int32_t(*shift)[3] = brick_zeroed(world->nrank, sizeof(*shift));
     for (int way = 0; way < 2; way++, s++) {
         const struct brick_step step = {d, way, pass};
         for (int32_t r = 0; r < world->nrank; r++) {
@@ -202,7 +204,8 @@ static void brick_pass(struct brick_world *world, const struct brick_grid *grid,
 struct brick_world *brick_create(const struct brick_grid *grid, int64_t natoms, const double (*x)[3])
 {
     int32_t nswap = 2 * (brick_passes(grid, 0) + brick_passes(grid, 1) + brick_passes(grid, 2));
-    struct brick_world *world = brick_world_create(grid->ranks[0] * grid->ranks[1] * grid->ranks[2], natoms, nswap);
+    struct brick_world *world = brick_world_create(grid->ranks[0] * grid->ranks[1] * grid->ranks[2], natoms,
+                                                   nswap);
     for (int64_t i = 0; i < natoms; i++) {
         int32_t place[3];
         for (int d = 0; d < 3; d++) {
@@ -211,7 +214,7 @@ struct brick_world *brick_create(const struct brick_grid *grid, int64_t natoms, 
         }
         brick_add_owned(world, brick_rank_at(grid, place), x[i], i);
     }
-    int64_t (*range)[2] = brick_zeroed(world->nrank, sizeof(*range));
+    int64_t(*range)[2] = brick_zeroed(world->nrank, sizeof(*range));
     int32_t s = 0;
     for (int d = 0; d < 3; d++) {
         for (int32_t pass = 0; pass < brick_passes(grid, d); pass++, s += 2) {
@@ -265,7 +268,7 @@ struct brick_world *brick_create_random(int32_t nrank, int32_t nswap, uint64_t s
         brick_add_owned(world, (int32_t)random_below(&state, nrank), nowhere, i);
     }
     int32_t *to = brick_zeroed(nrank, sizeof(*to));
-    int32_t (*shift)[3] = brick_zeroed(nrank, sizeof(*shift));
+    int32_t(*shift)[3] = brick_zeroed(nrank, sizeof(*shift));
     for (int32_t s = 0; s < nswap; s++) {
         brick_random_permutation(to, nrank, &state);
         for (int32_t r = 0; r < nrank; r++) {

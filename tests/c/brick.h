@@ -1,6 +1,6 @@
-/* Host codes that distribute atoms, seen from all ranks at once: what each rank owns, its ghosts, and the border that
- * brings them. Two builders: bricks that exchange six ways, as molecular dynamics codes do, and random swaps between
- * random ranks. */
+/* Host codes that distribute atoms, seen from all ranks at once: what each rank owns, its ghosts, and the
+ * border that brings them. Two builders: bricks that exchange six ways, as molecular dynamics codes do, and
+ * random swaps between random ranks. */
 #ifndef DGNN_TESTS_BRICK_H
 #define DGNN_TESTS_BRICK_H
 
@@ -10,9 +10,9 @@ struct brick_rank {
     int64_t nowned;
     int64_t nnode;
     int64_t capacity;
-    double (*x)[3]; /* nnode; ghosts at their image's place; of random swaps, zero */
-    int64_t *id;    /* nnode: the atom */
-    int32_t (*shift)[3]; /* nnode: the image */
+    double (*x)[3];            /* nnode; ghosts at their image's place; of random swaps, zero */
+    int64_t *id;               /* nnode: the atom */
+    int32_t (*shift)[3];       /* nnode: the image */
     struct dgnn_border border; /* points to what follows */
     int32_t *sendproc, *recvproc, *sendnum, *recvnum, *firstrecv;
     int32_t **sendlist;
@@ -36,12 +36,14 @@ struct brick_grid {
 /* x: natoms x 3, inside the box. Rank (i, j, k) is (i * ranks[1] + j) * ranks[2] + k. */
 struct brick_world *brick_create(const struct brick_grid *grid, int64_t natoms, const double (*x)[3]);
 
-/* nswap swaps, each along a random permutation of the ranks, of rows that exist by then, ghosts among them. */
+/* nswap swaps, each along a random permutation of the ranks, of rows that exist by then, ghosts among them.
+ */
 struct brick_world *brick_create_random(int32_t nrank, int32_t nswap, uint64_t seed);
 
 void brick_free(struct brick_world *world);
 
-/* The rows of one rank as a direct plan: neighbours in rank order, rows in row order. Freed with brick_direct_free. */
+/* The rows of one rank as a direct plan: neighbours in rank order, rows in row order. Freed with
+ * brick_direct_free. */
 void brick_direct(const struct brick_world *world, int32_t rank, struct dgnn_direct *direct);
 void brick_direct_free(struct dgnn_direct *direct);
 

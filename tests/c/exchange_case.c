@@ -27,14 +27,16 @@ static void case_set(void *rows, const struct dgnn_rows_shape *shape, int64_t k,
 /* Both signs, 20 binary orders of magnitude. */
 static double case_random(uint64_t seed, int64_t a, int64_t b, int64_t c)
 {
-    uint64_t h = random_hash(random_hash(random_hash(random_hash(seed) + (uint64_t)a) + (uint64_t)b) + (uint64_t)c);
+    uint64_t h = random_hash(random_hash(random_hash(random_hash(seed) + (uint64_t)a) + (uint64_t)b) +
+                             (uint64_t)c);
     double mantissa = (double)(h >> 11) * 0x1p-52 - 1.0;
     return ldexp(mantissa, (int)(h % 20) - 10);
 }
 
 static double case_integer(uint64_t seed, int64_t rank, int64_t row, int64_t column)
 {
-    return (double)(random_hash(random_hash(random_hash(seed + (uint64_t)rank) + (uint64_t)row) + (uint64_t)column) %
+    return (double)(random_hash(random_hash(random_hash(seed + (uint64_t)rank) + (uint64_t)row) +
+                                (uint64_t)column) %
                     17) -
            8.0;
 }
@@ -121,8 +123,8 @@ static void case_plan_free(struct case_plan *p)
     dgnn_swaps_free(p->swaps);
 }
 
-static int case_plan_create(const struct exchange_case *c, enum exchange_case_kind kind, struct dgnn_comm *comm,
-                            struct case_plan *p, struct dgnn_error *error)
+static int case_plan_create(const struct exchange_case *c, enum exchange_case_kind kind,
+                            struct dgnn_comm *comm, struct case_plan *p, struct dgnn_error *error)
 {
     const struct brick_rank *r = case_rank(c);
     int32_t nrank = c->world->nrank;
@@ -144,13 +146,15 @@ static int case_plan_create(const struct exchange_case *c, enum exchange_case_ki
 }
 
 /* Between begin and end of a forward exchange, owned rows may be read. */
-static int case_forward(struct dgnn_exchange *x, const struct exchange_case *c, void *rows, struct dgnn_error *error)
+static int case_forward(struct dgnn_exchange *x, const struct exchange_case *c, void *rows,
+                        struct dgnn_error *error)
 {
     DGNN_TRY(dgnn_exchange_forward_begin(x, rows, c->shape.width, c->shape.item_size, error));
     return dgnn_exchange_forward_end(x, error);
 }
 
-static int case_reverse(struct dgnn_exchange *x, const struct exchange_case *c, void *rows, struct dgnn_error *error)
+static int case_reverse(struct dgnn_exchange *x, const struct exchange_case *c, void *rows,
+                        struct dgnn_error *error)
 {
     DGNN_TRY(dgnn_exchange_reverse_begin(x, rows, c->shape.width, c->shape.item_size, error));
     return dgnn_exchange_reverse_end(x, error);

@@ -1,4 +1,5 @@
-/* What an exchange must do with the rows of a world, checked on one rank. Used with ranks as threads and under MPI. */
+/* What an exchange must do with the rows of a world, checked on one rank. Used with ranks as threads and
+ * under MPI. */
 #ifndef DGNN_TESTS_EXCHANGE_CASE_H
 #define DGNN_TESTS_EXCHANGE_CASE_H
 
@@ -8,8 +9,8 @@
 
 enum exchange_case_kind { EXCHANGE_CASE_SWAPS = 0, EXCHANGE_CASE_DIRECT = 1 };
 
-/* Rows of one rank. Items are functions of atom (or rank and row), column and seed, so that each rank knows what
- * each other rank has. */
+/* Rows of one rank. Items are functions of atom (or rank and row), column and seed, so that each rank knows
+ * what each other rank has. */
 struct exchange_case {
     const struct brick_world *world;
     int32_t rank;
@@ -32,7 +33,7 @@ struct exchange_case_outcome {
     struct dgnn_error error;
     int64_t wrong_forward;
     int64_t wrong_reverse;
-    double adjoint; /* |<v, Fx> - <Bv, x>| over the sum of the terms' magnitudes, of all ranks together */
+    double adjoint;  /* |<v, Fx> - <Bv, x>| over the sum of the terms' magnitudes, of all ranks together */
     int64_t unequal; /* bytes in which a second reverse of random rows differs from the first */
     uint64_t digest; /* of the bits of that reverse */
     int64_t allocations; /* of the second round, where this rank is alone in counting */

@@ -1,5 +1,5 @@
-/* Runs a function on ranks that are threads of this process. Checks are made by the caller afterwards: the counters
- * of check.h belong to one thread. */
+/* Runs a function on ranks that are threads of this process. Checks are made by the caller afterwards: the
+ * counters of check.h belong to one thread. */
 #ifndef DGNN_TESTS_RANKS_H
 #define DGNN_TESTS_RANKS_H
 
@@ -24,7 +24,8 @@ static void *ranks_thread(void *argument)
     return NULL;
 }
 
-static inline void ranks_run(int32_t nrank, double deadline_s, void (*body)(struct ranks_rank *rank), void *data)
+static inline void ranks_run(int32_t nrank, double deadline_s, void (*body)(struct ranks_rank *rank),
+                             void *data)
 {
     struct dgnn_error error;
     struct dgnn_comm **comm = calloc((size_t)nrank, sizeof(*comm));

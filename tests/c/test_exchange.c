@@ -1,5 +1,5 @@
-/* The exchange against direct indexing: golden vectors, random plans on ranks that are threads, and the tests of the
- * tests. DGNN_TEST_PLANS: how many random plans (default 4000). */
+/* The exchange against direct indexing: golden vectors, random plans on ranks that are threads, and the tests
+ * of the tests. DGNN_TEST_PLANS: how many random plans (default 4000). */
 #include "check.h"
 
 #include "base/alloc.h"
@@ -33,10 +33,10 @@ static void golden_reverse(struct dgnn_exchange *x, double *rows, int64_t width)
     CHECK_STATUS(dgnn_exchange_reverse_end(x, &error), DGNN_OK, "");
 }
 
-#define CHECK_ROWS(rows, ...)                                                  \
-    do {                                                                       \
-        const double expected[] = {__VA_ARGS__};                               \
-        CHECK(memcmp((rows), expected, sizeof(expected)) == 0);                \
+#define CHECK_ROWS(rows, ...)                                                                                \
+    do {                                                                                                     \
+        const double expected[] = {__VA_ARGS__};                                                             \
+        CHECK(memcmp((rows), expected, sizeof(expected)) == 0);                                              \
     } while (0)
 
 static void test_g1_self_swap(void)
@@ -57,7 +57,8 @@ static void test_g1_self_swap(void)
 
 static void test_g2_relay(void)
 {
-    const int32_t zero[2] = {0}, num[] = {1, 2}, first[] = {0}, second[] = {2, 1}, *const lists[] = {first, second};
+    const int32_t zero[2] = {0}, num[] = {1, 2}, first[] = {0},
+                  second[] = {2, 1}, *const lists[] = {first, second};
     const struct dgnn_border border = {2, zero, zero, num, num, lists, NULL};
     struct dgnn_swaps *swaps;
     struct dgnn_exchange *x = golden_swaps(&border, 2, 5, &swaps);
@@ -83,13 +84,15 @@ static void g3_body(struct ranks_rank *rank)
     struct dgnn_error local;
     const int32_t other = 1 - rank->rank, two = 2, none = 0, list[] = {1, 0}, *const lists[] = {list};
     const int first = rank->rank == 0;
-    const struct dgnn_border border = {1, &other, &other, first ? &two : &none, first ? &none : &two, lists, NULL};
+    const struct dgnn_border border = {1,     &other, &other, first ? &two : &none, first ? &none : &two,
+                                       lists, NULL};
     struct dgnn_swaps *swaps = NULL;
     struct dgnn_exchange *x = NULL;
     double *rows = g3->rows[rank->rank];
     double *gradient = g3->gradient[rank->rank];
     int status = dgnn_swaps_create(&border, first ? 2 : 0, 2, rank->rank, 2, &swaps, &local);
-    status = status ? status : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_FEATURES, &x, &local);
+    status = status ? status
+                    : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_FEATURES, &x, &local);
     status = status ? status : dgnn_exchange_forward_begin(x, rows, 1, 8, &local);
     status = status ? status : dgnn_exchange_forward_end(x, &local);
     status = status ? status : dgnn_exchange_reverse_begin(x, gradient, 1, 8, &local);
@@ -189,7 +192,8 @@ static int64_t g7_expected_ghosts(const struct brick_grid *grid, const int32_t p
     return count;
 }
 
-static int64_t g7_wrong_places(const struct brick_grid *grid, const struct brick_rank *rank, const double (*x)[3])
+static int64_t g7_wrong_places(const struct brick_grid *grid, const struct brick_rank *rank,
+                               const double (*x)[3])
 {
     int64_t wrong = 0;
     for (int64_t i = 0; i < rank->nnode; i++) {
@@ -226,13 +230,16 @@ static int case_job_right(struct case_job *job)
     for (int32_t r = 0; r < job->world->nrank; r++) {
         const struct exchange_case_outcome *o = &job->outcome[r];
         double tolerance = job->shape.item_size == 8 ? 1e-14 : 1e-6;
-        int good = o->status == DGNN_OK && o->wrong_forward == 0 && o->wrong_reverse == 0 && o->unequal == 0 &&
-                   o->adjoint <= tolerance;
+        int good = o->status == DGNN_OK && o->wrong_forward == 0 && o->wrong_reverse == 0 &&
+                   o->unequal == 0 && o->adjoint <= tolerance;
         if (!good) {
-            fprintf(stderr, "rank %d of %d, seed %llu, kind %d: %s \"%s\" forward %lld reverse %lld adjoint %g unequal "
-                    "%lld\n", r, job->world->nrank, (unsigned long long)job->seed, job->kind,
-                    dgnn_status_name(o->status), o->status ? o->error.message : "", (long long)o->wrong_forward,
-                    (long long)o->wrong_reverse, o->adjoint, (long long)o->unequal);
+            fprintf(
+                stderr,
+                "rank %d of %d, seed %llu, kind %d: %s \"%s\" forward %lld reverse %lld adjoint %g unequal "
+                "%lld\n",
+                r, job->world->nrank, (unsigned long long)job->seed, job->kind, dgnn_status_name(o->status),
+                o->status ? o->error.message : "", (long long)o->wrong_forward, (long long)o->wrong_reverse,
+                o->adjoint, (long long)o->unequal);
         }
         right = right && good;
     }
@@ -244,11 +251,11 @@ static const struct {
     int64_t natoms;
     int32_t nswap; /* by the contract; 0: none given */
 } g7[] = {
-    {{{1, 1, 1}, {6, 6, 6}, {1, 1, 1}, 2}, 12, 6},     {{{2, 1, 1}, {13, 13, 13}, {1, 1, 1}, 8}, 6, 8},
-    {{{4, 1, 1}, {13, 13, 13}, {1, 1, 1}, 8}, 6, 10},  {{{2, 2, 2}, {13, 13, 13}, {1, 1, 1}, 8}, 6, 12},
-    {{{2, 1, 1}, {30, 13, 13}, {1, 1, 1}, 8}, 6, 6},   {{{2, 2, 2}, {4, 4, 4}, {1, 1, 1}, 5}, 8, 18},
-    {{{1, 1, 1}, {3, 3, 3}, {1, 1, 1}, 7}, 4, 18},     {{{4, 1, 1}, {13, 13, 13}, {0, 0, 0}, 8}, 30, 0},
-    {{{2, 2, 1}, {9, 11, 7}, {1, 0, 1}, 4}, 40, 0},    {{{1, 2, 3}, {5, 6, 7}, {0, 1, 0}, 3}, 20, 0},
+    {{{1, 1, 1}, {6, 6, 6}, {1, 1, 1}, 2}, 12, 6},    {{{2, 1, 1}, {13, 13, 13}, {1, 1, 1}, 8}, 6, 8},
+    {{{4, 1, 1}, {13, 13, 13}, {1, 1, 1}, 8}, 6, 10}, {{{2, 2, 2}, {13, 13, 13}, {1, 1, 1}, 8}, 6, 12},
+    {{{2, 1, 1}, {30, 13, 13}, {1, 1, 1}, 8}, 6, 6},  {{{2, 2, 2}, {4, 4, 4}, {1, 1, 1}, 5}, 8, 18},
+    {{{1, 1, 1}, {3, 3, 3}, {1, 1, 1}, 7}, 4, 18},    {{{4, 1, 1}, {13, 13, 13}, {0, 0, 0}, 8}, 30, 0},
+    {{{2, 2, 1}, {9, 11, 7}, {1, 0, 1}, 4}, 40, 0},   {{{1, 2, 3}, {5, 6, 7}, {0, 1, 0}, 3}, 20, 0},
 };
 
 static void test_g7_bricks(void)
@@ -265,8 +272,8 @@ static void test_g7_bricks(void)
         struct brick_world *world = brick_create(grid, g7[g].natoms, (const double(*)[3])x);
         CHECK(g7[g].nswap == 0 || world->rank[0].border.nswap == g7[g].nswap);
         for (int32_t r = 0; r < world->nrank; r++) {
-            const int32_t place[3] = {r / grid->ranks[2] / grid->ranks[1], r / grid->ranks[2] % grid->ranks[1],
-                                      r % grid->ranks[2]};
+            const int32_t place[3] = {r / grid->ranks[2] / grid->ranks[1],
+                                      r / grid->ranks[2] % grid->ranks[1], r % grid->ranks[2]};
             const struct brick_rank *rank = &world->rank[r];
             CHECK(rank->nnode - rank->nowned ==
                   g7_expected_ghosts(grid, place, g7[g].natoms, (const double(*)[3])x));
@@ -284,8 +291,8 @@ static void test_g7_bricks(void)
 
 static struct brick_world *random_bricks(uint64_t *state)
 {
-    static const int32_t grids[][3] = {{1, 1, 1}, {2, 1, 1}, {1, 3, 1}, {2, 2, 1}, {4, 1, 1}, {1, 1, 5},
-                                       {1, 2, 3}, {7, 1, 1}, {2, 2, 2}, {1, 4, 2}};
+    static const int32_t grids[][3] = {{1, 1, 1}, {2, 1, 1}, {1, 3, 1}, {2, 2, 1}, {4, 1, 1},
+                                       {1, 1, 5}, {1, 2, 3}, {7, 1, 1}, {2, 2, 2}, {1, 4, 2}};
     struct brick_grid grid;
     memcpy(grid.ranks, grids[random_below(state, 10)], sizeof(grid.ranks));
     for (int d = 0; d < 3; d++) {
@@ -310,10 +317,10 @@ static void test_random_plans(int64_t nplan)
     int64_t relays = 0;
     for (int64_t i = 0; i < nplan; i++) {
         uint64_t state = (uint64_t)(1000 * i);
-        struct brick_world *world =
-            i % 2 ? brick_create_random(1 + (int32_t)random_below(&state, 8), (int32_t)random_below(&state, 10),
-                                        (uint64_t)i)
-                  : random_bricks(&state);
+        struct brick_world *world = i % 2
+                                        ? brick_create_random(1 + (int32_t)random_below(&state, 8),
+                                                              (int32_t)random_below(&state, 10), (uint64_t)i)
+                                        : random_bricks(&state);
         struct case_job job = {.world = world, .seed = (uint64_t)i, .kind = i / 2 % 2};
         job.shape.item_size = random_below(&state, 2) ? 8 : 4;
         /* Wide rows of large worlds would only take time. */
@@ -326,8 +333,8 @@ static void test_random_plans(int64_t nplan)
         }
         brick_free(world);
     }
-    printf("random plans: %lld, wrong %lld, relayed rows on rank 0: %lld\n", (long long)nplan, (long long)wrong,
-           (long long)relays);
+    printf("random plans: %lld, wrong %lld, relayed rows on rank 0: %lld\n", (long long)nplan,
+           (long long)wrong, (long long)relays);
     CHECK(wrong == 0);
     CHECK(relays > nplan / 10);
 }
@@ -345,7 +352,8 @@ enum ablation {
 };
 
 /* A sequential swap exchange of doubles on all ranks at once, with something wrong in it. */
-static void ablated_forward(const struct brick_world *world, int64_t width, enum ablation ablation, double **rows)
+static void ablated_forward(const struct brick_world *world, int64_t width, enum ablation ablation,
+                            double **rows)
 {
     int32_t nswap = world->rank[0].border.nswap - (ablation == ABLATION_DROP_LAST);
     double **stale = calloc((size_t)world->nrank, sizeof(*stale));
@@ -359,8 +367,8 @@ static void ablated_forward(const struct brick_world *world, int64_t width, enum
         for (int32_t r = 0; r < world->nrank; r++) {
             const struct brick_rank *sender = &world->rank[r];
             int32_t to = sender->sendproc[s];
-            dgnn_rows_copy(rows[to] + world->rank[to].firstrecv[s] * width, NULL, from[r], sender->sendlist[s],
-                           sender->sendnum[s], width * (int64_t)sizeof(double));
+            dgnn_rows_copy(rows[to] + world->rank[to].firstrecv[s] * width, NULL, from[r],
+                           sender->sendlist[s], sender->sendnum[s], width * (int64_t)sizeof(double));
         }
     }
     for (int32_t r = 0; r < world->nrank; r++) {
@@ -369,7 +377,8 @@ static void ablated_forward(const struct brick_world *world, int64_t width, enum
     free(stale);
 }
 
-static void ablated_reverse(const struct brick_world *world, int64_t width, enum ablation ablation, double **rows)
+static void ablated_reverse(const struct brick_world *world, int64_t width, enum ablation ablation,
+                            double **rows)
 {
     int32_t nswap = world->rank[0].border.nswap;
     const struct dgnn_rows_shape shape = {width, 8};
@@ -378,13 +387,14 @@ static void ablated_reverse(const struct brick_world *world, int64_t width, enum
         for (int32_t r = 0; r < world->nrank && !(ablation == ABLATION_DROP_LAST && s == nswap - 1); r++) {
             const struct brick_rank *owner = &world->rank[r];
             int32_t from = owner->sendproc[s];
-            dgnn_rows_add(rows[r], owner->sendlist[s], rows[from] + world->rank[from].firstrecv[s] * width, NULL,
-                          owner->sendnum[s], &shape);
+            dgnn_rows_add(rows[r], owner->sendlist[s], rows[from] + world->rank[from].firstrecv[s] * width,
+                          NULL, owner->sendnum[s], &shape);
         }
     }
     for (int32_t r = 0; r < world->nrank && ablation != ABLATION_NOT_CLEARED; r++) {
         const struct brick_rank *rank = &world->rank[r];
-        memset(rows[r] + rank->nowned * width, 0, (size_t)((rank->nnode - rank->nowned) * width) * sizeof(double));
+        memset(rows[r] + rank->nowned * width, 0,
+               (size_t)((rank->nnode - rank->nowned) * width) * sizeof(double));
     }
 }
 
@@ -434,7 +444,8 @@ static void test_ablations(void)
     int64_t found[ABLATION_COUNT] = {0};
     int64_t worlds = 0;
     for (uint64_t seed = 0; worlds < 200; seed++) {
-        struct brick_world *world = brick_create_random(1 + (int32_t)(seed % 8), 2 + (int32_t)(seed % 9), 7777 + seed);
+        struct brick_world *world = brick_create_random(1 + (int32_t)(seed % 8), 2 + (int32_t)(seed % 9),
+                                                        7777 + seed);
         if (ablation_matters(world)) {
             worlds++;
             for (int a = 0; a < ABLATION_COUNT; a++) {
@@ -495,11 +506,16 @@ static void spin_body(struct ranks_rank *rank)
     brick_direct(job->world, rank->rank, &direct);
     int status = dgnn_plan_create(&direct, r->nowned, r->nnode, rank->rank, rank->nrank, &plan, &local);
     status = status ? status : dgnn_spin_plan(plan, &plan_rows, &local);
-    status = status ? status : dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps,
-                                                 &local);
+    status = status ? status
+                    : dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps,
+                                        &local);
     status = status ? status : dgnn_spin_swaps(swaps, &swaps_rows, &local);
-    status = status ? status : dgnn_exchange_create_direct(plan_rows, rank->comm, DGNN_EXCHANGE_FEATURES, &x[0], &local);
-    status = status ? status : dgnn_exchange_create_swaps(swaps_rows, rank->comm, DGNN_EXCHANGE_FEATURES, &x[1], &local);
+    status = status
+                 ? status
+                 : dgnn_exchange_create_direct(plan_rows, rank->comm, DGNN_EXCHANGE_FEATURES, &x[0], &local);
+    status = status
+                 ? status
+                 : dgnn_exchange_create_swaps(swaps_rows, rank->comm, DGNN_EXCHANGE_FEATURES, &x[1], &local);
     for (int kind = 0; kind < 2 && !status; kind++) {
         for (int64_t i = 0; i < r->nnode; i++) {
             rows[dgnn_spin_real(i, r->nowned)] = i < r->nowned ? (double)r->id[i] : NAN;
@@ -559,9 +575,11 @@ static void many_body(struct ranks_rank *rank)
     struct dgnn_exchange *x = NULL;
     enum { ARRAYS = DGNN_EXCHANGE_LANES + 9 };
     double *rows = malloc((size_t)(ARRAYS * r->nnode * 5 + 1) * sizeof(double));
-    int status = dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps, &outcome->error);
-    status = status ? status : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_GEOMETRY, &x,
-                                                          &outcome->error);
+    int status = dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps,
+                                   &outcome->error);
+    status = status
+                 ? status
+                 : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_GEOMETRY, &x, &outcome->error);
     for (int i = 0; i < 3 * ARRAYS && !status; i++) {
         /* Widths grow now and then, so that the buffer moves under the lanes. */
         const struct exchange_case c = {world, rank->rank, {1 + i % 5, 8}, (uint64_t)i};

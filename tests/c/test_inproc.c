@@ -1,5 +1,5 @@
-/* Ranks as threads, and the communicator on top: agreement, sums, deadlines, ranks that stop early. Run it under
- * ThreadSanitizer too. */
+/* Ranks as threads, and the communicator on top: agreement, sums, deadlines, ranks that stop early. Run it
+ * under ThreadSanitizer too. */
 #include "check.h"
 
 #include <time.h>
@@ -33,10 +33,10 @@ static void note(struct outcome *o, int32_t rank, int step, int status, const st
     snprintf(o->message[rank][step], sizeof(o->message[0][0]), "%.299s", status ? local->message : "");
 }
 
-#define CHECK_STEP(o, rank, step, expected, text)                                                    \
-    do {                                                                                             \
-        strcpy(error.message, (o).message[rank][step]);                                              \
-        check_status((o).status[rank][step], expected, error.message, text, __FILE__, __LINE__, #o); \
+#define CHECK_STEP(o, rank, step, expected, text)                                                            \
+    do {                                                                                                     \
+        strcpy(error.message, (o).message[rank][step]);                                                      \
+        check_status((o).status[rank][step], expected, error.message, text, __FILE__, __LINE__, #o);         \
     } while (0)
 
 /* ------------------------------------------------------------------ messages */
@@ -54,7 +54,9 @@ static void ring_body(struct ranks_rank *rank)
     int status = DGNN_OK;
     for (int i = 0; i < 2 && !status; i++) {
         status = dgnn_transport_receive_create(rank->comm, &in[i], 8, previous, 1, &request[i], &local);
-        status = status ? status : dgnn_transport_send_create(rank->comm, &out[i], 8, next, 1, &request[2 + i], &local);
+        status = status
+                     ? status
+                     : dgnn_transport_send_create(rank->comm, &out[i], 8, next, 1, &request[2 + i], &local);
     }
     for (int64_t round = 0; round < ROUNDS && !status; round++) {
         out[0] = 1000 * round + rank->rank;
@@ -90,11 +92,14 @@ static void test_request_misuse(void)
     char byte = 0;
     CHECK_STATUS(dgnn_comm_create_threads(0, 1, &comm, &error), DGNN_ERROR_INPUT, "nrank is 0");
     CHECK_STATUS(dgnn_comm_create_threads(1, 0.2, &comm, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_transport_send_create(comm, &byte, 1, 1, 1, &request, &error), DGNN_ERROR_INPUT, "rank 1 of 1");
-    CHECK_STATUS(dgnn_transport_send_create(comm, &byte, -1, 0, 1, &request, &error), DGNN_ERROR_INPUT, "-1 bytes");
+    CHECK_STATUS(dgnn_transport_send_create(comm, &byte, 1, 1, 1, &request, &error), DGNN_ERROR_INPUT,
+                 "rank 1 of 1");
+    CHECK_STATUS(dgnn_transport_send_create(comm, &byte, -1, 0, 1, &request, &error), DGNN_ERROR_INPUT,
+                 "-1 bytes");
     CHECK_STATUS(dgnn_transport_send_create(comm, &byte, 1, 0, 1, &request, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_transport_start(comm, request, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_transport_start(comm, request, &error), DGNN_ERROR_INTERNAL, "before it was waited for");
+    CHECK_STATUS(dgnn_transport_start(comm, request, &error), DGNN_ERROR_INTERNAL,
+                 "before it was waited for");
     dgnn_transport_request_free(comm, &request); /* under way: withdrawn */
     dgnn_comm_free(comm);
     dgnn_comm_free(NULL);
@@ -178,7 +183,8 @@ static void agree_body(struct ranks_rank *rank)
     note(o, rank->rank, 1, dgnn_transport_agree(rank->comm, operation, DGNN_OK, &local), &local);
     note(o, rank->rank, 2, dgnn_transport_agree(rank->comm, "compute", DGNN_OK, &local), &local);
     status = rank->rank == 3 ? dgnn_status_set(&local, DGNN_ERROR_INPUT, "%s", text) : DGNN_OK;
-    dgnn_transport_agree(rank->comm, "a name of an operation that is longer than there is room", status, &local);
+    dgnn_transport_agree(rank->comm, "a name of an operation that is longer than there is room", status,
+                         &local);
     o->wrong[rank->rank] += strlen(local.message) != strlen("rank 3: ") + DGNN_TRANSPORT_MESSAGE_LENGTH - 1;
 }
 
@@ -209,8 +215,10 @@ static void test_out_of_step(void)
     struct outcome o = {0};
     ranks_run(3, 20, out_of_step_body, &o);
     for (int32_t r = 0; r < 3; r++) {
-        CHECK_STEP(o, r, 0, DGNN_ERROR_COMM, "out of step: rank 1 is in compute (step 2), rank 0 in compute (step 1)");
-        CHECK_STEP(o, r, 1, DGNN_ERROR_COMM, "failed earlier and is not used again; the first failure was: the ranks");
+        CHECK_STEP(o, r, 0, DGNN_ERROR_COMM,
+                   "out of step: rank 1 is in compute (step 2), rank 0 in compute (step 1)");
+        CHECK_STEP(o, r, 1, DGNN_ERROR_COMM,
+                   "failed earlier and is not used again; the first failure was: the ranks");
     }
 }
 
@@ -256,7 +264,8 @@ static void lost_body(struct ranks_rank *rank)
     double began = seconds();
     if (rank->rank == 0) {
         status = dgnn_transport_receive_create(rank->comm, data, 8, 1, 1, &request[0], &local);
-        status = status ? status : dgnn_transport_receive_create(rank->comm, data + 1, 8, 2, 1, &request[2], &local);
+        status = status ? status
+                        : dgnn_transport_receive_create(rank->comm, data + 1, 8, 2, 1, &request[2], &local);
         status = status ? status : dgnn_transport_start(rank->comm, request[2], &local);
     } else if (rank->rank == 1) {
         status = dgnn_transport_send_create(rank->comm, data, 8, 0, 2, &request[0], &local);
@@ -293,7 +302,8 @@ static void mismatch_body(struct ranks_rank *rank)
     char in[16] = {0}, out[16 * RANKS];
     int64_t count[RANKS] = {1, 1, 1, 1};
     if (o->wrong[0] == 0) {
-        note(o, rank->rank, 0, dgnn_transport_allgather(rank->comm, in, rank->rank == 2 ? 8 : 4, out, &local), &local);
+        note(o, rank->rank, 0, dgnn_transport_allgather(rank->comm, in, rank->rank == 2 ? 8 : 4, out, &local),
+             &local);
     } else {
         int64_t expected[RANKS] = {1, 1, rank->rank == 1 ? 2 : 1, 1};
         int status = dgnn_transport_alltoallv(rank->comm, in, count, out, expected, 1, &local);

@@ -1,5 +1,6 @@
-/* Plans: what is refused and in which words, NULL atoms, doubled lists, and thousands of damaged plans on ranks that
- * are threads. DGNN_TEST_MUTATIONS: how many (default 12000 of borders and 6000 of direct plans). */
+/* Plans: what is refused and in which words, NULL atoms, doubled lists, and thousands of damaged plans on
+ * ranks that are threads. DGNN_TEST_MUTATIONS: how many (default 12000 of borders and 6000 of direct plans).
+ */
 #include "check.h"
 
 #include "base/alloc.h"
@@ -20,12 +21,12 @@ static void test_border_words(void)
     const int32_t *lists[] = {list0, list1};
     struct dgnn_border b = {2, send, recv, sendnum, recvnum, lists, first};
 #define BORDER(text) CHECK_STATUS(dgnn_swaps_valid(&b, 3, 7, 0, 2, &error), DGNN_ERROR_INPUT, text)
-#define WITH(lvalue, value, text)      \
-    do {                               \
-        int32_t kept = (lvalue);       \
-        (lvalue) = (value);            \
-        BORDER(text);                  \
-        (lvalue) = kept;               \
+#define WITH(lvalue, value, text)                                                                            \
+    do {                                                                                                     \
+        int32_t kept = (lvalue);                                                                             \
+        (lvalue) = (value);                                                                                  \
+        BORDER(text);                                                                                        \
+        (lvalue) = kept;                                                                                     \
     } while (0)
     CHECK_STATUS(dgnn_swaps_valid(&b, 3, 7, 0, 2, &error), DGNN_OK, "");
     WITH(b.nswap, -1, "border of rank 0: nswap is -1");
@@ -40,7 +41,8 @@ static void test_border_words(void)
     WITH(recv[0], -1, "swap 0: recvproc is -1");
     WITH(send[1], 1, "swap 1: sendproc is 1 and recvproc 0, expected both or neither");
     WITH(sendnum[1], 1, "swap 1 is with the rank itself: sendnum is 1 and recvnum 2");
-    CHECK_STATUS(dgnn_swaps_valid(&b, 3, 8, 0, 2, &error), DGNN_ERROR_INPUT, "4 rows in all, expected one for each of "
+    CHECK_STATUS(dgnn_swaps_valid(&b, 3, 8, 0, 2, &error), DGNN_ERROR_INPUT,
+                 "4 rows in all, expected one for each of "
                  "the 5");
     CHECK_STATUS(dgnn_swaps_valid(&b, 8, 7, 0, 2, &error), DGNN_ERROR_INPUT, "8 owned of 7 rows");
     lists[0] = NULL;
@@ -55,12 +57,12 @@ static void test_direct_words(void)
     int64_t send_first[3] = {0, 2, 3}, recv_first[3] = {0, 2, 3};
     struct dgnn_direct d = {2, rank, send_first, send_row, recv_first, recv_row};
 #define DIRECT(text) CHECK_STATUS(dgnn_plan_valid(&d, 2, 5, 0, 3, &error), DGNN_ERROR_INPUT, text)
-#define BUT(lvalue, value, text)       \
-    do {                               \
-        int64_t kept = (lvalue);       \
-        (lvalue) = (value);            \
-        DIRECT(text);                  \
-        (lvalue) = kept;               \
+#define BUT(lvalue, value, text)                                                                             \
+    do {                                                                                                     \
+        int64_t kept = (lvalue);                                                                             \
+        (lvalue) = (value);                                                                                  \
+        DIRECT(text);                                                                                        \
+        (lvalue) = kept;                                                                                     \
     } while (0)
     CHECK_STATUS(dgnn_plan_valid(&d, 2, 5, 0, 3, &error), DGNN_OK, "");
     BUT(d.nneighbour, 4, "rank 0: nneighbour is 4");
@@ -72,7 +74,8 @@ static void test_direct_words(void)
     BUT(recv_row[2], 1, "neighbour 1 (rank 0): recv_row[2] is 1, expected a row in [2, 5)");
     BUT(recv_row[2], 4, "recv_row[2]: ghost row 4 comes a second time");
     BUT(send_first[1], 1, "neighbour 1 is the rank itself: send_first counts 2 rows, recv_first 1");
-    CHECK_STATUS(dgnn_plan_valid(&d, 2, 6, 0, 3, &error), DGNN_ERROR_INPUT, "3 rows, expected one for each of the 4");
+    CHECK_STATUS(dgnn_plan_valid(&d, 2, 6, 0, 3, &error), DGNN_ERROR_INPUT,
+                 "3 rows, expected one for each of the 4");
     d.recv_row = NULL;
     DIRECT("recv_row is missing");
     const int64_t mapping[] = {0, 1, 0, 2}, moved[] = {1, 1};
@@ -98,8 +101,8 @@ static void test_g5_doubled_list(void)
     }
 }
 
-/* Rows of the lists, and the windows of the same atoms on one rank each: the contract's windows overlap, which no
- * plan may, so they are counted apart. */
+/* Rows of the lists, and the windows of the same atoms on one rank each: the contract's windows overlap,
+ * which no plan may, so they are counted apart. */
 static void test_g6_remap(void)
 {
     const int32_t new_row[] = {0, 1, 2, 3, -1, 4, 5, -1, 6, -1};
@@ -146,8 +149,8 @@ static int null_atom(const struct null_job *job, int64_t id)
 }
 
 /* Ids of the atoms that are left travel over remapped plans. */
-static int null_check(const struct null_job *job, const struct brick_rank *r, struct dgnn_exchange *x, int64_t *rows,
-                      int64_t *wrong, struct dgnn_error *local)
+static int null_check(const struct null_job *job, const struct brick_rank *r, struct dgnn_exchange *x,
+                      int64_t *rows, int64_t *wrong, struct dgnn_error *local)
 {
     int64_t n = 0;
     for (int64_t i = 0; i < r->nnode; i++) {
@@ -185,8 +188,9 @@ static void null_body(struct ranks_rank *rank)
     int status = dgnn_plan_create(&direct, r->nowned, r->nnode, rank->rank, rank->nrank, &plan, &local);
     status = status ? status : dgnn_plan_remap(plan, new_row, &plan_kept, &local);
     status = dgnn_check_plan(rank->comm, "null", plan_kept, status, &local);
-    status = status ? status : dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps,
-                                                 &local);
+    status = status ? status
+                    : dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps,
+                                        &local);
     status = status ? status : dgnn_swaps_remap(swaps, new_row, &swaps_kept, &local);
     status = dgnn_check_swaps(rank->comm, "null", swaps_kept, status, &local);
     status = status ? status : dgnn_exchange_create_direct(plan_kept, rank->comm, 0, &x[0], &local);
@@ -209,7 +213,8 @@ static void null_body(struct ranks_rank *rank)
 static void test_null_on_ranks(void)
 {
     for (uint64_t seed = 0; seed < 300; seed++) {
-        struct brick_world *world = brick_create_random(1 + (int32_t)(seed % 8), (int32_t)(seed % 9), 50 + seed);
+        struct brick_world *world = brick_create_random(1 + (int32_t)(seed % 8), (int32_t)(seed % 9),
+                                                        50 + seed);
         struct null_job job = {.world = world, .seed = seed * 1000};
         ranks_run(world->nrank, 20, null_body, &job);
         for (int32_t r = 0; r < world->nrank; r++) {
@@ -240,7 +245,8 @@ struct mutant {
 struct mutant_job {
     const struct brick_world *world;
     int direct;
-    struct mutant mutant[MUTATIONS + 1]; /* the last one is sound: the communicator is usable after all that */
+    struct mutant
+        mutant[MUTATIONS + 1]; /* the last one is sound: the communicator is usable after all that */
     int status[8][MUTATIONS + 1];
     char message[8][MUTATIONS + 1][256];
 };
@@ -272,8 +278,8 @@ static void mutant_copy(const struct brick_world *world, int32_t rank, struct mu
     memcpy(m->recv_first, d.recv_first, (size_t)(d.nneighbour + 1) * sizeof(int64_t));
     memcpy(m->send_row, d.send_row, (size_t)d.send_first[d.nneighbour] * sizeof(int32_t));
     memcpy(m->recv_row, d.recv_row, (size_t)d.recv_first[d.nneighbour] * sizeof(int32_t));
-    m->direct = (struct dgnn_direct){d.nneighbour, m->neighbour, m->send_first, m->send_row, m->recv_first,
-                                     m->recv_row};
+    m->direct = (struct dgnn_direct){d.nneighbour, m->neighbour,  m->send_first,
+                                     m->send_row,  m->recv_first, m->recv_row};
     brick_direct_free(&d);
 }
 
@@ -297,24 +303,59 @@ static int mutate_border(struct mutant *m, int32_t nrank, uint64_t *state)
     int32_t by = random_below(state, 2) ? 1 : -1;
     int32_t off = m->firstrecv[s];
     switch (random_below(state, 18)) {
-    case 0: m->sendnum[s] += 1; return 1;
-    case 1: m->sendnum[s] -= 1; return 1;
-    case 2: m->recvnum[s] += by; return 1;
-    case 3: mutate_window(m, s, by); return 1;
-    case 4: m->border.nswap += 1; m->firstrecv[m->border.nswap - 1] = (int32_t)m->nnode;
-            m->sendproc[m->border.nswap - 1] = m->recvproc[m->border.nswap - 1] = m->rank; return 1;
-    case 5: m->border.nswap -= 1; return 1;
-    case 6: m->sendproc[s] = random_below(state, 2) ? nrank : wild[random_below(state, 3)]; return 1;
-    case 7: m->recvproc[s] = random_below(state, 2) ? nrank : wild[random_below(state, 3)]; return 1;
-    case 8: m->sendproc[s] = (m->sendproc[s] + 1 + (int32_t)random_below(state, nrank - 1)) % nrank; return 1;
-    case 9: m->recvproc[s] = (m->recvproc[s] + 1 + (int32_t)random_below(state, nrank - 1)) % nrank; return 1;
-    case 10: m->rows[s][some] = off + (int32_t)random_below(state, 4); return m->sendnum[s] > 0;
-    case 11: m->rows[s][some] = wild[random_below(state, 3)]; return m->sendnum[s] > 0;
-    case 12: m->firstrecv[s] += by; return 1;
-    case 13: m->nowned += by; return 1;
-    case 14: m->nnode += by; return 1;
-    case 15: m->lists[s] = NULL; return m->sendnum[s] > 0;
-    case 16: (random_below(state, 2) ? m->sendnum : m->recvnum)[s] = wild[random_below(state, 2)]; return 1;
+    case 0:
+        m->sendnum[s] += 1;
+        return 1;
+    case 1:
+        m->sendnum[s] -= 1;
+        return 1;
+    case 2:
+        m->recvnum[s] += by;
+        return 1;
+    case 3:
+        mutate_window(m, s, by);
+        return 1;
+    case 4:
+        m->border.nswap += 1;
+        m->firstrecv[m->border.nswap - 1] = (int32_t)m->nnode;
+        m->sendproc[m->border.nswap - 1] = m->recvproc[m->border.nswap - 1] = m->rank;
+        return 1;
+    case 5:
+        m->border.nswap -= 1;
+        return 1;
+    case 6:
+        m->sendproc[s] = random_below(state, 2) ? nrank : wild[random_below(state, 3)];
+        return 1;
+    case 7:
+        m->recvproc[s] = random_below(state, 2) ? nrank : wild[random_below(state, 3)];
+        return 1;
+    case 8:
+        m->sendproc[s] = (m->sendproc[s] + 1 + (int32_t)random_below(state, nrank - 1)) % nrank;
+        return 1;
+    case 9:
+        m->recvproc[s] = (m->recvproc[s] + 1 + (int32_t)random_below(state, nrank - 1)) % nrank;
+        return 1;
+    case 10:
+        m->rows[s][some] = off + (int32_t)random_below(state, 4);
+        return m->sendnum[s] > 0;
+    case 11:
+        m->rows[s][some] = wild[random_below(state, 3)];
+        return m->sendnum[s] > 0;
+    case 12:
+        m->firstrecv[s] += by;
+        return 1;
+    case 13:
+        m->nowned += by;
+        return 1;
+    case 14:
+        m->nnode += by;
+        return 1;
+    case 15:
+        m->lists[s] = NULL;
+        return m->sendnum[s] > 0;
+    case 16:
+        (random_below(state, 2) ? m->sendnum : m->recvnum)[s] = wild[random_below(state, 2)];
+        return 1;
     default: {
         int32_t kept = m->sendnum[s];
         const int32_t *list = m->lists[s];
@@ -333,21 +374,48 @@ static int mutate_direct(struct mutant *m, int32_t nrank, uint64_t *state)
     int32_t n = (int32_t)random_below(state, m->direct.nneighbour);
     int32_t by = random_below(state, 2) ? 1 : -1;
     int64_t nsend = m->send_first[m->direct.nneighbour], nrecv = m->recv_first[m->direct.nneighbour];
-    int64_t sent = nsend > 0 ? random_below(state, nsend) : 0, received = nrecv > 0 ? random_below(state, nrecv) : 0;
+    int64_t sent = nsend > 0 ? random_below(state, nsend) : 0,
+            received = nrecv > 0 ? random_below(state, nrecv) : 0;
     switch (random_below(state, 13)) {
-    case 0: m->send_first[n + 1] += by; return 1;
-    case 1: m->recv_first[n + 1] += by; return 1;
-    case 2: m->send_first[0] += by; return 1;
-    case 3: m->neighbour[n] = random_below(state, 2) ? nrank : wild[random_below(state, 3)]; return 1;
-    case 4: m->neighbour[n] = (m->neighbour[n] + 1) % nrank; return 1;
-    case 5: m->direct.nneighbour -= 1; return 1;
-    case 6: m->send_row[sent] = (int32_t)m->nowned + (int32_t)random_below(state, 3); return nsend > 0;
-    case 7: m->send_row[sent] = wild[random_below(state, 3)]; return nsend > 0;
-    case 8: m->recv_row[received] = (int32_t)m->nowned - 1; return nrecv > 0;
-    case 9: m->recv_row[received] = (int32_t)m->nnode; return nrecv > 0;
-    case 10: m->recv_row[received] = m->recv_row[nrecv > 1 ? (received + 1) % nrecv : 0]; return nrecv > 1;
-    case 11: m->nnode += by; return 1;
-    default: m->nowned += by; return nrecv > 0;
+    case 0:
+        m->send_first[n + 1] += by;
+        return 1;
+    case 1:
+        m->recv_first[n + 1] += by;
+        return 1;
+    case 2:
+        m->send_first[0] += by;
+        return 1;
+    case 3:
+        m->neighbour[n] = random_below(state, 2) ? nrank : wild[random_below(state, 3)];
+        return 1;
+    case 4:
+        m->neighbour[n] = (m->neighbour[n] + 1) % nrank;
+        return 1;
+    case 5:
+        m->direct.nneighbour -= 1;
+        return 1;
+    case 6:
+        m->send_row[sent] = (int32_t)m->nowned + (int32_t)random_below(state, 3);
+        return nsend > 0;
+    case 7:
+        m->send_row[sent] = wild[random_below(state, 3)];
+        return nsend > 0;
+    case 8:
+        m->recv_row[received] = (int32_t)m->nowned - 1;
+        return nrecv > 0;
+    case 9:
+        m->recv_row[received] = (int32_t)m->nnode;
+        return nrecv > 0;
+    case 10:
+        m->recv_row[received] = m->recv_row[nrecv > 1 ? (received + 1) % nrecv : 0];
+        return nrecv > 1;
+    case 11:
+        m->nnode += by;
+        return 1;
+    default:
+        m->nowned += by;
+        return nrecv > 0;
     }
 }
 
@@ -363,21 +431,24 @@ static void mutant_body(struct ranks_rank *rank)
         struct dgnn_plan *plan = NULL;
         int status;
         if (job->direct) {
-            status = dgnn_plan_create(&m->direct, m->nowned, m->nnode, rank->rank, rank->nrank, &plan, &local);
+            status = dgnn_plan_create(&m->direct, m->nowned, m->nnode, rank->rank, rank->nrank, &plan,
+                                      &local);
             status = dgnn_check_plan(rank->comm, "plan", plan, status, &local);
         } else {
-            status = dgnn_swaps_create(&m->border, m->nowned, m->nnode, rank->rank, rank->nrank, &swaps, &local);
+            status = dgnn_swaps_create(&m->border, m->nowned, m->nnode, rank->rank, rank->nrank, &swaps,
+                                       &local);
             status = dgnn_check_swaps(rank->comm, "plan", swaps, status, &local);
         }
         job->status[rank->rank][i] = status;
-        snprintf(job->message[rank->rank][i], sizeof(job->message[0][0]), "%.255s", status ? local.message : "");
+        snprintf(job->message[rank->rank][i], sizeof(job->message[0][0]), "%.255s",
+                 status ? local.message : "");
         dgnn_swaps_free(swaps);
         dgnn_plan_free(plan);
     }
 }
 
-/* A world and MUTATIONS damaged forms of it: all refused, in the same words on all ranks. Returns how many were made,
- * 0 where the world has nothing to damage. */
+/* A world and MUTATIONS damaged forms of it: all refused, in the same words on all ranks. Returns how many
+ * were made, 0 where the world has nothing to damage. */
 static int mutants_of_world(struct mutant_job *job, uint64_t seed, int64_t *accepted, int64_t *unequal)
 {
     uint64_t state = seed;
@@ -439,7 +510,8 @@ static void wrong_row_body(struct ranks_rank *rank)
     struct dgnn_exchange *x = NULL;
     int status = dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps, &local);
     status = dgnn_check_swaps(rank->comm, "plan", swaps, status, &local);
-    status = status ? status : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_GEOMETRY, &x, &local);
+    status = status ? status
+                    : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_GEOMETRY, &x, &local);
     status = status ? status : dgnn_check_ids(rank->comm, "plan", x, r->id, r->nowned, r->nnode, &local);
     job->status[rank->rank] = status;
     snprintf(job->message[rank->rank], sizeof(job->message[0]), "%.255s", status ? local.message : "");
@@ -464,7 +536,8 @@ static void test_wrong_row(void)
     first->sendlist[0][0] = 1 - first->sendlist[0][0];
     ranks_run(2, 20, wrong_row_body, &job);
     CHECK(job.status[0] == DGNN_ERROR_INPUT && job.status[1] == DGNN_ERROR_INPUT);
-    CHECK(strstr(job.message[0], "rank 1: ghost row 2 of rank 1 has id 0, but the plan brings the atom with id 1"));
+    CHECK(strstr(job.message[0],
+                 "rank 1: ghost row 2 of rank 1 has id 0, but the plan brings the atom with id 1"));
     CHECK(strcmp(job.message[0], job.message[1]) == 0);
     brick_free(job.world);
 }

@@ -1,5 +1,5 @@
-/* Checks of a transport and of the exchange on it, as a library that a script loads under mpirun. Each function is
- * collective and returns how many checks failed on this rank; failures go to stderr. */
+/* Checks of a transport and of the exchange on it, as a library that a script loads under mpirun. Each
+ * function is collective and returns how many checks failed on this rank; failures go to stderr. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
@@ -47,7 +47,8 @@ static uint64_t twin_digest(const struct exchange_case *c, enum exchange_case_ki
 
 static struct brick_world *plans_world(int32_t nrank, uint64_t seed)
 {
-    const double x[6][3] = {{0.1, 1, 2}, {3, 0.4, 1}, {2, 2, 2}, {1.7, 3, 0.3}, {2.9, 2.8, 2.7}, {3.3, 1.1, 3.2}};
+    const double x[6][3] = {{0.1, 1, 2},   {3, 0.4, 1},     {2, 2, 2},
+                            {1.7, 3, 0.3}, {2.9, 2.8, 2.7}, {3.3, 1.1, 3.2}};
     const struct brick_grid grid = {{nrank, 1, 1}, {3.5, 3.5, 3.5}, {1, (int32_t)(seed % 2), 1}, 1.5};
     return seed % 4 ? brick_create_random(nrank, (int32_t)(seed % 11), seed) : brick_create(&grid, 6, x);
 }
@@ -57,7 +58,8 @@ static void check_plans(struct dgnn_comm *comm, int64_t nplan)
     static const int64_t widths[] = {1, 3, 64, 127, 256, 1000};
     for (int64_t i = 0; i < nplan; i++) {
         struct brick_world *world = plans_world(dgnn_transport_nrank(comm), (uint64_t)i);
-        struct exchange_case c = {world, dgnn_transport_rank(comm), {widths[i % 6], i % 3 ? 8 : 4}, (uint64_t)i};
+        struct exchange_case c = {
+            world, dgnn_transport_rank(comm), {widths[i % 6], i % 3 ? 8 : 4}, (uint64_t)i};
         for (int kind = 0; kind < 2; kind++) {
             struct exchange_case_outcome o;
             exchange_case_run(&c, kind, comm, &o);
@@ -94,7 +96,8 @@ static void check_collectives(struct dgnn_comm *comm)
     CHECK(different == (n > 1 ? n - 1 : -1));
 
     /* Rank a sends b + 2 a items to b: some long, none to the rank itself if it is rank 0. */
-    int64_t *send_count = calloc((size_t)n, sizeof(int64_t)), *receive_count = calloc((size_t)n, sizeof(int64_t));
+    int64_t *send_count = calloc((size_t)n, sizeof(int64_t)),
+            *receive_count = calloc((size_t)n, sizeof(int64_t));
     int64_t *told = calloc((size_t)n, sizeof(int64_t));
     int64_t nsend = 0, nreceive = 0;
     for (int32_t r = 0; r < n; r++) {
@@ -107,7 +110,8 @@ static void check_collectives(struct dgnn_comm *comm)
         nreceive += receive_count[r];
         CHECK(told[r] == receive_count[r]);
     }
-    int64_t *out = calloc((size_t)nsend + 1, sizeof(int64_t)), *in = calloc((size_t)nreceive + 1, sizeof(int64_t));
+    int64_t *out = calloc((size_t)nsend + 1, sizeof(int64_t)),
+            *in = calloc((size_t)nreceive + 1, sizeof(int64_t));
     for (int64_t k = 0; k < nsend; k++) {
         out[k] = me;
     }
@@ -148,7 +152,8 @@ static void check_agreement(struct dgnn_comm *comm)
     }
     if (n > 1) {
         char expected[100];
-        snprintf(expected, sizeof(expected), "rank %d is in compute_ghosted while rank 0 is in compute", n - 1);
+        snprintf(expected, sizeof(expected), "rank %d is in compute_ghosted while rank 0 is in compute",
+                 n - 1);
         const char *operation = me == n - 1 ? "compute_ghosted" : "compute";
         CHECK_STATUS(dgnn_transport_agree(comm, operation, DGNN_OK, &error), DGNN_ERROR_INPUT, expected);
         CHECK_STATUS(dgnn_transport_agree(comm, "compute", DGNN_OK, &error), DGNN_OK, "");
@@ -171,7 +176,8 @@ static void check_deadline(struct dgnn_comm *comm, double deadline_s)
     CHECK(seconds() - began < 0.1);
 }
 
-/* Rank 0 waits for a message that rank 1 never sends; and rank 2, if there, sends one of the wrong length to rank 3. */
+/* Rank 0 waits for a message that rank 1 never sends; and rank 2, if there, sends one of the wrong length to
+ * rank 3. */
 static void check_lost_message(struct dgnn_comm *comm, double deadline_s)
 {
     double data[4] = {0};
@@ -204,7 +210,8 @@ static void check_lost_message(struct dgnn_comm *comm, double deadline_s)
 /* ------------------------------------------------------------------ what the script calls */
 
 /* Takes the transport over. what: "plans", "collectives", "agreement", "deadline", "lost". */
-DGNN_API int exchange_mpi_run(const struct dgnn_transport *transport, const char *what, int64_t nplan, double deadline_s)
+DGNN_API int exchange_mpi_run(const struct dgnn_transport *transport, const char *what, int64_t nplan,
+                              double deadline_s)
 {
     struct dgnn_comm *comm;
     check_failed = 0;

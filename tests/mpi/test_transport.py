@@ -12,7 +12,7 @@ import pytest
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 MPIS = ("mpich", "openmpi")
-CHECKS = {1: 736, 2: 1492, 4: 2997}  # of exchange_mpi.py with 40 plans: fewer would mean that some were not made
+CHECKS = {1: 736, 2: 1492, 4: 2997}  # of exchange_mpi.py with 40 plans
 
 
 def launcher(mpi, ranks):
@@ -20,9 +20,11 @@ def launcher(mpi, ranks):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment.pop("MPI4PY_MPIABI", None)
     if mpi == "mpich":
-        command = shutil.which("mpiexec", path=str(pathlib.Path(sys.prefix) / "bin")) or shutil.which("mpiexec.mpich")
+        here = str(pathlib.Path(sys.prefix) / "bin")
+        command = shutil.which("mpiexec", path=here) or shutil.which("mpiexec.mpich")
         return command and [command, "-n", str(ranks)], environment
-    environment.update(MPI4PY_MPIABI="openmpi", OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    environment.update(MPI4PY_MPIABI="openmpi")
+    environment.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     command = shutil.which("mpirun.openmpi")
     return command and [command, "--oversubscribe", "-n", str(ranks)], environment
 
@@ -32,7 +34,8 @@ def library(tmp_path_factory):
     sources = [path for path in builder.core_sources() if path.parent.name in ("base", "comm")]
     sources += builder.with_helpers(FOLDER / "exchange_mpi.c")
     target = tmp_path_factory.mktemp("mpi") / "exchange_mpi.so"
-    objects = builder.compile_objects(sources, "release", ["-Itests/c"], folder=builder.ROOT / "build" / "mpi")
+    folder = builder.ROOT / "build" / "mpi"
+    objects = builder.compile_objects(sources, "release", ["-Itests/c"], folder=folder)
     builder.link(objects, target, ["-shared", "-fopenmp", "-pthread", "-lm"])
     return target
 

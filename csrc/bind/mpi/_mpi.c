@@ -1,7 +1,7 @@
 /* The Python module of one MPI: from an mpi4py communicator's address to a capsule with a transport.
  *
- * Compiled once per MPI with -DDGNN_MPI_NAME=_mpi_mpich or _mpi_openmpi; dgnn/mpi.py imports the one whose MPI mpi4py
- * loaded. */
+ * Compiled once per MPI with -DDGNN_MPI_NAME=_mpi_mpich or _mpi_openmpi; dgnn/mpi.py imports the one whose
+ * MPI mpi4py loaded. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -14,11 +14,12 @@
 #endif
 
 #define MPI_MODULE_TEXT_(name) #name
-#define MPI_MODULE_TEXT(name) MPI_MODULE_TEXT_(name)
+#define MPI_MODULE_TEXT(name)  MPI_MODULE_TEXT_(name)
 #define MPI_MODULE_INIT_(name) PyInit_##name
-#define MPI_MODULE_INIT(name) MPI_MODULE_INIT_(name)
+#define MPI_MODULE_INIT(name)  MPI_MODULE_INIT_(name)
 
-/* Who takes the transport over (dgnn_comm_create) gives the capsule another name, and the context is theirs. */
+/* Who takes the transport over (dgnn_comm_create) gives the capsule another name, and the context is theirs.
+ */
 static const char mpi_capsule_name[] = "dgnn.transport";
 
 static void mpi_capsule_destroy(PyObject *capsule)
@@ -57,10 +58,10 @@ static PyObject *mpi_transport(PyObject *module, PyObject *arguments)
         return PyErr_NoMemory();
     }
     int status;
-    Py_BEGIN_ALLOW_THREADS
-    status = dgnn_mpi_transport_create((const MPI_Comm *)(uintptr_t)address, deadline_s, transport, &error);
-    Py_END_ALLOW_THREADS
-    if (status) {
+    Py_BEGIN_ALLOW_THREADS status = dgnn_mpi_transport_create((const MPI_Comm *)(uintptr_t)address,
+                                                              deadline_s, transport, &error);
+    Py_END_ALLOW_THREADS if (status)
+    {
         free(transport);
         return mpi_raise(&error);
     }
@@ -72,7 +73,8 @@ static PyObject *mpi_transport(PyObject *module, PyObject *arguments)
     return capsule;
 }
 
-/* (whether MPI runs, its text): this module's MPI must be the very one that mpi4py loaded, not a second copy. */
+/* (whether MPI runs, its text): this module's MPI must be the very one that mpi4py loaded, not a second copy.
+ */
 static PyObject *mpi_library(PyObject *module, PyObject *unused)
 {
     char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
@@ -89,7 +91,8 @@ static PyObject *mpi_library(PyObject *module, PyObject *unused)
 
 static PyMethodDef mpi_methods[] = {
     {"transport", mpi_transport, METH_VARARGS,
-     "transport(address, deadline=300.0, /)\n--\n\nCollective: a capsule dgnn.transport on a duplicate of the "
+     "transport(address, deadline=300.0, /)\n--\n\nCollective: a capsule dgnn.transport on a duplicate of "
+     "the "
      "communicator\nwhose handle is at this address."},
     {"library", mpi_library, METH_NOARGS,
      "library()\n--\n\nWhether this module's MPI is initialised, and its library version."},

@@ -10,7 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Messages longer than this travel as one item of a derived type, as MPI counts in int. Tests set it small. */
+/* Messages longer than this travel as one item of a derived type, as MPI counts in int. Tests set it small.
+ */
 #ifndef DGNN_MPI_BLOCK
 #define DGNN_MPI_BLOCK (1 << 30)
 #endif
@@ -23,19 +24,19 @@ enum {
 static const double mpi_cancel_s = 1.0;
 
 struct mpi_context {
-    MPI_Comm comm;      /* the duplicate */
+    MPI_Comm comm; /* the duplicate */
     int rank;
     int nrank;
-    pid_t creator;      /* a forked child leaves MPI alone */
-    int main_only;      /* MPI was not initialised for calls from several threads */
-    int abandoned;      /* a wait ended without its messages: MPI may still hold on to memory */
-    int ncreated;       /* persistent requests alive */
-    int capacity;       /* of the arrays below: as many as there are requests, and two for each rank */
+    pid_t creator; /* a forked child leaves MPI alone */
+    int main_only; /* MPI was not initialised for calls from several threads */
+    int abandoned; /* a wait ended without its messages: MPI may still hold on to memory */
+    int ncreated;  /* persistent requests alive */
+    int capacity;  /* of the arrays below: as many as there are requests, and two for each rank */
     MPI_Request *waiting;
     MPI_Status *statuses;
     int *completed;
     struct mpi_request **waited;
-    char *stage;        /* of allgather: MPI never writes to memory that a caller may free */
+    char *stage; /* of allgather: MPI never writes to memory that a caller may free */
     size_t stage_size;
 };
 
@@ -75,20 +76,20 @@ static int mpi_check(int code, const char *what, struct dgnn_error *error)
     return mpi_error(error, DGNN_ERROR_COMM, "%s: %s", what, text);
 }
 
-#define MPI_TRY(call, error)                            \
-    do {                                                \
-        int status_ = mpi_check((call), #call, error);  \
-        if (status_) {                                  \
-            return status_;                             \
-        }                                               \
+#define MPI_TRY(call, error)                                                                                 \
+    do {                                                                                                     \
+        int status_ = mpi_check((call), #call, error);                                                       \
+        if (status_) {                                                                                       \
+            return status_;                                                                                  \
+        }                                                                                                    \
     } while (0)
 
-#define MPI_TRY_STATUS(expr)       \
-    do {                           \
-        int status_ = (expr);      \
-        if (status_) {             \
-            return status_;        \
-        }                          \
+#define MPI_TRY_STATUS(expr)                                                                                 \
+    do {                                                                                                     \
+        int status_ = (expr);                                                                                \
+        if (status_) {                                                                                       \
+            return status_;                                                                                  \
+        }                                                                                                    \
     } while (0)
 
 /* MPI_Initialized and MPI_Finalized may be called at any time, by any thread. */
@@ -139,7 +140,8 @@ static double mpi_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Spins at first, as most messages are there at once; then leaves the core to others, as ranks may share cores. */
+/* Spins at first, as most messages are there at once; then leaves the core to others, as ranks may share
+ * cores. */
 static void mpi_pause(long round)
 {
     if (round > 2000) {
@@ -168,7 +170,8 @@ static int mpi_type_create(int64_t nbytes, int *count, MPI_Datatype *type, struc
     int lengths[2] = {(int)(nbytes / DGNN_MPI_BLOCK), (int)(nbytes % DGNN_MPI_BLOCK)};
     MPI_Aint places[2] = {0, (MPI_Aint)(nbytes - lengths[1])};
     MPI_Datatype types[2] = {block, MPI_BYTE};
-    int status = mpi_check(MPI_Type_create_struct(2, lengths, places, types, type), "MPI_Type_create_struct", error);
+    int status = mpi_check(MPI_Type_create_struct(2, lengths, places, types, type), "MPI_Type_create_struct",
+                           error);
     MPI_Type_free(&block);
     MPI_TRY_STATUS(status);
     *count = 1;
@@ -211,8 +214,8 @@ static int mpi_reserve(struct mpi_context *context, int count, struct dgnn_error
     return DGNN_OK;
 }
 
-static int mpi_request_create(struct mpi_context *context, void *data, const struct mpi_request *wanted, int tag,
-                              void **request, struct dgnn_error *error)
+static int mpi_request_create(struct mpi_context *context, void *data, const struct mpi_request *wanted,
+                              int tag, void **request, struct dgnn_error *error)
 {
     MPI_TRY_STATUS(mpi_enter(context, error));
     MPI_TRY_STATUS(mpi_reserve(context, context->ncreated + 1, error));
@@ -226,7 +229,8 @@ static int mpi_request_create(struct mpi_context *context, void *data, const str
     if (!status) {
         int code = made->is_receive
                        ? MPI_Recv_init(data, count, made->type, made->peer, tag, context->comm, &made->handle)
-                       : MPI_Send_init(data, count, made->type, made->peer, tag, context->comm, &made->handle);
+                       : MPI_Send_init(data, count, made->type, made->peer, tag, context->comm,
+                                       &made->handle);
         status = mpi_check(code, made->is_receive ? "MPI_Recv_init" : "MPI_Send_init", error);
     }
     if (status) {
@@ -238,15 +242,15 @@ static int mpi_request_create(struct mpi_context *context, void *data, const str
     return DGNN_OK;
 }
 
-static int mpi_send_create(void *context, const void *data, int64_t nbytes, int32_t to, int32_t tag, void **request,
-                           struct dgnn_error *error)
+static int mpi_send_create(void *context, const void *data, int64_t nbytes, int32_t to, int32_t tag,
+                           void **request, struct dgnn_error *error)
 {
     const struct mpi_request send = {.nbytes = nbytes, .peer = to};
     return mpi_request_create(context, (void *)(uintptr_t)data, &send, tag, request, error);
 }
 
-static int mpi_receive_create(void *context, void *data, int64_t nbytes, int32_t from, int32_t tag, void **request,
-                              struct dgnn_error *error)
+static int mpi_receive_create(void *context, void *data, int64_t nbytes, int32_t from, int32_t tag,
+                              void **request, struct dgnn_error *error)
 {
     const struct mpi_request receive = {.nbytes = nbytes, .peer = from, .is_receive = 1};
     return mpi_request_create(context, data, &receive, tag, request, error);
@@ -282,8 +286,8 @@ static void mpi_request_free(void *context, void *request)
 /* ------------------------------------------------------------------ waiting */
 
 /* A received message has the length that was expected? status is MPI's for request r. */
-static int mpi_received(const struct mpi_context *context, const struct mpi_request *r, const MPI_Status *status,
-                        struct dgnn_error *error)
+static int mpi_received(const struct mpi_context *context, const struct mpi_request *r,
+                        const MPI_Status *status, struct dgnn_error *error)
 {
     MPI_Count received = 0;
     if (!r->is_receive) {
@@ -363,8 +367,8 @@ static int mpi_wait_all(struct mpi_context *context, int n, double deadline_s, s
                 k++;
             }
             const struct mpi_request *r = context->waited[k];
-            status = mpi_error(error, DGNN_ERROR_COMM, "rank %d waited %g s for a message %s rank %d", context->rank,
-                               deadline_s, r->is_receive ? "from" : "to", r->peer);
+            status = mpi_error(error, DGNN_ERROR_COMM, "rank %d waited %g s for a message %s rank %d",
+                               context->rank, deadline_s, r->is_receive ? "from" : "to", r->peer);
         }
         if (status) {
             mpi_give_up(context, n);
@@ -377,7 +381,8 @@ static int mpi_wait_all(struct mpi_context *context, int n, double deadline_s, s
     return DGNN_OK;
 }
 
-static int mpi_wait(void *context, void **requests, int64_t nrequest, double deadline_s, struct dgnn_error *error)
+static int mpi_wait(void *context, void **requests, int64_t nrequest, double deadline_s,
+                    struct dgnn_error *error)
 {
     struct mpi_context *c = context;
     int n = 0;
@@ -394,8 +399,8 @@ static int mpi_wait(void *context, void **requests, int64_t nrequest, double dea
 }
 
 /* Waits for one request that cannot be cancelled. */
-static int mpi_wait_one(struct mpi_context *context, MPI_Request *request, const char *what, double deadline_s,
-                        struct dgnn_error *error)
+static int mpi_wait_one(struct mpi_context *context, MPI_Request *request, const char *what,
+                        double deadline_s, struct dgnn_error *error)
 {
     double until = mpi_now() + deadline_s;
     for (long round = 0;; round++) {
@@ -458,10 +463,10 @@ static int mpi_alltoallv_start(struct mpi_context *context, struct mpi_request *
 {
     int count;
     MPI_TRY_STATUS(mpi_type_create(r->nbytes, &count, &r->type, error));
-    int code = r->is_receive ? MPI_Irecv(data, count, r->type, r->peer, MPI_TRANSPORT_TAG_ALLTOALLV, context->comm,
-                                         &r->handle)
-                             : MPI_Isend(data, count, r->type, r->peer, MPI_TRANSPORT_TAG_ALLTOALLV, context->comm,
-                                         &r->handle);
+    int code = r->is_receive ? MPI_Irecv(data, count, r->type, r->peer, MPI_TRANSPORT_TAG_ALLTOALLV,
+                                         context->comm, &r->handle)
+                             : MPI_Isend(data, count, r->type, r->peer, MPI_TRANSPORT_TAG_ALLTOALLV,
+                                         context->comm, &r->handle);
     MPI_TRY_STATUS(mpi_check(code, r->is_receive ? "MPI_Irecv" : "MPI_Isend", error));
     r->active = 1;
     context->waiting[n] = r->handle;
@@ -469,11 +474,11 @@ static int mpi_alltoallv_start(struct mpi_context *context, struct mpi_request *
     return DGNN_OK;
 }
 
-/* Messages between the pairs that have something for one another: most ranks have not, and counts in bytes outgrow
- * MPI_Ialltoallv's int. */
-static int mpi_alltoallv(void *context, const void *send, const int64_t *send_count, const int64_t *send_place,
-                         void *receive, const int64_t *receive_count, const int64_t *receive_place,
-                         double deadline_s, struct dgnn_error *error)
+/* Messages between the pairs that have something for one another: most ranks have not, and counts in bytes
+ * outgrow MPI_Ialltoallv's int. */
+static int mpi_alltoallv(void *context, const void *send, const int64_t *send_count,
+                         const int64_t *send_place, void *receive, const int64_t *receive_count,
+                         const int64_t *receive_place, double deadline_s, struct dgnn_error *error)
 {
     struct mpi_context *c = context;
     MPI_TRY_STATUS(mpi_enter(c, error));
@@ -492,7 +497,8 @@ static int mpi_alltoallv(void *context, const void *send, const int64_t *send_co
         int is_receive = i < c->nrank;
         int64_t nbytes = is_receive ? receive_count[r] : send_count[r];
         if (r != c->rank && nbytes > 0) {
-            char *data = is_receive ? (char *)receive + receive_place[r] : (char *)(uintptr_t)send + send_place[r];
+            char *data = is_receive ? (char *)receive + receive_place[r]
+                                    : (char *)(uintptr_t)send + send_place[r];
             message[n] = (struct mpi_request){.nbytes = nbytes, .peer = r, .is_receive = is_receive};
             status = mpi_alltoallv_start(c, &message[n], data, n, error);
             n += !status;
@@ -527,7 +533,8 @@ static void mpi_context_release(struct mpi_context *context)
 static void mpi_free(void *context)
 {
     struct mpi_context *c = context;
-    /* After a failure ranks may wait for one another in MPI_Comm_free: the duplicate is left to MPI_Finalize. */
+    /* After a failure ranks may wait for one another in MPI_Comm_free: the duplicate is left to MPI_Finalize.
+     */
     if (mpi_reachable(c) && !c->abandoned) {
         MPI_Comm_free(&c->comm);
     }
@@ -558,20 +565,23 @@ static int mpi_usable(const MPI_Comm *comm, int *main_only, struct dgnn_error *e
     int inter = 0;
     MPI_TRY(MPI_Comm_test_inter(*comm, &inter), error);
     if (inter) {
-        return mpi_error(error, DGNN_ERROR_INPUT, "comm is an inter-communicator, expected an intra-communicator");
+        return mpi_error(error, DGNN_ERROR_INPUT,
+                         "comm is an inter-communicator, expected an intra-communicator");
     }
     return DGNN_OK;
 }
 
 /* The duplicate, with errors that return. */
-static int mpi_duplicate(struct mpi_context *context, MPI_Comm comm, double deadline_s, struct dgnn_error *error)
+static int mpi_duplicate(struct mpi_context *context, MPI_Comm comm, double deadline_s,
+                         struct dgnn_error *error)
 {
     MPI_Request request;
     MPI_TRY(MPI_Comm_rank(comm, &context->rank), error);
     MPI_TRY(MPI_Comm_size(comm, &context->nrank), error);
     MPI_TRY(MPI_Comm_idup(comm, &context->comm, &request), error);
     MPI_TRY_STATUS(mpi_wait_one(context, &request, "MPI_Comm_idup", deadline_s, error));
-    return mpi_check(MPI_Comm_set_errhandler(context->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", error);
+    return mpi_check(MPI_Comm_set_errhandler(context->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler",
+                     error);
 }
 
 int dgnn_mpi_transport_create(const MPI_Comm *comm, double deadline_s, struct dgnn_transport *transport,
@@ -594,8 +604,9 @@ int dgnn_mpi_transport_create(const MPI_Comm *comm, double deadline_s, struct dg
         return status;
     }
     status = mpi_reserve(context, 2 * context->nrank, error);
-    status = status ? status
-                    : mpi_stage_reserve(context, MPI_TRANSPORT_STAGE_ITEM * ((size_t)context->nrank + 1), error);
+    status = status
+                 ? status
+                 : mpi_stage_reserve(context, MPI_TRANSPORT_STAGE_ITEM * ((size_t)context->nrank + 1), error);
     if (status) {
         mpi_free(context);
         return status;
