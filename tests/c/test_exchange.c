@@ -565,7 +565,8 @@ static void test_no_allocation_after_first_use(void)
     brick_free(world);
 }
 
-/* More arrays than lanes, in turn: the oldest lanes go, and all stay right. */
+/* More arrays than lanes, a few of them often: the oldest lanes go, others are used again, with one width and
+ * another, and the buffer moves under them. */
 static void many_body(struct ranks_rank *rank)
 {
     const struct brick_world *world = ((struct case_job *)rank->data)->world;
@@ -574,16 +575,15 @@ static void many_body(struct ranks_rank *rank)
     struct dgnn_swaps *swaps = NULL;
     struct dgnn_exchange *x = NULL;
     enum { ARRAYS = DGNN_EXCHANGE_LANES + 9 };
-    double *rows = malloc((size_t)(ARRAYS * r->nnode * 5 + 1) * sizeof(double));
+    double *rows = malloc((size_t)(ARRAYS * r->nnode * 8 + 1) * sizeof(double));
     int status = dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps,
                                    &outcome->error);
     status = status
                  ? status
                  : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_GEOMETRY, &x, &outcome->error);
     for (int i = 0; i < 3 * ARRAYS && !status; i++) {
-        /* Widths grow now and then, so that the buffer moves under the lanes. */
-        const struct exchange_case c = {world, rank->rank, {1 + i % 5, 8}, (uint64_t)i};
-        double *these = rows + (i * 7 % ARRAYS) * r->nnode * 5;
+        const struct exchange_case c = {world, rank->rank, {i % 2 ? 1 : 1 + i / 30, 8}, (uint64_t)i};
+        double *these = rows + (i % 3 ? random_hash(i) % 4 : (uint64_t)i % ARRAYS) * r->nnode * 8;
         exchange_case_fill_forward(&c, these);
         status = dgnn_exchange_forward_begin(x, these, c.shape.width, 8, &outcome->error);
         status = status ? status : dgnn_exchange_forward_end(x, &outcome->error);
