@@ -6,7 +6,9 @@ communicator is used.
 
 import functools
 import importlib
+import os
 
+_LAUNCHED = {"mpich": "PMI_SIZE", "openmpi": "OMPI_COMM_WORLD_SIZE"}  # how many processes mpirun started
 _FAMILIES = {  # what MPI.get_vendor() says -> the module of that binary interface
     "MPICH": "mpich",
     "Intel MPI": "mpich",
@@ -54,6 +56,7 @@ def _module(MPI):
         raise InputError(f"comm: mpi4py uses {vendor}, for which dgnn needs its module {name}: {error}. Install dgnn "
                          f"where {vendor}'s mpi.h is found, or choose the other MPI (MPI4PY_MPIABI)") from None
     _check_same_library(MPI, vendor, module)
+    _check_launcher(MPI, vendor, family)
     return module
 
 
@@ -70,3 +73,16 @@ def _check_same_library(MPI, vendor, module):
     if MPI._sizeof(MPI.Comm) != module.HANDLE_SIZE:
         raise InputError(f"comm: mpi4py's communicators have {MPI._sizeof(MPI.Comm)} bytes, those of {module.__name__} "
                          f"({vendor}) {module.HANDLE_SIZE}: mpi4py was built for another binary interface")
+
+
+def _check_launcher(MPI, vendor, family):
+    """One MPI's mpirun with the other MPI gives many worlds of one process, each of which computes the whole."""
+    if MPI.COMM_WORLD.Get_size() > 1 or _LAUNCHED[family] in os.environ:
+        return
+    for other, name in _LAUNCHED.items():
+        if os.environ.get(name, "").isdigit() and int(os.environ[name]) > 1:
+            from dgnn import InputError
+
+            raise InputError(f"comm: mpirun of {other} started {os.environ[name]} processes, but mpi4py uses {vendor}, "
+                             "for which each is alone. Start the program with that MPI's mpirun, or choose the other "
+                             "MPI (MPI4PY_MPIABI)")
