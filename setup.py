@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "tools"))
 import compile as builder  # noqa: E402
 
-MPI_SOURCE = ROOT / "csrc" / "bind" / "mpi" / "_mpi.c"
+MPI_SOURCES = sorted((ROOT / "csrc" / "bind" / "mpi").glob("*.c"))
 
 
 def command_output(*command):
@@ -50,13 +50,11 @@ def openmpi_flags():
 
 def mpi_extensions():
     found = []
-    if not MPI_SOURCE.exists():
-        return found
     for name, flags in (("mpich", mpich_flags()), ("openmpi", openmpi_flags())):
         if flags is None:
             print(f"dgnn: no mpi.h of {name} found: dgnn._mpi_{name} is not built", file=sys.stderr)
             continue
-        found.append(Extension(f"dgnn._mpi_{name}", [str(MPI_SOURCE.relative_to(ROOT))],
+        found.append(Extension(f"dgnn._mpi_{name}", [str(source.relative_to(ROOT)) for source in MPI_SOURCES],
                                extra_compile_args=[*flags[0], f"-DDGNN_MPI_NAME=_mpi_{name}"],
                                extra_link_args=flags[1]))
     return found

@@ -327,7 +327,10 @@ def _as_array(name, value):
 
 def _row(value):
     """A single number stands for a row of one."""
-    return value if value is None or np.ndim(value) else [value]
+    if value is None:
+        return None
+    array = _as_array("fparam", value)
+    return array.reshape(1) if array.ndim == 0 else array
 
 
 def _column(value):
@@ -364,7 +367,7 @@ def _grid(grid):
 def _frames(coords, **others):
     """(arguments of each frame, number of frames or None). others: name -> (value, number of axes in one frame)."""
     values = {name: value for name, (value, _) in others.items()}
-    values["fparam"], values["aparam"] = _row(values["fparam"]), values["aparam"]
+    values["fparam"] = _row(values["fparam"])
     if coords.ndim != 3:
         if coords.ndim == 2 or coords.size == 0:
             values["aparam"] = _column(values["aparam"])

@@ -25,7 +25,7 @@ NET_ONLY = {"io": {"io/tree.h"}, "comm": {"comm/exchange.h"}}
 THIRD_PARTY = {  # header -> the files that may include it
     "zip.h": r"io/archive\.c",
     "cJSON.h": r"io/json\.c|io/tree\.c",
-    "mpi.h": r"bind/mpi/_mpi\.c",
+    "mpi.h": r"bind/mpi/mpi_transport\.h",
     "Python.h": r"bind/(state\.h|mpi/_mpi\.c)",
     "numpy/arrayobject.h": r"bind/pyarray\.c",
     "immintrin.h": r"ops/\w*(avx2|avx512)\w*\.(c|h|inc)",

@@ -12,6 +12,7 @@ import concurrent.futures
 import os
 import pathlib
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
+TESTS_C = ROOT / "tests" / "c"
 BASE_FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-fopenmp", "-Icsrc", "-Icsrc/include"]
 VARIANTS = {
     "release": ["-O3", "-g1", "-fPIC", "-fvisibility=hidden"],
@@ -158,20 +160,34 @@ def link(objects, target, flags, cc=None):
     note.write_text(shlex.join(command))
 
 
+def with_helpers(source):
+    """The source, and the sources in tests/c that stand behind the headers it includes."""
+    found, waiting = [], [source]
+    while waiting:
+        path = waiting.pop()
+        found.append(path)
+        for name in re.findall(r'#include "(\w+)\.h"', path.read_text()):
+            for behind in (TESTS_C / f"{name}.h", TESTS_C / f"{name}.c"):
+                if behind.exists() and behind not in found + waiting:
+                    waiting.append(behind)
+    return [path for path in found if path.suffix == ".c"]
+
+
 def build_programs(sources, variant, cc=None):
-    """One program per source, each linked with the whole core."""
+    """One program per source, each linked with its helpers and the whole core."""
     compile_flags, libraries = library_flags()
     core = compile_objects(core_sources(), variant, compile_flags, cc=cc)
     programs = []
-    for source, main in zip(sources, compile_objects(sources, variant, [*compile_flags, "-Itests/c"], cc=cc)):
+    for source in sources:
+        own = compile_objects(with_helpers(source), variant, [*compile_flags, "-Itests/c"], cc=cc)
         program = ROOT / "build" / variant / source.stem
-        link([main, *core], program, [*LINK_FLAGS[variant], "-fopenmp", "-pthread", *libraries, "-lm"], cc=cc)
+        link([*own, *core], program, [*LINK_FLAGS[variant], "-fopenmp", "-pthread", *libraries, "-lm"], cc=cc)
         programs.append(program)
     return programs
 
 
 def build_tests(variant):
-    return build_programs(sorted((ROOT / "tests" / "c").glob("test_*.c")), variant)
+    return build_programs(sorted(TESTS_C.glob("test_*.c")), variant)
 
 
 def build_fuzzers():

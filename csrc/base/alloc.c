@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define DGNN_ALLOC_ALIGNMENT 64
 /* Large blocks start on huge pages: the kernel then maps them with 2 MiB pages where it may. */
@@ -38,6 +39,11 @@ void *dgnn_alloc(int64_t count, size_t size)
     if (posix_memalign(&block, alignment, (size_t)nbytes)) {
         return NULL;
     }
+#ifdef MADV_HUGEPAGE
+    if (nbytes >= DGNN_ALLOC_HUGE) {
+        (void)madvise(block, (size_t)nbytes / alignment * alignment, MADV_HUGEPAGE);
+    }
+#endif
     atomic_fetch_add(&alloc_count, 1);
     atomic_fetch_add(&alloc_live, 1);
     return block;

@@ -38,8 +38,8 @@ static int check_table_create(struct check_table *table, int32_t nrank, int64_t 
 
 static int check_table_exchange(struct dgnn_comm *comm, struct check_table *table, struct dgnn_error *error)
 {
-    return dgnn_transport_alltoallv(comm, table->told, table->count, table->heard, table->count, sizeof(int64_t),
-                                    error);
+    return dgnn_transport_alltoallv(comm, table->told, table->count, table->heard, table->count,
+                                    sizeof(int64_t), error);
 }
 
 /* ------------------------------------------------------------------ direct plans */
@@ -55,10 +55,11 @@ static int check_plan_heard(const struct dgnn_plan *plan, const struct check_tab
     }
     for (int32_t r = 0; r < plan->nrank; r++) {
         if (table->heard[r] != expected[r]) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "direct plan: send_first of rank %d counts %lld rows for rank %d, recv_first of "
-                                   "rank %d counts %lld, expected the same",
-                                   r, (long long)table->heard[r], plan->me, plan->me, (long long)expected[r]);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "direct plan: send_first of rank %d counts %lld rows for rank %d, recv_first of "
+                "rank %d counts %lld, expected the same",
+                r, (long long)table->heard[r], plan->me, plan->me, (long long)expected[r]);
         }
     }
     return DGNN_OK;
@@ -92,7 +93,8 @@ int dgnn_check_plan(struct dgnn_comm *comm, const char *operation, const struct 
 
 /* ------------------------------------------------------------------ swaps */
 
-enum { CHECK_NOTHING_SENT = -1 }; /* unlike 0, a message without rows: its two ends must name one another too */
+/* Unlike 0, which is a message without rows: its two ends must name one another too. */
+enum { CHECK_NOTHING_SENT = -1 };
 
 /* One number of the table: what rank `from` said it sends me in swap s, against what I expect. */
 static int check_swap_heard(const struct dgnn_swaps *swaps, int32_t s, int32_t from, int64_t heard,
@@ -104,18 +106,20 @@ static int check_swap_heard(const struct dgnn_swaps *swaps, int32_t s, int32_t f
         return DGNN_OK;
     }
     if (heard == CHECK_NOTHING_SENT) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "border: swap %d: recvproc of rank %d is %d, but sendproc of rank %d is not %d", s,
-                               swaps->me, from, from, swaps->me);
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "border: swap %d: recvproc of rank %d is %d, but sendproc of rank %d is not %d", s, swaps->me,
+            from, from, swaps->me);
     }
     if (expected == CHECK_NOTHING_SENT) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "border: swap %d: sendproc of rank %d is %d, but recvproc of rank %d is %d", s, from,
-                               swaps->me, swaps->me, swaps->recv_rank[s]);
+                               "border: swap %d: sendproc of rank %d is %d, but recvproc of rank %d is %d", s,
+                               from, swaps->me, swaps->me, swaps->recv_rank[s]);
     }
-    return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                           "border: swap %d: sendnum of rank %d is %lld, recvnum of rank %d is %lld, expected the same",
-                           s, from, (long long)heard, swaps->me, (long long)expected);
+    return dgnn_status_set(
+        error, DGNN_ERROR_INPUT,
+        "border: swap %d: sendnum of rank %d is %lld, recvnum of rank %d is %lld, expected the same", s, from,
+        (long long)heard, swaps->me, (long long)expected);
 }
 
 static int check_swaps_heard(const struct dgnn_swaps *swaps, const struct check_table *table,
@@ -134,7 +138,8 @@ static int check_swaps_number(struct dgnn_comm *comm, const char *operation, con
                               struct dgnn_error *error)
 {
     int32_t *all = dgnn_alloc(swaps->nrank, sizeof(*all));
-    int status = all ? DGNN_OK : dgnn_status_no_memory(error, "the check of a border", 4 * (int64_t)swaps->nrank);
+    int status = all ? DGNN_OK
+                     : dgnn_status_no_memory(error, "the check of a border", 4 * (int64_t)swaps->nrank);
     status = dgnn_transport_agree(comm, operation, status, error);
     if (!status) {
         status = dgnn_transport_allgather(comm, &swaps->nswap, sizeof(swaps->nswap), all, error);
@@ -142,8 +147,8 @@ static int check_swaps_number(struct dgnn_comm *comm, const char *operation, con
     for (int32_t r = 1; r < swaps->nrank && !status; r++) {
         if (all[r] != all[0]) {
             status = dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                     "border: nswap is %d on rank 0 and %d on rank %d, expected the same", all[0],
-                                     all[r], r);
+                                     "border: nswap is %d on rank 0 and %d on rank %d, expected the same",
+                                     all[0], all[r], r);
         }
     }
     dgnn_alloc_free(all);
@@ -158,7 +163,8 @@ static int check_swaps_pairs(struct dgnn_comm *comm, const char *operation, cons
     DGNN_TRY(dgnn_transport_agree(comm, operation, status, error));
     for (int32_t s = 0; s < swaps->nswap; s++) {
         if (swaps->send_rank[s] != swaps->me) {
-            table->told[swaps->send_rank[s] * table->nstep + s] = swaps->send_first[s + 1] - swaps->send_first[s];
+            table->told[swaps->send_rank[s] * table->nstep + s] = swaps->send_first[s + 1] -
+                                                                  swaps->send_first[s];
         }
     }
     DGNN_TRY(check_table_exchange(comm, table, error));
@@ -166,8 +172,8 @@ static int check_swaps_pairs(struct dgnn_comm *comm, const char *operation, cons
     return dgnn_transport_agree(comm, operation, status, error);
 }
 
-int dgnn_check_swaps(struct dgnn_comm *comm, const char *operation, const struct dgnn_swaps *swaps, int status,
-                     struct dgnn_error *error)
+int dgnn_check_swaps(struct dgnn_comm *comm, const char *operation, const struct dgnn_swaps *swaps,
+                     int status, struct dgnn_error *error)
 {
     struct check_table table = {0};
     DGNN_TRY(dgnn_transport_agree(comm, operation, status, error));
@@ -193,14 +199,15 @@ static void check_recount(struct dgnn_comm *comm, const struct dgnn_comm_count *
     }
 }
 
-static int check_ids_compare(const int64_t *ids, const int64_t *brought, int32_t me, int64_t nowned, int64_t nnode,
-                             struct dgnn_error *error)
+static int check_ids_compare(const int64_t *ids, const int64_t *brought, int32_t me, int64_t nowned,
+                             int64_t nnode, struct dgnn_error *error)
 {
     for (int64_t i = nowned; i < nnode; i++) {
         if (brought[i] != ids[i]) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "ghost row %lld of rank %d has id %lld, but the plan brings the atom with id %lld",
-                                   (long long)i, me, (long long)ids[i], (long long)brought[i]);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "ghost row %lld of rank %d has id %lld, but the plan brings the atom with id %lld",
+                (long long)i, me, (long long)ids[i], (long long)brought[i]);
         }
     }
     return DGNN_OK;
@@ -211,7 +218,8 @@ int dgnn_check_ids(struct dgnn_comm *comm, const char *operation, struct dgnn_ex
 {
     int64_t *rows = dgnn_alloc(nnode, sizeof(*rows));
     int status = rows ? dgnn_exchange_prepare(exchange, rows, 1, sizeof(*rows), error)
-                      : dgnn_status_no_memory(error, "the check of a plan's ids", nnode * (int64_t)sizeof(*rows));
+                      : dgnn_status_no_memory(error, "the check of a plan's ids",
+                                              nnode * (int64_t)sizeof(*rows));
     status = dgnn_transport_agree(comm, operation, status, error);
     if (!status) {
         struct dgnn_comm_count before = comm ? comm->count : (struct dgnn_comm_count){0};

@@ -11,9 +11,8 @@ static int exchange_fits(struct dgnn_comm *comm, int32_t me, int32_t nrank, stru
                                "a plan for rank %d of %d needs a communicator, and none is given", me, nrank);
     }
     if (comm && (dgnn_transport_rank(comm) != me || dgnn_transport_nrank(comm) != nrank)) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "a plan for rank %d of %d is used with rank %d of %d", me, nrank,
-                               dgnn_transport_rank(comm), dgnn_transport_nrank(comm));
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "a plan for rank %d of %d is used with rank %d of %d",
+                               me, nrank, dgnn_transport_rank(comm), dgnn_transport_nrank(comm));
     }
     return DGNN_OK;
 }
@@ -38,8 +37,9 @@ static int exchange_allocate(const struct dgnn_exchange *wanted, struct dgnn_exc
     return DGNN_OK;
 }
 
-int dgnn_exchange_create_direct(const struct dgnn_plan *plan, struct dgnn_comm *comm, enum dgnn_exchange_use use,
-                                struct dgnn_exchange **exchange, struct dgnn_error *error)
+int dgnn_exchange_create_direct(const struct dgnn_plan *plan, struct dgnn_comm *comm,
+                                enum dgnn_exchange_use use, struct dgnn_exchange **exchange,
+                                struct dgnn_error *error)
 {
     DGNN_TRY(exchange_fits(comm, plan->me, plan->nrank, error));
     struct dgnn_exchange wanted = {.kind = &dgnn_exchange_direct,
@@ -61,8 +61,9 @@ int dgnn_exchange_create_direct(const struct dgnn_plan *plan, struct dgnn_comm *
     return exchange_allocate(&wanted, exchange, error);
 }
 
-int dgnn_exchange_create_swaps(const struct dgnn_swaps *swaps, struct dgnn_comm *comm, enum dgnn_exchange_use use,
-                               struct dgnn_exchange **exchange, struct dgnn_error *error)
+int dgnn_exchange_create_swaps(const struct dgnn_swaps *swaps, struct dgnn_comm *comm,
+                               enum dgnn_exchange_use use, struct dgnn_exchange **exchange,
+                               struct dgnn_error *error)
 {
     DGNN_TRY(exchange_fits(comm, swaps->me, swaps->nrank, error));
     struct dgnn_exchange wanted = {.kind = &dgnn_exchange_swaps,
@@ -181,7 +182,8 @@ int dgnn_exchange_start_receive(struct dgnn_exchange *exchange, void *request, s
     return request ? dgnn_transport_start(exchange->comm, request, error) : DGNN_OK;
 }
 
-int dgnn_exchange_start_send(struct dgnn_exchange *exchange, void *request, int64_t nrow, struct dgnn_error *error)
+int dgnn_exchange_start_send(struct dgnn_exchange *exchange, void *request, int64_t nrow,
+                             struct dgnn_error *error)
 {
     static const enum dgnn_traffic traffic[2][2] = {{DGNN_TRAFFIC_FORWARD, DGNN_TRAFFIC_REVERSE},
                                                     {DGNN_TRAFFIC_POSITION, DGNN_TRAFFIC_FORCE}};
@@ -220,7 +222,8 @@ static int exchange_end(struct dgnn_exchange *x, enum dgnn_exchange_state state,
     int status = step(x, error);
     if (!status && state == DGNN_EXCHANGE_REVERSE && x->nnode > x->nowned) {
         const struct dgnn_exchange_lane *lane = x->current;
-        memset(dgnn_exchange_row(lane, x->nowned), 0, (size_t)((x->nnode - x->nowned) * dgnn_rows_bytes(&lane->shape)));
+        memset(dgnn_exchange_row(lane, x->nowned), 0,
+               (size_t)((x->nnode - x->nowned) * dgnn_rows_bytes(&lane->shape)));
     }
     x->state = DGNN_EXCHANGE_IDLE;
     return status;

@@ -7,21 +7,23 @@
 #include "comm/swaps.h"
 #include "comm/transport.h"
 
-/* What the rows are, for the counters: features and their gradients, or positions (and spins) and forces. A plan
- * may have an exchange for each. */
+/* What the rows are, for the counters: features and their gradients, or positions (and spins) and forces. A
+ * plan may have an exchange for each. */
 enum dgnn_exchange_use { DGNN_EXCHANGE_FEATURES = 0, DGNN_EXCHANGE_GEOMETRY = 1 };
 
-/* Local, without messages. The plan and the communicator are borrowed and outlive the exchange; comm may be NULL
- * where the plan has no other rank in it. Errors: MEMORY, INPUT (no communicator, or not the plan's). */
-int dgnn_exchange_create_direct(const struct dgnn_plan *plan, struct dgnn_comm *comm, enum dgnn_exchange_use use,
-                                struct dgnn_exchange **exchange, struct dgnn_error *error);
-int dgnn_exchange_create_swaps(const struct dgnn_swaps *swaps, struct dgnn_comm *comm, enum dgnn_exchange_use use,
-                               struct dgnn_exchange **exchange, struct dgnn_error *error);
+/* Local, without messages. The plan and the communicator are borrowed and outlive the exchange; comm may be
+ * NULL where the plan has no other rank in it. Errors: MEMORY, INPUT (no communicator, or not the plan's). */
+int dgnn_exchange_create_direct(const struct dgnn_plan *plan, struct dgnn_comm *comm,
+                                enum dgnn_exchange_use use, struct dgnn_exchange **exchange,
+                                struct dgnn_error *error);
+int dgnn_exchange_create_swaps(const struct dgnn_swaps *swaps, struct dgnn_comm *comm,
+                               enum dgnn_exchange_use use, struct dgnn_exchange **exchange,
+                               struct dgnn_error *error);
 void dgnn_exchange_free(struct dgnn_exchange *exchange); /* NULL is allowed */
 
-/* Allocates all that forward and reverse of these rows will need, without messages, so that memory runs out before
- * ranks wait for one another. Begin does it where it was not done. Memory is for the widest rows prepared; requests
- * for the DGNN_EXCHANGE_LANES last used (rows, width). Errors: MEMORY, COMM. */
+/* Allocates all that forward and reverse of these rows will need, without messages, so that memory runs out
+ * before ranks wait for one another. Begin does it where it was not done. Memory is for the widest rows
+ * prepared; requests for the DGNN_EXCHANGE_LANES last used (rows, width). Errors: MEMORY, COMM. */
 int dgnn_exchange_prepare(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,
                           struct dgnn_error *error);
 

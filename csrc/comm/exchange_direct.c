@@ -40,22 +40,24 @@ static int direct_prepare(struct dgnn_exchange *x, struct dgnn_exchange_lane *la
         int64_t received = direct_nrecv(plan, n) * dgnn_rows_bytes(&lane->shape);
         if (rank != plan->me && sent > 0) {
             char *data = direct_packed(x, lane, n);
-            DGNN_TRY(dgnn_transport_send_create(x->comm, data, sent, rank, DGNN_TAG_FORWARD, &forward_send[n], error));
-            DGNN_TRY(dgnn_transport_receive_create(x->comm, data, sent, rank, DGNN_TAG_REVERSE, &reverse_receive[n],
-                                                   error));
+            DGNN_TRY(dgnn_transport_send_create(x->comm, data, sent, rank, DGNN_TAG_FORWARD, &forward_send[n],
+                                                error));
+            DGNN_TRY(dgnn_transport_receive_create(x->comm, data, sent, rank, DGNN_TAG_REVERSE,
+                                                   &reverse_receive[n], error));
         }
         if (rank != plan->me && received > 0) {
             char *data = direct_ghosts(x, lane, n);
             DGNN_TRY(dgnn_transport_receive_create(x->comm, data, received, rank, DGNN_TAG_FORWARD,
                                                    &forward_receive[n], error));
-            DGNN_TRY(dgnn_transport_send_create(x->comm, data, received, rank, DGNN_TAG_REVERSE, &reverse_send[n],
-                                                error));
+            DGNN_TRY(dgnn_transport_send_create(x->comm, data, received, rank, DGNN_TAG_REVERSE,
+                                                &reverse_send[n], error));
         }
     }
     return DGNN_OK;
 }
 
-static int direct_receive_all(struct dgnn_exchange *x, enum dgnn_exchange_request which, struct dgnn_error *error)
+static int direct_receive_all(struct dgnn_exchange *x, enum dgnn_exchange_request which,
+                              struct dgnn_error *error)
 {
     void **receive = dgnn_exchange_requests(x, x->current, which);
     for (int32_t n = 0; n < x->npeer; n++) {
@@ -113,8 +115,8 @@ static int direct_reverse_begin(struct dgnn_exchange *x, struct dgnn_error *erro
         }
         int64_t nrecv = direct_nrecv(plan, n);
         if (!plan->contiguous[n]) {
-            dgnn_rows_copy(direct_ghosts(x, lane, n), NULL, lane->rows, plan->recv_row + plan->recv_first[n], nrecv,
-                           dgnn_rows_bytes(&lane->shape));
+            dgnn_rows_copy(direct_ghosts(x, lane, n), NULL, lane->rows, plan->recv_row + plan->recv_first[n],
+                           nrecv, dgnn_rows_bytes(&lane->shape));
         }
         DGNN_TRY(dgnn_exchange_start_send(x, send[n], nrecv, error));
     }

@@ -33,16 +33,16 @@ struct dgnn_exchange {
     int64_t nowned;
     int64_t nnode;
     int32_t npeer;
-    int64_t buffer_rows;       /* rows that pass through the buffer; as one exchange is under way, lanes share it */
+    int64_t buffer_rows; /* rows that pass through the buffer; as one exchange is under way, lanes share it */
     struct dgnn_buffer buffer;
-    void **requests;           /* of all lanes */
+    void **requests; /* of all lanes */
     struct dgnn_exchange_lane lane[DGNN_EXCHANGE_LANES];
     int64_t uses;
 
     enum dgnn_exchange_state state;
     struct dgnn_exchange_lane *current;
-    int32_t sent;              /* swaps: forward, swaps below are sent; reverse, swaps from here on */
-    int32_t done;              /* swaps: forward, windows below have arrived; reverse, lists from here on are added */
+    int32_t sent; /* swaps: forward, swaps below are sent; reverse, swaps from here on */
+    int32_t done; /* swaps: forward, windows below have arrived; reverse, lists from here on are added */
 };
 
 struct dgnn_exchange_kind {
@@ -57,15 +57,16 @@ struct dgnn_exchange_kind {
 extern const struct dgnn_exchange_kind dgnn_exchange_direct;
 extern const struct dgnn_exchange_kind dgnn_exchange_swaps;
 
-static inline void **dgnn_exchange_requests(const struct dgnn_exchange *x, const struct dgnn_exchange_lane *lane,
+static inline void **dgnn_exchange_requests(const struct dgnn_exchange *x,
+                                            const struct dgnn_exchange_lane *lane,
                                             enum dgnn_exchange_request which)
 {
     return lane->request + which * (int64_t)x->npeer;
 }
 
 /* Row k of the buffer, and of the lane's rows. */
-static inline char *dgnn_exchange_buffer_row(const struct dgnn_exchange *x, const struct dgnn_exchange_lane *lane,
-                                             int64_t k)
+static inline char *dgnn_exchange_buffer_row(const struct dgnn_exchange *x,
+                                             const struct dgnn_exchange_lane *lane, int64_t k)
 {
     return (char *)x->buffer.data + k * dgnn_rows_bytes(&lane->shape);
 }
@@ -77,6 +78,7 @@ static inline char *dgnn_exchange_row(const struct dgnn_exchange_lane *lane, int
 
 /* Both do nothing for an empty message (a NULL request). A send is counted. */
 int dgnn_exchange_start_receive(struct dgnn_exchange *exchange, void *request, struct dgnn_error *error);
-int dgnn_exchange_start_send(struct dgnn_exchange *exchange, void *request, int64_t nrow, struct dgnn_error *error);
+int dgnn_exchange_start_send(struct dgnn_exchange *exchange, void *request, int64_t nrow,
+                             struct dgnn_error *error);
 
 #endif

@@ -1,6 +1,7 @@
-/* A host's swaps, in order. Forward, a swap may go as soon as the windows that its list reads have arrived; reverse,
- * a window may go home as soon as every later swap that sent rows of it has added their gradients to it. Receives are
- * all posted first: messages of one tag between two ranks start in swap order on both sides, and so they meet. */
+/* A host's swaps, in order. Forward, a swap may go as soon as the windows that its list reads have arrived;
+ * reverse, a window may go home as soon as every later swap that sent rows of it has added their gradients to
+ * it. Receives are all posted first: messages of one tag between two ranks start in swap order on both sides,
+ * and so they meet. */
 #include "comm/exchange_kind.h"
 
 static int64_t swaps_nsend(const struct dgnn_swaps *swaps, int32_t s)
@@ -33,15 +34,16 @@ static int swaps_prepare(struct dgnn_exchange *x, struct dgnn_exchange_lane *lan
         int32_t to = swaps->send_rank[s];
         int32_t from = swaps->recv_rank[s];
         if (!swaps_self(swaps, s) && sent > 0) {
-            DGNN_TRY(dgnn_transport_send_create(x->comm, packed, sent, to, DGNN_TAG_FORWARD, &forward_send[s], error));
-            DGNN_TRY(dgnn_transport_receive_create(x->comm, packed, sent, to, DGNN_TAG_REVERSE, &reverse_receive[s],
-                                                   error));
+            DGNN_TRY(dgnn_transport_send_create(x->comm, packed, sent, to, DGNN_TAG_FORWARD, &forward_send[s],
+                                                error));
+            DGNN_TRY(dgnn_transport_receive_create(x->comm, packed, sent, to, DGNN_TAG_REVERSE,
+                                                   &reverse_receive[s], error));
         }
         if (!swaps_self(swaps, s) && received > 0) {
             DGNN_TRY(dgnn_transport_receive_create(x->comm, window, received, from, DGNN_TAG_FORWARD,
                                                    &forward_receive[s], error));
-            DGNN_TRY(dgnn_transport_send_create(x->comm, window, received, from, DGNN_TAG_REVERSE, &reverse_send[s],
-                                                error));
+            DGNN_TRY(dgnn_transport_send_create(x->comm, window, received, from, DGNN_TAG_REVERSE,
+                                                &reverse_send[s], error));
         }
     }
     return DGNN_OK;
@@ -151,7 +153,8 @@ static int swaps_reverse_end(struct dgnn_exchange *x, struct dgnn_error *error)
         x->done = s;
         DGNN_TRY(swaps_send_home(x, error));
     }
-    return dgnn_transport_wait(x->comm, dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_REVERSE_SEND), x->npeer, error);
+    return dgnn_transport_wait(x->comm, dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_REVERSE_SEND), x->npeer,
+                               error);
 }
 
 const struct dgnn_exchange_kind dgnn_exchange_swaps = {.prepare = swaps_prepare,

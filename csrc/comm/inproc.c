@@ -1,14 +1,16 @@
 /* Ranks as threads of one process: a transport that tests can run by the thousand under sanitizers.
  *
- * A message is a rendezvous: whichever of its two ends starts last copies the bytes. So nothing is buffered, and a
- * schedule that would deadlock without MPI's buffering deadlocks here too. Both ends of a message belong to the
- * mailbox of the receiving rank, whose mutex guards them. A collective is done by the rank that arrives last. */
+ * A message is a rendezvous: whichever of its two ends starts last copies the bytes. So nothing is buffered,
+ * and a schedule that would deadlock without MPI's buffering deadlocks here too. Both ends of a message
+ * belong to the mailbox of the receiving rank, whose mutex guards them. A collective is done by the rank that
+ * arrives last. */
 #include "comm/transport.h"
 
 #include "base/alloc.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -81,7 +83,8 @@ static int inproc_condition_create(pthread_cond_t *condition)
     pthread_condattr_t attributes;
     int failed = pthread_condattr_init(&attributes);
     if (!failed) {
-        failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) || pthread_cond_init(condition, &attributes);
+        failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) ||
+                 pthread_cond_init(condition, &attributes);
         pthread_condattr_destroy(&attributes);
     }
     return failed;
@@ -89,8 +92,8 @@ static int inproc_condition_create(pthread_cond_t *condition)
 
 /* ------------------------------------------------------------------ messages */
 
-static int inproc_request_create(struct inproc_context *context, const struct inproc_request *wanted, void **request,
-                                 struct dgnn_error *error)
+static int inproc_request_create(struct inproc_context *context, const struct inproc_request *wanted,
+                                 void **request, struct dgnn_error *error)
 {
     int32_t other = wanted->is_receive ? wanted->from : wanted->to;
     if (other < 0 || other >= context->world->nrank || wanted->nbytes < 0) {
@@ -117,8 +120,8 @@ static int inproc_send_create(void *context, const void *data, int64_t nbytes, i
     return inproc_request_create(c, &send, request, error);
 }
 
-static int inproc_receive_create(void *context, void *data, int64_t nbytes, int32_t from, int32_t tag, void **request,
-                                 struct dgnn_error *error)
+static int inproc_receive_create(void *context, void *data, int64_t nbytes, int32_t from, int32_t tag,
+                                 void **request, struct dgnn_error *error)
 {
     struct inproc_context *c = context;
     const struct inproc_request receive = {
@@ -185,7 +188,8 @@ static int inproc_start(void *context, void *request, struct dgnn_error *error)
     int status = DGNN_OK;
     pthread_mutex_lock(&mailbox->mutex);
     if (mine->state != INPROC_IDLE) {
-        status = dgnn_status_set(error, DGNN_ERROR_INTERNAL, "a message was started again before it was waited for");
+        status = dgnn_status_set(error, DGNN_ERROR_INTERNAL,
+                                 "a message was started again before it was waited for");
     } else {
         struct inproc_request *other = inproc_match(mine);
         if (other) {
@@ -205,21 +209,24 @@ static int inproc_outcome(struct inproc_request *r, double deadline_s, struct dg
     enum inproc_state state = r->state;
     if (state == INPROC_WAITING) {
         inproc_withdraw(r);
-        return dgnn_status_set(error, DGNN_ERROR_COMM, "rank %d waited %g s for a message %s rank %d (tag %d)",
+        return dgnn_status_set(error, DGNN_ERROR_COMM,
+                               "rank %d waited %g s for a message %s rank %d (tag %d)",
                                r->is_receive ? r->to : r->from, deadline_s, r->is_receive ? "from" : "to",
                                r->is_receive ? r->from : r->to, r->tag);
     }
     r->state = INPROC_IDLE;
     if (state == INPROC_FAILED) {
-        return dgnn_status_set(error, DGNN_ERROR_COMM,
-                               "rank %d sent rank %d a message of %lld bytes where %lld were expected (tag %d)",
-                               r->from, r->to, (long long)(r->is_receive ? r->other_nbytes : r->nbytes),
-                               (long long)(r->is_receive ? r->nbytes : r->other_nbytes), r->tag);
+        return dgnn_status_set(
+            error, DGNN_ERROR_COMM,
+            "rank %d sent rank %d a message of %lld bytes where %lld were expected (tag %d)", r->from, r->to,
+            (long long)(r->is_receive ? r->other_nbytes : r->nbytes),
+            (long long)(r->is_receive ? r->nbytes : r->other_nbytes), r->tag);
     }
     return DGNN_OK;
 }
 
-static int inproc_wait(void *context, void **requests, int64_t nrequest, double deadline_s, struct dgnn_error *error)
+static int inproc_wait(void *context, void **requests, int64_t nrequest, double deadline_s,
+                       struct dgnn_error *error)
 {
     (void)context;
     struct timespec deadline = inproc_deadline(deadline_s);
@@ -230,7 +237,8 @@ static int inproc_wait(void *context, void **requests, int64_t nrequest, double 
             continue;
         }
         pthread_mutex_lock(&r->mailbox->mutex);
-        /* After a first failure the others are only withdrawn, so that nobody writes to this rank's memory. */
+        /* After a first failure the others are only withdrawn, so that nobody writes to this rank's memory.
+         */
         int late = status != DGNN_OK;
         while (r->state == INPROC_WAITING && !late) {
             late = pthread_cond_timedwait(&r->mailbox->changed, &r->mailbox->mutex, &deadline) == ETIMEDOUT;
@@ -292,8 +300,10 @@ static int inproc_parts_fit(struct inproc_world *world, struct dgnn_error *error
     for (int32_t to = 0; to < world->nrank && part[0].nbytes < 0; to++) {
         for (int32_t from = 0; from < world->nrank; from++) {
             if (part[from].send_count[to] != part[to].receive_count[from]) {
-                return dgnn_status_set(error, DGNN_ERROR_COMM, "rank %d sends %lld bytes to rank %d, which expects "
-                                       "%lld", from, (long long)part[from].send_count[to], to,
+                return dgnn_status_set(error, DGNN_ERROR_COMM,
+                                       "rank %d sends %lld bytes to rank %d, which expects "
+                                       "%lld",
+                                       from, (long long)part[from].send_count[to], to,
                                        (long long)part[to].receive_count[from]);
             }
         }
@@ -304,7 +314,7 @@ static int inproc_parts_fit(struct inproc_world *world, struct dgnn_error *error
 static void inproc_fail(struct inproc_world *world, const char *why)
 {
     world->failed = 1;
-    strncpy(world->why, why, sizeof(world->why) - 1);
+    snprintf(world->why, sizeof(world->why), "%.*s", (int)sizeof(world->why) - 1, why);
     pthread_cond_broadcast(&world->changed);
 }
 
@@ -346,8 +356,9 @@ static int inproc_meet(struct inproc_context *context, const struct inproc_part 
     }
     if (world->generation == generation) {
         if (!world->failed) {
-            dgnn_status_set(error, DGNN_ERROR_COMM, "rank %d waited %g s in a collective; %d of %d ranks came",
-                            context->rank, deadline_s, world->arrived, world->nrank);
+            dgnn_status_set(error, DGNN_ERROR_COMM,
+                            "rank %d waited %g s in a collective; %d of %d ranks came", context->rank,
+                            deadline_s, world->arrived, world->nrank);
             inproc_fail(world, "a rank waited in vain for the others");
         } else {
             dgnn_status_set(error, DGNN_ERROR_COMM, "%s", world->why);
@@ -365,9 +376,9 @@ static int inproc_allgather(void *context, const void *in, int64_t nbytes, void 
     return inproc_meet(context, &part, deadline_s, error);
 }
 
-static int inproc_alltoallv(void *context, const void *send, const int64_t *send_count, const int64_t *send_place,
-                            void *receive, const int64_t *receive_count, const int64_t *receive_place,
-                            double deadline_s, struct dgnn_error *error)
+static int inproc_alltoallv(void *context, const void *send, const int64_t *send_count,
+                            const int64_t *send_place, void *receive, const int64_t *receive_count,
+                            const int64_t *receive_place, double deadline_s, struct dgnn_error *error)
 {
     const struct inproc_part part = {send, receive, -1, send_count, send_place, receive_count, receive_place};
     return inproc_meet(context, &part, deadline_s, error);
@@ -426,8 +437,8 @@ static struct inproc_world *inproc_world_create(int32_t nrank)
     return world;
 }
 
-static int inproc_comm_create(struct inproc_world *world, int32_t rank, double deadline_s, struct dgnn_comm **comm,
-                              struct dgnn_error *error)
+static int inproc_comm_create(struct inproc_world *world, int32_t rank, double deadline_s,
+                              struct dgnn_comm **comm, struct dgnn_error *error)
 {
     struct inproc_context *context = dgnn_alloc(1, sizeof(*context));
     if (!context) {
@@ -450,14 +461,16 @@ static int inproc_comm_create(struct inproc_world *world, int32_t rank, double d
     return dgnn_comm_create(&transport, deadline_s, comm, error);
 }
 
-int dgnn_comm_create_threads(int32_t nrank, double deadline_s, struct dgnn_comm **comm, struct dgnn_error *error)
+int dgnn_comm_create_threads(int32_t nrank, double deadline_s, struct dgnn_comm **comm,
+                             struct dgnn_error *error)
 {
     if (nrank < 1) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "nrank is %d, expected 1 or more", nrank);
     }
     struct inproc_world *world = inproc_world_create(nrank);
     if (!world) {
-        return dgnn_status_no_memory(error, "ranks as threads", nrank * (int64_t)sizeof(struct inproc_mailbox));
+        return dgnn_status_no_memory(error, "ranks as threads",
+                                     nrank * (int64_t)sizeof(struct inproc_mailbox));
     }
     world->alive = 1; /* held while the communicators are made */
     int status = DGNN_OK;

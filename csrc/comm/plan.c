@@ -18,20 +18,23 @@ struct plan_context {
 static int plan_sizes_valid(const struct plan_context *c, struct dgnn_error *error)
 {
     if (c->nowned < 0 || c->nnode < c->nowned || c->nnode > INT32_MAX) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "direct plan of rank %d: %lld owned of %lld rows, expected 0 <= owned <= all < 2^31",
-                               c->me, (long long)c->nowned, (long long)c->nnode);
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "direct plan of rank %d: %lld owned of %lld rows, expected 0 <= owned <= all < 2^31", c->me,
+            (long long)c->nowned, (long long)c->nnode);
     }
     const struct dgnn_direct *d = c->direct;
     if (d->nneighbour < 0 || d->nneighbour > c->nrank) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "direct plan of rank %d: nneighbour is %d, expected 0 to the number of ranks, %d",
-                               c->me, d->nneighbour, c->nrank);
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "direct plan of rank %d: nneighbour is %d, expected 0 to the number of ranks, %d", c->me,
+            d->nneighbour, c->nrank);
     }
     if (d->nneighbour > 0 && (!d->rank || !d->send_first || !d->recv_first)) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "direct plan of rank %d: rank, send_first and recv_first are needed for %d neighbours",
-                               c->me, d->nneighbour);
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "direct plan of rank %d: rank, send_first and recv_first are needed for %d neighbours", c->me,
+            d->nneighbour);
     }
     return DGNN_OK;
 }
@@ -42,15 +45,16 @@ static int plan_ranks_valid(const struct plan_context *c, struct dgnn_error *err
         int32_t rank = c->direct->rank[n];
         if (rank < 0 || rank >= c->nrank) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "direct plan of rank %d: rank[%d] is %d, expected a rank in [0, %d)", c->me, n,
-                                   rank, c->nrank);
+                                   "direct plan of rank %d: rank[%d] is %d, expected a rank in [0, %d)",
+                                   c->me, n, rank, c->nrank);
         }
         for (int32_t m = 0; m < n; m++) {
             if (c->direct->rank[m] == rank) {
-                return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                       "direct plan of rank %d: rank[%d] and rank[%d] are both %d, expected each "
-                                       "neighbour once",
-                                       c->me, m, n, rank);
+                return dgnn_status_set(
+                    error, DGNN_ERROR_INPUT,
+                    "direct plan of rank %d: rank[%d] and rank[%d] are both %d, expected each "
+                    "neighbour once",
+                    c->me, m, n, rank);
             }
         }
     }
@@ -58,21 +62,22 @@ static int plan_ranks_valid(const struct plan_context *c, struct dgnn_error *err
 }
 
 /* One CSR half of the plan: first, its name and that of the rows. */
-static int plan_csr_valid(const struct plan_context *c, const int64_t *first, const int32_t *row, const char *name,
-                          struct dgnn_error *error)
+static int plan_csr_valid(const struct plan_context *c, const int64_t *first, const int32_t *row,
+                          const char *name, struct dgnn_error *error)
 {
     int32_t n = c->direct->nneighbour;
     if (n > 0 && first[0] != 0) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "direct plan of rank %d: %s_first[0] is %lld, expected 0",
-                               c->me, name, (long long)first[0]);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "direct plan of rank %d: %s_first[0] is %lld, expected 0", c->me, name,
+                               (long long)first[0]);
     }
     for (int32_t i = 0; i < n; i++) {
         if (first[i + 1] < first[i] || first[i + 1] - first[i] > INT32_MAX) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "direct plan of rank %d: %s_first of neighbour %d (rank %d) goes from %lld to "
-                                   "%lld, expected 0 to 2^31 - 1 rows",
-                                   c->me, name, i, c->direct->rank[i], (long long)first[i],
-                                   (long long)first[i + 1]);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "direct plan of rank %d: %s_first of neighbour %d (rank %d) goes from %lld to "
+                "%lld, expected 0 to 2^31 - 1 rows",
+                c->me, name, i, c->direct->rank[i], (long long)first[i], (long long)first[i + 1]);
         }
     }
     if (n > 0 && first[n] > 0 && !row) {
@@ -83,17 +88,18 @@ static int plan_csr_valid(const struct plan_context *c, const int64_t *first, co
     return DGNN_OK;
 }
 
-static int plan_rows_in(const struct plan_context *c, const int64_t *first, const int32_t *row, const char *name,
-                        int64_t low, int64_t high, struct dgnn_error *error)
+static int plan_rows_in(const struct plan_context *c, const int64_t *first, const int32_t *row,
+                        const char *name, int64_t low, int64_t high, struct dgnn_error *error)
 {
     for (int32_t n = 0; n < c->direct->nneighbour; n++) {
         for (int64_t k = first[n]; k < first[n + 1]; k++) {
             if (row[k] < low || row[k] >= high) {
-                return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                       "direct plan of rank %d: neighbour %d (rank %d): %s_row[%lld] is %d, expected "
-                                       "a row in [%lld, %lld)",
-                                       c->me, n, c->direct->rank[n], name, (long long)k, row[k], (long long)low,
-                                       (long long)high);
+                return dgnn_status_set(
+                    error, DGNN_ERROR_INPUT,
+                    "direct plan of rank %d: neighbour %d (rank %d): %s_row[%lld] is %d, expected "
+                    "a row in [%lld, %lld)",
+                    c->me, n, c->direct->rank[n], name, (long long)k, row[k], (long long)low,
+                    (long long)high);
             }
         }
     }
@@ -106,10 +112,11 @@ static int plan_ghosts_once(const struct plan_context *c, struct dgnn_error *err
     int64_t nghost = c->nnode - c->nowned;
     int64_t nrecv = d->nneighbour > 0 ? d->recv_first[d->nneighbour] : 0;
     if (nrecv != nghost) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "direct plan of rank %d: recv_first counts %lld rows, expected one for each of the "
-                               "%lld ghosts",
-                               c->me, (long long)nrecv, (long long)nghost);
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "direct plan of rank %d: recv_first counts %lld rows, expected one for each of the "
+            "%lld ghosts",
+            c->me, (long long)nrecv, (long long)nghost);
     }
     char *seen = dgnn_alloc_zeroed(nghost, 1);
     if (!seen) {
@@ -119,9 +126,10 @@ static int plan_ghosts_once(const struct plan_context *c, struct dgnn_error *err
     for (int64_t k = 0; k < nrecv && !status; k++) {
         char *ghost = seen + (d->recv_row[k] - c->nowned);
         if (*ghost) {
-            status = dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                     "direct plan of rank %d: recv_row[%lld]: ghost row %d comes a second time",
-                                     c->me, (long long)k, d->recv_row[k]);
+            status = dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "direct plan of rank %d: recv_row[%lld]: ghost row %d comes a second time", c->me,
+                (long long)k, d->recv_row[k]);
         }
         *ghost = 1;
     }
@@ -136,17 +144,18 @@ static int plan_self_valid(const struct plan_context *c, struct dgnn_error *erro
         int64_t sent = d->send_first[n + 1] - d->send_first[n];
         int64_t received = d->recv_first[n + 1] - d->recv_first[n];
         if (d->rank[n] == c->me && sent != received) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "direct plan of rank %d: neighbour %d is the rank itself: send_first counts %lld "
-                                   "rows, recv_first %lld, expected the same",
-                                   c->me, n, (long long)sent, (long long)received);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "direct plan of rank %d: neighbour %d is the rank itself: send_first counts %lld "
+                "rows, recv_first %lld, expected the same",
+                c->me, n, (long long)sent, (long long)received);
         }
     }
     return DGNN_OK;
 }
 
-int dgnn_plan_valid(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me, int32_t nrank,
-                    struct dgnn_error *error)
+int dgnn_plan_valid(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me,
+                    int32_t nrank, struct dgnn_error *error)
 {
     const struct plan_context c = {direct, nowned, nnode, me, nrank};
     const struct dgnn_direct *d = direct;
@@ -225,8 +234,8 @@ static void plan_finish(struct plan_arrays *a, int64_t nowned, int64_t nnode, in
     }
 }
 
-int dgnn_plan_create(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me, int32_t nrank,
-                     struct dgnn_plan **plan, struct dgnn_error *error)
+int dgnn_plan_create(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me,
+                     int32_t nrank, struct dgnn_plan **plan, struct dgnn_error *error)
 {
     DGNN_TRY(dgnn_plan_valid(direct, nowned, nnode, me, nrank, error));
     struct plan_arrays a;
@@ -260,8 +269,8 @@ static int plan_mapping_valid(const int64_t *mapping, int64_t nowned, int64_t nn
     for (int64_t i = 0; i < nnode; i++) {
         if (i < nowned && mapping[i] != i) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "mapping[%lld] is %lld, expected an owned row to map to itself", (long long)i,
-                                   (long long)mapping[i]);
+                                   "mapping[%lld] is %lld, expected an owned row to map to itself",
+                                   (long long)i, (long long)mapping[i]);
         }
         if (mapping[i] < 0 || mapping[i] >= nowned) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,

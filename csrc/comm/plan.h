@@ -1,9 +1,9 @@
 /* A plan of direct messages: which owned rows go to which neighbour, and which ghost rows come from there.
  *
- * Pure data, immutable once made, and made without messages. Rows [0, nowned) are owned, [nowned, nnode) are ghosts;
- * each ghost row comes from exactly one neighbour, and from there in the order in which the neighbour sends. A rank
- * may be its own neighbour (periodic images as rows, or the one-rank form of a host's mapping): such rows are
- * copied, without a communicator. */
+ * Pure data, immutable once made, and made without messages. Rows [0, nowned) are owned, [nowned, nnode) are
+ * ghosts; each ghost row comes from exactly one neighbour, and from there in the order in which the neighbour
+ * sends. A rank may be its own neighbour (periodic images as rows, or the one-rank form of a host's mapping):
+ * such rows are copied, without a communicator. */
 #ifndef DGNN_COMM_PLAN_H
 #define DGNN_COMM_PLAN_H
 
@@ -20,24 +20,24 @@ struct dgnn_plan {
     const int32_t *send_row;   /* owned rows */
     const int64_t *recv_first; /* nneighbour + 1, CSR into recv_row */
     const int32_t *recv_row;   /* ghost rows */
-    const int8_t *contiguous;  /* nneighbour: its ghost rows follow one another, so messages go straight into them */
+    const int8_t *contiguous;  /* nneighbour: are its ghost rows one window? Messages go straight into it */
 };
 
 /* May these arrays be a plan? The error names rank, neighbour and field. Errors: INPUT. */
-int dgnn_plan_valid(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me, int32_t nrank,
-                    struct dgnn_error *error);
+int dgnn_plan_valid(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me,
+                    int32_t nrank, struct dgnn_error *error);
 
 /* Validates and copies; in one block, freed with dgnn_plan_free. Errors: INPUT, MEMORY. */
-int dgnn_plan_create(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me, int32_t nrank,
-                     struct dgnn_plan **plan, struct dgnn_error *error);
+int dgnn_plan_create(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me,
+                     int32_t nrank, struct dgnn_plan **plan, struct dgnn_error *error);
 
 /* mapping: nnode, the owned row of each row, itself for owned ones. A plan for one rank (me 0 of 1). */
 int dgnn_plan_from_mapping(const int64_t *mapping, int64_t nowned, int64_t nnode, struct dgnn_plan **plan,
                            struct dgnn_error *error);
 
-/* The plan among the rows that are left when NULL atoms go: new_row has nnode entries, the new index of a row or -1,
- * counted over owned rows and then ghosts, in order. Both ends of a message drop the same rows, as they know the
- * same types. */
+/* The plan among the rows that are left when NULL atoms go: new_row has nnode entries, the new index of a row
+ * or -1, counted over owned rows and then ghosts, in order. Both ends of a message drop the same rows, as
+ * they know the same types. */
 int dgnn_plan_remap(const struct dgnn_plan *plan, const int32_t *new_row, struct dgnn_plan **remapped,
                     struct dgnn_error *error);
 

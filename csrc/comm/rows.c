@@ -13,7 +13,8 @@ void dgnn_rows_copy(void *to, const int32_t *to_row, const void *from, const int
     char *out = to;
     const char *in = from;
     for (int64_t k = 0; k < n; k++) {
-        memcpy(out + rows_at(to_row, k) * row_bytes, in + rows_at(from_row, k) * row_bytes, (size_t)row_bytes);
+        memcpy(out + rows_at(to_row, k) * row_bytes, in + rows_at(from_row, k) * row_bytes,
+               (size_t)row_bytes);
     }
 }
 

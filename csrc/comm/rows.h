@@ -1,5 +1,5 @@
-/* Moving rows of numbers between places that are named by index lists. A list may be NULL: rows 0, 1, 2, ... of
- * its base. Ranges that are read and written don't overlap. */
+/* Moving rows of numbers between places that are named by index lists. A list may be NULL: rows 0, 1, 2, ...
+ * of its base. Ranges that are read and written don't overlap. */
 #ifndef DGNN_COMM_ROWS_H
 #define DGNN_COMM_ROWS_H
 

@@ -31,7 +31,8 @@ int dgnn_spin_plan(const struct dgnn_plan *atoms, struct dgnn_plan **rows, struc
         spin_double(atoms->send_row, nsend, atoms->nowned, row);
         spin_double(atoms->recv_row, nrecv, atoms->nowned, row + 2 * nsend);
         const struct dgnn_direct direct = {n, atoms->rank, first, row, first + n + 1, row + 2 * nsend};
-        status = dgnn_plan_create(&direct, 2 * atoms->nowned, 2 * atoms->nnode, atoms->me, atoms->nrank, rows, error);
+        status = dgnn_plan_create(&direct, 2 * atoms->nowned, 2 * atoms->nnode, atoms->me, atoms->nrank, rows,
+                                  error);
     }
     dgnn_alloc_free(first);
     dgnn_alloc_free(row);
@@ -63,8 +64,8 @@ int dgnn_spin_swaps(const struct dgnn_swaps *atoms, struct dgnn_swaps **rows, st
                                            .sendnum = num,
                                            .recvnum = num + n,
                                            .sendlist = list};
-        status = dgnn_swaps_create(&border, 2 * atoms->nowned, 2 * atoms->nnode, atoms->me, atoms->nrank, rows,
-                                   error);
+        status = dgnn_swaps_create(&border, 2 * atoms->nowned, 2 * atoms->nnode, atoms->me, atoms->nrank,
+                                   rows, error);
     }
     dgnn_alloc_free(num);
     dgnn_alloc_free(row);

@@ -15,7 +15,8 @@ struct transport_word {
     char operation[DGNN_TRANSPORT_OPERATION_LENGTH];
 };
 
-_Static_assert(sizeof(struct transport_word) <= DGNN_TRANSPORT_MAX_BLOB, "words must fit into the scratch block");
+_Static_assert(sizeof(struct transport_word) <= DGNN_TRANSPORT_MAX_BLOB,
+               "words must fit into the scratch block");
 
 /* ------------------------------------------------------------------ making and freeing */
 
@@ -26,8 +27,8 @@ static int transport_complete(const struct dgnn_transport *transport, struct dgn
                                transport->size, sizeof(*transport));
     }
     if (transport->nrank < 1 || transport->rank < 0 || transport->rank >= transport->nrank) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: rank %d of %d is no rank", transport->rank,
-                               transport->nrank);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: rank %d of %d is no rank",
+                               transport->rank, transport->nrank);
     }
     if (!transport->send_create || !transport->receive_create || !transport->start || !transport->wait ||
         !transport->request_free || !transport->allgather || !transport->alltoallv || !transport->free) {
@@ -85,8 +86,8 @@ void dgnn_comm_free(struct dgnn_comm *comm)
 void dgnn_transport_count(struct dgnn_comm *comm, enum dgnn_traffic traffic, int64_t nbytes)
 {
     struct dgnn_comm_count *count = &comm->count;
-    int64_t *const messages[] = {&count->forward_messages, &count->reverse_messages, &count->position_messages,
-                                 &count->force_messages, &count->other_messages};
+    int64_t *const messages[] = {&count->forward_messages, &count->reverse_messages,
+                                 &count->position_messages, &count->force_messages, &count->other_messages};
     *messages[traffic] += 1;
     count->bytes += nbytes;
 }
@@ -112,9 +113,9 @@ int32_t dgnn_transport_nrank(const struct dgnn_comm *comm)
 static int transport_usable(const struct dgnn_comm *comm, struct dgnn_error *error)
 {
     if (comm->broken) {
-        return dgnn_status_set(error, DGNN_ERROR_COMM,
-                               "this communicator failed earlier and is not used again; the first failure was: %s",
-                               comm->why);
+        return dgnn_status_set(
+            error, DGNN_ERROR_COMM,
+            "this communicator failed earlier and is not used again; the first failure was: %s", comm->why);
     }
     return DGNN_OK;
 }
@@ -130,28 +131,28 @@ static int transport_result(struct dgnn_comm *comm, int status, const struct dgn
 }
 
 /* Runs expr, which reports into local, on a usable communicator and returns its status. */
-#define TRANSPORT_RETURN(comm, expr, error)                             \
-    do {                                                                \
-        struct dgnn_error local = {0};                                  \
-        DGNN_TRY(transport_usable(comm, error));                        \
-        int status_ = transport_result(comm, (expr), &local);           \
-        if (status_ && (error)) {                                       \
-            *(error) = local;                                           \
-        }                                                               \
-        return status_;                                                 \
+#define TRANSPORT_RETURN(comm, expr, error)                                                                  \
+    do {                                                                                                     \
+        struct dgnn_error local = {0};                                                                       \
+        DGNN_TRY(transport_usable(comm, error));                                                             \
+        int status_ = transport_result(comm, (expr), &local);                                                \
+        if (status_ && (error)) {                                                                            \
+            *(error) = local;                                                                                \
+        }                                                                                                    \
+        return status_;                                                                                      \
     } while (0)
 
 /* ------------------------------------------------------------------ messages */
 
-int dgnn_transport_send_create(struct dgnn_comm *comm, const void *data, int64_t nbytes, int32_t to, int32_t tag,
-                               void **request, struct dgnn_error *error)
+int dgnn_transport_send_create(struct dgnn_comm *comm, const void *data, int64_t nbytes, int32_t to,
+                               int32_t tag, void **request, struct dgnn_error *error)
 {
     const struct dgnn_transport *t = &comm->transport;
     TRANSPORT_RETURN(comm, t->send_create(t->context, data, nbytes, to, tag, request, &local), error);
 }
 
-int dgnn_transport_receive_create(struct dgnn_comm *comm, void *data, int64_t nbytes, int32_t from, int32_t tag,
-                                  void **request, struct dgnn_error *error)
+int dgnn_transport_receive_create(struct dgnn_comm *comm, void *data, int64_t nbytes, int32_t from,
+                                  int32_t tag, void **request, struct dgnn_error *error)
 {
     const struct dgnn_transport *t = &comm->transport;
     TRANSPORT_RETURN(comm, t->receive_create(t->context, data, nbytes, from, tag, request, &local), error);
@@ -196,8 +197,9 @@ int dgnn_transport_allgather(struct dgnn_comm *comm, const void *in, int64_t nby
     TRANSPORT_RETURN(comm, t->allgather(t->context, in, nbytes, out, comm->deadline_s, &local), error);
 }
 
-int dgnn_transport_alltoallv(struct dgnn_comm *comm, const void *send, const int64_t *send_count, void *receive,
-                             const int64_t *receive_count, int64_t item_size, struct dgnn_error *error)
+int dgnn_transport_alltoallv(struct dgnn_comm *comm, const void *send, const int64_t *send_count,
+                             void *receive, const int64_t *receive_count, int64_t item_size,
+                             struct dgnn_error *error)
 {
     if (!comm) {
         if (send_count[0] > 0) {
@@ -248,7 +250,8 @@ int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, s
     const double *all = comm->scratch;
     for (int64_t start = 0; start < nvalue; start += AT_ONCE) {
         int64_t n = nvalue - start < AT_ONCE ? nvalue - start : AT_ONCE;
-        DGNN_TRY(dgnn_transport_allgather(comm, values + start, n * (int64_t)sizeof(double), comm->scratch, error));
+        DGNN_TRY(dgnn_transport_allgather(comm, values + start, n * (int64_t)sizeof(double), comm->scratch,
+                                          error));
         for (int64_t k = 0; k < n; k++) {
             double sum = 0;
             for (int32_t r = 0; r < comm->transport.nrank; r++) {
@@ -304,7 +307,8 @@ static int transport_spread(struct dgnn_comm *comm, int32_t from, const struct d
     memset(comm->counts, 0, 2 * (size_t)t->nrank * sizeof(int64_t));
     int64_t *places = comm->counts;
     struct dgnn_error local = {0};
-    int status = t->alltoallv(t->context, sent, count, places, received, expected, places, comm->deadline_s, &local);
+    int status = t->alltoallv(t->context, sent, count, places, received, expected, places, comm->deadline_s,
+                              &local);
     if (status) {
         *error = local;
         return transport_result(comm, status, &local);
@@ -319,23 +323,26 @@ static int transport_spread(struct dgnn_comm *comm, int32_t from, const struct d
 }
 
 /* Are the ranks at the same step? */
-static int transport_in_step(struct dgnn_comm *comm, const struct transport_word *words, struct dgnn_error *error)
+static int transport_in_step(struct dgnn_comm *comm, const struct transport_word *words,
+                             struct dgnn_error *error)
 {
     for (int32_t r = 1; r < comm->transport.nrank; r++) {
         if (words[r].sequence != words[0].sequence) {
-            dgnn_status_set(error, DGNN_ERROR_COMM,
-                            "the ranks are out of step: rank %d is in %s (step %lld), rank 0 in %s (step %lld)", r,
-                            words[r].operation, (long long)words[r].sequence, words[0].operation,
-                            (long long)words[0].sequence);
+            dgnn_status_set(
+                error, DGNN_ERROR_COMM,
+                "the ranks are out of step: rank %d is in %s (step %lld), rank 0 in %s (step %lld)", r,
+                words[r].operation, (long long)words[r].sequence, words[0].operation,
+                (long long)words[0].sequence);
             return transport_result(comm, DGNN_ERROR_COMM, error);
         }
     }
     for (int32_t r = 1; r < comm->transport.nrank; r++) {
         if (strcmp(words[r].operation, words[0].operation) != 0) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "rank %d is in %s while rank 0 is in %s: all ranks make the same calls in the "
-                                   "same order",
-                                   r, words[r].operation, words[0].operation);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "rank %d is in %s while rank 0 is in %s: all ranks make the same calls in the "
+                "same order",
+                r, words[r].operation, words[0].operation);
         }
     }
     return DGNN_OK;
@@ -356,7 +363,8 @@ int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int stat
     int failed = dgnn_transport_allgather(comm, &word, sizeof(word), comm->scratch, error);
     if (failed) {
         mine = *error;
-        return dgnn_status_set(error, failed, "in %s: %.*s", operation, DGNN_TRANSPORT_MESSAGE_LENGTH, mine.message);
+        return dgnn_status_set(error, failed, "in %s: %.*s", operation, DGNN_TRANSPORT_MESSAGE_LENGTH,
+                               mine.message);
     }
     const struct transport_word *words = comm->scratch;
     DGNN_TRY(transport_in_step(comm, words, error));

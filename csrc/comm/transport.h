@@ -18,7 +18,7 @@ enum dgnn_traffic {
     DGNN_TRAFFIC_OTHER
 };
 
-/* The tags on the private communicator. Messages of one tag between two ranks arrive in the order they start. */
+/* The tags on the private communicator. Messages of one tag between two ranks arrive in starting order. */
 enum dgnn_tag { DGNN_TAG_FORWARD = 1, DGNN_TAG_REVERSE = 2 };
 
 enum {
@@ -33,18 +33,18 @@ struct dgnn_comm {
     int64_t sequence; /* agreements so far */
     struct dgnn_comm_count count;
     int32_t broken;
-    char why[256];    /* the first failure */
-    void *scratch;    /* of the collectives */
-    int64_t *counts;  /* 4 x nrank, for alltoallv */
+    char why[256];   /* the first failure */
+    void *scratch;   /* of the collectives */
+    int64_t *counts; /* 4 x nrank, for alltoallv */
 };
 
 int32_t dgnn_transport_rank(const struct dgnn_comm *comm);
 int32_t dgnn_transport_nrank(const struct dgnn_comm *comm);
 
-/* All ranks pass the status of what they did since the last agreement, with its message in *error, and the name of
- * the step they are at ("compute"). Returns on all ranks the lowest failing rank's status and message, preceded by
- * "rank 2: " where there are several ranks. Ranks that are at different steps get DGNN_ERROR_INPUT that names
- * both, on all ranks, and may go on together. error may not be NULL. */
+/* All ranks pass the status of what they did since the last agreement, with its message in *error, and the
+ * name of the step they are at ("compute"). Returns on all ranks the lowest failing rank's status and
+ * message, preceded by "rank 2: " where there are several ranks. Ranks that are at different steps get
+ * DGNN_ERROR_INPUT that names both, on all ranks, and may go on together. error may not be NULL. */
 int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int status, struct dgnn_error *error);
 
 /* values: the sums over the ranks, added in rank order, so the same bits on each. */
@@ -65,17 +65,19 @@ int dgnn_transport_alltoall(struct dgnn_comm *comm, const int64_t *send, int64_t
 
 /* Items of item_size bytes, for rank 0 first, then rank 1, ... and received in rank order. send_count and
  * receive_count: items, nrank each; what rank a has in send_count[b] is what b has in receive_count[a]. */
-int dgnn_transport_alltoallv(struct dgnn_comm *comm, const void *send, const int64_t *send_count, void *receive,
-                             const int64_t *receive_count, int64_t item_size, struct dgnn_error *error);
+int dgnn_transport_alltoallv(struct dgnn_comm *comm, const void *send, const int64_t *send_count,
+                             void *receive, const int64_t *receive_count, int64_t item_size,
+                             struct dgnn_error *error);
 
-/* Persistent messages: see struct dgnn_transport. comm is not NULL, but for wait, which then has nothing to do. */
-int dgnn_transport_send_create(struct dgnn_comm *comm, const void *data, int64_t nbytes, int32_t to, int32_t tag,
-                               void **request, struct dgnn_error *error);
-int dgnn_transport_receive_create(struct dgnn_comm *comm, void *data, int64_t nbytes, int32_t from, int32_t tag,
-                                  void **request, struct dgnn_error *error);
+/* Persistent messages: see struct dgnn_transport. comm is not NULL, but for wait, which then does nothing. */
+int dgnn_transport_send_create(struct dgnn_comm *comm, const void *data, int64_t nbytes, int32_t to,
+                               int32_t tag, void **request, struct dgnn_error *error);
+int dgnn_transport_receive_create(struct dgnn_comm *comm, void *data, int64_t nbytes, int32_t from,
+                                  int32_t tag, void **request, struct dgnn_error *error);
 int dgnn_transport_start(struct dgnn_comm *comm, void *request, struct dgnn_error *error);
 int dgnn_transport_wait(struct dgnn_comm *comm, void **requests, int64_t nrequest, struct dgnn_error *error);
-void dgnn_transport_request_free(struct dgnn_comm *comm, void **request); /* sets it to NULL; NULL is allowed */
+/* Sets *request to NULL; NULL is allowed. */
+void dgnn_transport_request_free(struct dgnn_comm *comm, void **request);
 
 /* Counts one message that was sent. */
 void dgnn_transport_count(struct dgnn_comm *comm, enum dgnn_traffic traffic, int64_t nbytes);

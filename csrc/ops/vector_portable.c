@@ -7,6 +7,7 @@
 #define VECTOR_REGISTERS 12
 #define VECTOR_SET portable
 #define VECTOR_CPU DGNN_CPU_PORTABLE
+#define VECTOR_FUSED 0
 #define VECTOR_SPECIAL "ops/vector_plain.inc"
 #define VECTOR_ANY(mask) 1
 #define VECTOR_STREAM(address, vector) V(store)(address, vector)

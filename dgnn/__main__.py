@@ -1,0 +1,7 @@
+"""python -m dgnn"""
+
+import sys
+
+from dgnn.cli import main
+
+sys.exit(main())

@@ -1,0 +1,165 @@
+"""The command line as a user types it."""
+
+import fcntl
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
+import ase.io
+import dgnn
+import numpy as np
+import pytest
+from ase import Atoms
+
+
+def run(*arguments, **kwargs):
+    command = [sys.executable, "-m", "dgnn", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **kwargs)
+
+
+@pytest.fixture
+def structures(tmp_path):
+    """Two frames, the second of which isn't periodic."""
+    rng = np.random.default_rng(2)
+    atoms = Atoms("OH2OH2", positions=rng.random((6, 3)) * 5, cell=np.eye(3) * 8, pbc=True)
+    open_one = atoms.copy()
+    open_one.pbc = False
+    path = tmp_path / "structures.xyz"
+    ase.io.write(path, [atoms, open_one])
+    return path, ase.io.read(path, ":")
+
+
+def expected(base_path, atoms):
+    model = dgnn.Model.load(base_path)
+    types = [model.type_map.index(symbol) for symbol in atoms.get_chemical_symbols()]
+    return model.compute(atoms.positions, types, np.asarray(atoms.cell) if atoms.pbc.all() else None)
+
+
+def test_info(base_path):
+    done = run("info", base_path)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "type_map" in done.stdout and "O H" in done.stdout and "dpa3" in done.stdout
+    assert json.loads(run("info", base_path, "--json").stdout) == dgnn.Model.load(base_path).info()
+
+
+def test_eval_prints_a_line_for_each_frame(base_path, structures):
+    path, frames = structures
+    done = run("eval", base_path, path)
+    assert done.returncode == 0 and done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    for line, atoms in zip(lines[1:], frames):
+        result = expected(base_path, atoms)
+        energy, force = map(float, line.split()[3:5])
+        assert energy == pytest.approx(result.energy, abs=1e-8)
+        assert force == pytest.approx(np.linalg.norm(result.forces, axis=1).max(), abs=1e-6) and force > 1e-3
+    pressure = np.trace(expected(base_path, frames[0]).virial) / 3 / 512 * 160.21766208
+    assert float(lines[1].split()[5]) == pytest.approx(pressure, abs=1e-3)
+    assert lines[2].split()[5] == "-"
+
+
+def test_eval_writes_extxyz(base_path, structures, tmp_path):
+    path, frames = structures
+    out = tmp_path / "out.extxyz"
+    done = run("eval", base_path, path, f"{path}@0", "-o", out)
+    assert done.returncode == 0 and done.stdout == "" and done.stderr == ""
+    written = ase.io.read(out, ":")
+    assert len(written) == 3
+    for atoms, source in zip(written, [*frames, frames[0]]):
+        result = expected(base_path, source)
+        np.testing.assert_allclose(atoms.get_forces(), result.forces, atol=1e-7)
+        assert atoms.get_potential_energy() == pytest.approx(result.energy, abs=1e-9)
+    assert os.listdir(tmp_path) == ["structures.xyz", "out.extxyz"] or len(os.listdir(tmp_path)) == 2
+
+
+def test_eval_json(base_path, structures):
+    path, frames = structures
+    lines = run("eval", base_path, path, "--json").stdout.splitlines()
+    assert len(lines) == 2
+    for line, atoms in zip(lines, frames):
+        data, result = json.loads(line), expected(base_path, atoms)
+        np.testing.assert_allclose(data["forces"], result.forces, atol=1e-12)
+        np.testing.assert_allclose(data["virial"], result.virial, atol=1e-12)
+        assert len(data["energies"]) == 6
+
+
+def test_type_map(base_path, tmp_path):
+    atoms = Atoms("OHHe", positions=[[0, 0, 0], [0, 0, 1.0], [0, 1.0, 1.0]])
+    path = tmp_path / "a.xyz"
+    ase.io.write(path, atoms)
+    done = run("eval", base_path, path, "--json", "--type-map", "He=NULL")
+    data = json.loads(done.stdout)
+    assert data["forces"][2] == [0, 0, 0] and np.abs(data["forces"][0]).max() > 1e-4
+    other = json.loads(run("eval", base_path, path, "--json", "--type-map", "He=H").stdout)
+    assert other["energy"] != data["energy"]
+
+
+@pytest.mark.parametrize("arguments,message", [
+    (["info", "absent.pt2"], "absent.pt2"),
+    (["eval", "{model}", "absent.xyz"], "absent.xyz: no such file"),
+    (["eval", "{model}", "{text}"], "text.xyz"),
+    (["eval", "{text}", "{model}"], "text.xyz"),
+    (["eval", "{model}", "{structures}", "--type-map", "O"], "expected ELEMENT=TYPE"),
+    (["eval", "{model}", "{structures}", "--type-map", "O=X"], "no such type"),
+    (["eval", "{model}", "{structures}", "--fparam", "1"], "fparam"),
+    (["eval", "{model}", "{structures}", "--threads", "0"], "threads"),
+    (["eval", "{model}", "{structures}", "-o", "no/such/folder/x.extxyz"], "no/such/folder"),
+    (["eval", "{model}"], "STRUCTURE"),
+    (["evaluate"], "invalid choice"),
+    (["info", "{model}", "--jsn"], "unrecognized arguments"),
+    ([], "COMMAND"),
+])
+def test_errors_are_one_line(arguments, message, base_path, structures, tmp_path):
+    text = tmp_path / "text.xyz"
+    text.write_text("no structure and no model\n")
+    places = dict(model=base_path, structures=structures[0], text=text)
+    done = run(*[argument.format(**places) for argument in arguments], cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert message in done.stderr and done.stderr.startswith("dgnn: ") and done.stderr.count("\n") == 1
+
+
+def test_unknown_element(base_path, tmp_path):
+    path = tmp_path / "a.xyz"
+    ase.io.write(path, Atoms("S"))
+    done = run("eval", base_path, path)
+    assert done.returncode == 2 and "the structure also has S" in done.stderr and "a.xyz, frame 0" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["info", "--help"], ["eval", "--help"]])
+def test_help_teaches_by_example(arguments):
+    done = run(*arguments)
+    assert done.returncode == 0 and "examples:\n  dgnn " in done.stdout
+
+
+def test_version():
+    assert run("--version").stdout.strip() == f"dgnn {dgnn.__version__}"
+
+
+def test_a_closed_pipe_is_no_error(base_path):
+    command = f"{sys.executable} -m dgnn info {base_path} | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert done.stderr == "" and len(done.stdout.splitlines()) == 1
+
+
+def test_progress_on_a_terminal_only(base_path, structures, tmp_path):
+    out = tmp_path / "out.extxyz"
+    assert run("eval", base_path, structures[0], "-o", out).stderr == ""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
+    process = subprocess.Popen([sys.executable, "-m", "dgnn", "eval", base_path, structures[0], "-o", out],
+                               stdout=subprocess.PIPE, stderr=slave)
+    os.close(slave)
+    shown = b""
+    try:
+        while block := os.read(master, 4096):
+            shown += block
+    except OSError:
+        pass
+    assert process.wait(timeout=60) == 0
+    process.stdout.close()
+    os.close(master)
+    assert b"frame" in shown
