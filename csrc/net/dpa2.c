@@ -68,14 +68,14 @@ static int dpa2_check_lists(const struct dgnn_dpa2_settings *s, const struct dgn
                             struct dgnn_error *error)
 {
     const struct dgnn_repinit_params *p = &s->repinit;
-    const struct dgnn_repformer_params *q = &s->repformer;
-    if (!(p->rcut > q->rcut && p->nsel > q->nsel)) {
+    const struct dgnn_repformer_shape *q = &s->shape;
+    if (!(p->rcut > q->cutoff && p->nsel > q->slots)) {
         return dpa2_bad(where, "rcut and nsel of repinit_args must be larger than those of repformer_args", error);
     }
     if (p->use_three_body && ((p->three_body_rcut > p->rcut && p->three_body_sel < p->nsel) ||
                               (p->three_body_rcut < p->rcut && p->three_body_sel > p->nsel) ||
-                              (p->three_body_rcut > q->rcut && p->three_body_sel < q->nsel) ||
-                              (p->three_body_rcut < q->rcut && p->three_body_sel > q->nsel))) {
+                              (p->three_body_rcut > q->cutoff && p->three_body_sel < q->slots) ||
+                              (p->three_body_rcut < q->cutoff && p->three_body_sel > q->slots))) {
         return dpa2_bad(where, "cutoffs and numbers of slots of the blocks are not in the same order", error);
     }
     return DGNN_OK;
@@ -106,7 +106,7 @@ static int dpa2_load_settings(const struct dgnn_value *value, const struct dgnn_
     DGNN_TRY(dpa2_check_version(value, error));
     DGNN_TRY(dgnn_params_load(value, dpa2_params, DPA2_NPARAM, &s->own, error));
     DGNN_TRY(dgnn_params_load(&s->own.repinit_args, dpa2_repinit_params, DPA2_NREPINIT, &s->repinit, error));
-    DGNN_TRY(dgnn_repformer_params_load(&s->own.repformer_args, &s->repformer, error));
+    DGNN_TRY(dgnn_repformer_params_load(&s->own.repformer_args, &s->repformer, &s->shape, error));
     DGNN_TRY(dpa2_check_repinit(s, &s->own.repinit_args, error));
     DGNN_TRY(dpa2_check_lists(s, value, error));
     if (s->own.ntypes != context->ntypes) {
@@ -178,12 +178,12 @@ static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .mixed_types = 1,
         .nsel = 1,
         .sel = &s->repinit.nsel,
-        .dim_out = s->repformer.g1_dim + (s->own.concat_output_tebd ? s->repinit.tebd_dim : 0),
+        .dim_out = s->shape.ng1 + (s->own.concat_output_tebd ? s->repinit.tebd_dim : 0),
         .parameters = narrow ? d->f32.parameters : d->f64.parameters,
         .dtype = s->dtype,
         .has_message_passing = 1,
         .has_message_passing_across_ranks = 1,
-        .has_graph_form = !s->repinit.use_three_body && s->repinit.set_davg_zero && s->repformer.set_davg_zero,
+        .has_graph_form = !s->repinit.use_three_body && s->repinit.set_davg_zero && s->shape.centred,
         .uses_first_type = empty && (!s->strip || !s->own.smooth),
     };
 }

@@ -17,6 +17,7 @@ struct dgnn_dpa2_settings {
     struct dgnn_dpa2_params own;
     struct dgnn_repinit_params repinit;
     struct dgnn_repformer_params repformer;
+    struct dgnn_repformer_shape shape; /* of the repformer */
     int32_t dtype;
     int32_t keep;
     int32_t strip;

@@ -28,24 +28,50 @@ static const struct dgnn_param repformer_layer_params[] = {
 #include "net/params_end.inc"
 };
 
+/* Widths and heads are bounded, so that their products cannot overflow. */
+enum { REPFORMER_WIDTH_MAX = 1 << 16, REPFORMER_HEADS_MAX = 1 << 12 };
+
 /* Protection of 1 / neighbours where sums are not smooth. */
 static const double repformer_epsilon = 1e-4;
 
-int dgnn_repformer_params_load(const struct dgnn_value *args, struct dgnn_repformer_params *params,
-                               struct dgnn_error *error)
+static int repformer_check_bounds(const struct dgnn_value *args, const struct dgnn_repformer_params *params,
+                                  struct dgnn_error *error)
 {
+    const struct {
+        const char *name;
+        int64_t value, most;
+    } bounds[] = {{"nsel", params->nsel, 1 << 24},
+                  {"nlayers", params->nlayers, 1024},
+                  {"g1_dim", params->g1_dim, REPFORMER_WIDTH_MAX},
+                  {"g2_dim", params->g2_dim, REPFORMER_WIDTH_MAX}};
     char path[256];
+    for (size_t k = 0; k < sizeof(bounds) / sizeof(bounds[0]); k++) {
+        if (bounds[k].value < 1 || bounds[k].value > bounds[k].most) {
+            return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s is %lld, expected 1 to %lld",
+                                   dgnn_value_path(args, path, sizeof(path)), bounds[k].name,
+                                   (long long)bounds[k].value, (long long)bounds[k].most);
+        }
+    }
+    return DGNN_OK;
+}
+
+int dgnn_repformer_params_load(const struct dgnn_value *args, struct dgnn_repformer_params *params,
+                               struct dgnn_repformer_shape *shape, struct dgnn_error *error)
+{
     DGNN_TRY(dgnn_params_load(args, repformer_params, sizeof(repformer_params) / sizeof(repformer_params[0]), params,
                               error));
-    if (params->nsel < 1 || params->nlayers < 1 || params->g1_dim < 1 || params->g2_dim < 1 ||
-        params->axis_neuron < 1) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                               "%s: nsel %lld, nlayers %lld, g1_dim %lld, g2_dim %lld, axis_neuron %lld: expected "
-                               "numbers above 0",
-                               dgnn_value_path(args, path, sizeof(path)), (long long)params->nsel,
-                               (long long)params->nlayers, (long long)params->g1_dim, (long long)params->g2_dim,
-                               (long long)params->axis_neuron);
-    }
+    DGNN_TRY(repformer_check_bounds(args, params, error));
+    *shape = (struct dgnn_repformer_shape){.cutoff = params->rcut,
+                                           .switch_start = params->rcut_smth,
+                                           .slots = params->nsel,
+                                           .nlayer = params->nlayers,
+                                           .ng1 = params->g1_dim,
+                                           .ng2 = params->g2_dim,
+                                           .direct = params->direct_dist,
+                                           .centred = params->set_davg_zero,
+                                           .activation = params->activation_function
+                                                             ? params->activation_function
+                                                             : "none"};
     return DGNN_OK;
 }
 
@@ -57,18 +83,20 @@ int dgnn_repformer_params_describe(const struct dgnn_repformer_params *params, s
 }
 
 /* A layer's members must say what the block's arguments say, or the block would not be one. */
-static int repformer_check_layer(const struct dgnn_value *value, const struct dgnn_repformer_params *block,
+static int repformer_check_layer(const struct dgnn_value *value, const struct dgnn_repformer_shape *block,
                                  const struct repformer_layer_params *layer, int last, int32_t smooth,
                                  struct dgnn_error *error)
 {
     char path[256];
-    int same = layer->g1_dim == block->g1_dim && layer->g2_dim == block->g2_dim &&
-               !strcmp(layer->activation_function, block->activation_function) && layer->smooth == smooth &&
-               layer->axis_neuron >= 1 && layer->axis_neuron <= layer->g1_dim && layer->axis_neuron <= layer->g2_dim;
+    int same = layer->g1_dim == block->ng1 && layer->g2_dim == block->ng2 &&
+               !strcmp(layer->activation_function ? layer->activation_function : "none", block->activation) &&
+               layer->smooth == smooth &&
+               layer->attn1_nhead >= 1 && layer->attn1_nhead <= REPFORMER_HEADS_MAX && layer->attn2_nhead >= 1 &&
+               layer->attn2_nhead <= REPFORMER_HEADS_MAX && layer->axis_neuron >= 1 && layer->axis_neuron <= layer->g1_dim && layer->axis_neuron <= layer->g2_dim;
     if (!same) {
         return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                               "%s: dimensions, activation or smooth are not those of repformer_args, or axis_neuron "
-                               "is wider than the features",
+                               "%s: dimensions, activation or smooth are not those of repformer_args, axis_neuron is "
+                               "wider than the features, or a number of heads is not in [1, 4096]",
                                dgnn_value_path(value, path, sizeof(path)));
     }
     if (last && layer->update_chnnl_2) {
@@ -91,12 +119,14 @@ static void repformer_switches(const struct repformer_layer_params *p, struct dg
         .has_pair_attn = p->update_chnnl_2 && p->update_g2_has_attn,
         .has_vector = p->update_chnnl_2 && p->update_h2,
         .has_gate = p->attn2_has_gate,
+        .smooth = p->smooth,
         .conv_out = p->g1_out_conv,
         .self_out = p->g1_out_mlp,
         .root = p->use_sqrt_nnei,
         .node_heads = p->attn1_nhead,
         .pair_heads = p->attn2_nhead,
         .axis = p->axis_neuron,
+        .style = p->update_style ? p->update_style : "null",
     };
 }
 
@@ -133,10 +163,9 @@ static int repformer_attention_load(const struct dgnn_value *value, int64_t inpu
             DGNN_TRY(dgnn_value_double(&shift, &out->shift, error));
         }
     }
-    if (out->input != input || out->heads != heads || heads < 1 || out->hidden < 1) {
+    if (out->input != input || out->heads != heads || out->hidden < 1 || out->hidden > REPFORMER_WIDTH_MAX) {
         return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                               "%s: input_dim %lld, head_num %lld, hidden_dim %lld: expected %lld, %lld and a number "
-                               "above 0",
+                               "%s: input_dim %lld, head_num %lld, hidden_dim %lld: expected %lld, %lld and 1 to 65536",
                                dgnn_value_path(value, path, sizeof(path)), (long long)out->input,
                                (long long)out->heads, (long long)out->hidden, (long long)input, (long long)heads);
     }

@@ -23,9 +23,20 @@ struct dgnn_repformer_params {
 #include "net/params_end.inc"
 };
 
+/* What the arguments say, checked. */
+struct dgnn_repformer_shape {
+    double cutoff, switch_start;
+    int64_t slots;    /* for neighbours: the width of dense sums and attention */
+    int64_t nlayer;
+    int64_t ng1, ng2; /* widths of a node's and of a pair's features */
+    int32_t direct;   /* pairs start from distance and vector */
+    int32_t centred;  /* was the mean of the statistics fixed at 0? */
+    const char *activation;
+};
+
 /* Errors: FORMAT, UNSUPPORTED. */
 int dgnn_repformer_params_load(const struct dgnn_value *args, struct dgnn_repformer_params *params,
-                               struct dgnn_error *error);
+                               struct dgnn_repformer_shape *shape, struct dgnn_error *error);
 int dgnn_repformer_params_describe(const struct dgnn_repformer_params *params, struct dgnn_text *text,
                                    struct dgnn_error *error);
 
@@ -34,13 +45,14 @@ struct dgnn_repformer_switches {
     int32_t has_pair;     /* are pairs updated? */
     int32_t has_conv, has_drrd, has_grrg, has_attn; /* of nodes */
     int32_t has_product, has_pair_attn, has_vector; /* of pairs */
-    int32_t has_gate;
+    int32_t has_gate, smooth;
     int32_t conv_out;     /* the convolution is an update of its own */
     int32_t self_out;     /* so are a node's own features */
     int32_t root;         /* moments are divided by the root of the number of slots */
     int64_t node_heads, pair_heads;
     int64_t axis;
     double node_shift, pair_shift; /* of smooth attention's logits */
+    const char *style;    /* how updates join */
 };
 
 /* What the block needs beside its own members. */
