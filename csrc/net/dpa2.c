@@ -41,12 +41,14 @@ struct dpa2 {
 static int dpa2_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
 {
     char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
+                           problem);
 }
 
 /* ---------------------------------------------------------------- settings */
 
-static int dpa2_check_repinit(struct dgnn_dpa2_settings *s, const struct dgnn_value *where, struct dgnn_error *error)
+static int dpa2_check_repinit(struct dgnn_dpa2_settings *s, const struct dgnn_value *where,
+                              struct dgnn_error *error)
 {
     const struct dgnn_repinit_params *p = &s->repinit;
     const int64_t limit = 1 << 24;
@@ -56,21 +58,24 @@ static int dpa2_check_repinit(struct dgnn_dpa2_settings *s, const struct dgnn_va
     if (p->tebd_dim < 1 || p->tebd_dim > 1 << 16) {
         return dpa2_bad(where, "tebd_dim must be in [1, 65536]", error);
     }
-    if (!p->tebd_input_mode || (strcmp(p->tebd_input_mode, "concat") && strcmp(p->tebd_input_mode, "strip"))) {
+    if (!p->tebd_input_mode ||
+        (strcmp(p->tebd_input_mode, "concat") && strcmp(p->tebd_input_mode, "strip"))) {
         return dpa2_bad(where, "tebd_input_mode must be concat or strip", error);
     }
     s->strip = !strcmp(p->tebd_input_mode, "strip");
     return DGNN_OK;
 }
 
-/* The inner lists are parts of the outer one; deepmd-kit makes no model where cutoffs and slots order differently. */
+/* The inner lists are parts of the outer one; deepmd-kit makes no model where cutoffs and slots order
+ * differently. */
 static int dpa2_check_lists(const struct dgnn_dpa2_settings *s, const struct dgnn_value *where,
                             struct dgnn_error *error)
 {
     const struct dgnn_repinit_params *p = &s->repinit;
     const struct dgnn_repformer_shape *q = &s->shape;
     if (!(p->rcut > q->cutoff && p->nsel > q->slots)) {
-        return dpa2_bad(where, "rcut and nsel of repinit_args must be larger than those of repformer_args", error);
+        return dpa2_bad(where, "rcut and nsel of repinit_args must be larger than those of repformer_args",
+                        error);
     }
     if (p->use_three_body && ((p->three_body_rcut > p->rcut && p->three_body_sel < p->nsel) ||
                               (p->three_body_rcut < p->rcut && p->three_body_sel > p->nsel) ||
@@ -138,13 +143,13 @@ static void dpa2_free(struct dgnn_descriptor *descriptor)
     dgnn_alloc_free(d);
 }
 
-static int dpa2_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context, struct dpa2 *d,
-                          struct dgnn_error *error)
+static int dpa2_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                          struct dpa2 *d, struct dgnn_error *error)
 {
     struct dgnn_dpa2_settings *s = &d->settings;
     DGNN_TRY(dpa2_load_settings(value, context, s, error));
-    DGNN_TRY(dgnn_typeembed_load_f64(&s->own.type_embedding, s->ntypes, context->type_map, s->repinit.tebd_dim,
-                                     &s->tebd, error));
+    DGNN_TRY(dgnn_typeembed_load_f64(&s->own.type_embedding, s->ntypes, context->type_map,
+                                     s->repinit.tebd_dim, &s->tebd, error));
     return s->dtype == DGNN_DTYPE_FLOAT32 ? dgnn_dpa2_load_f32(s, &d->f32, error)
                                           : dgnn_dpa2_load_f64(s, &d->f64, error);
 }
@@ -188,7 +193,8 @@ static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgn
     };
 }
 
-static int dpa2_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error)
+static int dpa2_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text,
+                         struct dgnn_error *error)
 {
     const struct dgnn_dpa2_settings *s = &((const struct dpa2 *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(dpa2_params, DPA2_NPARAM, &s->own, text, error));
@@ -199,12 +205,13 @@ static int dpa2_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_text_add(text, error, "}");
 }
 
-static int dpa2_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, double *output,
-                        struct dgnn_error *error)
+static int dpa2_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
+                        double *output, struct dgnn_error *error)
 {
     struct dpa2 *d = (struct dpa2 *)descriptor;
-    return d->settings.dtype == DGNN_DTYPE_FLOAT32 ? dgnn_dpa2_forward_f32(&d->f32, evaluation, output, error)
-                                                   : dgnn_dpa2_forward_f64(&d->f64, evaluation, output, error);
+    return d->settings.dtype == DGNN_DTYPE_FLOAT32
+               ? dgnn_dpa2_forward_f32(&d->f32, evaluation, output, error)
+               : dgnn_dpa2_forward_f64(&d->f64, evaluation, output, error);
 }
 
 static int dpa2_backward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,

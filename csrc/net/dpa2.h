@@ -1,5 +1,5 @@
-/* DPA2 (Zhang et al., npj Comput Mater 10, 293; deepmd/dpmodel/descriptor/dpa2.py): settings, and the two blocks put
- * together for each element type. */
+/* DPA2 (Zhang et al., npj Comput Mater 10, 293; deepmd/dpmodel/descriptor/dpa2.py): settings, and the two
+ * blocks put together for each element type. */
 #ifndef DGNN_NET_DPA2_H
 #define DGNN_NET_DPA2_H
 

@@ -58,28 +58,27 @@ static int repformer_check_bounds(const struct dgnn_value *args, const struct dg
 int dgnn_repformer_params_load(const struct dgnn_value *args, struct dgnn_repformer_params *params,
                                struct dgnn_repformer_shape *shape, struct dgnn_error *error)
 {
-    DGNN_TRY(dgnn_params_load(args, repformer_params, sizeof(repformer_params) / sizeof(repformer_params[0]), params,
-                              error));
+    DGNN_TRY(dgnn_params_load(args, repformer_params, sizeof(repformer_params) / sizeof(repformer_params[0]),
+                              params, error));
     DGNN_TRY(repformer_check_bounds(args, params, error));
-    *shape = (struct dgnn_repformer_shape){.cutoff = params->rcut,
-                                           .switch_start = params->rcut_smth,
-                                           .slots = params->nsel,
-                                           .nlayer = params->nlayers,
-                                           .ng1 = params->g1_dim,
-                                           .ng2 = params->g2_dim,
-                                           .direct = params->direct_dist,
-                                           .centred = params->set_davg_zero,
-                                           .activation = params->activation_function
-                                                             ? params->activation_function
-                                                             : "none"};
+    *shape = (struct dgnn_repformer_shape){
+        .cutoff = params->rcut,
+        .switch_start = params->rcut_smth,
+        .slots = params->nsel,
+        .nlayer = params->nlayers,
+        .ng1 = params->g1_dim,
+        .ng2 = params->g2_dim,
+        .direct = params->direct_dist,
+        .centred = params->set_davg_zero,
+        .activation = params->activation_function ? params->activation_function : "none"};
     return DGNN_OK;
 }
 
 int dgnn_repformer_params_describe(const struct dgnn_repformer_params *params, struct dgnn_text *text,
                                    struct dgnn_error *error)
 {
-    return dgnn_params_describe(repformer_params, sizeof(repformer_params) / sizeof(repformer_params[0]), params,
-                                text, error);
+    return dgnn_params_describe(repformer_params, sizeof(repformer_params) / sizeof(repformer_params[0]),
+                                params, text, error);
 }
 
 /* A layer's members must say what the block's arguments say, or the block would not be one. */
@@ -90,19 +89,22 @@ static int repformer_check_layer(const struct dgnn_value *value, const struct dg
     char path[256];
     int same = layer->g1_dim == block->ng1 && layer->g2_dim == block->ng2 &&
                !strcmp(layer->activation_function ? layer->activation_function : "none", block->activation) &&
-               layer->smooth == smooth &&
-               layer->attn1_nhead >= 1 && layer->attn1_nhead <= REPFORMER_HEADS_MAX && layer->attn2_nhead >= 1 &&
-               layer->attn2_nhead <= REPFORMER_HEADS_MAX && layer->axis_neuron >= 1 && layer->axis_neuron <= layer->g1_dim && layer->axis_neuron <= layer->g2_dim;
+               layer->smooth == smooth && layer->attn1_nhead >= 1 &&
+               layer->attn1_nhead <= REPFORMER_HEADS_MAX && layer->attn2_nhead >= 1 &&
+               layer->attn2_nhead <= REPFORMER_HEADS_MAX && layer->axis_neuron >= 1 &&
+               layer->axis_neuron <= layer->g1_dim && layer->axis_neuron <= layer->g2_dim;
     if (!same) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                               "%s: dimensions, activation or smooth are not those of repformer_args, axis_neuron is "
-                               "wider than the features, or a number of heads is not in [1, 4096]",
-                               dgnn_value_path(value, path, sizeof(path)));
+        return dgnn_status_set(
+            error, DGNN_ERROR_FORMAT,
+            "%s: dimensions, activation or smooth are not those of repformer_args, axis_neuron is "
+            "wider than the features, or a number of heads is not in [1, 4096]",
+            dgnn_value_path(value, path, sizeof(path)));
     }
     if (last && layer->update_chnnl_2) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s.update_chnnl_2: dgnn evaluates models whose last layer leaves pairs as they are",
-                               dgnn_value_path(value, path, sizeof(path)));
+        return dgnn_status_set(
+            error, DGNN_ERROR_UNSUPPORTED,
+            "%s.update_chnnl_2: dgnn evaluates models whose last layer leaves pairs as they are",
+            dgnn_value_path(value, path, sizeof(path)));
     }
     return DGNN_OK;
 }
@@ -145,11 +147,13 @@ struct repformer_attention {
     double shift;
 };
 
-static int repformer_attention_load(const struct dgnn_value *value, int64_t input, int64_t heads, int want_hidden,
-                                    struct repformer_attention *out, struct dgnn_error *error)
+static int repformer_attention_load(const struct dgnn_value *value, int64_t input, int64_t heads,
+                                    int want_hidden, struct repformer_attention *out,
+                                    struct dgnn_error *error)
 {
     struct dgnn_value in = dgnn_value_member(value, "input_dim"), head = dgnn_value_member(value, "head_num");
-    struct dgnn_value hidden = dgnn_value_member(value, "hidden_dim"), shift = dgnn_value_member(value, "attnw_shift");
+    struct dgnn_value hidden = dgnn_value_member(value, "hidden_dim"),
+                      shift = dgnn_value_member(value, "attnw_shift");
     char path[256];
     DGNN_TRY(dgnn_value_object(value, error));
     DGNN_TRY(dgnn_params_version(value, 1, 1, 1, error));
@@ -164,10 +168,11 @@ static int repformer_attention_load(const struct dgnn_value *value, int64_t inpu
         }
     }
     if (out->input != input || out->heads != heads || out->hidden < 1 || out->hidden > REPFORMER_WIDTH_MAX) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                               "%s: input_dim %lld, head_num %lld, hidden_dim %lld: expected %lld, %lld and 1 to 65536",
-                               dgnn_value_path(value, path, sizeof(path)), (long long)out->input,
-                               (long long)out->heads, (long long)out->hidden, (long long)input, (long long)heads);
+        return dgnn_status_set(
+            error, DGNN_ERROR_FORMAT,
+            "%s: input_dim %lld, head_num %lld, hidden_dim %lld: expected %lld, %lld and 1 to 65536",
+            dgnn_value_path(value, path, sizeof(path)), (long long)out->input, (long long)out->heads,
+            (long long)out->hidden, (long long)input, (long long)heads);
     }
     return DGNN_OK;
 }

@@ -1,10 +1,10 @@
-/* The repformer block of DPA2 (deepmd/dpmodel/descriptor/repformers.py): layers that update features of nodes (g1),
- * of pairs (g2) and vectors of pairs (h2), forward and backward.
+/* The repformer block of DPA2 (deepmd/dpmodel/descriptor/repformers.py): layers that update features of nodes
+ * (g1), of pairs (g2) and vectors of pairs (h2), forward and backward.
  *
  * What is done differently from the source, with the same value:
- *  - Products of weights that always follow each other are multiplied at load: queries and keys of an attention
- *    become one form, values and the map of heads another. So neighbours are seen through g1 alone, and what goes
- *    back to them is one row of g1's width for each pair.
+ *  - Products of weights that always follow each other are multiplied at load: queries and keys of an
+ * attention become one form, values and the map of heads another. So neighbours are seen through g1 alone,
+ * and what goes back to them is one row of g1's width for each pair.
  *  - Rows of features are padded to whole vectors, with zeros.
  *  - Empty slots exist only as a number in the denominators of smooth attention. */
 #ifndef DGNN_NET_REPFORMER_H
@@ -26,7 +26,7 @@ struct dgnn_repformer_params {
 /* What the arguments say, checked. */
 struct dgnn_repformer_shape {
     double cutoff, switch_start;
-    int64_t slots;    /* for neighbours: the width of dense sums and attention */
+    int64_t slots; /* for neighbours: the width of dense sums and attention */
     int64_t nlayer;
     int64_t ng1, ng2; /* widths of a node's and of a pair's features */
     int32_t direct;   /* pairs start from distance and vector */
@@ -42,17 +42,17 @@ int dgnn_repformer_params_describe(const struct dgnn_repformer_params *params, s
 
 /* Settings of a layer. */
 struct dgnn_repformer_switches {
-    int32_t has_pair;     /* are pairs updated? */
+    int32_t has_pair;                               /* are pairs updated? */
     int32_t has_conv, has_drrd, has_grrg, has_attn; /* of nodes */
     int32_t has_product, has_pair_attn, has_vector; /* of pairs */
     int32_t has_gate, smooth;
-    int32_t conv_out;     /* the convolution is an update of its own */
-    int32_t self_out;     /* so are a node's own features */
-    int32_t root;         /* moments are divided by the root of the number of slots */
+    int32_t conv_out; /* the convolution is an update of its own */
+    int32_t self_out; /* so are a node's own features */
+    int32_t root;     /* moments are divided by the root of the number of slots */
     int64_t node_heads, pair_heads;
     int64_t axis;
     double node_shift, pair_shift; /* of smooth attention's logits */
-    const char *style;    /* how updates join */
+    const char *style;             /* how updates join */
 };
 
 /* What the block needs beside its own members. */
@@ -61,7 +61,7 @@ struct dgnn_repformer_context {
     int32_t smooth;
     int32_t ntypes;
     int32_t threads;
-    int32_t keep;            /* 1: keep intermediates; 0: compute them again */
+    int32_t keep; /* 1: keep intermediates; 0: compute them again */
     enum dgnn_cpu cpu;
     const uint8_t *excluded; /* ntypes x ntypes or NULL; outlives the block */
 };

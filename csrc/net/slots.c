@@ -54,8 +54,8 @@ void dgnn_slots_occupy(struct dgnn_slots *slots)
     }
 }
 
-/* A row's logits against their largest: e_k = exp(x_k - most), and P on the same scale, which is bounded so that it does
- * not overflow where all logits are far below -shift. */
+/* A row's logits against their largest: e_k = exp(x_k - most), and P on the same scale, which is bounded so
+ * that it does not overflow where all logits are far below -shift. */
 struct slots_row {
     double most, phantom_log, phantom;
 };

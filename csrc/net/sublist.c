@@ -4,7 +4,8 @@
 
 #include "base/arena.h"
 
-static int sublist_keeps(const struct dgnn_graph *graph, const struct dgnn_sublist_rule *rule, int64_t i, int64_t e)
+static int sublist_keeps(const struct dgnn_graph *graph, const struct dgnn_sublist_rule *rule, int64_t i,
+                         int64_t e)
 {
     if (graph->distance[e] > rule->cutoff) {
         return 0;
@@ -39,7 +40,8 @@ static void sublist_layout(struct dgnn_arena *arena, struct dgnn_sublist *list, 
     list->edge = dgnn_arena_take(arena, list->npair, sizeof(*list->edge));
     list->neighbour = dgnn_arena_take(arena, list->npair, sizeof(*list->neighbour));
     list->square_first = dgnn_arena_take(arena, list->nchunk + 1, sizeof(*list->square_first));
-    list->reverse_first = want_reverse ? dgnn_arena_take(arena, list->nnode + 1, sizeof(*list->reverse_first)) : NULL;
+    list->reverse_first =
+        want_reverse ? dgnn_arena_take(arena, list->nnode + 1, sizeof(*list->reverse_first)) : NULL;
     list->reverse = want_reverse ? dgnn_arena_take(arena, list->npair, sizeof(*list->reverse)) : NULL;
 }
 
@@ -75,7 +77,8 @@ static void sublist_measure(const struct dgnn_sublist_rule *rule, struct dgnn_su
     list->row_max = list->chunk_max = list->square_max = 0;
     list->square_first[0] = 0;
     for (int64_t chunk = 0; chunk < list->nchunk; chunk++) {
-        int64_t begin = dgnn_sublist_chunk_begin(chunk), end = dgnn_sublist_chunk_end(list, chunk), square = 0;
+        int64_t begin = dgnn_sublist_chunk_begin(chunk), end = dgnn_sublist_chunk_end(list, chunk),
+                square = 0;
         for (int64_t i = begin; i < end; i++) {
             int64_t n = list->first[i + 1] - list->first[i];
             square += n * ((n + rule->lanes - 1) / rule->lanes * rule->lanes);

@@ -1,8 +1,8 @@
-/* A part of a graph's edges: those within a shorter cutoff among the first nsel slots, without excluded pairs. What
- * DPA2's blocks work on. Edges of the part are called pairs.
+/* A part of a graph's edges: those within a shorter cutoff among the first nsel slots, without excluded
+ * pairs. What DPA2's blocks work on. Edges of the part are called pairs.
  *
- * Centres are worked on in chunks of DGNN_SUBLIST_CHUNK, whatever the number of threads, so results do not depend on
- * it. */
+ * Centres are worked on in chunks of DGNN_SUBLIST_CHUNK, whatever the number of threads, so results do not
+ * depend on it. */
 #ifndef DGNN_NET_SUBLIST_H
 #define DGNN_NET_SUBLIST_H
 
@@ -16,7 +16,7 @@ struct dgnn_sublist_rule {
     int64_t nsel;            /* counts in dense semantics only */
     const uint8_t *excluded; /* ntypes x ntypes, 1: no pair; NULL: none */
     int32_t ntypes;
-    int32_t lanes;           /* rows of a centre's squares are padded to this */
+    int32_t lanes; /* rows of a centre's squares are padded to this */
     int32_t want_reverse;
 };
 
@@ -28,10 +28,10 @@ struct dgnn_sublist {
     int64_t *reverse_first; /* nnode + 1 */
     int64_t *reverse;       /* npair: pairs by neighbour, ascending */
     int64_t nchunk;
-    int64_t *square_first;  /* nchunk + 1: sums of n x (n padded to lanes) over the centres before */
-    int64_t row_max;        /* pairs of a centre */
-    int64_t chunk_max;      /* pairs of a chunk */
-    int64_t square_max;     /* square of a chunk */
+    int64_t *square_first; /* nchunk + 1: sums of n x (n padded to lanes) over the centres before */
+    int64_t row_max;       /* pairs of a centre */
+    int64_t chunk_max;     /* pairs of a chunk */
+    int64_t square_max;    /* square of a chunk */
     struct dgnn_buffer buffer;
 };
 

@@ -1,5 +1,5 @@
-/* DPA2 as a descriptor, on graphs made here, for every case of tests/data: the gradient of each kind of update against
- * central differences, ghost rows against none, threads, memory, allocations. */
+/* DPA2 as a descriptor, on graphs made here, for every case of tests/data: the gradient of each kind of
+ * update against central differences, ghost rows against none, threads, memory, allocations. */
 #include <dirent.h>
 
 #include "base/alloc.h"
@@ -83,9 +83,15 @@ static void cluster_edges(struct cluster *c, const struct dgnn_descriptor_proper
         }
     }
     c->first[NATOM] = edge;
-    c->graph = (struct dgnn_graph){.nowned = NATOM, .nnode = NATOM, .type = c->type, .first = c->first,
-                                   .neighbour = c->neighbour, .vector = c->vector, .distance = c->distance,
-                                   .first_type = c->type[0], .dense = dense};
+    c->graph = (struct dgnn_graph){.nowned = NATOM,
+                                   .nnode = NATOM,
+                                   .type = c->type,
+                                   .first = c->first,
+                                   .neighbour = c->neighbour,
+                                   .vector = c->vector,
+                                   .distance = c->distance,
+                                   .first_type = c->type[0],
+                                   .dense = dense};
 }
 
 /* ---------------------------------------------------------------- evaluation */
@@ -96,11 +102,14 @@ struct answer {
     double output[NATOM * 64];
 };
 
-static int load(const char *name, int32_t memory, int32_t threads, int32_t dtype, struct dgnn_descriptor **descriptor,
-                int *dense, struct dgnn_error *error)
+static int load(const char *name, int32_t memory, int32_t threads, int32_t dtype,
+                struct dgnn_descriptor **descriptor, int *dense, struct dgnn_error *error)
 {
     static const char *const type_map[] = {"O", "H"};
-    struct dgnn_load_context context = {.dtype = dtype, .memory = memory, .ntypes = 2, .type_map = type_map,
+    struct dgnn_load_context context = {.dtype = dtype,
+                                        .memory = memory,
+                                        .ntypes = 2,
+                                        .type_map = type_map,
                                         .threads = threads};
     struct dgnn_archive archive;
     char path[256];
@@ -124,7 +133,9 @@ static int evaluate(struct dgnn_descriptor *d, const struct dgnn_graph *graph, s
                     struct answer *answer, struct dgnn_error *error)
 {
     struct dgnn_descriptor_properties p;
-    struct dgnn_evaluation evaluation = {.graph = graph, .exchange = exchange, .edge_gradient = answer->gradient,
+    struct dgnn_evaluation evaluation = {.graph = graph,
+                                         .exchange = exchange,
+                                         .edge_gradient = answer->gradient,
                                          .want_gradient = 1};
     double d_output[NATOM * 64];
     dgnn_descriptor_kind(d)->properties(d, &p);
@@ -185,7 +196,8 @@ static void check_differences(const char *name, struct dgnn_descriptor *d, struc
         worst = fmax(worst, fabs((moved[1].value - moved[0].value) / (2 * h) - at_rest->gradient[component]));
     }
     if (!(worst < 3e-7 * fmax(size, 1))) {
-        fprintf(stderr, "%s: central differences are off by %.2e where the largest is %.2e\n", name, worst, size);
+        fprintf(stderr, "%s: central differences are off by %.2e where the largest is %.2e\n", name, worst,
+                size);
     }
     CHECK(worst < 3e-7 * fmax(size, 1));
 }
@@ -205,7 +217,8 @@ static void check_ghosts(struct dgnn_descriptor *d, const struct cluster *c, con
     graph.nnode = NROW;
     graph.neighbour = c->copied;
     CHECK_STATUS(dgnn_plan_from_mapping(mapping, NATOM, NROW, &plan, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_exchange_create_direct(plan, NULL, DGNN_EXCHANGE_FEATURES, &exchange, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_exchange_create_direct(plan, NULL, DGNN_EXCHANGE_FEATURES, &exchange, &error), DGNN_OK,
+                 "");
     CHECK_STATUS(evaluate(d, &graph, exchange, &answer, &error), DGNN_OK, "");
     CHECK(difference(answer.output, alone->output, NATOM * 64) <= 1e-12 * largest(alone->output, NATOM * 64));
     CHECK(difference(answer.gradient, alone->gradient, 3 * NEDGE_MAX) <=
@@ -255,8 +268,12 @@ static void check_empty(const char *name)
     int dense;
     CHECK_STATUS(load(name, DGNN_MEMORY_FAST, 2, DGNN_DTYPE_FLOAT64, &d, &dense, &error), DGNN_OK, "");
     memset(&c, 0, sizeof(c));
-    c.graph = (struct dgnn_graph){.type = c.type, .first = c.first, .neighbour = c.neighbour, .vector = c.vector,
-                                  .distance = c.distance, .dense = dense};
+    c.graph = (struct dgnn_graph){.type = c.type,
+                                  .first = c.first,
+                                  .neighbour = c.neighbour,
+                                  .vector = c.vector,
+                                  .distance = c.distance,
+                                  .dense = dense};
     CHECK_STATUS(evaluate(d, &c.graph, NULL, &answer, &error), DGNN_OK, "");
     c.graph.nowned = c.graph.nnode = NATOM;
     CHECK_STATUS(evaluate(d, &c.graph, NULL, &answer, &error), DGNN_OK, "");
@@ -264,7 +281,7 @@ static void check_empty(const char *name)
     dgnn_registry_free(d);
 }
 
-/* Every allocation of loading and of a first evaluation fails once; nothing leaks, and the next call works. */
+/* Every allocation of loading and of a first evaluation fails once; nothing leaks, the next call works. */
 static void check_failures(const char *name)
 {
     static struct cluster c;
