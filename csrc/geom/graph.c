@@ -8,6 +8,7 @@ struct chooser {
     const struct dgnn_graph_input *input;
     const struct dgnn_graph_rules *rules;
     int64_t *count;    /* nsel: pairs taken so far from this centre's list, by type unless types are mixed */
+    int64_t left;      /* pairs of this centre's list that still fit into all of sel */
     int32_t truncated; /* did one find its section full? */
 };
 
@@ -18,14 +19,18 @@ static int32_t graph_node(const struct dgnn_graph_input *input, int32_t row)
 
 static void chooser_begin(struct chooser *chooser)
 {
-    if (chooser->rules->dense) {
-        memset(chooser->count, 0, (size_t)chooser->rules->nsel * sizeof *chooser->count);
+    const struct dgnn_graph_rules *rules = chooser->rules;
+    chooser->left = 0;
+    for (int64_t section = 0; rules->dense && section < rules->nsel; section++) {
+        chooser->count[section] = 0;
+        chooser->left += rules->sel[section];
     }
     chooser->truncated = 0;
 }
 
-/* Is the centre's next pair, in order of distance, an edge? An excluded pair takes a place of sel
- * nevertheless. */
+/* Is the centre's next pair, in order of distance, an edge? An excluded pair takes a place of sel nevertheless. Where
+ * each type has its own sel, deepmd-kit first takes the nearest of all types, as many as all of sel together, and
+ * sorts these by type. */
 static int chooser_takes(struct chooser *chooser, int64_t centre, int64_t pair)
 {
     const struct dgnn_graph_rules *rules = chooser->rules;
@@ -33,7 +38,7 @@ static int chooser_takes(struct chooser *chooser, int64_t centre, int64_t pair)
     int32_t other = type[graph_node(chooser->input, chooser->input->list->neighbour[pair])];
     if (rules->dense) {
         int32_t section = rules->mixed_types ? 0 : other;
-        if (chooser->count[section] >= rules->sel[section]) {
+        if (chooser->left-- <= 0 || chooser->count[section] >= rules->sel[section]) {
             chooser->truncated = 1;
             return 0;
         }

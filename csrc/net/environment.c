@@ -110,6 +110,58 @@ int dgnn_environment_load(struct dgnn_environment *environment, const struct dgn
     return status;
 }
 
+static int environment_sel_bad(const struct dgnn_value *value, const char *problem, struct dgnn_error *error)
+{
+    char path[256];
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(value, path, sizeof(path)), problem);
+}
+
+int dgnn_environment_sel(const struct dgnn_value *value, int64_t nsection, int64_t *sel, struct dgnn_error *error)
+{
+    const int64_t limit = 1 << 24;
+    int64_t count, total = 0;
+    if (dgnn_value_kind(value) == DGNN_VALUE_NUMBER && nsection == 1) {
+        DGNN_TRY(dgnn_value_int(value, sel, error));
+        return *sel >= 1 && *sel <= limit ? DGNN_OK : environment_sel_bad(value, "expected 1 to 2^24", error);
+    }
+    DGNN_TRY(dgnn_value_list(value, &count, error));
+    if (nsection > 1 && count != nsection) {
+        return environment_sel_bad(value, "expected one number for each type", error);
+    }
+    memset(sel, 0, sizeof(int64_t) * (size_t)nsection);
+    for (int64_t k = 0; k < count; k++) {
+        struct dgnn_value item = dgnn_value_item(value, k);
+        int64_t number;
+        DGNN_TRY(dgnn_value_int(&item, &number, error));
+        if (number < 0 || number > limit || (total += number) > limit) {
+            return environment_sel_bad(&item, "expected numbers from 0, 2^24 in all at most", error);
+        }
+        sel[nsection > 1 ? k : 0] += number;
+    }
+    return total ? DGNN_OK : environment_sel_bad(value, "no neighbours at all", error);
+}
+
+int dgnn_environment_describe_sel(const int64_t *sel, int64_t nsection, struct dgnn_text *text,
+                                  struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_text_add(text, error, ", \"sel\": ["));
+    for (int64_t t = 0; t < nsection; t++) {
+        DGNN_TRY(dgnn_text_add(text, error, "%s%lld", t ? ", " : "", (long long)sel[t]));
+    }
+    return dgnn_text_add(text, error, "]");
+}
+
+int dgnn_environment_has_mean(const struct dgnn_environment *environment, int64_t first)
+{
+    int64_t count = environment->ntypes * environment->nsection * environment->width;
+    for (int64_t k = 0; k < count; k++) {
+        if (k % environment->width >= first && environment->mean[k] != 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 void dgnn_environment_free(struct dgnn_environment *environment)
 {
     dgnn_alloc_free(environment->mean);
@@ -129,7 +181,9 @@ static double environment_polynomial(const struct dgnn_environment *environment,
         return 0;
     }
     *slope = -30 * u * u * (1 - u) * (1 - u) / length;
-    return u * u * u * (-6 * u * u + 15 * u - 10) + 1;
+    /* In deepmd-kit's order of operations: close to the cutoff only the last bits are left, and dpa1's angular gate
+     * divides by them. */
+    return u * u * u * (-6 * (u * u) + 15 * u - 10) + 1;
 }
 
 static double environment_exponential(const struct dgnn_environment *environment, double distance, double *slope)

@@ -4,6 +4,7 @@
 #ifndef DGNN_NET_ENVIRONMENT_H
 #define DGNN_NET_ENVIRONMENT_H
 
+#include "base/text.h"
 #include "io/tree.h"
 
 struct dgnn_environment {
@@ -23,6 +24,17 @@ struct dgnn_environment {
  * of one section are UNSUPPORTED; a section without slots gets mean 0 and scale 1. */
 int dgnn_environment_load(struct dgnn_environment *environment, const struct dgnn_value *variables,
                           const int64_t *sel, struct dgnn_error *error);
+/* sel (nsection lengths) from a list of nsection numbers, or, for one section, from a number or a list that is summed;
+ * the sum must be at least 1. */
+int dgnn_environment_sel(const struct dgnn_value *value, int64_t nsection, int64_t *sel, struct dgnn_error *error);
+
+/* Appends sel as a further member of a JSON object. */
+int dgnn_environment_describe_sel(const int64_t *sel, int64_t nsection, struct dgnn_text *text,
+                                  struct dgnn_error *error);
+
+/* Is any mean not 0 in the columns from first on? */
+int dgnn_environment_has_mean(const struct dgnn_environment *environment, int64_t first);
+
 void dgnn_environment_free(struct dgnn_environment *environment);
 
 /* w(r), and its derivative where slope is not NULL. 0 from the cutoff on (polynomial), or constant (exponential). */

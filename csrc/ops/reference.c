@@ -1,6 +1,7 @@
 /* The reference: plain C that is obviously right. Every other instance is tested against it. */
 #include "ops/table.h"
 
+#include <math.h>
 #include <string.h>
 
 #define DGNN_REAL_BITS 32

@@ -4,17 +4,17 @@
 
 #include "ops/ops.h"
 
+/* Columns or rows of features, rounded up to whole 64-byte lines. */
+static inline int64_t dgnn_table_pad(int64_t width, int64_t lanes)
+{
+    return (width + lanes - 1) / lanes * lanes;
+}
+
 #define DGNN_REAL_BITS 32
 #include "ops/table.inc"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
 #include "ops/table.inc"
 #undef DGNN_REAL_BITS
-
-/* Columns or rows of features, rounded up to whole 64-byte lines. */
-static inline int64_t dgnn_table_pad(int64_t width, int64_t lanes)
-{
-    return (width + lanes - 1) / lanes * lanes;
-}
 
 #endif

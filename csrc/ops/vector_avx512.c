@@ -2,6 +2,7 @@
 #include "ops/vector.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 #define VECTOR_BYTES 64

@@ -1,6 +1,7 @@
 /* NEON: 32 registers of 16 bytes. */
 #include "ops/vector.h"
 
+#include <math.h>
 #include <string.h>
 
 #define VECTOR_BYTES 16

@@ -1,6 +1,7 @@
 /* Any machine that GCC or clang knows: vectors of 16 bytes. */
 #include "ops/vector.h"
 
+#include <math.h>
 #include <string.h>
 
 #define VECTOR_BYTES 16

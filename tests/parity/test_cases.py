@@ -13,6 +13,7 @@ CASES = sorted(path.name for path in (DATA / "cases").iterdir() if path.is_dir()
 SYSTEMS = ("triclinic", "cluster", "slab", "sparse")
 QUANTITIES = {"energy": "energy", "atom_energy": "atom_energy", "forces": "force", "virial": "virial",
               "forces_mag": "force_mag"}
+NOTHING = 1e-5
 TABLE64 = "float64: largest difference from deepmd-kit over the limit's scale (limit 1e-10)"
 TABLE32 = "float32: error over its limit (limit 1)"
 
@@ -48,8 +49,9 @@ def assert_float64(result, answers, figures, row, table=TABLE64):
         answer, value = np.ravel(answer), ours(result, name)
         assert value.shape == answer.shape
         largest = np.abs(answer).max()
-        assert largest > 1e-4, f"{row} {name}: vacuous, the largest component is {largest}"
-        error = np.abs(value - answer).max() / max(1.0, largest)
+        assert largest > NOTHING, f"{row} {name}: vacuous, the largest component is {largest}"
+        # random weights of some local descriptors give small forces: their limit is 1e-6 of these, less than 1e-10
+        error = np.abs(value - answer).max() / (max(1.0, largest) if largest > 1e-4 else 1e4 * largest)
         figures.record(table, row, name, error, 1e-10)
         assert error <= 1e-10, f"{row} {name}: {error:.3e}"
 
@@ -58,7 +60,7 @@ def assert_float32(result, answers, truth, figures, row):
     for name, answer in answers.items():
         answer, true, value = np.ravel(answer), np.ravel(truth[name]), ours(result, name)
         largest = np.abs(true).max()
-        assert largest > 1e-4, f"{row} {name}: vacuous, the largest component is {largest}"
+        assert largest > NOTHING, f"{row} {name}: vacuous, the largest component is {largest}"
         limit = max(2 * np.abs(answer - true).max(), 2e-7 * largest)
         error = np.abs(value - true).max()
         figures.record(TABLE32, row, name, error / limit, 1.0)

@@ -1,11 +1,12 @@
-#include "net/rows.h"
+#include "net/edgerows.h"
 
 #include <string.h>
 
 #include "base/arena.h"
+#include "net/params.h"
 
-static void rows_layout(struct dgnn_arena *arena, const struct dgnn_graph *graph, int64_t ngroup,
-                        struct dgnn_rows *rows)
+static void edgerows_layout(struct dgnn_arena *arena, const struct dgnn_graph *graph, int64_t ngroup,
+                        struct dgnn_edgerows *rows)
 {
     int64_t nedge = dgnn_graph_nedge(graph), ncount;
     rows->chunk = dgnn_arena_take(arena, graph->nowned + 1, sizeof(int64_t));
@@ -17,7 +18,7 @@ static void rows_layout(struct dgnn_arena *arena, const struct dgnn_graph *graph
     rows->centre = dgnn_arena_take(arena, nedge, sizeof(int64_t));
 }
 
-static void rows_chunks(struct dgnn_rows *rows, const struct dgnn_graph *graph, int64_t target)
+static void edgerows_chunks(struct dgnn_edgerows *rows, const struct dgnn_graph *graph, int64_t target)
 {
     rows->nchunk = rows->centre_max = 0;
     rows->chunk[0] = 0;
@@ -31,20 +32,20 @@ static void rows_chunks(struct dgnn_rows *rows, const struct dgnn_graph *graph, 
     }
 }
 
-static int32_t rows_group(const struct dgnn_rows_rule *rule, const struct dgnn_graph *graph, int64_t i, int64_t e)
+static int32_t edgerows_group(const struct dgnn_edgerows_rule *rule, const struct dgnn_graph *graph, int64_t i, int64_t e)
 {
     return rule->group[graph->type[i] * rule->ntypes + graph->type[graph->neighbour[e]]];
 }
 
 /* Rows of one chunk, from row on; a counting sort. group: where the chunk's ngroup beginnings go. */
-static int64_t rows_fill(struct dgnn_rows *rows, const struct dgnn_graph *graph, const struct dgnn_rows_rule *rule,
+static int64_t edgerows_fill(struct dgnn_edgerows *rows, const struct dgnn_graph *graph, const struct dgnn_edgerows_rule *rule,
                          int64_t c, int64_t row)
 {
     int64_t *group = rows->group + c * rule->ngroup, begin = row;
     memset(group, 0, sizeof(int64_t) * (size_t)rule->ngroup);
     for (int64_t i = rows->chunk[c]; i < rows->chunk[c + 1]; i++) {
         for (int64_t e = graph->first[i]; e < graph->first[i + 1]; e++) {
-            int32_t g = rows_group(rule, graph, i, e);
+            int32_t g = edgerows_group(rule, graph, i, e);
             if (g >= 0) {
                 group[g]++;
             }
@@ -57,7 +58,7 @@ static int64_t rows_fill(struct dgnn_rows *rows, const struct dgnn_graph *graph,
     }
     for (int64_t i = rows->chunk[c]; i < rows->chunk[c + 1]; i++) {
         for (int64_t e = graph->first[i]; e < graph->first[i + 1]; e++) {
-            int32_t g = rows_group(rule, graph, i, e);
+            int32_t g = edgerows_group(rule, graph, i, e);
             if (g >= 0) {
                 rows->edge[group[g]] = e;
                 rows->centre[group[g]++] = i;
@@ -69,20 +70,20 @@ static int64_t rows_fill(struct dgnn_rows *rows, const struct dgnn_graph *graph,
     return row;
 }
 
-int dgnn_rows_make(struct dgnn_rows *rows, const struct dgnn_graph *graph, const struct dgnn_rows_rule *rule,
+int dgnn_edgerows_make(struct dgnn_edgerows *rows, const struct dgnn_graph *graph, const struct dgnn_edgerows_rule *rule,
                    struct dgnn_error *error)
 {
     struct dgnn_arena arena = {0};
-    rows_layout(&arena, graph, rule->ngroup, rows);
+    edgerows_layout(&arena, graph, rule->ngroup, rows);
     DGNN_TRY(dgnn_buffer_reserve(&rows->memory, arena.used, "rows of edges", error));
     arena = (struct dgnn_arena){.base = rows->memory.data};
-    rows_layout(&arena, graph, rule->ngroup, rows);
+    edgerows_layout(&arena, graph, rule->ngroup, rows);
     rows->ngroup = rule->ngroup;
-    rows_chunks(rows, graph, rule->target);
+    edgerows_chunks(rows, graph, rule->target);
     rows->row_max = 0;
     int64_t row = 0;
     for (int64_t c = 0; c < rows->nchunk; c++) {
-        int64_t end = rows_fill(rows, graph, rule, c, row);
+        int64_t end = edgerows_fill(rows, graph, rule, c, row);
         rows->row_max = end - row > rows->row_max ? end - row : rows->row_max;
         row = end;
     }
@@ -90,8 +91,23 @@ int dgnn_rows_make(struct dgnn_rows *rows, const struct dgnn_graph *graph, const
     return DGNN_OK;
 }
 
-void dgnn_rows_free(struct dgnn_rows *rows)
+int dgnn_edgerows_groups(const struct dgnn_value *exclude_types, int32_t ntypes, int32_t **group,
+                     struct dgnn_error *error)
+{
+    int64_t count = (int64_t)ntypes * ntypes;
+    uint8_t *excluded;
+    int32_t any;
+    DGNN_TRY(dgnn_params_pairs(exclude_types, ntypes, &excluded, &any, error));
+    *group = dgnn_alloc(count, sizeof(int32_t));
+    for (int64_t p = 0; p < count && *group; p++) {
+        (*group)[p] = excluded[p] ? -1 : 0;
+    }
+    dgnn_alloc_free(excluded);
+    return *group ? DGNN_OK : dgnn_status_no_memory(error, "groups of pairs", count * (int64_t)sizeof(int32_t));
+}
+
+void dgnn_edgerows_free(struct dgnn_edgerows *rows)
 {
     dgnn_buffer_free(&rows->memory);
-    *rows = (struct dgnn_rows){0};
+    *rows = (struct dgnn_edgerows){0};
 }

@@ -1,12 +1,13 @@
 /* The edges of an evaluation as rows for matrix products: those that a descriptor works on, chunk of centres by chunk,
  * and in a chunk by the network that embeds them, then by centre, then by slot. A chunk is what one thread does at a
  * time; its bounds depend on the graph alone, so sums have the same order whatever the number of threads. */
-#ifndef DGNN_NET_ROWS_H
-#define DGNN_NET_ROWS_H
+#ifndef DGNN_NET_EDGEROWS_H
+#define DGNN_NET_EDGEROWS_H
 
 #include "geom/graph.h"
+#include "io/tree.h"
 
-struct dgnn_rows {
+struct dgnn_edgerows {
     int64_t nchunk;
     int64_t ngroup;
     int64_t nrow;
@@ -20,20 +21,25 @@ struct dgnn_rows {
 };
 
 /* What is a row, and in which group. */
-struct dgnn_rows_rule {
+struct dgnn_edgerows_rule {
     int64_t ntypes;
     int64_t ngroup;
     int64_t target;       /* rows that a chunk should have; it has more only where one centre has */
     const int32_t *group; /* ntypes x ntypes, of (centre, neighbour); < 0: no row */
 };
 
+/* A table for one group: ntypes x ntypes zeros, -1 for the pairs in a list of excluded types. Allocated
+ * (dgnn_alloc_free). */
+int dgnn_edgerows_groups(const struct dgnn_value *exclude_types, int32_t ntypes, int32_t **group,
+                     struct dgnn_error *error);
+
 /* Allocates only where the graph is larger than all before. */
-int dgnn_rows_make(struct dgnn_rows *rows, const struct dgnn_graph *graph, const struct dgnn_rows_rule *rule,
+int dgnn_edgerows_make(struct dgnn_edgerows *rows, const struct dgnn_graph *graph, const struct dgnn_edgerows_rule *rule,
                    struct dgnn_error *error);
-void dgnn_rows_free(struct dgnn_rows *rows);
+void dgnn_edgerows_free(struct dgnn_edgerows *rows);
 
 /* End of the run of rows from begin on that share its centre, at most end. */
-static inline int64_t dgnn_rows_run(const struct dgnn_rows *rows, int64_t begin, int64_t end)
+static inline int64_t dgnn_edgerows_run(const struct dgnn_edgerows *rows, int64_t begin, int64_t end)
 {
     int64_t r = begin + 1;
     while (r < end && rows->centre[r] == rows->centre[begin]) {

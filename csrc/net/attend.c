@@ -1,0 +1,87 @@
+#include "net/attend.h"
+
+#include <math.h>
+
+#include "net/params.h"
+
+struct attend_params {
+#include "net/params_fields.inc"
+#include "net/params_attention.def"
+#include "net/params_end.inc"
+};
+
+static const struct dgnn_param attend_params[] = {
+#define DGNN_PARAM_STRUCT struct attend_params
+#include "net/params_rows.inc"
+#include "net/params_attention.def"
+#include "net/params_end.inc"
+};
+
+struct attend_layer_params {
+#include "net/params_fields.inc"
+#include "net/params_attention_layer.def"
+#include "net/params_end.inc"
+};
+
+static const struct dgnn_param attend_layer_params[] = {
+#define DGNN_PARAM_STRUCT struct attend_layer_params
+#include "net/params_rows.inc"
+#include "net/params_attention_layer.def"
+#include "net/params_end.inc"
+};
+
+struct attend_gated_params {
+#include "net/params_fields.inc"
+#include "net/params_attention_gated.def"
+#include "net/params_end.inc"
+};
+
+static const struct dgnn_param attend_gated_params[] = {
+#define DGNN_PARAM_STRUCT struct attend_gated_params
+#include "net/params_rows.inc"
+#include "net/params_attention_gated.def"
+#include "net/params_end.inc"
+};
+
+enum {
+    ATTEND_NPARAM = sizeof(attend_params) / sizeof(attend_params[0]),
+    ATTEND_LAYER_NPARAM = sizeof(attend_layer_params) / sizeof(attend_layer_params[0]),
+    ATTEND_GATED_NPARAM = sizeof(attend_gated_params) / sizeof(attend_gated_params[0])
+};
+
+static int attend_gated(const struct dgnn_value *value, struct attend_gated_params *params, double *scale,
+                           struct dgnn_error *error)
+{
+    char path[256];
+    DGNN_TRY(dgnn_params_load(value, attend_gated_params, ATTEND_GATED_NPARAM, params, error));
+    enum dgnn_value_kind kind = dgnn_value_kind(&params->temperature);
+    if (params->hidden_dim < 1 || params->hidden_dim > 1 << 16) {
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: hidden_dim is %lld, expected 1 to 65536",
+                               dgnn_value_path(value, path, sizeof(path)), (long long)params->hidden_dim);
+    }
+    if (kind != DGNN_VALUE_NULL && kind != DGNN_VALUE_ABSENT) {
+        return dgnn_value_double(&params->temperature, scale, error);
+    }
+    if (!(params->scaling_factor > 0)) {
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: scaling_factor is %g, expected a positive number",
+                               dgnn_value_path(value, path, sizeof(path)), params->scaling_factor);
+    }
+    *scale = 1 / sqrt((double)params->hidden_dim * params->scaling_factor);
+    return DGNN_OK;
+}
+
+/* The projections of deepmd-kit's attention are affine and no more. */
+static int attend_affine(const struct dgnn_value *value, int affine, struct dgnn_error *error)
+{
+    char path[256];
+    return affine ? DGNN_OK
+                  : dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                                    "%s: a projection with an activation, a time step or a residual",
+                                    dgnn_value_path(value, path, sizeof(path)));
+}
+
+#define DGNN_REAL_BITS 32
+#include "net/attend.inc"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "net/attend.inc"

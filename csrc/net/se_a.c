@@ -1,0 +1,206 @@
+/* se_e2_a (Zhang et al., NeurIPS 2018; deepmd/dpmodel/descriptor/se_e2_a.py):
+ *
+ *     gr = sum_j r_j N(s_j) / sel,  D = gr^T gr_<
+ *
+ * with r_j = (s_j, ...) the environment's row, less and over the statistics of the neighbour's type, and a network for
+ * each type of neighbour or for each pair of types. The list is dense: each type has its own slots, and an empty one
+ * has the row -mean/deviation. */
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/parallel.h"
+#include "net/embedding.h"
+#include "net/environment.h"
+#include "net/moment.h"
+#include "net/params.h"
+#include "net/edgerows.h"
+#include "net/registry.h"
+
+enum { SE_A_CHUNK_ROWS = 256 };
+
+struct se_a_params {
+#include "net/params_fields.inc"
+#include "net/params_se_a.def"
+#include "net/params_end.inc"
+};
+
+static const struct dgnn_param se_a_params[] = {
+#define DGNN_PARAM_STRUCT struct se_a_params
+#include "net/params_rows.inc"
+#include "net/params_se_a.def"
+#include "net/params_end.inc"
+};
+
+enum { SE_A_NPARAM = sizeof(se_a_params) / sizeof(se_a_params[0]) };
+
+/* What both element types share. */
+struct se_a_settings {
+    struct se_a_params params;
+    struct dgnn_environment environment;
+    int32_t *group;  /* ntypes x ntypes: the network, or -1 for excluded pairs */
+    int64_t *sel;    /* ntypes */
+    int64_t nnei;    /* their sum */
+    int64_t ngroup;  /* networks */
+    int64_t dim_out;
+    int64_t parameters;
+    int32_t ntypes;
+    int32_t has_mean;
+    int32_t dtype, memory, threads;
+    enum dgnn_cpu cpu;
+};
+
+/* The network of a pair of types, excluded or not. */
+static int64_t se_a_network(const struct se_a_settings *s, int64_t centre, int64_t neighbour)
+{
+    return s->params.type_one_side ? neighbour : centre + neighbour * s->ntypes;
+}
+
+#define DGNN_REAL_BITS 32
+#include "net/se_a.inc"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "net/se_a.inc"
+
+struct se_a {
+    struct dgnn_descriptor_base base;
+    struct se_a_settings settings;
+    struct se_a_f32 *f32; /* one of the two */
+    struct se_a_f64 *f64;
+};
+
+/* ---------------------------------------------------------------- settings */
+
+static int se_a_load_lists(const struct dgnn_value *value, struct se_a_settings *s, struct dgnn_error *error)
+{
+    struct dgnn_value variables = dgnn_value_member(value, "@variables");
+    s->sel = dgnn_alloc(s->ntypes, sizeof(int64_t));
+    if (!s->sel) {
+        return dgnn_status_no_memory(error, "sel", s->ntypes * (int64_t)sizeof(int64_t));
+    }
+    s->environment = (struct dgnn_environment){.cutoff = s->params.rcut,
+                                               .smooth = s->params.rcut_smth,
+                                               .protection = s->params.env_protection,
+                                               .width = 4,
+                                               .ntypes = s->ntypes,
+                                               .nsection = s->ntypes};
+    DGNN_TRY(dgnn_environment_sel(&s->params.sel, s->ntypes, s->sel, error));
+    DGNN_TRY(dgnn_environment_load(&s->environment, &variables, s->sel, error));
+    s->has_mean = dgnn_environment_has_mean(&s->environment, 0);
+    for (int32_t t = 0; t < s->ntypes; t++) {
+        s->nnei += s->sel[t];
+    }
+    DGNN_TRY(dgnn_edgerows_groups(&s->params.exclude_types, s->ntypes, &s->group, error));
+    for (int64_t p = 0; p < (int64_t)s->ntypes * s->ntypes; p++) {
+        if (s->group[p] >= 0) {
+            s->group[p] = (int32_t)se_a_network(s, p / s->ntypes, p % s->ntypes);
+        }
+    }
+    s->ngroup = s->params.type_one_side ? s->ntypes : (int64_t)s->ntypes * s->ntypes;
+    return DGNN_OK;
+}
+
+static int se_a_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                              struct se_a_settings *s, struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_params_version(value, 1, 3, 1, error));
+    DGNN_TRY(dgnn_params_load(value, se_a_params, SE_A_NPARAM, &s->params, error));
+    DGNN_TRY(dgnn_params_precision(s->params.precision, value, &s->dtype, error));
+    if (context->dtype != DGNN_DTYPE_ARCHIVE) {
+        s->dtype = context->dtype;
+    }
+    s->memory = context->memory;
+    s->threads = context->threads;
+    s->cpu = context->cpu;
+    s->ntypes = context->ntypes;
+    return se_a_load_lists(value, s, error);
+}
+
+/* ---------------------------------------------------------------- the kinds */
+
+static void se_a_free(struct dgnn_descriptor *descriptor)
+{
+    struct se_a *d = (struct se_a *)descriptor;
+    se_a_free_f32(d->f32);
+    se_a_free_f64(d->f64);
+    dgnn_environment_free(&d->settings.environment);
+    dgnn_alloc_free(d->settings.group);
+    dgnn_alloc_free(d->settings.sel);
+    dgnn_alloc_free(d);
+}
+
+static int se_a_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context, struct se_a *d,
+                          struct dgnn_error *error)
+{
+    DGNN_TRY(se_a_load_settings(value, context, &d->settings, error));
+    if (d->settings.dtype == DGNN_DTYPE_FLOAT32) {
+        return se_a_load_f32(&d->settings, &d->f32, error);
+    }
+    return se_a_load_f64(&d->settings, &d->f64, error);
+}
+
+static int se_a_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                     struct dgnn_descriptor **descriptor, struct dgnn_error *error)
+{
+    struct se_a *d = dgnn_alloc_zeroed(1, sizeof(*d));
+    if (!d) {
+        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
+    }
+    d->base.kind = &dgnn_se_a_e2;
+    int status = se_a_load_into(value, context, d, error);
+    if (status) {
+        se_a_free((struct dgnn_descriptor *)d);
+        return status;
+    }
+    *descriptor = (struct dgnn_descriptor *)d;
+    return DGNN_OK;
+}
+
+static void se_a_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
+{
+    const struct se_a_settings *s = &((const struct se_a *)descriptor)->settings;
+    *p = (struct dgnn_descriptor_properties){
+        .cutoff = s->params.rcut,
+        .nsel = s->ntypes,
+        .sel = s->sel,
+        .dim_out = s->dim_out,
+        .parameters = s->parameters,
+        .dtype = s->dtype,
+    };
+}
+
+static int se_a_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error)
+{
+    const struct se_a_settings *s = &((const struct se_a *)descriptor)->settings;
+    DGNN_TRY(dgnn_params_describe(se_a_params, SE_A_NPARAM, &s->params, text, error));
+    return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
+}
+
+static int se_a_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, double *output,
+                        struct dgnn_error *error)
+{
+    struct se_a *d = (struct se_a *)descriptor;
+    return d->f32 ? se_a_forward_f32(d->f32, evaluation, output, error)
+                  : se_a_forward_f64(d->f64, evaluation, output, error);
+}
+
+static int se_a_backward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
+                         const double *output_gradient, struct dgnn_error *error)
+{
+    struct se_a *d = (struct se_a *)descriptor;
+    (void)error;
+    if (d->f32) {
+        se_a_backward_f32(d->f32, evaluation, output_gradient);
+    } else {
+        se_a_backward_f64(d->f64, evaluation, output_gradient);
+    }
+    return DGNN_OK;
+}
+
+#define SE_A_KIND(name)                                                                                       \
+    {                                                                                                         \
+        .type = name, .load = se_a_load, .free = se_a_free, .properties = se_a_properties,                    \
+        .describe = se_a_describe, .forward = se_a_forward, .backward = se_a_backward                         \
+    }
+
+const struct dgnn_descriptor_kind dgnn_se_a_e2 = SE_A_KIND("se_e2_a");
+const struct dgnn_descriptor_kind dgnn_se_a = SE_A_KIND("se_a");
