@@ -7,7 +7,8 @@ enum { BRICKS_BINS = 512 }; /* of a histogram; cuts lie between their edges by l
 
 /* ------------------------------------------------------------------ the grid */
 
-/* The fraction of the cell within reach of one of the grid's bricks, outside of it. */
+/* The fraction of the cell within reach of one of the grid's bricks, outside of it. Compared with a margin, so that noise
+ * in the extents does not choose between equals. */
 static double bricks_ghosts(const struct dgnn_bricks *b, const struct dgnn_cell *cell, double reach,
                             const int32_t grid[3])
 {
@@ -40,7 +41,7 @@ int dgnn_bricks_choose(struct dgnn_bricks *b, const struct dgnn_cell *cell, doub
     for (int32_t i = nrank; i >= 1; i--) {
         for (int32_t j = nrank / i; j >= 1 && nrank % i == 0; j--) {
             const int32_t grid[3] = {i, j, nrank / i / j};
-            if (nrank / i % j == 0 && bricks_ghosts(b, cell, reach, grid) < least * (1 - 1e-9)) {
+            if (nrank / i % j == 0 && bricks_ghosts(b, cell, reach, grid) < 0.995 * least) {
                 least = bricks_ghosts(b, cell, reach, grid);
                 memcpy(b->grid, grid, sizeof b->grid);
             }
