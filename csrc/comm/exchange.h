@@ -10,6 +10,12 @@
 
 struct dgnn_exchange;
 
+/* Allocates all that forward and reverse of these rows will need, without messages, so that memory runs out before
+ * ranks wait for one another. Begin does it where it was not done. Memory is for the widest rows prepared; requests
+ * for the DGNN_EXCHANGE_LANES (comm/exchange_create.h) last used (rows, width). Errors: MEMORY, COMM. */
+int dgnn_exchange_prepare(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,
+                          struct dgnn_error *error);
+
 /* rows: nnode x width of item_size bytes (4: float, 8: double), contiguous; the same address at each call with
  * the same width lets persistent requests be used again. At most one exchange is under way. */
 int dgnn_exchange_forward_begin(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,

@@ -21,12 +21,7 @@ int dgnn_exchange_create_swaps(const struct dgnn_swaps *swaps, struct dgnn_comm 
                                struct dgnn_error *error);
 void dgnn_exchange_free(struct dgnn_exchange *exchange); /* NULL is allowed */
 
-/* Allocates all that forward and reverse of these rows will need, without messages, so that memory runs out
- * before ranks wait for one another. Begin does it where it was not done. Memory is for the widest rows
- * prepared; requests for the DGNN_EXCHANGE_LANES last used (rows, width). Errors: MEMORY, COMM. */
-int dgnn_exchange_prepare(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,
-                          struct dgnn_error *error);
-
+/* (rows, width) for which an exchange keeps requests. */
 enum { DGNN_EXCHANGE_LANES = 64 };
 
 #endif

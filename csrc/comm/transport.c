@@ -68,14 +68,22 @@ int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s, 
         return dgnn_status_no_memory(error, "a communicator", nrank * DGNN_TRANSPORT_MAX_BLOB);
     }
     made->transport = *transport;
+    atomic_init(&made->references, 1);
     made->deadline_s = deadline_s > 0 ? deadline_s : TRANSPORT_DEADLINE_S;
     *comm = made;
     return DGNN_OK;
 }
 
-void dgnn_comm_free(struct dgnn_comm *comm)
+void dgnn_transport_retain(struct dgnn_comm *comm)
 {
     if (comm) {
+        atomic_fetch_add(&comm->references, 1);
+    }
+}
+
+void dgnn_comm_free(struct dgnn_comm *comm)
+{
+    if (comm && atomic_fetch_sub(&comm->references, 1) == 1) {
         comm->transport.free(comm->transport.context);
         transport_release(comm);
     }

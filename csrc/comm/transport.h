@@ -7,6 +7,8 @@
 #ifndef DGNN_COMM_TRANSPORT_H
 #define DGNN_COMM_TRANSPORT_H
 
+#include <stdatomic.h>
+
 #include "base/status.h"
 
 /* What a message is counted as; the order of the counters in struct dgnn_comm_count. */
@@ -29,6 +31,7 @@ enum {
 
 struct dgnn_comm {
     struct dgnn_transport transport;
+    atomic_int references; /* of the caller, and of what holds requests; the last one frees */
     double deadline_s;
     int64_t sequence; /* agreements so far */
     struct dgnn_comm_count count;
@@ -37,6 +40,10 @@ struct dgnn_comm {
     void *scratch;   /* of the collectives */
     int64_t *counts; /* 4 x nrank, for alltoallv */
 };
+
+/* Keeps the communicator for one more user, who gives it back with dgnn_comm_free: plans that a model keeps may
+ * outlive the caller's own reference. NULL is allowed. */
+void dgnn_transport_retain(struct dgnn_comm *comm);
 
 int32_t dgnn_transport_rank(const struct dgnn_comm *comm);
 int32_t dgnn_transport_nrank(const struct dgnn_comm *comm);

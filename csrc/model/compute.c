@@ -93,15 +93,32 @@ static int compute_reserve(struct dgnn_model *m, const struct dgnn_nodes *nodes,
     return dgnn_buffer_reserve(&m->edge_gradient, 3 * nedge * size, "gradients of edges", error);
 }
 
+static struct dgnn_evaluation compute_evaluation(const struct dgnn_model *m, const struct dgnn_nodes *nodes,
+                                                 const double *charge_spin)
+{
+    return (struct dgnn_evaluation){.graph = &m->builder.graph,
+                                    .exchange = nodes->exchange,
+                                    .charge_spin = charge_spin,
+                                    .edge_gradient = m->edge_gradient.data,
+                                    .want_gradient = 1};
+}
+
+/* All that can fail on this rank alone, without messages: graph and memory. */
+static int compute_prepare(struct dgnn_model *m, const struct dgnn_nodes *nodes, const struct dgnn_system *system,
+                           int want_atom_virial, struct dgnn_error *error)
+{
+    DGNN_TRY(compute_build_graph(m, nodes, error));
+    DGNN_TRY(compute_reserve(m, nodes, want_atom_virial, error));
+    struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
+    return dgnn_atomic_prepare(m->atomic, &evaluation, error);
+}
+
+/* After prepare. Collective where nodes have an exchange. */
 static int compute_evaluate(struct dgnn_model *m, const struct dgnn_nodes *nodes, const struct dgnn_system *system,
-                          struct dgnn_node_result *out, struct dgnn_error *error)
+                            struct dgnn_node_result *out, struct dgnn_error *error)
 {
     const struct dgnn_graph *graph = &m->builder.graph;
-    struct dgnn_evaluation evaluation = {.graph = graph,
-                                         .exchange = nodes->exchange,
-                                         .charge_spin = system->charge_spin,
-                                         .edge_gradient = m->edge_gradient.data,
-                                         .want_gradient = 1};
+    struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
     struct dgnn_atomic_input input = {.fparam = system->fparam, .aparam = nodes->aparam};
     memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
     DGNN_TRY(dgnn_atomic_evaluate(m->atomic, &evaluation, &input, out->energy, error));
@@ -128,40 +145,97 @@ static int compute_check_result(const struct dgnn_node_result *r, const struct d
     return DGNN_OK;
 }
 
+static void compute_set_counts(const struct dgnn_model *m, const struct dgnn_nodes *nodes, struct dgnn_result *result)
+{
+    result->nedges = dgnn_graph_nedge(&m->builder.graph);
+    result->ntruncated = m->builder.ntruncated;
+    result->nghosts = nodes->nnode - nodes->nowned;
+    result->list_reused = m->list.reused;
+}
+
 static int compute_serial(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_result *result,
-                                struct dgnn_error *error)
+                          struct dgnn_error *error)
 {
     struct dgnn_nodes *nodes = &m->serial.nodes;
     DGNN_TRY(compute_check_system(m, system, error));
     DGNN_TRY(dgnn_serial_update(&m->serial, system, m->ntypes, m->properties.fitting.dim_aparam, error));
-    DGNN_TRY(compute_build_graph(m, nodes, error));
-    DGNN_TRY(compute_reserve(m, nodes, result->atom_virial != NULL, error));
+    DGNN_TRY(compute_prepare(m, nodes, system, result->atom_virial != NULL, error));
     struct dgnn_node_result out = {.energy = m->energy.data,
                                    .forces = m->forces.data,
                                    .atom_virial = result->atom_virial ? m->atom_virial.data : NULL};
     DGNN_TRY(compute_evaluate(m, nodes, system, &out, error));
     DGNN_TRY(compute_check_result(&out, nodes, error));
     dgnn_serial_return(&m->serial, &out, result);
-    result->nedges = dgnn_graph_nedge(&m->builder.graph);
-    result->ntruncated = m->builder.ntruncated;
-    result->nghosts = nodes->nnode - nodes->nowned;
-    result->list_reused = m->list.reused;
+    compute_set_counts(m, nodes, result);
+    return DGNN_OK;
+}
+
+/* ---------------------------------------------------------------- many ranks */
+
+/* From the agreement that all ranks are ready to the one that all went well, no rank returns early but where the
+ * communicator broke: what goes wrong on one is told at the end. */
+static int compute_together(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_comm *comm,
+                            struct dgnn_result *result, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = &m->domain;
+    struct dgnn_node_result out = {.energy = m->energy.data,
+                                   .forces = m->forces.data,
+                                   .atom_virial = d->want_atom_virial ? m->atom_virial.data : NULL};
+    int status = compute_evaluate(m, &d->nodes, system, &out, error);
+    if (status == DGNN_ERROR_COMM) {
+        return status;
+    }
+    if (status) {
+        memset(out.energy, 0, sizeof(double) * (size_t)d->nodes.nowned);
+        memset(out.forces, 0, sizeof(double) * (size_t)(3 * d->nodes.nnode));
+        memset(m->atom_virial.data, 0, out.atom_virial ? sizeof(double) * (size_t)(9 * d->nodes.nnode) : 0);
+    }
+    struct dgnn_error own = *error;
+    DGNN_TRY(dgnn_domain_add(d, &out, error));
+    status = status ? status : compute_check_result(&out, &d->nodes, &own);
+    DGNN_TRY(dgnn_domain_return(d, &out, result, error));
+    if (status) {
+        *error = own;
+    }
+    return dgnn_transport_agree(comm, "compute", status, error);
+}
+
+static int compute_ranks(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_comm *comm,
+                         struct dgnn_result *result, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = &m->domain;
+    const struct dgnn_descriptor_properties *p = &m->properties.descriptor;
+    struct dgnn_domain_input input = {.system = system,
+                                      .model = {m->archive.digest[0], m->archive.digest[1]},
+                                      .dtype = p->dtype,
+                                      .dense = m->dense,
+                                      .ntypes = m->ntypes,
+                                      .dim_aparam = m->properties.fitting.dim_aparam,
+                                      .cutoff = p->cutoff,
+                                      .skin = m->skin,
+                                      .want_atom_virial = result->atom_virial != NULL};
+    DGNN_TRY(dgnn_domain_update(d, &input, comm, compute_check_system(m, system, error), error));
+    int status = compute_prepare(m, &d->nodes, system, d->want_atom_virial, error);
+    status = status ? status : dgnn_domain_prepare(d, error);
+    DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
+    DGNN_TRY(compute_together(m, system, comm, result, error));
+    compute_set_counts(m, &d->nodes, result);
     return DGNN_OK;
 }
 
 int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *system, struct dgnn_comm *comm,
                        struct dgnn_result *result, struct dgnn_error *error)
 {
+    struct dgnn_error own; /* an agreement needs a place for its message */
+    error = error ? error : &own;
     if (!model || !system || !result) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_compute: an argument is NULL");
-    }
-    if (comm) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "comm: not built in");
     }
     if (atomic_exchange(&model->busy, 1)) {
         return dgnn_status_set(error, DGNN_ERROR_BUSY, "the model is computing in another thread");
     }
-    int status = compute_serial(model, system, result, error);
+    int status = comm ? compute_ranks(model, system, comm, result, error)
+                      : compute_serial(model, system, result, error);
     atomic_store(&model->busy, 0);
     return status;
 }

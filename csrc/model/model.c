@@ -144,6 +144,11 @@ int dgnn_model_load_tree(const char *name, const char *json, size_t json_length,
 {
     struct dgnn_archive archive = {.format = "tree"};
     DGNN_TRY(dgnn_tree_parse(name, json, json_length, arrays, narrays, &archive.model, error));
+    struct dgnn_value root = dgnn_tree_root(archive.model);
+    struct dgnn_digest digest;
+    dgnn_digest_begin(&digest);
+    dgnn_value_digest(&root, &digest);
+    dgnn_digest_end(&digest, archive.digest);
     return model_load(&archive, options, model, error);
 }
 
@@ -156,6 +161,7 @@ void dgnn_model_free(struct dgnn_model *m)
     dgnn_alloc_free(m->type_map);
     dgnn_alloc_free(m->description);
     dgnn_serial_free(&m->serial);
+    dgnn_domain_free(&m->domain);
     dgnn_nlist_free(&m->list);
     dgnn_graph_builder_free(&m->builder);
     struct dgnn_buffer *all[] = {&m->energy, &m->forces, &m->atom_virial, &m->edge_gradient};

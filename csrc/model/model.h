@@ -8,6 +8,7 @@
 #include "geom/graphbuild.h"
 #include "io/archive.h"
 #include "net/atomic.h"
+#include "system/domain.h"
 #include "system/serial.h"
 
 struct dgnn_model {
@@ -25,6 +26,7 @@ struct dgnn_model {
     char *description;
 
     struct dgnn_serial serial;
+    struct dgnn_domain domain;
     struct dgnn_nlist list;
     struct dgnn_graph_builder builder;
     struct dgnn_buffer energy, forces, atom_virial, edge_gradient;

@@ -143,13 +143,21 @@ int dgnn_atomic_describe(const struct dgnn_atomic *a, struct dgnn_text *text, st
     return dgnn_text_add(text, error, "}");
 }
 
+int dgnn_atomic_prepare(struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
+{
+    const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
+    DGNN_TRY(dgnn_buffer_reserve(&a->descriptor_rows,
+                                 evaluation->graph->nowned * a->dim_descriptor * (int64_t)sizeof(double),
+                                 "the descriptor", error));
+    DGNN_TRY(dgnn_fitting_prepare(a->fitting, error));
+    return kind->prepare ? kind->prepare(a->descriptor, evaluation, error) : DGNN_OK;
+}
+
 int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation,
                          const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
 {
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
     const struct dgnn_graph *graph = evaluation->graph;
-    DGNN_TRY(dgnn_buffer_reserve(&a->descriptor_rows, graph->nowned * a->dim_descriptor * (int64_t)sizeof(double),
-                                 "the descriptor", error));
     double *rows = a->descriptor_rows.data;
     DGNN_TRY(kind->forward(a->descriptor, evaluation, rows, error));
     struct dgnn_fitting_input fitting = {.n = graph->nowned,
@@ -157,7 +165,7 @@ int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *ev
                                          .descriptor = rows,
                                          .fparam = input->fparam,
                                          .aparam = input->aparam};
-    DGNN_TRY(dgnn_fitting_evaluate(a->fitting, &fitting, energy, evaluation->want_gradient ? rows : NULL, error));
+    dgnn_fitting_evaluate(a->fitting, &fitting, energy, evaluation->want_gradient ? rows : NULL);
     for (int64_t i = 0; i < graph->nowned; i++) {
         int dropped = a->dropped[graph->type[i]];
         energy[i] = dropped ? 0 : energy[i] + a->bias[graph->type[i]];

@@ -26,7 +26,12 @@ struct dgnn_atomic_input {
     const double *aparam; /* nowned x dim_aparam */
 };
 
-/* energy: nowned; evaluation->edge_gradient gets the gradient of their sum added. Collective with an exchange. */
+/* All of an evaluation that can fail on this rank alone, memory above all; without messages. Ranks that compute together
+ * agree on its status and then evaluate. Errors: INPUT, MEMORY. */
+int dgnn_atomic_prepare(struct dgnn_atomic *atomic, const struct dgnn_evaluation *evaluation,
+                        struct dgnn_error *error);
+
+/* After prepare, with the same evaluation. energy: nowned; evaluation->edge_gradient gets the gradient of their sum added. Collective with an exchange. */
 int dgnn_atomic_evaluate(struct dgnn_atomic *atomic, const struct dgnn_evaluation *evaluation,
                          const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error);
 

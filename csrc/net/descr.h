@@ -58,6 +58,12 @@ struct dgnn_descriptor_kind {
     /* Appends its hyper-parameters as members of a JSON object, without the braces. */
     int (*describe)(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error);
 
+    /* Does all of an evaluation that can fail, on this rank alone and without messages: checks of what the evaluation
+     * brings, memory of forward and backward, dgnn_exchange_prepare of the rows that they exchange. The ranks agree
+     * on its status before one of them goes on, so what follows must not fail on one rank between two exchanges.
+     * Always called before forward, with the same evaluation. NULL: forward needs no such step (no exchange). */
+    int (*prepare)(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
+                   struct dgnn_error *error);
     /* output: nowned x dim_out. Keeps in the descriptor what backward needs. Collective where there is an exchange:
      * all exchanges are gone through whatever the numbers are. */
     int (*forward)(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, double *output,

@@ -298,6 +298,14 @@ static int dpa3_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_text_add(text, error, "}");
 }
 
+static int dpa3_prepare(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
+                        struct dgnn_error *error)
+{
+    struct dpa3 *d = (struct dpa3 *)descriptor;
+    return d->f32 ? dgnn_repflow_prepare_f32(d->f32, evaluation, error)
+                  : dgnn_repflow_prepare_f64(d->f64, evaluation, error);
+}
+
 static int dpa3_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, double *output,
                         struct dgnn_error *error)
 {
@@ -320,6 +328,7 @@ const struct dgnn_descriptor_kind dgnn_dpa3 = {
     .free = dpa3_free,
     .properties = dpa3_properties,
     .describe = dpa3_describe,
+    .prepare = dpa3_prepare,
     .forward = dpa3_forward,
     .backward = dpa3_backward,
 };

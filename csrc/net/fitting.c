@@ -326,14 +326,24 @@ void dgnn_fitting_properties(const struct dgnn_fitting *f, struct dgnn_fitting_p
     };
 }
 
-int dgnn_fitting_evaluate(struct dgnn_fitting *f, const struct dgnn_fitting_input *in, double *energy,
-                                  double *gradient, struct dgnn_error *error)
+/* Bytes of one thread's room. */
+static int64_t fitting_room(const struct dgnn_fitting *f)
 {
     struct dgnn_arena arena = {0};
     struct fitting_batch measured;
     fitting_lay(&arena, f, &measured);
-    int64_t each = arena.used;
-    DGNN_TRY(dgnn_buffer_reserve(&f->work, each * f->threads, "the fitting net", error));
+    return arena.used;
+}
+
+int dgnn_fitting_prepare(struct dgnn_fitting *f, struct dgnn_error *error)
+{
+    return dgnn_buffer_reserve(&f->work, fitting_room(f) * f->threads, "the fitting net", error);
+}
+
+void dgnn_fitting_evaluate(struct dgnn_fitting *f, const struct dgnn_fitting_input *in, double *energy,
+                           double *gradient)
+{
+    int64_t each = fitting_room(f);
 #pragma omp parallel for schedule(static, 1) num_threads(f->threads) if (f->threads > 1)
     for (int t = 0; t < f->threads; t++) {
         struct dgnn_arena own = {.base = (char *)f->work.data + t * each};
@@ -341,5 +351,4 @@ int dgnn_fitting_evaluate(struct dgnn_fitting *f, const struct dgnn_fitting_inpu
         fitting_lay(&own, f, &b);
         fitting_range(f, in, in->n * t / f->threads, in->n * (t + 1) / f->threads, &b, energy, gradient);
     }
-    return DGNN_OK;
 }

@@ -28,8 +28,11 @@ struct dgnn_fitting_input {
     const double *aparam;     /* n x dim_aparam */
 };
 
-/* energy: n. gradient: n x dim_descriptor, or NULL; may be the descriptor's own place. */
-int dgnn_fitting_evaluate(struct dgnn_fitting *fitting, const struct dgnn_fitting_input *input, double *energy,
-                          double *gradient, struct dgnn_error *error);
+/* The memory of evaluate, whatever the number of atoms. Errors: MEMORY. */
+int dgnn_fitting_prepare(struct dgnn_fitting *fitting, struct dgnn_error *error);
+
+/* After prepare. energy: n. gradient: n x dim_descriptor, or NULL; may be the descriptor's own place. */
+void dgnn_fitting_evaluate(struct dgnn_fitting *fitting, const struct dgnn_fitting_input *input, double *energy,
+                           double *gradient);
 
 #endif

@@ -1,24 +1,9 @@
 #include "system/serial.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int serial_check_types(const struct dgnn_system *system, int32_t ntypes, int64_t *nnode,
-                              struct dgnn_error *error)
-{
-    *nnode = 0;
-    for (int64_t i = 0; i < system->natoms; i++) {
-        int32_t type = system->types[i];
-        if (type < -1 || type >= ntypes) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "types: atom %lld has type %d; expected -1 (NULL) or an index below %d",
-                                   (long long)i, type, ntypes);
-        }
-        *nnode += type >= 0;
-    }
-    return DGNN_OK;
-}
+#include "system/input.h"
 
 static int serial_reserve(struct dgnn_serial *s, int64_t nnode, int64_t dim_aparam, struct dgnn_error *error)
 {
@@ -38,31 +23,6 @@ static int serial_same_types(struct dgnn_serial *s, const struct dgnn_system *sy
     s->natoms = 0; /* unless this call ends well */
     DGNN_TRY(dgnn_buffer_reserve(&s->wrapped_types, (int64_t)nbytes, "atoms", error));
     memcpy(s->wrapped_types.data, system->types, nbytes);
-    return DGNN_OK;
-}
-
-/* The wrap's message counts rows; the caller counts atoms. */
-static int serial_check_coords(const struct dgnn_system *system, struct dgnn_error *error)
-{
-    for (int64_t i = 0; i < system->natoms; i++) {
-        for (int c = 0; c < 3 && system->types[i] >= 0; c++) {
-            if (!isfinite(system->coords[3 * i + c])) {
-                return dgnn_status_set(error, DGNN_ERROR_INPUT, "coords: atom %lld has %c = %g; expected a finite number",
-                                       (long long)i, "xyz"[c], system->coords[3 * i + c]);
-            }
-        }
-    }
-    return DGNN_OK;
-}
-
-static int serial_check_ids(const struct dgnn_system *system, struct dgnn_error *error)
-{
-    for (int64_t i = 0; system->ids && i < system->natoms; i++) {
-        if (system->ids[i] < 0) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT, "ids: atom %lld has id %lld; expected an id of at least 0",
-                                   (long long)i, (long long)system->ids[i]);
-        }
-    }
     return DGNN_OK;
 }
 
@@ -116,9 +76,7 @@ int dgnn_serial_update(struct dgnn_serial *s, const struct dgnn_system *system, 
     struct dgnn_nodes *nodes = &s->nodes;
     int64_t nnode;
     int32_t same;
-    DGNN_TRY(serial_check_types(system, ntypes, &nnode, error));
-    DGNN_TRY(serial_check_coords(system, error));
-    DGNN_TRY(serial_check_ids(system, error));
+    DGNN_TRY(dgnn_input_check(system, ntypes, &nnode, error));
     DGNN_TRY(dgnn_cell_set(&nodes->cell, system->box, system->pbc, error));
     DGNN_TRY(serial_same_types(s, system, error, &same));
     DGNN_TRY(dgnn_buffer_reserve(&s->types, nnode * (int64_t)sizeof(int32_t), "atoms", error));

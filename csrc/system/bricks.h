@@ -1,0 +1,39 @@
+/* Bricks: fractional space cut into one box for each rank.
+ *
+ * Slabs along the first lattice vector, columns in each slab, bricks in each column: every cut halves, or parts in
+ * grid[k], the atoms that it finds. Cuts come from counts of all ranks' atoms alone, so they do not depend on who passes
+ * an atom. Rank (i, j, k) of the grid is (i grid[1] + j) grid[2] + k. */
+#ifndef DGNN_SYSTEM_BRICKS_H
+#define DGNN_SYSTEM_BRICKS_H
+
+#include "base/alloc.h"
+#include "comm/transport.h"
+#include "geom/cell.h"
+
+/* Zero it before its first use. */
+struct dgnn_bricks {
+    int32_t grid[3];
+    double low[3], high[3]; /* fractions of all atoms */
+    double *cut[3];         /* grid[k] - 1 inner cuts for each slab (k 0), column's slab (1) and column (2) */
+    struct dgnn_buffer cuts;
+    struct dgnn_buffer counts; /* histograms of this rank, then of all */
+};
+
+/* The grid of nrank with the fewest ghosts: the volume within reach of a brick of equal share, less the brick's. wanted
+ * all 0: chosen; else its product must be nrank, or INPUT. low and high: fractions of all atoms. */
+int dgnn_bricks_choose(struct dgnn_bricks *bricks, const struct dgnn_cell *cell, double reach, int32_t nrank,
+                       const int32_t wanted[3], struct dgnn_error *error);
+
+/* All memory for the cuts of the chosen grid. Errors: MEMORY. */
+int dgnn_bricks_reserve(struct dgnn_bricks *bricks, struct dgnn_error *error);
+
+/* Collective: the cuts. fractions: n x 3, this rank's atoms. */
+int dgnn_bricks_cut(struct dgnn_bricks *bricks, int64_t n, const double *fractions, struct dgnn_comm *comm,
+                    struct dgnn_error *error);
+
+/* The rank whose brick a place is in. */
+int32_t dgnn_bricks_rank(const struct dgnn_bricks *bricks, const double fraction[3]);
+
+void dgnn_bricks_free(struct dgnn_bricks *bricks);
+
+#endif

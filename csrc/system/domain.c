@@ -1,0 +1,403 @@
+#include "system/domain.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "comm/plan.h"
+#include "system/domain_build.h"
+#include "system/input.h"
+
+/* ------------------------------------------------------------------ what this rank passes */
+
+/* Of a replicated system, rank r's share. */
+static void domain_take_part(struct dgnn_domain *d, const struct dgnn_system *s, const struct dgnn_comm *comm)
+{
+    int64_t rank = dgnn_transport_rank(comm), nrank = dgnn_transport_nrank(comm);
+    int64_t begin = s->replicated ? s->natoms * rank / nrank : 0;
+    int64_t end = s->replicated ? s->natoms * (rank + 1) / nrank : s->natoms;
+    d->part = *s;
+    d->part.natoms = end - begin;
+    d->slice = begin;
+    if (begin) {
+        d->part.coords = s->coords + 3 * begin;
+        d->part.types = s->types + begin;
+        d->part.spins = s->spins ? s->spins + 3 * begin : NULL;
+        d->part.aparam = s->aparam ? s->aparam + s->naparam * begin : NULL;
+        d->part.ids = s->ids ? s->ids + begin : NULL;
+    }
+}
+
+static int domain_reserve_passed(struct dgnn_domain *d, int64_t nreal, struct dgnn_error *error)
+{
+    int64_t three = 3 * nreal * (int64_t)sizeof(double);
+    DGNN_TRY(dgnn_buffer_reserve(&d->real, nreal * (int64_t)sizeof(int64_t), "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->wrapped, three, "atoms", error));
+    return dgnn_buffer_reserve(&d->fractions, three, "atoms", error);
+}
+
+static int domain_wrap(struct dgnn_domain *d, const struct dgnn_cell *cell, struct dgnn_error *error)
+{
+    int64_t *real = d->real.data;
+    double *wrapped = d->wrapped.data;
+    d->nreal = 0;
+    for (int64_t i = 0; i < d->part.natoms; i++) {
+        if (d->part.types[i] >= 0) {
+            memcpy(wrapped + 3 * d->nreal, d->part.coords + 3 * i, 3 * sizeof(double));
+            real[d->nreal++] = i;
+        }
+    }
+    struct dgnn_cell_wrapped to = {.positions = wrapped, .fractions = d->fractions.data};
+    return dgnn_cell_wrap(cell, d->nreal, wrapped, &to, error);
+}
+
+/* ------------------------------------------------------------------ may who computes what stay? */
+
+static int domain_same_bytes(const struct dgnn_buffer *before, const void *now, int64_t nbytes)
+{
+    return nbytes == 0 || (before->data && !memcmp(before->data, now, (size_t)nbytes));
+}
+
+static int domain_same_atoms(const struct dgnn_domain *d, const struct dgnn_domain_input *in,
+                             const struct dgnn_cell *cell)
+{
+    const struct dgnn_system *s = &d->part;
+    return in->skin == d->skin && s->natoms == d->built_natoms && s->replicated == d->replicated &&
+           !memcmp(s->grid, d->grid, sizeof(s->grid)) && dgnn_cell_same(cell, &d->cell) &&
+           domain_same_bytes(&d->built_types, s->types, s->natoms * (int64_t)sizeof(int32_t)) &&
+           (s->natoms == 0 || (s->ids != NULL) == d->summary.has_ids) &&
+           (!s->ids || domain_same_bytes(&d->built_ids, s->ids, s->natoms * (int64_t)sizeof(int64_t)));
+}
+
+static double domain_moved(const struct dgnn_cell *cell, const double *before, const double *now)
+{
+    double move[3] = {now[0] - before[0], now[1] - before[1], now[2] - before[2]}, cells[3];
+    dgnn_cell_fraction(cell, move, cells);
+    for (int k = 0; k < 3; k++) {
+        for (int c = 0; c < 3 && cell->pbc[k]; c++) {
+            move[c] -= rint(cells[k]) * cell->h[3 * k + c];
+        }
+    }
+    return move[0] * move[0] + move[1] * move[1] + move[2] * move[2];
+}
+
+static int domain_may_reuse(const struct dgnn_domain *d, const struct dgnn_domain_input *in,
+                            const struct dgnn_comm *comm, const struct dgnn_cell *cell)
+{
+    const double *before = d->built_wrapped.data, *now = d->wrapped.data, limit = 0.5 * in->skin;
+    if (!d->valid || d->comm != comm || !(in->skin > 0) || !domain_same_atoms(d, in, cell)) {
+        return 0;
+    }
+    for (int64_t r = 0; r < d->nreal; r++) {
+        if (!(domain_moved(cell, before + 3 * r, now + 3 * r) <= limit * limit)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* ------------------------------------------------------------------ the word */
+
+static void domain_fill_word(const struct dgnn_domain *d, const struct dgnn_domain_input *in,
+                             const struct dgnn_cell *cell, struct dgnn_word *word)
+{
+    const struct dgnn_system *s = &d->part;
+    const double *fractions = d->fractions.data;
+    memcpy(word->model, in->model, sizeof(word->model));
+    word->dtype = in->dtype;
+    word->dense = in->dense;
+    word->skin = in->skin;
+    dgnn_word_system(word, in->system, cell);
+    if (s->replicated) {
+        dgnn_word_whole(word, in->system);
+    }
+    word->has_ids = s->natoms ? s->ids != NULL : -1;
+    word->natoms = s->natoms;
+    word->want_atom_virial = in->want_atom_virial;
+    word->first_type = s->natoms ? s->types[0] : -1;
+    word->first_id = s->natoms && s->ids ? s->ids[0] : 0;
+    for (int64_t i = 1; i < s->natoms && s->ids; i++) {
+        if (s->ids[i] < word->first_id) {
+            word->first_id = s->ids[i];
+            word->first_type = s->types[i];
+        }
+    }
+    for (int k = 0; k < 3; k++) {
+        word->low[k] = INFINITY;
+        word->high[k] = -INFINITY;
+        for (int64_t r = 0; r < d->nreal; r++) {
+            word->low[k] = fmin(word->low[k], fractions[3 * r + k]);
+            word->high[k] = fmax(word->high[k], fractions[3 * r + k]);
+        }
+    }
+}
+
+/* All that this rank does before ranks speak. */
+static int domain_begin(struct dgnn_domain *d, const struct dgnn_domain_input *in, const struct dgnn_comm *comm,
+                        struct dgnn_cell *cell, struct dgnn_error *error)
+{
+    int64_t nreal, nrank = dgnn_transport_nrank(comm);
+    d->valid = d->valid && d->comm == comm; /* the numbers below are those of one communicator */
+    DGNN_TRY(dgnn_buffer_reserve(&d->words, nrank * (int64_t)sizeof(struct dgnn_word), "ranks", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->counts, DGNN_DOMAIN_COUNTS * nrank * (int64_t)sizeof(int64_t), "ranks", error));
+    DGNN_TRY(dgnn_input_check(in->system, in->ntypes, &nreal, error));
+    DGNN_TRY(dgnn_cell_set(cell, in->system->box, in->system->pbc, error));
+    domain_take_part(d, in->system, comm);
+    DGNN_TRY(domain_reserve_passed(d, nreal, error));
+    return domain_wrap(d, cell, error);
+}
+
+/* ------------------------------------------------------------------ update */
+
+static void domain_forget(struct dgnn_domain *d)
+{
+    dgnn_exchange_free(d->features);
+    dgnn_exchange_free(d->geometry);
+    dgnn_plan_free(d->plan);
+    d->features = d->geometry = NULL;
+    d->plan = NULL;
+    d->valid = 0;
+    if (d->comm) {
+        dgnn_comm_free(d->comm);
+        d->comm = NULL;
+    }
+}
+
+/* What the next call compares with. */
+static int domain_remember(struct dgnn_domain *d, struct dgnn_error *error)
+{
+    const struct dgnn_system *s = &d->part;
+    int64_t types = s->natoms * (int64_t)sizeof(int32_t), ids = s->ids ? s->natoms * (int64_t)sizeof(int64_t) : 0;
+    DGNN_TRY(dgnn_buffer_reserve(&d->built_types, types, "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->built_ids, ids, "atoms", error));
+    if (types) {
+        memcpy(d->built_types.data, s->types, (size_t)types);
+    }
+    if (ids) {
+        memcpy(d->built_ids.data, s->ids, (size_t)ids);
+    }
+    memcpy(d->built_wrapped.data, d->wrapped.data, sizeof(double) * 3 * (size_t)d->nreal);
+    d->built_natoms = s->natoms;
+    d->replicated = s->replicated;
+    memcpy(d->grid, s->grid, sizeof(d->grid));
+    return DGNN_OK;
+}
+
+static int domain_rebuild(struct dgnn_domain *d, const struct dgnn_domain_input *in, struct dgnn_comm *comm,
+                          const struct dgnn_cell *cell, struct dgnn_error *error)
+{
+    domain_forget(d);
+    dgnn_transport_retain(comm);
+    d->comm = comm;
+    d->cell = *cell;
+    d->skin = in->skin;
+    DGNN_TRY(dgnn_domain_build(d, in, error));
+    return dgnn_transport_agree(comm, "compute", domain_remember(d, error), error);
+}
+
+static void domain_set_nodes(struct dgnn_domain *d)
+{
+    struct dgnn_nodes *nodes = &d->nodes;
+    nodes->positions = d->positions.data;
+    nodes->types = d->types.data;
+    nodes->ids = nodes->labels = d->ids.data;
+    nodes->aparam = d->aparam.data;
+    nodes->cell = d->cell;
+    nodes->first_type = d->summary.first_type;
+    nodes->may_reuse = d->reused;
+    nodes->exchange = d->features;
+    d->want_atom_virial = d->summary.want_atom_virial;
+}
+
+static int domain_update(struct dgnn_domain *d, const struct dgnn_domain_input *in, struct dgnn_comm *comm,
+                         const struct dgnn_cell *cell, struct dgnn_error *error)
+{
+    struct dgnn_word word;
+    struct dgnn_word_summary summary;
+    memset(&word, 0, sizeof(word));
+    domain_fill_word(d, in, cell, &word);
+    word.may_reuse = domain_may_reuse(d, in, comm, cell);
+    DGNN_TRY(dgnn_word_share(&word, comm, d->words.data, &summary, error));
+    d->summary = summary;
+    d->reused = summary.may_reuse;
+    if (d->reused) {
+        DGNN_TRY(dgnn_domain_build_bring(d, in->dim_aparam, error));
+    } else {
+        DGNN_TRY(domain_rebuild(d, in, comm, cell, error));
+    }
+    d->valid = 0; /* until ghosts are where they belong */
+    DGNN_TRY(dgnn_exchange_forward_begin(d->geometry, d->positions.data, 3, sizeof(double), error));
+    DGNN_TRY(dgnn_exchange_forward_end(d->geometry, error));
+    d->valid = 1;
+    domain_set_nodes(d);
+    return DGNN_OK;
+}
+
+int dgnn_domain_update(struct dgnn_domain *d, const struct dgnn_domain_input *in, struct dgnn_comm *comm, int status,
+                       struct dgnn_error *error)
+{
+    struct dgnn_cell cell;
+    d->natoms = in->system->natoms;
+    status = status ? status : domain_begin(d, in, comm, &cell, error);
+    DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
+    return domain_update(d, in, comm, &cell, error);
+}
+
+/* ------------------------------------------------------------------ results */
+
+/* Numbers that travel for an atom: energy, force, and the atomic virial where a rank wants it. */
+static int64_t domain_width(const struct dgnn_domain *d)
+{
+    return d->want_atom_virial ? 13 : 4;
+}
+
+/* The longest slice of a replicated system. */
+static int64_t domain_slice_max(const struct dgnn_domain *d)
+{
+    int64_t nrank = dgnn_transport_nrank(d->comm);
+    return (d->natoms + nrank - 1) / nrank;
+}
+
+int dgnn_domain_prepare(struct dgnn_domain *d, struct dgnn_error *error)
+{
+    int64_t row = domain_width(d) * (int64_t)sizeof(double), nrank = dgnn_transport_nrank(d->comm);
+    int64_t in = d->nreal, out = d->nodes.nowned;
+    if (d->replicated) {
+        int64_t longest = domain_slice_max(d);
+        out = out > nrank * longest ? out : nrank * longest;
+        DGNN_TRY(dgnn_buffer_reserve(&d->gather, longest * row, "results", error));
+    }
+    DGNN_TRY(dgnn_buffer_reserve(&d->moving_in, out * row, "results", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->moving_out, in * row, "results", error));
+    return dgnn_exchange_prepare(d->geometry, d->back.data, domain_width(d) - 1, sizeof(double), error);
+}
+
+int dgnn_domain_add(struct dgnn_domain *d, struct dgnn_node_result *r, struct dgnn_error *error)
+{
+    int64_t width = domain_width(d) - 1;
+    double *back = d->back.data;
+    for (int64_t i = 0; i < d->nodes.nnode; i++) {
+        memcpy(back + width * i, r->forces + 3 * i, 3 * sizeof(double));
+        if (width > 3) {
+            memcpy(back + width * i + 3, r->atom_virial + 9 * i, 9 * sizeof(double));
+        }
+    }
+    DGNN_TRY(dgnn_exchange_reverse_begin(d->geometry, back, width, sizeof(double), error));
+    DGNN_TRY(dgnn_exchange_reverse_end(d->geometry, error));
+    for (int64_t i = 0; i < d->nodes.nnode; i++) {
+        memcpy(r->forces + 3 * i, back + width * i, 3 * sizeof(double));
+        if (width > 3) {
+            memcpy(r->atom_virial + 9 * i, back + width * i + 3, 9 * sizeof(double));
+        }
+    }
+    return DGNN_OK;
+}
+
+static void domain_spread(const double *row, int64_t atom, struct dgnn_result *to)
+{
+    if (to->atom_energy) {
+        to->atom_energy[atom] = row[0];
+    }
+    if (to->forces) {
+        memcpy(to->forces + 3 * atom, row + 1, 3 * sizeof(double));
+    }
+    if (to->atom_virial) {
+        memcpy(to->atom_virial + 9 * atom, row + 4, 9 * sizeof(double));
+    }
+}
+
+static void domain_clear(const struct dgnn_domain *d, struct dgnn_result *to)
+{
+    double *arrays[3] = {to->atom_energy, to->forces, to->atom_virial};
+    const size_t widths[3] = {1, 3, 9};
+    for (int k = 0; k < 3; k++) {
+        if (arrays[k] && d->natoms) {
+            memset(arrays[k], 0, sizeof(double) * widths[k] * (size_t)d->natoms);
+        }
+    }
+}
+
+static void domain_pack(const struct dgnn_domain *d, const struct dgnn_node_result *from, double *out)
+{
+    const int32_t *arrival = d->arrival.data;
+    int64_t width = domain_width(d);
+    for (int64_t k = 0; k < d->nodes.nowned; k++) {
+        int64_t row = arrival[k];
+        out[width * k] = from->energy[row];
+        memcpy(out + width * k + 1, from->forces + 3 * row, 3 * sizeof(double));
+        if (width > 4) {
+            memcpy(out + width * k + 4, from->atom_virial + 9 * row, 9 * sizeof(double));
+        }
+    }
+}
+
+/* Every rank gets every slice; a slice is filled up to the longest one. rows: those that came home. */
+static int domain_gather(struct dgnn_domain *d, const double *rows, struct dgnn_result *to, struct dgnn_error *error)
+{
+    const int64_t *departure = d->departure.data, *real = d->real.data;
+    int64_t nrank = dgnn_transport_nrank(d->comm), width = domain_width(d), longest = domain_slice_max(d);
+    double *all = d->moving_in.data, *mine = d->gather.data;
+    memset(mine, 0, sizeof(double) * (size_t)(width * longest));
+    for (int64_t k = 0; k < d->nreal; k++) {
+        memcpy(mine + width * real[departure[k]], rows + width * k, sizeof(double) * (size_t)width);
+    }
+    DGNN_TRY(dgnn_transport_allgather(d->comm, mine, width * longest * (int64_t)sizeof(double), all, error));
+    for (int64_t rank = 0; rank < nrank; rank++) {
+        int64_t begin = d->natoms * rank / nrank, end = d->natoms * (rank + 1) / nrank;
+        for (int64_t atom = begin; atom < end; atom++) {
+            domain_spread(all + width * (rank * longest + atom - begin), atom, to);
+        }
+    }
+    return DGNN_OK;
+}
+
+static int domain_totals(struct dgnn_domain *d, const struct dgnn_node_result *from, struct dgnn_result *to,
+                         struct dgnn_error *error)
+{
+    double total[10] = {0};
+    for (int64_t r = 0; r < d->nodes.nowned; r++) {
+        total[0] += from->energy[r];
+    }
+    memcpy(total + 1, from->virial, sizeof(from->virial));
+    DGNN_TRY(dgnn_transport_sum(d->comm, total, 10, error));
+    to->energy = total[0];
+    memcpy(to->virial, total + 1, sizeof(to->virial));
+    return DGNN_OK;
+}
+
+int dgnn_domain_return(struct dgnn_domain *d, const struct dgnn_node_result *from, struct dgnn_result *to,
+                       struct dgnn_error *error)
+{
+    const int64_t *departure = d->departure.data, *real = d->real.data;
+    int64_t width = domain_width(d);
+    double *rows = d->moving_in.data;
+    domain_pack(d, from, rows);
+    if (!d->all_home) {
+        DGNN_TRY(dgnn_transport_alltoallv(d->comm, rows, dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE), d->moving_out.data,
+                                          dgnn_domain_counts(d, DGNN_DOMAIN_DEPART),
+                                          width * (int64_t)sizeof(double), error));
+        rows = d->moving_out.data;
+    }
+    DGNN_TRY(domain_totals(d, from, to, error));
+    domain_clear(d, to);
+    if (d->replicated) {
+        return domain_gather(d, rows, to, error);
+    }
+    for (int64_t k = 0; k < d->nreal; k++) {
+        domain_spread(rows + width * k, real[departure[k]], to);
+    }
+    return DGNN_OK;
+}
+
+void dgnn_domain_free(struct dgnn_domain *d)
+{
+    struct dgnn_buffer *all[] = {&d->words,       &d->real,    &d->wrapped,       &d->fractions,  &d->departure,
+                                 &d->built_types, &d->built_ids, &d->built_wrapped, &d->counts,   &d->moving_out,
+                                 &d->moving_in,   &d->arrival, &d->positions,     &d->types,      &d->ids,
+                                 &d->aparam,      &d->back,    &d->gather};
+    domain_forget(d);
+    dgnn_bricks_free(&d->bricks);
+    dgnn_halo_free(&d->halo);
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        dgnn_buffer_free(all[i]);
+    }
+}

@@ -1,0 +1,321 @@
+/* Steps of a build, each collective one after an agreement that all ranks have its memory: choose and cut bricks, move
+ * atoms to the rank of their brick, order them by id, find who needs which, make the plan. */
+#include "system/domain_build.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/check.h"
+#include "system/distinct.h"
+
+/* What is known of an atom until the next build. */
+struct build_atom {
+    int64_t id;
+    int32_t type;
+    int32_t arrival; /* of an atom that arrived; of one that is sent, 0 */
+};
+
+/* Memory of one build. */
+struct build {
+    struct dgnn_domain *d;
+    const struct dgnn_domain_input *in;
+    int32_t nrank, me;
+    struct build_atom *out, *arrived, *ghost_out, *ghost;
+    int64_t *ids;               /* nreal, to check */
+    struct dgnn_halo_box *box;  /* nrank */
+    struct dgnn_direct direct;  /* points to the rest */
+    int32_t *neighbour, *recv_row;
+    int64_t *send_first, *recv_first;
+};
+
+static int build_alloc(void *block, int64_t count, size_t size, const char *what, struct dgnn_error *error)
+{
+    void *made = dgnn_alloc(count, size);
+    if (!made) {
+        return dgnn_status_no_memory(error, what, count * (int64_t)size);
+    }
+    memcpy(block, &made, sizeof(made)); /* block: a pointer of any type */
+    return DGNN_OK;
+}
+
+static int64_t build_sum(const int64_t *counts, int32_t n)
+{
+    int64_t sum = 0;
+    for (int32_t r = 0; r < n; r++) {
+        sum += counts[r];
+    }
+    return sum;
+}
+
+/* ------------------------------------------------------------------ departure */
+
+static int build_choose(struct build *b, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    memcpy(d->bricks.low, d->summary.low, sizeof(d->bricks.low));
+    memcpy(d->bricks.high, d->summary.high, sizeof(d->bricks.high));
+    DGNN_TRY(dgnn_bricks_choose(&d->bricks, &d->cell, b->in->cutoff + b->in->skin, b->nrank, d->part.grid, error));
+    DGNN_TRY(dgnn_bricks_reserve(&d->bricks, error));
+    DGNN_TRY(build_alloc(&b->out, d->nreal, sizeof(*b->out), "atoms", error));
+    DGNN_TRY(build_alloc(&b->ids, d->nreal, sizeof(*b->ids), "atoms", error));
+    DGNN_TRY(build_alloc(&b->box, b->nrank, sizeof(*b->box), "bricks", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->departure, d->nreal * (int64_t)sizeof(int64_t), "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->moving_out, d->nreal * (3 + b->in->dim_aparam) * (int64_t)sizeof(double), "atoms",
+                                 error));
+    return dgnn_buffer_reserve(&d->built_wrapped, 3 * d->nreal * (int64_t)sizeof(double), "atoms", error);
+}
+
+static int64_t build_id(const struct dgnn_domain *d, int64_t atom)
+{
+    return d->summary.has_ids ? d->part.ids[atom] : d->summary.first_id + atom;
+}
+
+/* Who computes my atoms: departures ordered by rank, then as they were passed. place: nrank numbers of scratch. */
+static void build_depart(struct build *b, int64_t *place)
+{
+    struct dgnn_domain *d = b->d;
+    const double *fractions = d->fractions.data;
+    const int64_t *real = d->real.data;
+    int64_t *departure = d->departure.data, *count = dgnn_domain_counts(d, DGNN_DOMAIN_DEPART), sum = 0;
+    memset(count, 0, sizeof(*count) * (size_t)b->nrank);
+    for (int64_t r = 0; r < d->nreal; r++) {
+        count[dgnn_bricks_rank(&d->bricks, fractions + 3 * r)]++;
+    }
+    for (int32_t rank = 0; rank < b->nrank; rank++) {
+        place[rank] = sum;
+        sum += count[rank];
+    }
+    for (int64_t r = 0; r < d->nreal; r++) {
+        int64_t k = place[dgnn_bricks_rank(&d->bricks, fractions + 3 * r)]++;
+        departure[k] = r;
+        b->ids[r] = build_id(d, real[r]);
+        b->out[k] = (struct build_atom){b->ids[r], d->part.types[real[r]], 0};
+    }
+}
+
+/* ------------------------------------------------------------------ arrival */
+
+static int build_reserve_owned(struct build *b, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    int64_t n = build_sum(dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE), b->nrank);
+    if (n > INT32_MAX) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "one rank would compute %lld atoms; at most 2^31 - 1 can be",
+                               (long long)n);
+    }
+    d->nodes.nowned = n;
+    DGNN_TRY(build_alloc(&b->arrived, n, sizeof(*b->arrived), "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->moving_in, n * (3 + b->in->dim_aparam) * (int64_t)sizeof(double), "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->arrival, n * (int64_t)sizeof(int32_t), "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->positions, 3 * n * (int64_t)sizeof(double), "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->types, n * (int64_t)sizeof(int32_t), "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->ids, n * (int64_t)sizeof(int64_t), "atoms", error));
+    return dgnn_buffer_reserve(&d->aparam, n * b->in->dim_aparam * (int64_t)sizeof(double), "atoms", error);
+}
+
+static int build_compare(const void *a, const void *b)
+{
+    int64_t x = ((const struct build_atom *)a)->id, y = ((const struct build_atom *)b)->id;
+    return (x > y) - (x < y);
+}
+
+static void build_order(struct build *b)
+{
+    struct dgnn_domain *d = b->d;
+    int64_t n = d->nodes.nowned, *ids = d->ids.data;
+    int32_t *types = d->types.data, *arrival = d->arrival.data;
+    for (int64_t k = 0; k < n; k++) {
+        b->arrived[k].arrival = (int32_t)k;
+    }
+    qsort(b->arrived, (size_t)n, sizeof(*b->arrived), build_compare);
+    for (int64_t row = 0; row < n; row++) {
+        ids[row] = b->arrived[row].id;
+        types[row] = b->arrived[row].type;
+        arrival[b->arrived[row].arrival] = (int32_t)row;
+    }
+}
+
+int dgnn_domain_build_bring(struct dgnn_domain *d, int64_t dim_aparam, struct dgnn_error *error)
+{
+    const double *wrapped = d->wrapped.data, *in;
+    const int64_t *departure = d->departure.data, *real = d->real.data;
+    const int32_t *arrival = d->arrival.data;
+    int64_t width = 3 + dim_aparam;
+    size_t extra = sizeof(double) * (size_t)dim_aparam;
+    double *out = d->moving_out.data, *positions = d->positions.data, *aparam = d->aparam.data;
+    for (int64_t k = 0; k < d->nreal; k++) {
+        memcpy(out + width * k, wrapped + 3 * departure[k], 3 * sizeof(double));
+        if (extra) {
+            memcpy(out + width * k + 3, d->part.aparam + dim_aparam * real[departure[k]], extra);
+        }
+    }
+    in = d->all_home ? d->moving_out.data : d->moving_in.data;
+    if (!d->all_home) {
+        DGNN_TRY(dgnn_transport_alltoallv(d->comm, out, dgnn_domain_counts(d, DGNN_DOMAIN_DEPART), d->moving_in.data,
+                                          dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE),
+                                          width * (int64_t)sizeof(double), error));
+    }
+    for (int64_t k = 0; k < d->nodes.nowned; k++) {
+        memcpy(positions + 3 * (int64_t)arrival[k], in + width * k, 3 * sizeof(double));
+        if (extra) {
+            memcpy(aparam + dim_aparam * arrival[k], in + width * k + 3, extra);
+        }
+    }
+    return DGNN_OK;
+}
+
+static int build_move(struct build *b, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    int64_t *depart = dgnn_domain_counts(d, DGNN_DOMAIN_DEPART), *arrive = dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE);
+    DGNN_TRY(dgnn_bricks_cut(&d->bricks, d->nreal, d->fractions.data, d->comm, error));
+    build_depart(b, arrive);
+    DGNN_TRY(dgnn_transport_alltoall(d->comm, depart, arrive, error));
+    DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_owned(b, error), error));
+    DGNN_TRY(dgnn_transport_alltoallv(d->comm, b->out, depart, b->arrived, arrive, sizeof(*b->out), error));
+    build_order(b);
+    d->all_home = 0;
+    return dgnn_domain_build_bring(d, b->in->dim_aparam, error);
+}
+
+/* ------------------------------------------------------------------ ghosts */
+
+/* Boxes of all ranks, and whether atoms need to move at all. */
+static int build_share_boxes(struct build *b, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    double away[1] = {(double)(d->nreal - dgnn_domain_counts(d, DGNN_DOMAIN_DEPART)[b->me])};
+    struct dgnn_halo_box mine;
+    memset(&mine, 0, sizeof(mine));
+    dgnn_halo_box(&d->cell, d->nodes.nowned, d->positions.data, &mine);
+    DGNN_TRY(dgnn_transport_allgather(d->comm, &mine, sizeof(mine), b->box, error));
+    DGNN_TRY(dgnn_transport_sum(d->comm, away, 1, error));
+    d->all_home = away[0] == 0;
+    return DGNN_OK;
+}
+
+/* What my rows' ghosts need to know. */
+static int build_find_ghosts(struct build *b, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    const struct dgnn_halo_input input = {.cell = &d->cell,
+                                          .reach = b->in->cutoff + b->in->skin,
+                                          .n = d->nodes.nowned,
+                                          .positions = d->positions.data,
+                                          .me = b->me,
+                                          .nbox = b->nrank,
+                                          .box = b->box};
+    const int64_t *ids = d->ids.data;
+    const int32_t *types = d->types.data;
+    DGNN_TRY(dgnn_halo_find(&d->halo, &input, error));
+    DGNN_TRY(build_alloc(&b->ghost_out, d->halo.first[b->nrank], sizeof(*b->ghost_out), "ghosts", error));
+    for (int64_t k = 0; k < d->halo.first[b->nrank]; k++) {
+        b->ghost_out[k] = (struct build_atom){ids[d->halo.row[k]], types[d->halo.row[k]], 0};
+    }
+    for (int32_t r = 0; r < b->nrank; r++) {
+        dgnn_domain_counts(d, DGNN_DOMAIN_SEND)[r] = d->halo.first[r + 1] - d->halo.first[r];
+    }
+    return DGNN_OK;
+}
+
+static int build_reserve_ghosts(struct build *b, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    int64_t nowned = d->nodes.nowned;
+    int64_t nghost = build_sum(dgnn_domain_counts(d, DGNN_DOMAIN_RECEIVE), b->nrank), n = nowned + nghost;
+    if (n > INT32_MAX) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "one rank would have %lld rows; at most 2^31 - 1 can be",
+                               (long long)n);
+    }
+    d->nodes.nnode = n;
+    DGNN_TRY(dgnn_buffer_extend(&d->positions, 3 * n * (int64_t)sizeof(double), 3 * nowned * (int64_t)sizeof(double),
+                                "ghosts", error));
+    DGNN_TRY(dgnn_buffer_extend(&d->types, n * (int64_t)sizeof(int32_t), nowned * (int64_t)sizeof(int32_t), "ghosts",
+                                error));
+    DGNN_TRY(dgnn_buffer_extend(&d->ids, n * (int64_t)sizeof(int64_t), nowned * (int64_t)sizeof(int64_t), "ghosts",
+                                error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->back, 12 * n * (int64_t)sizeof(double), "ghosts", error));
+    DGNN_TRY(build_alloc(&b->ghost, nghost, sizeof(*b->ghost), "ghosts", error));
+    DGNN_TRY(build_alloc(&b->neighbour, b->nrank, sizeof(*b->neighbour), "ghosts", error));
+    DGNN_TRY(build_alloc(&b->send_first, b->nrank + 1, sizeof(*b->send_first), "ghosts", error));
+    DGNN_TRY(build_alloc(&b->recv_first, b->nrank + 1, sizeof(*b->recv_first), "ghosts", error));
+    return build_alloc(&b->recv_row, nghost, sizeof(*b->recv_row), "ghosts", error);
+}
+
+/* Neighbours are the ranks with rows to send or to receive, in rank order. */
+static int build_plan(struct build *b, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    int64_t nowned = d->nodes.nowned, nghost = d->nodes.nnode - nowned, *ids = d->ids.data, sent = 0, received = 0;
+    int32_t *types = d->types.data, n = 0;
+    for (int64_t k = 0; k < nghost; k++) {
+        ids[nowned + k] = b->ghost[k].id;
+        types[nowned + k] = b->ghost[k].type;
+        b->recv_row[k] = (int32_t)(nowned + k);
+    }
+    b->send_first[0] = b->recv_first[0] = 0;
+    for (int32_t r = 0; r < b->nrank; r++) {
+        int64_t send = dgnn_domain_counts(d, DGNN_DOMAIN_SEND)[r];
+        int64_t receive = dgnn_domain_counts(d, DGNN_DOMAIN_RECEIVE)[r];
+        if (send || receive) {
+            b->neighbour[n++] = r;
+            b->send_first[n] = sent += send;
+            b->recv_first[n] = received += receive;
+        }
+    }
+    b->direct = (struct dgnn_direct){.nneighbour = n,
+                                     .rank = b->neighbour,
+                                     .send_first = b->send_first,
+                                     .send_row = d->halo.row,
+                                     .recv_first = b->recv_first,
+                                     .recv_row = b->recv_row};
+    return dgnn_plan_create(&b->direct, nowned, d->nodes.nnode, b->me, b->nrank, &d->plan, error);
+}
+
+/* The widest rows first: memory that moved would cost the requests made before. */
+static int build_exchanges(struct build *b, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    DGNN_TRY(dgnn_exchange_create_direct(d->plan, d->comm, DGNN_EXCHANGE_FEATURES, &d->features, error));
+    DGNN_TRY(dgnn_exchange_create_direct(d->plan, d->comm, DGNN_EXCHANGE_GEOMETRY, &d->geometry, error));
+    DGNN_TRY(dgnn_exchange_prepare(d->geometry, d->back.data, 12, sizeof(double), error));
+    return dgnn_exchange_prepare(d->geometry, d->positions.data, 3, sizeof(double), error);
+}
+
+static int build_halo(struct build *b, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    int64_t *send = dgnn_domain_counts(d, DGNN_DOMAIN_SEND), *receive = dgnn_domain_counts(d, DGNN_DOMAIN_RECEIVE);
+    DGNN_TRY(build_share_boxes(b, error));
+    DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_find_ghosts(b, error), error));
+    DGNN_TRY(dgnn_transport_alltoall(d->comm, send, receive, error));
+    DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_ghosts(b, error), error));
+    DGNN_TRY(dgnn_transport_alltoallv(d->comm, b->ghost_out, send, b->ghost, receive, sizeof(*b->ghost), error));
+    DGNN_TRY(dgnn_check_plan(d->comm, "compute", d->plan, build_plan(b, error), error));
+    return dgnn_transport_agree(d->comm, "compute", build_exchanges(b, error), error);
+}
+
+/* ------------------------------------------------------------------ all */
+
+static int build_all(struct build *b, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_choose(b, error), error));
+    DGNN_TRY(build_move(b, error));
+    if (d->summary.has_ids) {
+        DGNN_TRY(dgnn_distinct_check(d->comm, "compute", d->nreal, b->ids, error));
+    }
+    return build_halo(b, error);
+}
+
+int dgnn_domain_build(struct dgnn_domain *d, const struct dgnn_domain_input *in, struct dgnn_error *error)
+{
+    struct build b = {.d = d, .in = in, .nrank = dgnn_transport_nrank(d->comm), .me = dgnn_transport_rank(d->comm)};
+    int status = build_all(&b, error);
+    void *blocks[] = {b.out, b.arrived, b.ghost_out, b.ghost, b.ids, b.box, b.neighbour, b.recv_row, b.send_first,
+                      b.recv_first};
+    for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+        dgnn_alloc_free(blocks[i]);
+    }
+    return status;
+}
