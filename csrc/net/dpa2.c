@@ -205,6 +205,14 @@ static int dpa2_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_text_add(text, error, "}");
 }
 
+static int dpa2_prepare(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
+                        struct dgnn_error *error)
+{
+    struct dpa2 *d = (struct dpa2 *)descriptor;
+    return d->settings.dtype == DGNN_DTYPE_FLOAT32 ? dgnn_dpa2_prepare_f32(&d->f32, evaluation, error)
+                                                   : dgnn_dpa2_prepare_f64(&d->f64, evaluation, error);
+}
+
 static int dpa2_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
                         double *output, struct dgnn_error *error)
 {
@@ -229,6 +237,7 @@ const struct dgnn_descriptor_kind dgnn_dpa2 = {
     .free = dpa2_free,
     .properties = dpa2_properties,
     .describe = dpa2_describe,
+    .prepare = dpa2_prepare,
     .forward = dpa2_forward,
     .backward = dpa2_backward,
 };

@@ -140,6 +140,7 @@ static int evaluate(struct dgnn_descriptor *d, const struct dgnn_graph *graph, s
     double d_output[NATOM * 64];
     dgnn_descriptor_kind(d)->properties(d, &p);
     memset(answer, 0, sizeof(*answer));
+    DGNN_TRY(dgnn_descriptor_kind(d)->prepare(d, &evaluation, error));
     DGNN_TRY(dgnn_descriptor_kind(d)->forward(d, &evaluation, answer->output, error));
     for (int64_t k = 0; k < NATOM * p.dim_out; k++) {
         d_output[k] = weight(k);
