@@ -10,6 +10,10 @@ static inline int64_t dgnn_table_pad(int64_t width, int64_t lanes)
     return (width + lanes - 1) / lanes * lanes;
 }
 
+struct dgnn_gram_shape {
+    int64_t axis, e, n;
+};
+
 #define DGNN_REAL_BITS 32
 #include "ops/table.inc"
 #undef DGNN_REAL_BITS
