@@ -148,7 +148,6 @@ static int compute_check_result(const struct dgnn_node_result *r, const struct d
 static void compute_set_counts(const struct dgnn_model *m, const struct dgnn_nodes *nodes, struct dgnn_result *result)
 {
     result->nedges = dgnn_graph_nedge(&m->builder.graph);
-    result->ntruncated = m->builder.ntruncated;
     result->nghosts = nodes->nnode - nodes->nowned;
     result->list_reused = m->list.reused;
 }
@@ -162,6 +161,7 @@ static int compute_serial(struct dgnn_model *m, const struct dgnn_system *system
     DGNN_TRY(compute_prepare(m, nodes, system, result->atom_virial != NULL, error));
     struct dgnn_node_result out = {.energy = m->energy.data,
                                    .forces = m->forces.data,
+                                   .ntruncated = m->builder.ntruncated,
                                    .atom_virial = result->atom_virial ? m->atom_virial.data : NULL};
     DGNN_TRY(compute_evaluate(m, nodes, system, &out, error));
     DGNN_TRY(compute_check_result(&out, nodes, error));
@@ -180,6 +180,7 @@ static int compute_together(struct dgnn_model *m, const struct dgnn_system *syst
     struct dgnn_domain *d = &m->domain;
     struct dgnn_node_result out = {.energy = m->energy.data,
                                    .forces = m->forces.data,
+                                   .ntruncated = m->builder.ntruncated,
                                    .atom_virial = d->want_atom_virial ? m->atom_virial.data : NULL};
     int status = compute_evaluate(m, &d->nodes, system, &out, error);
     if (status == DGNN_ERROR_COMM) {

@@ -353,14 +353,16 @@ static int domain_gather(struct dgnn_domain *d, const double *rows, struct dgnn_
 static int domain_totals(struct dgnn_domain *d, const struct dgnn_node_result *from, struct dgnn_result *to,
                          struct dgnn_error *error)
 {
-    double total[10] = {0};
+    double total[11] = {0}; /* a count below 2^53 is exact, too */
     for (int64_t r = 0; r < d->nodes.nowned; r++) {
         total[0] += from->energy[r];
     }
     memcpy(total + 1, from->virial, sizeof(from->virial));
-    DGNN_TRY(dgnn_transport_sum(d->comm, total, 10, error));
+    total[10] = (double)from->ntruncated;
+    DGNN_TRY(dgnn_transport_sum(d->comm, total, 11, error));
     to->energy = total[0];
     memcpy(to->virial, total + 1, sizeof(to->virial));
+    to->ntruncated = (int64_t)total[10];
     return DGNN_OK;
 }
 

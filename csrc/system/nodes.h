@@ -27,6 +27,7 @@ struct dgnn_node_result {
     double *forces;      /* nnode x 3; ghost rows hold what belongs to their owners */
     double *atom_virial; /* nnode x 9, or NULL */
     double virial[9];    /* of this rank's edges */
+    int64_t ntruncated;  /* of this rank's centres */
 };
 
 #endif

@@ -118,6 +118,7 @@ void dgnn_serial_return(const struct dgnn_serial *s, const struct dgnn_node_resu
         to->energy += from->energy[r];
     }
     memcpy(to->virial, from->virial, sizeof(to->virial));
+    to->ntruncated = from->ntruncated;
     serial_spread(s, from->energy, 1, to->atom_energy);
     serial_spread(s, from->forces, 3, to->forces);
     serial_spread(s, from->atom_virial, 9, to->atom_virial);
