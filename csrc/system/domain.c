@@ -197,6 +197,7 @@ static int domain_rebuild(struct dgnn_domain *d, const struct dgnn_domain_input 
 static void domain_set_nodes(struct dgnn_domain *d)
 {
     struct dgnn_nodes *nodes = &d->nodes;
+    nodes->nrow = nodes->nnode;
     nodes->positions = d->positions.data;
     nodes->types = d->types.data;
     nodes->ids = nodes->labels = d->ids.data;

@@ -87,7 +87,7 @@ int dgnn_serial_update(struct dgnn_serial *s, const struct dgnn_system *system, 
     }
     struct dgnn_cell_wrapped wrapped = {.positions = s->positions.data};
     DGNN_TRY(dgnn_cell_wrap(&nodes->cell, nnode, s->positions.data, &wrapped, error));
-    nodes->nowned = nodes->nnode = nnode;
+    nodes->nowned = nodes->nnode = nodes->nrow = nnode;
     nodes->positions = s->positions.data;
     nodes->types = s->types.data;
     nodes->ids = s->ids.data;
