@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 
+import brick
 import numpy as np
 from mpi4py import MPI
 
@@ -236,6 +237,56 @@ def run_lifetime():
                 check(np.isfinite(model.compute(coords, types, box).energy), "one rank, after the communicator")
                 check(np.isfinite(model.compute(coords[mine], types[mine], box, comm=WORLD).energy), "another")
     all_raise("InputError", "null communicator", lambda: model.compute(coords, types, box, comm=MPI.COMM_NULL))
+
+
+def grids():
+    """Of as many bricks as there are ranks."""
+    known = {1: [(1, 1, 1)], 2: [(2, 1, 1)], 4: [(4, 1, 1), (2, 2, 1)], 8: [(2, 2, 2)]}
+    return known[WORLD.size]
+
+
+def one_ghosted(model, serial, rng, grid, thin, parts=1e-11, energy=1e-13):
+    """A border, with ghosts' forces returned and sent home, against one rank and against compute."""
+    n = 48
+    coords, types, box, _ = random_system(rng, n, pbc=(False,) * 3, density=0.03)
+    lengths = np.diag(box)
+    if thin == "empty":
+        coords[:, 0] *= 0.45
+    if thin == "null":
+        types[coords[:, 0] < 0.5 * lengths[0]] = -1
+    given, aparam = parameters(model, rng, n)
+    want = serial.compute(coords, types, box, aparam=aparam, atomic=True, **given)
+    rank = brick.build(coords, lengths, grid, model.cutoff + 0.5)[WORLD.rank]
+    border = dgnn.Border(rank.sendlists, rank.sendproc, rank.recvproc, rank.sendnum, rank.recvnum, rank.firstrecv)
+    mine = rank.ids[:rank.nlocal]
+    options = dict(border=border, comm=WORLD, atomic=True, aparam=None if aparam is None else aparam[mine], **given)
+    direct = model.compute(coords[mine], types[mine], box, ids=mine, comm=WORLD, atomic=True, aparam=options["aparam"],
+                           **given)
+    for how in ("return", "add"):
+        result = model.compute_ghosted(rank.coords, types[rank.ids], rank.nlocal, ghost_forces=how, **options)
+        again = model.compute_ghosted(rank.coords, types[rank.ids], rank.nlocal, ghost_forces=how, same_list=True,
+                                      **options)
+        check(again.forces.tobytes() == result.forces.tobytes(), "the same list gives other forces")
+        forces, virials = np.zeros((n, 3)), np.zeros((n, 3, 3))
+        np.add.at(forces, rank.ids, result.forces)
+        np.add.at(virials, rank.ids, result.atom_virial)
+        check(how == "return" or not result.forces[rank.nlocal:].any(), "ghosts keep forces that were sent home")
+        check(share(want.forces, WORLD.allreduce(forces), want.forces, parts) <= 1, f"{thin} {how}: forces")
+        check(share(want.forces, direct.forces, want.forces[mine], parts) <= 1, "compute: forces")
+        check(share(want.atom_virial, WORLD.allreduce(virials), want.atom_virial, parts) <= 1, f"{thin} {how}: virials")
+        check(share(want.virial, WORLD.allreduce(result.virial), want.virial, parts) <= 1, f"{thin} {how}: virial")
+        check(share(want.atom_energy, result.atom_energy, want.atom_energy[mine], parts) <= 1, f"{thin} {how}: energies")
+        difference = abs(WORLD.allreduce(result.energy) - want.energy)
+        check(difference <= energy * max(1.0, np.abs(want.atom_energy).sum()), f"{thin} {how}: energy {difference}")
+
+
+def run_ghosted():
+    rng = np.random.default_rng(6)
+    for name, tolerance in (("dpa3_base", {}), ("dpa3_fparam_aparam", {}), ("dpa3_f32", dict(parts=1e-5, energy=1e-6))):
+        model, serial = load(name), load(name, skin=0)
+        for grid in grids():
+            for thin in ("plain", "null", "empty"):
+                one_ghosted(model, serial, rng, grid, thin, **tolerance)
 
 
 def run_md():
