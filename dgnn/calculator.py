@@ -83,8 +83,11 @@ class DGNNCalculator(Calculator):
             raise PropertyNotImplementedError(
                 f"{asked.pop()} needs a cell that is periodic in all three directions, found pbc = "
                 f"{atoms.pbc.tolist()}; set atoms.pbc = True, or don't ask for it")
-        self._check_replicas(atoms)
-        result = self.model.compute(**self._inputs(atoms), atomic="stresses" in properties, comm=self.comm,
+        # The core compares what the ranks pass: replicas that drifted apart are an error on all of them.
+        communicator = self.model._communicator(self.comm)
+        with self.model._agreed(communicator):
+            inputs = self._inputs(atoms)
+        result = self.model.compute(**inputs, atomic="stresses" in properties, comm=communicator,
                                     replicated=self.comm is not None)
         if self.strict and result.ntruncated:
             raise InputError(f"{result.ntruncated} atoms have more neighbours than the model's sel, and strict=True")
@@ -150,21 +153,6 @@ class DGNNCalculator(Calculator):
             raise InputError('this model needs spins: set atoms.arrays["spins"], shape (natoms, 3), or initial '
                              "magnetic moments")
         return spins
-
-    def _check_replicas(self, atoms):
-        """With a communicator all ranks must hold the same atoms: replicas that drifted apart give nonsense."""
-        if self.comm is None:
-            return
-        digest = hashlib.sha256()
-        parts = [atoms.positions, atoms.numbers, np.asarray(atoms.cell), atoms.pbc, self._spins(atoms)]
-        parts += [atoms.info.get(key) for key in INFO_KEYS]
-        for part in parts:
-            digest.update(b"-" if part is None else np.ascontiguousarray(part).tobytes())
-        digests = self.comm.allgather(digest.digest())
-        different = [rank for rank, other in enumerate(digests) if other != digests[0]]
-        if different:
-            raise InputError(f"comm: rank {different[0]} holds other atoms than rank 0; every rank must run the same "
-                             "script with the same positions (and the same random numbers)")
 
 
 def element_types(names, type_map):

@@ -35,7 +35,7 @@ class Result:
     forces_mag: np.ndarray | None = None  #: (n, 3), spin models only
     atom_virial: np.ndarray | None = None  #: (n, 3, 3) eV, with atomic=True
     nedges: int | np.ndarray = 0  #: edges of this rank's atoms
-    ntruncated: int | np.ndarray = 0  #: atoms with more than sel neighbours
+    ntruncated: int | np.ndarray = 0  #: atoms (compute: of all ranks) with more than sel neighbours
     nghosts: int | np.ndarray = 0  #: remote rows on this rank
     list_reused: bool | np.ndarray = False  #: was an earlier call's neighbour list good enough?
 

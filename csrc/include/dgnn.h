@@ -137,7 +137,7 @@ struct dgnn_result {
     double *atom_energy; /* n, or NULL */
     double *atom_virial; /* n x 9, or NULL; each edge's part belongs to the neighbour */
     int64_t nedges;      /* edges of this rank's atoms inside the cutoff, after truncation */
-    int64_t ntruncated;  /* centres that had more than sel neighbours */
+    int64_t ntruncated;  /* centres that had more than sel neighbours; dgnn_model_compute: of all ranks */
     int64_t nghosts;     /* remote rows on this rank */
     int32_t list_reused; /* was the neighbour list of an earlier call reused? */
 };

@@ -57,7 +57,7 @@ static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *no
     const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
     struct dgnn_nlist_input list = {
         .ncentre = nodes->nowned,
-        .nrow = nodes->nnode,
+        .nrow = nodes->nrow,
         .positions = nodes->positions,
         .ids = nodes->ids,
         .label = nodes->labels,
@@ -68,8 +68,11 @@ static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *no
         .may_reuse = nodes->may_reuse,
         .threads = m->threads,
     };
-    struct dgnn_graph_input input = {
-        .list = &m->list, .nnode = nodes->nnode, .type = nodes->types, .first_type = nodes->first_type};
+    struct dgnn_graph_input input = {.list = &m->list,
+                                     .nnode = nodes->nnode,
+                                     .type = nodes->types,
+                                     .owner = nodes->owner,
+                                     .first_type = nodes->first_type};
     struct dgnn_graph_rules rules = {
         .dense = m->dense,
         .mixed_types = d->mixed_types,
@@ -78,7 +81,11 @@ static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *no
         .sel = d->sel,
         .pair_exclude = m->properties.pair_exclude,
     };
-    DGNN_TRY(dgnn_nlist_update(&m->list, &list, error));
+    if (nodes->list_first) {
+        DGNN_TRY(dgnn_nlist_update_given(&m->list, &list, nodes->list_first, nodes->list_row, error));
+    } else {
+        DGNN_TRY(dgnn_nlist_update(&m->list, &list, error));
+    }
     return dgnn_graph_build(&m->builder, &input, &rules, error);
 }
 
@@ -87,8 +94,8 @@ static int compute_reserve(struct dgnn_model *m, const struct dgnn_nodes *nodes,
 {
     int64_t size = sizeof(double), nedge = dgnn_graph_nedge(&m->builder.graph);
     DGNN_TRY(dgnn_buffer_reserve(&m->energy, nodes->nowned * size, "energies", error));
-    DGNN_TRY(dgnn_buffer_reserve(&m->forces, 3 * nodes->nnode * size, "forces", error));
-    DGNN_TRY(dgnn_buffer_reserve(&m->atom_virial, want_atom_virial ? 9 * nodes->nnode * size : 0, "atomic virials",
+    DGNN_TRY(dgnn_buffer_reserve(&m->forces, 3 * nodes->nrow * size, "forces", error));
+    DGNN_TRY(dgnn_buffer_reserve(&m->atom_virial, want_atom_virial ? 9 * nodes->nrow * size : 0, "atomic virials",
                                  error));
     return dgnn_buffer_reserve(&m->edge_gradient, 3 * nedge * size, "gradients of edges", error);
 }
@@ -122,10 +129,10 @@ static int compute_evaluate(struct dgnn_model *m, const struct dgnn_nodes *nodes
     struct dgnn_atomic_input input = {.fparam = system->fparam, .aparam = nodes->aparam};
     memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
     DGNN_TRY(dgnn_atomic_evaluate(m->atomic, &evaluation, &input, out->energy, error));
-    dgnn_gradient_forces(graph, evaluation.edge_gradient, nodes->nnode, out->forces);
+    dgnn_gradient_forces(graph, evaluation.edge_gradient, nodes->nrow, out->forces);
     dgnn_gradient_virial(graph, evaluation.edge_gradient, out->virial);
     if (out->atom_virial) {
-        dgnn_gradient_atom_virial(graph, evaluation.edge_gradient, nodes->nnode, out->atom_virial);
+        dgnn_gradient_atom_virial(graph, evaluation.edge_gradient, nodes->nrow, out->atom_virial);
     }
     return DGNN_OK;
 }
@@ -148,8 +155,7 @@ static int compute_check_result(const struct dgnn_node_result *r, const struct d
 static void compute_set_counts(const struct dgnn_model *m, const struct dgnn_nodes *nodes, struct dgnn_result *result)
 {
     result->nedges = dgnn_graph_nedge(&m->builder.graph);
-    result->ntruncated = m->builder.ntruncated;
-    result->nghosts = nodes->nnode - nodes->nowned;
+    result->nghosts = nodes->nrow - nodes->nowned;
     result->list_reused = m->list.reused;
 }
 
@@ -162,6 +168,7 @@ static int compute_serial(struct dgnn_model *m, const struct dgnn_system *system
     DGNN_TRY(compute_prepare(m, nodes, system, result->atom_virial != NULL, error));
     struct dgnn_node_result out = {.energy = m->energy.data,
                                    .forces = m->forces.data,
+                                   .ntruncated = m->builder.ntruncated,
                                    .atom_virial = result->atom_virial ? m->atom_virial.data : NULL};
     DGNN_TRY(compute_evaluate(m, nodes, system, &out, error));
     DGNN_TRY(compute_check_result(&out, nodes, error));
@@ -172,6 +179,16 @@ static int compute_serial(struct dgnn_model *m, const struct dgnn_system *system
 
 /* ---------------------------------------------------------------- many ranks */
 
+/* After a failure on this rank alone: what the other ranks still get from it. */
+static void compute_clear(const struct dgnn_nodes *nodes, struct dgnn_node_result *out)
+{
+    memset(out->energy, 0, sizeof(double) * (size_t)nodes->nowned);
+    memset(out->forces, 0, sizeof(double) * (size_t)(3 * nodes->nrow));
+    if (out->atom_virial) {
+        memset(out->atom_virial, 0, sizeof(double) * (size_t)(9 * nodes->nrow));
+    }
+}
+
 /* From the agreement that all ranks are ready to the one that all went well, no rank returns early but where the
  * communicator broke: what goes wrong on one is told at the end. */
 static int compute_together(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_comm *comm,
@@ -180,15 +197,14 @@ static int compute_together(struct dgnn_model *m, const struct dgnn_system *syst
     struct dgnn_domain *d = &m->domain;
     struct dgnn_node_result out = {.energy = m->energy.data,
                                    .forces = m->forces.data,
+                                   .ntruncated = m->builder.ntruncated,
                                    .atom_virial = d->want_atom_virial ? m->atom_virial.data : NULL};
     int status = compute_evaluate(m, &d->nodes, system, &out, error);
     if (status == DGNN_ERROR_COMM) {
         return status;
     }
     if (status) {
-        memset(out.energy, 0, sizeof(double) * (size_t)d->nodes.nowned);
-        memset(out.forces, 0, sizeof(double) * (size_t)(3 * d->nodes.nnode));
-        memset(m->atom_virial.data, 0, out.atom_virial ? sizeof(double) * (size_t)(9 * d->nodes.nnode) : 0);
+        compute_clear(&d->nodes, &out);
     }
     struct dgnn_error own = *error;
     DGNN_TRY(dgnn_domain_add(d, &out, error));
@@ -240,9 +256,80 @@ int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *syste
     return status;
 }
 
+/* ---------------------------------------------------------------- a host's ghosts */
+
+/* As compute_together. */
+static int compute_ghosted_together(struct dgnn_model *m, const struct dgnn_system *parameters, struct dgnn_comm *comm,
+                                    struct dgnn_result *result, struct dgnn_error *error)
+{
+    struct dgnn_ghosted_nodes *g = &m->ghosted;
+    struct dgnn_node_result out = {.energy = m->energy.data,
+                                   .forces = m->forces.data,
+                                   .ntruncated = m->builder.ntruncated,
+                                   .atom_virial = g->want_atom_virial ? m->atom_virial.data : NULL};
+    int status = compute_evaluate(m, &g->nodes, parameters, &out, error);
+    if (status == DGNN_ERROR_COMM) {
+        return status;
+    }
+    if (status) {
+        compute_clear(&g->nodes, &out);
+    }
+    struct dgnn_error own = *error;
+    DGNN_TRY(dgnn_ghosted_add(g, &out, error));
+    status = status ? status : compute_check_result(&out, &g->nodes, &own);
+    if (status) {
+        *error = own;
+    }
+    DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
+    dgnn_ghosted_return(g, &out, result);
+    return DGNN_OK;
+}
+
+static int compute_ghosted(struct dgnn_model *m, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
+                           struct dgnn_result *result, struct dgnn_error *error)
+{
+    struct dgnn_ghosted_nodes *g = &m->ghosted;
+    const struct dgnn_descriptor_properties *p = &m->properties.descriptor;
+    /* What the checks look at; the rows are checked on their own. */
+    struct dgnn_system parameters = {.natoms = system->nlocal,
+                                     .coords = system->coords,
+                                     .types = system->types,
+                                     .spins = system->spins,
+                                     .fparam = system->fparam,
+                                     .nfparam = system->nfparam,
+                                     .aparam = system->aparam,
+                                     .naparam = system->naparam,
+                                     .charge_spin = system->charge_spin};
+    struct dgnn_ghosted_input input = {.system = system,
+                                       .model = {m->archive.digest[0], m->archive.digest[1]},
+                                       .dtype = p->dtype,
+                                       .dense = m->dense,
+                                       .ntypes = m->ntypes,
+                                       .dim_aparam = m->properties.fitting.dim_aparam,
+                                       .skin = m->skin,
+                                       .needs_plan = p->has_message_passing,
+                                       .want_atom_virial = result->atom_virial != NULL};
+    DGNN_TRY(dgnn_ghosted_update(g, &input, comm, compute_check_system(m, &parameters, error), error));
+    int status = compute_prepare(m, &g->nodes, &parameters, g->want_atom_virial, error);
+    status = status ? status : dgnn_ghosted_prepare(g, error);
+    DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
+    DGNN_TRY(compute_ghosted_together(m, &parameters, comm, result, error));
+    compute_set_counts(m, &g->nodes, result);
+    return DGNN_OK;
+}
+
 int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
                                struct dgnn_result *result, struct dgnn_error *error)
 {
-    (void)model, (void)system, (void)comm, (void)result;
-    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "compute_ghosted: not built in");
+    struct dgnn_error own;
+    error = error ? error : &own;
+    if (!model || !system || !result) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_compute_ghosted: an argument is NULL");
+    }
+    if (atomic_exchange(&model->busy, 1)) {
+        return dgnn_status_set(error, DGNN_ERROR_BUSY, "the model is computing in another thread");
+    }
+    int status = compute_ghosted(model, system, comm, result, error);
+    atomic_store(&model->busy, 0);
+    return status;
 }

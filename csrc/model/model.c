@@ -162,6 +162,7 @@ void dgnn_model_free(struct dgnn_model *m)
     dgnn_alloc_free(m->description);
     dgnn_serial_free(&m->serial);
     dgnn_domain_free(&m->domain);
+    dgnn_ghosted_free(&m->ghosted);
     dgnn_nlist_free(&m->list);
     dgnn_graph_builder_free(&m->builder);
     struct dgnn_buffer *all[] = {&m->energy, &m->forces, &m->atom_virial, &m->edge_gradient};

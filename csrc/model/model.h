@@ -9,6 +9,7 @@
 #include "io/archive.h"
 #include "net/atomic.h"
 #include "system/domain.h"
+#include "system/ghosted.h"
 #include "system/serial.h"
 
 struct dgnn_model {
@@ -27,6 +28,7 @@ struct dgnn_model {
 
     struct dgnn_serial serial;
     struct dgnn_domain domain;
+    struct dgnn_ghosted_nodes ghosted;
     struct dgnn_nlist list;
     struct dgnn_graph_builder builder;
     struct dgnn_buffer energy, forces, atom_virial, edge_gradient;

@@ -197,6 +197,7 @@ static int domain_rebuild(struct dgnn_domain *d, const struct dgnn_domain_input 
 static void domain_set_nodes(struct dgnn_domain *d)
 {
     struct dgnn_nodes *nodes = &d->nodes;
+    nodes->nrow = nodes->nnode;
     nodes->positions = d->positions.data;
     nodes->types = d->types.data;
     nodes->ids = nodes->labels = d->ids.data;
@@ -353,14 +354,16 @@ static int domain_gather(struct dgnn_domain *d, const double *rows, struct dgnn_
 static int domain_totals(struct dgnn_domain *d, const struct dgnn_node_result *from, struct dgnn_result *to,
                          struct dgnn_error *error)
 {
-    double total[10] = {0};
+    double total[11] = {0}; /* a count below 2^53 is exact, too */
     for (int64_t r = 0; r < d->nodes.nowned; r++) {
         total[0] += from->energy[r];
     }
     memcpy(total + 1, from->virial, sizeof(from->virial));
-    DGNN_TRY(dgnn_transport_sum(d->comm, total, 10, error));
+    total[10] = (double)from->ntruncated;
+    DGNN_TRY(dgnn_transport_sum(d->comm, total, 11, error));
     to->energy = total[0];
     memcpy(to->virial, total + 1, sizeof(to->virial));
+    to->ntruncated = (int64_t)total[10];
     return DGNN_OK;
 }
 

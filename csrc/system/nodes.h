@@ -9,11 +9,15 @@
 
 struct dgnn_nodes {
     int64_t nowned, nnode;     /* owned nodes are rows [0, nowned), ghosts follow */
-    const double *positions;   /* nnode x 3, wrapped */
+    int64_t nrow;              /* places: nnode, or more where rows are images of owned nodes */
+    const int32_t *owner;      /* nrow: the node of each row; NULL: rows are nodes */
+    const int64_t *list_first; /* nowned + 1: a host's neighbour lists; NULL: they are searched */
+    const int32_t *list_row;
+    const double *positions;   /* nrow x 3, wrapped */
     const int32_t *types;      /* nnode, in [0, ntypes) */
-    const int64_t *ids;        /* nnode, or NULL: the row */
-    const int64_t *labels;     /* nnode: what messages call the row's atom */
-    const uint8_t *may_overlap; /* nnode, or NULL: rows that may sit on another's place */
+    const int64_t *ids;        /* nrow, or NULL: the row */
+    const int64_t *labels;     /* nrow: what messages call the row's atom */
+    const uint8_t *may_overlap; /* nrow, or NULL: rows that may sit on another's place */
     const double *aparam;      /* nowned x dim_aparam */
     struct dgnn_cell cell;
     int32_t first_type;        /* of the frame's first atom, -1: NULL, or no atom */
@@ -24,9 +28,10 @@ struct dgnn_nodes {
 /* What is computed for nodes. */
 struct dgnn_node_result {
     double *energy;      /* nowned */
-    double *forces;      /* nnode x 3; ghost rows hold what belongs to their owners */
-    double *atom_virial; /* nnode x 9, or NULL */
+    double *forces;      /* nrow x 3; ghost rows hold what belongs to their owners */
+    double *atom_virial; /* nrow x 9, or NULL */
     double virial[9];    /* of this rank's edges */
+    int64_t ntruncated;  /* of this rank's centres */
 };
 
 #endif

@@ -87,7 +87,7 @@ int dgnn_serial_update(struct dgnn_serial *s, const struct dgnn_system *system, 
     }
     struct dgnn_cell_wrapped wrapped = {.positions = s->positions.data};
     DGNN_TRY(dgnn_cell_wrap(&nodes->cell, nnode, s->positions.data, &wrapped, error));
-    nodes->nowned = nodes->nnode = nnode;
+    nodes->nowned = nodes->nnode = nodes->nrow = nnode;
     nodes->positions = s->positions.data;
     nodes->types = s->types.data;
     nodes->ids = s->ids.data;
@@ -118,6 +118,7 @@ void dgnn_serial_return(const struct dgnn_serial *s, const struct dgnn_node_resu
         to->energy += from->energy[r];
     }
     memcpy(to->virial, from->virial, sizeof(to->virial));
+    to->ntruncated = from->ntruncated;
     serial_spread(s, from->energy, 1, to->atom_energy);
     serial_spread(s, from->forces, 3, to->forces);
     serial_spread(s, from->atom_virial, 9, to->atom_virial);

@@ -25,6 +25,9 @@ static const struct word_field word_fields[] = {
     WORD_FIELD("presence of spins", has_spins),
     WORD_FIELD("grid", grid),
     WORD_FIELD("replicated", replicated),
+    WORD_FIELD("kind of plan (border, direct, mapping or none)", plan_kind),
+    WORD_FIELD("ghost_forces", add_ghost_forces),
+    WORD_FIELD("same_list", same_list),
     WORD_FIELD("whole system (replicated: coords, types, ids, aparam)", whole),
 };
 

@@ -16,6 +16,7 @@ struct dgnn_word {
     int32_t has_spins;
     int32_t grid[3];
     int32_t replicated;
+    int32_t plan_kind, add_ghost_forces, same_list; /* a host's ghosts */
     uint64_t whole[2]; /* replicated: digest of the atoms */
     /* Each rank's own. */
     int32_t has_ids; /* -1: no atoms, so it does not matter */

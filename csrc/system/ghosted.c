@@ -1,0 +1,441 @@
+#include "system/ghosted.h"
+
+#include <string.h>
+
+#include "comm/check.h"
+#include "comm/plan.h"
+#include "system/input.h"
+
+enum ghosted_kind { GHOSTED_NOTHING = 0, GHOSTED_BORDER, GHOSTED_DIRECT, GHOSTED_MAPPING };
+
+/* ------------------------------------------------------------------ checks */
+
+static int ghosted_check(const struct dgnn_ghosted_input *in, struct dgnn_error *error)
+{
+    const struct dgnn_ghosted *s = in->system;
+    int64_t nreal;
+    if (s->nlocal < 0 || s->nall < s->nlocal || s->nall > INT32_MAX || (s->nall && (!s->coords || !s->types))) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "nlocal: %lld of %lld rows; expected 0 <= nlocal <= rows < 2^31, with coords and types",
+                               (long long)s->nlocal, (long long)s->nall);
+    }
+    if ((s->border != NULL) + (s->direct != NULL) + (s->mapping != NULL) > 1) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "border and mapping: found more than one of border, direct plan "
+                                                        "and mapping; expected at most one");
+    }
+    if (s->neighbour_first && s->neighbour_first[s->nlocal] > 0 && !s->neighbour) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "neighbours: %lld of them, but no rows",
+                               (long long)s->neighbour_first[s->nlocal]);
+    }
+    struct dgnn_system rows = {.natoms = s->nall, .coords = s->coords, .types = s->types};
+    return dgnn_input_check(&rows, in->ntypes, &nreal, error);
+}
+
+static int32_t ghosted_kind(const struct dgnn_ghosted *s)
+{
+    return s->border ? GHOSTED_BORDER : s->direct ? GHOSTED_DIRECT : s->mapping ? GHOSTED_MAPPING : GHOSTED_NOTHING;
+}
+
+/* Ghosts without a way to their owners. */
+static int ghosted_check_plan(const struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in,
+                              struct dgnn_error *error)
+{
+    if (g->kind != GHOSTED_NOTHING || g->nodes.nrow == g->nodes.nowned) {
+        return DGNN_OK;
+    }
+    if (in->needs_plan) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "border: this model passes messages, so its %lld ghosts need the features of their "
+                               "owners; pass border (or, where all owners are on this rank, mapping)",
+                               (long long)(g->nodes.nrow - g->nodes.nowned));
+    }
+    if (g->add) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "ghost_forces 'add': without border or mapping there is no way to the owners");
+    }
+    return DGNN_OK;
+}
+
+/* Are rows those of the last call? */
+static int ghosted_check_same(const struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in,
+                              const struct dgnn_comm *comm, struct dgnn_error *error)
+{
+    const struct dgnn_ghosted *s = in->system;
+    const char *problem = NULL;
+    if (!g->valid || g->comm != comm) {
+        problem = "there is no earlier call with this communicator that went well";
+    } else if (s->nlocal != g->nlocal || s->nall != g->nall) {
+        problem = "the last call had other numbers of rows";
+    } else if (s->nall && memcmp(s->types, g->host_types.data, sizeof(int32_t) * (size_t)s->nall)) {
+        problem = "the last call had other types";
+    }
+    return problem ? dgnn_status_set(error, DGNN_ERROR_INPUT, "same_list: %s", problem) : DGNN_OK;
+}
+
+/* ------------------------------------------------------------------ rows */
+
+static int ghosted_reserve(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in, struct dgnn_error *error)
+{
+    int64_t n = in->system->nall;
+    DGNN_TRY(dgnn_buffer_reserve(&g->host_types, n * (int64_t)sizeof(int32_t), "rows", error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->new_row, n * (int64_t)sizeof(int32_t), "rows", error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->row, n * (int64_t)sizeof(int64_t), "rows", error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->owner, n * (int64_t)sizeof(int32_t), "rows", error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->ids, n * (int64_t)sizeof(int64_t), "rows", error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->positions, 3 * n * (int64_t)sizeof(double), "rows", error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->types, n * (int64_t)sizeof(int32_t), "rows", error));
+    return dgnn_buffer_reserve(&g->aparam, in->system->nlocal * in->dim_aparam * (int64_t)sizeof(double), "rows", error);
+}
+
+/* Which rows are left when NULL atoms go. */
+static void ghosted_number(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s)
+{
+    int32_t *new_row = g->new_row.data, *types = g->types.data, next = 0;
+    int64_t *row = g->row.data;
+    for (int64_t i = 0; i < s->nall; i++) {
+        g->nodes.nowned = i <= s->nlocal ? next : g->nodes.nowned;
+        new_row[i] = s->types[i] < 0 ? -1 : next;
+        if (s->types[i] >= 0) {
+            types[next] = s->types[i];
+            row[next++] = i;
+        }
+    }
+    g->nodes.nowned = s->nall == s->nlocal ? next : g->nodes.nowned;
+    g->nodes.nrow = next;
+    g->nlocal = s->nlocal;
+    g->nall = s->nall;
+    if (s->nall) {
+        memcpy(g->host_types.data, s->types, sizeof(int32_t) * (size_t)s->nall);
+    }
+}
+
+static void ghosted_place(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, int64_t dim_aparam)
+{
+    const int64_t *row = g->row.data;
+    double *positions = g->positions.data, *aparam = g->aparam.data;
+    for (int64_t r = 0; r < g->nodes.nrow; r++) {
+        memcpy(positions + 3 * r, s->coords + 3 * row[r], 3 * sizeof(double));
+    }
+    for (int64_t r = 0; r < g->nodes.nowned && dim_aparam; r++) {
+        memcpy(aparam + dim_aparam * r, s->aparam + dim_aparam * row[r], sizeof(double) * (size_t)dim_aparam);
+    }
+}
+
+/* Rows of the mapping become nodes; a ghost and its owner are one atom, so of one type. */
+static int ghosted_map(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_error *error)
+{
+    const int32_t *new_row = g->new_row.data;
+    const int64_t *row = g->row.data;
+    int32_t *owner = g->owner.data;
+    int64_t *ids = g->ids.data;
+    for (int64_t i = 0; i < s->nall; i++) {
+        int64_t to = s->mapping[i];
+        if (to < 0 || to >= s->nlocal || (i < s->nlocal && to != i)) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT, "mapping: row %lld is mapped to row %lld; expected %s",
+                                   (long long)i, (long long)to,
+                                   i < s->nlocal ? "itself, as it is owned" : "an owned row");
+        }
+        if (s->types[i] != s->types[to]) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "mapping: row %lld has type %d, but its owner, row %lld, has type %d", (long long)i,
+                                   s->types[i], (long long)to, s->types[to]);
+        }
+    }
+    for (int64_t r = 0; r < g->nodes.nrow; r++) {
+        owner[r] = new_row[s->mapping[row[r]]];
+        ids[r] = owner[r];
+    }
+    return DGNN_OK;
+}
+
+/* The host's lists among the rows that are left; -1 stands for an empty place. */
+static int ghosted_take_list(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_error *error)
+{
+    const int32_t *new_row = g->new_row.data;
+    const int64_t *from = s->neighbour_first;
+    int64_t count = 0, centre = 0;
+    g->has_list = from != NULL;
+    for (int64_t i = 0; from && i < s->nlocal; i++) {
+        if (from[0] != 0 || from[i + 1] < from[i]) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "neighbours: those of row %lld go from %lld to %lld; expected a list from 0 upwards",
+                                   (long long)i, (long long)from[i], (long long)from[i + 1]);
+        }
+    }
+    DGNN_TRY(dgnn_buffer_reserve(&g->list_first, (g->nodes.nowned + 1) * (int64_t)sizeof(int64_t), "neighbours", error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->list_row, (from ? from[s->nlocal] : 0) * (int64_t)sizeof(int32_t), "neighbours",
+                                 error));
+    int64_t *first = g->list_first.data;
+    int32_t *rows = g->list_row.data;
+    for (int64_t i = 0; from && i < s->nlocal; i++) {
+        first[centre] = count;
+        centre += new_row[i] >= 0;
+        for (int64_t k = from[i]; k < from[i + 1]; k++) {
+            int32_t j = s->neighbour[k];
+            if (j < -1 || j >= s->nall) {
+                return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                       "neighbours: row %lld names row %d; expected a row below %lld, or -1",
+                                       (long long)i, j, (long long)s->nall);
+            }
+            if (new_row[i] >= 0 && j >= 0 && new_row[j] >= 0) {
+                rows[count++] = new_row[j];
+            }
+        }
+    }
+    first[g->nodes.nowned] = count;
+    return DGNN_OK;
+}
+
+/* ------------------------------------------------------------------ plans */
+
+static void ghosted_forget(struct dgnn_ghosted_nodes *g)
+{
+    dgnn_exchange_free(g->features);
+    dgnn_exchange_free(g->geometry);
+    dgnn_plan_free(g->plan);
+    dgnn_swaps_free(g->swaps);
+    g->features = g->geometry = NULL;
+    g->plan = NULL;
+    g->swaps = NULL;
+    g->valid = 0;
+    dgnn_comm_free(g->comm);
+    g->comm = NULL;
+}
+
+/* The host's counts must pair, and those without NULL atoms too: its ends must know the same types. */
+static int ghosted_border(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_error *error)
+{
+    struct dgnn_swaps *all = NULL;
+    int32_t me = dgnn_transport_rank(g->comm), nrank = dgnn_transport_nrank(g->comm);
+    int status = dgnn_swaps_create(s->border, s->nlocal, s->nall, me, nrank, &all, error);
+    status = dgnn_check_swaps(g->comm, "compute_ghosted", all, status, error);
+    if (!status) {
+        status = dgnn_swaps_remap(all, g->new_row.data, &g->swaps, error);
+        status = dgnn_check_swaps(g->comm, "compute_ghosted", g->swaps, status, error);
+    }
+    dgnn_swaps_free(all);
+    return status;
+}
+
+static int ghosted_direct(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_error *error)
+{
+    struct dgnn_plan *all = NULL;
+    int32_t me = dgnn_transport_rank(g->comm), nrank = dgnn_transport_nrank(g->comm);
+    int status = dgnn_plan_create(s->direct, s->nlocal, s->nall, me, nrank, &all, error);
+    status = dgnn_check_plan(g->comm, "compute_ghosted", all, status, error);
+    if (!status) {
+        status = dgnn_plan_remap(all, g->new_row.data, &g->plan, error);
+        status = dgnn_check_plan(g->comm, "compute_ghosted", g->plan, status, error);
+    }
+    dgnn_plan_free(all);
+    return status;
+}
+
+static int ghosted_exchanges(struct dgnn_ghosted_nodes *g, struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_buffer_reserve(&g->back, 12 * g->nodes.nrow * (int64_t)sizeof(double), "ghosts", error));
+    if (g->swaps) {
+        DGNN_TRY(dgnn_exchange_create_swaps(g->swaps, g->comm, DGNN_EXCHANGE_FEATURES, &g->features, error));
+        DGNN_TRY(dgnn_exchange_create_swaps(g->swaps, g->comm, DGNN_EXCHANGE_GEOMETRY, &g->geometry, error));
+    } else if (g->plan) {
+        DGNN_TRY(dgnn_exchange_create_direct(g->plan, g->comm, DGNN_EXCHANGE_FEATURES, &g->features, error));
+        DGNN_TRY(dgnn_exchange_create_direct(g->plan, g->comm, DGNN_EXCHANGE_GEOMETRY, &g->geometry, error));
+    }
+    return dgnn_exchange_prepare(g->geometry, g->back.data, 12, sizeof(double), error);
+}
+
+/* A new list: collective. */
+static int ghosted_build(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in, struct dgnn_error *error)
+{
+    const struct dgnn_ghosted *s = in->system;
+    if (g->kind == GHOSTED_BORDER) {
+        DGNN_TRY(ghosted_border(g, s, error));
+    } else if (g->kind == GHOSTED_DIRECT) {
+        DGNN_TRY(ghosted_direct(g, s, error));
+    }
+    return dgnn_transport_agree(g->comm, "compute_ghosted", ghosted_exchanges(g, error), error);
+}
+
+/* ------------------------------------------------------------------ update */
+
+/* What this rank does before ranks speak: a new list drops the old one first. */
+static int ghosted_begin(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in, struct dgnn_comm *comm,
+                         struct dgnn_error *error)
+{
+    const struct dgnn_ghosted *s = in->system;
+    DGNN_TRY(dgnn_buffer_reserve(&g->words, dgnn_transport_nrank(comm) * (int64_t)sizeof(struct dgnn_word), "ranks",
+                                 error));
+    DGNN_TRY(ghosted_check(in, error));
+    g->add = s->add_ghost_forces != 0;
+    if (s->same_list) {
+        DGNN_TRY(ghosted_check_same(g, in, comm, error));
+    } else {
+        ghosted_forget(g);
+        dgnn_transport_retain(comm);
+        g->comm = comm;
+        g->kind = ghosted_kind(s);
+        DGNN_TRY(ghosted_reserve(g, in, error));
+        ghosted_number(g, s);
+        if (s->mapping) {
+            DGNN_TRY(ghosted_map(g, s, error));
+        }
+        DGNN_TRY(ghosted_take_list(g, s, error));
+    }
+    DGNN_TRY(ghosted_check_plan(g, in, error));
+    ghosted_place(g, s, in->dim_aparam);
+    return DGNN_OK;
+}
+
+static void ghosted_set_nodes(struct dgnn_ghosted_nodes *g, int32_t same)
+{
+    struct dgnn_nodes *nodes = &g->nodes;
+    int mapped = g->kind == GHOSTED_MAPPING;
+    nodes->nnode = mapped ? nodes->nowned : nodes->nrow;
+    nodes->positions = g->positions.data;
+    nodes->types = g->types.data;
+    nodes->owner = mapped ? g->owner.data : NULL;
+    nodes->ids = mapped ? g->ids.data : NULL;
+    nodes->labels = g->row.data;
+    nodes->aparam = g->aparam.data;
+    nodes->list_first = g->has_list ? g->list_first.data : NULL;
+    nodes->list_row = g->list_row.data;
+    nodes->may_reuse = same;
+    nodes->exchange = g->features;
+    dgnn_cell_set(&nodes->cell, NULL, NULL, NULL); /* open: images stand at their places */
+}
+
+static void ghosted_fill_word(const struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in,
+                              struct dgnn_word *word)
+{
+    const struct dgnn_ghosted *s = in->system;
+    struct dgnn_system system = {.fparam = s->fparam,
+                                 .nfparam = s->nfparam,
+                                 .charge_spin = s->charge_spin,
+                                 .spins = s->spins};
+    struct dgnn_cell open;
+    memset(word, 0, sizeof(*word));
+    memset(&open, 0, sizeof(open));
+    memcpy(word->model, in->model, sizeof(word->model));
+    word->dtype = in->dtype;
+    word->dense = in->dense;
+    word->skin = in->skin;
+    dgnn_word_system(word, &system, &open);
+    word->add_ghost_forces = g->add;
+    word->same_list = s->same_list != 0;
+    word->plan_kind = g->kind;
+    word->has_ids = -1;
+    word->natoms = s->nlocal;
+    word->first_type = s->nlocal ? s->types[0] : -1;
+    word->want_atom_virial = in->want_atom_virial;
+}
+
+int dgnn_ghosted_update(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in, struct dgnn_comm *comm,
+                        int status, struct dgnn_error *error)
+{
+    struct dgnn_word word;
+    struct dgnn_word_summary summary;
+    int32_t same = in->system->same_list != 0;
+    status = status ? status : ghosted_begin(g, in, comm, error);
+    DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
+    ghosted_fill_word(g, in, &word);
+    DGNN_TRY(dgnn_word_share(&word, comm, g->words.data, &summary, error));
+    if (!same) {
+        DGNN_TRY(ghosted_build(g, in, error));
+    }
+    g->want_atom_virial = summary.want_atom_virial;
+    g->nodes.first_type = summary.first_type;
+    ghosted_set_nodes(g, same);
+    g->valid = 1;
+    return DGNN_OK;
+}
+
+/* ------------------------------------------------------------------ results */
+
+static int64_t ghosted_width(const struct dgnn_ghosted_nodes *g)
+{
+    return g->want_atom_virial ? 12 : 3;
+}
+
+int dgnn_ghosted_prepare(struct dgnn_ghosted_nodes *g, struct dgnn_error *error)
+{
+    return dgnn_exchange_prepare(g->geometry, g->back.data, ghosted_width(g), sizeof(double), error);
+}
+
+static void ghosted_to_owners(struct dgnn_ghosted_nodes *g, double *rows, int64_t width)
+{
+    const int32_t *owner = g->owner.data;
+    for (int64_t r = g->nodes.nowned; r < g->nodes.nrow; r++) {
+        for (int64_t c = 0; c < width; c++) {
+            rows[width * owner[r] + c] += rows[width * r + c];
+            rows[width * r + c] = 0;
+        }
+    }
+}
+
+int dgnn_ghosted_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *r, struct dgnn_error *error)
+{
+    int64_t width = ghosted_width(g);
+    double *back = g->back.data;
+    if (!g->add || g->kind == GHOSTED_NOTHING) {
+        return DGNN_OK;
+    }
+    if (g->kind == GHOSTED_MAPPING) {
+        ghosted_to_owners(g, r->forces, 3);
+        if (width > 3) {
+            ghosted_to_owners(g, r->atom_virial, 9);
+        }
+        return DGNN_OK;
+    }
+    for (int64_t i = 0; i < g->nodes.nrow; i++) {
+        memcpy(back + width * i, r->forces + 3 * i, 3 * sizeof(double));
+        if (width > 3) {
+            memcpy(back + width * i + 3, r->atom_virial + 9 * i, 9 * sizeof(double));
+        }
+    }
+    DGNN_TRY(dgnn_exchange_reverse_begin(g->geometry, back, width, sizeof(double), error));
+    DGNN_TRY(dgnn_exchange_reverse_end(g->geometry, error));
+    for (int64_t i = 0; i < g->nodes.nrow; i++) {
+        memcpy(r->forces + 3 * i, back + width * i, 3 * sizeof(double));
+        if (width > 3) {
+            memcpy(r->atom_virial + 9 * i, back + width * i + 3, 9 * sizeof(double));
+        }
+    }
+    return DGNN_OK;
+}
+
+static void ghosted_spread(const struct dgnn_ghosted_nodes *g, const double *from, int64_t nrow, int64_t width,
+                           int64_t nhost, double *to)
+{
+    const int64_t *row = g->row.data;
+    if (!to) {
+        return;
+    }
+    memset(to, 0, sizeof(double) * (size_t)(width * nhost));
+    for (int64_t r = 0; r < nrow; r++) {
+        memcpy(to + width * row[r], from + width * r, sizeof(double) * (size_t)width);
+    }
+}
+
+void dgnn_ghosted_return(const struct dgnn_ghosted_nodes *g, const struct dgnn_node_result *from,
+                         struct dgnn_result *to)
+{
+    to->energy = 0;
+    for (int64_t r = 0; r < g->nodes.nowned; r++) {
+        to->energy += from->energy[r];
+    }
+    memcpy(to->virial, from->virial, sizeof(to->virial));
+    to->ntruncated = from->ntruncated;
+    ghosted_spread(g, from->energy, g->nodes.nowned, 1, g->nlocal, to->atom_energy);
+    ghosted_spread(g, from->forces, g->nodes.nrow, 3, g->nall, to->forces);
+    ghosted_spread(g, from->atom_virial, g->nodes.nrow, 9, g->nall, to->atom_virial);
+}
+
+void dgnn_ghosted_free(struct dgnn_ghosted_nodes *g)
+{
+    struct dgnn_buffer *all[] = {&g->words, &g->host_types, &g->new_row, &g->row, &g->owner, &g->ids, &g->positions,
+                                 &g->types, &g->aparam, &g->list_first, &g->list_row, &g->back};
+    ghosted_forget(g);
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        dgnn_buffer_free(all[i]);
+    }
+}

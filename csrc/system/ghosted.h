@@ -1,0 +1,64 @@
+/* Nodes of rows that a host code distributed, ghosts among them: each ghost row is an image at its own place.
+ *
+ * What brings features to ghosts: a border's swaps, a direct plan, or, where all owners are on this rank, a mapping, and
+ * then ghosts are no nodes at all but images of owned ones. NULL rows are dropped, from plans by both of their ends. */
+#ifndef DGNN_SYSTEM_GHOSTED_H
+#define DGNN_SYSTEM_GHOSTED_H
+
+#include "comm/exchange_create.h"
+#include "system/nodes.h"
+#include "system/word.h"
+
+struct dgnn_ghosted_input {
+    const struct dgnn_ghosted *system;
+    uint64_t model[2]; /* digest of the archive */
+    int32_t dtype, dense, ntypes;
+    int64_t dim_aparam;
+    double skin;
+    int32_t needs_plan; /* does the model pass messages? */
+    int32_t want_atom_virial;
+};
+
+/* Zero it before its first use. */
+struct dgnn_ghosted_nodes {
+    struct dgnn_nodes nodes;
+    int32_t want_atom_virial; /* by any rank */
+
+    /* The rest belongs to ghosted.c. */
+    int32_t valid;            /* may the next call be of the same list? */
+    int32_t kind;             /* what brings features */
+    int32_t add;
+    struct dgnn_comm *comm;   /* retained */
+    int64_t nlocal, nall;
+    struct dgnn_plan *plan;
+    struct dgnn_swaps *swaps;
+    struct dgnn_exchange *features, *geometry;
+    struct dgnn_buffer words;
+    struct dgnn_buffer host_types; /* nall, of the last list */
+    struct dgnn_buffer new_row;    /* nall int32: row without NULL atoms, or -1 */
+    struct dgnn_buffer row;        /* nrow int64: the host's row */
+    struct dgnn_buffer owner;      /* nrow int32, with a mapping */
+    struct dgnn_buffer ids;        /* nrow int64, with a mapping: the owner decides ties */
+    struct dgnn_buffer positions, types, aparam;
+    struct dgnn_buffer list_first, list_row;
+    int32_t has_list;
+    struct dgnn_buffer back;       /* nnode x (3 or 12) */
+};
+
+/* Collective where comm is given. status and *error as for dgnn_domain_update. Errors: INPUT, MEMORY, COMM. */
+int dgnn_ghosted_update(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *input, struct dgnn_comm *comm,
+                        int status, struct dgnn_error *error);
+
+/* Local: the memory of what follows. Errors: MEMORY. */
+int dgnn_ghosted_prepare(struct dgnn_ghosted_nodes *g, struct dgnn_error *error);
+
+/* Sends ghosts' forces (and virials) home where the host wants that. Collective with a border or plan. Errors: COMM. */
+int dgnn_ghosted_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *result, struct dgnn_error *error);
+
+/* This rank's share into the host's rows; NULL rows get zeros. */
+void dgnn_ghosted_return(const struct dgnn_ghosted_nodes *g, const struct dgnn_node_result *from,
+                         struct dgnn_result *to);
+
+void dgnn_ghosted_free(struct dgnn_ghosted_nodes *g);
+
+#endif

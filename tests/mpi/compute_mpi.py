@@ -1,0 +1,327 @@
+"""Run under mpirun: compute with a communicator against one rank. Prints "ok: N checks on P ranks, VENDOR" on rank 0.
+
+    mpirun -n 4 python compute_mpi.py random|frames|replicated|faults|split|lifetime|md
+"""
+
+import gc
+import os
+import pathlib
+import sys
+import time
+import warnings
+
+import brick
+import numpy as np
+from mpi4py import MPI
+
+import dgnn
+
+DATA = pathlib.Path(__file__).resolve().parent.parent / "data" / "cases"
+WORLD = MPI.COMM_WORLD
+CHECKS = 0
+
+
+def check(good, text):
+    """All ranks check; a failure names its rank and ends the job."""
+    global CHECKS
+    CHECKS += 1
+    if not good:
+        print(f"rank {WORLD.rank}: failed: {text}", file=sys.stderr, flush=True)
+        WORLD.Abort(1)
+
+
+def load(name, **options):
+    return dgnn.Model.load(DATA / name / "model.pt2", threads=1, **options)
+
+
+def random_system(rng, n, pbc=None, skew=0.0, density=0.06):
+    """Atoms no closer than about 0.7 Å; all ranks make the same one."""
+    edge = (n / density) ** (1 / 3)
+    box = np.diag(edge * rng.uniform(0.7, 1.4, 3))
+    box[1, 0], box[2, 0], box[2, 1] = skew * edge * rng.uniform(-1, 1, 3)
+    side = int(np.ceil(n ** (1 / 3)))
+    cells = rng.permutation(side**3)[:n]
+    grid = np.stack([cells % side, cells // side % side, cells // side**2], axis=1)
+    coords = (grid + rng.uniform(0.25, 0.75, (n, 3))) / side @ box
+    types = rng.integers(0, 2, n).astype(np.int32)
+    types[rng.uniform(size=n) < 0.1] = -1
+    pbc = rng.uniform(size=3) < 0.75 if pbc is None else pbc
+    coords += (rng.integers(-2, 3, (n, 3)) * pbc) @ box
+    return coords, types, box, tuple(bool(p) for p in pbc)
+
+
+def parameters(model, rng, n):
+    info = model.info()
+    given = {}
+    if info["dim_fparam"]:
+        given["fparam"] = rng.uniform(-1, 1, info["dim_fparam"])
+    aparam = rng.uniform(-1, 1, (n, info["dim_aparam"])) if info["dim_aparam"] else None
+    return given, aparam
+
+
+def share(largest_of, got, want, tolerance):
+    """The largest difference over its tolerance."""
+    return float(np.abs(np.asarray(got) - want).max(initial=0) / (tolerance * max(1.0, np.abs(largest_of).max(initial=0))))
+
+
+def compare(result, want, mine, parts=1e-11, energy=1e-13):
+    magnitude = max(1.0, float(np.abs(want.atom_energy).sum()))
+    check(abs(result.energy - want.energy) <= energy * magnitude, f"energy {result.energy!r}, {want.energy!r}")
+    for name in ("virial", "forces", "atom_energy", "atom_virial"):
+        got, expected = getattr(result, name), getattr(want, name)
+        if expected is not None:
+            part = expected if name == "virial" else expected[mine]
+            check(share(expected, got, part, parts) <= 1, f"{name}: {share(expected, got, part, parts)}")
+    totals = WORLD_OF.allgather((np.float64(result.energy).tobytes(), result.virial.tobytes()))
+    check(len(set(totals)) == 1, "totals are not the same bits on all ranks")
+
+
+WORLD_OF = WORLD  # the communicator under test
+
+
+def split(rng, n, comm):
+    """An owner for each atom; some ranks may have none."""
+    mode = rng.integers(4)
+    owner = rng.integers(0, comm.size, n)
+    if mode == 0:
+        owner[:] = comm.size - 1
+    if mode == 1 and comm.size > 1:
+        owner[owner == 0] = comm.size - 1
+    return owner
+
+
+def one_random(model, serial, rng, comm, grid=None, **tolerance):
+    n = int(rng.integers(2, 120))
+    coords, types, box, pbc = random_system(rng, n, skew=rng.choice([0.0, 0.5]))
+    given, aparam = parameters(model, rng, n)
+    mine = np.flatnonzero(split(rng, n, comm) == comm.rank)
+    ids = rng.permutation(10 * n)[:n]
+    for step in range(3):  # fresh, moved a little (reused), moved much (rebuilt)
+        moved = coords + (0, 0.1, 1.5)[step] * rng.uniform(-0.5, 0.5, (n, 3))
+        result = model.compute(moved[mine], types[mine], box, pbc=pbc, ids=ids[mine], comm=comm, grid=grid, atomic=True,
+                               aparam=None if aparam is None else aparam[mine], **given)
+        want = serial.compute(moved, types, box, pbc=pbc, ids=ids, atomic=True, aparam=aparam, **given)
+        compare(result, want, mine, **tolerance)
+
+
+def run_random():
+    rng = np.random.default_rng(1)
+    tolerances = {"dpa3_f32": dict(parts=1e-5, energy=1e-6)}
+    for name in ("dpa3_base", "dpa3_fparam_aparam", "dpa3_f32", "dpa3_small_sel"):
+        model, serial = load(name), load(name, skin=0)
+        for _ in range(4):
+            one_random(model, serial, rng, WORLD, **tolerances.get(name, {}))
+        for grid in [(WORLD.size, 1, 1), (1, 1, WORLD.size)]:
+            one_random(model, serial, rng, WORLD, grid=grid, **tolerances.get(name, {}))
+
+
+def run_frames():
+    rng = np.random.default_rng(2)
+    model, serial = load("dpa3_fparam_aparam"), load("dpa3_fparam_aparam", skin=0)
+    coords, types, box, _ = random_system(rng, 30, pbc=(True,) * 3)
+    frames = coords + 0.1 * rng.uniform(-1, 1, (3, 30, 3))
+    given, aparam = parameters(model, rng, 30)
+    mine = np.flatnonzero(np.arange(30) % WORLD.size == WORLD.rank)
+    result = model.compute(frames[:, mine], types[mine], box, aparam=aparam[mine], comm=WORLD, **given)
+    want = serial.compute(frames, types, box, aparam=aparam, **given)
+    check(result.forces.shape == (3, len(mine), 3), "frames")
+    check(share(want.forces, result.forces, want.forces[:, mine], 1e-11) <= 1, "frames: forces")
+    check(share(want.energy, result.energy, want.energy, 1e-12) <= 1, "frames: energy")
+
+
+def run_replicated():
+    rng = np.random.default_rng(3)
+    model, serial = load("dpa3_base"), load("dpa3_base", skin=0)
+    for n in (1, 2, 7, 64):
+        coords, types, box, pbc = random_system(rng, n)
+        for ids in (None, rng.permutation(5 * n)[:n]):
+            result = model.compute(coords, types, box, pbc=pbc, ids=ids, comm=WORLD, replicated=True, atomic=True)
+            compare(result, serial.compute(coords, types, box, pbc=pbc, ids=ids, atomic=True), np.arange(n))
+
+
+def all_raise(kind, text, call):
+    """The same error on all ranks, within 5 seconds; the one on the faulty rank may word it itself."""
+    start = time.monotonic()
+    try:
+        call()
+        found = "no error"
+    except dgnn.Error as error:
+        found = f"{type(error).__name__}: {error}"
+    check(time.monotonic() - start < 5, f"{text}: took {time.monotonic() - start:.1f} s")
+    kinds = WORLD.allgather(found.split(":")[0])
+    check(set(kinds) == {kind}, f"{text}: {found}; all: {kinds}")
+    check(any(text in message for message in WORLD.allgather(found)), f"expected {text!r}, found {found!r}")
+
+
+def run_faults():
+    rng = np.random.default_rng(4)
+    model, serial = load("dpa3_base"), load("dpa3_base", skin=0)
+    coords, types, box, _ = random_system(rng, 40, pbc=(True,) * 3)
+    types[types < 0] = 0
+    bad = WORLD.rank == WORLD.size - 1
+    mine = np.flatnonzero(np.arange(40) % WORLD.size == WORLD.rank)
+
+    def call(coords=coords[mine], types=types[mine], box=box, **options):
+        return model.compute(coords, types, box, comm=WORLD, **options)
+
+    nan = coords[mine].copy()
+    nan[0, 1] = np.nan
+    other = load("dpa3_tanh")
+    several = WORLD.size > 1
+    faults = [
+        ("coords: atom 0 has y = nan", lambda: call(nan if bad else coords[mine])),
+        ("types: atom 0 has type 7", lambda: call(types=np.full(len(mine), 7) if bad else types[mine])),
+        ("types: the model knows", lambda: call(types=["Xx"] * len(mine) if bad else types[mine])),
+        ("coords: ", lambda: call(coords[mine][:, :2] if bad else coords[mine])),
+        ("types: ", lambda: call(types=types[mine][1:] if bad else types[mine])),
+        ("grid: found 7 x 3 x 1", lambda: call(grid=(7, 3, 1))),
+        ("grid: expected three", lambda: call(grid=(0, 1, 1) if bad else None)),
+        ("ids: 3 is there more than once", lambda: call(ids=np.full(len(mine), 3))),
+        ("charge_spin: ", lambda: call(charge_spin=[1, 2] if bad else None)),
+    ]
+    if several:
+        faults += [
+            ("box: ", lambda: call(box=box * 1.5 if bad else box)),
+            ("pbc: ", lambda: call(pbc=(1, 1, 0) if bad else (1, 1, 1))),
+            ("whole system", lambda: call(coords + bad, types, replicated=True)),
+            ("replicated: ", lambda: call(replicated=bad)),
+        ]
+    for text, fault in faults:
+        all_raise("InputError", text, fault)
+        compare(call(atomic=True), serial.compute(coords, types, box, atomic=True), mine)
+    if several:
+        pair = WORLD.Dup()
+        from dgnn import _core, mpi
+
+        communicator = _core.Comm(mpi.transport(pair))
+        all_raise("InputError", "model: ",
+                  lambda: (other if bad else model).compute(coords[mine], types[mine], box, comm=communicator))
+        communicator.close()
+        pair.Free()
+    null = MPI.COMM_NULL
+    all_raise("InputError", "null communicator", lambda: model.compute(coords, types, box, comm=null))
+    all_raise("InputError", "expected an mpi4py communicator", lambda: model.compute(coords, types, box, comm=3))
+
+
+def run_split():
+    """Halves compute different systems at once; two models alternate on overlapping communicators."""
+    global WORLD_OF
+    half = WORLD.Split(WORLD.rank % 2, -WORLD.rank)
+    models = [(load(name), load(name, skin=0)) for name in ("dpa3_base", "dpa3_tanh")]
+    for turn in range(3):
+        for k, (model, serial) in enumerate(models):
+            WORLD_OF = half
+            one_random(model, serial, np.random.default_rng(100 * turn + 10 * k + WORLD.rank % 2), half)
+            WORLD_OF = WORLD
+            one_random(model, serial, np.random.default_rng(900 + turn), WORLD)
+    half.Free()
+
+
+def run_lifetime():
+    """A communicator, a model and what binds them are freed in any order; some are left to the exit."""
+    rng = np.random.default_rng(5)
+    coords, types, box, _ = random_system(rng, 20, pbc=(True,) * 3)
+    mine = np.flatnonzero(np.arange(20) % WORLD.size == WORLD.rank)
+    for order in ("model", "comm", "exit"):
+        for _ in range(5):
+            model, comm = load("dpa3_base"), WORLD.Dup()
+            energy = model.compute(coords[mine], types[mine], box, comm=comm).energy
+            check(np.isfinite(energy), "finite")
+            if order == "model":
+                model.close()
+                del model
+                gc.collect()
+                comm.Free()
+            elif order == "comm":
+                comm.Free()
+                check(np.isfinite(model.compute(coords, types, box).energy), "one rank, after the communicator")
+                check(np.isfinite(model.compute(coords[mine], types[mine], box, comm=WORLD).energy), "another")
+    all_raise("InputError", "null communicator", lambda: model.compute(coords, types, box, comm=MPI.COMM_NULL))
+
+
+def grids():
+    """Of as many bricks as there are ranks."""
+    known = {1: [(1, 1, 1)], 2: [(2, 1, 1)], 4: [(4, 1, 1), (2, 2, 1)], 8: [(2, 2, 2)]}
+    return known[WORLD.size]
+
+
+def one_ghosted(model, serial, rng, grid, thin, parts=1e-11, energy=1e-13):
+    """A border, with ghosts' forces returned and sent home, against one rank and against compute."""
+    n = 48
+    coords, types, box, _ = random_system(rng, n, pbc=(False,) * 3, density=0.03)
+    lengths = np.diag(box)
+    if thin == "empty":
+        coords[:, 0] *= 0.45
+    if thin == "null":
+        types[coords[:, 0] < 0.5 * lengths[0]] = -1
+    given, aparam = parameters(model, rng, n)
+    want = serial.compute(coords, types, box, aparam=aparam, atomic=True, **given)
+    rank = brick.build(coords, lengths, grid, model.cutoff + 0.5)[WORLD.rank]
+    border = dgnn.Border(rank.sendlists, rank.sendproc, rank.recvproc, rank.sendnum, rank.recvnum, rank.firstrecv)
+    mine = rank.ids[:rank.nlocal]
+    options = dict(border=border, comm=WORLD, atomic=True, aparam=None if aparam is None else aparam[mine], **given)
+    direct = model.compute(coords[mine], types[mine], box, ids=mine, comm=WORLD, atomic=True, aparam=options["aparam"],
+                           **given)
+    for how in ("return", "add"):
+        result = model.compute_ghosted(rank.coords, types[rank.ids], rank.nlocal, ghost_forces=how, **options)
+        again = model.compute_ghosted(rank.coords, types[rank.ids], rank.nlocal, ghost_forces=how, same_list=True,
+                                      **options)
+        check(again.forces.tobytes() == result.forces.tobytes(), "the same list gives other forces")
+        forces, virials = np.zeros((n, 3)), np.zeros((n, 3, 3))
+        np.add.at(forces, rank.ids, result.forces)
+        np.add.at(virials, rank.ids, result.atom_virial)
+        check(how == "return" or not result.forces[rank.nlocal:].any(), "ghosts keep forces that were sent home")
+        check(share(want.forces, WORLD.allreduce(forces), want.forces, parts) <= 1, f"{thin} {how}: forces")
+        check(share(want.forces, direct.forces, want.forces[mine], parts) <= 1, "compute: forces")
+        check(share(want.atom_virial, WORLD.allreduce(virials), want.atom_virial, parts) <= 1, f"{thin} {how}: virials")
+        check(share(want.virial, WORLD.allreduce(result.virial), want.virial, parts) <= 1, f"{thin} {how}: virial")
+        check(share(want.atom_energy, result.atom_energy, want.atom_energy[mine], parts) <= 1, f"{thin} {how}: energies")
+        difference = abs(WORLD.allreduce(result.energy) - want.energy)
+        check(difference <= energy * max(1.0, np.abs(want.atom_energy).sum()), f"{thin} {how}: energy {difference}")
+
+
+def run_ghosted():
+    rng = np.random.default_rng(6)
+    for name, tolerance in (("dpa3_base", {}), ("dpa3_fparam_aparam", {}), ("dpa3_f32", dict(parts=1e-5, energy=1e-6))):
+        model, serial = load(name), load(name, skin=0)
+        for grid in grids():
+            for thin in ("plain", "null", "empty"):
+                one_ghosted(model, serial, rng, grid, thin, **tolerance)
+
+
+def run_md():
+    """The water model with ASE, 100 steps of 0.5 fs: every rank runs the script; positions as on one rank."""
+    from ase import Atoms, units
+    from ase.md.verlet import VelocityVerlet
+
+    from dgnn.calculator import DGNNCalculator
+
+    folder = pathlib.Path(__file__).resolve().parents[2] / "examples" / "water"
+    frames = np.load(folder / "frames.npz")
+    reference = os.environ["DGNN_REFERENCE"]
+    atoms = Atoms(np.array(["O", "H"])[frames["type"]], frames["coord"][0], cell=frames["box"][0], pbc=True)
+    widths = np.sqrt(atoms.get_masses() * units.kB * 300)[:, None]
+    atoms.set_momenta(widths * np.random.default_rng(7).normal(size=(len(atoms), 3)))
+    atoms.calc = DGNNCalculator(folder / "model.pt2", comm=None if WORLD.size == 1 else WORLD, threads=1)
+    VelocityVerlet(atoms, 0.5 * units.fs).run(100)
+    positions = WORLD.allgather(atoms.positions.tobytes())
+    check(len(set(positions)) == 1, "ranks hold other positions")
+    if WORLD.size == 1:
+        np.save(reference, atoms.positions)
+    else:
+        difference = np.abs(atoms.positions - np.load(reference)).max()
+        check(difference <= 1e-9, f"{difference} Å from one rank")
+    moved = np.abs(atoms.positions - frames["coord"][0]).max()
+    check(moved > 0.1, f"moved by {moved} only")
+
+
+def main():
+    warnings.simplefilter("ignore", dgnn.model.TruncationWarning)
+    {name[4:]: run for name, run in globals().items() if name.startswith("run_")}[sys.argv[1]]()
+    counts = WORLD.allgather(CHECKS)
+    if WORLD.rank == 0:
+        print(f"ok: {CHECKS} checks on {WORLD.size} ranks, {MPI.get_vendor()[0].split()[0]}", flush=True)
+    check(len(set(counts)) == 1, f"counts of checks: {counts}")
+
+
+main()

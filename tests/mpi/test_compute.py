@@ -1,0 +1,54 @@
+"""compute with a communicator under each MPI's own mpirun: compute_mpi.py."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from test_transport import MPIS, launcher
+
+FOLDER = pathlib.Path(__file__).resolve().parent
+# what -> ranks -> checks: a run that skips some is seen
+RUNS = {
+    "random": {1: 432, 2: 432, 4: 432, 6: 432, 8: 432},
+    "frames": {1: 3, 3: 3},
+    "replicated": {1: 48, 2: 48, 4: 48},
+    "faults": {1: 87, 2: 126, 3: 126, 4: 126},
+    "split": {1: 216, 3: 216, 4: 216},
+    "lifetime": {1: 28, 2: 28},
+    "ghosted": {1: 144, 2: 144, 4: 288, 8: 144},
+}
+LAUNCHES = [(what, ranks) for what in RUNS for ranks in RUNS[what]]
+
+
+def run(mpi, ranks, what, **variables):
+    command, environment = launcher(mpi, ranks)
+    if not command:
+        pytest.skip(f"no launcher of {mpi} was found")
+    environment.update(variables)
+    done = subprocess.run([*command, sys.executable, str(FOLDER / "compute_mpi.py"), what], env=environment,
+                          capture_output=True, text=True, timeout=300)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output[-6000:]
+    found = re.findall(r"ok: (\d+) checks on (\d+) ranks, (\w+)", output)
+    assert found, output[-2000:]
+    checks, size, vendor = found[0]
+    assert int(size) == ranks
+    assert vendor == {"mpich": "MPICH", "openmpi": "Open"}[mpi]
+    return int(checks)
+
+
+@pytest.mark.parametrize("what, ranks", LAUNCHES, ids=lambda value: str(value))
+@pytest.mark.parametrize("mpi", MPIS)
+def test_compute(mpi, what, ranks):
+    assert run(mpi, ranks, what) == RUNS[what][ranks]
+
+
+@pytest.mark.parametrize("mpi", MPIS)
+def test_molecular_dynamics(mpi, tmp_path):
+    """The same trajectory on one, two and four ranks, to 1e-9 Å."""
+    reference = os.fspath(tmp_path / "positions.npy")
+    for ranks in (1, 2, 4):
+        assert run(mpi, ranks, "md", DGNN_REFERENCE=reference) == (2 if ranks == 1 else 3)
