@@ -89,8 +89,10 @@ class DGNNCalculator(Calculator):
             inputs = self._inputs(atoms)
         result = self.model.compute(**inputs, atomic="stresses" in properties, comm=communicator,
                                     replicated=self.comm is not None)
-        if self.strict and result.ntruncated:
-            raise InputError(f"{result.ntruncated} atoms have more neighbours than the model's sel, and strict=True")
+        for count, name in ((result.ntruncated, "sel"), (result.nangle_truncated, "a_sel")):
+            if self.strict and count:
+                raise InputError(f"{count} atoms have more neighbours than the model's {name}, and strict=True; load "
+                                 "without strict to leave out the farthest, as deepmd-kit does")
         self.results = {"energy": result.energy, "free_energy": result.energy, "energies": result.atom_energy,
                         "forces": result.forces, "virial": result.virial}
         if result.forces_mag is not None:

@@ -37,6 +37,7 @@ class Result:
     nedges: int | np.ndarray = 0  #: edges of this rank's atoms
     ntruncated: int | np.ndarray = 0  #: atoms (compute: of all ranks) with more than sel neighbours
     nghosts: int | np.ndarray = 0  #: remote rows on this rank
+    nangle_truncated: int | np.ndarray = 0  #: atoms of this rank with more than a_sel neighbours inside a_rcut
     list_reused: bool | np.ndarray = False  #: was an earlier call's neighbour list good enough?
 
     def __repr__(self):
@@ -89,7 +90,7 @@ class Model:
         self._core = core
         self._options = options
         self._info = json.loads(core.describe())
-        self._warned = False
+        self._warned = set()
         self.path = path  #: where it was loaded from
 
     @classmethod
@@ -235,11 +236,15 @@ class Model:
             raise
 
     def _warn_of_truncation(self, result):
-        ntruncated = int(np.sum(result.ntruncated))
-        if ntruncated and not self._warned:
-            self._warned = True
-            warnings.warn(f"{ntruncated} atoms have more neighbours than the model's sel; the farthest are left out, "
-                          "as deepmd-kit does (said once for each model)", TruncationWarning, stacklevel=4)
+        """Once for each model. Where a list is cut, energy is not continuous: deepmd-kit's numbers, but NVE drifts."""
+        for count, what in ((result.ntruncated, "sel; the farthest are left out"),
+                            (result.nangle_truncated, "a_sel inside a_rcut; the farthest form no angles")):
+            count = int(np.sum(count))
+            if count and what not in self._warned:
+                self._warned.add(what)
+                warnings.warn(f"{count} atoms have more neighbours than the model's {what}, as in deepmd-kit. Energy "
+                              "jumps a little where a neighbour enters or leaves such a list (said once for each model)",
+                              TruncationWarning, stacklevel=4)
 
 
 def _reload(path, options):

@@ -199,6 +199,7 @@ static int pymodel_result_finish(PyObject *dict, const struct dgnn_result *resul
     return pymodel_result_set(dict, "energy", PyFloat_FromDouble(result->energy)) ||
            pymodel_result_set(dict, "nedges", PyLong_FromLongLong(result->nedges)) ||
            pymodel_result_set(dict, "ntruncated", PyLong_FromLongLong(result->ntruncated)) ||
+           pymodel_result_set(dict, "nangle_truncated", PyLong_FromLongLong(result->nangle_truncated)) ||
            pymodel_result_set(dict, "nghosts", PyLong_FromLongLong(result->nghosts)) ||
            pymodel_result_set(dict, "list_reused", PyBool_FromLong(result->list_reused));
 }

@@ -150,7 +150,7 @@ int dgnn_cell_wrap(const struct dgnn_cell *cell, int64_t n, const double *positi
         double x[3] = {positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]};
         double fraction[3];
         int32_t wrap[3];
-        DGNN_TRY(cell_wrap_one(cell, i, x, wrap, fraction, error));
+        DGNN_TRY(cell_wrap_one(cell, wrapped->labels ? wrapped->labels[i] : i, x, wrap, fraction, error));
         memcpy(wrapped->positions + 3 * i, x, sizeof x);
         if (wrapped->wraps) {
             memcpy(wrapped->wraps + 3 * i, wrap, sizeof wrap);

@@ -27,14 +27,15 @@ int dgnn_cell_same(const struct dgnn_cell *a, const struct dgnn_cell *b);
 /* Fractional coordinates, not wrapped. */
 void dgnn_cell_fraction(const struct dgnn_cell *cell, const double position[3], double fraction[3]);
 
-/* Where dgnn_cell_wrap writes; fractions and wraps may be NULL. */
+/* Where dgnn_cell_wrap writes; all but positions may be NULL. */
 struct dgnn_cell_wrapped {
     double *positions; /* n x 3: position - wrap . h; may be the input */
     int32_t *wraps;    /* n x 3; 0 along axes that are not periodic */
     double *fractions; /* n x 3: in [0, 1) along periodic axes, never -0; decides which brick owns the atom */
+    const int64_t *labels; /* n: what messages call each position; NULL: its index */
 };
 
-/* Wraps n positions along the periodic axes; a position that needs none keeps its bits. INPUT, with the index
+/* Wraps n positions along the periodic axes; a position that needs none keeps its bits. INPUT, with the label
  * and the axis, where a coordinate is not finite or is too far out. */
 int dgnn_cell_wrap(const struct dgnn_cell *cell, int64_t n, const double *positions,
                    const struct dgnn_cell_wrapped *wrapped, struct dgnn_error *error);

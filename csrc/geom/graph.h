@@ -30,4 +30,15 @@ static inline int64_t dgnn_graph_nedge(const struct dgnn_graph *graph)
     return graph->first[graph->nowned];
 }
 
+/* Centres that have more than count edges shorter than cutoff. */
+static inline int64_t dgnn_graph_crowded(const struct dgnn_graph *graph, int64_t count, double cutoff)
+{
+    int64_t crowded = 0;
+    for (int64_t i = 0; i < graph->nowned; i++) {
+        int64_t edge = graph->first[i] + count;
+        crowded += edge < graph->first[i + 1] && graph->distance[edge] < cutoff;
+    }
+    return crowded;
+}
+
 #endif

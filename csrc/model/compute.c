@@ -1,6 +1,7 @@
 /* Computing: from a system to nodes, from nodes to the graph, through net, and back. The only place where system, geom,
  * comm and net meet. */
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "geom/gradient.h"
@@ -239,6 +240,14 @@ static int compute_ranks(struct dgnn_model *m, const struct dgnn_system *system,
     return DGNN_OK;
 }
 
+static void compute_count_angles(const struct dgnn_model *m, struct dgnn_result *result)
+{
+    const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
+    if (result->size >= offsetof(struct dgnn_result, nangle_truncated) + sizeof(result->nangle_truncated)) {
+        result->nangle_truncated = dgnn_graph_crowded(&m->builder.graph, d->angle_sel, d->angle_cutoff);
+    }
+}
+
 int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *system, struct dgnn_comm *comm,
                        struct dgnn_result *result, struct dgnn_error *error)
 {
@@ -252,6 +261,9 @@ int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *syste
     }
     int status = comm ? compute_ranks(model, system, comm, result, error)
                       : compute_serial(model, system, result, error);
+    if (!status) {
+        compute_count_angles(model, result);
+    }
     atomic_store(&model->busy, 0);
     return status;
 }

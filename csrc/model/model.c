@@ -144,11 +144,7 @@ int dgnn_model_load_tree(const char *name, const char *json, size_t json_length,
 {
     struct dgnn_archive archive = {.format = "tree"};
     DGNN_TRY(dgnn_tree_parse(name, json, json_length, arrays, narrays, &archive.model, error));
-    struct dgnn_value root = dgnn_tree_root(archive.model);
-    struct dgnn_digest digest;
-    dgnn_digest_begin(&digest);
-    dgnn_value_digest(&root, &digest);
-    dgnn_digest_end(&digest, archive.digest);
+    dgnn_archive_set_digest(&archive);
     return model_load(&archive, options, model, error);
 }
 

@@ -27,6 +27,8 @@ struct dgnn_descriptor_properties {
     int32_t mixed_types;   /* 1: sel counts all types together, nsel is 1 */
     int32_t nsel;          /* lengths of sel: 1, or ntypes */
     const int64_t *sel;    /* owned by the descriptor */
+    int64_t angle_sel;     /* neighbours that may form angles; the farther ones inside angle_cutoff are left out */
+    double angle_cutoff;   /* 0: no angles */
     int64_t dim_out;
     int64_t parameters;    /* numbers in its weights */
     int32_t dtype;         /* what it computes in */

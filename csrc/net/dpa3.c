@@ -279,6 +279,8 @@ static void dpa3_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .mixed_types = 1,
         .nsel = 1,
         .sel = s->sel,
+        .angle_sel = s->repflow.a_sel,
+        .angle_cutoff = s->repflow.update_angle ? s->repflow.a_rcut : 0,
         .dim_out = s->repflow.n_dim * (s->own.concat_output_tebd ? 2 : 1),
         .parameters = s->parameters,
         .dtype = s->dtype,

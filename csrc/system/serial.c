@@ -55,19 +55,17 @@ static int serial_compare(const void *a, const void *b)
 
 static int serial_check_distinct(struct dgnn_serial *s, int64_t n, struct dgnn_error *error)
 {
-    int64_t *sorted = dgnn_alloc(n, sizeof(*sorted));
-    int64_t twice = -1;
-    if (!sorted) {
-        return dgnn_status_no_memory(error, "ids", n * 8);
-    }
+    DGNN_TRY(dgnn_buffer_reserve(&s->sorted_ids, n * (int64_t)sizeof(int64_t), "ids", error));
+    int64_t *sorted = s->sorted_ids.data;
     memcpy(sorted, s->ids.data, sizeof(*sorted) * (size_t)n);
     qsort(sorted, (size_t)n, sizeof(*sorted), serial_compare);
     for (int64_t i = 1; i < n; i++) {
-        twice = sorted[i] == sorted[i - 1] ? sorted[i] : twice;
+        if (sorted[i] == sorted[i - 1]) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT, "ids: %lld is there more than once; expected distinct ids",
+                                   (long long)sorted[i]);
+        }
     }
-    dgnn_alloc_free(sorted);
-    return twice < 0 ? DGNN_OK
-                     : dgnn_status_set(error, DGNN_ERROR_INPUT, "ids: %lld is there more than once", (long long)twice);
+    return DGNN_OK;
 }
 
 int dgnn_serial_update(struct dgnn_serial *s, const struct dgnn_system *system, int32_t ntypes, int64_t dim_aparam,
@@ -85,7 +83,7 @@ int dgnn_serial_update(struct dgnn_serial *s, const struct dgnn_system *system, 
     if (system->ids) {
         DGNN_TRY(serial_check_distinct(s, nnode, error));
     }
-    struct dgnn_cell_wrapped wrapped = {.positions = s->positions.data};
+    struct dgnn_cell_wrapped wrapped = {.positions = s->positions.data, .labels = s->atom.data};
     DGNN_TRY(dgnn_cell_wrap(&nodes->cell, nnode, s->positions.data, &wrapped, error));
     nodes->nowned = nodes->nnode = nodes->nrow = nnode;
     nodes->positions = s->positions.data;
@@ -126,7 +124,7 @@ void dgnn_serial_return(const struct dgnn_serial *s, const struct dgnn_node_resu
 
 void dgnn_serial_free(struct dgnn_serial *s)
 {
-    struct dgnn_buffer *all[] = {&s->atom, &s->positions, &s->types, &s->ids, &s->aparam, &s->wrapped_types};
+    struct dgnn_buffer *all[] = {&s->atom, &s->positions, &s->types, &s->ids, &s->aparam, &s->wrapped_types, &s->sorted_ids};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
     }

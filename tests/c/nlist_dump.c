@@ -44,7 +44,7 @@ static int dump(const double *head, double *positions, int32_t *wraps, struct dg
     int32_t pbc[3] = {head[4] != 0, head[5] != 0, head[6] != 0};
     double box[9];
     struct dgnn_cell cell;
-    struct dgnn_cell_wrapped wrapped = {positions, wraps, NULL};
+    struct dgnn_cell_wrapped wrapped = {positions, wraps, NULL, NULL};
     struct dgnn_nlist list = {0};
     if ((head[3] != 0 && !read_numbers(9, box)) || !read_numbers(3 * n, positions)) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "the input ends early");

@@ -86,7 +86,7 @@ static void test_boundaries(void)
     double y[15];
     double fraction[15];
     int32_t wraps[15];
-    struct dgnn_cell_wrapped wrapped = {y, wraps, fraction};
+    struct dgnn_cell_wrapped wrapped = {y, wraps, fraction, NULL};
     dgnn_cell_set(&cell, box, slab, NULL);
     CHECK_STATUS(dgnn_cell_wrap(&cell, 5, x, &wrapped, &error), DGNN_OK, "");
     for (int k = 0; k < 15; k++) {
@@ -117,7 +117,7 @@ static void test_tilted(void)
         state ^= state << 17;
         x[k] = (double)(state >> 11) / 9007199254740992.0 * 200 - 100;
     }
-    struct dgnn_cell_wrapped wrapped = {y, wraps, fraction};
+    struct dgnn_cell_wrapped wrapped = {y, wraps, fraction, NULL};
     CHECK_STATUS(dgnn_cell_wrap(&cell, 100, x, &wrapped, &error), DGNN_OK, "");
     double worst = 0;
     int inside = 0;
@@ -136,7 +136,7 @@ static void test_tilted(void)
     }
     CHECK_NEAR(worst, 0, 1e-12);
     CHECK(inside == 300);
-    wrapped = (struct dgnn_cell_wrapped){x, NULL, NULL};
+    wrapped = (struct dgnn_cell_wrapped){x, NULL, NULL, NULL};
     CHECK_STATUS(dgnn_cell_wrap(&cell, 100, x, &wrapped, &error), DGNN_OK, "");
     CHECK(!memcmp(x, y, sizeof x));
 }
@@ -148,7 +148,7 @@ static void test_wrap_refused(void)
     double box[9] = {4, 0, 0, 0, 4, 0, 0, 0, 4};
     double x[6] = {1, 1, 1, 1, 1, 1};
     double y[6];
-    struct dgnn_cell_wrapped wrapped = {y, NULL, NULL};
+    struct dgnn_cell_wrapped wrapped = {y, NULL, NULL, NULL};
     dgnn_cell_set(&cell, box, periodic, NULL);
     x[4] = NAN;
     CHECK_STATUS(dgnn_cell_wrap(&cell, 2, x, &wrapped, &error), DGNN_ERROR_INPUT, "coords[1][1] is nan");
@@ -158,6 +158,9 @@ static void test_wrap_refused(void)
     CHECK_STATUS(dgnn_cell_wrap(&cell, 2, x, &wrapped, &error), DGNN_ERROR_INPUT, "coords[1][1] is 1e+09");
     x[4] = 4.0 * (DGNN_CELL_MAX_WRAP + 1);
     CHECK_STATUS(dgnn_cell_wrap(&cell, 2, x, &wrapped, &error), DGNN_ERROR_INPUT, "along lattice vector 1");
+    wrapped.labels = (int64_t[]){3, 17};
+    CHECK_STATUS(dgnn_cell_wrap(&cell, 2, x, &wrapped, &error), DGNN_ERROR_INPUT, "coords[17] lies");
+    wrapped.labels = NULL;
     x[4] = 4.0 * (DGNN_CELL_MAX_WRAP - 1);
     CHECK_STATUS(dgnn_cell_wrap(&cell, 2, x, &wrapped, &error), DGNN_OK, "");
     CHECK(y[4] == 0);

@@ -154,7 +154,7 @@ static int64_t differences(const struct system *system, const struct dgnn_nlist 
 
 static void wrap(struct system *system)
 {
-    struct dgnn_cell_wrapped wrapped = {system->positions, NULL, NULL};
+    struct dgnn_cell_wrapped wrapped = {system->positions, NULL, NULL, NULL};
     CHECK(!dgnn_cell_wrap(&system->cell, system->n, system->positions, &wrapped, NULL));
 }
 
