@@ -37,6 +37,9 @@ TABLES = {
 NEEDS_TYPE = {"repinit": "descriptor/dpa2", "repformer": "descriptor/dpa2", "RepformerLayer": "descriptor/dpa2",
               "NeighborGatedAttention": "descriptor/dpa1", "attention_layer": "descriptor/dpa1",
               "spin": "model/spin_ener"}
+# Classes without a table of their own -> the tables of those that hold them: refused with all of these.
+OWNERS = {"Atten2Map": ["repformer_layer"], "Atten2MultiHeadApply": ["repformer_layer"],
+          "LocalAtten": ["repformer_layer"], "LayerNorm": ["repformer_layer", "attention"]}
 TRAINING = "before or in training"
 INPUT_ONLY = {
     "*": {"seed": "random numbers of the first weights", "sel": None},
@@ -150,6 +153,15 @@ def find_case(values, key, argument):
     return None
 
 
+def own_default(row):
+    """What stands for deepmd-kit's default where a key is no argument: the default of the table's row."""
+    text = row.rest.split(",")[0]
+    if row.kind in ("IGNORED", "ONLY") or text == "DGNN_REQUIRED" or (row.kind == "VALUE" and text == "1"):
+        return None
+    value = None if row.kind == "VALUE" else bool(int(text)) if row.kind == "BOOL" else json.loads(text)
+    return {"required": False, "default": value, "aliases": []}
+
+
 class Check:
     def __init__(self, tables, cases, facts, source):
         self.tables, self.cases, self.facts, self.source = tables, cases, facts, source
@@ -165,6 +177,8 @@ class Check:
             return "implied", "read by the loader"
         if TABLES.get(group) and table is None:
             return "refused", f"by type: {NEEDS_TYPE.get(group, group)}"
+        if group in OWNERS and not any(owner in self.tables for owner in OWNERS[group]):
+            return "refused", "with the classes that hold it"
         if key not in self.facts["keys"].get(group, ()) and inputs.get(key) and (row is None or row.kind == "IGNORED"):
             return "input", inputs[key]
         if row is None and key in INTERNAL.get(group, {}):
@@ -178,6 +192,9 @@ class Check:
             return "refused", f"unless {row.rest.split(',')[0]}"
         if row.kind == "IGNORED" and row.meaning.startswith("training only"):
             return "training", row.meaning
+        if "refused unless" in row.meaning:
+            return "refused", row.meaning[row.meaning.index("refused unless"):]
+        argument = argument or own_default(row)
         case = find_case(self.all_values(group, key), key, argument)
         return ("case", case) if case else (None, f"known, but no case has another value than {argument['default']!r}"
                                             if argument else "known, but in no case")
@@ -196,19 +213,20 @@ class Check:
         return [line for line in self.lines if line[2] is None]
 
 
-def read_source():
-    return "".join(path.read_text() for folder in ("net", "model") for path in (ROOT / "csrc" / folder).glob("*.*"))
+def read_source(tables):
+    return "".join(path.read_text() for folder in (tables, ROOT / "csrc" / "model") for path in folder.glob("*.*"))
 
 
 def make_check(tables=None, cases=()):
     facts = json.loads((ROOT / "tests" / "data" / "deepmd_arguments.json").read_text())
     folders = [pathlib.Path(folder) for folder in cases] or [ROOT / "tests" / "data" / "cases"]
-    return Check(read_tables(tables or ROOT / "csrc" / "net"), read_cases(folders), facts, read_source())
+    tables = tables or ROOT / "csrc" / "net"
+    return Check(read_tables(tables), read_cases(folders), facts, read_source(tables))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", type=pathlib.Path, help="folder of params_*.def")
+    parser.add_argument("--tables", type=pathlib.Path, help="folder of params_*.def and of the sources that read them")
     parser.add_argument("--cases", action="append", default=[], help="folder of cases; may be repeated")
     parser.add_argument("--brief", action="store_true", help="only what fails, and the counts")
     arguments = parser.parse_args()
