@@ -23,19 +23,20 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROW = re.compile(r'DGNN_(INT|DOUBLE|BOOL|STRING|VALUE|IGNORED|ONLY)\((\w+),\s*(.*)\)\s*$')
 TYPES = {"se_r": "se_e2_r", "se_t": "se_e3", "se_a": "se_e2_a", "linear_ener": "linear"}
 PARTS = {"repflow_args": "repflow", "repinit_args": "repinit", "repformer_args": "repformer", "spin": "spin",
-         "attention_layers": "attention_layer"}
+         "attention_layers": "attention_layer", "attention_layer": "gated_attention"}
 # Groups of options -> the table that knows them. A group whose table is not there must be refused by its type.
 TABLES = {
     "descriptor/dpa3": "dpa3", "repflow": "repflow", "RepFlowLayer": "repflow",
     "descriptor/dpa2": "dpa2", "repinit": "repinit", "repformer": "repformer", "RepformerLayer": "repformer_layer",
     "descriptor/dpa1": "dpa1", "descriptor/se_atten_v2": "dpa1", "NeighborGatedAttention": "attention",
-    "attention_layer": "attention_layer", "descriptor/se_e2_a": "se_a", "descriptor/se_e2_r": "se_r",
+    "attention_layer": "attention_layer", "gated_attention": "attention_gated", "descriptor/se_e2_a": "se_a", "descriptor/se_e2_r": "se_r",
     "descriptor/se_e3": "se_t", "descriptor/se_e3_tebd": "se_t_tebd", "descriptor/hybrid": "hybrid",
     "fitting/ener": "fitting", "TypeEmbedNet": "typeembed", "type_embedding": "typeembed", "spin": "spin",
     "model": "model", "model/standard": "model", "model/linear": "linear", "model/spin_ener": "spin",
 }
 NEEDS_TYPE = {"repinit": "descriptor/dpa2", "repformer": "descriptor/dpa2", "RepformerLayer": "descriptor/dpa2",
               "NeighborGatedAttention": "descriptor/dpa1", "attention_layer": "descriptor/dpa1",
+              "gated_attention": "descriptor/dpa1",
               "spin": "model/spin_ener"}
 # Classes without a table of their own -> the tables of those that hold them: refused with all of these.
 OWNERS = {"Atten2Map": ["repformer_layer"], "Atten2MultiHeadApply": ["repformer_layer"],
