@@ -37,30 +37,31 @@ static int atomic_bad(const struct dgnn_value *where, const char *problem, struc
 }
 
 /* out_bias is 1 x ntypes x 1. (out_std is there too; energies are not scaled by it.) */
-static int atomic_load_bias(const struct dgnn_value *value, struct dgnn_atomic *a, struct dgnn_error *error)
+int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double **bias, struct dgnn_error *error)
 {
-    struct dgnn_value variables = dgnn_value_member(value, "@variables");
+    struct dgnn_value variables = dgnn_value_member(model, "@variables");
     struct dgnn_value member = dgnn_value_member(&variables, "out_bias");
     struct dgnn_tensor tensor;
-    const int64_t shape[3] = {1, a->ntypes, 1};
-    a->bias = dgnn_alloc_zeroed(a->ntypes, sizeof(double));
-    if (!a->bias) {
-        return dgnn_status_no_memory(error, "a bias", a->ntypes * 8);
+    const int64_t shape[3] = {1, ntypes, 1};
+    *bias = dgnn_alloc_zeroed(ntypes, sizeof(double));
+    if (!*bias) {
+        return dgnn_status_no_memory(error, "a bias", ntypes * 8);
     }
     if (dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
         return DGNN_OK;
     }
     DGNN_TRY(dgnn_value_tensor_shaped(&member, 3, shape, &tensor, error));
-    dgnn_tensor_to_double(&tensor, a->bias);
+    dgnn_tensor_to_double(&tensor, *bias);
     return DGNN_OK;
 }
 
-static int atomic_load_dropped(const struct dgnn_value *list, struct dgnn_atomic *a, struct dgnn_error *error)
+int dgnn_atomic_load_dropped(const struct dgnn_value *list, int32_t ntypes, uint8_t **dropped,
+                             struct dgnn_error *error)
 {
     int64_t count = 0, type;
-    a->dropped = dgnn_alloc_zeroed(a->ntypes, 1);
-    if (!a->dropped) {
-        return dgnn_status_no_memory(error, "excluded types", a->ntypes);
+    *dropped = dgnn_alloc_zeroed(ntypes, 1);
+    if (!*dropped) {
+        return dgnn_status_no_memory(error, "excluded types", ntypes);
     }
     if (dgnn_value_kind(list) != DGNN_VALUE_ABSENT && dgnn_value_kind(list) != DGNN_VALUE_NULL) {
         DGNN_TRY(dgnn_value_list(list, &count, error));
@@ -68,12 +69,25 @@ static int atomic_load_dropped(const struct dgnn_value *list, struct dgnn_atomic
     for (int64_t i = 0; i < count; i++) {
         struct dgnn_value item = dgnn_value_item(list, i);
         DGNN_TRY(dgnn_value_int(&item, &type, error));
-        if (type < 0 || type >= a->ntypes) {
+        if (type < 0 || type >= ntypes) {
             return atomic_bad(&item, "not a type of the model", error);
         }
-        a->dropped[type] = 1;
+        (*dropped)[type] = 1;
     }
     return DGNN_OK;
+}
+
+int dgnn_atomic_exclude_idle(const struct dgnn_descriptor_properties *descriptor, int32_t ntypes,
+                             const uint8_t *dropped, uint8_t *pair_exclude)
+{
+    int any = 0;
+    for (int64_t t = 0; t < ntypes && !descriptor->has_message_passing; t++) {
+        if (dropped[t]) {
+            memset(pair_exclude + t * ntypes, 1, (size_t)ntypes);
+            any = 1;
+        }
+    }
+    return any;
 }
 
 static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
@@ -84,13 +98,14 @@ static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_lo
     a->ntypes = context->ntypes;
     DGNN_TRY(dgnn_params_version(value, 1, 2, 1, error));
     DGNN_TRY(dgnn_params_load(value, atomic_rows, sizeof(atomic_rows) / sizeof(atomic_rows[0]), &params, error));
-    DGNN_TRY(atomic_load_bias(value, a, error));
-    DGNN_TRY(atomic_load_dropped(&params.atom_exclude_types, a, error));
+    DGNN_TRY(dgnn_atomic_load_bias(value, a->ntypes, &a->bias, error));
+    DGNN_TRY(dgnn_atomic_load_dropped(&params.atom_exclude_types, a->ntypes, &a->dropped, error));
     DGNN_TRY(dgnn_params_pairs(&params.pair_exclude_types, a->ntypes, &a->pair_exclude, &a->any_pair, error));
     DGNN_TRY(dgnn_registry_load(&params.descriptor, context, &a->descriptor, error));
     DGNN_TRY(dgnn_fitting_load(&params.fitting, context, &a->fitting, error));
     dgnn_atomic_properties(a, &p);
     a->dim_descriptor = p.descriptor.dim_out;
+    a->any_pair |= dgnn_atomic_exclude_idle(&p.descriptor, a->ntypes, a->dropped, a->pair_exclude);
     if (p.descriptor.dim_out != p.fitting.dim_descriptor) {
         return atomic_bad(&params.fitting, "dim_descrpt is not the width of the descriptor", error);
     }
@@ -143,6 +158,11 @@ int dgnn_atomic_describe(const struct dgnn_atomic *a, struct dgnn_text *text, st
     return dgnn_text_add(text, error, "}");
 }
 
+static int atomic_drops(const struct dgnn_atomic *a, const struct dgnn_atomic_input *input, int32_t type)
+{
+    return a->dropped[type] || (input->dropped && input->dropped[type]);
+}
+
 int dgnn_atomic_prepare(struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
@@ -160,15 +180,20 @@ int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *ev
     const struct dgnn_graph *graph = evaluation->graph;
     double *rows = a->descriptor_rows.data;
     DGNN_TRY(kind->forward(a->descriptor, evaluation, rows, error));
-    struct dgnn_fitting_input fitting = {.n = graph->nowned,
+    int64_t n = graph->nowned; /* a spin model's virtual nodes, which come last, have no energy */
+    while (n && atomic_drops(a, input, graph->type[n - 1])) {
+        n--;
+    }
+    struct dgnn_fitting_input fitting = {.n = n,
                                          .type = graph->type,
                                          .descriptor = rows,
                                          .fparam = input->fparam,
                                          .aparam = input->aparam};
     dgnn_fitting_evaluate(a->fitting, &fitting, energy, evaluation->want_gradient ? rows : NULL);
     for (int64_t i = 0; i < graph->nowned; i++) {
-        int dropped = a->dropped[graph->type[i]];
-        energy[i] = dropped ? 0 : energy[i] + a->bias[graph->type[i]];
+        int32_t type = graph->type[i];
+        int dropped = atomic_drops(a, input, type);
+        energy[i] = dropped ? 0 : energy[i] + (input->without_bias ? 0 : a->bias[type]);
         if (dropped && evaluation->want_gradient) {
             memset(rows + i * a->dim_descriptor, 0, sizeof(double) * (size_t)a->dim_descriptor);
         }

@@ -228,6 +228,46 @@ int dgnn_params_pairs(const struct dgnn_value *list, int32_t ntypes, uint8_t **t
     return DGNN_OK;
 }
 
+static int params_fill_names(const struct dgnn_value *list, int64_t count, const char **names,
+                             struct dgnn_error *error)
+{
+    char path[256];
+    for (int64_t t = 0; t < count; t++) {
+        struct dgnn_value item = dgnn_value_item(list, t);
+        DGNN_TRY(dgnn_value_string(&item, &names[t], error));
+        for (int64_t s = 0; s < t; s++) {
+            if (!strcmp(names[s], names[t])) {
+                return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: type '%s' is there twice",
+                                       dgnn_value_path(&item, path, sizeof(path)), names[t]);
+            }
+        }
+    }
+    return DGNN_OK;
+}
+
+int dgnn_params_type_map(const struct dgnn_value *list, int32_t *ntypes, const char ***names, struct dgnn_error *error)
+{
+    int64_t count;
+    char path[256];
+    DGNN_TRY(dgnn_value_list(list, &count, error));
+    if (count < 1 || count > 4096) {
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %lld types; expected 1 to 4096",
+                               dgnn_value_path(list, path, sizeof(path)), (long long)count);
+    }
+    const char **found = dgnn_alloc_zeroed(count, sizeof(*found));
+    if (!found) {
+        return dgnn_status_no_memory(error, "the type map", count * 8);
+    }
+    int status = params_fill_names(list, count, found, error);
+    if (status) {
+        dgnn_alloc_free(found);
+        return status;
+    }
+    *names = found;
+    *ntypes = (int32_t)count;
+    return DGNN_OK;
+}
+
 int dgnn_params_precision(const char *name, const struct dgnn_value *where, int32_t *dtype,
                           struct dgnn_error *error)
 {

@@ -56,6 +56,11 @@ int dgnn_params_version(const struct dgnn_value *object, int64_t lowest, int64_t
 int dgnn_params_pairs(const struct dgnn_value *list, int32_t ntypes, uint8_t **table, int32_t *any,
                       struct dgnn_error *error);
 
+/* The names of a model's types, 1 to 4096 and distinct: names is allocated (dgnn_alloc_free), its strings are the
+ * tree's. Nothing is left to free after an error. */
+int dgnn_params_type_map(const struct dgnn_value *list, int32_t *ntypes, const char ***names,
+                         struct dgnn_error *error);
+
 /* enum dgnn_dtype of a precision's name: "float32", "float64", "default", "single", "double"; UNSUPPORTED by name
  * for float16, bfloat16 and others. */
 int dgnn_params_precision(const char *name, const struct dgnn_value *where, int32_t *dtype,

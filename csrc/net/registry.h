@@ -7,6 +7,7 @@
 extern const struct dgnn_descriptor_kind dgnn_dpa1;
 extern const struct dgnn_descriptor_kind dgnn_dpa2;
 extern const struct dgnn_descriptor_kind dgnn_dpa3;
+extern const struct dgnn_descriptor_kind dgnn_hybrid;
 extern const struct dgnn_descriptor_kind dgnn_se_a;
 extern const struct dgnn_descriptor_kind dgnn_dpa1_se_atten;
 extern const struct dgnn_descriptor_kind dgnn_dpa1_se_atten_v2;

@@ -1,0 +1,174 @@
+#include "geom/prefix.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+
+/* What is left of each section of sel, while one row's edges are gone through. */
+static void prefix_refill(const struct dgnn_prefix_rules *rules, int64_t *left)
+{
+    for (int32_t k = 0; rules->sel && k < rules->nsel; k++) {
+        left[k] = rules->sel[k];
+    }
+}
+
+static int prefix_keeps(const struct dgnn_graph *whole, const struct dgnn_prefix_rules *rules, int64_t *left, int64_t e)
+{
+    if (rules->cutoff > 0 && whole->distance[e] > rules->cutoff) {
+        return 0;
+    }
+    return !rules->sel || left[rules->nsel == 1 ? 0 : whole->type[whole->neighbour[e]]]-- > 0;
+}
+
+/* Fills first (nowned + 1). */
+static void prefix_count(const struct dgnn_graph *whole, const struct dgnn_prefix_rules *rules, int64_t *left,
+                         int64_t *first)
+{
+    first[0] = 0;
+    for (int64_t i = 0; i < whole->nowned; i++) {
+        prefix_refill(rules, left);
+        first[i + 1] = first[i];
+        for (int64_t e = whole->first[i]; e < whole->first[i + 1]; e++) {
+            first[i + 1] += prefix_keeps(whole, rules, left, e);
+        }
+    }
+}
+
+struct prefix_edges {
+    int64_t *edge;
+    int32_t *neighbour, *image;
+    double *vector, *distance;
+};
+
+static void prefix_layout(struct dgnn_arena *arena, int64_t nedge, int has_image, struct prefix_edges *out)
+{
+    out->edge = dgnn_arena_take(arena, nedge, sizeof(*out->edge));
+    out->neighbour = dgnn_arena_take(arena, nedge, sizeof(*out->neighbour));
+    out->vector = dgnn_arena_take(arena, nedge, 3 * sizeof(*out->vector));
+    out->distance = dgnn_arena_take(arena, nedge, sizeof(*out->distance));
+    out->image = has_image ? dgnn_arena_take(arena, nedge, sizeof(*out->image)) : NULL;
+}
+
+static void prefix_copy(const struct dgnn_graph *whole, const struct dgnn_prefix_rules *rules, int64_t *left,
+                        const struct prefix_edges *out)
+{
+    int64_t place = 0;
+    for (int64_t i = 0; i < whole->nowned; i++) {
+        prefix_refill(rules, left);
+        for (int64_t e = whole->first[i]; e < whole->first[i + 1]; e++) {
+            if (!prefix_keeps(whole, rules, left, e)) {
+                continue;
+            }
+            out->edge[place] = e;
+            out->neighbour[place] = whole->neighbour[e];
+            memcpy(out->vector + 3 * place, whole->vector + 3 * e, 3 * sizeof(*out->vector));
+            out->distance[place] = whole->distance[e];
+            if (out->image) {
+                out->image[place] = whole->image[e];
+            }
+            place++;
+        }
+    }
+}
+
+static int prefix_take_edges(struct dgnn_prefix *p, const struct dgnn_graph *whole,
+                             const struct dgnn_prefix_rules *rules, int64_t *left, struct dgnn_error *error)
+{
+    int64_t nedge = p->graph.first[whole->nowned];
+    struct prefix_edges out;
+    struct dgnn_arena arena = {0};
+    prefix_layout(&arena, nedge, whole->image != NULL, &out);
+    DGNN_TRY(dgnn_buffer_reserve(&p->edges, arena.used, "a part's graph", error));
+    arena = (struct dgnn_arena){.base = p->edges.data};
+    prefix_layout(&arena, nedge, whole->image != NULL, &out);
+    prefix_copy(whole, rules, left, &out);
+    p->edge = out.edge;
+    p->graph.neighbour = out.neighbour;
+    p->graph.vector = out.vector;
+    p->graph.distance = out.distance;
+    p->graph.image = out.image;
+    return DGNN_OK;
+}
+
+static void prefix_map_types(const struct dgnn_graph *whole, const int32_t *type_of, int32_t *type)
+{
+    for (int64_t i = 0; i < whole->nnode; i++) {
+        type[i] = type_of[whole->type[i]];
+    }
+}
+
+static void prefix_layout_rows(struct dgnn_arena *arena, const struct dgnn_graph *whole, int32_t nsel, int64_t **first,
+                               int64_t **left, int32_t **type)
+{
+    *first = dgnn_arena_take(arena, whole->nowned + 1, sizeof(**first));
+    *left = dgnn_arena_take(arena, nsel, sizeof(**left));
+    *type = dgnn_arena_take(arena, whole->nnode, sizeof(**type));
+}
+
+int dgnn_prefix_build(struct dgnn_prefix *p, const struct dgnn_graph *whole, const struct dgnn_prefix_rules *rules,
+                      struct dgnn_error *error)
+{
+    int64_t *first, *left;
+    int32_t *type;
+    struct dgnn_arena arena = {0};
+    prefix_layout_rows(&arena, whole, rules->nsel, &first, &left, &type);
+    DGNN_TRY(dgnn_buffer_reserve(&p->rows, arena.used, "a part's graph", error));
+    arena = (struct dgnn_arena){.base = p->rows.data};
+    prefix_layout_rows(&arena, whole, rules->nsel, &first, &left, &type);
+    p->graph = *whole;
+    p->edge = NULL;
+    prefix_count(whole, rules, left, first);
+    if (first[whole->nowned] < dgnn_graph_nedge(whole)) {
+        p->graph.first = first;
+        DGNN_TRY(prefix_take_edges(p, whole, rules, left, error));
+    }
+    if (rules->type_of) {
+        prefix_map_types(whole, rules->type_of, type);
+        p->graph.type = type;
+        p->graph.first_type = whole->first_type < 0 ? whole->first_type : rules->type_of[whole->first_type];
+    }
+    return DGNN_OK;
+}
+
+/* Is the whole's gradient no place for the part's? */
+static int prefix_needs_place(const struct dgnn_prefix *p, double factor)
+{
+    return p->edge || factor != 1;
+}
+
+int dgnn_prefix_prepare(struct dgnn_prefix *p, double factor, struct dgnn_error *error)
+{
+    int64_t nbytes = 3 * dgnn_graph_nedge(&p->graph) * (int64_t)sizeof(double);
+    return prefix_needs_place(p, factor)
+               ? dgnn_buffer_reserve(&p->gradient, nbytes, "gradients of a part's edges", error)
+               : DGNN_OK;
+}
+
+double *dgnn_prefix_begin_gradient(struct dgnn_prefix *p, double *whole_gradient, double factor)
+{
+    if (!prefix_needs_place(p, factor)) {
+        return whole_gradient;
+    }
+    memset(p->gradient.data, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(&p->graph)));
+    return p->gradient.data;
+}
+
+void dgnn_prefix_end_gradient(const struct dgnn_prefix *p, const double *gradient, double factor,
+                              double *whole_gradient)
+{
+    int64_t nedge = dgnn_graph_nedge(&p->graph);
+    for (int64_t e = 0; gradient != whole_gradient && e < nedge; e++) {
+        double *to = whole_gradient + 3 * (p->edge ? p->edge[e] : e);
+        for (int c = 0; c < 3; c++) {
+            to[c] += factor * gradient[3 * e + c];
+        }
+    }
+}
+
+void dgnn_prefix_free(struct dgnn_prefix *p)
+{
+    dgnn_buffer_free(&p->rows);
+    dgnn_buffer_free(&p->edges);
+    dgnn_buffer_free(&p->gradient);
+    *p = (struct dgnn_prefix){0};
+}
