@@ -15,7 +15,7 @@ from dgnn._core import (
     ModelFormatError,
     UnsupportedModelError,
 )
-from dgnn.model import Border, Direct, Model, Result, TruncationWarning
+from dgnn.model import Border, Direct, Model, Result, SmallSpinWarning, TruncationWarning
 
 __version__ = _core.version
 
@@ -29,6 +29,7 @@ __all__ = [
     "Model",
     "ModelFormatError",
     "Result",
+    "SmallSpinWarning",
     "TruncationWarning",
     "UnsupportedModelError",
     "__version__",

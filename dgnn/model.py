@@ -17,11 +17,16 @@ from dgnn.keywords import checked_keywords, suggestion
 
 _DTYPES = {None: 0, "float32": 1, "float64": 2}
 _MEMORY = {"fast": 0, "small": 1}
+_SMALL_DISPLACEMENT = 0.05  # Å
 _SEMANTICS = {None: 0, "dense": 1, "graph": 2}
 
 
 class TruncationWarning(UserWarning):
     """Some atoms have more neighbours than the model's sel; the farthest ones are left out, as deepmd-kit does."""
+
+
+class SmallSpinWarning(UserWarning):
+    """A magnetic atom has nearly no spin: its virtual atom is nearly at its own place, where the model is singular."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -159,8 +164,9 @@ class Model:
 
         coords: (n, 3) Å, or (nframes, n, 3). types: (n,) indices into type_map (-1: a NULL atom), or symbols.
         box: (3, 3), lattice vectors as rows, or None. pbc: periodic along each of them (default: all).
-        spins: (n, 3), spin models. fparam: (dim_fparam,). aparam: (n, dim_aparam). charge_spin: (2,).
-        atomic: also the per-atom virial. box, spins, fparam, aparam and charge_spin may have the axis of frames too.
+        spins: (n, 3), for spin models, in the unit that the model was trained with; those of types without spin count
+        for nothing. fparam: (dim_fparam,). aparam: (n, dim_aparam). charge_spin: (2,). atomic: also the per-atom
+        virial. box, spins, fparam, aparam and charge_spin may have the axis of frames too.
 
         comm: an mpi4py communicator. Then the call is collective: each rank passes the atoms it owns (any split) and
         gets results for those, and totals for energy and virial. ids: (n,) distinct over all ranks, they decide ties.
@@ -179,6 +185,7 @@ class Model:
         else:
             result = _stack(results, coords, fixed["atomic"], self.is_spin)
         self._warn_of_truncation(result)
+        self._warn_of_small_spins(types, spins)
         return result
 
     @checked_keywords
@@ -204,6 +211,7 @@ class Model:
                 same_list=_flag("same_list", same_list), atomic=_flag("atomic", atomic))
         result = Result(**self._core.compute_ghosted(**arguments, comm=communicator))
         self._warn_of_truncation(result)
+        self._warn_of_small_spins(types, spins)
         return result
 
     def _types(self, types):
@@ -245,6 +253,20 @@ class Model:
                 warnings.warn(f"{count} atoms have more neighbours than the model's {what}, as in deepmd-kit. Energy "
                               "jumps a little where a neighbour enters or leaves such a list (said once for each model)",
                               TruncationWarning, stacklevel=4)
+
+    def _warn_of_small_spins(self, types, spins):
+        if spins is None or SmallSpinWarning in self._warned:
+            return
+        scale = np.array(self._info["virtual_scale"])
+        types = self._types(types)
+        scale = np.where(types >= 0, scale[types], 0.0) * np.ones(np.shape(spins)[:-1])
+        away = np.linalg.norm(spins, axis=-1) * scale
+        small = np.count_nonzero((scale != 0) & (away < _SMALL_DISPLACEMENT))
+        if small:
+            self._warned.add(SmallSpinWarning)
+            warnings.warn(f"{small} magnetic atoms have spins that put their virtual atoms less than "
+                          f"{_SMALL_DISPLACEMENT} Å away; the model is nearly singular there, and magnetic forces are huge "
+                          "(said once for each model)", SmallSpinWarning, stacklevel=4)
 
 
 def _reload(path, options):

@@ -2,6 +2,7 @@
 
 #include "geom/pairvector.h"
 
+#include <float.h>
 #include <math.h>
 
 static inline void pairvector_shift(const struct dgnn_pair_frame *frame, int64_t centre,
@@ -67,7 +68,9 @@ void dgnn_pairvector_write(const struct dgnn_pair_frame *frame, int64_t centre, 
         const struct dgnn_pair *pair = &pairs[order[k]];
         output->row[k] = pair->row;
         pairvector_shift(frame, centre, pair, output->shift + 3 * k);
-        output->distance[k] = sqrt(
-            pairvector_make(frame, centre, pair->row, output->shift + 3 * k, output->vector + 3 * k));
+        double squared = pairvector_make(frame, centre, pair->row, output->shift + 3 * k, output->vector + 3 * k);
+        /* At one place (a virtual atom of a spin of zero) there is no direction: a vector of zeros over this is zeros,
+         * which is deepmd-kit's choice of a derivative there. */
+        output->distance[k] = squared > 0 ? sqrt(squared) : DBL_MIN;
     }
 }

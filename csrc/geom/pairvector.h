@@ -35,7 +35,7 @@ struct dgnn_pair_output {
     int32_t *row;
     int32_t *shift; /* x 3 */
     double *vector; /* x 3 */
-    double *distance;
+    double *distance; /* > 0: DBL_MIN for two rows at one place */
 };
 
 /* The pairs pairs[order[k]], k < n. */

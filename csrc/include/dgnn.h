@@ -101,9 +101,10 @@ DGNN_API int dgnn_model_load_tree(const char *name, const char *json, size_t jso
 DGNN_API void dgnn_model_free(struct dgnn_model *model);
 
 /* A JSON object that describes the model: type_map, cutoff, dtype, semantics, has_message_passing,
- * has_message_passing_across_ranks, is_spin, dim_fparam, dim_aparam, dim_charge_spin, has_default_fparam,
- * has_default_charge_spin, parameters, instruction_set, threads, memory, descriptor (its hyper-parameters),
- * archive (members, flags), notes (things a user should know). Owned by the model. */
+ * has_message_passing_across_ranks, is_spin, virtual_scale (of each type; null without spins), dim_fparam,
+ * dim_aparam, dim_charge_spin, has_default_fparam, has_default_charge_spin, parameters, instruction_set, threads,
+ * memory, descriptor (its hyper-parameters), archive (members, flags), notes (things a user should know). Owned by
+ * the model. */
 DGNN_API const char *dgnn_model_describe(const struct dgnn_model *model);
 
 /* ------------------------------------------------------------------ one system */
@@ -133,7 +134,7 @@ struct dgnn_result {
     double energy;       /* eV; the total, the same bits on every rank */
     double virial[9];    /* eV; row: gradient component, column: displacement; stress = -virial/volume */
     double *forces;      /* n x 3, or NULL */
-    double *forces_mag;  /* n x 3, or NULL; spin models only */
+    double *forces_mag;  /* n x 3, or NULL: -dE/dspin, 0 for types without spin; zeros where the model has no spins */
     double *atom_energy; /* n, or NULL */
     double *atom_virial; /* n x 9, or NULL; each edge's part belongs to the neighbour */
     int64_t nedges;      /* edges of this rank's atoms inside the cutoff, after truncation */

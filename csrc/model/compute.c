@@ -15,8 +15,10 @@ static int compute_check_parameters(const struct dgnn_model *m, const struct dgn
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "natoms: %lld with coords %s and types %s",
                                (long long)s->natoms, s->coords ? "given" : "NULL", s->types ? "given" : "NULL");
     }
-    if (s->spins) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "spins: this model has no spins");
+    if (m->is_spin ? !s->spins && s->natoms : s->spins != NULL) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "spins: %s",
+                               m->is_spin ? "found none; this is a spin model, which needs a vector for each atom"
+                                          : "given, but this is no spin model");
     }
     if (s->fparam ? s->nfparam != f->dim_fparam : f->dim_fparam && !f->default_fparam) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "fparam: found %lld numbers; this model takes %lld%s",
@@ -50,6 +52,7 @@ static int compute_check_system(const struct dgnn_model *m, const struct dgnn_sy
     DGNN_TRY(compute_check_parameters(m, s, error));
     DGNN_TRY(compute_check_finite("fparam", s->fparam, s->nfparam, error));
     DGNN_TRY(compute_check_finite("aparam", s->aparam, s->aparam ? s->natoms * s->naparam : 0, error));
+    DGNN_TRY(compute_check_finite("spins", s->spins, 3 * s->natoms, error));
     return compute_check_finite("charge_spin", s->charge_spin, 2, error);
 }
 
@@ -77,7 +80,7 @@ static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *no
     struct dgnn_graph_rules rules = {
         .dense = m->dense,
         .mixed_types = d->mixed_types,
-        .ntypes = m->ntypes,
+        .ntypes = m->node_types,
         .nsel = d->nsel,
         .sel = d->sel,
         .pair_exclude = m->properties.pair_exclude,
@@ -96,9 +99,27 @@ static int compute_reserve(struct dgnn_model *m, const struct dgnn_nodes *nodes,
     int64_t size = sizeof(double), nedge = dgnn_graph_nedge(&m->builder.graph);
     DGNN_TRY(dgnn_buffer_reserve(&m->energy, nodes->nowned * size, "energies", error));
     DGNN_TRY(dgnn_buffer_reserve(&m->forces, 3 * nodes->nrow * size, "forces", error));
+    DGNN_TRY(dgnn_buffer_reserve(&m->forces_mag, m->is_spin ? 3 * nodes->nrow * size : 0, "forces", error));
     DGNN_TRY(dgnn_buffer_reserve(&m->atom_virial, want_atom_virial ? 9 * nodes->nrow * size : 0, "atomic virials",
                                  error));
     return dgnn_buffer_reserve(&m->edge_gradient, 3 * nedge * size, "gradients of edges", error);
+}
+
+/* Forces and virials from the gradients of edges. */
+static void compute_gradients(struct dgnn_model *m, const struct dgnn_graph *graph, int64_t nrow,
+                              struct dgnn_node_result *out)
+{
+    struct dgnn_graph joined = *graph;
+    double *edge_gradient = m->edge_gradient.data;
+    if (m->is_spin) {
+        dgnn_gradient_forces(graph, edge_gradient, nrow, out->forces_mag);
+        dgnn_magnetic_join(&m->magnetic, graph, edge_gradient, &joined);
+    }
+    dgnn_gradient_forces(&joined, edge_gradient, nrow, out->forces);
+    dgnn_gradient_virial(&joined, edge_gradient, out->virial);
+    if (out->atom_virial) {
+        dgnn_gradient_atom_virial(&joined, edge_gradient, nrow, out->atom_virial);
+    }
 }
 
 static struct dgnn_evaluation compute_evaluation(const struct dgnn_model *m, const struct dgnn_nodes *nodes,
@@ -117,8 +138,11 @@ static int compute_prepare(struct dgnn_model *m, const struct dgnn_nodes *nodes,
 {
     DGNN_TRY(compute_build_graph(m, nodes, error));
     DGNN_TRY(compute_reserve(m, nodes, want_atom_virial, error));
+    if (m->is_spin) {
+        DGNN_TRY(dgnn_magnetic_prepare(&m->magnetic, &m->builder.graph, want_atom_virial, error));
+    }
     struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
-    return dgnn_atomic_prepare(m->atomic, &evaluation, error);
+    return dgnn_linear_prepare(m->linear, &evaluation, error);
 }
 
 /* After prepare. Collective where nodes have an exchange. */
@@ -129,12 +153,8 @@ static int compute_evaluate(struct dgnn_model *m, const struct dgnn_nodes *nodes
     struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
     struct dgnn_atomic_input input = {.fparam = system->fparam, .aparam = nodes->aparam};
     memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
-    DGNN_TRY(dgnn_atomic_evaluate(m->atomic, &evaluation, &input, out->energy, error));
-    dgnn_gradient_forces(graph, evaluation.edge_gradient, nodes->nrow, out->forces);
-    dgnn_gradient_virial(graph, evaluation.edge_gradient, out->virial);
-    if (out->atom_virial) {
-        dgnn_gradient_atom_virial(graph, evaluation.edge_gradient, nodes->nrow, out->atom_virial);
-    }
+    DGNN_TRY(dgnn_linear_evaluate(m->linear, &evaluation, &input, out->energy, error));
+    compute_gradients(m, graph, nodes->nrow, out);
     return DGNN_OK;
 }
 
@@ -143,10 +163,11 @@ static int compute_check_result(const struct dgnn_node_result *r, const struct d
                               struct dgnn_error *error)
 {
     for (int64_t i = 0; i < nodes->nowned; i++) {
-        const double *f = r->forces + 3 * i;
+        const double *f = (r->forces_mag ? r->forces_mag : r->forces) + 3 * i;
         if (!isfinite(r->energy[i]) || !isfinite(f[0]) || !isfinite(f[1]) || !isfinite(f[2])) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "coords: energy or force of atom %lld is not finite; atoms far too close together?",
+                                   "coords: energy or force of atom %lld is not finite; atoms far too close together"
+                                   " (or, with spins, a spin that is nearly zero)?",
                                    (long long)nodes->labels[i]);
         }
     }
@@ -163,16 +184,26 @@ static void compute_set_counts(const struct dgnn_model *m, const struct dgnn_nod
 static int compute_serial(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_result *result,
                           struct dgnn_error *error)
 {
-    struct dgnn_nodes *nodes = &m->serial.nodes;
+    const struct dgnn_nodes *nodes = &m->serial.nodes;
+    int64_t dim_aparam = m->properties.fitting.dim_aparam;
     DGNN_TRY(compute_check_system(m, system, error));
-    DGNN_TRY(dgnn_serial_update(&m->serial, system, m->ntypes, m->properties.fitting.dim_aparam, error));
+    DGNN_TRY(dgnn_serial_update(&m->serial, system, m->ntypes, dim_aparam, error));
+    if (m->is_spin) {
+        DGNN_TRY(dgnn_magnetic_update(&m->magnetic, &m->spin, nodes, dim_aparam, error));
+        nodes = &m->magnetic.nodes;
+    }
     DGNN_TRY(compute_prepare(m, nodes, system, result->atom_virial != NULL, error));
     struct dgnn_node_result out = {.energy = m->energy.data,
                                    .forces = m->forces.data,
                                    .ntruncated = m->builder.ntruncated,
+                                   .forces_mag = m->is_spin ? m->forces_mag.data : NULL,
                                    .atom_virial = result->atom_virial ? m->atom_virial.data : NULL};
     DGNN_TRY(compute_evaluate(m, nodes, system, &out, error));
     DGNN_TRY(compute_check_result(&out, nodes, error));
+    if (m->is_spin) {
+        struct dgnn_node_result of_nodes = out;
+        dgnn_magnetic_return(&m->magnetic, &m->spin, &of_nodes, &out);
+    }
     dgnn_serial_return(&m->serial, &out, result);
     compute_set_counts(m, nodes, result);
     return DGNN_OK;
@@ -256,6 +287,9 @@ int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *syste
     if (!model || !system || !result) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_compute: an argument is NULL");
     }
+    if (comm && model->is_spin) { /* the same answer on all ranks, without a message */
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "comm: spin models on many ranks are not built in");
+    }
     if (atomic_exchange(&model->busy, 1)) {
         return dgnn_status_set(error, DGNN_ERROR_BUSY, "the model is computing in another thread");
     }
@@ -337,6 +371,9 @@ int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghost
     error = error ? error : &own;
     if (!model || !system || !result) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_compute_ghosted: an argument is NULL");
+    }
+    if (model->is_spin) {
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "compute_ghosted: spin models are not built in");
     }
     if (atomic_exchange(&model->busy, 1)) {
         return dgnn_status_set(error, DGNN_ERROR_BUSY, "the model is computing in another thread");

@@ -5,6 +5,8 @@
 
 #include "base/text.h"
 #include "model/metadata.h"
+#include "model/spinmodel.h"
+#include "net/params.h"
 
 #define MODEL_DEFAULT_SKIN 0.5
 
@@ -31,44 +33,20 @@ static int model_set_options(struct dgnn_model *m, const struct dgnn_load_option
     return DGNN_OK;
 }
 
-static int model_load_type_map(struct dgnn_model *m, const struct dgnn_value *model, struct dgnn_error *error)
+/* The object whose parts are evaluated for nodes: the model itself, or a spin model's backbone, which has a type for
+ * each kind of virtual atom too. */
+static int model_load_types(struct dgnn_model *m, const struct dgnn_value *model, const struct dgnn_value *network,
+                            struct dgnn_error *error)
 {
-    struct dgnn_value list = dgnn_value_member(model, "type_map");
-    int64_t count;
-    char path[256];
-    DGNN_TRY(dgnn_value_list(&list, &count, error));
-    if (count < 1 || count > 4096) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %lld types; expected 1 to 4096",
-                               dgnn_value_path(&list, path, sizeof(path)), (long long)count);
-    }
-    m->type_map = dgnn_alloc_zeroed(count, sizeof(*m->type_map));
-    if (!m->type_map) {
-        return dgnn_status_no_memory(error, "the type map", count * 8);
-    }
-    m->ntypes = (int32_t)count;
-    for (int64_t t = 0; t < count; t++) {
-        struct dgnn_value item = dgnn_value_item(&list, t);
-        DGNN_TRY(dgnn_value_string(&item, &m->type_map[t], error));
-        for (int64_t s = 0; s < t; s++) {
-            if (!strcmp(m->type_map[s], m->type_map[t])) {
-                return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: type '%s' is there twice",
-                                       dgnn_value_path(&item, path, sizeof(path)), m->type_map[t]);
-            }
-        }
-    }
-    return DGNN_OK;
-}
-
-/* Only standard models so far; others are named. */
-static int model_check_type(const struct dgnn_value *model, struct dgnn_error *error)
-{
-    struct dgnn_value member = dgnn_value_member(model, "type");
-    const char *type;
-    char path[256];
-    DGNN_TRY(dgnn_value_string(&member, &type, error));
-    if (strcmp(type, "standard")) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: models of type '%s' are not supported",
-                               dgnn_value_path(&member, path, sizeof(path)), type);
+    struct dgnn_value list = dgnn_value_member(network, "type_map");
+    double *scale;
+    DGNN_TRY(dgnn_params_type_map(&list, &m->node_types, &m->type_map, error));
+    m->ntypes = m->node_types;
+    if (dgnn_spinmodel_is(model)) {
+        DGNN_TRY(dgnn_spinmodel_load(model, m->node_types, &scale, error));
+        m->ntypes = m->node_types / 2;
+        m->is_spin = 1;
+        m->spin = (struct dgnn_magnetic_scheme){.ntypes = m->ntypes, .scale = scale};
     }
     return DGNN_OK;
 }
@@ -76,10 +54,10 @@ static int model_check_type(const struct dgnn_value *model, struct dgnn_error *e
 static int model_set_semantics(struct dgnn_model *m, int32_t wanted, int32_t archived, struct dgnn_error *error)
 {
     m->dense = (wanted == DGNN_SEMANTICS_ARCHIVE ? archived : wanted) != DGNN_SEMANTICS_GRAPH;
-    if (!m->dense && !m->properties.descriptor.has_graph_form) {
+    if (!m->dense && (m->is_spin || !m->properties.descriptor.has_graph_form)) {
         return dgnn_status_set(error, wanted == DGNN_SEMANTICS_GRAPH ? DGNN_ERROR_INPUT : DGNN_ERROR_UNSUPPORTED,
-                               "semantics 'graph': descriptor '%s' has the dense form only",
-                               m->properties.descriptor_type);
+                               "semantics 'graph': descriptor '%s'%s has the dense form only",
+                               m->properties.descriptor_type, m->is_spin ? " with spins" : "");
     }
     return DGNN_OK;
 }
@@ -91,16 +69,16 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
     struct dgnn_value root = dgnn_tree_root(m->archive.model);
     struct dgnn_value model = dgnn_value_member(&root, "model");
     DGNN_TRY(dgnn_value_object(&model, error));
-    DGNN_TRY(model_check_type(&model, error));
-    DGNN_TRY(model_load_type_map(m, &model, error));
+    struct dgnn_value network = dgnn_spinmodel_is(&model) ? dgnn_value_member(&model, "backbone_model") : model;
+    DGNN_TRY(model_load_types(m, &model, &network, error));
     struct dgnn_load_context context = {.dtype = options ? options->dtype : DGNN_DTYPE_ARCHIVE,
                                         .memory = m->memory,
-                                        .ntypes = m->ntypes,
+                                        .ntypes = m->node_types,
                                         .type_map = m->type_map,
                                         .threads = m->threads,
                                         .cpu = m->cpu};
-    DGNN_TRY(dgnn_atomic_load(&model, &context, &m->atomic, error));
-    dgnn_atomic_properties(m->atomic, &m->properties);
+    DGNN_TRY(dgnn_linear_load(&network, &context, &m->linear, error));
+    dgnn_linear_properties(m->linear, &m->properties);
     int32_t archived = DGNN_SEMANTICS_DENSE;
     struct dgnn_metadata_facts facts = {.ntypes = m->ntypes, .type_map = m->type_map, .properties = &m->properties};
     DGNN_TRY(dgnn_metadata_check(m->archive.metadata, &facts, &archived, error));
@@ -153,15 +131,17 @@ void dgnn_model_free(struct dgnn_model *m)
     if (!m) {
         return;
     }
-    dgnn_atomic_free(m->atomic);
+    dgnn_linear_free(m->linear);
+    dgnn_alloc_free((void *)m->spin.scale);
     dgnn_alloc_free(m->type_map);
     dgnn_alloc_free(m->description);
     dgnn_serial_free(&m->serial);
+    dgnn_magnetic_free(&m->magnetic);
     dgnn_domain_free(&m->domain);
     dgnn_ghosted_free(&m->ghosted);
     dgnn_nlist_free(&m->list);
     dgnn_graph_builder_free(&m->builder);
-    struct dgnn_buffer *all[] = {&m->energy, &m->forces, &m->atom_virial, &m->edge_gradient};
+    struct dgnn_buffer *all[] = {&m->energy, &m->forces, &m->forces_mag, &m->atom_virial, &m->edge_gradient};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
     }
@@ -197,6 +177,19 @@ static int model_describe_types(const struct dgnn_model *m, struct dgnn_text *t,
     return dgnn_text_add(t, error, "], ");
 }
 
+/* Null in a model without spins. */
+static int model_describe_spin(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
+{
+    if (!m->is_spin) {
+        return dgnn_text_add(t, error, "\"is_spin\": false, \"virtual_scale\": null, ");
+    }
+    DGNN_TRY(dgnn_text_add(t, error, "\"is_spin\": true, \"virtual_scale\": ["));
+    for (int32_t k = 0; k < m->ntypes; k++) {
+        DGNN_TRY(dgnn_text_add(t, error, "%s%.17g", k ? ", " : "", m->spin.scale[k]));
+    }
+    return dgnn_text_add(t, error, "], ");
+}
+
 static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
 {
     const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
@@ -206,7 +199,8 @@ static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t,
                            model_dtype_name(d->dtype), m->dense ? "dense" : "graph"));
     DGNN_TRY(dgnn_text_add(t, error, "\"has_message_passing\": %s, \"has_message_passing_across_ranks\": %s, ",
                            d->has_message_passing ? yes : no, d->has_message_passing_across_ranks ? yes : no));
-    DGNN_TRY(dgnn_text_add(t, error, "\"is_spin\": false, \"dim_fparam\": %lld, \"dim_aparam\": %lld, ",
+    DGNN_TRY(model_describe_spin(m, t, error));
+    DGNN_TRY(dgnn_text_add(t, error, "\"dim_fparam\": %lld, \"dim_aparam\": %lld, ",
                            (long long)f->dim_fparam, (long long)f->dim_aparam));
     DGNN_TRY(dgnn_text_add(t, error, "\"dim_charge_spin\": %d, \"has_default_fparam\": %s, "
                            "\"has_default_charge_spin\": %s, ",
@@ -236,7 +230,7 @@ static int model_describe_all(const struct dgnn_model *m, struct dgnn_text *t, s
     DGNN_TRY(model_describe_types(m, t, error));
     DGNN_TRY(model_describe_facts(m, t, error));
     DGNN_TRY(model_describe_archive(m, t, error));
-    DGNN_TRY(dgnn_atomic_describe(m->atomic, t, error));
+    DGNN_TRY(dgnn_linear_describe(m->linear, t, error));
     return model_describe_notes(m, t, error);
 }
 

@@ -7,17 +7,21 @@
 #include "base/cpu.h"
 #include "geom/graphbuild.h"
 #include "io/archive.h"
-#include "net/atomic.h"
+#include "net/linear.h"
 #include "system/domain.h"
 #include "system/ghosted.h"
+#include "system/magnetic.h"
 #include "system/serial.h"
 
 struct dgnn_model {
     atomic_int busy;
     struct dgnn_archive archive; /* values of the loaded parts point into it */
-    int32_t ntypes;
-    const char **type_map;
-    struct dgnn_atomic *atomic;
+    int32_t ntypes;     /* of atoms */
+    int32_t node_types; /* of nodes: twice as many in a spin model */
+    const char **type_map; /* node_types names, those of atoms first */
+    int32_t is_spin;
+    struct dgnn_magnetic_scheme spin; /* of a spin model; owns its scale */
+    struct dgnn_linear *linear;
     struct dgnn_atomic_properties properties;
     int32_t dense;
     int32_t memory;
@@ -27,11 +31,12 @@ struct dgnn_model {
     char *description;
 
     struct dgnn_serial serial;
+    struct dgnn_magnetic magnetic;
     struct dgnn_domain domain;
     struct dgnn_ghosted_nodes ghosted;
     struct dgnn_nlist list;
     struct dgnn_graph_builder builder;
-    struct dgnn_buffer energy, forces, atom_virial, edge_gradient;
+    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient;
 };
 
 #endif

@@ -19,6 +19,7 @@ struct dgnn_nodes {
     const int64_t *labels;     /* nrow: what messages call the row's atom */
     const uint8_t *may_overlap; /* nrow, or NULL: rows that may sit on another's place */
     const double *aparam;      /* nowned x dim_aparam */
+    const double *spins;       /* nnode x 3, or NULL; atoms only, before system/magnetic.h makes nodes of them */
     struct dgnn_cell cell;
     int32_t first_type;        /* of the frame's first atom, -1: NULL, or no atom */
     int32_t may_reuse;         /* rows stand for the atoms of the last call */
@@ -29,6 +30,7 @@ struct dgnn_nodes {
 struct dgnn_node_result {
     double *energy;      /* nowned */
     double *forces;      /* nrow x 3; ghost rows hold what belongs to their owners */
+    double *forces_mag;  /* nrow x 3, or NULL; spin models only, see system/magnetic.h */
     double *atom_virial; /* nrow x 9, or NULL */
     double virial[9];    /* of this rank's edges */
     int64_t ntruncated;  /* of this rank's centres */

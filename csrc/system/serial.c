@@ -5,11 +5,13 @@
 
 #include "system/input.h"
 
-static int serial_reserve(struct dgnn_serial *s, int64_t nnode, int64_t dim_aparam, struct dgnn_error *error)
+static int serial_reserve(struct dgnn_serial *s, const struct dgnn_system *system, int64_t nnode, int64_t dim_aparam,
+                          struct dgnn_error *error)
 {
     DGNN_TRY(dgnn_buffer_reserve(&s->atom, nnode * (int64_t)sizeof(int64_t), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->positions, 3 * nnode * (int64_t)sizeof(double), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->ids, nnode * (int64_t)sizeof(int64_t), "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&s->spins, system->spins ? 3 * nnode * (int64_t)sizeof(double) : 0, "spins", error));
     return dgnn_buffer_reserve(&s->aparam, nnode * dim_aparam * (int64_t)sizeof(double), "atoms", error);
 }
 
@@ -29,7 +31,7 @@ static int serial_same_types(struct dgnn_serial *s, const struct dgnn_system *sy
 static void serial_fill(struct dgnn_serial *s, const struct dgnn_system *system, int64_t dim_aparam)
 {
     int64_t *atom = s->atom.data, *ids = s->ids.data, node = 0;
-    double *positions = s->positions.data, *aparam = s->aparam.data;
+    double *positions = s->positions.data, *aparam = s->aparam.data, *spins = s->spins.data;
     int32_t *types = s->types.data;
     for (int64_t i = 0; i < system->natoms; i++) {
         if (system->types[i] < 0) {
@@ -41,6 +43,9 @@ static void serial_fill(struct dgnn_serial *s, const struct dgnn_system *system,
         memcpy(positions + 3 * node, system->coords + 3 * i, 3 * sizeof(double));
         if (dim_aparam) {
             memcpy(aparam + dim_aparam * node, system->aparam + dim_aparam * i, sizeof(double) * (size_t)dim_aparam);
+        }
+        if (system->spins) {
+            memcpy(spins + 3 * node, system->spins + 3 * i, 3 * sizeof(double));
         }
         node++;
     }
@@ -78,7 +83,7 @@ int dgnn_serial_update(struct dgnn_serial *s, const struct dgnn_system *system, 
     DGNN_TRY(dgnn_cell_set(&nodes->cell, system->box, system->pbc, error));
     DGNN_TRY(serial_same_types(s, system, error, &same));
     DGNN_TRY(dgnn_buffer_reserve(&s->types, nnode * (int64_t)sizeof(int32_t), "atoms", error));
-    DGNN_TRY(serial_reserve(s, nnode, dim_aparam, error));
+    DGNN_TRY(serial_reserve(s, system, nnode, dim_aparam, error));
     serial_fill(s, system, dim_aparam);
     if (system->ids) {
         DGNN_TRY(serial_check_distinct(s, nnode, error));
@@ -91,6 +96,7 @@ int dgnn_serial_update(struct dgnn_serial *s, const struct dgnn_system *system, 
     nodes->ids = s->ids.data;
     nodes->labels = s->atom.data;
     nodes->aparam = s->aparam.data;
+    nodes->spins = system->spins ? s->spins.data : NULL;
     nodes->first_type = system->natoms ? system->types[0] : -1;
     nodes->may_reuse = same;
     s->natoms = system->natoms;
@@ -104,7 +110,7 @@ static void serial_spread(const struct dgnn_serial *s, const double *from, int64
         return;
     }
     memset(to, 0, sizeof(double) * (size_t)(width * s->natoms));
-    for (int64_t r = 0; r < s->nodes.nnode; r++) {
+    for (int64_t r = 0; from && r < s->nodes.nnode; r++) {
         memcpy(to + width * atom[r], from + width * r, sizeof(double) * (size_t)width);
     }
 }
@@ -119,12 +125,14 @@ void dgnn_serial_return(const struct dgnn_serial *s, const struct dgnn_node_resu
     to->ntruncated = from->ntruncated;
     serial_spread(s, from->energy, 1, to->atom_energy);
     serial_spread(s, from->forces, 3, to->forces);
+    serial_spread(s, from->forces_mag, 3, to->forces_mag);
     serial_spread(s, from->atom_virial, 9, to->atom_virial);
 }
 
 void dgnn_serial_free(struct dgnn_serial *s)
 {
-    struct dgnn_buffer *all[] = {&s->atom, &s->positions, &s->types, &s->ids, &s->aparam, &s->wrapped_types, &s->sorted_ids};
+    struct dgnn_buffer *all[] = {&s->atom, &s->positions, &s->types, &s->ids, &s->aparam, &s->spins,
+                                 &s->wrapped_types, &s->sorted_ids};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
     }

@@ -626,8 +626,8 @@ def test_info(base_path):
 
 def test_public_names():
     assert set(dgnn.__all__) == {"Border", "BusyError", "CommError", "Direct", "Error", "InputError", "Model",
-                                 "ModelFormatError", "Result", "TruncationWarning", "UnsupportedModelError",
-                                 "__version__"}
+                                 "ModelFormatError", "Result", "SmallSpinWarning", "TruncationWarning",
+                                 "UnsupportedModelError", "__version__"}
     assert list(inspect.signature(dgnn.Model.load).parameters) == [
         "path", "dtype", "threads", "device", "memory", "semantics", "skin"]
     assert list(inspect.signature(dgnn.Model.compute).parameters)[1:] == [

@@ -1,0 +1,93 @@
+#include "model/spinmodel.h"
+
+#include <string.h>
+
+#include "net/params.h"
+
+struct spinmodel_params {
+#include "net/params_fields.inc"
+#include "net/params_spin.def"
+#include "net/params_end.inc"
+};
+
+static const struct dgnn_param spinmodel_rows[] = {
+#define DGNN_PARAM_STRUCT struct spinmodel_params
+#include "net/params_rows.inc"
+#include "net/params_spin.def"
+#include "net/params_end.inc"
+};
+
+static int spinmodel_bad(const struct dgnn_value *where, int status, const char *problem, struct dgnn_error *error)
+{
+    char path[256];
+    return dgnn_status_set(error, status, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
+}
+
+int dgnn_spinmodel_is(const struct dgnn_value *model)
+{
+    struct dgnn_value member = dgnn_value_member(model, "type");
+    const char *type;
+    return !dgnn_value_string(&member, &type, NULL) && !strcmp(type, "spin_ener");
+}
+
+/* The scale of magnetic type k, the nth of them: deepmd-kit takes one number for all, for each type or for each
+ * magnetic type; it writes one for each type. */
+static int spinmodel_scale(const struct dgnn_value *list, int64_t ntypes, int64_t k, int64_t n, double *scale,
+                           struct dgnn_error *error)
+{
+    int64_t count;
+    if (dgnn_value_kind(list) == DGNN_VALUE_NUMBER) {
+        return dgnn_value_double(list, scale, error);
+    }
+    DGNN_TRY(dgnn_value_list(list, &count, error));
+    struct dgnn_value item = dgnn_value_item(list, count == ntypes ? k : n);
+    return dgnn_value_double(&item, scale, error);
+}
+
+static int spinmodel_fill(const struct spinmodel_params *params, int64_t ntypes, double *scale,
+                          struct dgnn_error *error)
+{
+    int64_t nmagnetic = 0;
+    int magnetic;
+    for (int64_t t = 0; t < ntypes; t++) {
+        struct dgnn_value item = dgnn_value_item(&params->use_spin, t);
+        DGNN_TRY(dgnn_value_bool(&item, &magnetic, error));
+        if (magnetic) {
+            DGNN_TRY(spinmodel_scale(&params->virtual_scale, ntypes, t, nmagnetic++, &scale[t], error));
+        }
+    }
+    int64_t count = dgnn_value_count(&params->virtual_scale);
+    if (dgnn_value_kind(&params->virtual_scale) == DGNN_VALUE_LIST && count != ntypes && count != nmagnetic) {
+        return spinmodel_bad(&params->virtual_scale, DGNN_ERROR_FORMAT, "expected one number for each type", error);
+    }
+    return DGNN_OK;
+}
+
+int dgnn_spinmodel_load(const struct dgnn_value *model, int32_t node_types, double **scale, struct dgnn_error *error)
+{
+    struct dgnn_value spin = dgnn_value_member(model, "spin");
+    struct spinmodel_params params;
+    int64_t ntypes;
+    DGNN_TRY(dgnn_params_load(&spin, spinmodel_rows, sizeof(spinmodel_rows) / sizeof(spinmodel_rows[0]), &params,
+                              error));
+    DGNN_TRY(dgnn_value_list(&params.use_spin, &ntypes, error));
+    if (ntypes < 1 || node_types != 2 * ntypes) {
+        return spinmodel_bad(&params.use_spin, DGNN_ERROR_FORMAT,
+                             "the backbone's type map doesn't have twice as many types", error);
+    }
+    if (dgnn_value_kind(&params.virtual_scale) == DGNN_VALUE_NULL) {
+        return spinmodel_bad(&params.virtual_scale, DGNN_ERROR_UNSUPPORTED,
+                             "null: the native spin scheme is not supported; supported: virtual atoms", error);
+    }
+    double *found = dgnn_alloc_zeroed(ntypes, sizeof(*found));
+    if (!found) {
+        return dgnn_status_no_memory(error, "scales of spins", ntypes * 8);
+    }
+    int status = spinmodel_fill(&params, ntypes, found, error);
+    if (status) {
+        dgnn_alloc_free(found);
+        return status;
+    }
+    *scale = found;
+    return DGNN_OK;
+}
