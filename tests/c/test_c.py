@@ -31,3 +31,12 @@ def test_c(source, pytestconfig, tmp_path):
     from conftest import SUITES
 
     pytestconfig.stash[SUITES].c_checks += passed
+
+
+@pytest.mark.long
+def test_many_systems():
+    """2,000 random systems on random numbers of ranks against one rank."""
+    (program,) = builder.build_programs([FOLDER / "test_domain.c"], "release")
+    done = subprocess.run([program, "20"], cwd=ROOT, capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
+    assert sum(map(int, re.findall(r": (\d+) systems", done.stdout))) == 2000
