@@ -1,8 +1,10 @@
 """deepmd-kit's own numbers, for every case in tests/data and the trained water model.
 
 float64: within 1e-10 absolute, or 1e-10 of the largest component. float32: the error against the same weights in
-float64 is at most twice deepmd-kit's own, or 2e-7 of the largest component, whichever is larger. What is compared must
-not be near zero; the worst figures are printed at the end of the run."""
+float64, over the largest component, is at most twice deepmd-kit's own, or 2e-7, whichever is larger. It is compared for
+each case and quantity, the worst of the case's systems against deepmd-kit's worst over the same systems: in a single
+system rounding is a matter of luck (deepmd-kit's own errors of a virial differ threefold between the four systems of a
+case). Both are printed. What is compared must not be near zero; the worst figures are printed at the end of the run."""
 
 import dgnn
 import numpy as np
@@ -15,7 +17,7 @@ QUANTITIES = {"energy": "energy", "atom_energy": "atom_energy", "forces": "force
               "forces_mag": "force_mag"}
 NOTHING = 1e-5
 TABLE64 = "float64: largest difference from deepmd-kit over the limit's scale (limit 1e-10)"
-TABLE32 = "float32: error over its limit (limit 1)"
+TABLE32 = "float32: error against float64 over the largest component, dgnn's and deepmd-kit's (limit: twice that, or 2e-7)"
 
 pytestmark = pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning")
 
@@ -56,25 +58,41 @@ def assert_float64(result, answers, figures, row, table=TABLE64):
         assert error <= 1e-10, f"{row} {name}: {error:.3e}"
 
 
-def assert_float32(result, answers, truth, figures, row):
-    for name, answer in answers.items():
-        answer, true, value = np.ravel(answer), np.ravel(truth[name]), ours(result, name)
-        largest = np.abs(true).max()
-        assert largest > NOTHING, f"{row} {name}: vacuous, the largest component is {largest}"
-        limit = max(2 * np.abs(answer - true).max(), 2e-7 * largest)
-        error = np.abs(value - true).max()
-        figures.record(TABLE32, row, name, error / limit, 1.0)
-        assert error <= limit, f"{row} {name}: {error:.3e}, limit {limit:.3e}"
+class Float32Errors:
+    """Worst relative errors over systems: quantity -> [ours, deepmd-kit's]."""
+
+    def __init__(self):
+        self.worst = {}
+
+    def add(self, result, answers, truth, row):
+        for name, answer in answers.items():
+            answer, true, value = np.ravel(answer), np.ravel(truth[name]), ours(result, name)
+            largest = np.abs(true).max()
+            assert largest > NOTHING, f"{row} {name}: vacuous, the largest component is {largest}"
+            errors = [np.abs(numbers - true).max() / largest for numbers in (value, answer)]
+            self.worst[name] = np.maximum(self.worst.get(name, 0.0), errors)
+
+    def check(self, figures, row):
+        for name, (error, peer) in self.worst.items():
+            figures.record(TABLE32, row, name, error)
+            figures.record(TABLE32, row, f"{name[:8]} deepmd", peer)
+        for name, (error, peer) in self.worst.items():
+            limit = max(2 * peer, 2e-7)
+            assert error <= limit, f"{row} {name}: {error:.3e} of the largest, limit {limit:.3e}"
 
 
-def assert_case(model, case, figures, row):
-    result = model.compute(**case.inputs())
-    answers, truth = case.answers("out"), case.answers("out64")
-    assert {"energy", "atom_energy", "forces", "virial"} <= set(answers)
-    if truth:  # something in the model is float32
-        assert_float32(result, answers, truth, figures, row)
-    else:
-        assert_float64(result, answers, figures, row)
+def assert_cases(model, cases, figures, row):
+    """float64: each of them. Where something is float32: the worst over all of them."""
+    errors = Float32Errors()
+    for case in cases:
+        result = model.compute(**case.inputs())
+        answers, truth = case.answers("out"), case.answers("out64")
+        assert {"energy", "atom_energy", "forces", "virial"} <= set(answers)
+        if truth:  # something in the model is float32
+            errors.add(result, answers, truth, row)
+        else:
+            assert_float64(result, answers, figures, row)
+    errors.check(figures, row)
 
 
 def load_arrays(folder):
@@ -95,8 +113,7 @@ def test_case(name, figures):
     arrays = load_arrays(folder)
     model = dgnn.Model.load(folder / "model.pt2")
     assert model.dtype == ("float32" if "f32" in name else "float64")
-    for system in SYSTEMS:
-        assert_case(model, Case(arrays, system), figures, name)
+    assert_cases(model, [Case(arrays, system) for system in SYSTEMS], figures, name)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -105,7 +122,8 @@ def test_case_with_little_memory(name, figures):
     folder = DATA / "cases" / name
     arrays = load_arrays(folder)
     model = dgnn.Model.load(folder / "model.pt2", memory="small")
-    assert_case(model, Case(arrays, "triclinic"), figures, f"{name}, memory=small")
+    systems = SYSTEMS if "f32" in name else SYSTEMS[:1]
+    assert_cases(model, [Case(arrays, system) for system in systems], figures, f"{name}, memory=small")
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "f32" in name])
@@ -142,14 +160,14 @@ def test_whole_archive(system, figures):
     """Compiled code and the nested artifact are there, and are not touched."""
     folder = DATA / "real"
     model = dgnn.Model.load(folder / "dpa3_small.pt2")
-    assert_case(model, Case(load_arrays(folder), system), figures, "real archive")
+    assert_cases(model, [Case(load_arrays(folder), system)], figures, "real archive")
 
 
 def test_six_layers(figures):
     folder = DATA / "perf"
     model = dgnn.Model.load(folder / "dpa3_L6_f32.pt2")
     assert model.dtype == "float32"
-    assert_case(model, Case(load_arrays(folder), "water192"), figures, "six layers, 128")
+    assert_cases(model, [Case(load_arrays(folder), "water192")], figures, "six layers, 128")
 
 
 def test_six_layers_in_float64(figures):
