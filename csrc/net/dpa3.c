@@ -149,6 +149,10 @@ static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_
     s->cpu = context->cpu;
     s->ntypes = context->ntypes;
     s->sel[0] = s->repflow.e_sel;
+    s->node_width = s->repflow.n_dim;
+    s->edge_width = s->repflow.e_dim;
+    s->angle_sel = s->repflow.a_sel;
+    s->has_angles = s->repflow.update_angle;
     int32_t any;
     return dgnn_params_pairs(&s->own.exclude_types, s->ntypes, &s->excluded, &any, error);
 }

@@ -34,6 +34,9 @@ struct dgnn_dpa3_settings {
     int64_t sel[1];
     int32_t has_default_charge_spin;
     double default_charge_spin[2];
+    int64_t node_width, edge_width; /* without padding */
+    int64_t angle_sel;              /* nearest neighbours that may form angles */
+    int32_t has_angles;
     uint8_t *excluded; /* ntypes x ntypes */
     double *average;   /* ntypes x 4: of the environment matrix */
     double *deviation; /* ntypes x 4 */

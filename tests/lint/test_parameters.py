@@ -1,0 +1,44 @@
+"""The page of parameters is what the tables say, and a hyper-parameter has one place for each thing done with it."""
+
+import subprocess
+import sys
+
+import check_arguments
+import pytest
+from conftest import ROOT
+
+TABLES = check_arguments.read_tables(ROOT / "csrc" / "net")
+NAMES = sorted({name for rows in TABLES.values() for name in rows})
+# Words that also name other things: a layer's arrays, a property of every descriptor, what info() and warnings say.
+OTHER_MEANINGS = {"bias": "csrc/net/", "dim_out": "csrc/net/", "a_sel": "dgnn/calculator.py", "n_dim": "csrc/io/tree.h"}
+
+
+def trace(name):
+    done = subprocess.run(["sh", ROOT / "tools" / "trace_param.sh", name], capture_output=True, text=True)
+    return done.stdout.split()
+
+
+def test_the_page_is_current():
+    done = subprocess.run([sys.executable, ROOT / "tools" / "gen_params.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_page_has_every_row():
+    text = (ROOT / "docs" / "parameters.md").read_text()
+    for table, rows in TABLES.items():
+        for name in rows:
+            assert f"| `{name}` |" in text, (table, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_in_few_files(name):
+    """Three for each table that has it: the table, and two that use it."""
+    files = [path for path in trace(name) if not path.startswith(OTHER_MEANINGS.get(name, "-"))]
+    tables = sum(name in rows for rows in TABLES.values())
+    assert tables and len([path for path in trace(name) if path.endswith(".def")]) == tables
+    assert len(files) <= 3 * tables, files
+
+
+def test_the_trace_finds():
+    assert set(trace("a_compress_rate")) >= {"csrc/net/params_repflow.def", "csrc/net/dpa3.c"}
+    assert trace("no_such_parameter") == []
