@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const cpu_names[DGNN_CPU_COUNT] = {"reference", "portable", "neon", "avx2", "avx512"};
 
@@ -86,6 +87,20 @@ int dgnn_cpu_best(enum dgnn_cpu *cpu, struct dgnn_error *error)
     return DGNN_OK;
 }
 
+/* Ranks that a launcher started on this node, as it says in the environment; 1 where there is none. */
+static long cpu_local_ranks(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *value = getenv(names[i]);
+        long count = value ? strtol(value, NULL, 10) : 0;
+        if (count > 0) {
+            return count;
+        }
+    }
+    return 1;
+}
+
 int dgnn_cpu_threads(void)
 {
     const char *setting = getenv("OMP_NUM_THREADS");
@@ -94,6 +109,9 @@ int dgnn_cpu_threads(void)
         cpu_set_t set;
         CPU_ZERO(&set);
         threads = sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
+        if (threads == sysconf(_SC_NPROCESSORS_ONLN)) { /* not bound: the ranks share all cores */
+            threads /= cpu_local_ranks();
+        }
     }
     return threads < 1 ? 1 : threads > 1024 ? 1024 : (int)threads;
 }

@@ -72,7 +72,7 @@ struct dgnn_load_options {
     int32_t dtype;     /* enum dgnn_dtype: what the network computes in; geometry and sums are float64 always */
     int32_t memory;    /* enum dgnn_memory: keep intermediates (about 3 MB an atom) or recompute (about 1) */
     int32_t semantics; /* enum dgnn_semantics: neighbour-list semantics, where the model has both */
-    int32_t threads;   /* worker threads; 0: OMP_NUM_THREADS, else the cores this process may use */
+    int32_t threads;   /* worker threads; 0: OMP_NUM_THREADS, else this rank's share of the cores */
     double skin;       /* Angstrom by which lists outlive motion; < 0: the default, 0.5; 0: rebuild at each call */
     const char *device; /* NULL or "cpu" */
 };
