@@ -28,7 +28,7 @@ class DGNNCalculator(Calculator):
     model: a path or a dgnn.Model.
     comm: an mpi4py communicator; every rank then holds the same atoms, which is checked, and gets all results.
     type_map: element -> name in the model's type_map, index into it, or None for an atom that takes no part
-        (no energy, no force); or a list of elements in the order of the model's types. None: by name.
+    (no energy, no force); or a list of elements in the order of the model's types. None: by name.
     strict: raise, rather than warn, where an atom has more neighbours than the model takes.
     dtype, threads, device, memory, semantics, skin: as for Model.load, where model is a path.
 

@@ -257,7 +257,10 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
     int32_t precision; /* checked; see above */
     DGNN_TRY(dgnn_value_string(&type, &name, error));
     if (strcmp(name, "ener")) {
-        return fitting_bad(&type, DGNN_ERROR_UNSUPPORTED, "only energy fittings ('ener') are supported", error);
+        char path[256];
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                               "%s: found '%s'; dgnn evaluates energies only: expected 'ener'",
+                               dgnn_value_path(&type, path, sizeof(path)), name);
     }
     DGNN_TRY(dgnn_params_version(value, 1, 4, 1, error));
     DGNN_TRY(dgnn_params_load(value, fitting_rows, sizeof(fitting_rows) / sizeof(fitting_rows[0]), &f->params, error));
