@@ -7,7 +7,7 @@ STAMP := build/stamps
 PYTEST := $(BIN)/python -m pytest
 PACKAGES := numpy ase pytest hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=70.1"
 
-.PHONY: all build demo test test-long test-c fuzz lint bench coverage docs clean
+.PHONY: all build demo test test-long test-c fuzz lint bench kernels coverage docs clean
 all: build
 
 $(STAMP)/system: tools/system_packages.sh
@@ -58,6 +58,15 @@ lint: build
 
 bench: build
 	@$(BIN)/python benchmarks/bench_model.py
+
+# The CUDA kernels, where nvcc is; nothing needs them yet.
+KERNELS ?= build/kernels
+CUDA_ARCH ?= sm_80
+kernels:
+	@if command -v nvcc > /dev/null; then mkdir -p $(KERNELS) && for source in kernels/*.cu; do \
+		nvcc -std=c++17 -arch=$(CUDA_ARCH) -O3 -Icsrc -Icsrc/include -c $$source \
+			-o $(KERNELS)/$$(basename $$source .cu).o || exit 1; done; \
+	else echo "nvcc is not installed: no kernels built (nothing needs them)"; fi
 
 # Lines and branches of the core that the C tests reach.
 coverage: $(STAMP)/venv
