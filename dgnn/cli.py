@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   dgnn eval model.pt2 water.xyz                     a line for each frame: energy, largest force, pressure
   dgnn eval model.pt2 md.traj -o results.extxyz     energies, forces and stresses, for anything that ASE reads
   dgnn eval model.pt2 md.traj@0:100:10 --json       chosen frames, as JSON
+  dgnn parity model.pt2 water.xyz                   are several ranks' results those of one?
 """
 INFO_EXAMPLES = """examples:
   dgnn info model.pt2
@@ -42,9 +43,9 @@ def main(arguments=None):
         options = parser().parse_args(arguments)
         with warnings.catch_warnings():
             warnings.showwarning = show_warning
-            options.run(options)
+            code = options.run(options)
         sys.stdout.flush()
-        return 0
+        return code or 0
     except BrokenPipeError:  # dgnn ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -79,6 +80,9 @@ def parser():
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     add_info(commands)
     add_eval(commands)
+    from dgnn import cli_parity
+
+    cli_parity.add_parity(commands)
     return top
 
 

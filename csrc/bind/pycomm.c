@@ -81,10 +81,11 @@ static PyObject *pycomm_counts(PyObject *object, PyObject *arguments)
     }
     dgnn_comm_counts(comm, &count, reset);
     dgnn_pycomm_release(object);
-    return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:L}", "forward_messages", (long long)count.forward_messages,
+    return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:L,s:L}", "forward_messages", (long long)count.forward_messages,
                          "reverse_messages", (long long)count.reverse_messages, "position_messages",
                          (long long)count.position_messages, "force_messages", (long long)count.force_messages,
-                         "other_messages", (long long)count.other_messages, "bytes", (long long)count.bytes);
+                         "other_messages", (long long)count.other_messages, "bytes", (long long)count.bytes, "feature_bytes",
+                         (long long)count.feature_bytes);
 }
 
 int dgnn_pycomm_hold(const struct dgnn_state *state, PyObject *value, struct dgnn_comm **comm)

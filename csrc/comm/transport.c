@@ -98,6 +98,9 @@ void dgnn_transport_count(struct dgnn_comm *comm, enum dgnn_traffic traffic, int
                                  &count->position_messages, &count->force_messages, &count->other_messages};
     *messages[traffic] += 1;
     count->bytes += nbytes;
+    if (traffic == DGNN_TRAFFIC_FORWARD || traffic == DGNN_TRAFFIC_REVERSE) {
+        count->feature_bytes += nbytes;
+    }
 }
 
 void dgnn_comm_counts(struct dgnn_comm *comm, struct dgnn_comm_count *count, int32_t reset)

@@ -247,6 +247,7 @@ struct dgnn_comm_count {
     int64_t force_messages;
     int64_t other_messages;   /* plans, agreement, migration */
     int64_t bytes;
+    int64_t feature_bytes; /* of them, in forward and reverse messages */
 };
 DGNN_API void dgnn_comm_counts(struct dgnn_comm *comm, struct dgnn_comm_count *count, int32_t reset);
 
