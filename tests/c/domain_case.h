@@ -56,6 +56,7 @@ struct call {
     int32_t *owner; /* n: the rank that passes each atom */
     int32_t with_ids, replicated, grid[3], nstep;
     double (*step)[3]; /* nstep x n: moves before each step */
+    int64_t first_atom; /* compute_ghosted: the first atom of the first rank that has one; 0: by ids */
     enum ablation ablation;
     struct dgnn_result *result;           /* nstep: of all atoms, in the system's order */
     struct dgnn_result *whole[MAX_RANKS]; /* replicated: nstep */
@@ -193,15 +194,20 @@ static inline struct dgnn_system call_system(const struct call *c, const struct 
     return system;
 }
 
-static inline void call_keep(struct call *c, int32_t rank, int step, const struct passed *p, const struct dgnn_result *own)
+/* Rows of the atoms that were passed, to where they are in the system. */
+static inline void passed_spread(const struct passed *p, const struct dgnn_result *own, struct dgnn_result *all)
 {
-    struct dgnn_result *all = c->replicated ? &c->whole[rank][step] : &c->result[step];
     for (int64_t k = 0; k < p->n; k++) {
         int64_t i = p->atom[k];
         all->atom_energy[i] = own->atom_energy[k];
         memcpy(all->forces + 3 * i, own->forces + 3 * k, 3 * sizeof(double));
         memcpy(all->atom_virial + 9 * i, own->atom_virial + 9 * k, 9 * sizeof(double));
     }
+}
+
+static inline void call_keep(struct call *c, int32_t rank, int step, const struct passed *p, const struct dgnn_result *own)
+{
+    passed_spread(p, own, c->replicated ? &c->whole[rank][step] : &c->result[step]);
     c->energy[rank][step] = own->energy;
     memcpy(c->virial[rank][step], own->virial, sizeof(own->virial));
 }
@@ -322,33 +328,52 @@ static inline double compare(const struct dgnn_result *got, double energy, const
     return fmax(worst, difference(got->atom_virial, want->atom_virial, 9 * n, t->parts));
 }
 
+/* The atoms' ids as the ranks give them, or their numbers over the ranks. */
+static inline void call_ids(const struct call *c, int64_t *ids)
+{
+    int64_t next = 0, *atom = calloc((size_t)c->s->n + 1, sizeof(*atom));
+    memcpy(ids, c->s->ids, sizeof(*ids) * (size_t)c->s->n);
+    for (int32_t r = 0; r < c->nrank && !c->with_ids; r++) {
+        int64_t m = call_atoms(c, r, atom);
+        for (int64_t k = 0; k < m; k++) {
+            ids[atom[k]] = c->replicated ? atom[k] : next++;
+        }
+    }
+    free(atom);
+}
+
+/* The whole system on one rank. The atom of the lowest id comes first, as empty slots know it on many ranks. */
 static inline void serial_run(const struct call *c, int step, struct dgnn_result *want)
 {
     struct dgnn_error error;
+    struct dgnn_result own;
     size_t n = (size_t)c->s->n + 1;
-    struct call one = *c;
-    struct passed p = {.atom = calloc(n, 8), .ids = calloc(n, 8), .x = calloc(n, 24),
+    struct passed p = {.n = c->s->n, .atom = calloc(n, 8), .ids = calloc(n, 8), .x = calloc(n, 24),
                        .aparam = calloc(n * 8, 8), .types = calloc(n, 4)};
-    one.replicated = 1; /* all atoms, in order */
-    p.n = call_atoms(&one, 0, p.atom);
+    int64_t *ids = calloc(n, 8), first = c->first_atom;
+    call_ids(c, ids);
+    for (int64_t i = 0; i < p.n; i++) {
+        first = c->first_atom == 0 && ids[i] < ids[first] ? i : first;
+    }
+    for (int64_t i = 0; i < p.n; i++) {
+        p.atom[i] = i == 0 ? first : i <= first ? i - 1 : i;
+    }
     passed_fill(c, step, &p);
-    if (!c->with_ids && !c->replicated) { /* numbered over the ranks */
-        int64_t next = 0, *atom = calloc(n, 8);
-        for (int32_t r = 0; r < c->nrank; r++) {
-            int64_t m = call_atoms(c, r, atom);
-            for (int64_t k = 0; k < m; k++) {
-                p.ids[atom[k]] = next++;
-            }
-        }
-        free(atom);
+    for (int64_t i = 0; i < p.n; i++) {
+        p.ids[i] = ids[p.atom[i]];
     }
     struct dgnn_system system = call_system(c, &p);
     system.replicated = 0;
     memset(system.grid, 0, sizeof(system.grid));
-    system.ids = c->replicated && !c->with_ids ? NULL : p.ids;
-    system_result_create(want, c->s->n);
-    CHECK_STATUS(dgnn_model_compute(c->models->serial, &system, NULL, want, &error), DGNN_OK, "");
-    free(p.atom), free(p.ids), free(p.x), free(p.aparam), free(p.types);
+    system.ids = p.ids;
+    system_result_create(&own, p.n);
+    system_result_create(want, p.n);
+    CHECK_STATUS(dgnn_model_compute(c->models->serial, &system, NULL, &own, &error), DGNN_OK, "");
+    passed_spread(&p, &own, want);
+    want->energy = own.energy;
+    memcpy(want->virial, own.virial, sizeof(own.virial));
+    system_result_free(&own);
+    free(ids), free(p.atom), free(p.ids), free(p.x), free(p.aparam), free(p.types);
 }
 
 /* All ranks succeeded, agree bit for bit on totals, and every quantity is that of one rank. Returns the worst share. */

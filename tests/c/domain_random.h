@@ -1,0 +1,112 @@
+/* Random systems, decompositions and splits of one model: compute with a communicator against one rank. */
+#ifndef DGNN_TESTS_DOMAIN_RANDOM_H
+#define DGNN_TESTS_DOMAIN_RANDOM_H
+
+#include "domain_case.h"
+
+/* ------------------------------------------------------------------ random cases */
+
+static inline void random_owners(struct call *c, uint64_t *seed)
+{
+    int64_t mode = random_below(seed, 5);
+    for (int64_t i = 0; i < c->s->n; i++) {
+        int32_t any = (int32_t)random_below(seed, c->nrank);
+        c->owner[i] = mode == 0 ? (int32_t)(c->nrank - 1) : mode == 1 ? (int32_t)(i * c->nrank / c->s->n) : any;
+        if (mode == 2 && c->owner[i] == 0) {
+            c->owner[i] = c->nrank - 1; /* rank 0 passes nothing */
+        }
+    }
+}
+
+static inline void random_null(struct call *c, uint64_t *seed)
+{
+    int64_t mode = random_below(seed, 4);
+    int32_t rank = (int32_t)random_below(seed, c->nrank);
+    for (int64_t i = 0; i < c->s->n; i++) {
+        int null = mode == 1 ? random_below(seed, 5) == 0 : mode == 2 ? c->owner[i] == rank : 0;
+        c->s->types[i] = null ? -1 : c->s->types[i];
+    }
+}
+
+static inline void random_grid(struct call *c, uint64_t *seed)
+{
+    if (random_below(seed, 2)) {
+        int32_t left = c->nrank;
+        for (int k = 0; k < 2; k++) {
+            do {
+                c->grid[k] = 1 + (int32_t)random_below(seed, left);
+            } while (left % c->grid[k]);
+            left /= c->grid[k];
+        }
+        c->grid[2] = left;
+    }
+}
+
+/* Two moves within half a skin of 0.5 from where the list was built, then one beyond. */
+static inline void random_steps(struct call *c, uint64_t *seed)
+{
+    c->nstep = 3;
+    c->step = calloc((size_t)(3 * c->s->n + 1), sizeof(*c->step));
+    for (int64_t i = 0; i < c->s->n; i++) {
+        for (int d = 0; d < 3; d++) {
+            c->step[c->s->n + i][d] = system_between(seed, -0.1, 0.1);
+            c->step[2 * c->s->n + i][d] = system_between(seed, -0.6, 0.6);
+        }
+    }
+}
+
+static inline double random_case(struct test_models *m, uint64_t seed, const struct tolerance *t, int64_t largest_n,
+                          enum ablation ablation)
+{
+    struct system_case s = {0};
+    struct call c = {.models = m, .s = &s, .bad_rank = -1, .nstep = 1, .ablation = ablation};
+    int64_t n = (int64_t)(2 * exp(random_uniform(&seed) * log((double)largest_n / 2)));
+    double density = system_between(&seed, 0.01, 0.13), skew = random_below(&seed, 3) ? 0 : system_between(&seed, 0.1, 0.7);
+    enum system_shape shape = random_below(&seed, 2) ? SYSTEM_GAS : (enum system_shape)random_below(&seed, SYSTEM_SHAPES);
+    c.nrank = ablation ? 4 : 1 + (int32_t)random_below(&seed, MAX_RANKS);
+    n = ablation ? 64 : n;
+    system_create(&s, n, shape == SYSTEM_GAS ? density : density / 3, skew, 2, shape, &seed);
+    s.has_box = random_below(&seed, 8) > 0;
+    system_parameters(&s, m->serial->properties.fitting.dim_fparam, m->serial->properties.fitting.dim_aparam, &seed);
+    c.owner = calloc((size_t)n, sizeof(*c.owner));
+    c.with_ids = (int32_t)random_below(&seed, 2);
+    c.replicated = random_below(&seed, 6) == 0;
+    random_owners(&c, &seed);
+    random_null(&c, &seed);
+    random_grid(&c, &seed);
+    if (!ablation && random_below(&seed, 3) == 0) {
+        random_steps(&c, &seed);
+    }
+    call_run(&c);
+    double worst = call_check(&c, t);
+    for (int32_t r = 0; r < c.nrank && !ablation; r++) {
+        CHECK(c.counts_good[r]);
+        CHECK(c.nstep == 1 || c.reused[r][1] == (m->rank[0]->skin > 0));
+    }
+    call_free(&c);
+    system_free(&s);
+    free(c.owner);
+    free(c.step);
+    return worst;
+}
+
+static inline int64_t test_random(const char *name, double skin, int64_t nlayer, int count, uint64_t seed, int64_t largest_n,
+                           struct tolerance t)
+{
+    struct test_models m = models_load(name, skin, nlayer);
+    double worst = 0;
+    for (int k = 0; k < count; k++) {
+        double share = random_case(&m, seed + 1000 * (uint64_t)k, &t, largest_n, ABLATE_NOTHING);
+        if (!(share <= 1)) {
+            fprintf(stderr, "%s, seed %llu: %g of the tolerance\n", name,
+                    (unsigned long long)(seed + 1000 * (uint64_t)k), share);
+        }
+        CHECK(share <= 1);
+        worst = fmax(worst, share);
+    }
+    printf("%s: %d systems, worst %.3g of the tolerance\n", name, count, worst);
+    models_free(&m);
+    return count;
+}
+
+#endif

@@ -1,0 +1,265 @@
+/* Calls of compute_ghosted on bricks, with a six-way border, a direct plan or a mapping, against one rank. */
+#ifndef DGNN_TESTS_GHOSTED_CASE_H
+#define DGNN_TESTS_GHOSTED_CASE_H
+
+#include "brick.h"
+#include "domain_case.h"
+
+enum plan_kind { PLAN_BORDER, PLAN_DIRECT, PLAN_MAPPING };
+
+struct ghosted_call {
+    struct test_models *models;
+    struct system_case *s;
+    struct brick_world *world;
+    enum plan_kind kind;
+    int32_t add, alone; /* alone: without a communicator */
+    int32_t with_list;
+    int64_t first;      /* the atom whose type empty slots carry */
+    double (*step)[3];  /* 2 x n: none, then a small move of the same list */
+    struct dgnn_result result[2];
+    int32_t status[MAX_RANKS];
+    double energy[MAX_RANKS][2], virial[MAX_RANKS][2][9];
+    double *forces[MAX_RANKS][2], *atom_virial[MAX_RANKS][2];
+    char message[MAX_RANKS][DGNN_MESSAGE_LENGTH];
+    void (*spoil)(struct dgnn_ghosted *g);
+    int32_t bad_rank;
+};
+
+/* All pairs within a distance of rows, for each owned row; a -1 at the end of each. */
+static inline void list_make(const struct brick_rank *b, const double *x, double reach, int64_t **first, int32_t **row)
+{
+    *first = calloc((size_t)b->nowned + 1, sizeof(**first));
+    *row = calloc((size_t)(b->nowned * (b->nnode + 1)) + 1, sizeof(**row));
+    int64_t n = 0;
+    for (int64_t i = 0; i < b->nowned; i++) {
+        for (int64_t j = b->nnode - 1; j >= 0; j--) { /* the order must not matter */
+            double square = 0;
+            for (int c = 0; c < 3; c++) {
+                square += (x[3 * j + c] - x[3 * i + c]) * (x[3 * j + c] - x[3 * i + c]);
+            }
+            if (j != i && square <= reach * reach) {
+                (*row)[n++] = (int32_t)j;
+            }
+        }
+        (*row)[n++] = -1;
+        (*first)[i + 1] = n;
+    }
+}
+
+static inline void ghosted_body(struct ranks_rank *rank)
+{
+    struct ghosted_call *c = rank->data;
+    const struct brick_rank *b = &c->world->rank[rank->rank];
+    const struct system_case *s = c->s;
+    struct dgnn_error error = {0};
+    struct dgnn_direct direct = {0};
+    size_t n = (size_t)b->nnode + 1;
+    double *x = calloc(n, 24), *aparam = calloc(n * 8, 8);
+    int32_t *types = calloc(n, 4), *row = NULL;
+    int64_t *mapping = calloc(n, 8), *first = NULL;
+    brick_direct(c->world, rank->rank, &direct);
+    for (int step = 0; step < 2 && !c->status[rank->rank]; step++) {
+        struct dgnn_result *own = &(struct dgnn_result){0};
+        for (int64_t i = 0; i < b->nnode; i++) {
+            for (int d = 0; d < 3; d++) {
+                x[3 * i + d] = b->x[i][d] + c->step[step * s->n + b->id[i]][d];
+            }
+            types[i] = s->types[b->id[i]];
+            mapping[i] = c->world->owner_row[b->id[i]];
+            for (int64_t d = 0; d < s->dim_aparam && i < b->nowned; d++) {
+                aparam[s->dim_aparam * i + d] = s->aparam[s->dim_aparam * b->id[i] + d];
+            }
+        }
+        if (c->with_list && step == 0) {
+            list_make(b, x, 5.4, &first, &row);
+        }
+        struct dgnn_ghosted g = {.size = sizeof(g), .nlocal = b->nowned, .nall = b->nnode, .coords = x, .types = types,
+                                 .fparam = s->dim_fparam ? s->fparam : NULL, .nfparam = s->dim_fparam,
+                                 .aparam = s->dim_aparam ? aparam : NULL, .naparam = s->dim_aparam,
+                                 .border = c->kind == PLAN_BORDER ? &b->border : NULL,
+                                 .direct = c->kind == PLAN_DIRECT ? &direct : NULL,
+                                 .mapping = c->kind == PLAN_MAPPING ? mapping : NULL,
+                                 .neighbour_first = first, .neighbour = row,
+                                 .same_list = step, .add_ghost_forces = c->add};
+        if (c->spoil && c->bad_rank == rank->rank) {
+            c->spoil(&g);
+        }
+        system_result_create(own, b->nnode);
+        c->status[rank->rank] = dgnn_model_compute_ghosted(c->models->rank[rank->rank], &g,
+                                                           c->alone ? NULL : rank->comm, own, &error);
+        c->energy[rank->rank][step] = own->energy;
+        memcpy(c->virial[rank->rank][step], own->virial, sizeof(own->virial));
+        for (int64_t i = 0; i < b->nowned; i++) {
+            c->result[step].atom_energy[b->id[i]] = own->atom_energy[i];
+        }
+        c->forces[rank->rank][step] = own->forces;
+        c->atom_virial[rank->rank][step] = own->atom_virial;
+        free(own->atom_energy);
+    }
+    snprintf(c->message[rank->rank], DGNN_MESSAGE_LENGTH, "%s", error.message);
+    brick_direct_free(&direct);
+    free(x), free(aparam), free(types), free(mapping), free(first), free(row);
+}
+
+/* Rows of all ranks, summed over atoms: ghosts' rows are zero where they were sent home. */
+static inline int ghosted_sum(const struct ghosted_call *c, int step, struct dgnn_result *all)
+{
+    int ghosts_zero = 1;
+    size_t n = (size_t)c->s->n;
+    all->energy = 0;
+    memset(all->virial, 0, sizeof(all->virial));
+    memset(all->forces, 0, 3 * n * sizeof(double));
+    memset(all->atom_virial, 0, 9 * n * sizeof(double));
+    for (int32_t r = 0; r < c->world->nrank; r++) {
+        const struct brick_rank *b = &c->world->rank[r];
+        for (int64_t i = 0; i < b->nnode; i++) {
+            for (int k = 0; k < 3; k++) {
+                all->forces[3 * b->id[i] + k] += c->forces[r][step][3 * i + k];
+                ghosts_zero &= i < b->nowned || c->forces[r][step][3 * i + k] == 0;
+            }
+            for (int k = 0; k < 9; k++) {
+                all->atom_virial[9 * b->id[i] + k] += c->atom_virial[r][step][9 * i + k];
+            }
+        }
+        all->energy += c->energy[r][step];
+        for (int k = 0; k < 9; k++) {
+            all->virial[k] += c->virial[r][step][k];
+        }
+    }
+    return ghosts_zero;
+}
+
+static inline void ghosted_run(struct ghosted_call *c)
+{
+    for (int step = 0; step < 2; step++) {
+        system_result_create(&c->result[step], c->s->n);
+    }
+    ranks_run(c->world->nrank, 60, ghosted_body, c);
+}
+
+static inline void ghosted_free(struct ghosted_call *c)
+{
+    for (int step = 0; step < 2; step++) {
+        system_result_free(&c->result[step]);
+        for (int32_t r = 0; r < c->world->nrank; r++) {
+            free(c->forces[r][step]);
+            free(c->atom_virial[r][step]);
+            c->forces[r][step] = c->atom_virial[r][step] = NULL;
+        }
+    }
+}
+
+/* The first row of the first rank that has rows of its own. */
+static inline int64_t ghosted_first(const struct ghosted_call *c)
+{
+    for (int32_t r = 0; r < c->world->nrank; r++) {
+        if (c->world->rank[r].nowned) {
+            return c->world->rank[r].id[0];
+        }
+    }
+    return 0;
+}
+
+static inline double ghosted_compare(struct ghosted_call *c, const struct tolerance *t)
+{
+    double worst = 0;
+    for (int32_t r = 0; r < c->world->nrank; r++) {
+        if (c->status[r]) {
+            fprintf(stderr, "rank %d: %s\n", r, c->message[r]);
+            return INFINITY;
+        }
+    }
+    for (int step = 0; step < 2; step++) {
+        struct call one = {.models = c->models, .s = c->s, .nrank = 1, .replicated = 1, .step = c->step,
+                           .first_atom = c->first};
+        struct dgnn_result want;
+        serial_run(&one, step, &want);
+        int ghosts_zero = ghosted_sum(c, step, &c->result[step]);
+        CHECK(ghosts_zero == c->add || c->world->natoms == 0);
+        worst = fmax(worst, compare(&c->result[step], c->result[step].energy, c->result[step].virial, &want, c->s->n, t));
+        system_result_free(&want);
+    }
+    return worst;
+}
+
+/* What a case leaves of its atoms. */
+enum thinning { ALL_REAL, SOME_NULL, HALF_NULL, HALF_EMPTY };
+
+static inline void case_make(struct system_case *s, struct ghosted_call *c, const int32_t ranks[3], enum thinning thin,
+                      uint64_t seed)
+{
+    struct brick_grid grid = {.cutoff = 5.5};
+    system_create(s, 48, 0.03, 0, 2, SYSTEM_GAS, &seed);
+    for (int k = 0; k < 3; k++) { /* wide enough that a six-way border can be built; atoms back into the cell */
+        for (int64_t i = 0; i < s->n; i++) {
+            s->x[3 * i + k] -= floor(s->x[3 * i + k] / s->box[4 * k]) * s->box[4 * k];
+            if (thin == HALF_EMPTY && k == 0) {
+                s->x[3 * i] *= 0.45;
+            }
+        }
+        s->pbc[k] = 1;
+        grid.ranks[k] = ranks[k];
+        grid.box[k] = s->box[4 * k];
+        grid.periodic[k] = 1;
+    }
+    for (int64_t i = 0; i < s->n; i++) {
+        int null = thin == SOME_NULL ? i % 4 == 0 : thin == HALF_NULL ? s->x[3 * i] < 0.5 * s->box[0] : 0;
+        s->types[i] = null ? -1 : s->types[i];
+    }
+    system_parameters(s, c->models->serial->properties.fitting.dim_fparam,
+                      c->models->serial->properties.fitting.dim_aparam, &seed);
+    c->s = s;
+    c->world = brick_create(&grid, s->n, (const double(*)[3])s->x);
+    c->first = ghosted_first(c);
+    c->step = calloc((size_t)(2 * s->n), sizeof(*c->step));
+    for (int64_t i = s->n; i < 2 * s->n; i++) {
+        for (int k = 0; k < 3; k++) {
+            c->step[i][k] = system_between(&seed, -0.08, 0.08);
+        }
+    }
+}
+
+static inline void case_end(struct ghosted_call *c)
+{
+    ghosted_free(c);
+    brick_free(c->world);
+    system_free(c->s);
+    free(c->step);
+}
+
+static inline void test_case(struct test_models *m, const int32_t ranks[3], enum plan_kind kind, enum thinning thin, int variant,
+                      const struct tolerance *t)
+{
+    struct system_case s = {0};
+    struct ghosted_call c = {.models = m, .kind = kind, .add = variant & 1, .with_list = variant >> 1 & 1};
+    c.alone = ranks[0] * ranks[1] * ranks[2] == 1 && variant < 2;
+    case_make(&s, &c, ranks, thin, 31 + (uint64_t)(8 * variant + thin));
+    ghosted_run(&c);
+    double share = ghosted_compare(&c, t);
+    if (!(share <= 1)) {
+        fprintf(stderr, "grid %d %d %d, plan %d, thinning %d, variant %d: %g of the tolerance\n", ranks[0], ranks[1],
+                ranks[2], kind, thin, variant, share);
+    }
+    CHECK(share <= 1);
+    case_end(&c);
+}
+
+static inline void test_bricks(const char *name, struct tolerance t)
+{
+    static const int32_t grids[][3] = {{1, 1, 1}, {2, 1, 1}, {4, 1, 1}, {2, 2, 1}, {2, 2, 2}};
+    struct test_models m = models_load(name, 0.5, 3);
+    for (size_t g = 0; g < sizeof(grids) / sizeof(grids[0]); g++) {
+        for (enum thinning thin = ALL_REAL; thin <= HALF_EMPTY; thin++) {
+            for (int variant = 0; variant < 4; variant++) {
+                test_case(&m, grids[g], PLAN_BORDER, thin, variant, &t);
+                test_case(&m, grids[g], PLAN_DIRECT, thin, variant, &t);
+                if (g == 0) {
+                    test_case(&m, grids[g], PLAN_MAPPING, thin, variant, &t);
+                }
+            }
+        }
+    }
+    models_free(&m);
+}
+
+#endif
