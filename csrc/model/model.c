@@ -116,6 +116,15 @@ int dgnn_model_load(const char *path, const struct dgnn_load_options *options, s
     return model_load(&archive, options, model, error);
 }
 
+int dgnn_model_load_memory(const char *name, const void *data, size_t length,
+                           const struct dgnn_load_options *options, struct dgnn_model **model,
+                           struct dgnn_error *error)
+{
+    struct dgnn_archive archive = {0};
+    DGNN_TRY(dgnn_archive_read_memory(name, data, length, &archive, error));
+    return model_load(&archive, options, model, error);
+}
+
 int dgnn_model_load_tree(const char *name, const char *json, size_t json_length, const struct dgnn_array *arrays,
                          size_t narrays, const struct dgnn_load_options *options, struct dgnn_model **model,
                          struct dgnn_error *error)
@@ -160,11 +169,12 @@ static int model_describe_archive(const struct dgnn_model *m, struct dgnn_text *
 {
     return dgnn_text_add(t, error,
                          "\"archive\": {\"format\": \"%s\", \"has_metadata\": %s, \"has_compiled_members\": %s, "
-                         "\"has_comm_artifact\": %s, \"nested_comm_artifact\": %s}, ",
+                         "\"has_comm_artifact\": %s, \"nested_comm_artifact\": %s, \"digest\": \"%016llx%016llx\"}, ",
                          m->archive.format, m->archive.metadata ? "true" : "false",
                          m->archive.has_compiled ? "true" : "false",
                          dgnn_metadata_flag(m->archive.metadata, "has_comm_artifact") ? "true" : "false",
-                         m->archive.has_nested ? "true" : "false");
+                         m->archive.has_nested ? "true" : "false", (unsigned long long)m->archive.digest[0],
+                         (unsigned long long)m->archive.digest[1]);
 }
 
 static int model_describe_types(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
