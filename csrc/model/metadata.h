@@ -8,6 +8,7 @@
 struct dgnn_metadata_facts {
     int32_t ntypes;
     const char *const *type_map;
+    int32_t is_spin;
     const struct dgnn_atomic_properties *properties;
 };
 
