@@ -82,16 +82,42 @@ static int metadata_check_sel(const struct dgnn_value *root, const struct dgnn_d
     return DGNN_OK;
 }
 
-/* The pairs of types of one item. */
-static int metadata_pair(const struct dgnn_value *item, int32_t ntypes, int64_t pair[2], struct dgnn_error *error)
+/* Sets bit in both places of each pair in the matrix, node_types x node_types. */
+static int metadata_mark_pairs(const struct dgnn_value *list, int32_t node_types, uint8_t bit, uint8_t *matrix,
+                               struct dgnn_error *error)
 {
-    int64_t count;
-    DGNN_TRY(dgnn_value_list(item, &count, error));
-    for (int k = 0; k < 2; k++) {
-        struct dgnn_value type = dgnn_value_item(item, k);
-        DGNN_TRY(dgnn_value_int(&type, &pair[k], error));
-        if (count != 2 || pair[k] < 0 || pair[k] >= ntypes) {
-            return metadata_contradicts(item, "pairs of its types", error);
+    int64_t count, length, pair[2];
+    char path[256];
+    DGNN_TRY(dgnn_value_list(list, &count, error));
+    for (int64_t k = 0; k < count; k++) {
+        struct dgnn_value item = dgnn_value_item(list, k);
+        DGNN_TRY(dgnn_value_list(&item, &length, error));
+        for (int i = 0; i < 2; i++) {
+            struct dgnn_value type = dgnn_value_item(&item, i);
+            DGNN_TRY(dgnn_value_int(&type, &pair[i], error));
+            if (length != 2 || pair[i] < 0 || pair[i] >= node_types) {
+                return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: expected two types, each in [0, %d)",
+                                       dgnn_value_path(&item, path, sizeof(path)), node_types);
+            }
+        }
+        matrix[pair[0] * node_types + pair[1]] |= bit;
+        matrix[pair[1] * node_types + pair[0]] |= bit;
+    }
+    return DGNN_OK;
+}
+
+static int metadata_compare_pairs(const struct dgnn_value *lists, int32_t node_types, uint8_t *matrix,
+                                  struct dgnn_error *error)
+{
+    char text[64];
+    for (int i = 0; i < 2; i++) {
+        DGNN_TRY(metadata_mark_pairs(&lists[i], node_types, (uint8_t)(1 << i), matrix, error));
+    }
+    for (int64_t k = 0; k < (int64_t)node_types * node_types; k++) {
+        if (matrix[k] == 1 || matrix[k] == 2) {
+            snprintf(text, sizeof(text), "that types %d and %d are%s excluded", (int)(k / node_types),
+                     (int)(k % node_types), matrix[k] == 1 ? "" : " not");
+            return metadata_contradicts(&lists[1], text, error);
         }
     }
     return DGNN_OK;
@@ -100,25 +126,18 @@ static int metadata_pair(const struct dgnn_value *item, int32_t ntypes, int64_t 
 static int metadata_check_pairs(const struct dgnn_value *root, const struct dgnn_metadata_facts *facts,
                                 struct dgnn_error *error)
 {
-    struct dgnn_value list = dgnn_value_member(root, "pair_exclude_types");
-    const uint8_t *excluded = facts->properties->pair_exclude;
-    int64_t count, pair[2], ntypes = facts->ntypes, nmodel = 0, nlisted = 0;
-    if (dgnn_value_kind(&list) == DGNN_VALUE_ABSENT) {
+    const struct dgnn_value lists[] = {dgnn_value_member(facts->network, "pair_exclude_types"),
+                                       dgnn_value_member(root, "pair_exclude_types")};
+    if (dgnn_value_kind(&lists[0]) == DGNN_VALUE_ABSENT || dgnn_value_kind(&lists[1]) == DGNN_VALUE_ABSENT) {
         return DGNN_OK;
     }
-    DGNN_TRY(dgnn_value_list(&list, &count, error));
-    for (int64_t k = 0; k < ntypes * ntypes; k++) {
-        nmodel += excluded && excluded[k] ? 1 : 0;
+    uint8_t *matrix = dgnn_alloc_zeroed((int64_t)facts->node_types * facts->node_types, 1);
+    if (!matrix) {
+        return dgnn_status_no_memory(error, "pairs of types", (int64_t)facts->node_types * facts->node_types);
     }
-    for (int64_t k = 0; k < count; k++) {
-        struct dgnn_value item = dgnn_value_item(&list, k);
-        DGNN_TRY(metadata_pair(&item, facts->ntypes, pair, error));
-        if (!excluded || !excluded[pair[0] * ntypes + pair[1]]) {
-            return metadata_contradicts(&item, "that this pair is not excluded", error);
-        }
-        nlisted += pair[0] == pair[1] ? 1 : 2;
-    }
-    return nlisted >= nmodel ? DGNN_OK : metadata_contradicts(&list, "more pairs", error);
+    int status = metadata_compare_pairs(lists, facts->node_types, matrix, error);
+    dgnn_alloc_free(matrix);
+    return status;
 }
 
 static int metadata_check_semantics(const struct dgnn_value *root, int32_t *semantics, struct dgnn_error *error)

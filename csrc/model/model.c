@@ -80,7 +80,12 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
     DGNN_TRY(dgnn_linear_load(&network, &context, &m->linear, error));
     dgnn_linear_properties(m->linear, &m->properties);
     int32_t archived = DGNN_SEMANTICS_DENSE;
-    struct dgnn_metadata_facts facts = {.ntypes = m->ntypes, .type_map = m->type_map, .properties = &m->properties};
+    struct dgnn_metadata_facts facts = {.ntypes = m->ntypes,
+                                        .type_map = m->type_map,
+                                        .is_spin = m->is_spin,
+                                        .node_types = m->node_types,
+                                        .network = &network,
+                                        .properties = &m->properties};
     DGNN_TRY(dgnn_metadata_check(m->archive.metadata, &facts, &archived, error));
     DGNN_TRY(model_set_semantics(m, options ? options->semantics : DGNN_SEMANTICS_ARCHIVE, archived, error));
     return model_describe(m, error);
