@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/parallel.h"
 #include "base/text.h"
 #include "model/metadata.h"
 #include "model/spinmodel.h"
@@ -15,6 +16,7 @@
 static int model_set_options(struct dgnn_model *m, const struct dgnn_load_options *o, struct dgnn_error *error)
 {
     const char *device = o ? o->device : NULL;
+    dgnn_parallel_watch_forks();
     DGNN_TRY(dgnn_cpu_best(&m->cpu, error));
     m->skin = o && o->skin >= 0 ? o->skin : MODEL_DEFAULT_SKIN;
     m->memory = o ? o->memory : DGNN_MEMORY_FAST;

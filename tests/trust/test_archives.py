@@ -112,7 +112,7 @@ def test_excluded_pairs_must_agree(tmp_path):
         parts = {name: archive.read(name) for name in archive.namelist()}
     assert json.loads(parts[METADATA])["pair_exclude_types"]
     dgnn.Model.load(write(tmp_path, packed(parts)))
-    for pairs in ([], [[0, 0]], [[0, 1], [1, 1]]):
+    for pairs in ([], [[0, 1]], [[0, 0], [1, 1]]):
         with pytest.raises(dgnn.ModelFormatError, match="pair_exclude_types"):
             dgnn.Model.load(write(tmp_path, packed(with_metadata(parts, pair_exclude_types=pairs))))
 
