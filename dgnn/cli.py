@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   dgnn eval model.pt2 md.traj -o results.extxyz     energies, forces and stresses, for anything that ASE reads
   dgnn eval model.pt2 md.traj@0:100:10 --json       chosen frames, as JSON
   dgnn parity model.pt2 water.xyz                   are several ranks' results those of one?
+  dgnn pack model.pt2 model.dgnn                    the same model in a file that loads fastest
 """
 INFO_EXAMPLES = """examples:
   dgnn info model.pt2
@@ -25,6 +26,10 @@ EVAL_EXAMPLES = """examples:
   dgnn eval model.pt2 a.cif b.traj md.xyz@-1 -o results.extxyz
   dgnn eval model.pt2 slab.xyz --type-map Pt=NULL D=H          Pt takes no part, D is the model's H
   dgnn eval model.pt2 ion.xyz --fparam 0.5 1.2 --dtype float32 --threads 4
+"""
+PACK_EXAMPLES = """examples:
+  dgnn pack model.pt2 model.dgnn       dgnn's own archive, which loads fastest
+  dgnn pack model.pt2 model.dp         deepmd-kit's data form (HDF5; .yaml too)
 """
 EV_PER_A3_IN_GPA = 160.21766208
 
@@ -83,6 +88,7 @@ def parser():
     from dgnn import cli_parity
 
     cli_parity.add_parity(commands)
+    add_pack(commands)
     return top
 
 
@@ -263,3 +269,15 @@ def print_row(name, number, atoms, results, first):
     stress = results.get("stress")
     pressure = f"{-sum(stress[:3]) / 3 * EV_PER_A3_IN_GPA:13.4f}" if stress is not None else f"{'-':>13}"
     print(f"{name:30} {number:6d} {len(atoms):7d} {results['energy']:18.8f} {largest:15.6f} {pressure}")
+
+
+# ---------------------------------------------------------------- pack
+
+
+def add_pack(commands):
+    command = add_command(commands, "pack", run_pack, "write a model to another kind of file", PACK_EXAMPLES)
+    command.add_argument("output", metavar="OUT", help=".dgnn, or .dp or .yaml, which deepmd-kit reads")
+
+
+def run_pack(options):
+    dgnn.Model.load(options.model).save(options.output)

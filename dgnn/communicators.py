@@ -1,15 +1,33 @@
-"""From an mpi4py communicator to the core's: made once for each model and communicator, collectively."""
+"""From an mpi4py communicator to the core's: made once for each model and communicator, collectively. And loading and
+saving by rank 0 for all."""
 
+import pickle
+import time
 import weakref
 
-from dgnn import _core
-from dgnn._core import InputError
+import numpy as np
 
+from dgnn import _core, files
+from dgnn._core import CommError, Error, InputError
+
+DEADLINE = 300.0  # seconds that the other ranks may take to join in
+_CHUNK = 1 << 30  # bytes of one broadcast: counts are 32-bit
 _keyval = None
 
 
 def bind(model, comm):
     """The core's communicator for comm. It lives as long as model and comm do."""
+    MPI = _checked(comm)
+    bound = _bound_to(MPI, comm)
+    if model not in bound:
+        from dgnn import mpi
+
+        bound[model] = _core.Comm(mpi.transport(comm))
+    return bound[model]
+
+
+def _checked(comm):
+    """The module MPI, where comm may be used."""
     from mpi4py import MPI
 
     if not isinstance(comm, MPI.Comm):
@@ -20,12 +38,7 @@ def bind(model, comm):
         raise InputError("comm: found a null communicator (freed, or this rank is not a member)")
     if comm.Is_inter():
         raise InputError("comm: expected an intra-communicator, found an inter-communicator")
-    bound = _bound_to(MPI, comm)
-    if model not in bound:
-        from dgnn import mpi
-
-        bound[model] = _core.Comm(mpi.transport(comm))
-    return bound[model]
+    return MPI
 
 
 def _bound_to(MPI, comm):
@@ -38,3 +51,68 @@ def _bound_to(MPI, comm):
         bound = weakref.WeakKeyDictionary()
         comm.Set_attr(_keyval, bound)
     return bound
+
+
+# ---------------------------------------------------------------- rank 0 for all
+
+
+def load(path, make_options, comm):
+    """A _core.Model on each rank from the file that rank 0 reads; collective."""
+    _checked(comm)
+    found = _together(comm, lambda: (make_options(), files.read(path) if comm.Get_rank() == 0 else None))
+    source = _broadcast(comm, found[1], 0)
+    return _together(comm, lambda: files.make(source, found[0]))
+
+
+def save(core, path, digest, comm):
+    """Rank 0 writes; collective."""
+    _checked(comm)
+    expected = _broadcast(comm, digest, 0)
+
+    def check():
+        if digest != expected:
+            raise InputError(f"save: rank {comm.Get_rank()} has another model than rank 0")
+
+    _together(comm, check)
+    _together(comm, lambda: files.save(core, path) if comm.Get_rank() == 0 else None)
+
+
+def _together(comm, work):
+    """What work gives on this rank; where it failed on any, the error of the lowest such rank on all."""
+    result, failure = None, None
+    try:
+        result = work()
+    except Exception as error:
+        failure = error
+    mine, flags = np.array([failure is not None], np.int32), np.zeros(comm.Get_size(), np.int32)
+    _wait(comm.Iallgather(mine, flags))
+    if flags.any():
+        raise _broadcast(comm, _portable(failure), int(np.flatnonzero(flags)[0]))
+    return result
+
+
+def _portable(error):
+    """The error, or its text where it cannot travel."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return Error(str(error))
+    return error
+
+
+def _broadcast(comm, value, root):
+    data = np.frombuffer(pickle.dumps(value, protocol=5), np.uint8) if comm.Get_rank() == root else None
+    length = np.array([0 if data is None else len(data)], np.int64)
+    _wait(comm.Ibcast(length, root))
+    data = np.empty(length[0], np.uint8) if data is None else data
+    for start in range(0, len(data), _CHUNK):
+        _wait(comm.Ibcast(data[start : start + _CHUNK], root))
+    return value if comm.Get_rank() == root else pickle.loads(data)
+
+
+def _wait(request):
+    end = time.monotonic() + DEADLINE
+    while not request.Test():
+        if time.monotonic() > end:
+            raise CommError(f"a rank did not join in within {DEADLINE:g} s; the communicator is not used again")
+        time.sleep(0.0005)

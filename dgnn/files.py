@@ -1,12 +1,13 @@
-"""Reads model files: .dp (HDF5) and .yaml here, everything else in C. Nothing in a file is executed."""
+"""Reads and writes model files: .dp (HDF5) and .yaml here, everything else in C. Nothing in a file is executed."""
 
 import json
 import os
+import stat
 
 import numpy as np
 
 from dgnn import _core
-from dgnn._core import InputError, ModelFormatError, UnsupportedModelError
+from dgnn._core import Error, InputError, ModelFormatError, UnsupportedModelError
 
 MAX_DEPTH = 64
 MAX_VALUES = 50_000_000  # of a tree that is written out in full; YAML's aliases can make a short file a huge tree
@@ -15,21 +16,41 @@ MAX_BYTES = 8 << 30
 
 def load(path, options):
     """A _core.Model."""
-    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
-    reader = {".dp": _read_dp, ".yaml": _read_yaml, ".yml": _read_yaml}.get(suffix)
-    if reader is None:
-        return _core.load(path, options)
+    return _core.load(path, options) if _python_reader(path) is None else make(read(path), options)
+
+
+def read(path):
+    """What a file holds, for make on this rank or another: (name, bytes) or (name, JSON text, arrays)."""
     name = os.fsdecode(path)
+    reader = _python_reader(path)
+    if reader is None:
+        return name, _read_bytes(name)
     if not os.path.isfile(name):
         if os.path.exists(name):
             raise InputError(f"{name}: expected a file")
         raise FileNotFoundError(2, "no such file", name)
     tree, arrays = reader(name)
     try:
-        text = json.dumps(tree, allow_nan=False)
+        return name, json.dumps(tree, allow_nan=False), arrays
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelFormatError(f"{name}: {error}") from None
-    return _core.load_tree(name, text, arrays, options)
+
+
+def make(source, options):
+    """A _core.Model from what read found."""
+    return _core.load_bytes(*source, options) if len(source) == 2 else _core.load_tree(*source, options)
+
+
+def _python_reader(path):
+    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
+    return {".dp": _read_dp, ".yaml": _read_yaml, ".yml": _read_yaml}.get(suffix)
+
+
+def _read_bytes(name):
+    with open(os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(22, "not a regular file", name)
+        return file.read()
 
 
 class _Tree:
@@ -130,3 +151,95 @@ def _read_yaml(name):
 
     copier = _Tree(name, is_array, read_array)
     return copier.copy(tree), copier.arrays
+
+
+# ---------------------------------------------------------------- writing
+
+
+def save(core, path):
+    """Writes a _core.Model as its name says. Whatever happens, path is then the old file or the new one, whole."""
+    name = os.fsdecode(path)
+    suffix = os.path.splitext(name)[1].lower()
+    writer = {".dp": _write_dp, ".yaml": _write_yaml, ".yml": _write_yaml}.get(suffix)
+    if suffix == ".dgnn":
+        core.save(path)
+    elif writer is None:
+        raise InputError(f"{name}: expected a name that ends with .dgnn (dgnn's own), .dp or .yaml (deepmd-kit's)")
+    else:
+        text, arrays = core.tree()
+        _replace(name, writer, json.loads(text), arrays)
+
+
+def _replace(name, writer, tree, arrays):
+    """Through a file beside it, which is synced and read back."""
+    temporary = f"{name}.tmp.{os.getpid()}.{os.urandom(8).hex()}"
+    try:
+        writer(temporary, tree, arrays)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        found, again = (_read_dp if writer is _write_dp else _read_yaml)(temporary)
+        if found != _without_flags(tree) or not all(map(_same_array, arrays, again)):
+            raise Error(f"{temporary}: reads back as another model")
+        os.replace(temporary, name)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+    folder = os.open(os.path.dirname(name) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _same_array(one, other):
+    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+
+
+def _is_array(value):
+    return isinstance(value, dict) and "@index" in value
+
+
+def _without_flags(value):
+    """The tree as the readers give it."""
+    if _is_array(value):
+        return {"@class": "np.ndarray", "@index": value["@index"]}
+    if isinstance(value, dict):
+        return {key: _without_flags(item) for key, item in value.items()}
+    return [_without_flags(item) for item in value] if isinstance(value, list) else value
+
+
+def _with_arrays(value, write_array):
+    """A copy of the tree with something else where arrays are."""
+    if _is_array(value):
+        return write_array(value["@index"])
+    if isinstance(value, dict):
+        return {key: _with_arrays(item, write_array) for key, item in value.items()}
+    return [_with_arrays(item, write_array) for item in value] if isinstance(value, list) else value
+
+
+def _write_dp(name, tree, arrays):
+    try:
+        import h5py
+    except ImportError:
+        raise ImportError("writing a .dp file needs h5py: pip install 'dgnn[dp]'") from None
+    with h5py.File(name, "x") as file:
+        def write_array(index):
+            return file.create_dataset(f"variable_{index:04d}", data=arrays[index]).name
+
+        file.attrs["json"] = json.dumps(_with_arrays(tree, write_array), separators=(",", ":"))
+
+
+def _write_yaml(name, tree, arrays):
+    try:
+        import yaml
+    except ImportError:
+        raise ImportError("writing a .yaml file needs PyYAML: pip install 'dgnn[yaml]'") from None
+
+    def write_array(index):
+        array = arrays[index]
+        return {"@class": "np.ndarray", "@is_variable": True, "@version": 1, "dtype": array.dtype.name,
+                "value": array.tolist()}
+
+    with open(name, "x", encoding="utf-8") as file:
+        yaml.dump(_with_arrays(tree, write_array), file, getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+                  default_flow_style=None, sort_keys=False, allow_unicode=True)

@@ -100,7 +100,7 @@ class Model:
 
     @classmethod
     @checked_keywords
-    def load(cls, path, dtype=None, threads=None, device="cpu", memory="fast", semantics=None, skin=None):
+    def load(cls, path, dtype=None, threads=None, device="cpu", memory="fast", semantics=None, skin=None, comm=None):
         """Reads a model from a .pt2, .json, .dgnn, .dp or .yaml file. Nothing in the file is executed.
 
         dtype: "float32" or "float64", what the network computes in (None: as the archive says).
@@ -108,12 +108,35 @@ class Model:
         memory: "fast" keeps intermediate results, "small" computes them again.
         semantics: "dense" or "graph", where the model has both kinds of neighbour list.
         skin: Å by which neighbour lists outlive motion (None: 0.5; 0: a new list at each call).
+        comm: an mpi4py communicator: rank 0 reads the file and sends it to the others; an error is raised on all.
         """
         from dgnn import files
 
         path = os.fspath(path)
         options = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics, skin=skin)
-        return cls(files.load(path, _load_options(**options)), path, options)
+        if comm is None:
+            return cls(files.load(path, _load_options(**options)), path, options)
+        from dgnn import communicators
+
+        return cls(communicators.load(path, lambda: _load_options(**options), comm), path, options)
+
+    @checked_keywords
+    def save(self, path, *, comm=None):
+        """Writes the model as it was read: .dgnn (loads fastest), or .dp or .yaml, which deepmd-kit reads.
+
+        The file is afterwards the old one or the new one, whole, whatever happens. .dp and .yaml hold no metadata:
+        such a model has dense semantics unless semantics="graph" is given when it is loaded.
+        comm: an mpi4py communicator: rank 0 writes, and an error is raised on all ranks.
+        """
+        from dgnn import files
+
+        path = os.fspath(path)
+        if comm is None:
+            files.save(self._core, path)
+            return
+        from dgnn import communicators
+
+        communicators.save(self._core, path, self.info()["archive"]["digest"], comm)
 
     def __reduce__(self):
         return _reload, (self.path, self._options)

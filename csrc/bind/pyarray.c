@@ -195,3 +195,21 @@ PyObject *dgnn_pyarray_tensor(const struct dgnn_state *state, PyObject *value, P
     out->data = PyArray_DATA((PyArrayObject *)held);
     return held;
 }
+
+PyObject *dgnn_pyarray_copy(const struct dgnn_array *array)
+{
+    npy_intp shape[8];
+    int typenum = array->dtype == 'f'   ? NPY_FLOAT32
+                  : array->dtype == 'd' ? NPY_FLOAT64
+                  : array->dtype == 'i' ? NPY_INT32
+                  : array->dtype == 'l' ? NPY_INT64
+                                        : NPY_BOOL;
+    for (int axis = 0; axis < array->ndim; axis++) {
+        shape[axis] = (npy_intp)array->shape[axis];
+    }
+    PyObject *copy = PyArray_SimpleNew(array->ndim, shape, typenum);
+    if (copy) {
+        memcpy(PyArray_DATA((PyArrayObject *)copy), array->data, (size_t)PyArray_NBYTES((PyArrayObject *)copy));
+    }
+    return copy;
+}

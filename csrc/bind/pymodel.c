@@ -96,6 +96,26 @@ static PyObject *pymodel_load(PyObject *module, PyObject *arguments)
     return status ? dgnn_pyerror_raise(state, &error) : pymodel_wrap(state->model_type, model);
 }
 
+static PyObject *pymodel_load_bytes(PyObject *module, PyObject *arguments)
+{
+    const struct dgnn_state *state = dgnn_module_state(module);
+    const char *name;
+    PyObject *bytes, *option_values;
+    struct dgnn_load_options options;
+    if (!PyArg_ParseTuple(arguments, "sSO!:load_bytes", &name, &bytes, &PyTuple_Type, &option_values) ||
+        pymodel_options(option_values, &options)) {
+        return NULL;
+    }
+    struct dgnn_model *model = NULL;
+    struct dgnn_error error = {0};
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_model_load_memory(name, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes), &options, &model,
+                                    &error);
+    Py_END_ALLOW_THREADS
+    return status ? dgnn_pyerror_raise(state, &error) : pymodel_wrap(state->model_type, model);
+}
+
 /* The arrays of a tree, with what keeps them alive in *held (a list). */
 static struct dgnn_array *pymodel_tree_arrays(const struct dgnn_state *state, PyObject *sequence, PyObject *held)
 {
@@ -580,6 +600,63 @@ static PyObject *pymodel_ghosted(PyObject *object, PyObject *arguments, PyObject
     return dict;
 }
 
+/* ------------------------------------------------------------------ saving */
+
+static PyObject *pymodel_save(PyObject *object, PyObject *value)
+{
+    struct pymodel *self = (struct pymodel *)object;
+    const struct dgnn_state *state = dgnn_module_state_of(object);
+    PyObject *path;
+    if (!PyUnicode_FSConverter(value, &path)) {
+        return NULL;
+    }
+    if (pymodel_begin(self, state)) {
+        Py_DECREF(path);
+        return NULL;
+    }
+    struct dgnn_error error = {0};
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_model_save(self->model, PyBytes_AS_STRING(path), &error);
+    Py_END_ALLOW_THREADS
+    self->in_use--;
+    Py_DECREF(path);
+    return status ? dgnn_pyerror_raise(state, &error) : Py_NewRef(Py_None);
+}
+
+/* (json, arrays), where the arrays are copies. */
+static PyObject *pymodel_tree_object(const struct dgnn_model_tree *tree)
+{
+    PyObject *arrays = PyList_New((Py_ssize_t)tree->narrays);
+    for (size_t k = 0; arrays && k < tree->narrays; k++) {
+        PyObject *array = dgnn_pyarray_copy(&tree->arrays[k]);
+        if (!array) {
+            Py_CLEAR(arrays);
+        } else {
+            PyList_SET_ITEM(arrays, (Py_ssize_t)k, array);
+        }
+    }
+    return arrays ? Py_BuildValue("(s#N)", tree->json, (Py_ssize_t)tree->json_length, arrays) : NULL;
+}
+
+static PyObject *pymodel_tree(PyObject *object, PyObject *unused)
+{
+    struct pymodel *self = (struct pymodel *)object;
+    const struct dgnn_state *state = dgnn_module_state_of(object);
+    struct dgnn_model_tree tree = {.size = sizeof tree};
+    struct dgnn_error error = {0};
+    (void)unused;
+    if (!self->model) {
+        return dgnn_pyerror_input(state, "this model was closed");
+    }
+    if (dgnn_model_tree(self->model, &tree, &error)) {
+        return dgnn_pyerror_raise(state, &error);
+    }
+    PyObject *result = pymodel_tree_object(&tree);
+    dgnn_model_tree_free(&tree);
+    return result;
+}
+
 /* ------------------------------------------------------------------ the type */
 
 static PyObject *pymodel_describe(PyObject *object, PyObject *unused)
@@ -623,6 +700,8 @@ static PyMethodDef pymodel_methods[] = {
      "neighbours, add_ghost_forces, same_list, atomic, comm)\n--\n\nRows that a host code distributed."},
     {"refuse", pymodel_refuse_method, METH_O,
      "refuse($self, comm, /)\n--\n\nTakes part in compute with an error, so that the other ranks get one."},
+    {"save", pymodel_save, METH_O, "save($self, path, /)\n--\n\nWrites a .dgnn archive."},
+    {"tree", pymodel_tree, METH_NOARGS, "tree($self, /)\n--\n\n(json, arrays), as load_tree takes them."},
     {"describe", pymodel_describe, METH_NOARGS, "describe($self, /)\n--\n\nA JSON text."},
     {"close", pymodel_close, METH_NOARGS, "close($self, /)\n--\n\nFrees the model's memory."},
     {NULL, NULL, 0, NULL},
@@ -645,6 +724,8 @@ static PyType_Spec pymodel_spec = {
 static PyMethodDef pymodel_functions[] = {
     {"load", pymodel_load, METH_VARARGS,
      "load(path, options, /)\n--\n\noptions: (dtype, memory, semantics, threads, skin, device)."},
+    {"load_bytes", pymodel_load_bytes, METH_VARARGS,
+     "load_bytes(name, data, options, /)\n--\n\nFrom the bytes of an archive."},
     {"load_tree", pymodel_load_tree, METH_VARARGS,
      "load_tree(name, json, arrays, options, /)\n--\n\nFrom a tree whose array k is {\"@class\": \"np.ndarray\", "
      "\"@index\": k}."},

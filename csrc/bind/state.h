@@ -47,6 +47,8 @@ int dgnn_pyarray_setup(void); /* imports NumPy; -1 with a Python error on failur
 /* A private, contiguous copy of value with the wanted type and shape, so that nobody changes it while the GIL is
  * released. None gives None. NULL with an InputError that names the argument for anything else that doesn't fit. */
 PyObject *dgnn_pyarray_take(const struct dgnn_state *state, PyObject *value, const struct dgnn_pyarray_want *want);
+/* A copy of the array as a NumPy array. */
+PyObject *dgnn_pyarray_copy(const struct dgnn_array *array);
 /* float64 zeros. */
 PyObject *dgnn_pyarray_zeros(int ndim, const Py_ssize_t *shape);
 /* Of an array made by the two above; NULL and 0 for None. */

@@ -82,6 +82,16 @@ struct dgnn_load_options {
 DGNN_API int dgnn_model_load(const char *path, const struct dgnn_load_options *options,
                              struct dgnn_model **model, struct dgnn_error *error);
 
+/* The same from the bytes of an archive, which are only read during the call. name is used in messages. */
+DGNN_API int dgnn_model_load_memory(const char *name, const void *data, size_t length,
+                                    const struct dgnn_load_options *options, struct dgnn_model **model,
+                                    struct dgnn_error *error);
+
+/* Writes dgnn's own archive (.dgnn): the model as it was read, whatever dtype and semantics it was loaded with.
+ * Whatever happens, path is afterwards the old file or the new one, whole. May run beside dgnn_model_compute.
+ * Errors: SYSTEM, UNSUPPORTED (more than 4 GiB), MEMORY. */
+DGNN_API int dgnn_model_save(const struct dgnn_model *model, const char *path, struct dgnn_error *error);
+
 /* One array of a model tree that was read elsewhere (the Python side reads .dp and .yaml). */
 struct dgnn_array {
     int32_t dtype;      /* element type: 'f' float32, 'd' float64, 'i' int32, 'l' int64, '?' bool (1 byte) */
@@ -97,13 +107,26 @@ DGNN_API int dgnn_model_load_tree(const char *name, const char *json, size_t jso
                                   const struct dgnn_load_options *options, struct dgnn_model **model,
                                   struct dgnn_error *error);
 
+/* What dgnn_model_load_tree takes, from a model: for writing it in other formats. */
+struct dgnn_model_tree {
+    size_t size; /* sizeof(struct dgnn_model_tree) */
+    char *json;
+    size_t json_length;
+    struct dgnn_array *arrays; /* their data belongs to the model */
+    size_t narrays;
+};
+
+/* Fills *tree, which is freed with dgnn_model_tree_free. Errors: MEMORY. */
+DGNN_API int dgnn_model_tree(const struct dgnn_model *model, struct dgnn_model_tree *tree, struct dgnn_error *error);
+DGNN_API void dgnn_model_tree_free(struct dgnn_model_tree *tree);
+
 /* NULL is allowed. */
 DGNN_API void dgnn_model_free(struct dgnn_model *model);
 
 /* A JSON object that describes the model: type_map, cutoff, dtype, semantics, has_message_passing,
  * has_message_passing_across_ranks, is_spin, virtual_scale (of each type; null without spins), dim_fparam,
  * dim_aparam, dim_charge_spin, has_default_fparam, has_default_charge_spin, parameters, instruction_set, threads,
- * memory, descriptor (its hyper-parameters), archive (members, flags), notes (things a user should know). Owned by
+ * memory, descriptor (its hyper-parameters), archive (format, digest, flags), notes (things a user should know). Owned by
  * the model. */
 DGNN_API const char *dgnn_model_describe(const struct dgnn_model *model);
 

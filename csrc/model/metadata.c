@@ -47,6 +47,99 @@ static int metadata_check_number(const struct dgnn_value *root, const char *name
     return found == expected ? DGNN_OK : metadata_contradicts(&member, text, error);
 }
 
+static int metadata_check_flag(const struct dgnn_value *root, const char *name, int expected, struct dgnn_error *error)
+{
+    struct dgnn_value member = dgnn_value_member(root, name);
+    int found;
+    if (dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_value_bool(&member, &found, error));
+    return !found == !expected ? DGNN_OK : metadata_contradicts(&member, expected ? "true" : "false", error);
+}
+
+static int metadata_check_sel(const struct dgnn_value *root, const struct dgnn_descriptor_properties *d,
+                              struct dgnn_error *error)
+{
+    struct dgnn_value list = dgnn_value_member(root, "sel");
+    int64_t count, found;
+    char text[32];
+    if (dgnn_value_kind(&list) == DGNN_VALUE_ABSENT) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_value_list(&list, &count, error));
+    if (count != d->nsel) {
+        return metadata_contradicts(&list, "another number of them", error);
+    }
+    for (int64_t k = 0; k < count; k++) {
+        struct dgnn_value item = dgnn_value_item(&list, k);
+        DGNN_TRY(dgnn_value_int(&item, &found, error));
+        if (found != d->sel[k]) {
+            snprintf(text, sizeof(text), "%lld", (long long)d->sel[k]);
+            return metadata_contradicts(&item, text, error);
+        }
+    }
+    return DGNN_OK;
+}
+
+/* Sets bit in both places of each pair in the matrix, node_types x node_types. */
+static int metadata_mark_pairs(const struct dgnn_value *list, int32_t node_types, uint8_t bit, uint8_t *matrix,
+                               struct dgnn_error *error)
+{
+    int64_t count, length, pair[2];
+    char path[256];
+    DGNN_TRY(dgnn_value_list(list, &count, error));
+    for (int64_t k = 0; k < count; k++) {
+        struct dgnn_value item = dgnn_value_item(list, k);
+        DGNN_TRY(dgnn_value_list(&item, &length, error));
+        for (int i = 0; i < 2; i++) {
+            struct dgnn_value type = dgnn_value_item(&item, i);
+            DGNN_TRY(dgnn_value_int(&type, &pair[i], error));
+            if (length != 2 || pair[i] < 0 || pair[i] >= node_types) {
+                return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: expected two types, each in [0, %d)",
+                                       dgnn_value_path(&item, path, sizeof(path)), node_types);
+            }
+        }
+        matrix[pair[0] * node_types + pair[1]] |= bit;
+        matrix[pair[1] * node_types + pair[0]] |= bit;
+    }
+    return DGNN_OK;
+}
+
+static int metadata_compare_pairs(const struct dgnn_value *lists, int32_t node_types, uint8_t *matrix,
+                                  struct dgnn_error *error)
+{
+    char text[64];
+    for (int i = 0; i < 2; i++) {
+        DGNN_TRY(metadata_mark_pairs(&lists[i], node_types, (uint8_t)(1 << i), matrix, error));
+    }
+    for (int64_t k = 0; k < (int64_t)node_types * node_types; k++) {
+        if (matrix[k] == 1 || matrix[k] == 2) {
+            snprintf(text, sizeof(text), "that types %d and %d are%s excluded", (int)(k / node_types),
+                     (int)(k % node_types), matrix[k] == 1 ? "" : " not");
+            return metadata_contradicts(&lists[1], text, error);
+        }
+    }
+    return DGNN_OK;
+}
+
+static int metadata_check_pairs(const struct dgnn_value *root, const struct dgnn_metadata_facts *facts,
+                                struct dgnn_error *error)
+{
+    const struct dgnn_value lists[] = {dgnn_value_member(facts->network, "pair_exclude_types"),
+                                       dgnn_value_member(root, "pair_exclude_types")};
+    if (dgnn_value_kind(&lists[0]) == DGNN_VALUE_ABSENT || dgnn_value_kind(&lists[1]) == DGNN_VALUE_ABSENT) {
+        return DGNN_OK;
+    }
+    uint8_t *matrix = dgnn_alloc_zeroed((int64_t)facts->node_types * facts->node_types, 1);
+    if (!matrix) {
+        return dgnn_status_no_memory(error, "pairs of types", (int64_t)facts->node_types * facts->node_types);
+    }
+    int status = metadata_compare_pairs(lists, facts->node_types, matrix, error);
+    dgnn_alloc_free(matrix);
+    return status;
+}
+
 static int metadata_check_semantics(const struct dgnn_value *root, int32_t *semantics, struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(root, "lower_input_kind");
@@ -79,10 +172,15 @@ int dgnn_metadata_check(const struct dgnn_tree *metadata, const struct dgnn_meta
     DGNN_TRY(dgnn_value_object(&root, error));
     DGNN_TRY(metadata_check_types(&root, facts, error));
     DGNN_TRY(metadata_check_number(&root, "rcut", d->cutoff, error));
+    DGNN_TRY(metadata_check_sel(&root, d, error));
     DGNN_TRY(metadata_check_number(&root, "nnei", (double)nnei, error));
     DGNN_TRY(metadata_check_number(&root, "dim_fparam", (double)facts->properties->fitting.dim_fparam, error));
     DGNN_TRY(metadata_check_number(&root, "dim_aparam", (double)facts->properties->fitting.dim_aparam, error));
     DGNN_TRY(metadata_check_number(&root, "dim_chg_spin", d->dim_charge_spin, error));
+    DGNN_TRY(metadata_check_flag(&root, "is_spin", facts->is_spin, error));
+    DGNN_TRY(metadata_check_flag(&root, "mixed_types", d->mixed_types, error));
+    DGNN_TRY(metadata_check_flag(&root, "has_message_passing", d->has_message_passing, error));
+    DGNN_TRY(metadata_check_pairs(&root, facts, error));
     return metadata_check_semantics(&root, semantics, error);
 }
 

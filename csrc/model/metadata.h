@@ -8,6 +8,9 @@
 struct dgnn_metadata_facts {
     int32_t ntypes;
     const char *const *type_map;
+    int32_t is_spin;
+    int32_t node_types;               /* of the network, whose excluded pairs are compared */
+    const struct dgnn_value *network; /* the model's object, or a spin model's backbone */
     const struct dgnn_atomic_properties *properties;
 };
 

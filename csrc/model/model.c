@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/parallel.h"
 #include "base/text.h"
 #include "model/metadata.h"
 #include "model/spinmodel.h"
@@ -15,6 +16,7 @@
 static int model_set_options(struct dgnn_model *m, const struct dgnn_load_options *o, struct dgnn_error *error)
 {
     const char *device = o ? o->device : NULL;
+    dgnn_parallel_watch_forks();
     DGNN_TRY(dgnn_cpu_best(&m->cpu, error));
     m->skin = o && o->skin >= 0 ? o->skin : MODEL_DEFAULT_SKIN;
     m->memory = o ? o->memory : DGNN_MEMORY_FAST;
@@ -80,7 +82,12 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
     DGNN_TRY(dgnn_linear_load(&network, &context, &m->linear, error));
     dgnn_linear_properties(m->linear, &m->properties);
     int32_t archived = DGNN_SEMANTICS_DENSE;
-    struct dgnn_metadata_facts facts = {.ntypes = m->ntypes, .type_map = m->type_map, .properties = &m->properties};
+    struct dgnn_metadata_facts facts = {.ntypes = m->ntypes,
+                                        .type_map = m->type_map,
+                                        .is_spin = m->is_spin,
+                                        .node_types = m->node_types,
+                                        .network = &network,
+                                        .properties = &m->properties};
     DGNN_TRY(dgnn_metadata_check(m->archive.metadata, &facts, &archived, error));
     DGNN_TRY(model_set_semantics(m, options ? options->semantics : DGNN_SEMANTICS_ARCHIVE, archived, error));
     return model_describe(m, error);
@@ -113,6 +120,15 @@ int dgnn_model_load(const char *path, const struct dgnn_load_options *options, s
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_load: path and model must not be NULL");
     }
     DGNN_TRY(dgnn_archive_read(path, &archive, error));
+    return model_load(&archive, options, model, error);
+}
+
+int dgnn_model_load_memory(const char *name, const void *data, size_t length,
+                           const struct dgnn_load_options *options, struct dgnn_model **model,
+                           struct dgnn_error *error)
+{
+    struct dgnn_archive archive = {0};
+    DGNN_TRY(dgnn_archive_read_memory(name, data, length, &archive, error));
     return model_load(&archive, options, model, error);
 }
 
@@ -160,11 +176,12 @@ static int model_describe_archive(const struct dgnn_model *m, struct dgnn_text *
 {
     return dgnn_text_add(t, error,
                          "\"archive\": {\"format\": \"%s\", \"has_metadata\": %s, \"has_compiled_members\": %s, "
-                         "\"has_comm_artifact\": %s, \"nested_comm_artifact\": %s}, ",
+                         "\"has_comm_artifact\": %s, \"nested_comm_artifact\": %s, \"digest\": \"%016llx%016llx\"}, ",
                          m->archive.format, m->archive.metadata ? "true" : "false",
                          m->archive.has_compiled ? "true" : "false",
                          dgnn_metadata_flag(m->archive.metadata, "has_comm_artifact") ? "true" : "false",
-                         m->archive.has_nested ? "true" : "false");
+                         m->archive.has_nested ? "true" : "false", (unsigned long long)m->archive.digest[0],
+                         (unsigned long long)m->archive.digest[1]);
 }
 
 static int model_describe_types(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
