@@ -1,5 +1,6 @@
 """The page of parameters is what the tables say, and a hyper-parameter has one place for each thing done with it."""
 
+import functools
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ NAMES = sorted({name for rows in TABLES.values() for name in rows})
 OTHER_MEANINGS = {"bias": "csrc/net/", "dim_out": "csrc/net/", "a_sel": "dgnn/calculator.py", "n_dim": "csrc/io/tree.h"}
 
 
+@functools.cache
 def trace(name):
     done = subprocess.run(["sh", ROOT / "tools" / "trace_param.sh", name], capture_output=True, text=True)
     return done.stdout.split()
