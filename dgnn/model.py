@@ -42,7 +42,7 @@ class Result:
     nedges: int | np.ndarray = 0  #: edges of this rank's atoms
     ntruncated: int | np.ndarray = 0  #: atoms (compute: of all ranks) with more than sel neighbours
     nghosts: int | np.ndarray = 0  #: remote rows on this rank
-    nangle_truncated: int | np.ndarray = 0  #: atoms of this rank with more than a_sel neighbours inside a_rcut
+    nangle_truncated: int | np.ndarray = 0  #: as ntruncated, of a_sel inside a_rcut
     list_reused: bool | np.ndarray = False  #: was an earlier call's neighbour list good enough?
 
     def __repr__(self):

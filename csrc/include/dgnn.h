@@ -164,7 +164,7 @@ struct dgnn_result {
     int64_t ntruncated;  /* centres that had more than sel neighbours; dgnn_model_compute: of all ranks */
     int64_t nghosts;     /* remote rows on this rank */
     int32_t list_reused; /* was the neighbour list of an earlier call reused? */
-    int64_t nangle_truncated; /* this rank's centres with more neighbours inside the angle cutoff than may form angles */
+    int64_t nangle_truncated; /* as ntruncated, of the neighbours that may form angles */
 };
 
 /* Energy, forces and virial. comm NULL: one rank. With a communicator the call is collective, and an error on

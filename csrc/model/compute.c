@@ -1,7 +1,6 @@
 /* Computing: from a system to nodes, from nodes to the graph, through net, and back. The only place where system, geom,
  * comm and net meet. */
 #include <math.h>
-#include <stddef.h>
 #include <string.h>
 
 #include "geom/gradient.h"
@@ -181,6 +180,12 @@ static void compute_set_counts(const struct dgnn_model *m, const struct dgnn_nod
     result->list_reused = m->list.reused;
 }
 
+static int64_t compute_crowded(const struct dgnn_model *m)
+{
+    const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
+    return dgnn_graph_crowded(&m->builder.graph, d->angle_sel, d->angle_cutoff);
+}
+
 static int compute_serial(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_result *result,
                           struct dgnn_error *error)
 {
@@ -196,6 +201,7 @@ static int compute_serial(struct dgnn_model *m, const struct dgnn_system *system
     struct dgnn_node_result out = {.energy = m->energy.data,
                                    .forces = m->forces.data,
                                    .ntruncated = m->builder.ntruncated,
+                                   .nangle_truncated = compute_crowded(m),
                                    .forces_mag = m->is_spin ? m->forces_mag.data : NULL,
                                    .atom_virial = result->atom_virial ? m->atom_virial.data : NULL};
     DGNN_TRY(compute_evaluate(m, nodes, system, &out, error));
@@ -230,6 +236,7 @@ static int compute_together(struct dgnn_model *m, const struct dgnn_system *syst
     struct dgnn_node_result out = {.energy = m->energy.data,
                                    .forces = m->forces.data,
                                    .ntruncated = m->builder.ntruncated,
+                                   .nangle_truncated = compute_crowded(m),
                                    .atom_virial = d->want_atom_virial ? m->atom_virial.data : NULL};
     int status = compute_evaluate(m, &d->nodes, system, &out, error);
     if (status == DGNN_ERROR_COMM) {
@@ -271,14 +278,6 @@ static int compute_ranks(struct dgnn_model *m, const struct dgnn_system *system,
     return DGNN_OK;
 }
 
-static void compute_count_angles(const struct dgnn_model *m, struct dgnn_result *result)
-{
-    const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
-    if (result->size >= offsetof(struct dgnn_result, nangle_truncated) + sizeof(result->nangle_truncated)) {
-        result->nangle_truncated = dgnn_graph_crowded(&m->builder.graph, d->angle_sel, d->angle_cutoff);
-    }
-}
-
 int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *system, struct dgnn_comm *comm,
                        struct dgnn_result *result, struct dgnn_error *error)
 {
@@ -295,9 +294,6 @@ int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *syste
     }
     int status = comm ? compute_ranks(model, system, comm, result, error)
                       : compute_serial(model, system, result, error);
-    if (!status) {
-        compute_count_angles(model, result);
-    }
     atomic_store(&model->busy, 0);
     return status;
 }
@@ -312,6 +308,7 @@ static int compute_ghosted_together(struct dgnn_model *m, const struct dgnn_syst
     struct dgnn_node_result out = {.energy = m->energy.data,
                                    .forces = m->forces.data,
                                    .ntruncated = m->builder.ntruncated,
+                                   .nangle_truncated = compute_crowded(m),
                                    .atom_virial = g->want_atom_virial ? m->atom_virial.data : NULL};
     int status = compute_evaluate(m, &g->nodes, parameters, &out, error);
     if (status == DGNN_ERROR_COMM) {

@@ -354,16 +354,18 @@ static int domain_gather(struct dgnn_domain *d, const double *rows, struct dgnn_
 static int domain_totals(struct dgnn_domain *d, const struct dgnn_node_result *from, struct dgnn_result *to,
                          struct dgnn_error *error)
 {
-    double total[11] = {0}; /* a count below 2^53 is exact, too */
+    double total[12] = {0}; /* a count below 2^53 is exact, too */
     for (int64_t r = 0; r < d->nodes.nowned; r++) {
         total[0] += from->energy[r];
     }
     memcpy(total + 1, from->virial, sizeof(from->virial));
     total[10] = (double)from->ntruncated;
-    DGNN_TRY(dgnn_transport_sum(d->comm, total, 11, error));
+    total[11] = (double)from->nangle_truncated;
+    DGNN_TRY(dgnn_transport_sum(d->comm, total, 12, error));
     to->energy = total[0];
     memcpy(to->virial, total + 1, sizeof(to->virial));
     to->ntruncated = (int64_t)total[10];
+    to->nangle_truncated = (int64_t)total[11];
     return DGNN_OK;
 }
 

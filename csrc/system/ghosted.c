@@ -425,6 +425,7 @@ void dgnn_ghosted_return(const struct dgnn_ghosted_nodes *g, const struct dgnn_n
     }
     memcpy(to->virial, from->virial, sizeof(to->virial));
     to->ntruncated = from->ntruncated;
+    to->nangle_truncated = from->nangle_truncated;
     ghosted_spread(g, from->energy, g->nodes.nowned, 1, g->nlocal, to->atom_energy);
     ghosted_spread(g, from->forces, g->nodes.nrow, 3, g->nall, to->forces);
     ghosted_spread(g, from->atom_virial, g->nodes.nrow, 9, g->nall, to->atom_virial);

@@ -34,6 +34,7 @@ struct dgnn_node_result {
     double *atom_virial; /* nrow x 9, or NULL */
     double virial[9];    /* of this rank's edges */
     int64_t ntruncated;  /* of this rank's centres */
+    int64_t nangle_truncated; /* as ntruncated */
 };
 
 #endif

@@ -123,6 +123,7 @@ void dgnn_serial_return(const struct dgnn_serial *s, const struct dgnn_node_resu
     }
     memcpy(to->virial, from->virial, sizeof(to->virial));
     to->ntruncated = from->ntruncated;
+    to->nangle_truncated = from->nangle_truncated;
     serial_spread(s, from->energy, 1, to->atom_energy);
     serial_spread(s, from->forces, 3, to->forces);
     serial_spread(s, from->forces_mag, 3, to->forces_mag);
