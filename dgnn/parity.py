@@ -150,11 +150,12 @@ def owned(natoms, comm, seed):
 
 def quietly(comm, call):
     """call() on rank 0 while the others sleep, rather than spin on cores that it needs."""
-    found = call() if comm.rank == 0 else None
-    request = comm.Ibarrier()
-    while not request.Test():
-        time.sleep(0.002)
-    return found
+    try:
+        return call() if comm.rank == 0 else None
+    finally:
+        request = comm.Ibarrier()
+        while not request.Test():
+            time.sleep(0.002)
 
 
 def gathered(comm, natoms, rows, result):

@@ -34,7 +34,8 @@ def draw_differences(axis, told, labels):
     axis.axhline(told["tolerance"], color="black", linestyle="--", label="tolerance")
     axis.set_xticks(range(len(labels)), labels)
     axis.set(xlabel="ranks, grid", ylabel="difference / largest component (or 1)", title="from one rank")
-    axis.legend(fontsize="small")
+    axis.set_ylim(top=told["tolerance"] * 1e4)
+    axis.legend(fontsize="small", loc="upper right", ncols=3)
 
 
 def draw_times(axis, told, labels):
