@@ -80,6 +80,46 @@ static int attend_affine(const struct dgnn_value *value, int affine, struct dgnn
                                     dgnn_value_path(value, path, sizeof(path)));
 }
 
+/* Reflects the columns from i on of the rows of a (n of them, stride apart) by v, which is 0 before i and whose square
+ * is 2. */
+static void attend_reflect(int64_t n, int64_t stride, int64_t i, const double *v, double *a)
+{
+    for (int64_t r = 0; r < n; r++) {
+        double along = 0;
+        for (int64_t c = i; c < stride; c++) {
+            along += a[r * stride + c] * v[c];
+        }
+        for (int64_t c = i; c < stride; c++) {
+            a[r * stride + c] -= along * v[c];
+        }
+    }
+}
+
+/* Turns the rows of both matrices (n x ncol, one after the other) by the orthogonal matrix, a product of Householder's
+ * reflections, that makes the first of them lower triangular. v: ncol. */
+static void attend_triangular(int64_t n, int64_t ncol, double *both, double *v)
+{
+    for (int64_t i = 0; i < n && i + 1 < ncol; i++) {
+        double *row = both + i * ncol, square = 0;
+        for (int64_t c = i; c < ncol; c++) {
+            v[c] = row[c];
+            square += row[c] * row[c];
+        }
+        double length = sqrt(square), first = v[i] + copysign(length, v[i]);
+        double size = sqrt(square - v[i] * v[i] + first * first);
+        v[i] = first;
+        for (int64_t c = i; c < ncol && size > 0; c++) {
+            v[c] *= M_SQRT2 / size;
+        }
+        if (size > 0) {
+            attend_reflect(2 * n, ncol, i, v, both);
+        }
+        for (int64_t c = i + 1; c < ncol; c++) {
+            row[c] = 0;
+        }
+    }
+}
+
 #define DGNN_REAL_BITS 32
 #include "net/attend.inc"
 #undef DGNN_REAL_BITS
