@@ -122,9 +122,9 @@ def test_run_mpi(mpi, tmp_path):
         run_mpi(fails_on_one, 2, mpi=mpi)
     script = tmp_path / "script.py"
     script.write_text("import sys, time\nfrom mpi4py import MPI\n"
-                      "print(MPI.COMM_WORLD.size, sys.argv[1], flush=True)\ntime.sleep(float(sys.argv[2]))\n"
+                      "if MPI.COMM_WORLD.rank == 0:\n    print(MPI.COMM_WORLD.size, sys.argv[1], flush=True)\ntime.sleep(float(sys.argv[2]))\n"
                       "sys.exit(int(sys.argv[3]))")
-    assert run_mpi(script, 2, "word", 0, 0, mpi=mpi).stdout.splitlines() == ["2 word"] * 2
+    assert run_mpi(script, 2, "word", 0, 0, mpi=mpi).stdout == "2 word\n"
     assert run_mpi(script, 1, "word", 0, 3, mpi=mpi, check=False).returncode == 3
     with pytest.raises(RanksFailed, match="exit code 3"):
         run_mpi(script, 1, "word", 0, 3, mpi=mpi)
