@@ -32,6 +32,14 @@ static const struct family families[] = {
     {"dpa2_four_layers", 0, 4, 64, FLOAT64},
     {"dpa2_graph_deep_graph", 0.5, 2, 96, FLOAT64},
     {"dpa2_f32", 0.5, 2, 96, FLOAT32},
+    {"hybrid_local", 0.5, 0, 96, FLOAT64},
+    {"hybrid_small_sel", 0, 2, 96, FLOAT64},
+    {"hybrid_two_rcut", 0.5, 2, 96, FLOAT64},
+    {"hybrid_two_messages", 0.5, 4, 64, FLOAT64}, /* dpa3 and dpa2 */
+    {"hybrid_dpa3_nested", 0.5, 2, 64, FLOAT64},
+    {"hybrid_f32", 0.5, 1, 64, FLOAT32},
+    {"linear_dpa1_graph", 0.5, 0, 96, FLOAT64},
+    {"linear_weights", 0.5, 4, 64, FLOAT64}, /* dpa3, dpa1 and dpa2 */
 };
 
 enum { RANDOM_SYSTEMS = 30 };
