@@ -1,5 +1,8 @@
 """What each family says of itself: message passing, and across ranks, as deepmd-kit answers (issue of the families)."""
 
+import subprocess
+import sys
+
 import dgnn
 import pytest
 from conftest import DATA
@@ -26,15 +29,13 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_answers(name, capsys):
-    from dgnn.__main__ import main
-
+def test_answers(name):
     path = DATA / "cases" / name / "model.pt2"
     model = dgnn.Model.load(path)
     info = model.info()
     assert (model.has_message_passing, model.has_message_passing_across_ranks) == ANSWERS[name]
     assert (info["has_message_passing"], info["has_message_passing_across_ranks"]) == ANSWERS[name]
-    main(["info", str(path)])
-    words = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines() if len(line.split(None, 1)) == 2)
+    done = subprocess.run([sys.executable, "-m", "dgnn", "info", path], capture_output=True, text=True, check=True)
+    words = dict(line.split(None, 1) for line in done.stdout.splitlines() if len(line.split(None, 1)) == 2)
     for key, answer in zip(("has_message_passing", "has_message_passing_across_ranks"), ANSWERS[name]):
         assert words[key].strip() == ("yes" if answer else "no")
