@@ -178,7 +178,6 @@ int dgnn_metadata_check(const struct dgnn_tree *metadata, const struct dgnn_meta
     DGNN_TRY(metadata_check_number(&root, "dim_aparam", (double)facts->properties->fitting.dim_aparam, error));
     DGNN_TRY(metadata_check_number(&root, "dim_chg_spin", d->dim_charge_spin, error));
     DGNN_TRY(metadata_check_flag(&root, "is_spin", facts->is_spin, error));
-    DGNN_TRY(metadata_check_flag(&root, "mixed_types", d->mixed_types, error));
     DGNN_TRY(metadata_check_flag(&root, "has_message_passing", d->has_message_passing, error));
     DGNN_TRY(metadata_check_pairs(&root, facts, error));
     return metadata_check_semantics(&root, semantics, error);

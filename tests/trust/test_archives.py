@@ -88,7 +88,7 @@ def test_archives_closed_half_way(reference, tmp_path):
 CONTRADICTIONS = [
     dict(type_map=["H", "O"]), dict(type_map=["O"]), dict(type_map=["O", "H", "N"]), dict(rcut=5.5), dict(sel=[31]),
     dict(sel=[30, 30]), dict(nnei=31), dict(dim_fparam=1), dict(dim_aparam=2), dict(dim_chg_spin=2), dict(is_spin=True),
-    dict(mixed_types=False), dict(has_message_passing=False), dict(pair_exclude_types=[[0, 1]]),
+    dict(has_message_passing=False), dict(pair_exclude_types=[[0, 1]]),
 ]
 MALFORMED = [
     dict(type_map="OH"), dict(type_map=[1, 2]), dict(rcut="6"), dict(rcut=[6.0]), dict(sel=30), dict(sel=[30.5]),
