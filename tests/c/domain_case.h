@@ -56,7 +56,7 @@ struct call {
     int32_t *owner; /* n: the rank that passes each atom */
     int32_t with_ids, replicated, grid[3], nstep;
     double (*step)[3]; /* nstep x n: moves before each step */
-    double (*turn)[3]; /* nstep x n: what is added to spins before each step; or NULL */
+    double (*turn)[3]; /* nstep x n: spins at each step; NULL: the system's */
     int64_t first_atom; /* compute_ghosted: the first atom of the first rank that has one; 0: by ids */
     enum ablation ablation;
     struct dgnn_result *result;           /* nstep: of all atoms, in the system's order */
@@ -179,8 +179,7 @@ static inline void passed_fill(const struct call *c, int step, struct passed *p)
         int64_t i = p->atom[k];
         for (int d = 0; d < 3; d++) {
             p->x[3 * k + d] = s->x[3 * i + d] + (c->step ? c->step[step * s->n + i][d] : 0);
-            p->spins[3 * k + d] = s->has_spins ? s->spins[3 * i + d] : 0;
-            p->spins[3 * k + d] += c->turn ? c->turn[step * s->n + i][d] : 0;
+            p->spins[3 * k + d] = c->turn ? c->turn[step * s->n + i][d] : s->has_spins ? s->spins[3 * i + d] : 0;
         }
         p->types[k] = s->types[i];
         p->ids[k] = s->ids[i];

@@ -56,8 +56,9 @@ static inline void random_steps(struct call *c, uint64_t *seed)
         for (int d = 0; d < 3; d++) {
             c->step[n + i][d] = system_between(seed, -0.1, 0.1);
             c->step[2 * n + i][d] = system_between(seed, -far, far);
-            c->turn[n + i][d] = system_between(seed, -0.1, 0.1);
-            c->turn[2 * n + i][d] -= c->s->spins[3 * i + d];
+            double spin = c->s->spins[3 * i + d]; /* one of zero stays: a tiny one is nearly singular */
+            c->turn[i][d] = spin;
+            c->turn[n + i][d] = spin == 0 ? 0 : spin + system_between(seed, -0.1, 0.1);
         }
     }
 }

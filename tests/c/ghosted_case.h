@@ -16,7 +16,7 @@ struct ghosted_call {
     int32_t with_list;
     int64_t first;      /* the atom whose type empty slots carry */
     double (*step)[3];  /* 2 x n: none, then a small move of the same list */
-    double (*turn)[3];  /* 2 x n: likewise of spins */
+    double (*turn)[3];  /* 2 x n: spins, then after a small turn */
     double reach;       /* of ghosts and of lists */
     struct dgnn_result result[2];
     int32_t status[MAX_RANKS];
@@ -65,7 +65,7 @@ static inline void ghosted_body(struct ranks_rank *rank)
         for (int64_t i = 0; i < b->nnode; i++) {
             for (int d = 0; d < 3; d++) {
                 x[3 * i + d] = b->x[i][d] + c->step[step * s->n + b->id[i]][d];
-                spins[3 * i + d] = s->spins[3 * b->id[i] + d] + c->turn[step * s->n + b->id[i]][d];
+                spins[3 * i + d] = c->turn[step * s->n + b->id[i]][d];
             }
             types[i] = s->types[b->id[i]];
             mapping[i] = c->world->owner_row[b->id[i]];
@@ -228,7 +228,9 @@ static inline void case_make(struct system_case *s, struct ghosted_call *c, cons
     for (int64_t i = s->n; i < 2 * s->n; i++) {
         for (int k = 0; k < 3; k++) {
             c->step[i][k] = system_between(&seed, -0.08, 0.08);
-            c->turn[i][k] = system_between(&seed, -0.08, 0.08);
+            double spin = s->spins[3 * (i - s->n) + k];
+            c->turn[i - s->n][k] = spin;
+            c->turn[i][k] = spin == 0 ? 0 : spin + system_between(&seed, -0.08, 0.08);
         }
     }
 }

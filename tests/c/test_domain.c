@@ -20,7 +20,7 @@ static void test_reach(void)
 {
     struct test_models m = models_load("spin_dpa3_both", 0.5, 2);
     double x[6] = {1, 2, 3, 6.75, 2, 3}, spins[6] = {0.2, 0, 0, -0.2, 0, 0}, none[1] = {0};
-    double turn[6][3] = {{0}, {0}, {1.3, 0, 0}, {-1.3, 0, 0}, {1.2, 0.1, 0}, {-1.3, 0, 0.1}}, rest[6][3] = {{0}};
+    double turn[6][3] = {{0.2, 0, 0}, {-0.2, 0, 0}, {1.5, 0, 0}, {-1.5, 0, 0}, {1.4, 0.1, 0}, {-1.5, 0, 0.1}}, rest[6][3] = {{0}};
     int32_t types[2] = {0, 0}, owner[2] = {1, 0};
     int64_t ids[2] = {0, 1};
     struct system_case s = {.n = 2, .x = x, .types = types, .ids = ids, .aparam = none, .spins = spins, .has_spins = 1};
