@@ -56,9 +56,9 @@ static inline void random_steps(struct call *c, uint64_t *seed)
         for (int d = 0; d < 3; d++) {
             c->step[n + i][d] = system_between(seed, -0.1, 0.1);
             c->step[2 * n + i][d] = system_between(seed, -far, far);
-            double spin = c->s->spins[3 * i + d]; /* one of zero stays: a tiny one is nearly singular */
+            double spin = c->s->spins[3 * i + d];
             c->turn[i][d] = spin;
-            c->turn[n + i][d] = spin == 0 ? 0 : spin + system_between(seed, -0.1, 0.1);
+            c->turn[n + i][d] = spin + system_between(seed, -0.1, 0.1);
         }
     }
 }

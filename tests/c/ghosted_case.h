@@ -230,7 +230,7 @@ static inline void case_make(struct system_case *s, struct ghosted_call *c, cons
             c->step[i][k] = system_between(&seed, -0.08, 0.08);
             double spin = s->spins[3 * (i - s->n) + k];
             c->turn[i - s->n][k] = spin;
-            c->turn[i][k] = spin == 0 ? 0 : spin + system_between(&seed, -0.08, 0.08);
+            c->turn[i][k] = spin + system_between(&seed, -0.08, 0.08);
         }
     }
 }

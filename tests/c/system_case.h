@@ -130,10 +130,10 @@ static inline void system_parameters(struct system_case *s, int64_t dim_fparam, 
     }
 }
 
-/* A spin whose virtual atom is not so near that the model is singular, now and then none. */
+/* A spin whose virtual atom is not so near that the model is singular: at zero, magnetic forces amplify rounding. */
 static inline void system_spin(double spin[3], uint64_t *seed)
 {
-    double square = 0, length = random_below(seed, 16) ? system_between(seed, 0.6, 1.4) : 0;
+    double square = 0, length = system_between(seed, 0.6, 1.4);
     while (square < 0.05 || square > 1) {
         square = 0;
         for (int c = 0; c < 3; c++) {
