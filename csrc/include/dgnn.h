@@ -202,7 +202,7 @@ struct dgnn_ghosted {
     int64_t nall;           /* owned and ghost rows */
     const double *coords;   /* nall x 3, ghosts at their image's place */
     const int32_t *types;   /* nall */
-    const double *spins;    /* nall x 3 or NULL */
+    const double *spins;    /* nall x 3, ghosts' among them, for a spin model; else NULL */
     const double *fparam;
     int64_t nfparam;
     const double *aparam;   /* nlocal x dim_aparam */
@@ -217,8 +217,14 @@ struct dgnn_ghosted {
     int32_t add_ghost_forces; /* 1: ghost forces are sent home and added; 0: returned in their rows */
 };
 
-/* As dgnn_model_compute, for rows that a host code distributed. forces and atom_virial have nall rows; energy
- * and virial are this rank's share. Collective where comm is given. */
+/* As dgnn_model_compute, for rows that a host code distributed. forces, forces_mag and atom_virial have nall rows;
+ * energy and virial are this rank's share. Collective where comm is given.
+ *
+ * Of a spin model, each row is a real atom and its virtual one. Without neighbours, dgnn searches among all of them:
+ * dgnn_model_compute's results, if ghosts reach as far as the cutoff plus twice the longest displacement (virtual_scale
+ * times spin). With neighbours, a list of atoms becomes one of both kinds: each atom's own other one, its neighbours and
+ * their virtual ones, for the real and for the virtual atom; of these, those within the cutoff count. That is
+ * deepmd-kit's list in LAMMPS. */
 DGNN_API int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghosted *system,
                                         struct dgnn_comm *comm, struct dgnn_result *result,
                                         struct dgnn_error *error);

@@ -104,6 +104,11 @@ static int compute_reserve(struct dgnn_model *m, const struct dgnn_nodes *nodes,
     return dgnn_buffer_reserve(&m->edge_gradient, 3 * nedge * size, "gradients of edges", error);
 }
 
+static const struct dgnn_nodes *compute_nodes(const struct dgnn_model *m, const struct dgnn_nodes *atoms)
+{
+    return m->is_spin ? &m->magnetic.nodes : atoms;
+}
+
 /* Forces and virials from the gradients of edges. */
 static void compute_gradients(struct dgnn_model *m, const struct dgnn_graph *graph, int64_t nrow,
                               struct dgnn_node_result *out)
@@ -131,10 +136,14 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_model *m, con
                                     .want_gradient = 1};
 }
 
-/* All that can fail on this rank alone, without messages: graph and memory. */
-static int compute_prepare(struct dgnn_model *m, const struct dgnn_nodes *nodes, const struct dgnn_system *system,
+/* All that can fail on this rank alone, without messages: virtual nodes, graph and memory. */
+static int compute_prepare(struct dgnn_model *m, const struct dgnn_nodes *atoms, const struct dgnn_system *system,
                            int want_atom_virial, struct dgnn_error *error)
 {
+    const struct dgnn_nodes *nodes = compute_nodes(m, atoms);
+    if (m->is_spin) {
+        DGNN_TRY(dgnn_magnetic_update(&m->magnetic, &m->spin, atoms, m->properties.fitting.dim_aparam, error));
+    }
     DGNN_TRY(compute_build_graph(m, nodes, error));
     DGNN_TRY(compute_reserve(m, nodes, want_atom_virial, error));
     if (m->is_spin) {
@@ -144,9 +153,8 @@ static int compute_prepare(struct dgnn_model *m, const struct dgnn_nodes *nodes,
     return dgnn_linear_prepare(m->linear, &evaluation, error);
 }
 
-/* After prepare. Collective where nodes have an exchange. */
-static int compute_evaluate(struct dgnn_model *m, const struct dgnn_nodes *nodes, const struct dgnn_system *system,
-                            struct dgnn_node_result *out, struct dgnn_error *error)
+static int compute_net(struct dgnn_model *m, const struct dgnn_nodes *nodes, const struct dgnn_system *system,
+                       struct dgnn_node_result *out, struct dgnn_error *error)
 {
     const struct dgnn_graph *graph = &m->builder.graph;
     struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
@@ -157,27 +165,17 @@ static int compute_evaluate(struct dgnn_model *m, const struct dgnn_nodes *nodes
     return DGNN_OK;
 }
 
-/* A model that overflowed must not look like one that answered. */
-static int compute_check_result(const struct dgnn_node_result *r, const struct dgnn_nodes *nodes,
-                              struct dgnn_error *error)
+/* After a failure on this rank alone: what the other ranks still get from it. */
+static void compute_clear(const struct dgnn_nodes *nodes, struct dgnn_node_result *out)
 {
-    for (int64_t i = 0; i < nodes->nowned; i++) {
-        const double *f = (r->forces_mag ? r->forces_mag : r->forces) + 3 * i;
-        if (!isfinite(r->energy[i]) || !isfinite(f[0]) || !isfinite(f[1]) || !isfinite(f[2])) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "coords: energy or force of atom %lld is not finite; atoms far too close together"
-                                   " (or, with spins, a spin that is nearly zero)?",
-                                   (long long)nodes->labels[i]);
-        }
+    memset(out->energy, 0, sizeof(double) * (size_t)nodes->nowned);
+    memset(out->forces, 0, sizeof(double) * (size_t)(3 * nodes->nrow));
+    if (out->forces_mag) {
+        memset(out->forces_mag, 0, sizeof(double) * (size_t)(3 * nodes->nrow));
     }
-    return DGNN_OK;
-}
-
-static void compute_set_counts(const struct dgnn_model *m, const struct dgnn_nodes *nodes, struct dgnn_result *result)
-{
-    result->nedges = dgnn_graph_nedge(&m->builder.graph);
-    result->nghosts = nodes->nrow - nodes->nowned;
-    result->list_reused = m->list.reused;
+    if (out->atom_virial) {
+        memset(out->atom_virial, 0, sizeof(double) * (size_t)(9 * nodes->nrow));
+    }
 }
 
 static int64_t compute_crowded(const struct dgnn_model *m)
@@ -186,46 +184,71 @@ static int64_t compute_crowded(const struct dgnn_model *m)
     return dgnn_graph_crowded(&m->builder.graph, d->angle_sel, d->angle_cutoff);
 }
 
+/* After prepare: the atoms' results, zeros where it failed. Collective where nodes have an exchange. */
+static int compute_evaluate(struct dgnn_model *m, const struct dgnn_nodes *atoms, const struct dgnn_system *system,
+                            int want_atom_virial, struct dgnn_node_result *out, struct dgnn_error *error)
+{
+    const struct dgnn_nodes *nodes = compute_nodes(m, atoms);
+    struct dgnn_node_result of_nodes = {.energy = m->energy.data,
+                                        .forces = m->forces.data,
+                                        .forces_mag = m->is_spin ? m->forces_mag.data : NULL,
+                                        .atom_virial = want_atom_virial ? m->atom_virial.data : NULL};
+    int status = compute_net(m, nodes, system, &of_nodes, error);
+    if (status) {
+        compute_clear(nodes, &of_nodes);
+    }
+    *out = of_nodes;
+    if (m->is_spin) {
+        dgnn_magnetic_return(&m->magnetic, &m->spin, &of_nodes, out);
+    }
+    out->ntruncated = m->builder.ntruncated;
+    out->nangle_truncated = compute_crowded(m);
+    return status;
+}
+
+/* A model that overflowed must not look like one that answered. */
+static int compute_check_result(const struct dgnn_node_result *r, const struct dgnn_nodes *atoms,
+                                struct dgnn_error *error)
+{
+    for (int64_t i = 0; i < atoms->nowned; i++) {
+        int finite = isfinite(r->energy[i]);
+        for (int c = 0; c < 3; c++) {
+            finite = finite && isfinite(r->forces[3 * i + c]) && (!r->forces_mag || isfinite(r->forces_mag[3 * i + c]));
+        }
+        if (!finite) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "coords: energy or force of atom %lld is not finite; atoms far too close together"
+                                   " (or, with spins, a spin that is nearly zero)?",
+                                   (long long)atoms->labels[i]);
+        }
+    }
+    return DGNN_OK;
+}
+
+static void compute_set_counts(const struct dgnn_model *m, const struct dgnn_nodes *atoms, struct dgnn_result *result)
+{
+    result->nedges = dgnn_graph_nedge(&m->builder.graph);
+    result->nghosts = atoms->nrow - atoms->nowned;
+    result->list_reused = m->list.reused;
+}
+
 static int compute_serial(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_result *result,
                           struct dgnn_error *error)
 {
-    const struct dgnn_nodes *nodes = &m->serial.nodes;
-    int64_t dim_aparam = m->properties.fitting.dim_aparam;
+    const struct dgnn_nodes *atoms = &m->serial.nodes;
+    int want_atom_virial = result->atom_virial != NULL;
+    struct dgnn_node_result out;
     DGNN_TRY(compute_check_system(m, system, error));
-    DGNN_TRY(dgnn_serial_update(&m->serial, system, m->ntypes, dim_aparam, error));
-    if (m->is_spin) {
-        DGNN_TRY(dgnn_magnetic_update(&m->magnetic, &m->spin, nodes, dim_aparam, error));
-        nodes = &m->magnetic.nodes;
-    }
-    DGNN_TRY(compute_prepare(m, nodes, system, result->atom_virial != NULL, error));
-    struct dgnn_node_result out = {.energy = m->energy.data,
-                                   .forces = m->forces.data,
-                                   .ntruncated = m->builder.ntruncated,
-                                   .nangle_truncated = compute_crowded(m),
-                                   .forces_mag = m->is_spin ? m->forces_mag.data : NULL,
-                                   .atom_virial = result->atom_virial ? m->atom_virial.data : NULL};
-    DGNN_TRY(compute_evaluate(m, nodes, system, &out, error));
-    DGNN_TRY(compute_check_result(&out, nodes, error));
-    if (m->is_spin) {
-        struct dgnn_node_result of_nodes = out;
-        dgnn_magnetic_return(&m->magnetic, &m->spin, &of_nodes, &out);
-    }
+    DGNN_TRY(dgnn_serial_update(&m->serial, system, m->ntypes, m->properties.fitting.dim_aparam, error));
+    DGNN_TRY(compute_prepare(m, atoms, system, want_atom_virial, error));
+    DGNN_TRY(compute_evaluate(m, atoms, system, want_atom_virial, &out, error));
+    DGNN_TRY(compute_check_result(&out, atoms, error));
     dgnn_serial_return(&m->serial, &out, result);
-    compute_set_counts(m, nodes, result);
+    compute_set_counts(m, atoms, result);
     return DGNN_OK;
 }
 
 /* ---------------------------------------------------------------- many ranks */
-
-/* After a failure on this rank alone: what the other ranks still get from it. */
-static void compute_clear(const struct dgnn_nodes *nodes, struct dgnn_node_result *out)
-{
-    memset(out->energy, 0, sizeof(double) * (size_t)nodes->nowned);
-    memset(out->forces, 0, sizeof(double) * (size_t)(3 * nodes->nrow));
-    if (out->atom_virial) {
-        memset(out->atom_virial, 0, sizeof(double) * (size_t)(9 * nodes->nrow));
-    }
-}
 
 /* From the agreement that all ranks are ready to the one that all went well, no rank returns early but where the
  * communicator broke: what goes wrong on one is told at the end. */
@@ -233,17 +256,10 @@ static int compute_together(struct dgnn_model *m, const struct dgnn_system *syst
                             struct dgnn_result *result, struct dgnn_error *error)
 {
     struct dgnn_domain *d = &m->domain;
-    struct dgnn_node_result out = {.energy = m->energy.data,
-                                   .forces = m->forces.data,
-                                   .ntruncated = m->builder.ntruncated,
-                                   .nangle_truncated = compute_crowded(m),
-                                   .atom_virial = d->want_atom_virial ? m->atom_virial.data : NULL};
-    int status = compute_evaluate(m, &d->nodes, system, &out, error);
+    struct dgnn_node_result out;
+    int status = compute_evaluate(m, &d->nodes, system, d->want_atom_virial, &out, error);
     if (status == DGNN_ERROR_COMM) {
         return status;
-    }
-    if (status) {
-        compute_clear(&d->nodes, &out);
     }
     struct dgnn_error own = *error;
     DGNN_TRY(dgnn_domain_add(d, &out, error));
@@ -266,6 +282,7 @@ static int compute_ranks(struct dgnn_model *m, const struct dgnn_system *system,
                                       .dense = m->dense,
                                       .ntypes = m->ntypes,
                                       .dim_aparam = m->properties.fitting.dim_aparam,
+                                      .spin = m->is_spin ? &m->spin : NULL,
                                       .cutoff = p->cutoff,
                                       .skin = m->skin,
                                       .want_atom_virial = result->atom_virial != NULL};
@@ -286,9 +303,6 @@ int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *syste
     if (!model || !system || !result) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_compute: an argument is NULL");
     }
-    if (comm && model->is_spin) { /* the same answer on all ranks, without a message */
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "comm: spin models on many ranks are not built in");
-    }
     if (atomic_exchange(&model->busy, 1)) {
         return dgnn_status_set(error, DGNN_ERROR_BUSY, "the model is computing in another thread");
     }
@@ -305,17 +319,10 @@ static int compute_ghosted_together(struct dgnn_model *m, const struct dgnn_syst
                                     struct dgnn_result *result, struct dgnn_error *error)
 {
     struct dgnn_ghosted_nodes *g = &m->ghosted;
-    struct dgnn_node_result out = {.energy = m->energy.data,
-                                   .forces = m->forces.data,
-                                   .ntruncated = m->builder.ntruncated,
-                                   .nangle_truncated = compute_crowded(m),
-                                   .atom_virial = g->want_atom_virial ? m->atom_virial.data : NULL};
-    int status = compute_evaluate(m, &g->nodes, parameters, &out, error);
+    struct dgnn_node_result out;
+    int status = compute_evaluate(m, &g->nodes, parameters, g->want_atom_virial, &out, error);
     if (status == DGNN_ERROR_COMM) {
         return status;
-    }
-    if (status) {
-        compute_clear(&g->nodes, &out);
     }
     struct dgnn_error own = *error;
     DGNN_TRY(dgnn_ghosted_add(g, &out, error));
@@ -351,6 +358,7 @@ static int compute_ghosted(struct dgnn_model *m, const struct dgnn_ghosted *syst
                                        .dim_aparam = m->properties.fitting.dim_aparam,
                                        .skin = m->skin,
                                        .needs_plan = p->has_message_passing,
+                                       .has_spins = m->is_spin,
                                        .want_atom_virial = result->atom_virial != NULL};
     DGNN_TRY(dgnn_ghosted_update(g, &input, comm, compute_check_system(m, &parameters, error), error));
     int status = compute_prepare(m, &g->nodes, &parameters, g->want_atom_virial, error);
@@ -368,9 +376,6 @@ int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghost
     error = error ? error : &own;
     if (!model || !system || !result) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_compute_ghosted: an argument is NULL");
-    }
-    if (model->is_spin) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "compute_ghosted: spin models are not built in");
     }
     if (atomic_exchange(&model->busy, 1)) {
         return dgnn_status_set(error, DGNN_ERROR_BUSY, "the model is computing in another thread");

@@ -32,17 +32,22 @@ static int domain_reserve_passed(struct dgnn_domain *d, int64_t nreal, struct dg
     int64_t three = 3 * nreal * (int64_t)sizeof(double);
     DGNN_TRY(dgnn_buffer_reserve(&d->real, nreal * (int64_t)sizeof(int64_t), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->wrapped, three, "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->displaced, d->has_spins ? three : 0, "atoms", error));
     return dgnn_buffer_reserve(&d->fractions, three, "atoms", error);
 }
 
-static int domain_wrap(struct dgnn_domain *d, const struct dgnn_cell *cell, struct dgnn_error *error)
+static int domain_wrap(struct dgnn_domain *d, const struct dgnn_domain_input *in, const struct dgnn_cell *cell,
+                       struct dgnn_error *error)
 {
     int64_t *real = d->real.data;
-    double *wrapped = d->wrapped.data;
+    double *wrapped = d->wrapped.data, *displaced = d->displaced.data;
     d->nreal = 0;
     for (int64_t i = 0; i < d->part.natoms; i++) {
         if (d->part.types[i] >= 0) {
             memcpy(wrapped + 3 * d->nreal, d->part.coords + 3 * i, 3 * sizeof(double));
+            if (d->has_spins) {
+                dgnn_magnetic_displacement(in->spin, d->part.types[i], d->part.spins + 3 * i, displaced + 3 * d->nreal);
+            }
             real[d->nreal++] = i;
         }
     }
@@ -68,34 +73,63 @@ static int domain_same_atoms(const struct dgnn_domain *d, const struct dgnn_doma
            (!s->ids || domain_same_bytes(&d->built_ids, s->ids, s->natoms * (int64_t)sizeof(int64_t)));
 }
 
-static double domain_moved(const struct dgnn_cell *cell, const double *before, const double *now)
+static double domain_square(const double a[3])
 {
-    double move[3] = {now[0] - before[0], now[1] - before[1], now[2] - before[2]}, cells[3];
+    return a[0] * a[0] + a[1] * a[1] + a[2] * a[2];
+}
+
+static void domain_move(const struct dgnn_cell *cell, const double *before, const double *now, double move[3])
+{
+    double cells[3];
+    for (int c = 0; c < 3; c++) {
+        move[c] = now[c] - before[c];
+    }
     dgnn_cell_fraction(cell, move, cells);
     for (int k = 0; k < 3; k++) {
         for (int c = 0; c < 3 && cell->pbc[k]; c++) {
             move[c] -= rint(cells[k]) * cell->h[3 * k + c];
         }
     }
-    return move[0] * move[0] + move[1] * move[1] + move[2] * move[2];
 }
 
-static int domain_may_reuse(const struct dgnn_domain *d, const struct dgnn_domain_input *in,
-                            const struct dgnn_comm *comm, const struct dgnn_cell *cell)
+/* Atoms, and virtual ones with them. */
+static int domain_moved_little(const struct dgnn_domain *d, const struct dgnn_cell *cell, double limit)
 {
-    const double *before = d->built_wrapped.data, *now = d->wrapped.data, limit = 0.5 * in->skin;
-    if (!d->valid || d->comm != comm || !(in->skin > 0) || !domain_same_atoms(d, in, cell)) {
-        return 0;
-    }
+    const double *before = d->built_wrapped.data, *now = d->wrapped.data;
+    const double *from = d->built_displaced.data, *to = d->displaced.data;
     for (int64_t r = 0; r < d->nreal; r++) {
-        if (!(domain_moved(cell, before + 3 * r, now + 3 * r) <= limit * limit)) {
+        double move[3];
+        domain_move(cell, before + 3 * r, now + 3 * r, move);
+        int little = domain_square(move) <= limit * limit;
+        for (int c = 0; c < 3 && d->has_spins; c++) {
+            move[c] += to[3 * r + c] - from[3 * r + c];
+        }
+        if (!little || !(domain_square(move) <= limit * limit)) {
             return 0;
         }
     }
     return 1;
 }
 
+static int domain_may_reuse(const struct dgnn_domain *d, const struct dgnn_domain_input *in,
+                            const struct dgnn_comm *comm, const struct dgnn_cell *cell)
+{
+    return d->valid && d->comm == comm && in->skin > 0 && domain_same_atoms(d, in, cell) &&
+           domain_moved_little(d, cell, 0.5 * in->skin);
+}
+
 /* ------------------------------------------------------------------ the word */
+
+/* The largest of this rank. */
+static double domain_displacement(const struct dgnn_domain *d)
+{
+    const double *displaced = d->displaced.data;
+    double most = 0;
+    for (int64_t r = 0; d->has_spins && r < d->nreal; r++) {
+        most = fmax(most, domain_square(displaced + 3 * r));
+    }
+    return sqrt(most);
+}
 
 static void domain_fill_word(const struct dgnn_domain *d, const struct dgnn_domain_input *in,
                              const struct dgnn_cell *cell, struct dgnn_word *word)
@@ -113,6 +147,7 @@ static void domain_fill_word(const struct dgnn_domain *d, const struct dgnn_doma
     word->has_ids = s->natoms ? s->ids != NULL : -1;
     word->natoms = s->natoms;
     word->want_atom_virial = in->want_atom_virial;
+    word->displacement = domain_displacement(d);
     word->first_type = s->natoms ? s->types[0] : -1;
     word->first_id = s->natoms && s->ids ? s->ids[0] : 0;
     for (int64_t i = 1; i < s->natoms && s->ids; i++) {
@@ -137,13 +172,14 @@ static int domain_begin(struct dgnn_domain *d, const struct dgnn_domain_input *i
 {
     int64_t nreal, nrank = dgnn_transport_nrank(comm);
     d->valid = d->valid && d->comm == comm; /* the numbers below are those of one communicator */
+    d->has_spins = in->spin != NULL;
     DGNN_TRY(dgnn_buffer_reserve(&d->words, nrank * (int64_t)sizeof(struct dgnn_word), "ranks", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->counts, DGNN_DOMAIN_COUNTS * nrank * (int64_t)sizeof(int64_t), "ranks", error));
     DGNN_TRY(dgnn_input_check(in->system, in->ntypes, &nreal, error));
     DGNN_TRY(dgnn_cell_set(cell, in->system->box, in->system->pbc, error));
     domain_take_part(d, in->system, comm);
     DGNN_TRY(domain_reserve_passed(d, nreal, error));
-    return domain_wrap(d, cell, error);
+    return domain_wrap(d, in, cell, error);
 }
 
 /* ------------------------------------------------------------------ update */
@@ -153,8 +189,9 @@ static void domain_forget(struct dgnn_domain *d)
     dgnn_exchange_free(d->features);
     dgnn_exchange_free(d->geometry);
     dgnn_plan_free(d->plan);
+    dgnn_plan_free(d->node_plan);
     d->features = d->geometry = NULL;
-    d->plan = NULL;
+    d->plan = d->node_plan = NULL;
     d->valid = 0;
     if (d->comm) {
         dgnn_comm_free(d->comm);
@@ -176,6 +213,9 @@ static int domain_remember(struct dgnn_domain *d, struct dgnn_error *error)
         memcpy(d->built_ids.data, s->ids, (size_t)ids);
     }
     memcpy(d->built_wrapped.data, d->wrapped.data, sizeof(double) * 3 * (size_t)d->nreal);
+    if (d->has_spins) {
+        memcpy(d->built_displaced.data, d->displaced.data, sizeof(double) * 3 * (size_t)d->nreal);
+    }
     d->built_natoms = s->natoms;
     d->replicated = s->replicated;
     memcpy(d->grid, s->grid, sizeof(d->grid));
@@ -202,11 +242,30 @@ static void domain_set_nodes(struct dgnn_domain *d)
     nodes->types = d->types.data;
     nodes->ids = nodes->labels = d->ids.data;
     nodes->aparam = d->aparam.data;
+    nodes->spins = d->has_spins ? d->spins.data : NULL;
     nodes->cell = d->cell;
     nodes->first_type = d->summary.first_type;
     nodes->may_reuse = d->reused;
     nodes->exchange = d->features;
     d->want_atom_virial = d->summary.want_atom_virial;
+}
+
+/* Positions, and spins with them, to ghosts. */
+static int domain_forward(struct dgnn_domain *d, struct dgnn_error *error)
+{
+    double *positions = d->positions.data, *spins = d->spins.data, *places = d->has_spins ? d->places.data : positions;
+    int64_t nowned = d->nodes.nowned;
+    for (int64_t i = 0; i < nowned && d->has_spins; i++) {
+        memcpy(places + 6 * i, positions + 3 * i, 3 * sizeof(double));
+        memcpy(places + 6 * i + 3, spins + 3 * i, 3 * sizeof(double));
+    }
+    DGNN_TRY(dgnn_exchange_forward_begin(d->geometry, places, d->has_spins ? 6 : 3, sizeof(double), error));
+    DGNN_TRY(dgnn_exchange_forward_end(d->geometry, error));
+    for (int64_t i = nowned; i < d->nodes.nnode && d->has_spins; i++) {
+        memcpy(positions + 3 * i, places + 6 * i, 3 * sizeof(double));
+        memcpy(spins + 3 * i, places + 6 * i + 3, 3 * sizeof(double));
+    }
+    return DGNN_OK;
 }
 
 static int domain_update(struct dgnn_domain *d, const struct dgnn_domain_input *in, struct dgnn_comm *comm,
@@ -226,8 +285,7 @@ static int domain_update(struct dgnn_domain *d, const struct dgnn_domain_input *
         DGNN_TRY(domain_rebuild(d, in, comm, cell, error));
     }
     d->valid = 0; /* until ghosts are where they belong */
-    DGNN_TRY(dgnn_exchange_forward_begin(d->geometry, d->positions.data, 3, sizeof(double), error));
-    DGNN_TRY(dgnn_exchange_forward_end(d->geometry, error));
+    DGNN_TRY(domain_forward(d, error));
     d->valid = 1;
     domain_set_nodes(d);
     return DGNN_OK;
@@ -245,10 +303,15 @@ int dgnn_domain_update(struct dgnn_domain *d, const struct dgnn_domain_input *in
 
 /* ------------------------------------------------------------------ results */
 
-/* Numbers that travel for an atom: energy, force, and the atomic virial where a rank wants it. */
+static struct dgnn_results_shape domain_shape(const struct dgnn_domain *d)
+{
+    return dgnn_results_shape(d->has_spins, d->want_atom_virial);
+}
+
+/* Numbers that travel home for an atom: its energy and a row of results, the atomic virial where a rank wants it. */
 static int64_t domain_width(const struct dgnn_domain *d)
 {
-    return d->want_atom_virial ? 13 : 4;
+    return 1 + domain_shape(d).width;
 }
 
 /* The longest slice of a replicated system. */
@@ -274,43 +337,39 @@ int dgnn_domain_prepare(struct dgnn_domain *d, struct dgnn_error *error)
 
 int dgnn_domain_add(struct dgnn_domain *d, struct dgnn_node_result *r, struct dgnn_error *error)
 {
-    int64_t width = domain_width(d) - 1;
+    struct dgnn_results_shape shape = domain_shape(d);
     double *back = d->back.data;
     for (int64_t i = 0; i < d->nodes.nnode; i++) {
-        memcpy(back + width * i, r->forces + 3 * i, 3 * sizeof(double));
-        if (width > 3) {
-            memcpy(back + width * i + 3, r->atom_virial + 9 * i, 9 * sizeof(double));
-        }
+        dgnn_results_take(r, &shape, i, back + shape.width * i);
     }
-    DGNN_TRY(dgnn_exchange_reverse_begin(d->geometry, back, width, sizeof(double), error));
+    DGNN_TRY(dgnn_exchange_reverse_begin(d->geometry, back, shape.width, sizeof(double), error));
     DGNN_TRY(dgnn_exchange_reverse_end(d->geometry, error));
-    for (int64_t i = 0; i < d->nodes.nnode; i++) {
-        memcpy(r->forces + 3 * i, back + width * i, 3 * sizeof(double));
-        if (width > 3) {
-            memcpy(r->atom_virial + 9 * i, back + width * i + 3, 9 * sizeof(double));
-        }
-    }
+    dgnn_results_put(back, &shape, d->nodes.nnode, r);
     return DGNN_OK;
 }
 
-static void domain_spread(const double *row, int64_t atom, struct dgnn_result *to)
+static void domain_spread(const struct dgnn_domain *d, const double *row, int64_t atom, struct dgnn_result *to)
 {
+    struct dgnn_results_shape shape = domain_shape(d);
     if (to->atom_energy) {
         to->atom_energy[atom] = row[0];
     }
     if (to->forces) {
         memcpy(to->forces + 3 * atom, row + 1, 3 * sizeof(double));
     }
+    if (to->forces_mag && shape.forces_mag >= 0) {
+        memcpy(to->forces_mag + 3 * atom, row + 1 + shape.forces_mag, 3 * sizeof(double));
+    }
     if (to->atom_virial) {
-        memcpy(to->atom_virial + 9 * atom, row + 4, 9 * sizeof(double));
+        memcpy(to->atom_virial + 9 * atom, row + 1 + shape.atom_virial, 9 * sizeof(double));
     }
 }
 
 static void domain_clear(const struct dgnn_domain *d, struct dgnn_result *to)
 {
-    double *arrays[3] = {to->atom_energy, to->forces, to->atom_virial};
-    const size_t widths[3] = {1, 3, 9};
-    for (int k = 0; k < 3; k++) {
+    double *arrays[4] = {to->atom_energy, to->forces, to->forces_mag, to->atom_virial};
+    const size_t widths[4] = {1, 3, 3, 9};
+    for (int k = 0; k < 4; k++) {
         if (arrays[k] && d->natoms) {
             memset(arrays[k], 0, sizeof(double) * widths[k] * (size_t)d->natoms);
         }
@@ -320,14 +379,11 @@ static void domain_clear(const struct dgnn_domain *d, struct dgnn_result *to)
 static void domain_pack(const struct dgnn_domain *d, const struct dgnn_node_result *from, double *out)
 {
     const int32_t *arrival = d->arrival.data;
-    int64_t width = domain_width(d);
+    struct dgnn_results_shape shape = domain_shape(d);
     for (int64_t k = 0; k < d->nodes.nowned; k++) {
-        int64_t row = arrival[k];
-        out[width * k] = from->energy[row];
-        memcpy(out + width * k + 1, from->forces + 3 * row, 3 * sizeof(double));
-        if (width > 4) {
-            memcpy(out + width * k + 4, from->atom_virial + 9 * row, 9 * sizeof(double));
-        }
+        double *row = out + (1 + shape.width) * k;
+        row[0] = from->energy[arrival[k]];
+        dgnn_results_take(from, &shape, arrival[k], row + 1);
     }
 }
 
@@ -345,7 +401,7 @@ static int domain_gather(struct dgnn_domain *d, const double *rows, struct dgnn_
     for (int64_t rank = 0; rank < nrank; rank++) {
         int64_t begin = d->natoms * rank / nrank, end = d->natoms * (rank + 1) / nrank;
         for (int64_t atom = begin; atom < end; atom++) {
-            domain_spread(all + width * (rank * longest + atom - begin), atom, to);
+            domain_spread(d, all + width * (rank * longest + atom - begin), atom, to);
         }
     }
     return DGNN_OK;
@@ -388,7 +444,7 @@ int dgnn_domain_return(struct dgnn_domain *d, const struct dgnn_node_result *fro
         return domain_gather(d, rows, to, error);
     }
     for (int64_t k = 0; k < d->nreal; k++) {
-        domain_spread(rows + width * k, real[departure[k]], to);
+        domain_spread(d, rows + width * k, real[departure[k]], to);
     }
     return DGNN_OK;
 }
@@ -398,7 +454,8 @@ void dgnn_domain_free(struct dgnn_domain *d)
     struct dgnn_buffer *all[] = {&d->words,       &d->real,    &d->wrapped,       &d->fractions,  &d->departure,
                                  &d->built_types, &d->built_ids, &d->built_wrapped, &d->counts,   &d->moving_out,
                                  &d->moving_in,   &d->arrival, &d->positions,     &d->types,      &d->ids,
-                                 &d->aparam,      &d->back,    &d->gather};
+                                 &d->aparam,      &d->back,    &d->gather,        &d->spins,      &d->places,
+                                 &d->displaced,   &d->built_displaced};
     domain_forget(d);
     dgnn_bricks_free(&d->bricks);
     dgnn_halo_free(&d->halo);

@@ -5,14 +5,19 @@
  * ordered by id, ghost rows by (owner, id), so rows do not depend on who passed an atom.
  *
  * While the atoms are the same and none moved further than half the skin, the bricks' atoms, the ghosts and the plan
- * stay, and only positions travel. */
+ * stay, and only positions travel.
+ *
+ * Of a spin model, nodes are atoms with spins, for system/magnetic.h. Ghosts are the atoms whose real or virtual nodes may
+ * be in reach of a real or virtual one here; a virtual node's motion counts as an atom's. Spins travel with positions, and
+ * magnetic forces with forces; nodes.exchange moves both nodes' rows. */
 #ifndef DGNN_SYSTEM_DOMAIN_H
 #define DGNN_SYSTEM_DOMAIN_H
 
 #include "comm/exchange_create.h"
 #include "system/bricks.h"
 #include "system/halo.h"
-#include "system/nodes.h"
+#include "system/magnetic.h"
+#include "system/results.h"
 #include "system/word.h"
 
 struct dgnn_domain_input {
@@ -20,6 +25,7 @@ struct dgnn_domain_input {
     uint64_t model[2]; /* digest of the archive */
     int32_t dtype, dense, ntypes;
     int64_t dim_aparam;
+    const struct dgnn_magnetic_scheme *spin; /* of a spin model, else NULL */
     double cutoff, skin;
     int32_t want_atom_virial;
 };
@@ -41,7 +47,9 @@ struct dgnn_domain {
     struct dgnn_word_summary summary;
     struct dgnn_bricks bricks;
     struct dgnn_halo halo;
-    struct dgnn_plan *plan;
+    int32_t has_spins;
+    struct dgnn_plan *plan;         /* of atoms */
+    struct dgnn_plan *node_plan;    /* of a spin model: of real and virtual rows */
     struct dgnn_exchange *features; /* nodes.exchange */
     struct dgnn_exchange *geometry;
 
@@ -53,16 +61,18 @@ struct dgnn_domain {
     struct dgnn_buffer wrapped;   /* nreal x 3 */
     struct dgnn_buffer fractions; /* nreal x 3 */
     struct dgnn_buffer departure; /* nreal int64: index into real, by computing rank */
-    struct dgnn_buffer built_types, built_ids, built_wrapped;
+    struct dgnn_buffer displaced; /* nreal x 3: virtual atoms, from their real ones */
+    struct dgnn_buffer built_types, built_ids, built_wrapped, built_displaced;
     /* Both. */
     int32_t all_home;             /* every atom of every rank is computed where it is passed */
     struct dgnn_buffer counts;    /* nrank int64, several: see domain_build.h */
     struct dgnn_buffer moving_out, moving_in;
     /* Computing. */
     struct dgnn_buffer arrival;   /* nowned int32: row, in the order of arrival */
-    struct dgnn_buffer positions, types, ids, aparam;
+    struct dgnn_buffer positions, types, ids, aparam, spins;
+    struct dgnn_buffer places;    /* of a spin model, nnode x 6: positions and spins, as they travel to ghosts */
     struct dgnn_buffer gather;    /* of a replicated system: the results of this rank's slice */
-    struct dgnn_buffer back;      /* nnode x (3 or 12): forces (and virials), ghosts' to be sent home */
+    struct dgnn_buffer back;      /* nnode rows of results, ghosts' to be sent home */
 };
 
 /* Collective. status and *error: how this rank's own checks of the call went. The same answer on all ranks. Errors:
@@ -73,7 +83,7 @@ int dgnn_domain_update(struct dgnn_domain *domain, const struct dgnn_domain_inpu
 /* Local: the memory of what follows. Errors: MEMORY. */
 int dgnn_domain_prepare(struct dgnn_domain *domain, struct dgnn_error *error);
 
-/* Collective: what ghost rows hold is added to their owners' forces and virials. Errors: COMM. */
+/* Collective: what ghost rows hold is added to their owners' forces, magnetic forces and virials. Errors: COMM. */
 int dgnn_domain_add(struct dgnn_domain *domain, struct dgnn_node_result *result, struct dgnn_error *error);
 
 /* Collective: results to the rank and place that atoms came from; totals to all. NULL atoms get zeros. Errors: COMM. */

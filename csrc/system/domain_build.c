@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "comm/check.h"
+#include "comm/spin.h"
 #include "system/distinct.h"
 
 /* What is known of an atom until the next build. */
@@ -47,6 +48,19 @@ static int64_t build_sum(const int64_t *counts, int32_t n)
     return sum;
 }
 
+/* How near an atom must be to another's brick to be a ghost there. Each of two nodes is at most the largest displacement
+ * away from its atom. */
+static double build_reach(const struct build *b)
+{
+    return b->in->cutoff + b->in->skin + 2 * b->d->summary.displacement;
+}
+
+/* Bytes that move with an atom. */
+static int64_t build_moving(const struct build *b)
+{
+    return ((b->d->has_spins ? 6 : 3) + b->in->dim_aparam) * (int64_t)sizeof(double);
+}
+
 /* ------------------------------------------------------------------ departure */
 
 static int build_choose(struct build *b, struct dgnn_error *error)
@@ -54,13 +68,14 @@ static int build_choose(struct build *b, struct dgnn_error *error)
     struct dgnn_domain *d = b->d;
     memcpy(d->bricks.low, d->summary.low, sizeof(d->bricks.low));
     memcpy(d->bricks.high, d->summary.high, sizeof(d->bricks.high));
-    DGNN_TRY(dgnn_bricks_choose(&d->bricks, &d->cell, b->in->cutoff + b->in->skin, b->nrank, d->part.grid, error));
+    DGNN_TRY(dgnn_bricks_choose(&d->bricks, &d->cell, build_reach(b), b->nrank, d->part.grid, error));
     DGNN_TRY(dgnn_bricks_reserve(&d->bricks, error));
     DGNN_TRY(build_alloc(&b->out, d->nreal, sizeof(*b->out), "atoms", error));
     DGNN_TRY(build_alloc(&b->ids, d->nreal, sizeof(*b->ids), "atoms", error));
     DGNN_TRY(build_alloc(&b->box, b->nrank, sizeof(*b->box), "bricks", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->departure, d->nreal * (int64_t)sizeof(int64_t), "atoms", error));
-    DGNN_TRY(dgnn_buffer_reserve(&d->moving_out, d->nreal * (3 + b->in->dim_aparam) * (int64_t)sizeof(double), "atoms",
+    DGNN_TRY(dgnn_buffer_reserve(&d->moving_out, d->nreal * build_moving(b), "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->built_displaced, d->has_spins ? 3 * d->nreal * (int64_t)sizeof(double) : 0, "atoms",
                                  error));
     return dgnn_buffer_reserve(&d->built_wrapped, 3 * d->nreal * (int64_t)sizeof(double), "atoms", error);
 }
@@ -105,7 +120,8 @@ static int build_reserve_owned(struct build *b, struct dgnn_error *error)
     }
     d->nodes.nowned = n;
     DGNN_TRY(build_alloc(&b->arrived, n, sizeof(*b->arrived), "atoms", error));
-    DGNN_TRY(dgnn_buffer_reserve(&d->moving_in, n * (3 + b->in->dim_aparam) * (int64_t)sizeof(double), "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->moving_in, n * build_moving(b), "atoms", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->spins, d->has_spins ? 3 * n * (int64_t)sizeof(double) : 0, "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->arrival, n * (int64_t)sizeof(int32_t), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->positions, 3 * n * (int64_t)sizeof(double), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->types, n * (int64_t)sizeof(int32_t), "atoms", error));
@@ -140,13 +156,16 @@ int dgnn_domain_build_bring(struct dgnn_domain *d, int64_t dim_aparam, struct dg
     const double *wrapped = d->wrapped.data, *in;
     const int64_t *departure = d->departure.data, *real = d->real.data;
     const int32_t *arrival = d->arrival.data;
-    int64_t width = 3 + dim_aparam;
-    size_t extra = sizeof(double) * (size_t)dim_aparam;
-    double *out = d->moving_out.data, *positions = d->positions.data, *aparam = d->aparam.data;
+    int64_t nspin = d->has_spins ? 3 : 0, width = 3 + nspin + dim_aparam;
+    size_t extra = sizeof(double) * (size_t)dim_aparam, vector = 3 * sizeof(double);
+    double *out = d->moving_out.data, *positions = d->positions.data, *spins = d->spins.data, *aparam = d->aparam.data;
     for (int64_t k = 0; k < d->nreal; k++) {
-        memcpy(out + width * k, wrapped + 3 * departure[k], 3 * sizeof(double));
+        memcpy(out + width * k, wrapped + 3 * departure[k], vector);
+        if (nspin) {
+            memcpy(out + width * k + 3, d->part.spins + 3 * real[departure[k]], vector);
+        }
         if (extra) {
-            memcpy(out + width * k + 3, d->part.aparam + dim_aparam * real[departure[k]], extra);
+            memcpy(out + width * k + 3 + nspin, d->part.aparam + dim_aparam * real[departure[k]], extra);
         }
     }
     in = d->all_home ? d->moving_out.data : d->moving_in.data;
@@ -156,9 +175,12 @@ int dgnn_domain_build_bring(struct dgnn_domain *d, int64_t dim_aparam, struct dg
                                           width * (int64_t)sizeof(double), error));
     }
     for (int64_t k = 0; k < d->nodes.nowned; k++) {
-        memcpy(positions + 3 * (int64_t)arrival[k], in + width * k, 3 * sizeof(double));
+        memcpy(positions + 3 * (int64_t)arrival[k], in + width * k, vector);
+        if (nspin) {
+            memcpy(spins + 3 * (int64_t)arrival[k], in + width * k + 3, vector);
+        }
         if (extra) {
-            memcpy(aparam + dim_aparam * arrival[k], in + width * k + 3, extra);
+            memcpy(aparam + dim_aparam * arrival[k], in + width * k + 3 + nspin, extra);
         }
     }
     return DGNN_OK;
@@ -199,7 +221,7 @@ static int build_find_ghosts(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
     const struct dgnn_halo_input input = {.cell = &d->cell,
-                                          .reach = b->in->cutoff + b->in->skin,
+                                          .reach = build_reach(b),
                                           .n = d->nodes.nowned,
                                           .positions = d->positions.data,
                                           .me = b->me,
@@ -234,7 +256,13 @@ static int build_reserve_ghosts(struct build *b, struct dgnn_error *error)
                                 error));
     DGNN_TRY(dgnn_buffer_extend(&d->ids, n * (int64_t)sizeof(int64_t), nowned * (int64_t)sizeof(int64_t), "ghosts",
                                 error));
-    DGNN_TRY(dgnn_buffer_reserve(&d->back, 12 * n * (int64_t)sizeof(double), "ghosts", error));
+    if (d->has_spins) {
+        DGNN_TRY(dgnn_buffer_extend(&d->spins, 3 * n * (int64_t)sizeof(double), 3 * nowned * (int64_t)sizeof(double),
+                                    "ghosts", error));
+        DGNN_TRY(dgnn_buffer_reserve(&d->places, 6 * n * (int64_t)sizeof(double), "ghosts", error));
+    }
+    DGNN_TRY(dgnn_buffer_reserve(&d->back, dgnn_results_shape(d->has_spins, 1).width * n * (int64_t)sizeof(double),
+                                 "ghosts", error));
     DGNN_TRY(build_alloc(&b->ghost, nghost, sizeof(*b->ghost), "ghosts", error));
     DGNN_TRY(build_alloc(&b->neighbour, b->nrank, sizeof(*b->neighbour), "ghosts", error));
     DGNN_TRY(build_alloc(&b->send_first, b->nrank + 1, sizeof(*b->send_first), "ghosts", error));
@@ -276,10 +304,16 @@ static int build_plan(struct build *b, struct dgnn_error *error)
 static int build_exchanges(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
-    DGNN_TRY(dgnn_exchange_create_direct(d->plan, d->comm, DGNN_EXCHANGE_FEATURES, &d->features, error));
+    int64_t widest = dgnn_results_shape(d->has_spins, 1).width;
+    if (d->has_spins) {
+        DGNN_TRY(dgnn_spin_plan(d->plan, &d->node_plan, error));
+    }
+    DGNN_TRY(dgnn_exchange_create_direct(d->has_spins ? d->node_plan : d->plan, d->comm, DGNN_EXCHANGE_FEATURES,
+                                         &d->features, error));
     DGNN_TRY(dgnn_exchange_create_direct(d->plan, d->comm, DGNN_EXCHANGE_GEOMETRY, &d->geometry, error));
-    DGNN_TRY(dgnn_exchange_prepare(d->geometry, d->back.data, 12, sizeof(double), error));
-    return dgnn_exchange_prepare(d->geometry, d->positions.data, 3, sizeof(double), error);
+    DGNN_TRY(dgnn_exchange_prepare(d->geometry, d->back.data, widest, sizeof(double), error));
+    return d->has_spins ? dgnn_exchange_prepare(d->geometry, d->places.data, 6, sizeof(double), error)
+                        : dgnn_exchange_prepare(d->geometry, d->positions.data, 3, sizeof(double), error);
 }
 
 static int build_halo(struct build *b, struct dgnn_error *error)

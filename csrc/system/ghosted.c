@@ -1,14 +1,32 @@
 #include "system/ghosted.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "comm/check.h"
 #include "comm/plan.h"
+#include "comm/spin.h"
 #include "system/input.h"
 
 enum ghosted_kind { GHOSTED_NOTHING = 0, GHOSTED_BORDER, GHOSTED_DIRECT, GHOSTED_MAPPING };
 
 /* ------------------------------------------------------------------ checks */
+
+static int ghosted_check_spins(const struct dgnn_ghosted_input *in, struct dgnn_error *error)
+{
+    const struct dgnn_ghosted *s = in->system;
+    if (in->has_spins && s->nall && !s->spins) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "spins: found none; expected a vector for each of %lld rows, "
+                               "ghosts among them", (long long)s->nall);
+    }
+    for (int64_t k = 3 * s->nlocal; in->has_spins && k < 3 * s->nall; k++) {
+        if (!isfinite(s->spins[k])) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT, "spins: that of ghost row %lld has %c = %g; expected a finite "
+                                   "number", (long long)(k / 3), "xyz"[k % 3], s->spins[k]);
+        }
+    }
+    return DGNN_OK;
+}
 
 static int ghosted_check(const struct dgnn_ghosted_input *in, struct dgnn_error *error)
 {
@@ -27,6 +45,7 @@ static int ghosted_check(const struct dgnn_ghosted_input *in, struct dgnn_error 
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "neighbours: %lld of them, but no rows",
                                (long long)s->neighbour_first[s->nlocal]);
     }
+    DGNN_TRY(ghosted_check_spins(in, error));
     struct dgnn_system rows = {.natoms = s->nall, .coords = s->coords, .types = s->types};
     return dgnn_input_check(&rows, in->ntypes, &nreal, error);
 }
@@ -84,6 +103,7 @@ static int ghosted_reserve(struct dgnn_ghosted_nodes *g, const struct dgnn_ghost
     DGNN_TRY(dgnn_buffer_reserve(&g->ids, n * (int64_t)sizeof(int64_t), "rows", error));
     DGNN_TRY(dgnn_buffer_reserve(&g->positions, 3 * n * (int64_t)sizeof(double), "rows", error));
     DGNN_TRY(dgnn_buffer_reserve(&g->types, n * (int64_t)sizeof(int32_t), "rows", error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->spins, in->has_spins ? 3 * n * (int64_t)sizeof(double) : 0, "rows", error));
     return dgnn_buffer_reserve(&g->aparam, in->system->nlocal * in->dim_aparam * (int64_t)sizeof(double), "rows", error);
 }
 
@@ -112,9 +132,12 @@ static void ghosted_number(struct dgnn_ghosted_nodes *g, const struct dgnn_ghost
 static void ghosted_place(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, int64_t dim_aparam)
 {
     const int64_t *row = g->row.data;
-    double *positions = g->positions.data, *aparam = g->aparam.data;
+    double *positions = g->positions.data, *aparam = g->aparam.data, *spins = g->spins.data;
     for (int64_t r = 0; r < g->nodes.nrow; r++) {
         memcpy(positions + 3 * r, s->coords + 3 * row[r], 3 * sizeof(double));
+        if (g->has_spins) {
+            memcpy(spins + 3 * r, s->spins + 3 * row[r], 3 * sizeof(double));
+        }
     }
     for (int64_t r = 0; r < g->nodes.nowned && dim_aparam; r++) {
         memcpy(aparam + dim_aparam * r, s->aparam + dim_aparam * row[r], sizeof(double) * (size_t)dim_aparam);
@@ -193,10 +216,12 @@ static void ghosted_forget(struct dgnn_ghosted_nodes *g)
     dgnn_exchange_free(g->features);
     dgnn_exchange_free(g->geometry);
     dgnn_plan_free(g->plan);
+    dgnn_plan_free(g->node_plan);
     dgnn_swaps_free(g->swaps);
+    dgnn_swaps_free(g->node_swaps);
     g->features = g->geometry = NULL;
-    g->plan = NULL;
-    g->swaps = NULL;
+    g->plan = g->node_plan = NULL;
+    g->swaps = g->node_swaps = NULL;
     g->valid = 0;
     dgnn_comm_free(g->comm);
     g->comm = NULL;
@@ -233,15 +258,24 @@ static int ghosted_direct(struct dgnn_ghosted_nodes *g, const struct dgnn_ghoste
 
 static int ghosted_exchanges(struct dgnn_ghosted_nodes *g, struct dgnn_error *error)
 {
-    DGNN_TRY(dgnn_buffer_reserve(&g->back, 12 * g->nodes.nrow * (int64_t)sizeof(double), "ghosts", error));
+    int64_t widest = dgnn_results_shape(g->has_spins, 1).width;
+    DGNN_TRY(dgnn_buffer_reserve(&g->back, widest * g->nodes.nrow * (int64_t)sizeof(double), "ghosts", error));
     if (g->swaps) {
-        DGNN_TRY(dgnn_exchange_create_swaps(g->swaps, g->comm, DGNN_EXCHANGE_FEATURES, &g->features, error));
+        if (g->has_spins) {
+            DGNN_TRY(dgnn_spin_swaps(g->swaps, &g->node_swaps, error));
+        }
+        DGNN_TRY(dgnn_exchange_create_swaps(g->has_spins ? g->node_swaps : g->swaps, g->comm, DGNN_EXCHANGE_FEATURES,
+                                            &g->features, error));
         DGNN_TRY(dgnn_exchange_create_swaps(g->swaps, g->comm, DGNN_EXCHANGE_GEOMETRY, &g->geometry, error));
     } else if (g->plan) {
-        DGNN_TRY(dgnn_exchange_create_direct(g->plan, g->comm, DGNN_EXCHANGE_FEATURES, &g->features, error));
+        if (g->has_spins) {
+            DGNN_TRY(dgnn_spin_plan(g->plan, &g->node_plan, error));
+        }
+        DGNN_TRY(dgnn_exchange_create_direct(g->has_spins ? g->node_plan : g->plan, g->comm, DGNN_EXCHANGE_FEATURES,
+                                             &g->features, error));
         DGNN_TRY(dgnn_exchange_create_direct(g->plan, g->comm, DGNN_EXCHANGE_GEOMETRY, &g->geometry, error));
     }
-    return dgnn_exchange_prepare(g->geometry, g->back.data, 12, sizeof(double), error);
+    return dgnn_exchange_prepare(g->geometry, g->back.data, widest, sizeof(double), error);
 }
 
 /* A new list: collective. */
@@ -267,6 +301,7 @@ static int ghosted_begin(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted
                                  error));
     DGNN_TRY(ghosted_check(in, error));
     g->add = s->add_ghost_forces != 0;
+    g->has_spins = in->has_spins;
     if (s->same_list) {
         DGNN_TRY(ghosted_check_same(g, in, comm, error));
     } else {
@@ -297,6 +332,7 @@ static void ghosted_set_nodes(struct dgnn_ghosted_nodes *g, int32_t same)
     nodes->ids = mapped ? g->ids.data : NULL;
     nodes->labels = g->row.data;
     nodes->aparam = g->aparam.data;
+    nodes->spins = g->has_spins ? g->spins.data : NULL;
     nodes->list_first = g->has_list ? g->list_first.data : NULL;
     nodes->list_row = g->list_row.data;
     nodes->may_reuse = same;
@@ -310,8 +346,7 @@ static void ghosted_fill_word(const struct dgnn_ghosted_nodes *g, const struct d
     const struct dgnn_ghosted *s = in->system;
     struct dgnn_system system = {.fparam = s->fparam,
                                  .nfparam = s->nfparam,
-                                 .charge_spin = s->charge_spin,
-                                 .spins = s->spins};
+                                 .charge_spin = s->charge_spin};
     struct dgnn_cell open;
     memset(word, 0, sizeof(*word));
     memset(&open, 0, sizeof(open));
@@ -351,14 +386,14 @@ int dgnn_ghosted_update(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_
 
 /* ------------------------------------------------------------------ results */
 
-static int64_t ghosted_width(const struct dgnn_ghosted_nodes *g)
+static struct dgnn_results_shape ghosted_shape(const struct dgnn_ghosted_nodes *g)
 {
-    return g->want_atom_virial ? 12 : 3;
+    return dgnn_results_shape(g->has_spins, g->want_atom_virial);
 }
 
 int dgnn_ghosted_prepare(struct dgnn_ghosted_nodes *g, struct dgnn_error *error)
 {
-    return dgnn_exchange_prepare(g->geometry, g->back.data, ghosted_width(g), sizeof(double), error);
+    return dgnn_exchange_prepare(g->geometry, g->back.data, ghosted_shape(g).width, sizeof(double), error);
 }
 
 static void ghosted_to_owners(struct dgnn_ghosted_nodes *g, double *rows, int64_t width)
@@ -374,32 +409,27 @@ static void ghosted_to_owners(struct dgnn_ghosted_nodes *g, double *rows, int64_
 
 int dgnn_ghosted_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *r, struct dgnn_error *error)
 {
-    int64_t width = ghosted_width(g);
+    struct dgnn_results_shape shape = ghosted_shape(g);
     double *back = g->back.data;
     if (!g->add || g->kind == GHOSTED_NOTHING) {
         return DGNN_OK;
     }
     if (g->kind == GHOSTED_MAPPING) {
         ghosted_to_owners(g, r->forces, 3);
-        if (width > 3) {
+        if (g->has_spins) {
+            ghosted_to_owners(g, r->forces_mag, 3);
+        }
+        if (g->want_atom_virial) {
             ghosted_to_owners(g, r->atom_virial, 9);
         }
         return DGNN_OK;
     }
     for (int64_t i = 0; i < g->nodes.nrow; i++) {
-        memcpy(back + width * i, r->forces + 3 * i, 3 * sizeof(double));
-        if (width > 3) {
-            memcpy(back + width * i + 3, r->atom_virial + 9 * i, 9 * sizeof(double));
-        }
+        dgnn_results_take(r, &shape, i, back + shape.width * i);
     }
-    DGNN_TRY(dgnn_exchange_reverse_begin(g->geometry, back, width, sizeof(double), error));
+    DGNN_TRY(dgnn_exchange_reverse_begin(g->geometry, back, shape.width, sizeof(double), error));
     DGNN_TRY(dgnn_exchange_reverse_end(g->geometry, error));
-    for (int64_t i = 0; i < g->nodes.nrow; i++) {
-        memcpy(r->forces + 3 * i, back + width * i, 3 * sizeof(double));
-        if (width > 3) {
-            memcpy(r->atom_virial + 9 * i, back + width * i + 3, 9 * sizeof(double));
-        }
-    }
+    dgnn_results_put(back, &shape, g->nodes.nrow, r);
     return DGNN_OK;
 }
 
@@ -411,7 +441,7 @@ static void ghosted_spread(const struct dgnn_ghosted_nodes *g, const double *fro
         return;
     }
     memset(to, 0, sizeof(double) * (size_t)(width * nhost));
-    for (int64_t r = 0; r < nrow; r++) {
+    for (int64_t r = 0; from && r < nrow; r++) {
         memcpy(to + width * row[r], from + width * r, sizeof(double) * (size_t)width);
     }
 }
@@ -428,13 +458,14 @@ void dgnn_ghosted_return(const struct dgnn_ghosted_nodes *g, const struct dgnn_n
     to->nangle_truncated = from->nangle_truncated;
     ghosted_spread(g, from->energy, g->nodes.nowned, 1, g->nlocal, to->atom_energy);
     ghosted_spread(g, from->forces, g->nodes.nrow, 3, g->nall, to->forces);
+    ghosted_spread(g, from->forces_mag, g->nodes.nrow, 3, g->nall, to->forces_mag);
     ghosted_spread(g, from->atom_virial, g->nodes.nrow, 9, g->nall, to->atom_virial);
 }
 
 void dgnn_ghosted_free(struct dgnn_ghosted_nodes *g)
 {
     struct dgnn_buffer *all[] = {&g->words, &g->host_types, &g->new_row, &g->row, &g->owner, &g->ids, &g->positions,
-                                 &g->types, &g->aparam, &g->list_first, &g->list_row, &g->back};
+                                 &g->types, &g->aparam, &g->spins, &g->list_first, &g->list_row, &g->back};
     ghosted_forget(g);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);

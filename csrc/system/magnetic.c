@@ -11,22 +11,29 @@
 /* The arrays of nodes, as this file writes them. */
 struct magnetic_rows {
     double *positions, *displacement, *aparam;
-    int32_t *types;
-    int64_t *ids, *labels;
+    int32_t *types, *owner, *list_row;
+    int64_t *ids, *labels, *list_first;
     uint8_t *may_overlap;
 };
 
-static void magnetic_layout(struct dgnn_arena *arena, const struct dgnn_magnetic *m, int64_t dim_aparam,
+static void magnetic_layout(struct dgnn_arena *arena, const struct dgnn_nodes *atoms, int64_t dim_aparam,
                             struct magnetic_rows *r)
 {
-    int64_t n = 2 * m->natom;
+    int64_t n = 2 * atoms->nrow, nlisted = atoms->list_first ? atoms->list_first[atoms->nowned] : 0;
     r->positions = dgnn_arena_take(arena, n, 3 * sizeof(*r->positions));
     r->displacement = dgnn_arena_take(arena, n, 3 * sizeof(*r->displacement));
-    r->aparam = dgnn_arena_take(arena, 2 * m->nowned * dim_aparam, sizeof(*r->aparam));
+    r->aparam = dgnn_arena_take(arena, 2 * atoms->nowned * dim_aparam, sizeof(*r->aparam));
     r->types = dgnn_arena_take(arena, n, sizeof(*r->types));
     r->ids = dgnn_arena_take(arena, n, sizeof(*r->ids));
     r->labels = dgnn_arena_take(arena, n, sizeof(*r->labels));
     r->may_overlap = dgnn_arena_take(arena, n, sizeof(*r->may_overlap));
+    r->owner = atoms->owner ? dgnn_arena_take(arena, n, sizeof(*r->owner)) : NULL;
+    r->list_first = NULL;
+    r->list_row = NULL;
+    if (atoms->list_first) {
+        r->list_first = dgnn_arena_take(arena, 2 * atoms->nowned + 1, sizeof(*r->list_first));
+        r->list_row = dgnn_arena_take(arena, 2 * (atoms->nowned + 2 * nlisted), sizeof(*r->list_row));
+    }
 }
 
 /* Between equal distances real nodes come before virtual ones, and each kind by the ids of its atoms. */
@@ -35,16 +42,19 @@ static void magnetic_fill_atom(const struct dgnn_magnetic_scheme *scheme, const 
 {
     int64_t real = dgnn_spin_real(i, atoms->nowned), other = dgnn_spin_virtual(i, atoms->nowned);
     int64_t id = atoms->ids ? atoms->ids[i] : i;
-    double scale = scheme->scale[atoms->types[i]];
+    int32_t owner = atoms->owner ? atoms->owner[i] : (int32_t)i, type = atoms->types[owner];
+    dgnn_magnetic_displacement(scheme, type, atoms->spins + 3 * i, r->displacement + 3 * other);
     for (int c = 0; c < 3; c++) {
-        double move = scale * atoms->spins[3 * i + c];
         r->positions[3 * real + c] = atoms->positions[3 * i + c];
-        r->positions[3 * other + c] = atoms->positions[3 * i + c] + move;
+        r->positions[3 * other + c] = atoms->positions[3 * i + c] + r->displacement[3 * other + c];
         r->displacement[3 * real + c] = 0;
-        r->displacement[3 * other + c] = move;
     }
-    r->types[real] = atoms->types[i];
-    r->types[other] = atoms->types[i] + scheme->ntypes;
+    r->types[real] = type;
+    r->types[other] = type + scheme->ntypes;
+    if (r->owner) {
+        r->owner[real] = (int32_t)dgnn_spin_real(owner, atoms->nowned);
+        r->owner[other] = (int32_t)dgnn_spin_virtual(owner, atoms->nowned);
+    }
     r->ids[real] = id + INT64_MIN;
     r->ids[other] = id;
     r->labels[real] = r->labels[other] = atoms->labels ? atoms->labels[i] : i;
@@ -57,15 +67,18 @@ static void magnetic_set_nodes(struct dgnn_magnetic *m, const struct dgnn_nodes 
     m->displacement = r->displacement;
     m->nodes = *atoms;
     m->nodes.nowned = 2 * m->nowned;
-    m->nodes.nnode = m->nodes.nrow = 2 * m->natom;
+    m->nodes.nnode = 2 * atoms->nnode;
+    m->nodes.nrow = 2 * atoms->nrow;
     m->nodes.positions = r->positions;
     m->nodes.types = r->types;
     m->nodes.ids = r->ids;
     m->nodes.labels = r->labels;
     m->nodes.may_overlap = r->may_overlap;
     m->nodes.aparam = r->aparam;
+    m->nodes.owner = r->owner;
+    m->nodes.list_first = r->list_first;
+    m->nodes.list_row = r->list_row;
     m->nodes.spins = NULL;
-    m->nodes.exchange = NULL;
 }
 
 int dgnn_magnetic_update(struct dgnn_magnetic *m, const struct dgnn_magnetic_scheme *scheme,
@@ -73,23 +86,26 @@ int dgnn_magnetic_update(struct dgnn_magnetic *m, const struct dgnn_magnetic_sch
 {
     struct magnetic_rows rows;
     struct dgnn_arena arena = {0};
-    if (atoms->nnode > INT32_MAX / 2) {
+    if (atoms->nrow > INT32_MAX / 2) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "%lld atoms with spins; expected at most %d on one rank",
-                               (long long)atoms->nnode, INT32_MAX / 2);
+                               (long long)atoms->nrow, INT32_MAX / 2);
     }
     m->nowned = atoms->nowned;
-    m->natom = atoms->nnode;
-    magnetic_layout(&arena, m, dim_aparam, &rows);
+    m->natom = atoms->nrow;
+    magnetic_layout(&arena, atoms, dim_aparam, &rows);
     DGNN_TRY(dgnn_buffer_reserve(&m->block, arena.used, "virtual atoms", error));
     arena = (struct dgnn_arena){.base = m->block.data};
-    magnetic_layout(&arena, m, dim_aparam, &rows);
-    for (int64_t i = 0; i < atoms->nnode; i++) {
+    magnetic_layout(&arena, atoms, dim_aparam, &rows);
+    for (int64_t i = 0; i < atoms->nrow; i++) {
         magnetic_fill_atom(scheme, atoms, i, &rows);
     }
     if (dim_aparam && m->nowned) {
         size_t nbytes = sizeof(double) * (size_t)(m->nowned * dim_aparam);
         memcpy(rows.aparam, atoms->aparam, nbytes);
         memset((char *)rows.aparam + nbytes, 0, nbytes);
+    }
+    if (atoms->list_first) {
+        dgnn_spin_neighbours(atoms->list_first, atoms->list_row, m->nowned, rows.list_first, rows.list_row);
     }
     magnetic_set_nodes(m, atoms, &rows);
     return DGNN_OK;

@@ -7,7 +7,7 @@
  * dgnn_spin_swaps makes of it sends as two in the same message. On many ranks:
  *
  *     nodes of atoms, ghosts included     positions and spins of ghosts come through the atoms' plan
- *     dgnn_magnetic_update                nodes.exchange is then set to an exchange over dgnn_spin_plan(atoms' plan)
+ *     dgnn_magnetic_update                nodes.exchange is atoms', which is made over dgnn_spin_plan(atoms' plan)
  *     graph and net, over nodes
  *     dgnn_gradient_forces, dgnn_magnetic_join, then forces again and virials, over the joined graph
  *     dgnn_magnetic_return                forces and magnetic forces of atoms; ghosts' go home by the atoms' plan
@@ -31,15 +31,25 @@ struct dgnn_magnetic {
     struct dgnn_nodes nodes; /* real and virtual: two for each atom */
 
     /* The rest belongs to magnetic.c. */
-    int64_t nowned, natom; /* atoms: owned, and with ghosts */
+    int64_t nowned, natom; /* atoms: owned, and all their rows */
     struct dgnn_buffer block;   /* all arrays of nodes */
     struct dgnn_buffer vectors; /* of edges, between real atoms */
     struct dgnn_buffer results; /* of atoms */
     double *displacement;       /* nnode x 3, from the real atom; 0 for real nodes */
 };
 
-/* atoms->spins must be there, and every row be a node (no owner, no host's lists). Positions are wrapped already: a virtual node stays beside its atom. nodes takes over
- * atoms' cell, first_type and may_reuse; aparam of virtual nodes is 0; nodes.exchange is NULL.
+static inline void dgnn_magnetic_displacement(const struct dgnn_magnetic_scheme *scheme, int32_t type,
+                                              const double spin[3], double displacement[3])
+{
+    for (int c = 0; c < 3; c++) {
+        displacement[c] = scheme->scale[type] * spin[c];
+    }
+}
+
+/* atoms->spins must be there, a spin for each row: a ghost image's virtual row stands beside the image, and belongs to
+ * its owner's virtual node. A host's lists are doubled as dgnn_spin_neighbours says. Positions are wrapped already: a
+ * virtual node stays beside its atom. nodes takes over atoms' cell, first_type, may_reuse and exchange; aparam of
+ * virtual nodes is 0.
  * Errors: MEMORY, INPUT (more atoms than rows can be numbered). Allocates only to grow. */
 int dgnn_magnetic_update(struct dgnn_magnetic *magnetic, const struct dgnn_magnetic_scheme *scheme,
                          const struct dgnn_nodes *atoms, int64_t dim_aparam, struct dgnn_error *error);

@@ -19,11 +19,11 @@ struct dgnn_nodes {
     const int64_t *labels;     /* nrow: what messages call the row's atom */
     const uint8_t *may_overlap; /* nrow, or NULL: rows that may sit on another's place */
     const double *aparam;      /* nowned x dim_aparam */
-    const double *spins;       /* nnode x 3, or NULL; atoms only, before system/magnetic.h makes nodes of them */
+    const double *spins;       /* nrow x 3, or NULL; atoms only, before system/magnetic.h makes nodes of them */
     struct dgnn_cell cell;
     int32_t first_type;        /* of the frame's first atom, -1: NULL, or no atom */
     int32_t may_reuse;         /* rows stand for the atoms of the last call */
-    struct dgnn_exchange *exchange; /* NULL: no ghosts */
+    struct dgnn_exchange *exchange; /* of nodes, virtual ones among them; NULL: no ghosts */
 };
 
 /* What is computed for nodes. */

@@ -22,13 +22,12 @@ static const struct word_field word_fields[] = {
     WORD_FIELD("pbc", pbc),
     WORD_FIELD("fparam", fparam),
     WORD_FIELD("charge_spin", charge_spin),
-    WORD_FIELD("presence of spins", has_spins),
     WORD_FIELD("grid", grid),
     WORD_FIELD("replicated", replicated),
     WORD_FIELD("kind of plan (border, direct, mapping or none)", plan_kind),
     WORD_FIELD("ghost_forces", add_ghost_forces),
     WORD_FIELD("same_list", same_list),
-    WORD_FIELD("whole system (replicated: coords, types, ids, aparam)", whole),
+    WORD_FIELD("whole system (replicated: coords, types, spins, ids, aparam)", whole),
 };
 
 static void word_digest(const void *data, int64_t nbytes, uint64_t out[2])
@@ -49,7 +48,6 @@ void dgnn_word_system(struct dgnn_word *word, const struct dgnn_system *s, const
     memcpy(word->pbc, cell->pbc, sizeof(word->pbc));
     word_digest(s->fparam, s->nfparam * (int64_t)sizeof(double), word->fparam);
     word_digest(s->charge_spin, 2 * sizeof(double), word->charge_spin);
-    word->has_spins = s->spins != NULL;
     memcpy(word->grid, s->grid, sizeof(word->grid));
     word->replicated = s->replicated != 0;
 }
@@ -63,6 +61,9 @@ void dgnn_word_whole(struct dgnn_word *word, const struct dgnn_system *s)
     if (n) {
         dgnn_digest_add(&digest, s->coords, 3 * n * sizeof(double));
         dgnn_digest_add(&digest, s->types, n * sizeof(int32_t));
+    }
+    if (n && s->spins) {
+        dgnn_digest_add(&digest, s->spins, 3 * n * sizeof(double));
     }
     if (n && s->ids) {
         dgnn_digest_add(&digest, s->ids, n * sizeof(int64_t));
@@ -118,6 +119,7 @@ static void word_summarise(const struct dgnn_word *all, int32_t nrank, int32_t m
         s->first_id += r < me ? word->natoms : 0;
         s->may_reuse &= word->may_reuse;
         s->want_atom_virial |= word->want_atom_virial;
+        s->displacement = fmax(s->displacement, word->displacement);
         if (word->natoms && (first < 0 || word->first_id < all[first].first_id)) {
             first = r;
         }

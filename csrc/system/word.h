@@ -13,7 +13,6 @@ struct dgnn_word {
     int32_t has_box, pbc[3];
     double box[9];
     uint64_t fparam[2], charge_spin[2];
-    int32_t has_spins;
     int32_t grid[3];
     int32_t replicated;
     int32_t plan_kind, add_ghost_forces, same_list; /* a host's ghosts */
@@ -24,6 +23,7 @@ struct dgnn_word {
     int64_t first_id;  /* the lowest, NULL atoms included; without ids 0 */
     int32_t first_type;
     int32_t may_reuse; /* are the atoms those of the last call, and none moved too far? */
+    double displacement; /* Angstrom: the largest of a virtual atom from its real one */
     int32_t want_atom_virial;
     double low[3], high[3]; /* of the fractions of atoms that are not NULL; low > high without any */
 };
@@ -35,6 +35,7 @@ struct dgnn_word_summary {
     int32_t first_type; /* of the frame's first atom; -1 for NULL or no atom */
     int32_t may_reuse;
     int32_t want_atom_virial;
+    double displacement;
     double low[3], high[3];
 };
 

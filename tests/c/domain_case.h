@@ -56,6 +56,7 @@ struct call {
     int32_t *owner; /* n: the rank that passes each atom */
     int32_t with_ids, replicated, grid[3], nstep;
     double (*step)[3]; /* nstep x n: moves before each step */
+    double (*turn)[3]; /* nstep x n: spins at each step; NULL: the system's */
     int64_t first_atom; /* compute_ghosted: the first atom of the first rank that has one; 0: by ids */
     enum ablation ablation;
     struct dgnn_result *result;           /* nstep: of all atoms, in the system's order */
@@ -155,9 +156,21 @@ static inline void ablate(struct dgnn_comm *comm, enum ablation what)
 
 struct passed {
     int64_t n, *atom, *ids;
-    double *x, *aparam;
+    double *x, *spins, *aparam;
     int32_t *types;
 };
+
+static inline struct passed passed_create(int64_t n)
+{
+    size_t room = (size_t)n + 1;
+    return (struct passed){.atom = calloc(room, 8), .ids = calloc(room, 8), .x = calloc(room, 24),
+                           .spins = calloc(room, 24), .aparam = calloc(room * 8, 8), .types = calloc(room, 4)};
+}
+
+static inline void passed_free(struct passed *p)
+{
+    free(p->atom), free(p->ids), free(p->x), free(p->spins), free(p->aparam), free(p->types);
+}
 
 static inline void passed_fill(const struct call *c, int step, struct passed *p)
 {
@@ -166,6 +179,7 @@ static inline void passed_fill(const struct call *c, int step, struct passed *p)
         int64_t i = p->atom[k];
         for (int d = 0; d < 3; d++) {
             p->x[3 * k + d] = s->x[3 * i + d] + (c->step ? c->step[step * s->n + i][d] : 0);
+            p->spins[3 * k + d] = c->turn ? c->turn[step * s->n + i][d] : s->has_spins ? s->spins[3 * i + d] : 0;
         }
         p->types[k] = s->types[i];
         p->ids[k] = s->ids[i];
@@ -187,6 +201,7 @@ static inline struct dgnn_system call_system(const struct call *c, const struct 
                                  .nfparam = s->dim_fparam,
                                  .aparam = s->dim_aparam ? p->aparam : NULL,
                                  .naparam = s->dim_aparam,
+                                 .spins = s->has_spins && p->n ? p->spins : NULL,
                                  .ids = c->with_ids ? p->ids : NULL,
                                  .replicated = c->replicated};
     memcpy(system.pbc, s->pbc, sizeof(system.pbc));
@@ -201,6 +216,7 @@ static inline void passed_spread(const struct passed *p, const struct dgnn_resul
         int64_t i = p->atom[k];
         all->atom_energy[i] = own->atom_energy[k];
         memcpy(all->forces + 3 * i, own->forces + 3 * k, 3 * sizeof(double));
+        memcpy(all->forces_mag + 3 * i, own->forces_mag + 3 * k, 3 * sizeof(double));
         memcpy(all->atom_virial + 9 * i, own->atom_virial + 9 * k, 9 * sizeof(double));
     }
 }
@@ -216,10 +232,8 @@ static inline void call_body(struct ranks_rank *rank)
 {
     struct call *c = rank->data;
     struct dgnn_error error = {0};
-    size_t n = (size_t)c->s->n + 1;
     struct dgnn_model *model = c->models->rank[c->other_model && rank->rank == c->bad_rank ? 7 : rank->rank];
-    struct passed p = {.atom = calloc(n, 8), .ids = calloc(n, 8), .x = calloc(n, 24),
-                       .aparam = calloc(n * 8, 8), .types = calloc(n, 4)};
+    struct passed p = passed_create(c->s->n);
     if (c->ablation) {
         ablate(rank->comm, c->ablation);
     }
@@ -248,7 +262,7 @@ static inline void call_body(struct ranks_rank *rank)
         system_result_free(&own);
     }
     snprintf(c->message[rank->rank], DGNN_MESSAGE_LENGTH, "%s", error.message);
-    free(p.atom), free(p.ids), free(p.x), free(p.aparam), free(p.types);
+    passed_free(&p);
     if (c->ablation) { /* the model keeps the communicator, whose functions stay */
         rank->comm->transport = ablated->inner;
         free(ablated);
@@ -324,6 +338,7 @@ static inline double compare(const struct dgnn_result *got, double energy, const
     worst = fabs(energy - want->energy) / (t->energy * (magnitude > 1 ? magnitude : 1));
     worst = fmax(worst, difference(virial, want->virial, 9, t->parts));
     worst = fmax(worst, difference(got->forces, want->forces, 3 * n, t->parts));
+    worst = fmax(worst, difference(got->forces_mag, want->forces_mag, 3 * n, t->parts));
     worst = fmax(worst, difference(got->atom_energy, want->atom_energy, n, t->parts));
     return fmax(worst, difference(got->atom_virial, want->atom_virial, 9 * n, t->parts));
 }
@@ -347,10 +362,9 @@ static inline void serial_run(const struct call *c, int step, struct dgnn_result
 {
     struct dgnn_error error;
     struct dgnn_result own;
-    size_t n = (size_t)c->s->n + 1;
-    struct passed p = {.n = c->s->n, .atom = calloc(n, 8), .ids = calloc(n, 8), .x = calloc(n, 24),
-                       .aparam = calloc(n * 8, 8), .types = calloc(n, 4)};
-    int64_t *ids = calloc(n, 8), first = c->first_atom;
+    struct passed p = passed_create(c->s->n);
+    int64_t *ids = calloc((size_t)c->s->n + 1, 8), first = c->first_atom;
+    p.n = c->s->n;
     call_ids(c, ids);
     for (int64_t i = 0; i < p.n; i++) {
         first = c->first_atom == 0 && ids[i] < ids[first] ? i : first;
@@ -373,7 +387,8 @@ static inline void serial_run(const struct call *c, int step, struct dgnn_result
     want->energy = own.energy;
     memcpy(want->virial, own.virial, sizeof(own.virial));
     system_result_free(&own);
-    free(ids), free(p.atom), free(p.ids), free(p.x), free(p.aparam), free(p.types);
+    free(ids);
+    passed_free(&p);
 }
 
 /* All ranks succeeded, agree bit for bit on totals, and every quantity is that of one rank. Returns the worst share. */

@@ -42,15 +42,23 @@ static inline void random_grid(struct call *c, uint64_t *seed)
     }
 }
 
-/* Two moves within half a skin of 0.5 from where the list was built, then one beyond. */
+/* A move within half a skin of 0.5 from where the list was built, then one beyond; spins turn likewise, now and then
+ * while atoms rest. */
 static inline void random_steps(struct call *c, uint64_t *seed)
 {
+    int64_t n = c->s->n;
+    double far = c->s->has_spins && random_below(seed, 2) ? 0 : 0.6;
     c->nstep = 3;
-    c->step = calloc((size_t)(3 * c->s->n + 1), sizeof(*c->step));
-    for (int64_t i = 0; i < c->s->n; i++) {
+    c->step = calloc((size_t)(3 * n + 1), sizeof(*c->step));
+    c->turn = calloc((size_t)(3 * n + 1), sizeof(*c->turn));
+    for (int64_t i = 0; i < n; i++) {
+        system_spin(c->turn[2 * n + i], seed);
         for (int d = 0; d < 3; d++) {
-            c->step[c->s->n + i][d] = system_between(seed, -0.1, 0.1);
-            c->step[2 * c->s->n + i][d] = system_between(seed, -0.6, 0.6);
+            c->step[n + i][d] = system_between(seed, -0.1, 0.1);
+            c->step[2 * n + i][d] = system_between(seed, -far, far);
+            double spin = c->s->spins[3 * i + d];
+            c->turn[i][d] = spin;
+            c->turn[n + i][d] = spin + system_between(seed, -0.1, 0.1);
         }
     }
 }
@@ -65,9 +73,10 @@ static inline double random_case(struct test_models *m, uint64_t seed, const str
     enum system_shape shape = random_below(&seed, 2) ? SYSTEM_GAS : (enum system_shape)random_below(&seed, SYSTEM_SHAPES);
     c.nrank = ablation ? 4 : 1 + (int32_t)random_below(&seed, MAX_RANKS);
     n = ablation ? 64 : n;
-    system_create(&s, n, shape == SYSTEM_GAS ? density : density / 3, skew, 2, shape, &seed);
+    system_create(&s, n, shape == SYSTEM_GAS ? density : density / 3, skew, m->serial->ntypes, shape, &seed);
     s.has_box = random_below(&seed, 8) > 0;
     system_parameters(&s, m->serial->properties.fitting.dim_fparam, m->serial->properties.fitting.dim_aparam, &seed);
+    system_spins(&s, m->serial->is_spin, &seed);
     c.owner = calloc((size_t)n, sizeof(*c.owner));
     c.with_ids = (int32_t)random_below(&seed, 2);
     c.replicated = random_below(&seed, 6) == 0;
@@ -87,6 +96,7 @@ static inline double random_case(struct test_models *m, uint64_t seed, const str
     system_free(&s);
     free(c.owner);
     free(c.step);
+    free(c.turn);
     return worst;
 }
 

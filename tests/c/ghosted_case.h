@@ -16,10 +16,12 @@ struct ghosted_call {
     int32_t with_list;
     int64_t first;      /* the atom whose type empty slots carry */
     double (*step)[3];  /* 2 x n: none, then a small move of the same list */
+    double (*turn)[3];  /* 2 x n: spins, then after a small turn */
+    double reach;       /* of ghosts and of lists */
     struct dgnn_result result[2];
     int32_t status[MAX_RANKS];
     double energy[MAX_RANKS][2], virial[MAX_RANKS][2][9];
-    double *forces[MAX_RANKS][2], *atom_virial[MAX_RANKS][2];
+    double *forces[MAX_RANKS][2], *forces_mag[MAX_RANKS][2], *atom_virial[MAX_RANKS][2];
     char message[MAX_RANKS][DGNN_MESSAGE_LENGTH];
     void (*spoil)(struct dgnn_ghosted *g);
     int32_t bad_rank;
@@ -54,7 +56,7 @@ static inline void ghosted_body(struct ranks_rank *rank)
     struct dgnn_error error = {0};
     struct dgnn_direct direct = {0};
     size_t n = (size_t)b->nnode + 1;
-    double *x = calloc(n, 24), *aparam = calloc(n * 8, 8);
+    double *x = calloc(n, 24), *spins = calloc(n, 24), *aparam = calloc(n * 8, 8);
     int32_t *types = calloc(n, 4), *row = NULL;
     int64_t *mapping = calloc(n, 8), *first = NULL;
     brick_direct(c->world, rank->rank, &direct);
@@ -63,6 +65,7 @@ static inline void ghosted_body(struct ranks_rank *rank)
         for (int64_t i = 0; i < b->nnode; i++) {
             for (int d = 0; d < 3; d++) {
                 x[3 * i + d] = b->x[i][d] + c->step[step * s->n + b->id[i]][d];
+                spins[3 * i + d] = c->turn[step * s->n + b->id[i]][d];
             }
             types[i] = s->types[b->id[i]];
             mapping[i] = c->world->owner_row[b->id[i]];
@@ -71,9 +74,10 @@ static inline void ghosted_body(struct ranks_rank *rank)
             }
         }
         if (c->with_list && step == 0) {
-            list_make(b, x, 5.4, &first, &row);
+            list_make(b, x, c->reach - 0.1, &first, &row);
         }
         struct dgnn_ghosted g = {.size = sizeof(g), .nlocal = b->nowned, .nall = b->nnode, .coords = x, .types = types,
+                                 .spins = s->has_spins && b->nnode ? spins : NULL,
                                  .fparam = s->dim_fparam ? s->fparam : NULL, .nfparam = s->dim_fparam,
                                  .aparam = s->dim_aparam ? aparam : NULL, .naparam = s->dim_aparam,
                                  .border = c->kind == PLAN_BORDER ? &b->border : NULL,
@@ -93,12 +97,13 @@ static inline void ghosted_body(struct ranks_rank *rank)
             c->result[step].atom_energy[b->id[i]] = own->atom_energy[i];
         }
         c->forces[rank->rank][step] = own->forces;
+        c->forces_mag[rank->rank][step] = own->forces_mag;
         c->atom_virial[rank->rank][step] = own->atom_virial;
         free(own->atom_energy);
     }
     snprintf(c->message[rank->rank], DGNN_MESSAGE_LENGTH, "%s", error.message);
     brick_direct_free(&direct);
-    free(x), free(aparam), free(types), free(mapping), free(first), free(row);
+    free(x), free(spins), free(aparam), free(types), free(mapping), free(first), free(row);
 }
 
 /* Rows of all ranks, summed over atoms: ghosts' rows are zero where they were sent home. */
@@ -109,13 +114,16 @@ static inline int ghosted_sum(const struct ghosted_call *c, int step, struct dgn
     all->energy = 0;
     memset(all->virial, 0, sizeof(all->virial));
     memset(all->forces, 0, 3 * n * sizeof(double));
+    memset(all->forces_mag, 0, 3 * n * sizeof(double));
     memset(all->atom_virial, 0, 9 * n * sizeof(double));
     for (int32_t r = 0; r < c->world->nrank; r++) {
         const struct brick_rank *b = &c->world->rank[r];
         for (int64_t i = 0; i < b->nnode; i++) {
             for (int k = 0; k < 3; k++) {
                 all->forces[3 * b->id[i] + k] += c->forces[r][step][3 * i + k];
+                all->forces_mag[3 * b->id[i] + k] += c->forces_mag[r][step][3 * i + k];
                 ghosts_zero &= i < b->nowned || c->forces[r][step][3 * i + k] == 0;
+                ghosts_zero &= i < b->nowned || c->forces_mag[r][step][3 * i + k] == 0 || !c->add;
             }
             for (int k = 0; k < 9; k++) {
                 all->atom_virial[9 * b->id[i] + k] += c->atom_virial[r][step][9 * i + k];
@@ -143,8 +151,9 @@ static inline void ghosted_free(struct ghosted_call *c)
         system_result_free(&c->result[step]);
         for (int32_t r = 0; r < c->world->nrank; r++) {
             free(c->forces[r][step]);
+            free(c->forces_mag[r][step]);
             free(c->atom_virial[r][step]);
-            c->forces[r][step] = c->atom_virial[r][step] = NULL;
+            c->forces[r][step] = c->forces_mag[r][step] = c->atom_virial[r][step] = NULL;
         }
     }
 }
@@ -170,7 +179,7 @@ static inline double ghosted_compare(struct ghosted_call *c, const struct tolera
         }
     }
     for (int step = 0; step < 2; step++) {
-        struct call one = {.models = c->models, .s = c->s, .nrank = 1, .replicated = 1, .step = c->step,
+        struct call one = {.models = c->models, .s = c->s, .nrank = 1, .replicated = 1, .step = c->step, .turn = c->turn,
                            .first_atom = c->first};
         struct dgnn_result want;
         serial_run(&one, step, &want);
@@ -188,7 +197,9 @@ enum thinning { ALL_REAL, SOME_NULL, HALF_NULL, HALF_EMPTY };
 static inline void case_make(struct system_case *s, struct ghosted_call *c, const int32_t ranks[3], enum thinning thin,
                       uint64_t seed)
 {
-    struct brick_grid grid = {.cutoff = 5.5};
+    int32_t is_spin = c->models->serial->is_spin;
+    c->reach = is_spin ? 6.5 : 5.5; /* 5, and twice the longest displacement, and a move */
+    struct brick_grid grid = {.cutoff = c->reach};
     system_create(s, 48, 0.03, 0, 2, SYSTEM_GAS, &seed);
     for (int k = 0; k < 3; k++) { /* wide enough that a six-way border can be built; atoms back into the cell */
         for (int64_t i = 0; i < s->n; i++) {
@@ -208,13 +219,18 @@ static inline void case_make(struct system_case *s, struct ghosted_call *c, cons
     }
     system_parameters(s, c->models->serial->properties.fitting.dim_fparam,
                       c->models->serial->properties.fitting.dim_aparam, &seed);
+    system_spins(s, is_spin, &seed);
     c->s = s;
     c->world = brick_create(&grid, s->n, (const double(*)[3])s->x);
     c->first = ghosted_first(c);
     c->step = calloc((size_t)(2 * s->n), sizeof(*c->step));
+    c->turn = calloc((size_t)(2 * s->n), sizeof(*c->turn));
     for (int64_t i = s->n; i < 2 * s->n; i++) {
         for (int k = 0; k < 3; k++) {
             c->step[i][k] = system_between(&seed, -0.08, 0.08);
+            double spin = s->spins[3 * (i - s->n) + k];
+            c->turn[i - s->n][k] = spin;
+            c->turn[i][k] = spin + system_between(&seed, -0.08, 0.08);
         }
     }
 }
@@ -225,6 +241,7 @@ static inline void case_end(struct ghosted_call *c)
     brick_free(c->world);
     system_free(c->s);
     free(c->step);
+    free(c->turn);
 }
 
 static inline void test_case(struct test_models *m, const int32_t ranks[3], enum plan_kind kind, enum thinning thin, int variant,
@@ -244,13 +261,14 @@ static inline void test_case(struct test_models *m, const int32_t ranks[3], enum
     case_end(&c);
 }
 
-static inline void test_bricks(const char *name, struct tolerance t)
+/* For spin models: of the four pairs of ghost forces and lists, those that differ in both. */
+static inline void test_bricks(const char *name, int variant_step, struct tolerance t)
 {
     static const int32_t grids[][3] = {{1, 1, 1}, {2, 1, 1}, {4, 1, 1}, {2, 2, 1}, {2, 2, 2}};
     struct test_models m = models_load(name, 0.5, 3);
     for (size_t g = 0; g < sizeof(grids) / sizeof(grids[0]); g++) {
         for (enum thinning thin = ALL_REAL; thin <= HALF_EMPTY; thin++) {
-            for (int variant = 0; variant < 4; variant++) {
+            for (int variant = 0; variant < 4; variant += variant_step) {
                 test_case(&m, grids[g], PLAN_BORDER, thin, variant, &t);
                 test_case(&m, grids[g], PLAN_DIRECT, thin, variant, &t);
                 if (g == 0) {

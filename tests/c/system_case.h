@@ -21,6 +21,8 @@ struct system_case {
     int32_t pbc[3];
     double *aparam;
     int64_t dim_aparam;
+    double *spins;   /* n x 3 */
+    int32_t has_spins;
     double fparam[8];
     int64_t dim_fparam;
 };
@@ -128,8 +130,34 @@ static inline void system_parameters(struct system_case *s, int64_t dim_fparam, 
     }
 }
 
+/* A spin whose virtual atom is not so near that the model is singular: at zero, magnetic forces amplify rounding. */
+static inline void system_spin(double spin[3], uint64_t *seed)
+{
+    double square = 0, length = system_between(seed, 0.6, 1.4);
+    while (square < 0.05 || square > 1) {
+        square = 0;
+        for (int c = 0; c < 3; c++) {
+            spin[c] = system_between(seed, -1, 1);
+            square += spin[c] * spin[c];
+        }
+    }
+    for (int c = 0; c < 3; c++) {
+        spin[c] *= length / sqrt(square);
+    }
+}
+
+static inline void system_spins(struct system_case *s, int32_t has_spins, uint64_t *seed)
+{
+    s->has_spins = has_spins;
+    s->spins = calloc((size_t)s->n + 1, 3 * sizeof(double));
+    for (int64_t i = 0; i < s->n && has_spins; i++) {
+        system_spin(s->spins + 3 * i, seed);
+    }
+}
+
 static inline void system_free(struct system_case *s)
 {
+    free(s->spins);
     free(s->x);
     free(s->types);
     free(s->ids);
@@ -141,6 +169,7 @@ static inline void system_result_create(struct dgnn_result *r, int64_t n)
 {
     *r = (struct dgnn_result){.size = sizeof(*r)};
     r->forces = calloc((size_t)n + 1, 3 * sizeof(double));
+    r->forces_mag = calloc((size_t)n + 1, 3 * sizeof(double));
     r->atom_energy = calloc((size_t)n + 1, sizeof(double));
     r->atom_virial = calloc((size_t)n + 1, 9 * sizeof(double));
 }
@@ -148,6 +177,7 @@ static inline void system_result_create(struct dgnn_result *r, int64_t n)
 static inline void system_result_free(struct dgnn_result *r)
 {
     free(r->forces);
+    free(r->forces_mag);
     free(r->atom_energy);
     free(r->atom_virial);
 }

@@ -14,6 +14,29 @@ static void test_ablations(void)
     models_free(&m);
 }
 
+/* Two atoms beyond cutoff and skin, one on each rank, whose virtual atoms come within reach as spins grow towards each
+ * other: the decomposition must not stay, and each atom becomes a ghost. */
+static void test_reach(void)
+{
+    struct test_models m = models_load("spin_dpa3_both", 0.5, 2);
+    double x[6] = {1, 2, 3, 6.75, 2, 3}, spins[6] = {0.2, 0, 0, -0.2, 0, 0}, none[1] = {0};
+    double turn[6][3] = {{0.2, 0, 0}, {-0.2, 0, 0}, {1.5, 0, 0}, {-1.5, 0, 0}, {1.4, 0.1, 0}, {-1.5, 0, 0.1}}, rest[6][3] = {{0}};
+    int32_t types[2] = {0, 0}, owner[2] = {1, 0};
+    int64_t ids[2] = {0, 1};
+    struct system_case s = {.n = 2, .x = x, .types = types, .ids = ids, .aparam = none, .spins = spins, .has_spins = 1};
+    struct call c = {.models = &m, .s = &s, .nrank = 2, .owner = owner, .bad_rank = -1, .nstep = 3, .step = rest,
+                     .turn = turn, .grid = {2, 1, 1}};
+    struct tolerance t = {1e-11, 1e-13};
+    call_run(&c);
+    CHECK(call_check(&c, &t) <= 1);
+    for (int32_t r = 0; r < 2; r++) {
+        CHECK(c.counts_good[r] && c.nghost[r] == 1 && !c.reused[r][1] && c.reused[r][2]);
+    }
+    CHECK(fabs(c.result[1].forces[0] + c.result[1].forces[3]) < 1e-11 && fabs(c.result[1].forces[0]) > 1e-7);
+    call_free(&c);
+    models_free(&m);
+}
+
 int main(int argc, char **argv)
 {
     int scale = argc > 1 ? atoi(argv[1]) : 3; /* 100 systems each */
@@ -23,5 +46,6 @@ int main(int argc, char **argv)
     test_random("dpa3_fparam_aparam", 0.5, 3, 20 * scale, 3, 128, f64);
     test_random("dpa3_f32", 0.5, 3, 20 * scale, 4, 256, f32);
     test_ablations();
+    test_reach();
     return check_report();
 }

@@ -8,6 +8,7 @@ static struct call case_create(struct test_models *m, struct system_case *s, int
     struct call c = {.models = m, .s = s, .nrank = nrank, .nstep = 1, .bad_rank = -1, .with_ids = 1};
     system_create(s, n, 0.08, 0, 2, SYSTEM_GAS, &seed);
     system_parameters(s, m->serial->properties.fitting.dim_fparam, m->serial->properties.fitting.dim_aparam, &seed);
+    system_spins(s, m->serial->is_spin, &seed);
     c.owner = calloc((size_t)n, sizeof(*c.owner));
     for (int64_t i = 0; i < n; i++) {
         c.owner[i] = (int32_t)random_below(&seed, nrank);
@@ -127,6 +128,21 @@ static void spoil_overlap(struct dgnn_system *s)
     memcpy((double *)(uintptr_t)s->coords, s->coords + 3, 3 * sizeof(double));
 }
 
+static void spoil_no_spins(struct dgnn_system *s)
+{
+    s->spins = NULL;
+}
+
+static void spoil_spin(struct dgnn_system *s)
+{
+    ((double *)(uintptr_t)s->spins)[4] = NAN;
+}
+
+static void spoil_turn(struct dgnn_system *s)
+{
+    ((double *)(uintptr_t)s->spins)[4] += 1e-9;
+}
+
 struct fault {
     void (*spoil)(struct dgnn_system *system);
     const char *text;
@@ -177,7 +193,26 @@ static void test_differences(void)
     c.bad_rank = 2;
     c.replicated = 1;
     c.spoil = spoil_overlap;
-    check_fault(&c, DGNN_ERROR_INPUT, "whole system (replicated: coords, types, ids, aparam): rank 2");
+    check_fault(&c, DGNN_ERROR_INPUT, "whole system (replicated: coords, types, spins, ids, aparam): rank 2");
+    models_free(&m);
+}
+
+static void test_spins(void)
+{
+    static const struct fault faults[] = {
+        {spoil_no_spins, "rank 1: spins: found none; this is a spin model"},
+        {spoil_spin, "rank 1: spins: element 4 is nan; expected a finite number"},
+        {spoil_turn, "whole system (replicated: coords, types, spins, ids, aparam): rank 1"},
+    };
+    struct test_models m = models_load("spin_dpa3", 0.5, 2);
+    for (size_t k = 0; k < sizeof(faults) / sizeof(faults[0]); k++) {
+        struct system_case s = {0};
+        struct call c = case_create(&m, &s, 3, 30, 17 + k);
+        c.bad_rank = 1;
+        c.spoil = faults[k].spoil;
+        c.replicated = faults[k].spoil == spoil_turn;
+        check_fault(&c, DGNN_ERROR_INPUT, faults[k].text);
+    }
     models_free(&m);
 }
 
@@ -217,12 +252,12 @@ static void test_other_model(void)
 }
 
 /* Each allocation of a first call fails once, on whichever rank comes to it: all get MEMORY, and the next call is right. */
-static void test_memory(void)
+static void test_memory(const char *name, int64_t nlayer)
 {
     struct tolerance t = {1e-11, 1e-13};
     int failed = 1;
     for (int64_t k = 1; failed && k < 2000; k += 1 + k / 24) {
-        struct test_models m = models_load("dpa3_fparam_aparam", 0.5, 3);
+        struct test_models m = models_load(name, 0.5, nlayer);
         struct system_case s = {0};
         struct call c = case_create(&m, &s, 3, 12, 5);
         c.fail_at = k;
@@ -250,10 +285,12 @@ int main(void)
 {
     test_faults();
     test_differences();
+    test_spins();
     test_grid();
     test_other_model();
     int64_t live = dgnn_alloc_live();
-    test_memory();
+    test_memory("dpa3_fparam_aparam", 3);
+    test_memory("spin_fparam", 2);
     CHECK(dgnn_alloc_live() == live);
     return check_report();
 }

@@ -40,6 +40,15 @@ static const struct family families[] = {
     {"hybrid_f32", 0.5, 1, 64, FLOAT32},
     {"linear_dpa1_graph", 0.5, 0, 96, FLOAT64},
     {"linear_weights", 0.5, 4, 64, FLOAT64}, /* dpa3, dpa1 and dpa2 */
+    {"spin_dpa3", 0.5, 1, 96, FLOAT64},
+    {"spin_dpa3_both", 0.5, 1, 96, FLOAT64},
+    {"spin_three", 0.5, 1, 96, FLOAT64},
+    {"spin_small_sel", 0, 1, 96, FLOAT64},
+    {"spin_fparam", 0.5, 1, 64, FLOAT64},
+    {"spin_dpa2", 0.5, 2, 64, FLOAT64},
+    {"spin_dpa1", 0.5, 0, 96, FLOAT64},
+    {"spin_se_e2_a", 0.5, 0, 96, FLOAT64},
+    {"spin_f32", 0.5, 1, 96, FLOAT32},
 };
 
 enum { RANDOM_SYSTEMS = 30 };

@@ -40,22 +40,35 @@ static void spoil_add(struct dgnn_ghosted *g)
     g->add_ghost_forces = 1;
 }
 
+static void spoil_no_spins(struct dgnn_ghosted *g)
+{
+    g->spins = NULL;
+}
+
+static void spoil_ghost_spin(struct dgnn_ghosted *g)
+{
+    ((double *)(uintptr_t)g->spins)[3 * g->nlocal + 2] = INFINITY;
+}
+
 static void test_faults(void)
 {
     static const struct {
         void (*spoil)(struct dgnn_ghosted *);
         const char *text;
+        const char *model; /* NULL: dpa3_base */
     } faults[] = {
-        {spoil_no_plan, "rank 1: border: this model passes messages"},
-        {spoil_count, "border: swap 0"},
-        {spoil_type, "border: swap"},
-        {spoil_same, "rank 1: same_list: "},
-        {spoil_nan, "rank 1: coords: atom 0 has y = nan"},
-        {spoil_add, "ghost_forces: rank 1 has another than rank 0"},
+        {spoil_no_spins, "rank 1: spins: found none", "spin_dpa3"},
+        {spoil_ghost_spin, "rank 1: spins: that of ghost row", "spin_dpa3"},
+        {spoil_no_plan, "rank 1: border: this model passes messages", NULL},
+        {spoil_count, "border: swap 0", NULL},
+        {spoil_type, "border: swap", NULL},
+        {spoil_same, "rank 1: same_list: ", NULL},
+        {spoil_nan, "rank 1: coords: atom 0 has y = nan", NULL},
+        {spoil_add, "ghost_forces: rank 1 has another than rank 0", NULL},
     };
-    struct test_models m = models_load("dpa3_base", 0.5, 3);
     struct tolerance t = {1e-11, 1e-13};
     for (size_t k = 0; k < sizeof(faults) / sizeof(faults[0]); k++) {
+        struct test_models m = models_load(faults[k].model ? faults[k].model : "dpa3_base", 0.5, 3);
         struct system_case s = {0};
         struct ghosted_call c = {.models = &m, .spoil = faults[k].spoil, .bad_rank = 1};
         case_make(&s, &c, (const int32_t[]){2, 2, 1}, ALL_REAL, 5);
@@ -72,15 +85,17 @@ static void test_faults(void)
         ghosted_run(&c);
         CHECK(ghosted_compare(&c, &t) <= 1);
         case_end(&c);
+        models_free(&m);
     }
-    models_free(&m);
 }
 
 int main(void)
 {
-    test_bricks("dpa3_base", (struct tolerance){1e-11, 1e-13});
-    test_bricks("dpa3_fparam_aparam", (struct tolerance){1e-11, 1e-13});
-    test_bricks("dpa3_f32", (struct tolerance){1e-5, 1e-6});
+    test_bricks("dpa3_base", 1, (struct tolerance){1e-11, 1e-13});
+    test_bricks("dpa3_fparam_aparam", 1, (struct tolerance){1e-11, 1e-13});
+    test_bricks("dpa3_f32", 1, (struct tolerance){1e-5, 1e-6});
+    test_bricks("spin_dpa3", 3, (struct tolerance){1e-11, 1e-13});
+    test_bricks("spin_fparam", 3, (struct tolerance){1e-11, 1e-13});
     test_faults();
     return check_report();
 }

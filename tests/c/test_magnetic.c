@@ -17,6 +17,7 @@ static struct dgnn_nodes make_atoms(void)
 {
     return (struct dgnn_nodes){.nowned = 2,
                                .nnode = 4,
+                               .nrow = 4,
                                .positions = positions,
                                .types = types,
                                .ids = ids,
@@ -55,6 +56,32 @@ static void test_rows(void)
         }
     }
     CHECK(m.nodes.aparam[0] == 1 && m.nodes.aparam[3] == 4 && m.nodes.aparam[4] == 0 && m.nodes.aparam[7] == 0);
+    dgnn_magnetic_free(&m);
+}
+
+/* Images of owned atoms: rows of their own place and spin, of their owner's nodes; and a host's lists. */
+static void test_images(void)
+{
+    struct dgnn_error error = {0};
+    struct dgnn_nodes atoms = make_atoms();
+    struct dgnn_magnetic m = {0};
+    static const int32_t owner[4] = {0, 1, 0, 1}, list[2] = {2, 0}, doubled[8] = {2, 4, 5, 3, 0, 2, 0, 4};
+    static const int64_t first[3] = {0, 1, 2}, doubled_first[5] = {0, 3, 6, 9, 12};
+    static const int32_t expected_owner[8] = {0, 1, 2, 3, 0, 2, 1, 3}, expected_types[8] = {0, 1, 2, 3, 0, 2, 1, 3};
+    atoms.nnode = 2;
+    atoms.owner = owner;
+    atoms.list_first = first;
+    atoms.list_row = list;
+    CHECK_STATUS(dgnn_magnetic_update(&m, &scheme, &atoms, 0, &error), DGNN_OK, "");
+    CHECK(m.nodes.nowned == 4 && m.nodes.nnode == 4 && m.nodes.nrow == 8);
+    for (int row = 0; row < 8; row++) {
+        CHECK(m.nodes.owner[row] == expected_owner[row] && m.nodes.types[row] == expected_types[row]);
+        CHECK(m.nodes.list_row[row] == doubled[row]);
+    }
+    for (int i = 0; i < 5; i++) {
+        CHECK(m.nodes.list_first[i] == doubled_first[i]);
+    }
+    CHECK(m.nodes.positions[3 * 5] == 0.5 && m.nodes.positions[3 * 5 + 1] == 2); /* the image's own spin */
     dgnn_magnetic_free(&m);
 }
 
@@ -126,9 +153,9 @@ static void test_limits(void)
     CHECK(m.nodes.nnode == 0 && m.nodes.first_type == -1);
     CHECK_STATUS(dgnn_magnetic_prepare(&m, &empty, 1, &error), DGNN_OK, "");
     dgnn_magnetic_return(&m, &scheme, &nothing, &r);
-    atoms.nnode = 1 << 30;
+    atoms.nrow = 1 << 30;
     CHECK_STATUS(dgnn_magnetic_update(&m, &scheme, &atoms, 0, &error), DGNN_ERROR_INPUT, "1073741824 atoms with spins");
-    atoms.nnode = 4;
+    atoms.nrow = 4;
     dgnn_magnetic_free(&m);
     m = (struct dgnn_magnetic){0};
     dgnn_alloc_fail_at(1, 0);
@@ -141,6 +168,7 @@ static void test_limits(void)
 int main(void)
 {
     test_rows();
+    test_images();
     test_join();
     test_return();
     test_limits();

@@ -51,12 +51,20 @@ def random_system(rng, n, pbc=None, skew=0.0, density=0.06):
 
 
 def parameters(model, rng, n):
+    """Arguments of the system, and of each atom."""
     info = model.info()
-    given = {}
+    given, each = {}, {}
     if info["dim_fparam"]:
         given["fparam"] = rng.uniform(-1, 1, info["dim_fparam"])
-    aparam = rng.uniform(-1, 1, (n, info["dim_aparam"])) if info["dim_aparam"] else None
-    return given, aparam
+    if info["dim_aparam"]:
+        each["aparam"] = rng.uniform(-1, 1, (n, info["dim_aparam"]))
+    if info["is_spin"]:
+        each["spins"] = rng.uniform(-0.8, 0.8, (n, 3))
+    return given, each
+
+
+def of(each, rows):
+    return {name: values[rows] for name, values in each.items()}
 
 
 def share(largest_of, got, want, tolerance):
@@ -67,7 +75,7 @@ def share(largest_of, got, want, tolerance):
 def compare(result, want, mine, parts=1e-11, energy=1e-13):
     magnitude = max(1.0, float(np.abs(want.atom_energy).sum()))
     check(abs(result.energy - want.energy) <= energy * magnitude, f"energy {result.energy!r}, {want.energy!r}")
-    for name in ("virial", "forces", "atom_energy", "atom_virial"):
+    for name in ("virial", "forces", "forces_mag", "atom_energy", "atom_virial"):
         got, expected = getattr(result, name), getattr(want, name)
         if expected is not None:
             part = expected if name == "virial" else expected[mine]
@@ -93,23 +101,25 @@ def split(rng, n, comm):
 def one_random(model, serial, rng, comm, grid=None, **tolerance):
     n = int(rng.integers(2, 120))
     coords, types, box, pbc = random_system(rng, n, skew=rng.choice([0.0, 0.5]))
-    given, aparam = parameters(model, rng, n)
+    given, each = parameters(model, rng, n)
     mine = np.flatnonzero(split(rng, n, comm) == comm.rank)
     ids = rng.permutation(10 * n)[:n]
     for step in range(3):  # fresh, moved a little (reused), moved much (rebuilt)
         moved = coords + (0, 0.1, 1.5)[step] * rng.uniform(-0.5, 0.5, (n, 3))
+        if "spins" in each:
+            each["spins"] = each["spins"] + (0, 0.1, 1.5)[step] * rng.uniform(-0.5, 0.5, (n, 3))
         result = model.compute(moved[mine], types[mine], box, pbc=pbc, ids=ids[mine], comm=comm, grid=grid, atomic=True,
-                               aparam=None if aparam is None else aparam[mine], **given)
-        want = serial.compute(moved, types, box, pbc=pbc, ids=ids, atomic=True, aparam=aparam, **given)
+                               **of(each, mine), **given)
+        want = serial.compute(moved, types, box, pbc=pbc, ids=ids, atomic=True, **each, **given)
         compare(result, want, mine, **tolerance)
 
 
 def run_random():
     rng = np.random.default_rng(1)
-    tolerances = {"dpa3_f32": dict(parts=1e-5, energy=1e-6)}
-    for name in ("dpa3_base", "dpa3_fparam_aparam", "dpa3_f32", "dpa3_small_sel"):
+    tolerances = {"dpa3_f32": dict(parts=1e-5, energy=1e-6), "spin_f32": dict(parts=1e-5, energy=1e-6)}
+    for name in ("dpa3_base", "dpa3_fparam_aparam", "dpa3_f32", "dpa3_small_sel", "spin_fparam", "spin_dpa2", "spin_f32"):
         model, serial = load(name), load(name, skin=0)
-        for _ in range(4):
+        for _ in range(1 if model.is_spin else 4):
             one_random(model, serial, rng, WORLD, **tolerances.get(name, {}))
         for grid in [(WORLD.size, 1, 1), (1, 1, WORLD.size)]:
             one_random(model, serial, rng, WORLD, grid=grid, **tolerances.get(name, {}))
@@ -120,10 +130,10 @@ def run_frames():
     model, serial = load("dpa3_fparam_aparam"), load("dpa3_fparam_aparam", skin=0)
     coords, types, box, _ = random_system(rng, 30, pbc=(True,) * 3)
     frames = coords + 0.1 * rng.uniform(-1, 1, (3, 30, 3))
-    given, aparam = parameters(model, rng, 30)
+    given, each = parameters(model, rng, 30)
     mine = np.flatnonzero(np.arange(30) % WORLD.size == WORLD.rank)
-    result = model.compute(frames[:, mine], types[mine], box, aparam=aparam[mine], comm=WORLD, **given)
-    want = serial.compute(frames, types, box, aparam=aparam, **given)
+    result = model.compute(frames[:, mine], types[mine], box, comm=WORLD, **of(each, mine), **given)
+    want = serial.compute(frames, types, box, **each, **given)
     check(result.forces.shape == (3, len(mine), 3), "frames")
     check(share(want.forces, result.forces, want.forces[:, mine], 1e-11) <= 1, "frames: forces")
     check(share(want.energy, result.energy, want.energy, 1e-12) <= 1, "frames: energy")
@@ -131,12 +141,15 @@ def run_frames():
 
 def run_replicated():
     rng = np.random.default_rng(3)
-    model, serial = load("dpa3_base"), load("dpa3_base", skin=0)
-    for n in (1, 2, 7, 64):
-        coords, types, box, pbc = random_system(rng, n)
-        for ids in (None, rng.permutation(5 * n)[:n]):
-            result = model.compute(coords, types, box, pbc=pbc, ids=ids, comm=WORLD, replicated=True, atomic=True)
-            compare(result, serial.compute(coords, types, box, pbc=pbc, ids=ids, atomic=True), np.arange(n))
+    for name, sizes in (("dpa3_base", (1, 2, 7, 64)), ("spin_dpa3", (7,))):
+        model, serial = load(name), load(name, skin=0)
+        for n in sizes:
+            coords, types, box, pbc = random_system(rng, n)
+            given, each = parameters(model, rng, n)
+            for ids in (None, rng.permutation(5 * n)[:n]):
+                options = dict(pbc=pbc, ids=ids, atomic=True, **given, **each)
+                result = model.compute(coords, types, box, comm=WORLD, replicated=True, **options)
+                compare(result, serial.compute(coords, types, box, **options), np.arange(n))
 
 
 def all_raise(kind, text, call):
@@ -189,6 +202,14 @@ def run_faults():
     for text, fault in faults:
         all_raise("InputError", text, fault)
         compare(call(atomic=True), serial.compute(coords, types, box, atomic=True), mine)
+    spins = rng.uniform(-0.8, 0.8, (40, 3))
+    spin, alone = load("spin_dpa3"), load("spin_dpa3", skin=0)
+    for text, given in (("spins: found none", None), ("spins: ", spins[mine][:, :2])):
+        all_raise("InputError", text, lambda given=given: spin.compute(coords[mine], types[mine], box, comm=WORLD,
+                                                                       spins=given if bad else spins[mine]))
+        compare(spin.compute(coords[mine], types[mine], box, spins=spins[mine], comm=WORLD, atomic=True),
+                alone.compute(coords, types, box, spins=spins, atomic=True), mine)
+    all_raise("InputError", "spins: given", lambda: call(spins=spins[mine] if bad else None))
     if several:
         pair = WORLD.Dup()
         from dgnn import _core, mpi
@@ -254,14 +275,14 @@ def one_ghosted(model, serial, rng, grid, thin, parts=1e-11, energy=1e-13):
         coords[:, 0] *= 0.45
     if thin == "null":
         types[coords[:, 0] < 0.5 * lengths[0]] = -1
-    given, aparam = parameters(model, rng, n)
-    want = serial.compute(coords, types, box, aparam=aparam, atomic=True, **given)
-    rank = brick.build(coords, lengths, grid, model.cutoff + 0.5)[WORLD.rank]
+    given, each = parameters(model, rng, n)
+    want = serial.compute(coords, types, box, atomic=True, **each, **given)
+    rank = brick.build(coords, lengths, grid, model.cutoff + (1 if model.is_spin else 0.5))[WORLD.rank]
     border = dgnn.Border(rank.sendlists, rank.sendproc, rank.recvproc, rank.sendnum, rank.recvnum, rank.firstrecv)
     mine = rank.ids[:rank.nlocal]
-    options = dict(border=border, comm=WORLD, atomic=True, aparam=None if aparam is None else aparam[mine], **given)
-    direct = model.compute(coords[mine], types[mine], box, ids=mine, comm=WORLD, atomic=True, aparam=options["aparam"],
-                           **given)
+    options = dict(border=border, comm=WORLD, atomic=True, **given)
+    options.update((name, each[name][mine if name == "aparam" else rank.ids]) for name in each)
+    direct = model.compute(coords[mine], types[mine], box, ids=mine, comm=WORLD, atomic=True, **of(each, mine), **given)
     for how in ("return", "add"):
         result = model.compute_ghosted(rank.coords, types[rank.ids], rank.nlocal, ghost_forces=how, **options)
         again = model.compute_ghosted(rank.coords, types[rank.ids], rank.nlocal, ghost_forces=how, same_list=True,
@@ -270,6 +291,11 @@ def one_ghosted(model, serial, rng, grid, thin, parts=1e-11, energy=1e-13):
         forces, virials = np.zeros((n, 3)), np.zeros((n, 3, 3))
         np.add.at(forces, rank.ids, result.forces)
         np.add.at(virials, rank.ids, result.atom_virial)
+        if model.is_spin:
+            pulls = np.zeros((n, 3))
+            np.add.at(pulls, rank.ids, result.forces_mag)
+            check(share(want.forces_mag, WORLD.allreduce(pulls), want.forces_mag, parts) <= 1, f"{thin} {how}: spins")
+            check(share(want.forces_mag, direct.forces_mag, want.forces_mag[mine], parts) <= 1, "compute: spins")
         check(how == "return" or not result.forces[rank.nlocal:].any(), "ghosts keep forces that were sent home")
         check(share(want.forces, WORLD.allreduce(forces), want.forces, parts) <= 1, f"{thin} {how}: forces")
         check(share(want.forces, direct.forces, want.forces[mine], parts) <= 1, "compute: forces")
@@ -282,7 +308,9 @@ def one_ghosted(model, serial, rng, grid, thin, parts=1e-11, energy=1e-13):
 
 def run_ghosted():
     rng = np.random.default_rng(6)
-    for name, tolerance in (("dpa3_base", {}), ("dpa3_fparam_aparam", {}), ("dpa3_f32", dict(parts=1e-5, energy=1e-6))):
+    single = dict(parts=1e-5, energy=1e-6)
+    for name, tolerance in (("dpa3_base", {}), ("dpa3_fparam_aparam", {}), ("dpa3_f32", single), ("spin_dpa3_both", {}),
+                            ("spin_fparam", {}), ("spin_f32", single)):
         model, serial = load(name), load(name, skin=0)
         for grid in grids():
             for thin in ("plain", "null", "empty"):
@@ -317,6 +345,7 @@ def run_md():
 
 def main():
     warnings.simplefilter("ignore", dgnn.model.TruncationWarning)
+    warnings.simplefilter("ignore", dgnn.model.SmallSpinWarning)
     {name[4:]: run for name, run in globals().items() if name.startswith("run_")}[sys.argv[1]]()
     counts = WORLD.allgather(CHECKS)
     if WORLD.rank == 0:
