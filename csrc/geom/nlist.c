@@ -313,7 +313,8 @@ static int nlist_check_overlap(const struct dgnn_nlist *list, const struct dgnn_
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
                                    "atoms %lld and %lld are %.3g A apart; expected distinct places",
                                    (long long)dgnn_candidates_label(input, i < j ? i : j),
-                                   (long long)dgnn_candidates_label(input, i < j ? j : i), list->distance[k]);
+                                   (long long)dgnn_candidates_label(input, i < j ? j : i),
+                                   list->distance[k] > 1e-300 ? list->distance[k] : 0.0);
         }
     }
     return DGNN_OK;
