@@ -8,7 +8,7 @@
 #define VECTOR_REGISTERS 24
 #define VECTOR_SET neon
 #define VECTOR_CPU DGNN_CPU_NEON
-#define VECTOR_FUSED 1
+#define VECTOR_FUSED 0
 #define VECTOR_SPECIAL "ops/vector_plain.inc"
 #define VECTOR_ANY(mask) 1
 #define VECTOR_STREAM(address, vector) V(store)(address, vector)
