@@ -1,8 +1,13 @@
 """deepmd-kit's own numbers, for every case in tests/data and the trained water model.
 
 float64: within 1e-10 absolute, or 1e-10 of the largest component. float32: the error against the same weights in
-float64, over the largest component, is at most twice deepmd-kit's own, or 2e-7, whichever is larger, in each system. The
-worst of both are printed. What is compared must not be near zero; the worst figures are printed at the end of the run."""
+float64, over the largest component, is at most twice deepmd-kit's own, or 2e-7, whichever is larger. Rounding is a matter of
+luck in a single system: deepmd-kit's own error there is beyond twice that of a copy with slightly moved atoms in up to
+one pair of ten. So a case's worst over its systems is compared with deepmd-kit's worst over the same; and over a hundred
+moved copies (`data/rounding.npz`) the root mean square for each system and quantity is compared, with a stricter limit:
+deepmd-kit's own. What is compared must not be near zero; the worst figures are printed at the end of the run."""
+
+import collections
 
 import dgnn
 import numpy as np
@@ -56,28 +61,63 @@ def assert_float64(result, answers, figures, row, table=TABLE64):
         assert error <= 1e-10, f"{row} {name}: {error:.3e}"
 
 
-def assert_float32(result, answers, truth, figures, row):
-    for name, answer in answers.items():
-        answer, true, value = np.ravel(answer), np.ravel(truth[name]), ours(result, name)
-        largest = np.abs(true).max()
-        assert largest > NOTHING, f"{row} {name}: vacuous, the largest component is {largest}"
-        error, peer = (np.abs(numbers - true).max() / largest for numbers in (value, answer))
-        limit = max(2 * peer, 2e-7)
-        figures.record(TABLE32, row, name, error)
-        figures.record(TABLE32, row, f"{name[:8]} deepmd", peer)
-        figures.record(TABLE32, row, "over limit", error / limit, 1)
-        assert error <= limit, f"{row} {name}: {error:.3e} of the largest, limit {limit:.3e}"
+class Float32Errors:
+    """Worst relative errors over systems: quantity -> [ours, deepmd-kit's]."""
+
+    def __init__(self):
+        self.worst = {}
+
+    def add(self, result, answers, truth, row):
+        for name, answer in answers.items():
+            answer, true, value = np.ravel(answer), np.ravel(truth[name]), ours(result, name)
+            largest = np.abs(true).max()
+            assert largest > NOTHING, f"{row} {name}: vacuous, the largest component is {largest}"
+            errors = [np.abs(numbers - true).max() / largest for numbers in (value, answer)]
+            self.worst[name] = np.maximum(self.worst.get(name, 0.0), errors)
+
+    def check(self, figures, row):
+        for name, (error, peer) in self.worst.items():
+            figures.record(TABLE32, row, name, error)
+            figures.record(TABLE32, row, f"{name[:8]} deepmd", peer)
+        for name, (error, peer) in self.worst.items():
+            limit = max(2 * peer, 2e-7)
+            assert error <= limit, f"{row} {name}: {error:.3e} of the largest, limit {limit:.3e}"
 
 
 def assert_cases(model, cases, figures, row):
+    """float64: each of them. Where something is float32: the worst over all of them."""
+    errors = Float32Errors()
     for case in cases:
         result = model.compute(**case.inputs())
         answers, truth = case.answers("out"), case.answers("out64")
         assert {"energy", "atom_energy", "forces", "virial"} <= set(answers)
         if truth:  # something in the model is float32
-            assert_float32(result, answers, truth, figures, row)
+            errors.add(result, answers, truth, row)
         else:
             assert_float64(result, answers, figures, row)
+    errors.check(figures, row)
+
+
+def test_rounding(figures):
+    """Less rounding than deepmd-kit has, in each system and quantity, over 25 moved copies."""
+    model = dgnn.Model.load(DATA / "cases" / "dpa3_f32" / "model.pt2")
+    with np.load(DATA / "rounding.npz") as file:
+        arrays = dict(file)
+    table = "float32: root mean square error over 25 copies, over the largest component (limit: deepmd-kit's)"
+    for system in SYSTEMS:
+        errors = collections.defaultdict(list)
+        for index, coords in enumerate(arrays[f"{system}/coord"]):
+            result = model.compute(coords, arrays[f"{system}/type"], arrays.get(f"{system}/box"))
+            for name, theirs in (("atom_energy", "atom_energy"), ("forces", "force"), ("virial", "virial")):
+                answer, true = (np.ravel(arrays[f"{system}/{kind}/{theirs}"][index]) for kind in ("out", "out64"))
+                largest = np.abs(true).max()
+                assert largest > NOTHING
+                errors[name].append([np.abs(x - true).max() / largest for x in (ours(result, name), answer)])
+        for name, pairs in errors.items():
+            error, peer = np.sqrt(np.mean(np.square(pairs), axis=0))
+            figures.record(table, system, name, error)
+            figures.record(table, system, f"{name[:8]} deepmd", peer)
+            assert 0 < error <= peer, f"{system} {name}: {error:.2e}, deepmd-kit {peer:.2e}"
 
 
 def load_arrays(folder):
