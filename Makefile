@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := build/stamps
 PYTEST := $(BIN)/python -m pytest
-PACKAGES := numpy ase pytest hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=70.1"
+PACKAGES := numpy ase pytest hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=77"
 
 .PHONY: all build demo test test-long test-c fuzz lint bench kernels coverage docs clean
 all: build
