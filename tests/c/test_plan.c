@@ -512,7 +512,7 @@ static void wrong_row_body(struct ranks_rank *rank)
     status = dgnn_check_swaps(rank->comm, "plan", swaps, status, &local);
     status = status ? status
                     : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_GEOMETRY, &x, &local);
-    status = status ? status : dgnn_check_ids(rank->comm, "plan", x, r->id, r->nowned, r->nnode, &local);
+    status = status ? status : dgnn_check_rows(rank->comm, "plan", x, "id", r->id, &local);
     job->status[rank->rank] = status;
     snprintf(job->message[rank->rank], sizeof(job->message[0]), "%.255s", status ? local.message : "");
     struct dgnn_comm_count count;
@@ -537,7 +537,7 @@ static void test_wrong_row(void)
     ranks_run(2, 20, wrong_row_body, &job);
     CHECK(job.status[0] == DGNN_ERROR_INPUT && job.status[1] == DGNN_ERROR_INPUT);
     CHECK(strstr(job.message[0],
-                 "rank 1: ghost row 2 of rank 1 has id 0, but the plan brings the atom with id 1"));
+                 "rank 1: ids: ghost row 2 has id 0, but the plan brings an atom with id 1"));
     CHECK(strcmp(job.message[0], job.message[1]) == 0);
     brick_free(job.world);
 }
