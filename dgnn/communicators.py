@@ -3,7 +3,6 @@ saving by rank 0 for all."""
 
 import pickle
 import time
-import weakref
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from dgnn._core import CommError, Error, InputError
 
 DEADLINE = 300.0  #: seconds that other ranks may take, of communicators first used from now on
 _CHUNK = 1 << 30  # bytes of one broadcast: counts are 32-bit
+_KEPT = 64  # duplicates of one communicator
 _keyval = None
 
 
@@ -20,8 +20,7 @@ class _Bound:
 
     def __init__(self, comm):
         self.lobby = _duplicate(comm)
-        self.models = weakref.WeakKeyDictionary()  # Model -> (number, its duplicate)
-        self.count = 0
+        self.models = {}  # digest -> its duplicate; the last used comes last
 
 
 def join(model, comm, name, prepare):
@@ -33,13 +32,12 @@ def join(model, comm, name, prepare):
     if isinstance(comm, _core.Comm):
         return comm, _agreed(comm, name, prepare)
     bound = _bound_to(_checked(comm), comm)
-    number, duplicate = bound.models.get(model, ("new", None))
     digest = model._info["archive"]["digest"]
-    arguments = _agreed(bound.lobby, name, prepare, f" with model {digest[:8]} ({number})")
-    if duplicate is None:
-        duplicate = _duplicate(comm)
-        bound.count += 1
-        bound.models[model] = bound.count, duplicate
+    arguments = _agreed(bound.lobby, name, prepare, f" with model {digest[:16]}")
+    duplicate = bound.models.pop(digest, None) or _duplicate(comm)  # on all ranks or on none, as they agreed on the digest
+    bound.models[digest] = duplicate
+    if len(bound.models) > _KEPT:
+        del bound.models[next(iter(bound.models))]  # a model that still has a plan keeps it
     return duplicate, arguments
 
 
