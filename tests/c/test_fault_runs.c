@@ -10,13 +10,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "brick.h"
 #include "check.h"
 #include "random.h"
 
 #include "comm/transport.h"
 #include "dgnn.h"
 
-enum { MAX_RANK = 8, NATOM = 40, HANG_S = 60 };
+enum { MAX_RANK = 8, NATOM = 40, MAX_ROW = 1500, HANG_S = 60 };
 #define SHORT_S   0.1 /* a deadline that is meant to pass */
 #define LONG_S    30.0 /* and one that is not */
 #define AMPLE_S   (SHORT_S + 5.0)
@@ -48,7 +49,8 @@ struct fault_rank {
     int64_t operations, messages;
     int ended, status;
     struct dgnn_error error;
-    double energy, forces[NATOM][3];
+    int64_t nrow;
+    double energy, forces[MAX_ROW][3];
     pthread_t thread;
 };
 
@@ -58,10 +60,12 @@ struct fault_transport {
     struct dgnn_transport inner;
 };
 
+/* A model and its ranks: compute on copies of one system, or compute_ghosted where there is a world of bricks. */
 struct fault_case {
     const char *path;
     int32_t nrank, has_spins;
-    double energy, forces[NATOM][3]; /* of one rank */
+    struct brick_world *world;
+    double energy[MAX_RANK], forces[MAX_RANK][MAX_ROW][3]; /* the right ones */
     struct fault_rank rank[MAX_RANK];
     int64_t runs, ranks_told; /* told: got COMM */
 };
@@ -183,16 +187,31 @@ static struct dgnn_model *fault_load(const char *path)
     return model;
 }
 
-static int fault_compute(struct dgnn_model *model, int has_spins, struct dgnn_comm *comm, double *energy,
-                         double (*forces)[3], struct dgnn_error *error)
+static int fault_compute(struct fault_rank *r, int has_spins)
 {
     struct dgnn_system system = {.size = sizeof(system), .natoms = NATOM, .coords = &coords[0][0], .types = types,
                                  .spins = has_spins ? &spins[0][0] : NULL, .box = box, .pbc = {1, 1, 1},
-                                 .replicated = comm != NULL};
-    struct dgnn_result result = {.size = sizeof(result), .forces = &forces[0][0]};
-    int status = dgnn_model_compute(model, &system, comm, &result, error);
-    *energy = result.energy;
-    return status;
+                                 .replicated = r->comm != NULL};
+    struct dgnn_result result = {.size = sizeof(result), .forces = &r->forces[0][0]};
+    r->nrow = NATOM;
+    r->status = dgnn_model_compute(r->model, &system, r->comm, &result, &r->error);
+    r->energy = result.energy;
+    return r->status;
+}
+
+static int fault_compute_ghosted(struct fault_rank *r, const struct brick_rank *b)
+{
+    int32_t row_types[MAX_ROW];
+    for (int64_t i = 0; i < b->nnode; i++) {
+        row_types[i] = types[b->id[i]];
+    }
+    struct dgnn_ghosted system = {.size = sizeof(system), .nlocal = b->nowned, .nall = b->nnode, .coords = &b->x[0][0],
+                                  .types = row_types, .border = &b->border, .add_ghost_forces = 1};
+    struct dgnn_result result = {.size = sizeof(result), .forces = &r->forces[0][0]};
+    r->nrow = b->nnode;
+    r->status = dgnn_model_compute_ghosted(r->model, &system, r->comm, &result, &r->error);
+    r->energy = result.energy;
+    return r->status;
 }
 
 static struct fault_case *current;
@@ -200,7 +219,11 @@ static struct fault_case *current;
 static void *fault_body(void *argument)
 {
     struct fault_rank *r = argument;
-    r->status = fault_compute(r->model, current->has_spins, r->comm, &r->energy, r->forces, &r->error);
+    if (current->world) {
+        fault_compute_ghosted(r, &current->world->rank[r->rank]);
+    } else {
+        fault_compute(r, current->has_spins);
+    }
     return NULL;
 }
 
@@ -223,10 +246,10 @@ static double fault_call(struct fault_case *c)
 
 static int fault_right(const struct fault_case *c, const struct fault_rank *r)
 {
-    int right = r->status == DGNN_OK && fabs(r->energy - c->energy) < 1e-11 * NATOM;
-    for (int i = 0; i < NATOM; i++) {
+    int right = r->status == DGNN_OK && fabs(r->energy - c->energy[r->rank]) < 1e-11 * NATOM;
+    for (int64_t i = 0; i < r->nrow; i++) {
         for (int k = 0; k < 3; k++) {
-            right = right && fabs(r->forces[i][k] - c->forces[i][k]) < 1e-10;
+            right = right && fabs(r->forces[i][k] - c->forces[r->rank][i][k]) < 1e-10;
         }
     }
     return right;
@@ -237,7 +260,7 @@ static void fault_check(struct fault_case *c, const struct fault *f, const struc
     int is_comm = r->status == DGNN_ERROR_COMM && strstr(r->error.message, "rank ") != NULL;
     c->ranks_told += is_comm;
     switch (f->kind) {
-    case FAULT_NONE:
+    case FAULT_NONE: CHECK(r->status == DGNN_OK && (c->runs == 0 || fault_right(c, r))); break;
     case FAULT_PAUSE: CHECK(fault_right(c, r)); break;
     case FAULT_END:
     case FAULT_STOP: CHECK(is_comm || fault_right(c, r)); break;
@@ -299,24 +322,58 @@ static void fault_make_system(void)
         coords[i][1] = 2.0 * (i / 4 % 4) + 0.3 * cos(3 * i);
         coords[i][2] = 3.1 * (i / 16) + 0.3 * sin(7 * i);
         for (int k = 0; k < 3; k++) {
+            coords[i][k] -= floor(coords[i][k] / box[4 * k]) * box[4 * k];
             spins[i][k] = 0.5 * cos(i + k);
         }
     }
 }
 
-/* Each kind at operations all over the call, with the victim drawn anew. Returns the number of runs. */
-static int64_t fault_case_run(const char *path, int32_t nrank, int64_t step)
+/* What each rank must get: of one rank without a communicator; of bricks, their shares, which add up to it. */
+static void fault_case_reference(struct fault_case *c)
+{
+    static struct fault_rank serial;
+    double total = 0, forces[NATOM][3] = {{0}};
+    serial = (struct fault_rank){.model = fault_load(c->path)};
+    CHECK(fault_compute(&serial, c->has_spins) == DGNN_OK && fabs(serial.energy) > 1e-3);
+    dgnn_model_free(serial.model);
+    for (int32_t k = 0; k < c->nrank; k++) {
+        c->energy[k] = serial.energy;
+        memcpy(c->forces[k], serial.forces, sizeof(forces));
+    }
+    for (int32_t k = 0; c->world && k < c->nrank; k++) {
+        const struct brick_rank *b = &c->world->rank[k];
+        total += c->rank[k].energy;
+        c->energy[k] = c->rank[k].energy;
+        memcpy(c->forces[k], c->rank[k].forces, sizeof(c->forces[k]));
+        for (int64_t i = 0; i < b->nowned; i++) {
+            memcpy(forces[b->id[i]], c->rank[k].forces[i], sizeof(forces[0]));
+        }
+    }
+    for (int i = 0; c->world && i < NATOM; i++) {
+        for (int k = 0; k < 3; k++) {
+            CHECK_NEAR(forces[i][k], serial.forces[i][k], 1e-10);
+        }
+    }
+    CHECK(!c->world || fabs(total - serial.energy) < 1e-11 * NATOM);
+}
+
+/* Each kind at operations all over the call, with the victim drawn anew. grid: of bricks, or 0. Returns the number of
+ * runs with a fault. */
+static int64_t fault_case_run(const char *path, int32_t nrank, const struct brick_grid *grid, int64_t step)
 {
     static struct fault_case c;
-    struct dgnn_error error;
     uint64_t seed = random_hash((uint64_t)nrank);
     c = (struct fault_case){.path = path, .nrank = nrank, .has_spins = strstr(path, "spin") != NULL};
     current = &c;
-    struct dgnn_model *serial = fault_load(path);
-    CHECK_STATUS(fault_compute(serial, c.has_spins, NULL, &c.energy, c.forces, &error), DGNN_OK, "");
-    CHECK(fabs(c.energy) > 1e-3);
-    dgnn_model_free(serial);
+    if (grid) {
+        c.world = brick_create(grid, NATOM, (const double(*)[3])coords);
+        for (int32_t k = 0; k < nrank; k++) {
+            CHECK(c.world->rank[k].nnode <= MAX_ROW);
+        }
+    }
     fault_run(&c, (struct fault){.kind = FAULT_NONE});
+    fault_case_reference(&c);
+    fault_run(&c, (struct fault){.kind = FAULT_NONE, .at = -1});
     int64_t operations = c.rank[0].operations;
     CHECK(operations > 10);
     for (enum fault_kind kind = FAULT_END; kind <= FAULT_MEMORY; kind++) {
@@ -328,10 +385,13 @@ static int64_t fault_case_run(const char *path, int32_t nrank, int64_t step)
     for (int32_t k = 0; k < nrank; k++) {
         dgnn_model_free(c.rank[k].model);
     }
-    printf("%s: %d ranks, %lld operations, %lld runs, %lld times COMM\n", path, nrank, (long long)operations,
-           (long long)c.runs, (long long)c.ranks_told);
+    if (grid) {
+        brick_free(c.world);
+    }
+    printf("%s%s: %d ranks, %lld operations, %lld runs, %lld times COMM\n", path, grid ? " with a border" : "", nrank,
+           (long long)operations, (long long)c.runs, (long long)c.ranks_told);
     CHECK(c.ranks_told > c.runs / 2); /* most faults are felt */
-    return c.runs - 1;
+    return c.runs - 2;
 }
 
 int main(void)
@@ -343,8 +403,12 @@ int main(void)
     fault_make_system();
     for (int p = 0; p < 3; p++) {
         for (int32_t nrank = 2; nrank <= MAX_RANK; nrank = nrank < 4 ? nrank + 1 : 2 * nrank) {
-            runs += fault_case_run(paths[p], nrank, step);
+            runs += fault_case_run(paths[p], nrank, NULL, step);
         }
+    }
+    for (int32_t wide = 1; wide <= 2; wide++) {
+        const struct brick_grid grid = {{2, wide, 1}, {box[0], box[4], box[8]}, {1, 1, 1}, 5.5};
+        runs += fault_case_run(paths[0], 2 * wide, &grid, 2 * step);
     }
     printf("%lld runs with a fault, none hangs\n", (long long)runs);
     CHECK(runs >= 200);

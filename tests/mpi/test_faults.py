@@ -4,6 +4,8 @@ goes on. Each of the ranks' disagreements and bad inputs; memory; a communicator
 
 import copy
 import pathlib
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -11,7 +13,7 @@ import warnings
 import brick
 import numpy as np
 import pytest
-from test_transport import MPIS
+from test_transport import MPIS, launcher
 
 import dgnn
 from dgnn.testing import run_mpi
@@ -212,6 +214,39 @@ def borders(comm):
     ], compute)
 
 
+def unusable(comm):
+    """Communicators on which nobody can compute, and one whose other ranks stay away."""
+    coords, types, box, mine = system(comm.rank, comm.size)
+    model = load("dpa3_base")
+    half = comm.Split(comm.rank % 2, comm.rank)
+    inter = half.Create_intercomm(0, comm, 1 - comm.rank % 2, 7)
+    freed = comm.Dup()
+    freed.Free()
+
+    def compute(comm):
+        return model.compute(coords[mine], types[mine], box, comm=comm)
+
+    for which, message in ((inter, "an inter-communicator"), (freed, "a null communicator"), ("world", "found str")):
+        found, seconds = outcome(lambda which=which: compute(which))
+        assert type(found) is dgnn.InputError and message in str(found) and seconds < 1, found
+    from dgnn import communicators
+
+    communicators.DEADLINE = 1.0
+    alone = comm.Dup()
+    assert np.isfinite(compute(alone).energy)
+    communicators.DEADLINE = 300.0
+    if comm.rank != 1:
+        found, seconds = outcome(lambda: compute(alone))
+        assert type(found) is dgnn.CommError and 0.9 < seconds < 10, (found, seconds)
+        assert str(found).startswith("in compute with model ") and f"rank {comm.rank} waited 1 s" in str(found), found
+        found, seconds = outcome(lambda: compute(alone))
+        assert type(found) is dgnn.CommError and "failed earlier" in str(found) and seconds < 0.5, found
+    assert np.isfinite(compute(comm).energy)  # another communicator
+    inter.Free()
+    half.Free()
+    return True
+
+
 def busy(comm):
     """Rank 1's model computes in another thread: all get BusyError, until it is done."""
     coords, types, box, mine = system(comm.rank, comm.size)
@@ -286,3 +321,39 @@ def test_busy(mpi):
     """The same number of BusyErrors on all ranks."""
     errors = run_mpi(busy, RANKS, mpi=mpi, timeout=60).values
     assert errors[0] > 0 and errors == [errors[0]] * RANKS
+
+
+@pytest.mark.parametrize("mpi", MPIS)
+def test_unusable(mpi):
+    assert run_mpi(unusable, RANKS, mpi=mpi, timeout=60).values == [True] * RANKS
+
+
+MPI_IS_NOT_UP = """
+import mpi4py
+mpi4py.rc.initialize = False
+from mpi4py import MPI
+import dgnn, sys
+model = dgnn.Model.load(sys.argv[1], threads=1)
+compute = lambda comm=None: model.compute([[0.0, 0, 0], [0, 0, 1.1]], [0, 1], comm=comm).energy
+def refused():
+    try:
+        compute(MPI.COMM_WORLD)
+    except dgnn.InputError as error:
+        return "MPI is not initialised, or finalised already" in str(error)
+assert refused()
+MPI.Init()
+assert abs(compute(MPI.COMM_WORLD) - compute()) < 1e-12
+MPI.Finalize()
+assert refused() and compute()
+print("ok")
+"""
+
+
+@pytest.mark.parametrize("mpi", MPIS)
+def test_mpi_is_not_up(mpi):
+    command, environment = launcher(mpi, 1)
+    if not command:
+        pytest.skip(f"no launcher of {mpi} was found")
+    done = subprocess.run([*command, sys.executable, "-c", MPI_IS_NOT_UP, str(CASES / "dpa3_base" / "model.pt2")],
+                          env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout == "ok\n", done.stdout + done.stderr
