@@ -182,7 +182,7 @@ static int exchange_lane_get(struct dgnn_exchange *x, void *rows, const struct d
     if (x->state != DGNN_EXCHANGE_IDLE) {
         return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "an exchange begins while one is under way");
     }
-    struct dgnn_exchange_lane *lane;
+    struct dgnn_exchange_lane *lane = NULL;
     DGNN_TRY(exchange_buffer_reserve(x, dgnn_rows_bytes(shape), error));
     DGNN_TRY(exchange_lane_find(x, rows, shape, &lane, error));
     if (lane->last_use == 0) {
