@@ -107,7 +107,7 @@ static PyObject *pycomm_agree(PyObject *object, PyObject *arguments)
         return NULL;
     }
     if (failure != Py_None) {
-        PyErr_SetObject((PyObject *)Py_TYPE(failure), failure);
+        PyErr_Restore(Py_NewRef(Py_TYPE(failure)), Py_NewRef(failure), PyException_GetTraceback(failure));
         dgnn_pyerror_agree(state, comm, operation);
     } else {
         Py_BEGIN_ALLOW_THREADS

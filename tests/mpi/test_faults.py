@@ -214,6 +214,22 @@ def borders(comm):
     ], compute)
 
 
+def models(comm):
+    """More models in turn than duplicates of a communicator are kept; each has its plan, or makes it again."""
+    from dgnn import communicators
+
+    communicators._KEPT = 2
+    coords, types, box, mine = system(comm.rank, comm.size)
+    loaded = [load(name) for name in ("dpa3_base", "dpa3_tanh", "dpa2_base", "dpa3_two_heads", "dpa3_base")]
+    want = [model.compute(coords, types, box).energy for model in loaded]
+    for _ in range(3):
+        for k in (0, 1, 0, 2, 3, 4, 4, 0):
+            found = loaded[k].compute(coords[mine], types[mine], box, comm=comm).energy
+            np.testing.assert_allclose(found, want[k], rtol=1e-12)
+    assert len(communicators._bound_to(None, comm).models) == 2
+    return True
+
+
 def unusable(comm):
     """Communicators on which nobody can compute, and one whose other ranks stay away."""
     coords, types, box, mine = system(comm.rank, comm.size)
@@ -323,9 +339,11 @@ def test_busy(mpi):
     assert errors[0] > 0 and errors == [errors[0]] * RANKS
 
 
+@pytest.mark.parametrize("what", [models, unusable], ids=lambda what: what.__name__)
 @pytest.mark.parametrize("mpi", MPIS)
-def test_unusable(mpi):
-    assert run_mpi(unusable, RANKS, mpi=mpi, timeout=60).values == [True] * RANKS
+def test_communicators(mpi, what):
+    warnings.simplefilter("ignore")
+    assert run_mpi(what, RANKS, mpi=mpi, timeout=60).values == [True] * RANKS
 
 
 MPI_IS_NOT_UP = """

@@ -1,5 +1,6 @@
 """Ranks as threads: what one rank does wrong before a call is its own message on all, and many layers need no new messages."""
 
+import gc
 import json
 import threading
 import time
@@ -233,6 +234,26 @@ def test_closed_model():
     ranks.models[1].close()
     for found, seconds in ranks.run(ranks.compute):
         assert type(found) is dgnn.InputError and str(found) == "rank 1: this model was closed" and seconds < 1
+
+
+def test_refusals_leak_nothing(ranks):
+    def failures():
+        for bad in (dict(coords=NoArray(KeyboardInterrupt())), dict(box=NoArray(ValueError())), dict(types=["Xx"] * 10),
+                    dict(coords=np.zeros((10, 3), complex))):
+            with pytest.raises((dgnn.InputError, KeyboardInterrupt)):
+                model.compute(**dict(coords=ranks.coords[:10], types=ranks.types[:10], box=ranks.box) | bad, comm=comm)
+
+    def objects():
+        gc.collect()
+        return len(gc.get_objects()), _core._alloc_live()
+
+    model, (comm,) = ranks.models[0], _core._comm_threads(1, 20.0)
+    failures()
+    before = objects()
+    for _ in range(100):
+        failures()
+    after = objects()
+    assert after[0] - before[0] < 50 and after[1] == before[1]
 
 
 # ---------------------------------------------------------------- many layers
