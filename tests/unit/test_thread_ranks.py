@@ -19,10 +19,13 @@ class Ranks:
 
     def __init__(self, path, n=30):
         rng = np.random.default_rng(0)
-        self.comms = _core._comm_threads(RANKS, 20.0)
-        self.models = [dgnn.Model.load(path, threads=1) for _ in range(RANKS)]
+        self.renew(path)
         self.coords, self.types, self.box = rng.random((n, 3)) * 9, rng.integers(0, 2, n), np.eye(3) * 9
         self.energy = dgnn.Model.load(path, threads=1).compute(self.coords, self.types, self.box).energy
+
+    def renew(self, path):
+        self.comms = _core._comm_threads(RANKS, 20.0)
+        self.models = [dgnn.Model.load(path, threads=1) for _ in range(RANKS)]
 
     def compute(self, rank, **changes):
         """This rank's share of the atoms, some arguments changed."""
@@ -234,6 +237,35 @@ def test_closed_model():
     ranks.models[1].close()
     for found, seconds in ranks.run(ranks.compute):
         assert type(found) is dgnn.InputError and str(found) == "rank 1: this model was closed" and seconds < 1
+
+
+@pytest.mark.parametrize("name", ["dpa2_base", "hybrid_two_messages", "linear_dpa3_twice", "spin_dpa3"])
+def test_memory(name):
+    """Each allocation of a first call, later ones in steps, fails on whichever rank comes to it: MemoryError on all, and
+    nobody waits, as nothing is allocated once ranks exchange."""
+    path = DATA / "cases" / name / "model.pt2"
+    rng = np.random.default_rng(3)
+    inputs = dict(coords=rng.random((16, 3)) * 7, types=np.arange(16) % 2, box=np.eye(3) * 7)
+    if name == "spin_dpa3":
+        inputs["spins"] = np.full((16, 3), 0.4)
+    ranks, nth, outcomes = Ranks(DATA / "cases" / "dpa3_base" / "model.pt2"), 1, None
+
+    def call(rank):
+        try:
+            ranks.models[rank].compute(**inputs, comm=ranks.comms[rank], replicated=True)
+        except MemoryError as error:
+            return str(error)
+        return "right"
+
+    while outcomes != ["right"] * RANKS:
+        ranks.renew(path)
+        _core._alloc_fail_at(nth)
+        outcomes = [found for found, _ in ranks.run(call)]
+        _core._alloc_fail_at(0)
+        assert len(set(outcomes)) == 1 and (outcomes[0] == "right" or "rank " in outcomes[0]), (nth, outcomes)
+        assert [found for found, _ in ranks.run(call)] == ["right"] * RANKS
+        nth += 1 + nth // 20
+    assert nth > 150
 
 
 def test_refusals_leak_nothing(ranks):
