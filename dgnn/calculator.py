@@ -84,9 +84,7 @@ class DGNNCalculator(Calculator):
                 f"{asked.pop()} needs a cell that is periodic in all three directions, found pbc = "
                 f"{atoms.pbc.tolist()}; set atoms.pbc = True, or don't ask for it")
         # The core compares what the ranks pass: replicas that drifted apart are an error on all of them.
-        communicator = self.model._communicator(self.comm)
-        with self.model._agreed(communicator):
-            inputs = self._inputs(atoms)
+        communicator, inputs = self.model._join(self.comm, "compute", lambda: (1, self._inputs(atoms)))
         result = self.model.compute(**inputs, atomic="stresses" in properties, comm=communicator,
                                     replicated=self.comm is not None)
         for count, name in ((result.ntruncated, "sel"), (result.nangle_truncated, "a_sel")):

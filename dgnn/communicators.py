@@ -3,27 +3,58 @@ saving by rank 0 for all."""
 
 import pickle
 import time
-import weakref
 
 import numpy as np
 
 from dgnn import _core, files
 from dgnn._core import CommError, Error, InputError
 
-DEADLINE = 300.0  # seconds that the other ranks may take to join in
+DEADLINE = 300.0  #: seconds that other ranks may take, of communicators first used from now on
 _CHUNK = 1 << 30  # bytes of one broadcast: counts are 32-bit
+_KEPT = 64  # duplicates of one communicator
 _keyval = None
 
 
-def bind(model, comm):
-    """The core's communicator for comm. It lives as long as model and comm do."""
-    MPI = _checked(comm)
-    bound = _bound_to(MPI, comm)
-    if model not in bound:
-        from dgnn import mpi
+class _Bound:
+    """What belongs to one communicator: a duplicate on which ranks agree on each call before it, and one for each model."""
 
-        bound[model] = _core.Comm(mpi.transport(comm))
-    return bound[model]
+    def __init__(self, comm):
+        self.lobby = _duplicate(comm)
+        self.models = {}  # digest -> its duplicate; the last used comes last
+
+
+def join(model, comm, name, prepare):
+    """(the core's communicator for model and comm, the arguments), for a call that all ranks make; collective.
+
+    prepare: gives (number of frames, arguments). Raises on all ranks what it raises on one (of several, the lowest),
+    and an InputError that names two ranks where they are about to do different things.
+    """
+    if isinstance(comm, _core.Comm):
+        return comm, _agreed(comm, name, prepare)
+    bound = _bound_to(_checked(comm), comm)
+    digest = model._info["archive"]["digest"]
+    arguments = _agreed(bound.lobby, name, prepare, f" with model {digest[:16]}")
+    duplicate = bound.models.pop(digest, None) or _duplicate(comm)  # on all ranks or on none, as they agreed on the digest
+    bound.models[digest] = duplicate
+    if len(bound.models) > _KEPT:
+        del bound.models[next(iter(bound.models))]  # a model that still has a plan keeps it
+    return duplicate, arguments
+
+
+def _agreed(lobby, name, prepare, model=""):
+    try:
+        nframes, arguments = prepare()
+    except BaseException as error:
+        lobby.agree(name, error)
+        raise
+    lobby.agree(name + (f" of {nframes} frames" if nframes != 1 else "") + model)
+    return arguments
+
+
+def _duplicate(comm):
+    from dgnn import mpi
+
+    return _core.Comm(mpi.transport(comm, DEADLINE), DEADLINE)
 
 
 def _checked(comm):
@@ -48,7 +79,7 @@ def _bound_to(MPI, comm):
         _keyval = MPI.Comm.Create_keyval()
     bound = comm.Get_attr(_keyval)
     if bound is None:
-        bound = weakref.WeakKeyDictionary()
+        bound = _Bound(comm)
         comm.Set_attr(_keyval, bound)
     return bound
 

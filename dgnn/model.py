@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import operator
 import os
@@ -12,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from dgnn import _core
-from dgnn._core import Error, InputError
+from dgnn._core import InputError
 from dgnn.keywords import checked_keywords, suggestion
 
 _DTYPES = {None: 0, "float32": 1, "float64": 2}
@@ -195,18 +194,20 @@ class Model:
         gets results for those, and totals for energy and virial. ids: (n,) distinct over all ranks, they decide ties.
         grid: ranks along each lattice vector. replicated: every rank passes the same whole system.
         """
-        communicator = self._communicator(comm)
-        with self._agreed(communicator):
-            coords = _as_array("coords", coords)
-            frames, nframes = _frames(coords, box=(box, 2), spins=(spins, 2), fparam=(fparam, 1), aparam=(aparam, 2),
+        def prepare():
+            array = _as_array("coords", coords)
+            frames, nframes = _frames(array, box=(box, 2), spins=(spins, 2), fparam=(fparam, 1), aparam=(aparam, 2),
                                       charge_spin=(charge_spin, 1), types=(self._types(types), 1))
             fixed = dict(pbc=_pbc(pbc, box), ids=ids, grid=_grid(grid), replicated=_flag("replicated", replicated),
                          atomic=_flag("atomic", atomic))
+            return len(frames), (array, frames, nframes, fixed)
+
+        communicator, (array, frames, nframes, fixed) = self._join(comm, "compute", prepare)
         results = [self._core.compute(**frame, **fixed, comm=communicator) for frame in frames]
         if nframes is None:
             result = Result(**results[0])
         else:
-            result = _stack(results, coords, fixed["atomic"], self.is_spin)
+            result = _stack(results, array, fixed["atomic"], self.is_spin)
         self._warn_of_truncation(result)
         self._warn_of_small_spins(types, spins)
         return result
@@ -223,15 +224,16 @@ class Model:
         ghost_forces: "return" gives forces for all rows, "add" sends those of ghosts home. same_list: promises that
         ghosts, lists and border are those of the last call, and only positions and spins moved.
         """
-        communicator = self._communicator(comm)
-        with self._agreed(communicator):
+        def prepare():
             add = _choice("ghost_forces", ghost_forces, {"return": 0, "add": 1})
-            border, direct = _border(border)
-            arguments = dict(
+            swaps, direct = _border(border)
+            return 1, dict(
                 coords=coords, types=self._types(types), nlocal=_integer("nlocal", nlocal), spins=spins,
-                fparam=_row(fparam), aparam=_column(aparam), charge_spin=charge_spin, border=border, direct=direct,
+                fparam=_row(fparam), aparam=_column(aparam), charge_spin=charge_spin, border=swaps, direct=direct,
                 mapping=mapping, neighbours=_neighbours(neighbours), add_ghost_forces=bool(add),
                 same_list=_flag("same_list", same_list), atomic=_flag("atomic", atomic))
+
+        communicator, arguments = self._join(comm, "compute_ghosted", prepare)
         result = Result(**self._core.compute_ghosted(**arguments, comm=communicator))
         self._warn_of_truncation(result)
         self._warn_of_small_spins(types, spins)
@@ -249,22 +251,14 @@ class Model:
             raise InputError(f"types: the model knows {', '.join(index)}; found {', '.join(unknown)}")
         return np.array([index[symbol] for symbol in array.flat], np.int32).reshape(array.shape)
 
-    def _communicator(self, comm):
-        if comm is None or isinstance(comm, _core.Comm):
-            return comm
+    def _join(self, comm, name, prepare):
+        """(the core's communicator or None, the arguments). prepare gives (number of frames, arguments); where it fails
+        on one rank, or ranks are about to do different things, all raise."""
+        if comm is None:
+            return None, prepare()[1]
         from dgnn import communicators
 
-        return communicators.bind(self, comm)
-
-    @contextlib.contextmanager
-    def _agreed(self, communicator):
-        """An error before a collective call: the other ranks, which are in it already, must get one too."""
-        try:
-            yield
-        except Error:
-            if communicator is not None:
-                self._core.refuse(communicator)
-            raise
+        return communicators.join(self, comm, name, prepare)
 
     def _warn_of_truncation(self, result):
         """Once for each model. Where a list is cut, energy is not continuous: deepmd-kit's numbers, but NVE drifts."""

@@ -204,7 +204,7 @@ class Ranks:
         coords, comm = self.system.inputs["coords"], self.comm
         result = self.compute(self.rows, coords, atomic=True)
         got = gathered(comm, self.system.natoms, self.rows, result)
-        counter = self.model._communicator(comm)
+        counter, _ = self.model._join(comm, "parity", lambda: (1, None))
         counter.counts(True)
         self.compute(self.rows, coords, atomic=True)
         traffic = comm.gather(self.traffic(result, counter.counts(True)))

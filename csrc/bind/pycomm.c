@@ -88,6 +88,39 @@ static PyObject *pycomm_counts(PyObject *object, PyObject *arguments)
                          (long long)count.feature_bytes);
 }
 
+static PyObject *pycomm_agree(PyObject *object, PyObject *arguments)
+{
+    const struct dgnn_state *state = dgnn_module_state_of(object);
+    const char *operation;
+    PyObject *failure = Py_None;
+    struct dgnn_comm *comm;
+    struct dgnn_error error = {0};
+    int status = 0;
+    if (!PyArg_ParseTuple(arguments, "s|O:agree", &operation, &failure)) {
+        return NULL;
+    }
+    if (failure != Py_None && !PyExceptionInstance_Check(failure)) {
+        return PyErr_Format(PyExc_TypeError, "failure: expected an exception or None, found %s",
+                            Py_TYPE(failure)->tp_name);
+    }
+    if (dgnn_pycomm_hold(state, object, &comm)) {
+        return NULL;
+    }
+    if (failure != Py_None) {
+        PyErr_Restore(Py_NewRef(Py_TYPE(failure)), Py_NewRef(failure), PyException_GetTraceback(failure));
+        dgnn_pyerror_agree(state, comm, operation);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        status = dgnn_comm_agree(comm, operation, DGNN_OK, &error);
+        Py_END_ALLOW_THREADS
+    }
+    dgnn_pycomm_release(object);
+    if (status) {
+        dgnn_pyerror_raise(state, &error);
+    }
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
 int dgnn_pycomm_hold(const struct dgnn_state *state, PyObject *value, struct dgnn_comm **comm)
 {
     *comm = NULL;
@@ -115,6 +148,9 @@ void dgnn_pycomm_release(PyObject *value)
 }
 
 static PyMethodDef pycomm_methods[] = {
+    {"agree", pycomm_agree, METH_VARARGS,
+     "agree($self, operation, failure=None, /)\n--\n\nCollective. Where an exception is passed as failure by any rank, that "
+     "of the lowest is raised on all;\nalso an error where ranks pass another operation."},
     {"close", pycomm_close, METH_NOARGS, "close($self, /)\n--\n\nFrees it; local."},
     {"counts", pycomm_counts, METH_VARARGS,
      "counts($self, reset=False, /)\n--\n\nTraffic of this rank since creation or the last reset."},

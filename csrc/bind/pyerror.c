@@ -50,23 +50,28 @@ static PyObject *pyerror_message(const struct dgnn_error *error)
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
 }
 
+/* The class of a status. */
+static PyObject *pyerror_kind(const struct dgnn_state *state, int32_t status)
+{
+    switch (status) {
+    case DGNN_ERROR_FORMAT: return state->model_format_error;
+    case DGNN_ERROR_UNSUPPORTED: return state->unsupported_model_error;
+    case DGNN_ERROR_INPUT: return state->input_error;
+    case DGNN_ERROR_COMM: return state->comm_error;
+    case DGNN_ERROR_BUSY: return state->busy_error;
+    case DGNN_ERROR_MEMORY: return PyExc_MemoryError;
+    case DGNN_ERROR_SYSTEM: return PyExc_OSError;
+    default: return state->error;
+    }
+}
+
 PyObject *dgnn_pyerror_raise(const struct dgnn_state *state, const struct dgnn_error *error)
 {
     PyObject *message = pyerror_message(error);
     if (!message) {
         return NULL;
     }
-    PyObject *kind = state->error;
-    switch (error->status) {
-    case DGNN_ERROR_FORMAT: kind = state->model_format_error; break;
-    case DGNN_ERROR_UNSUPPORTED: kind = state->unsupported_model_error; break;
-    case DGNN_ERROR_INPUT: kind = state->input_error; break;
-    case DGNN_ERROR_COMM: kind = state->comm_error; break;
-    case DGNN_ERROR_BUSY: kind = state->busy_error; break;
-    case DGNN_ERROR_MEMORY: kind = PyExc_MemoryError; break;
-    case DGNN_ERROR_SYSTEM: kind = PyExc_OSError; break;
-    default: break;
-    }
+    PyObject *kind = pyerror_kind(state, error->status);
     if (kind == PyExc_OSError) {
         PyObject *arguments = Py_BuildValue("(iO)", (int)error->system_errno, message);
         if (arguments) {
@@ -78,6 +83,58 @@ PyObject *dgnn_pyerror_raise(const struct dgnn_state *state, const struct dgnn_e
     }
     Py_DECREF(message);
     return NULL;
+}
+
+/* What the other ranks hear of an exception: one that is none of dgnn's is an input error there, under its own name. */
+static void pyerror_describe(const struct dgnn_state *state, PyObject *exception, struct dgnn_error *error)
+{
+    static const int32_t statuses[] = {DGNN_ERROR_INPUT, DGNN_ERROR_MEMORY, DGNN_ERROR_BUSY, DGNN_ERROR_COMM};
+    const char *name = Py_TYPE(exception)->tp_name;
+    PyObject *text = PyObject_Str(exception);
+    const char *words = text ? PyUnicode_AsUTF8(text) : NULL;
+    *error = (struct dgnn_error){0};
+    for (size_t k = 0; k < sizeof statuses / sizeof *statuses && !error->status; k++) {
+        if (PyErr_GivenExceptionMatches(exception, pyerror_kind(state, statuses[k]))) {
+            error->status = statuses[k];
+        }
+    }
+    if (error->status && words && *words) {
+        name = "";
+    }
+    error->status = error->status ? error->status : DGNN_ERROR_INPUT;
+    PyOS_snprintf(error->message, sizeof error->message, "%s%s%s", name, *name && words && *words ? ": " : "",
+                  words ? words : "");
+    PyErr_Clear();
+    Py_XDECREF(text);
+}
+
+void dgnn_pyerror_agree(const struct dgnn_state *state, struct dgnn_comm *comm, const char *operation)
+{
+    PyObject *type, *value, *traceback, *agreed_type, *agreed, *agreed_traceback;
+    struct dgnn_error error;
+    if (!comm) {
+        return;
+    }
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    pyerror_describe(state, value, &error);
+    Py_BEGIN_ALLOW_THREADS
+    dgnn_comm_agree(comm, operation, error.status, &error);
+    Py_END_ALLOW_THREADS
+    if (!PyErr_GivenExceptionMatches(type, PyExc_Exception)) { /* KeyboardInterrupt stays what it is */
+        PyErr_Restore(type, value, traceback);
+        return;
+    }
+    dgnn_pyerror_raise(state, &error);
+    PyErr_Fetch(&agreed_type, &agreed, &agreed_traceback);
+    PyErr_NormalizeException(&agreed_type, &agreed, &agreed_traceback);
+    if (traceback) {
+        PyException_SetTraceback(value, traceback);
+    }
+    PyException_SetCause(agreed, value); /* takes over the reference */
+    PyErr_Restore(agreed_type, agreed, agreed_traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
 }
 
 PyObject *dgnn_pyerror_input(const struct dgnn_state *state, const char *format, ...)

@@ -282,20 +282,6 @@ static int pymodel_begin(struct pymodel *self, const struct dgnn_state *state)
     return 0;
 }
 
-/* Takes part in a collective call whose arguments were wrong on this rank, with a system that the core refuses, so
- * that the other ranks get an error and do not wait. Keeps the Python error. */
-static void pymodel_refuse(struct pymodel *self, struct dgnn_comm *comm)
-{
-    PyObject *type, *value, *traceback;
-    struct dgnn_system system = {.size = sizeof system, .natoms = -1};
-    struct dgnn_result result = {.size = sizeof result};
-    PyErr_Fetch(&type, &value, &traceback);
-    Py_BEGIN_ALLOW_THREADS
-    dgnn_model_compute(self->model, &system, comm, &result, NULL);
-    Py_END_ALLOW_THREADS
-    PyErr_Restore(type, value, traceback);
-}
-
 static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call *call,
                                       const struct pymodel_compute_arguments *in, struct dgnn_comm *comm)
 {
@@ -305,9 +291,7 @@ static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call 
     PyObject *dict = NULL;
     if (pymodel_compute_take(call, in, &system) ||
         !(dict = pymodel_result_new(&result, system.natoms, system.natoms, system.spins != NULL, in->atomic))) {
-        if (comm) {
-            pymodel_refuse(self, comm);
-        }
+        dgnn_pyerror_agree(call->state, comm, "compute");
         return NULL;
     }
     int status;
@@ -330,36 +314,19 @@ static PyObject *pymodel_compute(PyObject *object, PyObject *arguments, PyObject
     struct pymodel_call call = {.state = dgnn_module_state_of(object)};
     struct pymodel_compute_arguments in;
     struct dgnn_comm *comm;
-    if (pymodel_compute_parse(arguments, keywords, &in) || pymodel_begin(self, call.state)) {
+    if (pymodel_compute_parse(arguments, keywords, &in) || dgnn_pycomm_hold(call.state, in.comm, &comm)) {
         return NULL;
     }
     PyObject *dict = NULL;
-    if (!dgnn_pycomm_hold(call.state, in.comm, &comm)) {
+    if (pymodel_begin(self, call.state)) {
+        dgnn_pyerror_agree(call.state, comm, "compute");
+    } else {
         dict = pymodel_compute_call(self, &call, &in, comm);
-        dgnn_pycomm_release(in.comm);
+        self->in_use--;
     }
+    dgnn_pycomm_release(in.comm);
     pymodel_call_end(&call);
-    self->in_use--;
     return dict;
-}
-
-static PyObject *pymodel_refuse_method(PyObject *object, PyObject *value)
-{
-    struct pymodel *self = (struct pymodel *)object;
-    const struct dgnn_state *state = dgnn_module_state_of(object);
-    struct dgnn_comm *comm;
-    if (pymodel_begin(self, state)) {
-        return NULL;
-    }
-    int status = dgnn_pycomm_hold(state, value, &comm);
-    if (!status) {
-        if (comm) {
-            pymodel_refuse(self, comm);
-        }
-        dgnn_pycomm_release(value);
-    }
-    self->in_use--;
-    return status ? NULL : Py_NewRef(Py_None);
 }
 
 /* ------------------------------------------------------------------ compute_ghosted */
@@ -538,19 +505,6 @@ static int pymodel_ghosted_take(struct pymodel_call *call, const struct pymodel_
                                       (Py_ssize_t)system->nlocal, &system->neighbour_first, &system->neighbour);
 }
 
-/* As pymodel_refuse. */
-static void pymodel_refuse_ghosted(struct pymodel *self, struct dgnn_comm *comm)
-{
-    PyObject *type, *value, *traceback;
-    struct dgnn_ghosted system = {.size = sizeof system, .nlocal = -1, .nall = -1};
-    struct dgnn_result result = {.size = sizeof result};
-    PyErr_Fetch(&type, &value, &traceback);
-    Py_BEGIN_ALLOW_THREADS
-    dgnn_model_compute_ghosted(self->model, &system, comm, &result, NULL);
-    Py_END_ALLOW_THREADS
-    PyErr_Restore(type, value, traceback);
-}
-
 static PyObject *pymodel_ghosted_call(struct pymodel *self, struct pymodel_call *call,
                                       const struct pymodel_ghosted_arguments *in, struct dgnn_comm *comm)
 {
@@ -562,9 +516,7 @@ static PyObject *pymodel_ghosted_call(struct pymodel *self, struct pymodel_call 
     PyObject *dict = NULL;
     if (pymodel_ghosted_take(call, in, &system, &border, &direct) ||
         !(dict = pymodel_result_new(&result, system.nall, system.nlocal, system.spins != NULL, in->atomic))) {
-        if (comm) {
-            pymodel_refuse_ghosted(self, comm);
-        }
+        dgnn_pyerror_agree(call->state, comm, "compute_ghosted");
         return NULL;
     }
     int status;
@@ -587,16 +539,18 @@ static PyObject *pymodel_ghosted(PyObject *object, PyObject *arguments, PyObject
     struct pymodel_call call = {.state = dgnn_module_state_of(object)};
     struct pymodel_ghosted_arguments in;
     struct dgnn_comm *comm;
-    if (pymodel_ghosted_parse(arguments, keywords, &in) || pymodel_begin(self, call.state)) {
+    if (pymodel_ghosted_parse(arguments, keywords, &in) || dgnn_pycomm_hold(call.state, in.comm, &comm)) {
         return NULL;
     }
     PyObject *dict = NULL;
-    if (!dgnn_pycomm_hold(call.state, in.comm, &comm)) {
+    if (pymodel_begin(self, call.state)) {
+        dgnn_pyerror_agree(call.state, comm, "compute_ghosted");
+    } else {
         dict = pymodel_ghosted_call(self, &call, &in, comm);
-        dgnn_pycomm_release(in.comm);
+        self->in_use--;
     }
+    dgnn_pycomm_release(in.comm);
     pymodel_call_end(&call);
-    self->in_use--;
     return dict;
 }
 
@@ -698,8 +652,6 @@ static PyMethodDef pymodel_methods[] = {
     {"compute_ghosted", (PyCFunction)(void (*)(void))pymodel_ghosted, METH_VARARGS | METH_KEYWORDS,
      "compute_ghosted($self, coords, types, nlocal, spins, fparam, aparam, charge_spin, border, direct, mapping, "
      "neighbours, add_ghost_forces, same_list, atomic, comm)\n--\n\nRows that a host code distributed."},
-    {"refuse", pymodel_refuse_method, METH_O,
-     "refuse($self, comm, /)\n--\n\nTakes part in compute with an error, so that the other ranks get one."},
     {"save", pymodel_save, METH_O, "save($self, path, /)\n--\n\nWrites a .dgnn archive."},
     {"tree", pymodel_tree, METH_NOARGS, "tree($self, /)\n--\n\n(json, arrays), as load_tree takes them."},
     {"describe", pymodel_describe, METH_NOARGS, "describe($self, /)\n--\n\nA JSON text."},

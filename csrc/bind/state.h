@@ -29,6 +29,9 @@ struct dgnn_state *dgnn_module_state_of(PyObject *self);
 int dgnn_pyerror_setup(PyObject *module, struct dgnn_state *state);
 /* The one way from a status to a Python exception. Returns NULL. */
 PyObject *dgnn_pyerror_raise(const struct dgnn_state *state, const struct dgnn_error *error);
+/* The exception that is set becomes the error of all ranks: takes part, with it, in the agreement on operation that they
+ * are in or come to. Sets what was agreed on, which it is the cause of. Nothing without a communicator. */
+void dgnn_pyerror_agree(const struct dgnn_state *state, struct dgnn_comm *comm, const char *operation);
 /* InputError with a formatted message (PyUnicode_FromFormat's). Returns NULL. */
 PyObject *dgnn_pyerror_input(const struct dgnn_state *state, const char *format, ...);
 

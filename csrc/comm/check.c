@@ -1,6 +1,6 @@
 #include "comm/check.h"
 
-#include "base/alloc.h"
+#include "comm/exchange_kind.h"
 
 /* Each rank tells each other rank what it will send there, in nstep numbers, and learns what will come. */
 struct check_table {
@@ -184,7 +184,7 @@ int dgnn_check_swaps(struct dgnn_comm *comm, const char *operation, const struct
     return status;
 }
 
-/* ------------------------------------------------------------------ ids */
+/* ------------------------------------------------------------------ rows */
 
 /* Messages that only check are no features or positions. */
 static void check_recount(struct dgnn_comm *comm, const struct dgnn_comm_count *before)
@@ -199,40 +199,38 @@ static void check_recount(struct dgnn_comm *comm, const struct dgnn_comm_count *
     }
 }
 
-static int check_ids_compare(const int64_t *ids, const int64_t *brought, int32_t me, int64_t nowned,
-                             int64_t nnode, struct dgnn_error *error)
+static int check_rows_compare(const struct dgnn_exchange *x, const char *what, const int64_t *values,
+                              const int64_t *brought, struct dgnn_error *error)
 {
-    for (int64_t i = nowned; i < nnode; i++) {
-        if (brought[i] != ids[i]) {
-            return dgnn_status_set(
-                error, DGNN_ERROR_INPUT,
-                "ghost row %lld of rank %d has id %lld, but the plan brings the atom with id %lld",
-                (long long)i, me, (long long)ids[i], (long long)brought[i]);
+    for (int64_t i = x->nowned; i < x->nnode; i++) {
+        if (brought[i] != values[i]) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "%ss: ghost row %lld has %s %lld, but the plan brings an atom with %s %lld", what,
+                                   (long long)i, what, (long long)values[i], what, (long long)brought[i]);
         }
     }
     return DGNN_OK;
 }
 
-int dgnn_check_ids(struct dgnn_comm *comm, const char *operation, struct dgnn_exchange *exchange,
-                   const int64_t *ids, int64_t nowned, int64_t nnode, struct dgnn_error *error)
+int dgnn_check_rows(struct dgnn_comm *comm, const char *operation, struct dgnn_exchange *exchange, const char *what,
+                    const int64_t *values, struct dgnn_error *error)
 {
+    int64_t nnode = exchange->nnode;
     int64_t *rows = dgnn_alloc(nnode, sizeof(*rows));
     int status = rows ? dgnn_exchange_prepare(exchange, rows, 1, sizeof(*rows), error)
-                      : dgnn_status_no_memory(error, "the check of a plan's ids",
+                      : dgnn_status_no_memory(error, "the check of a plan's rows",
                                               nnode * (int64_t)sizeof(*rows));
     status = dgnn_transport_agree(comm, operation, status, error);
     if (!status) {
         struct dgnn_comm_count before = comm ? comm->count : (struct dgnn_comm_count){0};
         for (int64_t i = 0; i < nnode; i++) {
-            rows[i] = i < nowned ? ids[i] : -1;
+            rows[i] = i < exchange->nowned ? values[i] : INT64_MIN;
         }
-        /* A forward exchange copies bits, so ids of 8 bytes travel as they are. */
+        /* A forward exchange copies bits, so integers of 8 bytes travel as they are. */
         status = dgnn_exchange_forward_begin(exchange, rows, 1, sizeof(*rows), error);
         status = status ? status : dgnn_exchange_forward_end(exchange, error);
         check_recount(comm, &before);
-        if (!status) {
-            status = check_ids_compare(ids, rows, dgnn_transport_rank(comm), nowned, nnode, error);
-        }
+        status = status ? status : check_rows_compare(exchange, what, values, rows, error);
         status = dgnn_transport_agree(comm, operation, status, error);
     }
     dgnn_alloc_free(rows);

@@ -20,19 +20,11 @@ static int exchange_fits(struct dgnn_comm *comm, int32_t me, int32_t nrank, stru
 static int exchange_allocate(const struct dgnn_exchange *wanted, struct dgnn_exchange **exchange,
                              struct dgnn_error *error)
 {
-    int64_t per_lane = 4 * (int64_t)wanted->npeer;
     struct dgnn_exchange *made = dgnn_alloc(1, sizeof(*made));
-    void **requests = dgnn_alloc_zeroed(DGNN_EXCHANGE_LANES * per_lane, sizeof(*requests));
-    if (!made || !requests) {
-        dgnn_alloc_free(made);
-        dgnn_alloc_free(requests);
-        return dgnn_status_no_memory(error, "an exchange", DGNN_EXCHANGE_LANES * per_lane * 8);
+    if (!made) {
+        return dgnn_status_no_memory(error, "an exchange", sizeof(*made));
     }
     *made = *wanted;
-    made->requests = requests;
-    for (int i = 0; i < DGNN_EXCHANGE_LANES; i++) {
-        made->lane[i].request = requests + i * per_lane;
-    }
     *exchange = made;
     return DGNN_OK;
 }
@@ -92,50 +84,89 @@ static void exchange_lane_empty(struct dgnn_exchange *x, struct dgnn_exchange_la
 void dgnn_exchange_free(struct dgnn_exchange *exchange)
 {
     if (exchange) {
-        for (int i = 0; i < DGNN_EXCHANGE_LANES; i++) {
+        for (int64_t i = 0; i < exchange->nlane; i++) {
             exchange_lane_empty(exchange, &exchange->lane[i]);
+            dgnn_alloc_free(exchange->lane[i].request);
         }
         dgnn_buffer_free(&exchange->buffer);
-        dgnn_alloc_free(exchange->requests);
+        dgnn_alloc_free(exchange->lane);
         dgnn_alloc_free(exchange);
     }
 }
 
 /* ------------------------------------------------------------------ lanes */
 
-/* The lane of these rows, else the one that is empty or was not used for longest. */
-static struct dgnn_exchange_lane *exchange_lane_find(struct dgnn_exchange *x, const void *rows,
-                                                     const struct dgnn_rows_shape *shape)
+/* One more, empty. */
+static int exchange_lane_add(struct dgnn_exchange *x, struct dgnn_exchange_lane **lane, struct dgnn_error *error)
 {
-    struct dgnn_exchange_lane *oldest = &x->lane[0];
-    for (int i = 0; i < DGNN_EXCHANGE_LANES; i++) {
+    int64_t per_lane = 4 * (int64_t)x->npeer;
+    void **request = dgnn_alloc_zeroed(per_lane, sizeof(*request));
+    struct dgnn_exchange_lane *grown = dgnn_alloc(x->nlane + 1, sizeof(*grown));
+    if (!request || !grown) {
+        dgnn_alloc_free(request);
+        dgnn_alloc_free(grown);
+        return dgnn_status_no_memory(error, "the messages of an exchange", per_lane * 8);
+    }
+    if (x->nlane) {
+        memcpy(grown, x->lane, sizeof(*grown) * (size_t)x->nlane);
+    }
+    dgnn_alloc_free(x->lane);
+    x->lane = grown;
+    *lane = &grown[x->nlane++];
+    **lane = (struct dgnn_exchange_lane){.request = request};
+    return DGNN_OK;
+}
+
+/* The lane of these rows; else a new one, or, of many, one that is empty or that nobody is about to need: the one that
+ * was not used for longest. */
+static int exchange_lane_find(struct dgnn_exchange *x, const void *rows, const struct dgnn_rows_shape *shape,
+                              struct dgnn_exchange_lane **found, struct dgnn_error *error)
+{
+    struct dgnn_exchange_lane *oldest = NULL;
+    for (int64_t i = 0; i < x->nlane; i++) {
         struct dgnn_exchange_lane *lane = &x->lane[i];
         if (lane->last_use > 0 && lane->rows == rows && lane->shape.width == shape->width &&
             lane->shape.item_size == shape->item_size) {
-            return lane;
+            *found = lane;
+            return DGNN_OK;
         }
-        if (lane->last_use < oldest->last_use) {
+        if (lane->last_use <= x->settled && (!oldest || lane->last_use < oldest->last_use)) {
             oldest = lane;
         }
     }
+    if (!oldest || (oldest->last_use > 0 && x->nlane < DGNN_EXCHANGE_LANES)) {
+        return exchange_lane_add(x, found, error);
+    }
     exchange_lane_empty(x, oldest);
-    return oldest;
+    *found = oldest;
+    return DGNN_OK;
 }
 
-/* Requests name addresses in the buffer: when it moves, they go. */
+/* Requests name addresses in the buffer: when it moves, those that are about to be needed are made again. */
 static int exchange_buffer_reserve(struct dgnn_exchange *x, int64_t row_bytes, struct dgnn_error *error)
 {
     int64_t nbytes;
     if (!dgnn_alloc_checked(x->buffer_rows, row_bytes, 0, &nbytes)) {
         nbytes = INT64_MAX;
     }
-    if (nbytes > x->buffer.capacity) {
-        for (int i = 0; i < DGNN_EXCHANGE_LANES; i++) {
+    if (nbytes <= x->buffer.capacity) {
+        return DGNN_OK;
+    }
+    for (int64_t i = 0; i < x->nlane; i++) {
+        int64_t last_use = x->lane[i].last_use;
+        exchange_lane_empty(x, &x->lane[i]);
+        x->lane[i].last_use = last_use > x->settled ? last_use : 0;
+    }
+    int status = dgnn_buffer_reserve(&x->buffer, nbytes, "the exchange between ranks", error);
+    for (int64_t i = 0; i < x->nlane; i++) {
+        if (x->lane[i].last_use > 0 && !status) {
+            status = x->kind->prepare(x, &x->lane[i], error);
+        }
+        if (status) {
             exchange_lane_empty(x, &x->lane[i]);
         }
-        return dgnn_buffer_reserve(&x->buffer, nbytes, "the exchange between ranks", error);
     }
-    return DGNN_OK;
+    return status;
 }
 
 static int exchange_lane_get(struct dgnn_exchange *x, void *rows, const struct dgnn_rows_shape *shape,
@@ -151,8 +182,9 @@ static int exchange_lane_get(struct dgnn_exchange *x, void *rows, const struct d
     if (x->state != DGNN_EXCHANGE_IDLE) {
         return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "an exchange begins while one is under way");
     }
+    struct dgnn_exchange_lane *lane = NULL;
     DGNN_TRY(exchange_buffer_reserve(x, dgnn_rows_bytes(shape), error));
-    struct dgnn_exchange_lane *lane = exchange_lane_find(x, rows, shape);
+    DGNN_TRY(exchange_lane_find(x, rows, shape, &lane, error));
     if (lane->last_use == 0) {
         lane->rows = rows;
         lane->shape = *shape;
@@ -204,6 +236,7 @@ static int exchange_begin(struct dgnn_exchange *x, void *rows, const struct dgnn
                           enum dgnn_exchange_state state, struct dgnn_error *error)
 {
     DGNN_TRY(exchange_lane_get(x, rows, shape, &x->current, error));
+    x->settled = x->uses;
     x->state = state;
     exchange_step *step = state == DGNN_EXCHANGE_FORWARD ? x->kind->forward_begin : x->kind->reverse_begin;
     int status = step(x, error);

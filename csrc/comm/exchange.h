@@ -11,8 +11,9 @@
 struct dgnn_exchange;
 
 /* Allocates all that forward and reverse of these rows will need, without messages, so that memory runs out before
- * ranks wait for one another. Begin does it where it was not done. Memory is for the widest rows prepared; requests
- * for the DGNN_EXCHANGE_LANES (comm/exchange_create.h) last used (rows, width). Errors: MEMORY, COMM. */
+ * ranks wait for one another. Begin does it where it was not done. Memory is for the widest rows prepared. Requests
+ * stay for each (rows, width) prepared since the last exchange, and, of older ones, for DGNN_EXCHANGE_LANES
+ * (comm/exchange_create.h) in all. Errors: MEMORY, COMM. */
 int dgnn_exchange_prepare(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,
                           struct dgnn_error *error);
 

@@ -21,7 +21,7 @@ int dgnn_exchange_create_swaps(const struct dgnn_swaps *swaps, struct dgnn_comm 
                                struct dgnn_error *error);
 void dgnn_exchange_free(struct dgnn_exchange *exchange); /* NULL is allowed */
 
-/* (rows, width) for which an exchange keeps requests. */
+/* (rows, width) for which an exchange keeps requests in any case; it keeps more where more are prepared. */
 enum { DGNN_EXCHANGE_LANES = 64 };
 
 #endif

@@ -11,7 +11,7 @@ struct dgnn_exchange_lane {
     char *rows;
     struct dgnn_rows_shape shape;
     int64_t last_use; /* 0: empty */
-    void **request;   /* one in each row of the table below, NULL where nothing is to be sent */
+    void **request;   /* its own block: one in each row of the table below, NULL where nothing is to be sent */
 };
 
 /* Requests of a lane: 4 x npeer, where a peer is a neighbour or a swap. */
@@ -35,9 +35,10 @@ struct dgnn_exchange {
     int32_t npeer;
     int64_t buffer_rows; /* rows that pass through the buffer; as one exchange is under way, lanes share it */
     struct dgnn_buffer buffer;
-    void **requests; /* of all lanes */
-    struct dgnn_exchange_lane lane[DGNN_EXCHANGE_LANES];
+    struct dgnn_exchange_lane *lane;
+    int64_t nlane;
     int64_t uses;
+    int64_t settled; /* uses before the preparations under way: lanes used later are about to be needed */
 
     enum dgnn_exchange_state state;
     struct dgnn_exchange_lane *current;

@@ -20,21 +20,19 @@ static int plan_sizes_valid(const struct plan_context *c, struct dgnn_error *err
     if (c->nowned < 0 || c->nnode < c->nowned || c->nnode > INT32_MAX) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "direct plan of rank %d: %lld owned of %lld rows, expected 0 <= owned <= all < 2^31", c->me,
+            "direct plan: %lld owned of %lld rows, expected 0 <= owned <= all < 2^31",
             (long long)c->nowned, (long long)c->nnode);
     }
     const struct dgnn_direct *d = c->direct;
     if (d->nneighbour < 0 || d->nneighbour > c->nrank) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "direct plan of rank %d: nneighbour is %d, expected 0 to the number of ranks, %d", c->me,
-            d->nneighbour, c->nrank);
+            "direct plan: nneighbour is %d, expected 0 to the number of ranks, %d", d->nneighbour, c->nrank);
     }
     if (d->nneighbour > 0 && (!d->rank || !d->send_first || !d->recv_first)) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "direct plan of rank %d: rank, send_first and recv_first are needed for %d neighbours", c->me,
-            d->nneighbour);
+            "direct plan: rank, send_first and recv_first are needed for %d neighbours", d->nneighbour);
     }
     return DGNN_OK;
 }
@@ -45,16 +43,16 @@ static int plan_ranks_valid(const struct plan_context *c, struct dgnn_error *err
         int32_t rank = c->direct->rank[n];
         if (rank < 0 || rank >= c->nrank) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "direct plan of rank %d: rank[%d] is %d, expected a rank in [0, %d)",
-                                   c->me, n, rank, c->nrank);
+                                   "direct plan: rank[%d] is %d, expected a rank in [0, %d)",
+                                   n, rank, c->nrank);
         }
         for (int32_t m = 0; m < n; m++) {
             if (c->direct->rank[m] == rank) {
                 return dgnn_status_set(
                     error, DGNN_ERROR_INPUT,
-                    "direct plan of rank %d: rank[%d] and rank[%d] are both %d, expected each "
+                    "direct plan: rank[%d] and rank[%d] are both %d, expected each "
                     "neighbour once",
-                    c->me, m, n, rank);
+                    m, n, rank);
             }
         }
     }
@@ -68,21 +66,21 @@ static int plan_csr_valid(const struct plan_context *c, const int64_t *first, co
     int32_t n = c->direct->nneighbour;
     if (n > 0 && first[0] != 0) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "direct plan of rank %d: %s_first[0] is %lld, expected 0", c->me, name,
+                               "direct plan: %s_first[0] is %lld, expected 0", name,
                                (long long)first[0]);
     }
     for (int32_t i = 0; i < n; i++) {
         if (first[i + 1] < first[i] || first[i + 1] - first[i] > INT32_MAX) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "direct plan of rank %d: %s_first of neighbour %d (rank %d) goes from %lld to "
+                "direct plan: %s_first of neighbour %d (rank %d) goes from %lld to "
                 "%lld, expected 0 to 2^31 - 1 rows",
-                c->me, name, i, c->direct->rank[i], (long long)first[i], (long long)first[i + 1]);
+                name, i, c->direct->rank[i], (long long)first[i], (long long)first[i + 1]);
         }
     }
     if (n > 0 && first[n] > 0 && !row) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "direct plan of rank %d: %s_row is missing, expected %lld rows", c->me, name,
+                               "direct plan: %s_row is missing, expected %lld rows", name,
                                (long long)first[n]);
     }
     return DGNN_OK;
@@ -96,9 +94,9 @@ static int plan_rows_in(const struct plan_context *c, const int64_t *first, cons
             if (row[k] < low || row[k] >= high) {
                 return dgnn_status_set(
                     error, DGNN_ERROR_INPUT,
-                    "direct plan of rank %d: neighbour %d (rank %d): %s_row[%lld] is %d, expected "
+                    "direct plan: neighbour %d (rank %d): %s_row[%lld] is %d, expected "
                     "a row in [%lld, %lld)",
-                    c->me, n, c->direct->rank[n], name, (long long)k, row[k], (long long)low,
+                    n, c->direct->rank[n], name, (long long)k, row[k], (long long)low,
                     (long long)high);
             }
         }
@@ -114,9 +112,9 @@ static int plan_ghosts_once(const struct plan_context *c, struct dgnn_error *err
     if (nrecv != nghost) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "direct plan of rank %d: recv_first counts %lld rows, expected one for each of the "
+            "direct plan: recv_first counts %lld rows, expected one for each of the "
             "%lld ghosts",
-            c->me, (long long)nrecv, (long long)nghost);
+            (long long)nrecv, (long long)nghost);
     }
     char *seen = dgnn_alloc_zeroed(nghost, 1);
     if (!seen) {
@@ -128,8 +126,7 @@ static int plan_ghosts_once(const struct plan_context *c, struct dgnn_error *err
         if (*ghost) {
             status = dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "direct plan of rank %d: recv_row[%lld]: ghost row %d comes a second time", c->me,
-                (long long)k, d->recv_row[k]);
+                "direct plan: recv_row[%lld]: ghost row %d comes a second time", (long long)k, d->recv_row[k]);
         }
         *ghost = 1;
     }
@@ -146,9 +143,9 @@ static int plan_self_valid(const struct plan_context *c, struct dgnn_error *erro
         if (d->rank[n] == c->me && sent != received) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "direct plan of rank %d: neighbour %d is the rank itself: send_first counts %lld "
+                "direct plan: neighbour %d is the rank itself: send_first counts %lld "
                 "rows, recv_first %lld, expected the same",
-                c->me, n, (long long)sent, (long long)received);
+                n, (long long)sent, (long long)received);
         }
     }
     return DGNN_OK;

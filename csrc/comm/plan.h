@@ -23,7 +23,7 @@ struct dgnn_plan {
     const int8_t *contiguous;  /* nneighbour: are its ghost rows one window? Messages go straight into it */
 };
 
-/* May these arrays be a plan? The error names rank, neighbour and field. Errors: INPUT. */
+/* May these arrays be a plan? The error names neighbour and field. Errors: INPUT. */
 int dgnn_plan_valid(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me,
                     int32_t nrank, struct dgnn_error *error);
 

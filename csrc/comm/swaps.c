@@ -18,19 +18,18 @@ static int swaps_sizes_valid(const struct swaps_context *c, struct dgnn_error *e
     if (c->nowned < 0 || c->nnode < c->nowned || c->nnode > INT32_MAX) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border of rank %d: %lld owned of %lld rows, expected 0 <= owned <= all < 2^31", c->me,
+            "border: %lld owned of %lld rows, expected 0 <= owned <= all < 2^31",
             (long long)c->nowned, (long long)c->nnode);
     }
     if (b->nswap < 0) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "border of rank %d: nswap is %d, expected 0 or more",
-                               c->me, b->nswap);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "border: nswap is %d, expected 0 or more", b->nswap);
     }
     if (b->nswap > 0 && (!b->sendproc || !b->recvproc || !b->sendnum || !b->recvnum || !b->sendlist)) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border of rank %d: sendproc, recvproc, sendnum, recvnum and sendlist are needed for "
+            "border: sendproc, recvproc, sendnum, recvnum and sendlist are needed for "
             "%d swaps",
-            c->me, b->nswap);
+            b->nswap);
     }
     return DGNN_OK;
 }
@@ -43,23 +42,23 @@ static int swaps_counts_valid(const struct swaps_context *c, int32_t s, int64_t 
     if (b->sendnum[s] < 0 || b->recvnum[s] < 0) {
         const char *name = b->sendnum[s] < 0 ? "sendnum" : "recvnum";
         return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "border of rank %d: swap %d: %s is %d, expected 0 or more", c->me, s, name,
+                               "border: swap %d: %s is %d, expected 0 or more", s, name,
                                b->sendnum[s] < 0 ? b->sendnum[s] : b->recvnum[s]);
     }
     if (b->firstrecv && b->firstrecv[s] != *offset) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border of rank %d: swap %d: firstrecv is %d, expected %lld, the row after the rows "
+            "border: swap %d: firstrecv is %d, expected %lld, the row after the rows "
             "received before",
-            c->me, s, b->firstrecv[s], (long long)*offset);
+            s, b->firstrecv[s], (long long)*offset);
     }
     *offset += b->recvnum[s];
     if (*offset > c->nnode) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border of rank %d: swap %d: recvnum is %d, which goes %lld rows beyond the %lld there "
+            "border: swap %d: recvnum is %d, which goes %lld rows beyond the %lld there "
             "are",
-            c->me, s, b->recvnum[s], (long long)(*offset - c->nnode), (long long)c->nnode);
+            s, b->recvnum[s], (long long)(*offset - c->nnode), (long long)c->nnode);
     }
     return DGNN_OK;
 }
@@ -72,23 +71,23 @@ static int swaps_ranks_valid(const struct swaps_context *c, int32_t s, struct dg
     for (int i = 0; i < 2; i++) {
         if (rank[i] < 0 || rank[i] >= c->nrank) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "border of rank %d: swap %d: %s is %d, expected a rank in [0, %d)", c->me,
-                                   s, i ? "recvproc" : "sendproc", rank[i], c->nrank);
+                                   "border: swap %d: %s is %d, expected a rank in [0, %d)", s,
+                                   i ? "recvproc" : "sendproc", rank[i], c->nrank);
         }
     }
     if ((rank[0] == c->me) != (rank[1] == c->me)) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border of rank %d: swap %d: sendproc is %d and recvproc %d, expected both or neither "
+            "border: swap %d: sendproc is %d and recvproc %d, expected both or neither "
             "to be the rank itself",
-            c->me, s, rank[0], rank[1]);
+            s, rank[0], rank[1]);
     }
     if (rank[0] == c->me && b->sendnum[s] != b->recvnum[s]) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border of rank %d: swap %d is with the rank itself: sendnum is %d and recvnum %d, "
+            "border: swap %d is with the rank itself: sendnum is %d and recvnum %d, "
             "expected the same",
-            c->me, s, b->sendnum[s], b->recvnum[s]);
+            s, b->sendnum[s], b->recvnum[s]);
     }
     return DGNN_OK;
 }
@@ -99,18 +98,16 @@ static int swaps_list_valid(const struct swaps_context *c, int32_t s, int64_t be
     const struct dgnn_border *b = c->border;
     if (b->sendnum[s] > 0 && !b->sendlist[s]) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "border of rank %d: swap %d: sendlist is missing, expected "
-                               "%d rows",
-                               c->me, s, b->sendnum[s]);
+                               "border: swap %d: sendlist is missing, expected %d rows", s, b->sendnum[s]);
     }
     for (int32_t k = 0; k < b->sendnum[s]; k++) {
         int32_t row = b->sendlist[s][k];
         if (row < 0 || row >= below) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "border of rank %d: swap %d: sendlist[%d] is row %d, expected one in [0, %lld), "
+                "border: swap %d: sendlist[%d] is row %d, expected one in [0, %lld), "
                 "owned or received before",
-                c->me, s, k, row, (long long)below);
+                s, k, row, (long long)below);
         }
     }
     return DGNN_OK;
@@ -131,9 +128,9 @@ int dgnn_swaps_valid(const struct dgnn_border *border, int64_t nowned, int64_t n
     if (offset != nnode) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border of rank %d: recvnum counts %lld rows in all, expected one for each of the %lld "
+            "border: recvnum counts %lld rows in all, expected one for each of the %lld "
             "ghosts",
-            me, (long long)(offset - nowned), (long long)(nnode - nowned));
+            (long long)(offset - nowned), (long long)(nnode - nowned));
     }
     return DGNN_OK;
 }

@@ -22,7 +22,7 @@ struct dgnn_swaps {
     const int32_t *needed_by;  /* nswap: the first later swap that sends a row that this one brings; nswap */
 };
 
-/* May this border be a plan (V1 to V3 of the contract, firstrecv)? The error names rank, swap and field.
+/* May this border be a plan (V1 to V3 of the contract, firstrecv)? The error names swap and field.
  * Errors: INPUT. */
 int dgnn_swaps_valid(const struct dgnn_border *border, int64_t nowned, int64_t nnode, int32_t me,
                      int32_t nrank, struct dgnn_error *error);

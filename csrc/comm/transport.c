@@ -69,6 +69,7 @@ int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s, 
     }
     made->transport = *transport;
     atomic_init(&made->references, 1);
+    atomic_init(&made->busy, 0);
     made->deadline_s = deadline_s > 0 ? deadline_s : TRANSPORT_DEADLINE_S;
     *comm = made;
     return DGNN_OK;
@@ -86,6 +87,22 @@ void dgnn_comm_free(struct dgnn_comm *comm)
     if (comm && atomic_fetch_sub(&comm->references, 1) == 1) {
         comm->transport.free(comm->transport.context);
         transport_release(comm);
+    }
+}
+
+int dgnn_transport_enter(struct dgnn_comm *comm, struct dgnn_error *error)
+{
+    if (comm && atomic_exchange(&comm->busy, 1)) {
+        return dgnn_status_set(error, DGNN_ERROR_BUSY, "the communicator is in use by another thread of rank %d",
+                               comm->transport.rank);
+    }
+    return DGNN_OK;
+}
+
+void dgnn_transport_leave(struct dgnn_comm *comm)
+{
+    if (comm) {
+        atomic_store(&comm->busy, 0);
     }
 }
 
@@ -333,9 +350,8 @@ static int transport_spread(struct dgnn_comm *comm, int32_t from, const struct d
     return word.status;
 }
 
-/* Are the ranks at the same step? */
-static int transport_in_step(struct dgnn_comm *comm, const struct transport_word *words,
-                             struct dgnn_error *error)
+static int transport_same_sequence(struct dgnn_comm *comm, const struct transport_word *words,
+                                   struct dgnn_error *error)
 {
     for (int32_t r = 1; r < comm->transport.nrank; r++) {
         if (words[r].sequence != words[0].sequence) {
@@ -347,7 +363,12 @@ static int transport_in_step(struct dgnn_comm *comm, const struct transport_word
             return transport_result(comm, DGNN_ERROR_COMM, error);
         }
     }
-    for (int32_t r = 1; r < comm->transport.nrank; r++) {
+    return DGNN_OK;
+}
+
+static int transport_same_operation(const struct transport_word *words, int32_t nrank, struct dgnn_error *error)
+{
+    for (int32_t r = 1; r < nrank; r++) {
         if (strcmp(words[r].operation, words[0].operation) != 0) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
@@ -378,11 +399,24 @@ int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int stat
                                mine.message);
     }
     const struct transport_word *words = comm->scratch;
-    DGNN_TRY(transport_in_step(comm, words, error));
+    DGNN_TRY(transport_same_sequence(comm, words, error));
     for (int32_t r = 0; r < comm->transport.nrank; r++) {
         if (words[r].status) {
             return transport_spread(comm, r, &mine, error);
         }
     }
-    return DGNN_OK;
+    return transport_same_operation(words, comm->transport.nrank, error);
+}
+
+int dgnn_comm_agree(struct dgnn_comm *comm, const char *operation, int32_t status, struct dgnn_error *error)
+{
+    struct dgnn_error own = {0};
+    if (!comm || !operation) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_comm_agree: an argument is NULL");
+    }
+    error = error ? error : &own;
+    DGNN_TRY(dgnn_transport_enter(comm, error));
+    status = dgnn_transport_agree(comm, operation, status, error);
+    dgnn_transport_leave(comm);
+    return status;
 }

@@ -26,12 +26,13 @@ enum dgnn_tag { DGNN_TAG_FORWARD = 1, DGNN_TAG_REVERSE = 2 };
 enum {
     DGNN_TRANSPORT_MESSAGE_LENGTH = 512, /* of an agreed message */
     DGNN_TRANSPORT_MAX_BLOB = 256,       /* bytes of a blob that is compared */
-    DGNN_TRANSPORT_OPERATION_LENGTH = 40 /* of the name of a step, with its zero */
+    DGNN_TRANSPORT_OPERATION_LENGTH = 64 /* of the name of a step, with its zero */
 };
 
 struct dgnn_comm {
     struct dgnn_transport transport;
     atomic_int references; /* of the caller, and of what holds requests; the last one frees */
+    atomic_int busy;       /* is a call under way? */
     double deadline_s;
     int64_t sequence; /* agreements so far */
     struct dgnn_comm_count count;
@@ -45,13 +46,17 @@ struct dgnn_comm {
  * outlive the caller's own reference. NULL is allowed. */
 void dgnn_transport_retain(struct dgnn_comm *comm);
 
+/* One call at a time: BUSY where another thread's is under way. NULL is allowed. */
+int dgnn_transport_enter(struct dgnn_comm *comm, struct dgnn_error *error);
+void dgnn_transport_leave(struct dgnn_comm *comm);
+
 int32_t dgnn_transport_rank(const struct dgnn_comm *comm);
 int32_t dgnn_transport_nrank(const struct dgnn_comm *comm);
 
 /* All ranks pass the status of what they did since the last agreement, with its message in *error, and the
  * name of the step they are at ("compute"). Returns on all ranks the lowest failing rank's status and
- * message, preceded by "rank 2: " where there are several ranks. Ranks that are at different steps get
- * DGNN_ERROR_INPUT that names both, on all ranks, and may go on together. error may not be NULL. */
+ * message, preceded by "rank 2: " where there are several ranks. Where none failed, ranks at different steps
+ * get DGNN_ERROR_INPUT that names both, on all ranks, and may go on together. error may not be NULL. */
 int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int status, struct dgnn_error *error);
 
 /* values: the sums over the ranks, added in rank order, so the same bits on each. */

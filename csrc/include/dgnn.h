@@ -11,7 +11,7 @@
  * communicator is not used again. Nothing is printed, and nothing aborts.
  *
  * One model may be used from several threads, one call at a time: a second call at the same moment gets
- * DGNN_ERROR_BUSY. Different models are independent.
+ * DGNN_ERROR_BUSY (with a communicator, on all ranks). So may a communicator. Different models are independent.
  */
 #ifndef DGNN_H
 #define DGNN_H
@@ -41,7 +41,7 @@ enum dgnn_status {
     DGNN_ERROR_COMM,        /* a message failed or its deadline passed; the communicator is not used again */
     DGNN_ERROR_MEMORY,      /* an allocation failed; nothing was leaked */
     DGNN_ERROR_SYSTEM,      /* the operating system refused; system_errno says why */
-    DGNN_ERROR_BUSY,        /* the model is in use by another thread */
+    DGNN_ERROR_BUSY,        /* the model, or the communicator, is in use by another thread */
     DGNN_ERROR_INTERNAL     /* a broken promise inside dgnn; please report it */
 };
 
@@ -263,10 +263,17 @@ DGNN_API int dgnn_comm_create(const struct dgnn_transport *transport, double dea
                               struct dgnn_error *error);
 DGNN_API void dgnn_comm_free(struct dgnn_comm *comm);
 
-/* nrank communicators of one process, for threads that stand for ranks: comm[r] is used by one thread only, and
- * each is freed on its own. */
+/* nrank communicators of one process, for threads that stand for ranks; each is freed on its own. */
 DGNN_API int dgnn_comm_create_threads(int32_t nrank, double deadline_s, struct dgnn_comm **comm,
                                       struct dgnn_error *error);
+
+/* All ranks agree on how it went with each; collective. status and *error: this rank's. Returns on all ranks the lowest
+ * failing rank's status, with its message behind "rank 2: ". operation (at most 63 characters): what this rank is about
+ * to do; ranks about to do different things get INPUT that names both. Errors: any that a rank passes, INPUT, COMM, BUSY.
+ *
+ * dgnn_model_compute begins with an agreement on "compute", and dgnn_model_compute_ghosted on "compute_ghosted": a rank
+ * that cannot make the call that the others make passes its error to that agreement instead, and nobody waits. */
+DGNN_API int dgnn_comm_agree(struct dgnn_comm *comm, const char *operation, int32_t status, struct dgnn_error *error);
 
 /* Traffic of this rank since creation or the last reset. */
 struct dgnn_comm_count {

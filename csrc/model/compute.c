@@ -295,20 +295,41 @@ static int compute_ranks(struct dgnn_model *m, const struct dgnn_system *system,
     return DGNN_OK;
 }
 
+/* ---------------------------------------------------------------- one call at a time */
+
+/* With a communicator, a rank that may not begin takes part in the agreement with which the others do. */
+static int compute_enter(struct dgnn_model *m, struct dgnn_comm *comm, const char *operation, int has_arguments,
+                         struct dgnn_error *error)
+{
+    int status = DGNN_OK;
+    DGNN_TRY(dgnn_transport_enter(comm, error));
+    if (!m || !has_arguments) {
+        status = dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_%s: an argument is NULL", operation);
+    } else if (atomic_exchange(&m->busy, 1)) {
+        status = dgnn_status_set(error, DGNN_ERROR_BUSY, "the model is computing in another thread");
+    }
+    if (status) {
+        status = dgnn_transport_agree(comm, operation, status, error);
+        dgnn_transport_leave(comm);
+    }
+    return status;
+}
+
+static void compute_leave(struct dgnn_model *m, struct dgnn_comm *comm)
+{
+    atomic_store(&m->busy, 0);
+    dgnn_transport_leave(comm);
+}
+
 int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *system, struct dgnn_comm *comm,
                        struct dgnn_result *result, struct dgnn_error *error)
 {
     struct dgnn_error own; /* an agreement needs a place for its message */
     error = error ? error : &own;
-    if (!model || !system || !result) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_compute: an argument is NULL");
-    }
-    if (atomic_exchange(&model->busy, 1)) {
-        return dgnn_status_set(error, DGNN_ERROR_BUSY, "the model is computing in another thread");
-    }
+    DGNN_TRY(compute_enter(model, comm, "compute", system && result, error));
     int status = comm ? compute_ranks(model, system, comm, result, error)
                       : compute_serial(model, system, result, error);
-    atomic_store(&model->busy, 0);
+    compute_leave(model, comm);
     return status;
 }
 
@@ -374,13 +395,8 @@ int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghost
 {
     struct dgnn_error own;
     error = error ? error : &own;
-    if (!model || !system || !result) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_compute_ghosted: an argument is NULL");
-    }
-    if (atomic_exchange(&model->busy, 1)) {
-        return dgnn_status_set(error, DGNN_ERROR_BUSY, "the model is computing in another thread");
-    }
+    DGNN_TRY(compute_enter(model, comm, "compute_ghosted", system && result, error));
     int status = compute_ghosted(model, system, comm, result, error);
-    atomic_store(&model->busy, 0);
+    compute_leave(model, comm);
     return status;
 }

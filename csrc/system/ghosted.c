@@ -227,17 +227,36 @@ static void ghosted_forget(struct dgnn_ghosted_nodes *g)
     g->comm = NULL;
 }
 
-/* The host's counts must pair, and those without NULL atoms too: its ends must know the same types. */
+/* A ghost and its owner are one atom, so of one type: then both ends drop the same NULL rows. all: the exchange of the
+ * host's rows, or NULL where status says why not. Collective. */
+static int ghosted_check_types(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_exchange *all,
+                               int status, struct dgnn_error *error)
+{
+    int64_t *types = g->ids.data; /* which only a mapping needs */
+    DGNN_TRY(dgnn_transport_agree(g->comm, "compute_ghosted", status, error));
+    for (int64_t i = 0; i < s->nall; i++) {
+        types[i] = s->types[i];
+    }
+    return dgnn_check_rows(g->comm, "compute_ghosted", all, "type", types, error);
+}
+
+/* The host's plan is checked, and then goes on without NULL atoms. */
 static int ghosted_border(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_error *error)
 {
     struct dgnn_swaps *all = NULL;
+    struct dgnn_exchange *exchange = NULL;
     int32_t me = dgnn_transport_rank(g->comm), nrank = dgnn_transport_nrank(g->comm);
     int status = dgnn_swaps_create(s->border, s->nlocal, s->nall, me, nrank, &all, error);
     status = dgnn_check_swaps(g->comm, "compute_ghosted", all, status, error);
     if (!status) {
-        status = dgnn_swaps_remap(all, g->new_row.data, &g->swaps, error);
-        status = dgnn_check_swaps(g->comm, "compute_ghosted", g->swaps, status, error);
+        status = dgnn_exchange_create_swaps(all, g->comm, DGNN_EXCHANGE_GEOMETRY, &exchange, error);
+        status = ghosted_check_types(g, s, exchange, status, error);
     }
+    if (!status) {
+        status = dgnn_swaps_remap(all, g->new_row.data, &g->swaps, error);
+        status = dgnn_transport_agree(g->comm, "compute_ghosted", status, error);
+    }
+    dgnn_exchange_free(exchange);
     dgnn_swaps_free(all);
     return status;
 }
@@ -245,13 +264,19 @@ static int ghosted_border(struct dgnn_ghosted_nodes *g, const struct dgnn_ghoste
 static int ghosted_direct(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_error *error)
 {
     struct dgnn_plan *all = NULL;
+    struct dgnn_exchange *exchange = NULL;
     int32_t me = dgnn_transport_rank(g->comm), nrank = dgnn_transport_nrank(g->comm);
     int status = dgnn_plan_create(s->direct, s->nlocal, s->nall, me, nrank, &all, error);
     status = dgnn_check_plan(g->comm, "compute_ghosted", all, status, error);
     if (!status) {
-        status = dgnn_plan_remap(all, g->new_row.data, &g->plan, error);
-        status = dgnn_check_plan(g->comm, "compute_ghosted", g->plan, status, error);
+        status = dgnn_exchange_create_direct(all, g->comm, DGNN_EXCHANGE_GEOMETRY, &exchange, error);
+        status = ghosted_check_types(g, s, exchange, status, error);
     }
+    if (!status) {
+        status = dgnn_plan_remap(all, g->new_row.data, &g->plan, error);
+        status = dgnn_transport_agree(g->comm, "compute_ghosted", status, error);
+    }
+    dgnn_exchange_free(exchange);
     dgnn_plan_free(all);
     return status;
 }

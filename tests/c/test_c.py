@@ -34,6 +34,16 @@ def test_c(source, pytestconfig, tmp_path):
 
 
 @pytest.mark.long
+def test_every_fault():
+    """test_fault_runs with a fault before each operation of a call: some 1,600 runs."""
+    (program,) = builder.build_programs([FOLDER / "test_fault_runs.c"], "release")
+    done = subprocess.run([program], cwd=ROOT, env={**os.environ, "DGNN_TEST_FAULT_STEP": "1"}, capture_output=True,
+                          text=True, timeout=1800)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
+    assert int(re.search(r"(\d+) runs with a fault, none hangs", done.stdout)[1]) > 1200
+
+
+@pytest.mark.long
 def test_many_systems():
     """2,000 random systems on random numbers of ranks against one rank."""
     (program,) = builder.build_programs([FOLDER / "test_domain.c"], "release")

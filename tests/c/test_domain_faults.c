@@ -251,6 +251,92 @@ static void test_other_model(void)
     models_free(&m);
 }
 
+/* One model on two ranks: whoever comes second finds it busy, and takes part with that. */
+static void test_busy(void)
+{
+    struct test_models m = models_load("dpa3_base", 0.5, 3);
+    struct system_case s = {0};
+    struct tolerance t = {1e-11, 1e-13};
+    struct dgnn_model *own = m.rank[1];
+    struct call c = case_create(&m, &s, 4, 40, 3);
+    for (int turn = 0; turn < 20; turn++) {
+        m.rank[1] = m.rank[3];
+        call_run(&c);
+        m.rank[1] = own;
+        for (int32_t r = 0; r < c.nrank; r++) {
+            check_status(c.status[r], DGNN_ERROR_BUSY, c.message[r], ": the model is computing in another thread", __FILE__,
+                         __LINE__, "busy");
+            CHECK(!strcmp(c.message[r], c.message[0]));
+            c.status[r] = 0;
+        }
+        call_free(&c);
+    }
+    call_run(&c);
+    CHECK(call_check(&c, &t) <= 1);
+    case_free(&c);
+    system_free(&s);
+    models_free(&m);
+}
+
+enum { REFUSAL_RANKS = 3 };
+
+struct refusal {
+    struct test_models *models;
+    int status[REFUSAL_RANKS][4];
+    char message[REFUSAL_RANKS][4][DGNN_MESSAGE_LENGTH];
+};
+
+/* Rank 1 cannot make the first call, and makes the next ones without arguments and as another call. */
+static void refusal_body(struct ranks_rank *rank)
+{
+    static const double coords[6] = {0, 0, 0, 0, 0, 1.1};
+    static const int32_t types[2] = {0, 1};
+    struct refusal *out = rank->data;
+    struct dgnn_model *model = out->models->rank[rank->rank];
+    struct dgnn_system system = {.size = sizeof(system), .natoms = 2, .coords = coords, .types = types, .replicated = 1};
+    for (int k = 0; k < 4; k++) {
+        struct dgnn_result result = {.size = sizeof(result)};
+        struct dgnn_error error = {0};
+        int bad = rank->rank == 1;
+        if (bad && k == 0) {
+            dgnn_status_set(&error, DGNN_ERROR_SYSTEM, "the binding has no words");
+            error.system_errno = 7;
+            out->status[1][k] = dgnn_comm_agree(rank->comm, "compute", error.status, &error);
+        } else if (bad && k == 1) {
+            out->status[1][k] = dgnn_model_compute(model, &system, rank->comm, NULL, &error);
+        } else if (bad && k == 2) {
+            const struct dgnn_ghosted none = {.size = sizeof(none)};
+            out->status[1][k] = dgnn_model_compute_ghosted(model, &none, rank->comm, &result, &error);
+        } else {
+            out->status[rank->rank][k] = dgnn_model_compute(model, &system, rank->comm, &result, &error);
+        }
+        snprintf(out->message[rank->rank][k], DGNN_MESSAGE_LENGTH, "%s", error.message);
+    }
+}
+
+static void test_refusals(void)
+{
+    static const struct {
+        int status;
+        const char *text;
+    } expected[4] = {{DGNN_ERROR_SYSTEM, "rank 1: the binding has no words"},
+                     {DGNN_ERROR_INPUT, "rank 1: dgnn_model_compute: an argument is NULL"},
+                     {DGNN_ERROR_INPUT, "rank 1 is in compute_ghosted while rank 0 is in compute: all ranks make the same calls"},
+                     {DGNN_OK, ""}};
+    struct test_models m = models_load("dpa3_base", 0.5, 3);
+    struct refusal out = {.models = &m};
+    ranks_run(REFUSAL_RANKS, 20, refusal_body, &out);
+    for (int32_t r = 0; r < REFUSAL_RANKS; r++) {
+        for (int k = 0; k < 4; k++) {
+            check_status(out.status[r][k], expected[k].status, out.message[r][k], expected[k].text, __FILE__, __LINE__,
+                         "refusal");
+        }
+    }
+    struct dgnn_error error;
+    CHECK_STATUS(dgnn_comm_agree(NULL, "compute", DGNN_OK, &error), DGNN_ERROR_INPUT, "an argument is NULL");
+    models_free(&m);
+}
+
 /* Each allocation of a first call fails once, on whichever rank comes to it: all get MEMORY, and the next call is right. */
 static void test_memory(const char *name, int64_t nlayer)
 {
@@ -288,6 +374,8 @@ int main(void)
     test_spins();
     test_grid();
     test_other_model();
+    test_busy();
+    test_refusals();
     int64_t live = dgnn_alloc_live();
     test_memory("dpa3_fparam_aparam", 3);
     test_memory("spin_fparam", 2);

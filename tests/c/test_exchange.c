@@ -606,6 +606,58 @@ static void test_many_arrays(void)
     brick_free(world);
 }
 
+/* As many arrays as a network of 150 layers exchanges: once prepared, none of their requests is made again, although the
+ * widest comes last and moves the buffer. */
+static void layers_body(struct ranks_rank *rank)
+{
+    enum { LAYERS = 150 };
+    const struct brick_world *world = ((struct case_job *)rank->data)->world;
+    struct exchange_case_outcome *outcome = &((struct case_job *)rank->data)->outcome[rank->rank];
+    const struct brick_rank *r = &world->rank[rank->rank];
+    struct dgnn_swaps *swaps = NULL;
+    struct dgnn_exchange *x = NULL;
+    struct dgnn_error *local = &outcome->error;
+    double *rows = malloc((size_t)(LAYERS * r->nnode * 8 + 1) * sizeof(double));
+    int64_t before = 0;
+    int status = dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps, local);
+    status = status ? status : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_FEATURES, &x, local);
+    for (int round = 0; round < 3 && !status; round++) {
+        for (int i = 0; i < LAYERS && !status; i++) {
+            status = dgnn_exchange_prepare(x, rows + i * r->nnode * 8, i < LAYERS - 1 ? 1 + i % 7 : 8, 8, local);
+        }
+        status = dgnn_transport_agree(rank->comm, "layers", status, local);
+        before = round == 0 ? dgnn_alloc_count() : before;
+        status = status ? status : dgnn_transport_agree(rank->comm, "layers", status, local);
+        for (int i = 0; i < LAYERS && !status; i++) {
+            const struct exchange_case c = {world, rank->rank, {i < LAYERS - 1 ? 1 + i % 7 : 8, 8}, (uint64_t)i};
+            double *these = rows + i * r->nnode * 8;
+            exchange_case_fill_forward(&c, these);
+            status = dgnn_exchange_forward_begin(x, these, c.shape.width, 8, local);
+            status = status ? status : dgnn_exchange_forward_end(x, local);
+            outcome->wrong_forward += exchange_case_wrong_forward(&c, these);
+        }
+    }
+    status = status ? status : dgnn_transport_agree(rank->comm, "layers", status, local);
+    outcome->allocations = dgnn_alloc_count() - before;
+    outcome->status = status ? status : dgnn_transport_agree(rank->comm, "layers", status, local);
+    dgnn_exchange_free(x);
+    dgnn_swaps_free(swaps);
+    free(rows);
+}
+
+static void test_many_layers(void)
+{
+    struct brick_world *world = brick_create_random(5, 7, 4);
+    struct case_job job = {.world = world};
+    ranks_run(world->nrank, 20, layers_body, &job);
+    for (int32_t r = 0; r < world->nrank; r++) {
+        CHECK_STATUS((error = job.outcome[r].error, job.outcome[r].status), DGNN_OK, "");
+        CHECK(job.outcome[r].wrong_forward == 0 && job.outcome[r].allocations == 0);
+    }
+    CHECK(world->nrank > 1);
+    brick_free(world);
+}
+
 /* Each allocation fails once: an error, nothing leaked. */
 static void test_memory(void)
 {
@@ -647,6 +699,7 @@ int main(void)
     test_spin_on_ranks();
     test_no_allocation_after_first_use();
     test_many_arrays();
+    test_many_layers();
     test_memory();
     return check_report();
 }

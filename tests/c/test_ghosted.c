@@ -20,9 +20,21 @@ static void spoil_count(struct dgnn_ghosted *g)
     g->border = &spoiled_border;
 }
 
-static void spoil_type(struct dgnn_ghosted *g)
+static void spoil_null(struct dgnn_ghosted *g)
 {
     ((int32_t *)(uintptr_t)g->types)[g->nlocal] = -1; /* NULL at one end only */
+}
+
+static void spoil_type(struct dgnn_ghosted *g)
+{
+    ((int32_t *)(uintptr_t)g->types)[g->nlocal] = 1 - g->types[g->nlocal];
+}
+
+static void spoil_owners(struct dgnn_ghosted *g)
+{
+    for (int64_t i = 0; i < g->nlocal; i++) {
+        ((int32_t *)(uintptr_t)g->types)[i] = 1 - g->types[i];
+    }
 }
 
 static void spoil_same(struct dgnn_ghosted *g)
@@ -56,21 +68,26 @@ static void test_faults(void)
         void (*spoil)(struct dgnn_ghosted *);
         const char *text;
         const char *model; /* NULL: dpa3_base */
+        enum plan_kind kind;
     } faults[] = {
-        {spoil_no_spins, "rank 1: spins: found none", "spin_dpa3"},
-        {spoil_ghost_spin, "rank 1: spins: that of ghost row", "spin_dpa3"},
-        {spoil_no_plan, "rank 1: border: this model passes messages", NULL},
-        {spoil_count, "border: swap 0", NULL},
-        {spoil_type, "border: swap", NULL},
-        {spoil_same, "rank 1: same_list: ", NULL},
-        {spoil_nan, "rank 1: coords: atom 0 has y = nan", NULL},
-        {spoil_add, "ghost_forces: rank 1 has another than rank 0", NULL},
+        {spoil_no_spins, "rank 1: spins: found none", "spin_dpa3", PLAN_BORDER},
+        {spoil_ghost_spin, "rank 1: spins: that of ghost row", "spin_dpa3", PLAN_BORDER},
+        {spoil_no_plan, "rank 1: border: this model passes messages", NULL, PLAN_BORDER},
+        {spoil_count, "border: swap 0", NULL, PLAN_BORDER},
+        {spoil_null, "rank 1: types: ghost row ", NULL, PLAN_BORDER},
+        {spoil_null, "rank 1: types: ghost row ", NULL, PLAN_DIRECT},
+        {spoil_type, "rank 1: types: ghost row ", NULL, PLAN_BORDER},
+        {spoil_type, "rank 1: types: ghost row ", NULL, PLAN_DIRECT},
+        {spoil_owners, "rank 0: types: ghost row ", NULL, PLAN_BORDER},
+        {spoil_same, "rank 1: same_list: ", NULL, PLAN_BORDER},
+        {spoil_nan, "rank 1: coords: atom 0 has y = nan", NULL, PLAN_BORDER},
+        {spoil_add, "ghost_forces: rank 1 has another than rank 0", NULL, PLAN_BORDER},
     };
     struct tolerance t = {1e-11, 1e-13};
     for (size_t k = 0; k < sizeof(faults) / sizeof(faults[0]); k++) {
         struct test_models m = models_load(faults[k].model ? faults[k].model : "dpa3_base", 0.5, 3);
         struct system_case s = {0};
-        struct ghosted_call c = {.models = &m, .spoil = faults[k].spoil, .bad_rank = 1};
+        struct ghosted_call c = {.models = &m, .kind = faults[k].kind, .spoil = faults[k].spoil, .bad_rank = 1};
         case_make(&s, &c, (const int32_t[]){2, 2, 1}, ALL_REAL, 5);
         dgnn_ghosted_free(&m.rank[1]->ghosted);
         memset(&m.rank[1]->ghosted, 0, sizeof(m.rank[1]->ghosted));

@@ -29,9 +29,9 @@ static void test_border_words(void)
         (lvalue) = kept;                                                                                     \
     } while (0)
     CHECK_STATUS(dgnn_swaps_valid(&b, 3, 7, 0, 2, &error), DGNN_OK, "");
-    WITH(b.nswap, -1, "border of rank 0: nswap is -1");
-    WITH(sendnum[0], -3, "rank 0: swap 0: sendnum is -3");
-    WITH(recvnum[1], -3, "rank 0: swap 1: recvnum is -3");
+    WITH(b.nswap, -1, "border: nswap is -1");
+    WITH(sendnum[0], -3, ": swap 0: sendnum is -3");
+    WITH(recvnum[1], -3, ": swap 1: recvnum is -3");
     WITH(recvnum[1], INT32_MAX, "swap 1: recvnum is 2147483647");
     WITH(recvnum[0], 1, "swap 1: firstrecv is 5, expected 4");
     WITH(first[0], 4, "swap 0: firstrecv is 4, expected 3");
@@ -65,7 +65,7 @@ static void test_direct_words(void)
         (lvalue) = kept;                                                                                     \
     } while (0)
     CHECK_STATUS(dgnn_plan_valid(&d, 2, 5, 0, 3, &error), DGNN_OK, "");
-    BUT(d.nneighbour, 4, "rank 0: nneighbour is 4");
+    BUT(d.nneighbour, 4, ": nneighbour is 4");
     BUT(rank[0], 3, "rank[0] is 3, expected a rank in [0, 3)");
     BUT(rank[0], 0, "rank[0] and rank[1] are both 0");
     BUT(send_first[0], 1, "send_first[0] is 1, expected 0");
@@ -512,7 +512,7 @@ static void wrong_row_body(struct ranks_rank *rank)
     status = dgnn_check_swaps(rank->comm, "plan", swaps, status, &local);
     status = status ? status
                     : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_GEOMETRY, &x, &local);
-    status = status ? status : dgnn_check_ids(rank->comm, "plan", x, r->id, r->nowned, r->nnode, &local);
+    status = status ? status : dgnn_check_rows(rank->comm, "plan", x, "id", r->id, &local);
     job->status[rank->rank] = status;
     snprintf(job->message[rank->rank], sizeof(job->message[0]), "%.255s", status ? local.message : "");
     struct dgnn_comm_count count;
@@ -537,7 +537,7 @@ static void test_wrong_row(void)
     ranks_run(2, 20, wrong_row_body, &job);
     CHECK(job.status[0] == DGNN_ERROR_INPUT && job.status[1] == DGNN_ERROR_INPUT);
     CHECK(strstr(job.message[0],
-                 "rank 1: ghost row 2 of rank 1 has id 0, but the plan brings the atom with id 1"));
+                 "rank 1: ids: ghost row 2 has id 0, but the plan brings an atom with id 1"));
     CHECK(strcmp(job.message[0], job.message[1]) == 0);
     brick_free(job.world);
 }
