@@ -134,3 +134,22 @@ def test_extxyz_keeps_the_vectors(atoms, case, tmp_path, name):
     np.testing.assert_allclose(again.arrays["magforces"], magforces(atoms), atol=1e-8)
     again.calc = atoms.calc
     assert again.get_potential_energy() == pytest.approx(atoms.get_potential_energy(), abs=1e-4)
+
+
+def test_relaxation_example(tmp_path):
+    """Random spins become a ferromagnet; what it writes goes on from there."""
+    path = tmp_path / "relaxed.extxyz"
+    script = ROOT / "examples" / "iron" / "relax_spins.py"
+    done = subprocess.run([sys.executable, script, path], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    rows = [line.replace(" eV", "").split() for line in done.stdout.splitlines()]
+    energies, torques = [float(row[3]) for row in rows], [float(row[-1]) for row in rows]
+    assert all(later < earlier for earlier, later in zip(energies, energies[1:])) and energies[0] - energies[-1] > 0.5
+    assert torques[0] > 0.05 and torques[-1] < 1e-3
+    relaxed = ase.io.read(path)
+    np.testing.assert_allclose(np.linalg.norm(relaxed.arrays["spins"], axis=1), 2.2, atol=1e-7)
+    assert np.linalg.norm(relaxed.arrays["spins"].mean(axis=0)) > 2.19
+    energy, pulls = relaxed.get_potential_energy(), relaxed.arrays["magforces"]
+    relaxed.calc = DGNNCalculator(script.with_name("model.pt2"))
+    assert relaxed.get_potential_energy() == pytest.approx(energy, abs=1e-6)
+    np.testing.assert_allclose(magforces(relaxed), pulls, atol=1e-6)
