@@ -217,6 +217,7 @@ def run_eval(options):
     from dgnn.calculator import DGNNCalculator
 
     calculator = DGNNCalculator(model, type_map=type_map(options.type_map, model.type_map))
+    width = max(30, *(len(name) for name, _, _ in frames))
     done = []
     for name, number, atoms in with_progress(frames):
         for key in ("fparam", "charge_spin"):
@@ -231,7 +232,7 @@ def run_eval(options):
         if options.json:
             print_json(name, number, results)
         elif not options.output:
-            print_row(name, number, atoms, results, first=not done)
+            print_row(f"{name:{width}}", number, atoms, results, first=not done)
         done.append(with_results(atoms, results))
     if options.output:
         write(options.output, done)
@@ -269,7 +270,7 @@ def print_row(name, number, atoms, results, first):
     """Pressure is that of the potential; a magnetic force is in eV over the unit of the spins."""
     stress = results.get("stress")
     pressure = f"{-sum(stress[:3]) / 3 * EV_PER_A3_IN_GPA:.4f}" if stress is not None else "-"
-    cells = [(f"{'structure':30}", f"{name:30}"), (f"{'frame':>6}", f"{number:6d}"), (f"{'atoms':>7}", f"{len(atoms):7d}"),
+    cells = [(f"{'structure':{len(name)}}", name), (f"{'frame':>6}", f"{number:6d}"), (f"{'atoms':>7}", f"{len(atoms):7d}"),
              (f"{'energy/eV':>18}", f"{results['energy']:18.8f}"),
              (f"{'max force/eV/A':>15}", f"{longest(results['forces']):15.6f}")]
     if "magforces" in results:

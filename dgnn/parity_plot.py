@@ -39,10 +39,12 @@ def draw(told, path):
 
 
 def logarithmic(axis, lowest, highest):
-    """With room for a legend at the top. Differences that are exactly 0 are drawn at the bottom."""
+    """With room for a legend at the top. Differences of exactly 0 are drawn at the bottom, what is no number below the
+    legend."""
+    highest = min(max(lowest, highest), 1e10) if np.isfinite(highest) else 1e10
     axis.set_yscale("log")
-    axis.set_ylim(lowest / 3, max(highest, lowest) * 1e5)
-    return lambda values: np.maximum(values, lowest)
+    axis.set_ylim(lowest / 3, highest * 1e5)
+    return lambda values: np.clip(np.nan_to_num(values, nan=highest), lowest, highest)
 
 
 def draw_differences(axis, told, labels):
@@ -79,7 +81,7 @@ def draw_motion(axis, told):
     columns = (("positions", "-", "Å"), ("energy_per_atom", ":", "eV/atom"))
     names = [prefix + key for prefix in ("", "twin_") for key, _, _ in columns]
     samples = [sample for row in told["rows"] for sample in row["md"]["samples"]]
-    drawn = logarithmic(axis, 1e-17, max(sample[name] for sample in samples for name in names))
+    drawn = logarithmic(axis, 1e-17, np.max([[sample[name] for name in names] for sample in samples]))
 
     def line(row, prefix, title, **style):
         for key, dashes, unit in columns:

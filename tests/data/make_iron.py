@@ -3,9 +3,10 @@
     E = sum over pairs of  switch(r) (stiffness (r - r0)^2 - J exp((r0 - r) / length) S_i . S_j)
 
 so that the ground state is ferromagnetic. A se_e2_a spin model learns energies, forces and magnetic forces of distorted
-cells of 16 atoms whose spins go from aligned to random.
+cells of 16 atoms whose spins go from aligned to random. After 3,000 steps it is a rough one: of unseen cells, forces are
+0.09 eV/Å off (of 0.49) and magnetic forces 0.05 eV (of 0.08); the ground state is right.
 
-usage: make_iron.py OUT.pt2 STEPS     (needs what make_cases.py needs)
+usage: make_iron.py OUT.pt2 STEPS     (3000; needs what make_cases.py needs)
 """
 import copy
 import json
@@ -23,7 +24,7 @@ from deepmd.pt_expt.utils.serialization import _collect_metadata, _numpy_to_json
 LATTICE, LENGTH, CUTOFF, SPIN = 2.87, 1.0, 3.8, 2.2  # Å, Å, Å, Bohr magnetons
 STIFFNESS, COUPLING = 5.0, 0.03  # eV/Å^2, eV
 NEAREST = LATTICE * 3**0.5 / 2
-CONFIG = se("se_e2_a", rcut=4.0, rcut_smth=1.0, sel=[40], neuron=[8, 16, 16], axis_neuron=8, fit=dict(neuron=[32, 32]))
+CONFIG = se("se_e2_a", rcut=4.0, rcut_smth=1.0, sel=[40], neuron=[8, 16, 16], axis_neuron=6, fit=dict(neuron=[24, 24]))
 CONFIG = {**CONFIG, "type_map": ["Fe"], "spin": dict(use_spin=[True], virtual_scale=[0.25])}
 
 
@@ -97,8 +98,6 @@ def write(path, model):
 
 if __name__ == "__main__":
     random = np.random.default_rng(1)
-    data = get_model(copy.deepcopy(CONFIG)).serialize()
-    data["backbone_model"]["descriptor"]["@variables"]["dstd"][:] = 0.3  # of 1/r and its directions
-    fresh = SpinEnergyModel.deserialize(data).train()
+    fresh = SpinEnergyModel.deserialize(get_model(copy.deepcopy(CONFIG)).serialize()).train()
     train(fresh, int(sys.argv[2]), random)
     write(sys.argv[1], fresh)

@@ -12,6 +12,7 @@ import pytest
 from ase import Atoms, units
 from test_transport import MPIS, launcher
 
+from dgnn.calculator import DGNNCalculator
 from dgnn.parity import Motion, System, judged, velocities
 from dgnn.testing import RanksFailed, run_mpi
 
@@ -265,6 +266,26 @@ def test_example(mpi, water_path, tmp_path, figures):
     worst = max(np.abs(other - found[0]).max() for other in found[1:])
     figures.record("trajectories on 1, 2 and 4 ranks", "100 steps: Å", mpi, worst, 1e-9)
     assert worst <= 1e-9
+
+
+def spin_results(comm, folder):
+    """Of the calculator, on these ranks or (comm None) on one."""
+    with np.load(folder / "cases.npz") as case:
+        types, coords, box, spins = (case[f"triclinic/in/{name}"] for name in ("type", "coord", "box", "spin"))
+    atoms = Atoms(np.array(["O", "H"])[types], coords, cell=box, pbc=True)
+    atoms.set_initial_magnetic_moments(spins)
+    atoms.calc = DGNNCalculator(folder / "model.pt2", comm=comm, threads=1)
+    return [atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress(), atoms.calc.results["magforces"]]
+
+
+def test_calculator_with_spins(data):
+    """Replicas: every rank has all magnetic forces, those of one rank."""
+    folder = data / "cases" / "spin_dpa3_both"
+    want = spin_results(None, folder)
+    assert np.abs(want[-1]).max() > 0.1
+    for found in run_mpi(spin_results, 3, folder, environment={"PYTHONWARNINGS": "ignore"}).values:
+        for got, expected in zip(found, want):
+            np.testing.assert_allclose(got, expected, atol=1e-11 * max(1, np.abs(expected).max()))
 
 
 @pytest.mark.long
