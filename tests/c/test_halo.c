@@ -149,7 +149,7 @@ static void large_water(struct large *l, int64_t across, int64_t along)
     }
 }
 
-/* Of an address sanitizer, else of glibc. */
+/* The address sanitizer's count, else glibc's. */
 __attribute__((weak)) size_t __sanitizer_get_current_allocated_bytes(void);
 
 static int64_t bytes_allocated(void)
