@@ -128,9 +128,10 @@ def test_controls_reach_the_ranks(data, base_path, structure, tmp_path):
     path = tmp_path / "gas.xyz"
     atoms = ase.io.read(structure)
     ase.io.write(path, atoms[atoms.numbers != 2], format="extxyz")
-    model = data / "cases" / "dpa3_fparam_default" / "model.pt2"
-    energies = {told_by(model, path, "--ranks", 2, *given)["one_rank"]["energy"] for given in ([], ["--fparam", 0.7, 1.1])}
-    assert len(energies) == 2
+    for name, given in (("dpa3_fparam_default", ["--fparam", 0.7, 1.1]), ("dpa3_charge_spin_default", ["--charge-spin", 1, 0])):
+        model = data / "cases" / name / "model.pt2"
+        energies = {told_by(model, path, "--ranks", 2, *options)["one_rank"]["energy"] for options in ([], given)}
+        assert len(energies) == 2
 
 
 def test_nothing_crosses(base_path, tmp_path):
