@@ -150,8 +150,8 @@ class DGNNCalculator(Calculator):
         if spins is not None and not self.model.is_spin:
             raise InputError('atoms.arrays["spins"]: this model takes no spins')
         if spins is None and self.model.is_spin:
-            raise InputError('this model needs spins: set atoms.arrays["spins"], shape (natoms, 3), or initial '
-                             "magnetic moments")
+            raise InputError('this model needs spins: set atoms.arrays["spins"], shape (natoms, 3) (in extxyz the column '
+                             "spins:R:3), or initial magnetic moments")
         return spins
 
 

@@ -26,6 +26,9 @@ EVAL_EXAMPLES = """examples:
   dgnn eval model.pt2 a.cif b.traj md.xyz@-1 -o results.extxyz
   dgnn eval model.pt2 slab.xyz --type-map Pt=NULL D=H          Pt takes no part, D is the model's H
   dgnn eval model.pt2 ion.xyz --fparam 0.5 1.2 --dtype float32 --threads 4
+
+A spin model takes its spins from a column spins of three numbers (extxyz: spins:R:3), else from the initial magnetic
+moments: vectors, or numbers along z. -o adds a column magforces.
 """
 PACK_EXAMPLES = """examples:
   dgnn pack model.pt2 model.dgnn       dgnn's own archive, which loads fastest
@@ -214,6 +217,7 @@ def run_eval(options):
     from dgnn.calculator import DGNNCalculator
 
     calculator = DGNNCalculator(model, type_map=type_map(options.type_map, model.type_map))
+    width = max(30, *(len(name) for name, _, _ in frames))
     done = []
     for name, number, atoms in with_progress(frames):
         for key in ("fparam", "charge_spin"):
@@ -228,7 +232,7 @@ def run_eval(options):
         if options.json:
             print_json(name, number, results)
         elif not options.output:
-            print_row(name, number, atoms, results, first=not done)
+            print_row(f"{name:{width}}", number, atoms, results, first=not done)
         done.append(with_results(atoms, results))
     if options.output:
         write(options.output, done)
@@ -263,12 +267,21 @@ def print_json(name, number, results):
 
 
 def print_row(name, number, atoms, results, first):
-    if first:
-        print(f"{'structure':30} {'frame':>6} {'atoms':>7} {'energy/eV':>18} {'max force/eV/A':>15} {'pressure/GPa':>13}")
-    largest = max((sum(component**2 for component in row) ** 0.5 for row in results["forces"]), default=0.0)
+    """Pressure is that of the potential; a magnetic force is in eV over the unit of the spins."""
     stress = results.get("stress")
-    pressure = f"{-sum(stress[:3]) / 3 * EV_PER_A3_IN_GPA:13.4f}" if stress is not None else f"{'-':>13}"
-    print(f"{name:30} {number:6d} {len(atoms):7d} {results['energy']:18.8f} {largest:15.6f} {pressure}")
+    pressure = f"{-sum(stress[:3]) / 3 * EV_PER_A3_IN_GPA:.4f}" if stress is not None else "-"
+    cells = [(f"{'structure':{len(name)}}", name), (f"{'frame':>6}", f"{number:6d}"), (f"{'atoms':>7}", f"{len(atoms):7d}"),
+             (f"{'energy/eV':>18}", f"{results['energy']:18.8f}"),
+             (f"{'max force/eV/A':>15}", f"{longest(results['forces']):15.6f}")]
+    if "magforces" in results:
+        cells.append((f"{'max magnetic/eV':>16}", f"{longest(results['magforces']):16.6f}"))
+    cells.append((f"{'pressure/GPa':>13}", f"{pressure:>13}"))
+    for row in range(0 if first else 1, 2):
+        print(" ".join(cell[row] for cell in cells))
+
+
+def longest(vectors):
+    return max((sum(component**2 for component in vector) ** 0.5 for vector in vectors), default=0.0)
 
 
 # ---------------------------------------------------------------- pack

@@ -28,6 +28,7 @@ Each difference is the largest, divided by the largest component of that quantit
 energy's by the sum of its parts' magnitudes. Exit code 1: one is beyond the tolerance. 2: it could not be compared.
 """
 RANKS = (1, 2, 4)
+MOTION = {"temperature": 300.0, "timestep": 0.5, "every": 0, "rebuild_every": 0, "null_velocity": 0.0}  # with --md only
 TIMEOUT_S = 3600.0
 
 
@@ -39,13 +40,13 @@ def add_parity(commands):
     add("--grid", nargs="+", metavar="AxBxC", help="ranks along each lattice vector, or 'all' of each number of ranks")
     add("--tol", type=float, metavar="X", help="largest difference allowed (float64: 1e-11, float32: 1e-5)")
     add("--md", type=int, default=0, metavar="N", help="then N steps of NVE, on one rank and on many")
-    add("--temperature", type=float, default=300.0, metavar="K", help="of the first velocities (300)")
-    add("--timestep", type=float, default=0.5, metavar="FS", help="of the motion (0.5)")
-    add("--every", type=int, default=0, metavar="N", help="compare at each Nth step (else ten times)")
-    add("--rebuild-every", type=int, default=0, metavar="K", help="deal the atoms to the ranks anew each K steps")
+    add("--temperature", type=float, metavar="K", help="of the first velocities (300)")
+    add("--timestep", type=float, metavar="FS", help="of the motion (0.5)")
+    add("--every", type=int, metavar="N", help="compare at each Nth step (else ten times)")
+    add("--rebuild-every", type=int, metavar="K", help="deal the atoms to the ranks anew each K steps")
     add("--seed", type=int, default=0, metavar="N", help="of velocities, and of who owns which atom")
     add("--null", nargs="+", default=[], metavar="ELEMENT", help="elements that take no part (NULL atoms)")
-    add("--null-velocity", nargs="?", type=float, const=0.05, default=0.0, metavar="V",
+    add("--null-velocity", nargs="?", type=float, const=0.05, metavar="V",
         help="NULL atoms fly through the others, at V (0.05) Å/fs")
     add("--type-map", nargs="+", default=[], metavar="ELEMENT=TYPE", help="the model's type for an element")
     add("--fparam", nargs="+", type=float, metavar="X", help="frame parameters")
@@ -66,17 +67,30 @@ def run_parity(options):
 
 
 def check(options):
+    for name, default in MOTION.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+        elif not options.md:
+            raise UsageError(f"{flag(name)}: atoms move with --md only")
     for name in ("md", "every", "rebuild_every", "seed", "null_velocity", "temperature"):
         if not 0 <= getattr(options, name) < float("inf"):
-            raise UsageError(f"--{name.replace('_', '-')}: expected 0 or more, found {getattr(options, name)}")
+            raise UsageError(f"{flag(name)}: expected 0 or more, found {getattr(options, name)}")
     for name in ("tol", "timestep"):
         if getattr(options, name) is not None and not 0 < getattr(options, name) < float("inf"):
-            raise UsageError(f"--{name}: expected more than 0, found {getattr(options, name)}")
+            raise UsageError(f"{flag(name)}: expected more than 0, found {getattr(options, name)}")
     if any(ranks < 1 for ranks in options.ranks or ()):
         raise UsageError(f"--ranks: expected 1 or more, found {min(options.ranks)}")
     if options.threads is None:
         options.threads = 1  # on one rank as on many: their times are compared
     options.grids = [grid if grid == "all" else parsed_grid(grid) for grid in options.grid or ()]
+    if options.plot:  # said before anything is computed
+        from dgnn import parity_plot
+
+        parity_plot.check(options.plot)
+
+
+def flag(name):
+    return f"--{name.replace('_', '-')}"
 
 
 def parsed_grid(text):
@@ -113,6 +127,10 @@ def name_of(grid):
     return "x".join(map(str, grid)) if grid else "auto"
 
 
+def case_of(ranks, grid):
+    return f"{ranks} rank{'s' if ranks > 1 else ''}, {name_of(grid)}"
+
+
 # ---------------------------------------------------------------- what is compared
 
 
@@ -125,6 +143,9 @@ def system_of(options, model):
     from dgnn.calculator import DGNNCalculator
 
     name, _, atoms = list(cli.read_frames([options.structure]))[-1]
+    absent = set(options.null).difference(atoms.symbols)
+    if absent:
+        raise UsageError(f"--null: {name} has no {', '.join(sorted(absent))}; it has {', '.join(sorted(set(atoms.symbols)))}")
     pairs = options.type_map + [f"{element}=NULL" for element in options.null]
     for key in ("fparam", "charge_spin"):
         if getattr(options, key) is not None:
@@ -239,19 +260,19 @@ def launching(options):
 
 def one_launch(options, start, environment, ranks, grid, folder):
     if sys.stderr.isatty():
-        print(f"{ranks} ranks, {name_of(grid)} ...", end="\r", file=sys.stderr, flush=True)
+        print(f"{case_of(ranks, grid)} ...", end="\r", file=sys.stderr, flush=True)
     row = folder / "row.json"
     row.unlink(missing_ok=True)
     arguments = [*start, sys.executable, "-m", "dgnn", *child_arguments(options, grid, folder)]
     try:
         done = launch.run(arguments, environment, TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        raise UsageError(f"{ranks} ranks, grid {name_of(grid)}: not done after {TIMEOUT_S:.0f} s") from None
+        raise UsageError(f"{case_of(ranks, grid)}: not done after {TIMEOUT_S:.0f} s") from None
     if done.returncode or not row.exists():
         lines = (done.stderr + done.stdout).strip().splitlines()
         ours = [line for line in lines if line.startswith("dgnn: ") and "warning" not in line]
         text = ours[0][len("dgnn: "):] if ours else " ".join(lines[-12:]) or f"exit code {done.returncode}"
-        raise UsageError(f"{ranks} ranks, grid {name_of(grid)}: {text}")
+        raise UsageError(f"{case_of(ranks, grid)}: {text}")
     return json.loads(row.read_text())
 
 
@@ -259,11 +280,11 @@ def child_arguments(options, grid, folder):
     given = ["parity", options.model, options.structure, "--child", os.fspath(folder)]
     if grid:
         given += ["--grid", name_of(grid)]
-    for name in ("tol", "md", "temperature", "timestep", "every", "rebuild_every", "seed", "null_velocity", "dtype",
-                 "threads", "memory", "semantics", "null", "type_map", "fparam", "charge_spin"):
+    for name in ("tol", "md", *(MOTION if options.md else ()), "seed", "dtype", "threads", "memory", "semantics", "null",
+                 "type_map", "fparam", "charge_spin"):
         value = getattr(options, name)
         if value not in (None, []):
-            given += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+            given += [flag(name), *map(str, value if isinstance(value, list) else [value])]
     return given
 
 
@@ -278,6 +299,8 @@ def report(options, model, system, want, rows):
             "dtype": model.dtype, "threads": options.threads, "tolerance": tolerance, "passed": passed,
             "one_rank": {"energy": float(want["energy"]), "time_s": float(want["time"]),
                          "largest_force": float(np.abs(want["forces"]).max(initial=0))}, "rows": rows}
+    if "forces_mag" in want:
+        told["one_rank"]["largest_magnetic_force"] = float(np.abs(want["forces_mag"]).max(initial=0))
     if options.json:
         print(json.dumps(told))
     else:
@@ -305,15 +328,18 @@ def table(told):
     for row in told["rows"]:
         if "md" in row:
             yield moved(row)
-    bad = [f"{row['ranks']} ranks, {name_of(row['grid'])}" for row in told["rows"] if not row["within"]]
+    for row in told["rows"]:
+        if row["ranks"] > 1 and not any(rank["messages_per_exchange"] for rank in row["per_rank"]):
+            yield f"{case_of(row['ranks'], row['grid'])}: no rank needs another's atoms; a larger structure says more"
+    bad = [case_of(row["ranks"], row["grid"]) for row in told["rows"] if not row["within"]]
     yield f"beyond {told['tolerance']:g}: {'; '.join(bad)}" if bad else f"all within {told['tolerance']:g}"
 
 
 def moved(row):
     samples = row["md"]["samples"]
-    apart = max(sample["positions"] for sample in samples)
-    energy = max(sample["energy_per_atom"] for sample in samples)
+    apart, energy, twin_apart, twin_energy = (max(sample[name] for sample in samples) for name in (
+        "positions", "energy_per_atom", "twin_positions", "twin_energy_per_atom"))
     totals = [sample["total_energy_per_atom"] for sample in samples]
-    return (f"{row['ranks']} ranks, {name_of(row['grid'])}: {row['md']['steps']} steps, built {row['md']['built']} times; "
-            f"from one rank's trajectory: {apart:.1e} Å, {energy:.1e} eV/atom; total energy within "
-            f"{max(totals) - min(totals):.1e} eV/atom")
+    return (f"{case_of(row['ranks'], row['grid'])}: {row['md']['steps']} steps, built {row['md']['built']} times; "
+            f"from one rank's trajectory {apart:.1e} Å, {energy:.1e} eV/atom (its own from a rounding away: {twin_apart:.1e} Å, "
+            f"{twin_energy:.1e} eV/atom); total energy within {max(totals) - min(totals):.1e} eV/atom")

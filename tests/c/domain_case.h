@@ -47,7 +47,7 @@ static inline void models_free(struct test_models *m)
 
 /* ------------------------------------------------------------------ one collective call, seen from outside */
 
-enum ablation { ABLATE_NOTHING, ABLATE_FORWARD, ABLATE_REVERSE, ABLATE_FEATURES };
+enum ablation { ABLATE_NOTHING, ABLATE_FORWARD, ABLATE_REVERSE };
 
 struct call {
     struct test_models *models;
@@ -121,7 +121,7 @@ static inline int ablated_receive_create(void *context, void *data, int64_t nbyt
 {
     int status = ablated->inner.receive_create(context, data, nbytes, from, tag, request, error);
     int hit = (ablated->what == ABLATE_FORWARD && tag == DGNN_TAG_FORWARD) ||
-              (ablated->what == ABLATE_REVERSE && tag == DGNN_TAG_REVERSE) || ablated->what == ABLATE_FEATURES;
+              (ablated->what == ABLATE_REVERSE && tag == DGNN_TAG_REVERSE);
     if (hit && ablated->nreceive < MAX_RECEIVES) {
         ablated->receive[ablated->nreceive].request = *request;
         ablated->receive[ablated->nreceive].data = data;

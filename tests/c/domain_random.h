@@ -114,7 +114,14 @@ static inline int64_t test_random(const char *name, double skin, int64_t nlayer,
         CHECK(share <= 1);
         worst = fmax(worst, share);
     }
-    printf("%s: %d systems, worst %.3g of the tolerance\n", name, count, worst);
+    double forward = 0, reverse = 0; /* what crosses between ranks matters, in one of these */
+    for (uint64_t k = 0; k < 2; k++) {
+        forward = fmax(forward, random_case(&m, seed + 1000 * k, &t, 64, ABLATE_FORWARD));
+        reverse = fmax(reverse, random_case(&m, seed + 1000 * k, &t, 64, ABLATE_REVERSE));
+    }
+    CHECK(forward > 10 && reverse > 10);
+    printf("%s: %d systems, worst %.3g of the tolerance; without what comes forward %.1e, back %.1e\n", name, count, worst,
+           forward, reverse);
     models_free(&m);
     return count;
 }

@@ -4,6 +4,7 @@
 
 #include "brick.h"
 #include "domain_case.h"
+#include "exchange_ablated.h"
 
 enum plan_kind { PLAN_BORDER, PLAN_DIRECT, PLAN_MAPPING };
 
@@ -25,6 +26,8 @@ struct ghosted_call {
     char message[MAX_RANKS][DGNN_MESSAGE_LENGTH];
     void (*spoil)(struct dgnn_ghosted *g);
     int32_t bad_rank;
+    int32_t ablates; /* the second call's exchanges go wrong */
+    enum swaps_ablation ablation;
 };
 
 /* All pairs within a distance of rows, for each owned row; a -1 at the end of each. */
@@ -87,6 +90,10 @@ static inline void ghosted_body(struct ranks_rank *rank)
                                  .same_list = step, .add_ghost_forces = c->add};
         if (c->spoil && c->bad_rank == rank->rank) {
             c->spoil(&g);
+        }
+        if (c->ablates && step == 1) {
+            exchange_ablate(c->models->rank[rank->rank]->ghosted.features, c->ablation);
+            exchange_ablate(c->models->rank[rank->rank]->ghosted.geometry, c->ablation);
         }
         system_result_create(own, b->nnode);
         c->status[rank->rank] = dgnn_model_compute_ghosted(c->models->rank[rank->rank], &g,
@@ -183,8 +190,9 @@ static inline double ghosted_compare(struct ghosted_call *c, const struct tolera
                            .first_atom = c->first};
         struct dgnn_result want;
         serial_run(&one, step, &want);
-        int ghosts_zero = ghosted_sum(c, step, &c->result[step]);
-        CHECK(ghosts_zero == c->add || c->world->natoms == 0);
+        if (ghosted_sum(c, step, &c->result[step]) != c->add && c->world->natoms > 0) {
+            worst = INFINITY; /* ghosts' forces are zero where they were sent home, and only there */
+        }
         worst = fmax(worst, compare(&c->result[step], c->result[step].energy, c->result[step].virial, &want, c->s->n, t));
         system_result_free(&want);
     }

@@ -1,5 +1,6 @@
 /* Bricks and halos: balance, ghosts no more than atoms within reach, and none missing in skewed cells. */
 #include <float.h>
+#include <malloc.h>
 
 #include "check.h"
 #include "ranks.h"
@@ -11,7 +12,9 @@
 enum { BOX_ATOMS = 12288, BOX_RANKS = 8 };
 
 struct large {
-    struct dgnn_system system;
+    struct dgnn_system system; /* of what follows */
+    double *x;
+    int32_t *types;
     double cutoff, skin;
     struct dgnn_domain domain[BOX_RANKS];
     int32_t status[BOX_RANKS];
@@ -57,43 +60,143 @@ static int64_t large_within(const struct large *l, const struct dgnn_domain *d)
     return within - d->nodes.nowned;
 }
 
-static void test_large(int32_t nrank, int32_t forced, const int32_t expected[3], const double stretch[3])
+/* Rows, balance and ghosts of all ranks. */
+static void large_check(const struct large *l, int32_t nrank, const int32_t grid[3])
 {
-    uint64_t seed = 5;
-    struct large l = {.cutoff = 6};
-    double *x = calloc(3 * BOX_ATOMS, sizeof(*x)), box[9] = {0};
-    int32_t *types = calloc(BOX_ATOMS, sizeof(*types));
-    for (int k = 0; k < 3; k++) {
-        box[4 * k] = 49.7 * stretch[k];
-    }
-    for (int64_t i = 0; i < 3 * BOX_ATOMS; i++) {
-        x[i] = system_between(&seed, 0, box[4 * (i % 3)]);
-    }
-    l.system = (struct dgnn_system){
-        .size = sizeof(l.system), .natoms = BOX_ATOMS, .coords = x, .types = types, .box = box, .pbc = {1, 1, 1}};
-    if (forced) {
-        memcpy(l.system.grid, expected, sizeof(l.system.grid));
-    }
-    ranks_run(nrank, 60, large_body, &l);
     int64_t total = 0;
     for (int32_t r = 0; r < nrank; r++) {
-        const struct dgnn_domain *d = &l.domain[r];
-        int64_t ghosts = d->nodes.nnode - d->nodes.nowned, within = large_within(&l, d);
-        CHECK(l.status[r] == DGNN_OK);
-        CHECK(!memcmp(d->bricks.grid, expected, sizeof(d->bricks.grid)));
+        const struct dgnn_domain *d = &l->domain[r];
+        int64_t ghosts = d->nodes.nnode - d->nodes.nowned, within = large_within(l, d);
+        CHECK(l->status[r] == DGNN_OK);
+        CHECK(!memcmp(d->bricks.grid, grid, sizeof(d->bricks.grid)));
         CHECK(ghosts >= within && (double)ghosts <= 1.05 * (double)within);
-        CHECK_NEAR((double)d->nodes.nowned, (double)BOX_ATOMS / nrank, 0.02 * BOX_ATOMS / nrank);
+        double share = (double)l->system.natoms / nrank;
+        CHECK_NEAR((double)d->nodes.nowned, share, 0.02 * share);
         total += d->nodes.nowned;
         for (int64_t i = 1; i < d->nodes.nowned; i++) {
             CHECK(d->nodes.ids[i] > d->nodes.ids[i - 1]);
         }
     }
-    CHECK(total == BOX_ATOMS);
-    for (int32_t r = 0; r < nrank; r++) {
-        dgnn_domain_free(&l.domain[r]);
+    CHECK(total == l->system.natoms);
+}
+
+static void large_create(struct large *l, int64_t natoms, const double lengths[3])
+{
+    double *box = calloc(9, sizeof(*box));
+    for (int k = 0; k < 3; k++) {
+        box[4 * k] = lengths[k];
     }
-    free(x);
-    free(types);
+    l->system = (struct dgnn_system){.size = sizeof(l->system),
+                                     .natoms = natoms,
+                                     .coords = l->x = calloc((size_t)(3 * natoms), sizeof(double)),
+                                     .types = l->types = calloc((size_t)natoms, sizeof(int32_t)),
+                                     .box = box,
+                                     .pbc = {1, 1, 1}};
+}
+
+static void large_free(struct large *l)
+{
+    for (int32_t r = 0; r < BOX_RANKS; r++) {
+        dgnn_domain_free(&l->domain[r]);
+    }
+    free((void *)(uintptr_t)l->system.box);
+    free(l->x);
+    free(l->types);
+}
+
+static void test_large(int32_t nrank, int32_t forced, const int32_t expected[3], const double stretch[3])
+{
+    uint64_t seed = 5;
+    struct large l = {.cutoff = 6};
+    const double lengths[3] = {49.7 * stretch[0], 49.7 * stretch[1], 49.7 * stretch[2]};
+    large_create(&l, BOX_ATOMS, lengths);
+    for (int64_t i = 0; i < 3 * BOX_ATOMS; i++) {
+        l.x[i] = system_between(&seed, 0, lengths[i % 3]);
+    }
+    if (forced) {
+        memcpy(l.system.grid, expected, sizeof(l.system.grid));
+    }
+    ranks_run(nrank, 60, large_body, &l);
+    large_check(&l, nrank, expected);
+    large_free(&l);
+}
+
+/* ------------------------------------------------------------------ water, 8:1:1 */
+
+/* Molecules on a lattice of 3.107 Angstrom, shaken, each turned at random; passed in no order of space. */
+static void large_water(struct large *l, int64_t across, int64_t along)
+{
+    const double spacing = 3.107, lengths[3] = {spacing * along, spacing * across, spacing * across};
+    int64_t nmolecule = along * across * across;
+    uint64_t seed = 9;
+    large_create(l, 3 * nmolecule, lengths);
+    for (int64_t k = 0; k < nmolecule; k++) {
+        int64_t site = k * 1543 % nmolecule;
+        const int64_t place[3] = {site / (across * across), site / across % across, site % across};
+        for (int atom = 0; atom < 3; atom++) {
+            double direction[3], length = 0;
+            for (int c = 0; c < 3; c++) {
+                direction[c] = system_between(&seed, -1, 1);
+                length += direction[c] * direction[c];
+                l->x[9 * k + 3 * atom + c] =
+                    atom ? l->x[9 * k + c] : spacing * ((double)place[c] + system_between(&seed, 0.35, 0.65));
+            }
+            for (int c = 0; c < 3 && atom; c++) {
+                l->x[9 * k + 3 * atom + c] += 0.96 * direction[c] / sqrt(length);
+            }
+            l->types[3 * k + atom] = atom > 0;
+        }
+    }
+}
+
+/* The address sanitizer's count, else glibc's. */
+__attribute__((weak)) size_t __sanitizer_get_current_allocated_bytes(void);
+
+static int64_t bytes_allocated(void)
+{
+    if (__sanitizer_get_current_allocated_bytes) {
+        return (int64_t)__sanitizer_get_current_allocated_bytes();
+    }
+    struct mallinfo2 info = mallinfo2();
+    return (int64_t)(info.uordblks + info.hblkhd);
+}
+
+/* Bytes that a rank holds after the update, without the histograms of all ranks, which don't know of atoms. */
+static double water_bytes(int32_t nrank, int64_t along)
+{
+    struct large l = {.cutoff = 6};
+    large_water(&l, 8, along);
+    int64_t before = bytes_allocated();
+    ranks_run(nrank, 60, large_body, &l);
+    int64_t bytes = bytes_allocated() - before;
+    int64_t ghosts = 0, within = 0, sent = 0;
+    large_check(&l, nrank, (const int32_t[]){nrank, 1, 1});
+    for (int32_t r = 0; r < nrank; r++) {
+        const struct dgnn_plan *plan = l.domain[r].plan;
+        bytes -= l.domain[r].bricks.counts.capacity;
+        ghosts += plan->nnode - plan->nowned;
+        within += large_within(&l, &l.domain[r]);
+        sent += plan->nneighbour;
+        CHECK(plan->nneighbour == (nrank > 2 ? 2 : 1));
+        for (int32_t n = 0; n < plan->nneighbour; n++) { /* of slabs, the two beside this one */
+            int32_t away = (plan->rank[n] - r + nrank) % nrank;
+            CHECK(away == 1 || away == nrank - 1);
+            CHECK(plan->send_first[n + 1] > plan->send_first[n] && plan->recv_first[n + 1] > plan->recv_first[n]);
+        }
+    }
+    printf("water 8:1:1, %lld atoms, %d ranks: ghosts %.2f %% above the atoms in reach, %.1f messages for each rank and "
+           "layer, %.0f kB for each rank\n",
+           (long long)l.system.natoms, nrank, 100 * ((double)ghosts / (double)within - 1), (double)sent / nrank,
+           (double)bytes / nrank / 1e3);
+    large_free(&l);
+    return (double)bytes / nrank;
+}
+
+static void test_water(void)
+{
+    double eight = water_bytes(8, 64), four = water_bytes(4, 64);
+    CHECK_NEAR(eight, water_bytes(4, 32), 0.03 * eight); /* half of the box on half of the ranks */
+    CHECK_NEAR(four, water_bytes(2, 32), 0.03 * four);
 }
 
 /* ------------------------------------------------------------------ halos by brute force */
@@ -178,6 +281,7 @@ int main(void)
     test_large(4, 0, (const int32_t[]){4, 1, 1}, (const double[]){1, 1, 1});
     test_large(4, 1, (const int32_t[]){2, 2, 1}, (const double[]){1, 1, 1});
     test_large(6, 0, (const int32_t[]){1, 1, 6}, (const double[]){0.5, 0.4, 5});
+    test_water();
     for (uint64_t k = 0; k < 12; k++) {
         test_skewed(1000 * k);
     }

@@ -1,6 +1,6 @@
 """Run under mpirun: compute with a communicator against one rank. Prints "ok: N checks on P ranks, VENDOR" on rank 0.
 
-    mpirun -n 4 python compute_mpi.py random|frames|replicated|faults|split|lifetime|md
+    mpirun -n 4 python compute_mpi.py random|frames|replicated|faults|split|lifetime|ghosted
 """
 
 import gc
@@ -265,18 +265,42 @@ def grids():
     return known[WORLD.size]
 
 
+def thinned(thin, coords, types, lengths):
+    """plain: all real; null: one atom in ten is not; all-null: those of half of the box; empty: that half has none."""
+    if thin in ("plain", "empty"):
+        types[types < 0] = 1
+    if thin == "all-null":
+        types[coords[:, 0] < 0.5 * lengths[0]] = -1
+    if thin == "empty":
+        coords[:, 0] *= 0.45
+
+
+def check_thinned(thin, ranks, types):
+    """It is the case that it is called."""
+    real = [types[rank.ids] >= 0 for rank in ranks]  # of rows, owned ones first
+    if thin == "plain":
+        check(all(rows.all() for rows in real), "NULL atoms")
+    elif thin == "null":  # sent by one side, received by another
+        check(any(not rows[:rank.nlocal].all() and not rows[rank.nlocal:].all() and rows.any()
+                  for rows, rank in zip(real, ranks)), "no NULL atoms on both sides")
+    elif thin == "all-null":
+        check(len(ranks) == 1 or any(rank.nlocal and not rows[:rank.nlocal].any() for rows, rank in zip(real, ranks)),
+              "no rank whose atoms are all NULL")
+    else:
+        check(len(ranks) == 1 or any(rank.nlocal == 0 and len(rows) for rows, rank in zip(real, ranks)), "no empty rank")
+
+
 def one_ghosted(model, serial, rng, grid, thin, parts=1e-11, energy=1e-13):
     """A border, with ghosts' forces returned and sent home, against one rank and against compute."""
     n = 48
     coords, types, box, _ = random_system(rng, n, pbc=(False,) * 3, density=0.03)
     lengths = np.diag(box)
-    if thin == "empty":
-        coords[:, 0] *= 0.45
-    if thin == "null":
-        types[coords[:, 0] < 0.5 * lengths[0]] = -1
+    thinned(thin, coords, types, lengths)
     given, each = parameters(model, rng, n)
     want = serial.compute(coords, types, box, atomic=True, **each, **given)
-    rank = brick.build(coords, lengths, grid, model.cutoff + (1 if model.is_spin else 0.5))[WORLD.rank]
+    ranks = brick.build(coords, lengths, grid, model.cutoff + (1 if model.is_spin else 0.5))
+    check_thinned(thin, ranks, types)
+    rank = ranks[WORLD.rank]
     border = dgnn.Border(rank.sendlists, rank.sendproc, rank.recvproc, rank.sendnum, rank.recvnum, rank.firstrecv)
     mine = rank.ids[:rank.nlocal]
     options = dict(border=border, comm=WORLD, atomic=True, **given)
@@ -312,34 +336,8 @@ def run_ghosted():
                             ("spin_fparam", {}), ("spin_f32", single)):
         model, serial = load(name), load(name, skin=0)
         for grid in grids():
-            for thin in ("plain", "null", "empty"):
+            for thin in ("plain", "null", "all-null", "empty"):
                 one_ghosted(model, serial, rng, grid, thin, **tolerance)
-
-
-def run_md():
-    """The water model with ASE, 100 steps of 0.5 fs: every rank runs the script; positions as on one rank."""
-    from ase import Atoms, units
-    from ase.md.verlet import VelocityVerlet
-
-    from dgnn.calculator import DGNNCalculator
-
-    folder = pathlib.Path(__file__).resolve().parents[2] / "examples" / "water"
-    frames = np.load(folder / "frames.npz")
-    reference = os.environ["DGNN_REFERENCE"]
-    atoms = Atoms(np.array(["O", "H"])[frames["type"]], frames["coord"][0], cell=frames["box"][0], pbc=True)
-    widths = np.sqrt(atoms.get_masses() * units.kB * 300)[:, None]
-    atoms.set_momenta(widths * np.random.default_rng(7).normal(size=(len(atoms), 3)))
-    atoms.calc = DGNNCalculator(folder / "model.pt2", comm=None if WORLD.size == 1 else WORLD, threads=1)
-    VelocityVerlet(atoms, 0.5 * units.fs).run(100)
-    positions = WORLD.allgather(atoms.positions.tobytes())
-    check(len(set(positions)) == 1, "ranks hold other positions")
-    if WORLD.size == 1:
-        np.save(reference, atoms.positions)
-    else:
-        difference = np.abs(atoms.positions - np.load(reference)).max()
-        check(difference <= 1e-9, f"{difference} Å from one rank")
-    moved = np.abs(atoms.positions - frames["coord"][0]).max()
-    check(moved > 0.1, f"moved by {moved} only")
 
 
 def main():

@@ -87,6 +87,51 @@ def test_eval_json(base_path, structures):
         assert len(data["energies"]) == 6
 
 
+@pytest.fixture
+def spins(data, tmp_path):
+    """(model, a file of the same spins as a column and as moments, what deepmd-kit says)"""
+    folder = data / "cases" / "spin_dpa3"
+    with np.load(folder / "cases.npz") as file:
+        case = {key.removeprefix("triclinic/"): file[key] for key in file.files if key.startswith("triclinic/")}
+    frames = [Atoms(np.array(["O", "H"])[case["in/type"]], case["in/coord"], cell=case["in/box"], pbc=True) for _ in range(2)]
+    frames[0].set_array("spins", case["in/spin"])
+    frames[1].set_initial_magnetic_moments(case["in/spin"])
+    path = tmp_path / "spins.extxyz"
+    ase.io.write(path, frames)
+    return folder / "model.pt2", path, case
+
+
+def test_eval_with_spins(spins, tmp_path):
+    """Positions and spins in the file have eight decimals, so results have fewer than deepmd-kit's."""
+    model, path, case = spins
+    force_mag, out = case["out/force_mag"], tmp_path / "out.extxyz"
+    assert np.abs(force_mag).max() > 0.01
+    titles, *lines = run("eval", model, path).stdout.splitlines()
+    assert "max magnetic/eV" in titles and len(lines) == 2
+    for line in lines:
+        longest = np.linalg.norm(force_mag, axis=1).max()
+        assert float(line.split()[5]) == pytest.approx(longest, rel=1e-5) and len(line) == len(titles)
+    for line in run("eval", model, path, "--json").stdout.splitlines():
+        np.testing.assert_allclose(json.loads(line)["magforces"], force_mag, atol=1e-5 * np.abs(force_mag).max())
+    assert run("eval", model, path, "-o", out).returncode == 0
+    for atoms, column in zip(ase.io.read(out, ":"), ("spins", "initial_magmoms")):
+        np.testing.assert_allclose(atoms.arrays[column], case["in/spin"], atol=1e-8)
+        np.testing.assert_allclose(atoms.arrays["magforces"], force_mag, atol=1e-5 * np.abs(force_mag).max())
+        np.testing.assert_allclose(atoms.get_forces(), case["out/force"], atol=1e-5)
+    again = run("eval", model, out, "--json")  # results of before are in the way of nothing
+    assert again.returncode == 0 and len(again.stdout.splitlines()) == 2
+
+
+def test_spins_that_do_not_fit(spins, base_path, structures):
+    model, path, _ = spins
+    done = run("eval", model, structures[0])
+    assert done.returncode == 2 and "frame 0: this model needs spins" in done.stderr and "spins:R:3" in done.stderr
+    done = run("eval", base_path, f"{path}@0")
+    assert done.returncode == 2 and "this model takes no spins" in done.stderr
+    done = run("eval", base_path, f"{path}@1")
+    assert done.returncode == 0 and "initial magnetic moments, and this model takes no spins" in done.stderr
+
+
 def test_type_map(base_path, tmp_path):
     atoms = Atoms("OHHe", positions=[[0, 0, 0], [0, 0, 1.0], [0, 1.0, 1.0]])
     path = tmp_path / "a.xyz"
