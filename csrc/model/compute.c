@@ -89,6 +89,7 @@ static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *no
     } else {
         DGNN_TRY(dgnn_nlist_update(&m->list, &list, error));
     }
+    dgnn_profile_end(m->profile, DGNN_PHASE_LIST);
     return dgnn_graph_build(&m->builder, &input, &rules, error);
 }
 
@@ -133,7 +134,8 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_model *m, con
                                     .exchange = nodes->exchange,
                                     .charge_spin = charge_spin,
                                     .edge_gradient = m->edge_gradient.data,
-                                    .want_gradient = 1};
+                                    .want_gradient = 1,
+                                    .profile = m->profile};
 }
 
 /* All that can fail on this rank alone, without messages: virtual nodes, graph and memory. */
@@ -144,13 +146,16 @@ static int compute_prepare(struct dgnn_model *m, const struct dgnn_nodes *atoms,
     if (m->is_spin) {
         DGNN_TRY(dgnn_magnetic_update(&m->magnetic, &m->spin, atoms, m->properties.fitting.dim_aparam, error));
     }
+    dgnn_profile_end(m->profile, DGNN_PHASE_ATOMS);
     DGNN_TRY(compute_build_graph(m, nodes, error));
     DGNN_TRY(compute_reserve(m, nodes, want_atom_virial, error));
     if (m->is_spin) {
         DGNN_TRY(dgnn_magnetic_prepare(&m->magnetic, &m->builder.graph, want_atom_virial, error));
     }
     struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
-    return dgnn_linear_prepare(m->linear, &evaluation, error);
+    DGNN_TRY(dgnn_linear_prepare(m->linear, &evaluation, error));
+    dgnn_profile_end(m->profile, DGNN_PHASE_GRAPH);
+    return DGNN_OK;
 }
 
 static int compute_net(struct dgnn_model *m, const struct dgnn_nodes *nodes, const struct dgnn_system *system,
@@ -162,6 +167,7 @@ static int compute_net(struct dgnn_model *m, const struct dgnn_nodes *nodes, con
     memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
     DGNN_TRY(dgnn_linear_evaluate(m->linear, &evaluation, &input, out->energy, error));
     compute_gradients(m, graph, nodes->nrow, out);
+    dgnn_profile_end(m->profile, DGNN_PHASE_GRADIENT);
     return DGNN_OK;
 }
 
@@ -245,6 +251,7 @@ static int compute_serial(struct dgnn_model *m, const struct dgnn_system *system
     DGNN_TRY(compute_check_result(&out, atoms, error));
     dgnn_serial_return(&m->serial, &out, result);
     compute_set_counts(m, atoms, result);
+    dgnn_profile_end(m->profile, DGNN_PHASE_GRADIENT);
     return DGNN_OK;
 }
 
@@ -268,7 +275,9 @@ static int compute_together(struct dgnn_model *m, const struct dgnn_system *syst
     if (status) {
         *error = own;
     }
-    return dgnn_transport_agree(comm, "compute", status, error);
+    DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
+    dgnn_profile_end(m->profile, DGNN_PHASE_MESSAGES);
+    return DGNN_OK;
 }
 
 static int compute_ranks(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_comm *comm,
@@ -290,9 +299,18 @@ static int compute_ranks(struct dgnn_model *m, const struct dgnn_system *system,
     int status = compute_prepare(m, &d->nodes, system, d->want_atom_virial, error);
     status = status ? status : dgnn_domain_prepare(d, error);
     DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
+    dgnn_profile_end(m->profile, DGNN_PHASE_MESSAGES);
     DGNN_TRY(compute_together(m, system, comm, result, error));
     compute_set_counts(m, &d->nodes, result);
     return DGNN_OK;
+}
+
+/* NULL where the caller wants none, or knows none: its structs are shorter then. */
+static struct dgnn_profile *compute_profile(const struct dgnn_result *result)
+{
+    int knows = result->size >= offsetof(struct dgnn_result, profile) + sizeof(result->profile);
+    struct dgnn_profile *profile = knows ? result->profile : NULL;
+    return profile && profile->size >= sizeof(*profile) ? profile : NULL;
 }
 
 int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *system, struct dgnn_comm *comm,
@@ -306,6 +324,8 @@ int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *syste
     if (atomic_exchange(&model->busy, 1)) {
         return dgnn_status_set(error, DGNN_ERROR_BUSY, "the model is computing in another thread");
     }
+    model->profile = compute_profile(result);
+    dgnn_profile_start(model->profile);
     int status = comm ? compute_ranks(model, system, comm, result, error)
                       : compute_serial(model, system, result, error);
     atomic_store(&model->busy, 0);
@@ -332,6 +352,7 @@ static int compute_ghosted_together(struct dgnn_model *m, const struct dgnn_syst
     }
     DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
     dgnn_ghosted_return(g, &out, result);
+    dgnn_profile_end(m->profile, DGNN_PHASE_MESSAGES);
     return DGNN_OK;
 }
 
@@ -364,6 +385,7 @@ static int compute_ghosted(struct dgnn_model *m, const struct dgnn_ghosted *syst
     int status = compute_prepare(m, &g->nodes, &parameters, g->want_atom_virial, error);
     status = status ? status : dgnn_ghosted_prepare(g, error);
     DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
+    dgnn_profile_end(m->profile, DGNN_PHASE_MESSAGES);
     DGNN_TRY(compute_ghosted_together(m, &parameters, comm, result, error));
     compute_set_counts(m, &g->nodes, result);
     return DGNN_OK;
@@ -380,6 +402,8 @@ int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghost
     if (atomic_exchange(&model->busy, 1)) {
         return dgnn_status_set(error, DGNN_ERROR_BUSY, "the model is computing in another thread");
     }
+    model->profile = compute_profile(result);
+    dgnn_profile_start(model->profile);
     int status = compute_ghosted(model, system, comm, result, error);
     atomic_store(&model->busy, 0);
     return status;

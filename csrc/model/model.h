@@ -36,6 +36,7 @@ struct dgnn_model {
     struct dgnn_ghosted_nodes ghosted;
     struct dgnn_nlist list;
     struct dgnn_graph_builder builder;
+    struct dgnn_profile *profile; /* of this call; NULL: nothing is measured */
     struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient;
 };
 
