@@ -9,6 +9,7 @@ import time
 
 import ase
 import ase.io
+import compile as builder
 import dgnn
 import numpy as np
 import pytest
@@ -185,6 +186,18 @@ def test_goals_are_judged(capsys):
     assert "not reached" in lines["MD step over a bare evaluation"][2]
     assert lines["24-atom molecule over a large system, per atom"][2] == "1.25"
     assert not any("small" in name or "float64" in name for name in lines)
+
+
+def test_operations():
+    """Every instruction set that runs here, both element types, every block."""
+    (program,) = builder.build_benchmarks()
+    done = subprocess.run([program, "0", "3"], capture_output=True, text=True, timeout=300, check=True)
+    lines = [line.split(None, 2) for line in done.stdout.splitlines()[1:]]
+    sets = {line[0] for line in lines}
+    assert {"reference", "portable", dgnn.Model.load(bench_model.MODEL).info()["instruction_set"]} <= sets
+    for name in ("gemm", "activate", "gram_backward", "edge_forward,", "edge_backward, last", "angle_backward, small"):
+        assert sum(line[2].startswith(name) for line in lines) >= 2 * len(sets), name
+    assert all(float(line[2].split()[-1]) > 0 for line in lines if "_" in line[2])
 
 
 def test_turns(base_path, water):
