@@ -1,17 +1,18 @@
 """Speed and memory of the six-layer DPA3 of tests/data/perf, against the goals, beside the machine's own matrix products.
 
-usage: bench_model.py [--full] [--row NAME]... [--cpu-time] [--json FILE]
+usage: bench_model.py [--full] [--row NAME]... [--cpu-time] [--json FILE] [--from FILE] [--readme FILE]
 
 Each row is a process of its own (of two ranks: two), which measures numpy's matrix product on the same threads just before
 and just after. What is compared with what (2 threads with 1, a moved system with a bare one, 2 ranks with 1) takes turns
-within a row. Lines of JSON go to FILE (build/bench.json), the tables to standard output. README.md beside this file has the
-method.
+within a row. Lines of JSON go to FILE (build/bench.json), the tables to standard output, and with --readme the figures as
+Markdown between two marks in a file. README.md beside this file has the method.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import platform
 import statistics
 import sys
 import time
@@ -23,6 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODEL = ROOT / "tests" / "data" / "perf" / "dpa3_L6_f32.pt2"
 WATER = ROOT / "tests" / "data" / "perf" / "water_192.npz"
 GOAL_MFLOP = 93.0  # per atom: what the goals' split share counts (90 edges, 27 angle neighbours); rows count their own, too
+MARKS = "<!-- from make bench -->", "<!-- to here -->"
 CLOCKS = {"wall": time.perf_counter, "processor": bench.processor_time}
 
 
@@ -183,13 +185,20 @@ def figures(by):
             holds = all(value >= goals[key] if sign == ">=" else value <= goals[key] for key, value in values.items())
             yield name, f"{sign} {' '.join(f'{g:g}' for g in dict.fromkeys(goals.values()))}", values, holds
 
+    def time(name, prefix):
+        values = pick(prefix, lambda r: r["ms_per_atom"])
+        if values:
+            yield f"{name}: ms/atom", "", values, True
+
     for memory, share, limit in (("fast", 0.8, 3), ("small", 0.55, 1)):
         times = pick(f"{memory}_", lambda r: r["ms_per_atom"])
-        yield from figure(f"{memory}, float32, 1 thread: split share", ">=", share, pick(f"{memory}_", lambda r: r["goal_share"]))
+        yield from time(f"{memory}, float32, 1 thread", f"{memory}_")
+        yield from figure(f"{memory}: split share", ">=", share, pick(f"{memory}_", lambda r: r["goal_share"]))
         if len(times) > 1:
             yield from figure(f"{memory}: longest time per atom over shortest", "<=", 1.1,
                               {"": max(times.values()) / min(times.values())})
         yield from figure(f"{memory}: MB/atom", "<=", limit, pick(f"{memory}_", lambda r: r["mb_per_atom"]))
+    yield from time("fast, float64, 1 thread", "float64_")
     yield from figure("float64 against dgemm, fast: split share", ">=", 0.75, pick("float64_", lambda r: r["goal_share"]))
     yield from figure("2 threads over 1", ">=", 1.9, pick("threads_", lambda r: 1 / r["ratio"]))
     yield from figure("MD step over a bare evaluation", "<=", 1.05, pick("moved_", lambda r: r["ratio"]))
@@ -203,11 +212,53 @@ def figures(by):
                           {"": by["molecule_24"]["ms_per_atom"] / large["ms_per_atom"]})
 
 
-def print_figures(results):
-    print(f"\n{'figure':48} {'goal':>12}  here")
+def lines(results):
+    """(figure, goal, what was measured) as texts."""
     for name, goal, values, holds in figures({r["name"]: r for r in results}):
-        here = "  ".join(f"{value:.3g}" + (f" ({int(key):,})" if key else "") for key, value in values.items())
-        print(f"{name:48} {goal:>12}  {here}{'' if holds else '   not reached'}")
+        here = ", ".join(f"{value:.3g}" + (f" ({int(key):,})" if key else "") for key, value in values.items())
+        yield name, goal, here + ("" if holds else "; not reached")
+
+
+def machine(results):
+    """What was measured on, in words."""
+    rates = {}
+    for r in results:
+        if r.get("threads") == 1:
+            rates.setdefault({"float32": "sgemm", "float64": "dgemm"}[r["dtype"]], []).append(r["gemm_gflops"])
+    with open("/proc/cpuinfo") as file:
+        name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
+    sets = {r["instruction_set"] for r in results if "instruction_set" in r}
+    told = [f"{what} of numpy {statistics.median(values):.0f} GFLOP/s on one thread" for what, values in rates.items()]
+    clock = {"wall": "by the clock on the wall", "processor": "in processor time"}[results[0]["clock"]]
+    return f"{name}, {len(os.sched_getaffinity(0))} cores, {'/'.join(sorted(sets)) or '-'}; {', '.join([*told, clock])}"
+
+
+def print_figures(results):
+    print(f"\n{machine(results)}\n{'figure':48} {'goal':>12}  here")
+    for name, goal, here in lines(results):
+        print(f"{name:48} {goal:>12}  {here}")
+
+
+def write_readme(results, path):
+    """The figures between the two marks of a Markdown file."""
+    table = ["| figure (number of atoms) | goal | measured |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in lines(results))]
+    before, rest = path.read_text().split(MARKS[0], 1)
+    words = [f"{MARKS[0]}", *table, "", f"{machine(results)}.", MARKS[1]]
+    path.write_text(before + "\n".join(words) + rest.split(MARKS[1], 1)[1])
+
+
+def measured(options):
+    results = []
+    for spec in ROWS:
+        wanted = spec["name"] in options.row if options.row else options.full or not spec["full"]
+        if wanted and not (options.cpu_time and spec["kind"] in ("threads", "ranks")):
+            results.append(start_row({**spec, "clock": "processor" if options.cpu_time else "wall"}))
+            print(spec["name"], end=" ", file=sys.stderr, flush=True)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text("".join(json.dumps(result) + "\n" for result in results))
+    unset = [name for name in bench.LEFTOVERS if name in os.environ]
+    print("".join(f"{name} was set; it was unset where this was measured\n" for name in unset), end="")
+    return results
 
 
 def main():
@@ -218,22 +269,17 @@ def main():
                         help="by processor time, for a busy machine: one thread only, so not the threads and ranks")
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "build" / "bench.json", metavar="FILE",
                         help="where the lines of JSON go (build/bench.json)")
+    parser.add_argument("--from", dest="source", type=pathlib.Path, metavar="FILE", help="show an earlier run's JSON")
+    parser.add_argument("--readme", type=pathlib.Path, metavar="FILE", help=f"write the figures between {MARKS[0]} and {MARKS[1]}")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         return print(json.dumps(run_row(json.loads(options.one))))
-    print(f"by the {'processor time of one thread' if options.cpu_time else 'clock on the wall'}; "
-          f"{', '.join(name for name in bench.LEFTOVERS if name in os.environ) or 'nothing'} had to be unset", flush=True)
-    results = []
-    for spec in ROWS:
-        wanted = spec["name"] in options.row if options.row else options.full or not spec["full"]
-        if wanted and not (options.cpu_time and spec["kind"] in ("threads", "ranks")):
-            results.append(start_row({**spec, "clock": "processor" if options.cpu_time else "wall"}))
-            print(spec["name"], end=" ", file=sys.stderr, flush=True)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text("".join(json.dumps(result) + "\n" for result in results))
+    results = measured(options) if options.source is None else list(map(json.loads, options.source.read_text().splitlines()))
     print_rows(results)
     print_figures(results)
+    if options.readme:
+        write_readme(results, options.readme)
     return 0
 
 

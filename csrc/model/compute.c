@@ -93,6 +93,23 @@ static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *no
     return dgnn_graph_build(&m->builder, &input, &rules, error);
 }
 
+/* So many nodes that the rows of those in between are no longer in the cache when a neighbour needs one again. */
+enum { COMPUTE_ORDER_LEAST = 1024 };
+
+/* Nodes without ghosts that gather rows of features from each other are done in an order in which they share these. */
+static int compute_order(struct dgnn_model *m, const struct dgnn_nodes *nodes, struct dgnn_error *error)
+{
+    int64_t width = m->properties.fitting.dim_aparam + 1;
+    m->ordered = m->properties.descriptor.has_message_passing && !nodes->exchange && !nodes->owner && !m->is_spin &&
+                 nodes->nnode == nodes->nowned && nodes->nowned >= COMPUTE_ORDER_LEAST;
+    if (!m->ordered) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_buffer_reserve(&m->ordered_rows, width * nodes->nowned * (int64_t)sizeof(double), "rows in order",
+                                 error));
+    return dgnn_order_build(&m->order, &m->builder.graph, nodes->positions, error);
+}
+
 static int compute_reserve(struct dgnn_model *m, const struct dgnn_nodes *nodes, int want_atom_virial,
                          struct dgnn_error *error)
 {
@@ -130,10 +147,10 @@ static void compute_gradients(struct dgnn_model *m, const struct dgnn_graph *gra
 static struct dgnn_evaluation compute_evaluation(const struct dgnn_model *m, const struct dgnn_nodes *nodes,
                                                  const double *charge_spin)
 {
-    return (struct dgnn_evaluation){.graph = &m->builder.graph,
+    return (struct dgnn_evaluation){.graph = m->ordered ? &m->order.graph : &m->builder.graph,
                                     .exchange = nodes->exchange,
                                     .charge_spin = charge_spin,
-                                    .edge_gradient = m->edge_gradient.data,
+                                    .edge_gradient = m->ordered ? m->order.edge_gradient : m->edge_gradient.data,
                                     .want_gradient = 1,
                                     .profile = m->profile};
 }
@@ -148,6 +165,7 @@ static int compute_prepare(struct dgnn_model *m, const struct dgnn_nodes *atoms,
     }
     dgnn_profile_end(m->profile, DGNN_PHASE_ATOMS);
     DGNN_TRY(compute_build_graph(m, nodes, error));
+    DGNN_TRY(compute_order(m, nodes, error));
     DGNN_TRY(compute_reserve(m, nodes, want_atom_virial, error));
     if (m->is_spin) {
         DGNN_TRY(dgnn_magnetic_prepare(&m->magnetic, &m->builder.graph, want_atom_virial, error));
@@ -158,6 +176,26 @@ static int compute_prepare(struct dgnn_model *m, const struct dgnn_nodes *atoms,
     return DGNN_OK;
 }
 
+/* As dgnn_linear_evaluate, with aparam and energies in the order of nodes, and gradients in that of the graph's edges,
+ * in whatever order net sees them. */
+static int compute_in_order(struct dgnn_model *m, const struct dgnn_evaluation *evaluation,
+                            struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
+{
+    if (!m->ordered) {
+        return dgnn_linear_evaluate(m->linear, evaluation, input, energy, error);
+    }
+    int64_t width = m->properties.fitting.dim_aparam;
+    double *rows = m->ordered_rows.data, *aparam = rows + evaluation->graph->nowned;
+    if (width) {
+        dgnn_order_take(&m->order, width, input->aparam, aparam);
+        input->aparam = aparam;
+    }
+    DGNN_TRY(dgnn_linear_evaluate(m->linear, evaluation, input, rows, error));
+    dgnn_order_return(&m->order, 1, rows, energy);
+    dgnn_order_return_gradient(&m->order, m->edge_gradient.data);
+    return DGNN_OK;
+}
+
 static int compute_net(struct dgnn_model *m, const struct dgnn_nodes *nodes, const struct dgnn_system *system,
                        struct dgnn_node_result *out, struct dgnn_error *error)
 {
@@ -165,7 +203,7 @@ static int compute_net(struct dgnn_model *m, const struct dgnn_nodes *nodes, con
     struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
     struct dgnn_atomic_input input = {.fparam = system->fparam, .aparam = nodes->aparam};
     memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
-    DGNN_TRY(dgnn_linear_evaluate(m->linear, &evaluation, &input, out->energy, error));
+    DGNN_TRY(compute_in_order(m, &evaluation, &input, out->energy, error));
     compute_gradients(m, graph, nodes->nrow, out);
     dgnn_profile_end(m->profile, DGNN_PHASE_GRADIENT);
     return DGNN_OK;
