@@ -22,10 +22,10 @@ def environment(threads):
     return {**kept, "OPENBLAS_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
 
 
-def run_measuring(arguments, threads, **kwargs):
-    """subprocess.run of this Python in such an environment; its standard output is kept."""
-    return subprocess.run([sys.executable, *arguments], env=environment(threads), stdout=subprocess.PIPE, text=True,
-                          **kwargs)
+def run_measuring(arguments, threads, variables=(), **kwargs):
+    """subprocess.run of this Python in such an environment, with further variables; its standard output is kept."""
+    return subprocess.run([sys.executable, *arguments], env={**environment(threads), **dict(variables)},
+                          stdout=subprocess.PIPE, text=True, **kwargs)
 
 
 def processor_time():

@@ -170,6 +170,23 @@ def test_rows_and_goals(tmp_path):
     assert fast["goal_share"] / fast["split_share"] == pytest.approx(93e6 * 192 / fast["split_flop"])
     assert molecule["goal_share"] is None and 0 < start["import_s"] < 60 and 0 < start["load_s"] < 60
     assert "fast_192" in done.stdout and "split share" in done.stdout and "load, s" in done.stdout
+    page = tmp_path / "page.md"
+    page.write_text("before\n" + "\nold\n".join(bench_model.MARKS) + "\nafter\n")
+    again = subprocess.run([sys.executable, ROOT / "benchmarks" / "bench_model.py", "--from", out, "--readme", page],
+                           capture_output=True, text=True, timeout=60)
+    assert again.returncode == 0 and again.stdout == done.stdout, again.stderr
+    words = page.read_text()
+    assert words.startswith("before\n") and words.endswith("\nafter\n") and "old" not in words
+    assert f"| fast: MB/atom | <= 3 | {fast['mb_per_atom']:.3g} (192)" in words and "sgemm of numpy" in words
+
+
+def test_ranks_take_turns():
+    from dgnn.testing import run_mpi
+
+    spec = {**bench_model.row("ranks_192", kind="ranks"), "clock": "wall", "calls": 1}
+    alone, other = run_mpi(bench_model.on_ranks, 2, spec).values
+    assert other is None and len(alone["first_s"]) == len(alone["second_s"]) == 1
+    assert alone["ratio"] == pytest.approx(alone["second_s"][0] / alone["first_s"][0])
 
 
 def test_goals_are_judged(capsys):
