@@ -107,11 +107,8 @@ def compared(first, second, atoms):
 def on_ranks(world, spec):
     """On each of two ranks: rank 0 alone, then both, in turns. The other one sleeps meanwhile, so that it does not wait by
     looking all the time, as MPI does. Each passes the half of the box that is its own, as a host code would."""
-    import numpy as np
-
     inputs, atoms = system(spec["atoms"]), spec["atoms"]
-    mine = np.sort(np.array_split(np.argsort(inputs["coords"][:, 0], kind="stable"), world.size)[world.rank])
-    own = dict(coords=inputs["coords"][mine], types=inputs["types"][mine], box=inputs["box"], ids=mine)
+    own = bench.slab(inputs, world.rank, world.size)
     model, alone, together = load(spec), [], []
 
     def both():

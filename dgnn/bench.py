@@ -60,11 +60,19 @@ def forget_peak():
         pass
 
 
-def core_arguments(coords, types, box=None, pbc=None, spins=None, fparam=None, aparam=None, charge_spin=None):
+def core_arguments(coords, types, box=None, pbc=None, spins=None, fparam=None, aparam=None, charge_spin=None, ids=None):
     """What the core's compute takes of what Model.compute takes; types are numbers."""
     return dict(coords=coords, types=types, box=box, pbc=_pbc(pbc, box), spins=spins, fparam=_row(fparam),
-                aparam=_column(aparam), charge_spin=charge_spin, ids=None, grid=(0, 0, 0), comm=None,
+                aparam=_column(aparam), charge_spin=charge_spin, ids=ids, grid=(0, 0, 0), comm=None,
                 replicated=False, atomic=False)
+
+
+def slab(inputs, rank, size):
+    """A rank's own atoms: of so many parts along x, with equally many each, as a host code would have them."""
+    order = np.argsort(inputs["coords"][:, 0], kind="stable")
+    mine = np.sort(np.array_split(order, size)[rank])
+    own = {name: inputs[name][mine] for name in ("coords", "types", "spins", "aparam") if inputs.get(name) is not None}
+    return {**inputs, **own, "ids": mine}
 
 
 def repeats_for(natoms):
@@ -74,9 +82,9 @@ def repeats_for(natoms):
 class Caller:
     """Calls of one model for one system, each timed. moving: every atom moves before each call."""
 
-    def __init__(self, model, inputs, moving=False, clock=time.perf_counter):
+    def __init__(self, model, inputs, moving=False, clock=time.perf_counter, comm=None):
         self.compute, self.clock = model._core.compute, clock
-        self.arguments = core_arguments(**inputs)
+        self.arguments = {**core_arguments(**inputs), "comm": model._communicator(comm)}
         self.moving, self.random = moving, np.random.default_rng(1)
         self.seconds, self.cpu_seconds, self.results = [], [], []
         self.call(counts=False)
@@ -98,7 +106,7 @@ class Caller:
         return sorted(range(len(self.seconds)), key=self.seconds.__getitem__)[len(self.seconds) // 2]
 
 
-def measure(model, inputs, repeat=None, moving=False, clock=time.perf_counter):
+def measure(model, inputs, repeat=None, moving=False, clock=time.perf_counter, comm=None):
     """Time, phases and memory of calls for one system, as a dict. inputs: as Model.compute takes them.
 
     One call to warm up, then so many that count; the one of median time gives the phases. cpu_s is processor time for each
@@ -108,7 +116,7 @@ def measure(model, inputs, repeat=None, moving=False, clock=time.perf_counter):
     rates = [product_rate(model.dtype, clock=clock)]
     forget_peak()
     before = resident_megabytes("VmRSS")
-    caller = Caller(model, inputs, moving, clock)
+    caller = Caller(model, inputs, moving, clock, comm)
     for _ in range(repeat or repeats_for(natoms)):
         caller.call()
     peak = resident_megabytes("VmHWM")
@@ -123,6 +131,18 @@ def measure(model, inputs, repeat=None, moving=False, clock=time.perf_counter):
             "list_reused": result["list_reused"], "dtype": model.dtype,
             **{name: info[name] for name in ("threads", "memory", "instruction_set")}, **profile,
             **shares(median * rate * 1e9, profile)}
+
+
+def of_ranks(told):
+    """One dict of the ranks' own: the longest time, the mean of phases, the sum of what is counted."""
+    total = {name: sum(one[name] for one in told) for name in ("natoms", "gemm_gflops", "nedges", "nangle_edge", "nangle",
+                                                               "split_flop")}
+    by_phase = {name: {phase: sum(one[name][phase] for one in told) / parts for phase in told[0][name]}
+                for name, parts in (("seconds", len(told)), ("flop", 1))}
+    most = {name: max(one[name] for one in told) for name in ("time_s", "best_s", "spread", "cpu_s")}
+    memory = sum(one["mb_per_atom"] * one["natoms"] for one in told) / max(total["natoms"], 1)
+    return {**told[0], **total, **by_phase, **most, "mb_per_atom": memory, "ranks": len(told),
+            **shares(most["time_s"] * total["gemm_gflops"] * 1e9, {**total, **by_phase})}
 
 
 def shares(possible, profile):

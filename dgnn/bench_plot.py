@@ -29,8 +29,9 @@ def draw(told, path):
     axis.set_yticks(list(places), names)
     axis.set_xlim(right=1.25 * max(times))
     share = f", split share {told['split_share']:.2f}, needed share {told['needed_share']:.2f}" if told["split_share"] else ""
+    ranks = f"{told['ranks']} ranks of " if told["ranks"] > 1 else ""
     axis.set(xlabel="µs/atom", title=f"{told['natoms']} atoms, {told['dtype']}, memory {told['memory']}, "
-             f"{told['threads']} thread(s), {told['instruction_set']}\n{1e3 * told['time_s'] / n:.3f} ms/atom{share}")
+             f"{ranks}{told['threads']} thread(s), {told['instruction_set']}\n{1e3 * told['time_s'] / n:.3f} ms/atom{share}")
     axis.legend(fontsize="small", loc="lower right")
     figure.savefig(path, dpi=150)
     pyplot.close(figure)

@@ -12,6 +12,7 @@ EXAMPLES = """examples:
   dgnn bench model.pt2 water.xyz                     phases of a call, and shares of the machine's rate
   dgnn bench model.pt2 water.xyz --threads 4 --memory small --dtype float64
   dgnn bench model.pt2 md.traj@0 --moving            every atom moves before each call, as in molecular dynamics
+  dgnn bench model.pt2 water.xyz --ranks 2           under mpirun, which this starts: the mean of the ranks' phases
   dgnn bench model.pt2 water.xyz --json --plot phases.png
 
 Measured in a process of its own, with numpy's matrix product on as many threads just before and after; there the
@@ -24,6 +25,7 @@ def add_bench(commands):
     command = cli.add_command(commands, "bench", run_bench, "measure speed, phases and memory", EXAMPLES)
     command.add_argument("structure", metavar="STRUCTURE", help="any file that ase.io reads; FILE@N for frame N (else the last)")
     command.add_argument("--repeat", type=int, metavar="N", help="calls that count (3 to 9, by size)")
+    command.add_argument("--ranks", type=int, metavar="N", help="on so many ranks, each with its part of the atoms")
     command.add_argument("--moving", action="store_true", help="move every atom a little before each call")
     command.add_argument("--type-map", nargs="+", default=[], metavar="ELEMENT=TYPE", help="the model's type for an element")
     command.add_argument("--json", action="store_true", help="print everything as JSON")
@@ -33,16 +35,20 @@ def add_bench(commands):
 
 
 def run_bench(options):
-    if options.repeat is not None and options.repeat < 1:
-        raise UsageError(f"--repeat: expected 1 or more, found {options.repeat}")
+    for name in ("repeat", "ranks"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise UsageError(f"--{name}: expected 1 or more, found {getattr(options, name)}")
     if options.child:
         print(json.dumps(measured(options)))
         return 0
-    threads = options.threads or int(default_threads())
-    done = bench.run_measuring(child_arguments(options, threads), threads)
-    if done.returncode:
-        return done.returncode
-    told = json.loads(done.stdout.splitlines()[-1])
+    if options.ranks:
+        told = launched(options)
+    else:
+        threads = options.threads or int(default_threads())
+        done = bench.run_measuring(child_arguments(options, threads), threads)
+        if done.returncode:
+            return done.returncode
+        told = json.loads(done.stdout.splitlines()[-1])
     told["unset"] = [name for name in bench.LEFTOVERS if name in os.environ]
     print(json.dumps(told) if options.json else "\n".join(table(told)))
     if options.plot:
@@ -67,24 +73,47 @@ def child_arguments(options, threads):
     return [*map(str, given), *(["--moving"] if options.moving else [])]
 
 
-def measured(options):
+def launched(options):
+    from dgnn.testing import RanksFailed, run_mpi
+
+    options.threads = options.threads or 1
+    plain = {name: value for name, value in vars(options).items() if name != "run"}
+    variables = {**dict.fromkeys(bench.LEFTOVERS), "OPENBLAS_NUM_THREADS": options.threads, "OMP_NUM_THREADS": options.threads}
+    try:
+        return run_mpi(on_ranks, options.ranks, plain, environment=variables, timeout=3600).values[0]
+    except RanksFailed as error:
+        lines = str(error).strip().splitlines()
+        said = [line.partition("Error: ")[2] for line in lines if "Error: " in line]
+        raise UsageError(f"{options.ranks} ranks: {(said or lines)[-1]}") from None
+
+
+def on_ranks(world, options):
+    told = world.gather(measured(argparse.Namespace(**options), world))
+    return bench.of_ranks(told) if told else None
+
+
+def measured(options, comm=None):
     from dgnn.calculator import DGNNCalculator
 
     model = cli.load(options)
     name, _, atoms = list(cli.read_frames([options.structure]))[-1]
     calculator = DGNNCalculator(model, type_map=cli.type_map(options.type_map, model.type_map))
     try:
-        told = bench.measure(model, calculator._inputs(atoms), options.repeat, options.moving)
+        inputs = calculator._inputs(atoms)
+        repeat = options.repeat or bench.repeats_for(len(atoms))
+        own = bench.slab(inputs, comm.rank, comm.size) if comm else inputs
+        told = bench.measure(model, own, repeat, options.moving, comm=comm)
     except dgnn.Error as error:
         raise UsageError(f"{name}: {cli.one_line(error)}") from None
-    return {"model": options.model, "structure": options.structure, "moving": options.moving,
+    return {"model": options.model, "structure": options.structure, "moving": options.moving, "ranks": 1,
             "descriptor": model.info()["descriptor"]["type"], **told}
 
 
 def table(told):
     n = max(told["natoms"], 1)
     gemm = "sgemm" if told["dtype"] == "float32" else "dgemm"
-    yield (f"{told['descriptor']}, {told['dtype']}, memory {told['memory']}, {told['threads']} thread(s), "
+    ranks = f"{told['ranks']} ranks of " if told["ranks"] > 1 else ""
+    yield (f"{told['descriptor']}, {told['dtype']}, memory {told['memory']}, {ranks}{told['threads']} thread(s), "
            f"{told['instruction_set']}; {told['natoms']} atoms, {told['nedges'] / n:.1f} edges and "
            f"{told['nangle_edge'] / n:.1f} angle neighbours ({told['nangle'] / n:.0f} angles) for each")
     yield (f"{1e3 * told['time_s'] / n:.3f} ms/atom ({told['time_s']:.4f} s, median of {told['calls']} calls, spread "

@@ -148,7 +148,19 @@ def test_bench_table(structure, base_path):
     assert done.returncode == 0 and "split share" not in done.stdout and "backward" in done.stdout
 
 
-@pytest.mark.parametrize("arguments,word", [(["--repeat", 0], "--repeat"), (["--type-map", "O=H", "H=Q"], "no such type")])
+def test_bench_on_ranks(base_path, structure):
+    """Phases of both ranks; what they multiply together is what one rank does."""
+    one, two = (json.loads(run(base_path, structure, "--json", "--repeat", 3, *ranks).stdout)
+                for ranks in (("--threads", 1), ("--ranks", 2)))
+    assert (one["ranks"], two["ranks"], two["natoms"], two["threads"]) == (1, 2, 27, 1)
+    assert two["seconds"]["messages"] > 0 and two["nedges"] == one["nedges"] and two["nangle"] == one["nangle"]
+    assert two["split_flop"] == pytest.approx(one["split_flop"], rel=1e-12)
+    done = run(base_path, structure, "--ranks", 2, "--type-map", "O=H", "H=Q")
+    assert done.returncode == 2 and done.stderr.startswith("dgnn: 2 ranks: --type-map") and "'H=Q'" in done.stderr
+
+
+@pytest.mark.parametrize("arguments,word", [(["--repeat", 0], "--repeat"), (["--ranks", 0], "--ranks"),
+                                            (["--type-map", "O=H", "H=Q"], "no such type")])
 def test_bench_complaints(base_path, structure, arguments, word):
     done = run(base_path, structure, *arguments)
     assert done.returncode == 2 and word in done.stderr and len(done.stderr.splitlines()) == 1
@@ -192,14 +204,14 @@ def test_ranks_take_turns():
 def test_goals_are_judged(capsys):
     """A table of invented rows: each figure beside its goal, and what is not reached is said."""
     bare = dict(goal_share=0.9, mb_per_atom=2.0)
-    by = [dict(name="fast_192", ms_per_atom=1.0, **bare), dict(name="fast_3072", ms_per_atom=1.2, **bare),
+    by = [dict(name="fast_192", ms_per_atom=1.0, clock="wall", **bare), dict(name="fast_3072", ms_per_atom=1.2, **bare),
           dict(name="threads_192", ratio=0.5), dict(name="ranks_192", ratio=0.51), dict(name="ranks_1536", ratio=0.51),
           dict(name="moved_192", ratio=1.06), dict(name="molecule_24", ms_per_atom=1.5)]
     bench_model.print_figures(by)
     lines = {line[:48].strip(): line[48:].split(None, 2) for line in capsys.readouterr().out.splitlines() if line.strip()}
-    assert lines["fast: longest time per atom over shortest"][2].startswith("1.2   not reached")
+    assert lines["fast: longest time per atom over shortest"][2]== "1.2; not reached"
     assert lines["2 threads over 1"] == [">=", "1.9", "2 (192)"]
-    assert lines["2 ranks over 1: efficiency"][2] == "0.99  0.98 (192)  0.98 (1,536)   not reached"
+    assert lines["2 ranks over 1: efficiency"][2] == "0.99  0.98 (192), 0.98 (1,536); not reached"
     assert "not reached" in lines["MD step over a bare evaluation"][2]
     assert lines["24-atom molecule over a large system, per atom"][2] == "1.25"
     assert not any("small" in name or "float64" in name for name in lines)
