@@ -24,14 +24,15 @@ def draw(told, path):
     if any(products):
         axis.barh(places, products, height=0.35, color="black",
                   label=f"its products at the matrix rate ({told['gemm_gflops']:.0f} GFLOP/s)")
-    for place, time in zip(places, times):
-        axis.annotate(f" {time:.1f} ({100 * time / sum(times):.1f} %)", (time, place), va="center", fontsize="small")
+    for place, time, product in zip(places, times, products):
+        axis.annotate(f" {time:.1f} ({100 * time / sum(times):.1f} %)", (max(time, product), place), va="center",
+                      fontsize="small")
     axis.set_yticks(list(places), names)
     axis.set_xlim(right=1.25 * max(times))
     share = f", split share {told['split_share']:.2f}, needed share {told['needed_share']:.2f}" if told["split_share"] else ""
     ranks = f"{told['ranks']} ranks of " if told["ranks"] > 1 else ""
     axis.set(xlabel="µs/atom", title=f"{told['natoms']} atoms, {told['dtype']}, memory {told['memory']}, "
              f"{ranks}{told['threads']} thread(s), {told['instruction_set']}\n{1e3 * told['time_s'] / n:.3f} ms/atom{share}")
-    axis.legend(fontsize="small", loc="lower right")
+    axis.legend(fontsize="small", loc="upper right")
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
