@@ -56,8 +56,10 @@ lint: build
 	@$(BIN)/python tools/check_includes.py
 	@$(BIN)/python tools/check_prefix.py
 
+# The table of goals (build/bench.json has all), then each operation; BENCH_FULL=1: rows that need 25 GB or minutes, too.
 bench: build
-	@$(BIN)/python benchmarks/bench_model.py
+	@$(BIN)/python benchmarks/bench_model.py $(if $(BENCH_FULL),--full)
+	@$$($(BIN)/python tools/compile.py bench)
 
 # The CUDA kernels, where nvcc is; nothing needs them yet.
 KERNELS ?= build/kernels

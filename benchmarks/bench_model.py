@@ -1,43 +1,54 @@
-"""Speed and memory of the six-layer DPA3 of tests/data/perf, beside the machine's own rate of matrix products.
+"""Speed and memory of the six-layer DPA3 of tests/data/perf, against the goals, beside the machine's own matrix products.
 
-usage: bench_model.py [--quick] [--row NAME]... [--json FILE]
+usage: bench_model.py [--full] [--row NAME]... [--cpu-time] [--json FILE] [--from FILE] [--readme FILE]
 
-Each row is a process of its own, so that its peak memory is its own. The process measures numpy's matrix product on the
-same threads just before and just after the model, and the model between, several times; medians count. One line of JSON
-for each row goes to standard output (or FILE), then the table. README.md beside this file has the method.
+Each row is a process of its own (of two ranks: two), which measures numpy's matrix product on the same threads just before
+and just after. What is compared with what (2 threads with 1, a moved system with a bare one, 2 ranks with 1) takes turns
+within a row. Lines of JSON go to FILE (build/bench.json), the tables to standard output, and with --readme the figures as
+Markdown between two marks in a file. README.md beside this file has the method.
 """
+
 import argparse
 import json
 import os
 import pathlib
-import resource
+import platform
 import statistics
-import subprocess
 import sys
+import tempfile
 import time
 import warnings
+
+from dgnn import bench
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODEL = ROOT / "tests" / "data" / "perf" / "dpa3_L6_f32.pt2"
 WATER = ROOT / "tests" / "data" / "perf" / "water_192.npz"
-MFLOP_SPLIT, MFLOP_NEEDED = 93.0, 64.0  # per atom of this model and this water: split products; without dead branches
+GOAL_MFLOP = 93.0  # per atom: what the goals' split share counts (90 edges, 27 angle neighbours); rows count their own, too
+MARKS = "<!-- from make bench -->", "<!-- to here -->"
+CLOCKS = {"wall": time.perf_counter, "processor": bench.processor_time}
 
 
-def row(name, atoms=192, threads=1, dtype="float32", memory="fast", kind="bare", quick=False):
-    return dict(name=name, atoms=atoms, threads=threads, dtype=dtype, memory=memory, kind=kind, quick=quick)
+def row(name, atoms=192, kind="bare", full=False, **load):
+    return dict(name=name, atoms=atoms, kind=kind, full=full, load={"threads": 1, "dtype": "float32", **load})
 
 
 ROWS = [
-    row("fast_192", quick=True), row("fast_768", 768), row("fast_3072", 3072),
-    row("small_192", memory="small", quick=True), row("small_768", 768, memory="small"),
-    row("small_3072", 3072, memory="small"), row("small_12288", 12288, memory="small"),
-    row("float64_192", dtype="float64", quick=True), row("float64_768", 768, dtype="float64"),
-    row("threads_2_192", threads=2, quick=True), row("threads_2_768", 768, threads=2),
-    row("moved_192", kind="moved", quick=True), row("molecule_24", 24, kind="molecule", quick=True),
+    *(row(f"fast_{atoms}", atoms) for atoms in (192, 768, 1536, 3072)), row("fast_12288", 12288, full=True),
+    *(row(f"small_{atoms}", atoms, memory="small") for atoms in (192, 768, 1536, 3072, 12288)),
+    row("float64_192", dtype="float64"), row("float64_768", 768, dtype="float64"),
+    row("float64_3072", 3072, dtype="float64", full=True),
+    row("threads_192", kind="threads", threads=2), row("threads_768", 768, "threads", threads=2),
+    row("moved_192", kind="moved"), row("moved_768", 768, "moved"),
+    row("ranks_192", kind="ranks"), row("ranks_1536", 1536, "ranks"),
+    row("molecule_24", 24, "molecule"), row("start", kind="start"),
 ]
 
 
-def system(atoms, kind):
+# ---------------------------------------------------------------- systems
+
+
+def system(atoms, kind="bare"):
     import numpy as np
 
     with np.load(WATER) as file:
@@ -49,137 +60,233 @@ def system(atoms, kind):
         near = oxygen[np.argsort(np.linalg.norm(coords[oxygen] - centre, axis=1))[:8]]
         away = np.linalg.norm(coords[:, None] - coords[near][None], axis=2)
         chosen = [j for k in range(8) for j in np.argsort(away[:, k])[:3]]
-        return coords[chosen], types[chosen], None
+        return dict(coords=coords[chosen], types=types[chosen])
     repeats = [1, 1, 1]
     while len(coords) * np.prod(repeats) < atoms:
         repeats[int(np.argmin(repeats))] *= 2
     shifts = np.array(list(np.ndindex(*repeats))) @ box
     whole = (shifts[:, None] + coords[None]).reshape(-1, 3)
-    return whole, np.tile(types, len(shifts)), box * np.array(repeats)[:, None]
+    return dict(coords=whole, types=np.tile(types, len(shifts)), box=box * np.array(repeats)[:, None])
 
 
-def product_rate(dtype):
-    """GFLOP/s of numpy's matrix product: the best of several, on as many threads as OPENBLAS_NUM_THREADS says."""
-    import numpy as np
-
-    n, best = 1024, 0.0
-    a, b = np.ones((n, n), dtype), np.ones((n, n), dtype)
-    for _ in range(6):
-        start = time.perf_counter()
-        a @ b
-        best = max(best, 2e-9 * n**3 / (time.perf_counter() - start))
-    return best
+# ---------------------------------------------------------------- rows, each in its process
 
 
-def resident_megabytes(which):
-    """VmHWM: the most since forget_peak; VmRSS: now. Elsewhere than on Linux: the most of the whole process."""
-    try:
-        with open("/proc/self/status") as file:
-            return next(int(line.split()[1]) / 1024 for line in file if line.startswith(which))
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def load(spec, **changed):
+    import dgnn
 
-
-def forget_peak():
-    try:
-        pathlib.Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
+    warnings.simplefilter("ignore", dgnn.TruncationWarning)  # this water has centres beyond a_sel, as deepmd-kit's has
+    return dgnn.Model.load(MODEL, **{**spec["load"], **changed})
 
 
 def run_row(spec):
-    start = time.perf_counter()
-    import dgnn
+    clock, inputs = CLOCKS[spec["clock"]], system(spec["atoms"], spec["kind"])
+    if spec["kind"] in ("bare", "molecule"):
+        told = bench.measure(load(spec), inputs, clock=clock)
+        per_atom = told["time_s"] / told["natoms"]
+        share = {"goal_share": GOAL_MFLOP / 1e3 / per_atom / told["gemm_gflops"] if spec["kind"] == "bare" else None}
+        return {**told, "ms_per_atom": 1e3 * per_atom, **share}
+    model = load(spec)
+    if spec["kind"] == "moved":
+        pair = [bench.Caller(model, inputs, clock=clock), bench.Caller(load(spec), inputs, moving=True, clock=clock)]
+    else:
+        pair = [bench.Caller(load(spec, threads=1), inputs, clock=clock), bench.Caller(model, inputs, clock=clock)]
+    for _ in range(2 * bench.repeats_for(spec["atoms"])):
+        for caller in pair:
+            caller.call()
+    return compared(*(caller.seconds for caller in pair), spec["atoms"])
 
-    imported = time.perf_counter() - start
-    import numpy as np
 
-    coords, types, box = system(spec["atoms"], spec["kind"])
-    rates = [product_rate(spec["dtype"])]
-    start = time.perf_counter()
-    model = dgnn.Model.load(MODEL, dtype=spec["dtype"], threads=spec["threads"], memory=spec["memory"])
-    loaded = time.perf_counter() - start
-    forget_peak()
-    before = resident_megabytes("VmRSS")
-    random = np.random.default_rng(1)
-    warnings.simplefilter("ignore", dgnn.TruncationWarning)  # this water has centres beyond a_sel, as deepmd-kit's has
-    model.compute(coords, types, box)
-    repeats = max(3, min(9, 2000 // len(types)))
-    walls, cpus = [], []
-    for _ in range(repeats):
-        if spec["kind"] == "moved":
-            coords = coords + 0.002 * random.standard_normal(coords.shape)
-        cpu, wall = time.process_time(), time.perf_counter()
-        model.compute(coords, types, box)
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    peak = resident_megabytes("VmHWM")
-    rates.append(product_rate(spec["dtype"]))
-    atoms, rate = len(types), statistics.median(rates)
-    per_atom = 1e3 * statistics.median(walls) / atoms
-    per_atom_cpu = 1e3 * statistics.median(cpus) / atoms / spec["threads"]
-    share = lambda mflop: None if spec["kind"] == "molecule" else mflop / per_atom / rate
-    print(json.dumps({
-        **spec, "atoms": atoms, "ms_per_atom": per_atom, "cpu_ms_per_atom_and_thread": per_atom_cpu,
-        "spread": (max(walls) - min(walls)) / statistics.median(walls), "runs": repeats, "gemm_gflops": rates,
-        "split_share": share(MFLOP_SPLIT), "needed_share": share(MFLOP_NEEDED),
-        "mb_per_atom": (peak - before) / atoms, "import_s": imported, "load_s": loaded,
-        "instruction_set": model.info()["instruction_set"]}))
+def compared(first, second, atoms):
+    """Of two that took turns: their median times, and the second's over the first's."""
+    medians = [statistics.median(seconds) for seconds in (first, second)]
+    return {"natoms": atoms, "first_ms_per_atom": 1e3 * medians[0] / atoms, "second_ms_per_atom": 1e3 * medians[1] / atoms,
+            "ratio": medians[1] / medians[0], "first_s": first, "second_s": second}
+
+
+def on_ranks(world, spec):
+    """On each of two ranks: rank 0 alone, then both, in turns. The other one sleeps meanwhile, so that it does not wait by
+    looking all the time, as MPI does. Each passes the half of the box that is its own, as a host code would."""
+    inputs, atoms = system(spec["atoms"]), spec["atoms"]
+    own = bench.slab(inputs, world.rank, world.size)
+    model, alone, together = load(spec), [], []
+
+    def both():
+        world.Barrier()
+        start = time.perf_counter()
+        model.compute(**own, comm=world)
+        world.Barrier()
+        together.append(time.perf_counter() - start)
+
+    def one():
+        if world.rank == 0:
+            start = time.perf_counter()
+            single.compute(**inputs)
+            alone.append(time.perf_counter() - start)
+            world.send(None, 1)
+        else:
+            while not world.iprobe(source=0):
+                time.sleep(0.002)
+            world.recv(source=0)
+
+    single = load(spec) if world.rank == 0 else None
+    for _ in range(1 + spec.get("calls", 2 * bench.repeats_for(atoms))):
+        one()
+        both()
+    return compared(alone[1:], together[1:], atoms) if world.rank == 0 else None
+
+
+def start_times(clock):
+    """import and load, each time in a new process, which finds the bytecode that an earlier one left: the median of five."""
+    now = "time.perf_counter()" if clock == "wall" else "time.process_time()"
+    code = (f"import time; start = {now}; import dgnn; middle = {now}; "
+            f"dgnn.Model.load({os.fspath(MODEL)!r}); print(middle - start, {now} - middle)")
+    with tempfile.TemporaryDirectory() as folder:
+        variables = {"PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
+        done = [bench.run_measuring(["-c", code], 1, variables, check=True, cwd=ROOT) for _ in range(6)]
+    times = [list(map(float, process.stdout.split())) for process in done[1:]]
+    return dict(zip(("import_s", "load_s"), map(statistics.median, zip(*times))))
 
 
 def start_row(spec):
-    environment = {key: value for key, value in os.environ.items()
-                   if key not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-    environment.update(OPENBLAS_NUM_THREADS=str(spec["threads"]), OMP_NUM_THREADS=str(spec["threads"]))
-    done = subprocess.run([sys.executable, __file__, "--one", json.dumps(spec)], env=environment, cwd=ROOT,
-                          stdout=subprocess.PIPE, text=True)
+    if spec["kind"] == "start":
+        return {**spec, **start_times(spec["clock"])}
+    if spec["kind"] == "ranks":
+        from dgnn.testing import run_mpi
+
+        unset = {name: None for name in bench.LEFTOVERS}
+        return {**spec, **run_mpi(on_ranks, 2, spec, environment={**unset, "OMP_NUM_THREADS": "1"}, timeout=600).values[0]}
+    done = bench.run_measuring([__file__, "--one", json.dumps(spec)], spec["load"]["threads"], cwd=ROOT)
     if done.returncode:
         raise SystemExit(f"bench_model.py: row {spec['name']} failed")
-    return json.loads(done.stdout.splitlines()[-1])
+    return {**spec, **json.loads(done.stdout.splitlines()[-1])}
 
 
-def print_table(results):
-    print(f"\n{'':16} {'atoms':>6} {'thr':>3} {'ms/atom':>8} {'cpu':>8} {'spread':>7} {'gemm':>7} {'split':>6} "
-          f"{'needed':>6} {'MB/atom':>8}")
+# ---------------------------------------------------------------- tables
+
+
+def print_rows(results):
+    print(f"\n{'':12} {'atoms':>6} {'ms/atom':>8} {'cpu':>7} {'spread':>6} {'gemm':>6} {'split':>6} {'counted':>7} "
+          f"{'needed':>6} {'MB/atom':>7}")
     for r in results:
-        share = [f"{r[key]:6.2f}" if r[key] else f"{'-':>6}" for key in ("split_share", "needed_share")]
-        print(f"{r['name']:16} {r['atoms']:6} {r['threads']:3} {r['ms_per_atom']:8.3f} "
-              f"{r['cpu_ms_per_atom_and_thread']:8.3f} {r['spread']:7.1%} "
-              f"{statistics.median(r['gemm_gflops']):7.1f} {share[0]} {share[1]} {r['mb_per_atom']:8.2f}")
-    by = {r["name"]: r for r in results}
+        if "ms_per_atom" in r:
+            shares = " ".join(f"{r[key]:{width}.2f}" if r["goal_share"] else f"{'-':>{width}}" for key, width in
+                              (("goal_share", 6), ("split_share", 7), ("needed_share", 6)))
+            print(f"{r['name']:12} {r['natoms']:6} {r['ms_per_atom']:8.3f} {1e3 * r['cpu_s'] / r['natoms']:7.3f} "
+                  f"{r['spread']:6.0%} {r['gemm_gflops']:6.1f} {shares} {r['mb_per_atom']:7.2f}")
+        elif "ratio" in r:
+            print(f"{r['name']:12} {r['natoms']:6} {r['first_ms_per_atom']:8.3f} {r['second_ms_per_atom']:8.3f} ms/atom")
 
-    def ratio(text, over, under):
-        if over in by and under in by:
-            print(f"{text}: {by[over]['ms_per_atom'] / by[under]['ms_per_atom']:.3f}")
 
-    ratio("1 thread over 2, 192 atoms", "fast_192", "threads_2_192")
-    ratio("1 thread over 2, 768 atoms", "fast_768", "threads_2_768")
-    ratio("a moved system over a bare evaluation", "moved_192", "fast_192")
-    ratio("24-atom molecule over 3,072 atoms, per atom", "molecule_24", "fast_3072")
-    first = results[0]
-    print(f"import {1e3 * first['import_s']:.0f} ms, load {first['load_s']:.2f} s, {first['instruction_set']}")
+def figures(by):
+    """(figure, what must hold, values by system, is it reached) of the goals whose rows are there."""
+
+    def pick(prefix, value):
+        return {name[len(prefix):]: value(r) for name, r in by.items() if name.startswith(prefix)}
+
+    def figure(name, sign, goal, values):
+        goals = goal if isinstance(goal, dict) else dict.fromkeys(values, goal)
+        if values:
+            holds = all(value >= goals[key] if sign == ">=" else value <= goals[key] for key, value in values.items())
+            yield name, f"{sign} {' '.join(f'{g:g}' for g in dict.fromkeys(goals.values()))}", values, holds
+
+    def time(name, prefix):
+        values = pick(prefix, lambda r: r["ms_per_atom"])
+        if values:
+            yield f"{name}: ms/atom", "", values, True
+
+    for memory, share, limit in (("fast", 0.8, 3), ("small", 0.55, 1)):
+        times = pick(f"{memory}_", lambda r: r["ms_per_atom"])
+        yield from time(f"{memory}, float32, 1 thread", f"{memory}_")
+        yield from figure(f"{memory}: split share", ">=", share, pick(f"{memory}_", lambda r: r["goal_share"]))
+        if len(times) > 1:
+            yield from figure(f"{memory}: longest time per atom over shortest", "<=", 1.1,
+                              {"": max(times.values()) / min(times.values())})
+        yield from figure(f"{memory}: MB/atom", "<=", limit, pick(f"{memory}_", lambda r: r["mb_per_atom"]))
+    yield from time("fast, float64, 1 thread", "float64_")
+    yield from figure("float64 against dgemm, fast: split share", ">=", 0.75, pick("float64_", lambda r: r["goal_share"]))
+    yield from figure("2 threads over 1", ">=", 1.9, pick("threads_", lambda r: 1 / r["ratio"]))
+    yield from figure("MD step over a bare evaluation", "<=", 1.05, pick("moved_", lambda r: r["ratio"]))
+    ranks = pick("ranks_", lambda r: 0.5 / r["ratio"])
+    yield from figure("2 ranks over 1: efficiency", ">=", {key: {"192": 0.97}.get(key, 0.99) for key in ranks}, ranks)
+    yield from figure("import dgnn, s", "<=", 0.06, {"": by["start"]["import_s"]} if "start" in by else {})
+    yield from figure("load, s", "<=", 0.4, {"": by["start"]["load_s"]} if "start" in by else {})
+    if "molecule_24" in by and by.keys() & {"fast_3072", "fast_768"}:
+        large = by.get("fast_3072") or by["fast_768"]
+        yield from figure("24-atom molecule over a large system, per atom", "<=", 1.3,
+                          {"": by["molecule_24"]["ms_per_atom"] / large["ms_per_atom"]})
+
+
+def lines(results):
+    """(figure, goal, what was measured) as texts."""
+    for name, goal, values, holds in figures({r["name"]: r for r in results}):
+        here = ", ".join(f"{value:.3g}" + (f" ({int(key):,})" if key else "") for key, value in values.items())
+        yield name, goal, here + ("" if holds else "; not reached")
+
+
+def machine(results):
+    """What was measured on, in words."""
+    rates = {}
+    for r in results:
+        if r.get("threads") == 1:
+            rates.setdefault({"float32": "sgemm", "float64": "dgemm"}[r["dtype"]], []).append(r["gemm_gflops"])
+    with open("/proc/cpuinfo") as file:
+        name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
+    sets = {r["instruction_set"] for r in results if "instruction_set" in r}
+    told = [f"{what} of numpy {statistics.median(values):.0f} GFLOP/s on one thread" for what, values in rates.items()]
+    clock = {"wall": "by the clock on the wall", "processor": "in processor time"}[results[0]["clock"]]
+    return f"{name}, {len(os.sched_getaffinity(0))} cores, {'/'.join(sorted(sets)) or '-'}; {', '.join([*told, clock])}"
+
+
+def print_figures(results):
+    print(f"\n{machine(results)}\n{'figure':48} {'goal':>12}  here")
+    for name, goal, here in lines(results):
+        print(f"{name:48} {goal:>12}  {here}")
+
+
+def write_readme(results, path):
+    """The figures between the two marks of a Markdown file."""
+    table = ["| figure (number of atoms) | goal | measured |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in lines(results))]
+    before, rest = path.read_text().split(MARKS[0], 1)
+    words = [f"{MARKS[0]}", *table, "", f"{machine(results)}.", MARKS[1]]
+    path.write_text(before + "\n".join(words) + rest.split(MARKS[1], 1)[1])
+
+
+def measured(options):
+    results = []
+    for spec in ROWS:
+        wanted = spec["name"] in options.row if options.row else options.full or not spec["full"]
+        if wanted and not (options.cpu_time and spec["kind"] in ("threads", "ranks")):
+            results.append(start_row({**spec, "clock": "processor" if options.cpu_time else "wall"}))
+            print(spec["name"], end=" ", file=sys.stderr, flush=True)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text("".join(json.dumps(result) + "\n" for result in results))
+    unset = [name for name in bench.LEFTOVERS if name in os.environ]
+    print("".join(f"{name} was set; it was unset where this was measured\n" for name in unset), end="")
+    return results
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the rows that take seconds")
+    parser.add_argument("--full", action="store_true", help="the rows that need 25 GB or minutes, too")
     parser.add_argument("--row", action="append", choices=[r["name"] for r in ROWS], help="only this row; may repeat")
-    parser.add_argument("--json", type=pathlib.Path, help="where the lines of JSON go, instead of standard output")
+    parser.add_argument("--cpu-time", action="store_true",
+                        help="by processor time, for a busy machine: one thread only, so not the threads and ranks")
+    parser.add_argument("--json", type=pathlib.Path, default=ROOT / "build" / "bench.json", metavar="FILE",
+                        help="where the lines of JSON go (build/bench.json)")
+    parser.add_argument("--from", dest="source", type=pathlib.Path, metavar="FILE", help="show an earlier run's JSON")
+    parser.add_argument("--readme", type=pathlib.Path, metavar="FILE", help=f"write the figures between {MARKS[0]} and {MARKS[1]}")
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        return run_row(json.loads(arguments.one))
-    results = []
-    for spec in ROWS:
-        if (arguments.row and spec["name"] not in arguments.row) or (arguments.quick and not spec["quick"]):
-            continue
-        results.append(start_row(spec))
-        if not arguments.json:
-            print(json.dumps(results[-1]), flush=True)
-    if arguments.json:
-        arguments.json.write_text("".join(json.dumps(result) + "\n" for result in results))
-    print_table(results)
+    options = parser.parse_args()
+    if options.one:
+        return print(json.dumps(run_row(json.loads(options.one))))
+    results = measured(options) if options.source is None else list(map(json.loads, options.source.read_text().splitlines()))
+    print_rows(results)
+    print_figures(results)
+    if options.readme:
+        write_readme(results, options.readme)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -37,6 +37,7 @@ class Model:
         comm: Comm | None,
         replicated: bool,
         atomic: bool,
+        profile: bool = False,
     ) -> dict[str, Any]: ...
     def compute_ghosted(
         self,

@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   dgnn eval model.pt2 md.traj -o results.extxyz     energies, forces and stresses, for anything that ASE reads
   dgnn eval model.pt2 md.traj@0:100:10 --json       chosen frames, as JSON
   dgnn parity model.pt2 water.xyz                   are several ranks' results those of one?
+  dgnn bench model.pt2 water.xyz                    how fast is it here, and where does the time go?
   dgnn pack model.pt2 model.dgnn                    the same model in a file that loads fastest
 """
 INFO_EXAMPLES = """examples:
@@ -88,9 +89,10 @@ def parser():
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     add_info(commands)
     add_eval(commands)
-    from dgnn import cli_parity
+    from dgnn import cli_bench, cli_parity
 
     cli_parity.add_parity(commands)
+    cli_bench.add_bench(commands)
     add_pack(commands)
     return top
 

@@ -1,6 +1,5 @@
 """Unknown keywords are refused with the nearest right one: a misspelled option must not be ignored."""
 
-import difflib
 import functools
 import inspect
 
@@ -25,5 +24,7 @@ def checked_keywords(function):
 
 def suggestion(word, known):
     """ "; did you mean 'box'?", or what there is to choose from."""
+    import difflib  # slow to import, and needed for mistakes only
+
     near = difflib.get_close_matches(str(word), known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"

@@ -3,6 +3,7 @@
     python tools/compile.py tests [--variant asan]    build every tests/c/test_*.c, print the paths of the binaries
     python tools/compile.py objects [--variant NAME]  build the core's objects, print their paths
     python tools/compile.py fuzz                      build every tests/fuzz/*.c with clang's libFuzzer
+    python tools/compile.py bench                     build every benchmarks/*.c, print the paths of the binaries
 
 An object is built again when its source, a header that it includes, or its command line changed.
 """
@@ -196,15 +197,21 @@ def build_fuzzers():
     return build_programs(sorted((ROOT / "tests" / "fuzz").rglob("*.c")), "fuzz", cc=["clang", "-Wno-unused-command-line-argument"])
 
 
+def build_benchmarks():
+    return build_programs(sorted((ROOT / "benchmarks").glob("*.c")), "release")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("what", choices=["tests", "objects", "fuzz"])
+    parser.add_argument("what", choices=["tests", "objects", "fuzz", "bench"])
     parser.add_argument("--variant", default="asan", choices=sorted(VARIANTS))
     arguments = parser.parse_args()
     if arguments.what == "tests":
         made = build_tests(arguments.variant)
     elif arguments.what == "fuzz":
         made = build_fuzzers()
+    elif arguments.what == "bench":
+        made = build_benchmarks()
     else:
         made = compile_objects(core_sources(), arguments.variant, library_flags()[0])
     print("\n".join(str(path.relative_to(ROOT)) for path in made))

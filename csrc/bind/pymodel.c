@@ -224,21 +224,41 @@ static int pymodel_result_finish(PyObject *dict, const struct dgnn_result *resul
            pymodel_result_set(dict, "list_reused", PyBool_FromLong(result->list_reused));
 }
 
+/* {"seconds": {phase: seconds}, "flop": {phase: flop}, "split_flop", "nangle_edge", "nangle"} */
+static PyObject *pymodel_profile_object(const struct dgnn_profile *profile)
+{
+    PyObject *seconds = PyDict_New(), *flop = PyDict_New();
+    for (int32_t phase = 0; seconds && flop && dgnn_phase_name(phase); phase++) {
+        const char *name = dgnn_phase_name(phase);
+        if (pymodel_result_set(seconds, name, PyFloat_FromDouble(profile->seconds[phase])) ||
+            pymodel_result_set(flop, name, PyFloat_FromDouble(profile->flop[phase]))) {
+            Py_CLEAR(seconds);
+        }
+    }
+    if (!seconds || !flop) {
+        Py_XDECREF(seconds);
+        Py_XDECREF(flop);
+        return NULL;
+    }
+    return Py_BuildValue("{sNsNsdsLsL}", "seconds", seconds, "flop", flop, "split_flop", profile->split_flop,
+                         "nangle_edge", (long long)profile->nangle_edge, "nangle", (long long)profile->nangle);
+}
+
 /* ------------------------------------------------------------------ compute */
 
 struct pymodel_compute_arguments {
     PyObject *coords, *types, *box, *spins, *fparam, *aparam, *charge_spin, *ids, *comm;
-    int pbc[3], grid[3], replicated, atomic;
+    int pbc[3], grid[3], replicated, atomic, profile;
 };
 
 static int pymodel_compute_parse(PyObject *arguments, PyObject *keywords, struct pymodel_compute_arguments *in)
 {
     static char *names[] = {"coords", "types", "box", "pbc", "spins", "fparam", "aparam", "charge_spin", "ids",
-                            "grid", "comm", "replicated", "atomic", NULL};
-    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO(iii)OOOOO(iii)Opp:compute", names, &in->coords,
+                            "grid", "comm", "replicated", "atomic", "profile", NULL};
+    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO(iii)OOOOO(iii)Opp|p:compute", names, &in->coords,
                                        &in->types, &in->box, &in->pbc[0], &in->pbc[1], &in->pbc[2], &in->spins,
                                        &in->fparam, &in->aparam, &in->charge_spin, &in->ids, &in->grid[0],
-                                       &in->grid[1], &in->grid[2], &in->comm, &in->replicated, &in->atomic)
+                                       &in->grid[1], &in->grid[2], &in->comm, &in->replicated, &in->atomic, &in->profile)
                ? 0
                : -1;
 }
@@ -294,6 +314,8 @@ static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call 
         dgnn_pyerror_agree(call->state, comm, "compute");
         return NULL;
     }
+    struct dgnn_profile profile = {.size = sizeof profile};
+    result.profile = in->profile ? &profile : NULL;
     int status;
     Py_BEGIN_ALLOW_THREADS
     status = dgnn_model_compute(self->model, &system, comm, &result, &error);
@@ -302,7 +324,8 @@ static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call 
         Py_DECREF(dict);
         return dgnn_pyerror_raise(call->state, &error);
     }
-    if (pymodel_result_finish(dict, &result)) {
+    if (pymodel_result_finish(dict, &result) ||
+        (in->profile && pymodel_result_set(dict, "profile", pymodel_profile_object(&profile)))) {
         Py_CLEAR(dict);
     }
     return dict;
@@ -312,7 +335,7 @@ static PyObject *pymodel_compute(PyObject *object, PyObject *arguments, PyObject
 {
     struct pymodel *self = (struct pymodel *)object;
     struct pymodel_call call = {.state = dgnn_module_state_of(object)};
-    struct pymodel_compute_arguments in;
+    struct pymodel_compute_arguments in = {0};
     struct dgnn_comm *comm;
     if (pymodel_compute_parse(arguments, keywords, &in) || dgnn_pycomm_hold(call.state, in.comm, &comm)) {
         return NULL;
@@ -648,7 +671,7 @@ static void pymodel_dealloc(PyObject *object)
 static PyMethodDef pymodel_methods[] = {
     {"compute", (PyCFunction)(void (*)(void))pymodel_compute, METH_VARARGS | METH_KEYWORDS,
      "compute($self, coords, types, box, pbc, spins, fparam, aparam, charge_spin, ids, grid, comm, replicated, "
-     "atomic)\n--\n\nOne frame; a dict of results."},
+     "atomic, profile=False)\n--\n\nOne frame; a dict of results."},
     {"compute_ghosted", (PyCFunction)(void (*)(void))pymodel_ghosted, METH_VARARGS | METH_KEYWORDS,
      "compute_ghosted($self, coords, types, nlocal, spins, fparam, aparam, charge_spin, border, direct, mapping, "
      "neighbours, add_ghost_forces, same_list, atomic, comm)\n--\n\nRows that a host code distributed."},

@@ -152,6 +152,44 @@ struct dgnn_system {
     int32_t replicated;     /* with a communicator: every rank passes the same whole system */
 };
 
+/* Stages of a call, in the order of the calculation. Of DPA3, nodes, edges and angles are told apart (with
+ * sequential_update edges are angles, too); of the others all is DGNN_PHASE_FORWARD and DGNN_PHASE_BACKWARD. */
+enum dgnn_phase {
+    DGNN_PHASE_ATOMS = 0, /* checks, atoms to nodes, with ranks: who owns and who needs which */
+    DGNN_PHASE_LIST,      /* neighbours, or their motion */
+    DGNN_PHASE_GRAPH,     /* edges, nearest first; counts and memory */
+    DGNN_PHASE_GEOMETRY_FORWARD,
+    DGNN_PHASE_NODE_FORWARD,
+    DGNN_PHASE_EDGE_FORWARD,
+    DGNN_PHASE_ANGLE_FORWARD,
+    DGNN_PHASE_FORWARD,
+    DGNN_PHASE_FITTING,   /* both ways */
+    DGNN_PHASE_BACKWARD,
+    DGNN_PHASE_NODE_BACKWARD,
+    DGNN_PHASE_EDGE_BACKWARD,
+    DGNN_PHASE_ANGLE_BACKWARD,
+    DGNN_PHASE_GEOMETRY_BACKWARD,
+    DGNN_PHASE_MESSAGES,  /* waiting for other ranks, and packing for them; of DPA3 and of what follows it */
+    DGNN_PHASE_GRADIENT,  /* edge gradients to forces and virials, and results to the caller's order */
+    DGNN_PHASE_COUNT
+};
+
+#define DGNN_PHASE_ROOM 32 /* room for phases to come */
+
+/* "node forward", ...; NULL for what is no phase. */
+DGNN_API const char *dgnn_phase_name(int32_t phase);
+
+/* Where the time of one call goes: seconds by the clock on the wall, of the thread that called. */
+struct dgnn_profile {
+    size_t size;                       /* sizeof(struct dgnn_profile) */
+    double clock;                      /* dgnn's own: when the running phase began */
+    double seconds[DGNN_PHASE_ROOM];   /* by enum dgnn_phase */
+    double flop[DGNN_PHASE_ROOM];      /* in matrix products that the energy depends on; DPA3 only, else 0 */
+    double split_flop;                 /* in those of the layers' split form, whether needed or not (docs/performance.md) */
+    int64_t nangle_edge;               /* edges that form angles */
+    int64_t nangle;                    /* angles: ordered pairs of these, at one centre */
+};
+
 struct dgnn_result {
     size_t size;         /* sizeof(struct dgnn_result) */
     double energy;       /* eV; the total, the same bits on every rank */
@@ -165,6 +203,7 @@ struct dgnn_result {
     int64_t nghosts;     /* remote rows on this rank */
     int32_t list_reused; /* was the neighbour list of an earlier call reused? */
     int64_t nangle_truncated; /* as ntruncated, of the neighbours that may form angles */
+    struct dgnn_profile *profile; /* NULL: nothing is measured. Zeroed and filled; a few clock reads for each layer */
 };
 
 /* Energy, forces and virial. comm NULL: one rank. With a communicator the call is collective, and an error on

@@ -89,7 +89,25 @@ static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *no
     } else {
         DGNN_TRY(dgnn_nlist_update(&m->list, &list, error));
     }
+    dgnn_profile_end(m->profile, DGNN_PHASE_LIST);
     return dgnn_graph_build(&m->builder, &input, &rules, error);
+}
+
+/* So many nodes that the rows of those in between are no longer in the cache when a neighbour needs one again. */
+enum { COMPUTE_ORDER_LEAST = 1024 };
+
+/* Nodes without ghosts that gather rows of features from each other are done in an order in which they share these. */
+static int compute_order(struct dgnn_model *m, const struct dgnn_nodes *nodes, struct dgnn_error *error)
+{
+    int64_t width = m->properties.fitting.dim_aparam + 1;
+    m->ordered = m->properties.descriptor.has_message_passing && !nodes->exchange && !nodes->owner && !m->is_spin &&
+                 nodes->nnode == nodes->nowned && nodes->nowned >= COMPUTE_ORDER_LEAST;
+    if (!m->ordered) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_buffer_reserve(&m->ordered_rows, width * nodes->nowned * (int64_t)sizeof(double), "rows in order",
+                                 error));
+    return dgnn_order_build(&m->order, &m->builder.graph, nodes->positions, error);
 }
 
 static int compute_reserve(struct dgnn_model *m, const struct dgnn_nodes *nodes, int want_atom_virial,
@@ -129,11 +147,12 @@ static void compute_gradients(struct dgnn_model *m, const struct dgnn_graph *gra
 static struct dgnn_evaluation compute_evaluation(const struct dgnn_model *m, const struct dgnn_nodes *nodes,
                                                  const double *charge_spin)
 {
-    return (struct dgnn_evaluation){.graph = &m->builder.graph,
+    return (struct dgnn_evaluation){.graph = m->ordered ? &m->order.graph : &m->builder.graph,
                                     .exchange = nodes->exchange,
                                     .charge_spin = charge_spin,
-                                    .edge_gradient = m->edge_gradient.data,
-                                    .want_gradient = 1};
+                                    .edge_gradient = m->ordered ? m->order.edge_gradient : m->edge_gradient.data,
+                                    .want_gradient = 1,
+                                    .profile = m->profile};
 }
 
 /* All that can fail on this rank alone, without messages: virtual nodes, graph and memory. */
@@ -144,13 +163,37 @@ static int compute_prepare(struct dgnn_model *m, const struct dgnn_nodes *atoms,
     if (m->is_spin) {
         DGNN_TRY(dgnn_magnetic_update(&m->magnetic, &m->spin, atoms, m->properties.fitting.dim_aparam, error));
     }
+    dgnn_profile_end(m->profile, DGNN_PHASE_ATOMS);
     DGNN_TRY(compute_build_graph(m, nodes, error));
+    DGNN_TRY(compute_order(m, nodes, error));
     DGNN_TRY(compute_reserve(m, nodes, want_atom_virial, error));
     if (m->is_spin) {
         DGNN_TRY(dgnn_magnetic_prepare(&m->magnetic, &m->builder.graph, want_atom_virial, error));
     }
     struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
-    return dgnn_linear_prepare(m->linear, &evaluation, error);
+    DGNN_TRY(dgnn_linear_prepare(m->linear, &evaluation, error));
+    dgnn_profile_end(m->profile, DGNN_PHASE_GRAPH);
+    return DGNN_OK;
+}
+
+/* As dgnn_linear_evaluate, with aparam and energies in the order of nodes, and gradients in that of the graph's edges,
+ * in whatever order net sees them. */
+static int compute_in_order(struct dgnn_model *m, const struct dgnn_evaluation *evaluation,
+                            struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
+{
+    if (!m->ordered) {
+        return dgnn_linear_evaluate(m->linear, evaluation, input, energy, error);
+    }
+    int64_t width = m->properties.fitting.dim_aparam;
+    double *rows = m->ordered_rows.data, *aparam = rows + evaluation->graph->nowned;
+    if (width) {
+        dgnn_order_take(&m->order, width, input->aparam, aparam);
+        input->aparam = aparam;
+    }
+    DGNN_TRY(dgnn_linear_evaluate(m->linear, evaluation, input, rows, error));
+    dgnn_order_return(&m->order, 1, rows, energy);
+    dgnn_order_return_gradient(&m->order, m->edge_gradient.data);
+    return DGNN_OK;
 }
 
 static int compute_net(struct dgnn_model *m, const struct dgnn_nodes *nodes, const struct dgnn_system *system,
@@ -160,8 +203,9 @@ static int compute_net(struct dgnn_model *m, const struct dgnn_nodes *nodes, con
     struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
     struct dgnn_atomic_input input = {.fparam = system->fparam, .aparam = nodes->aparam};
     memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
-    DGNN_TRY(dgnn_linear_evaluate(m->linear, &evaluation, &input, out->energy, error));
+    DGNN_TRY(compute_in_order(m, &evaluation, &input, out->energy, error));
     compute_gradients(m, graph, nodes->nrow, out);
+    dgnn_profile_end(m->profile, DGNN_PHASE_GRADIENT);
     return DGNN_OK;
 }
 
@@ -245,6 +289,7 @@ static int compute_serial(struct dgnn_model *m, const struct dgnn_system *system
     DGNN_TRY(compute_check_result(&out, atoms, error));
     dgnn_serial_return(&m->serial, &out, result);
     compute_set_counts(m, atoms, result);
+    dgnn_profile_end(m->profile, DGNN_PHASE_GRADIENT);
     return DGNN_OK;
 }
 
@@ -268,7 +313,9 @@ static int compute_together(struct dgnn_model *m, const struct dgnn_system *syst
     if (status) {
         *error = own;
     }
-    return dgnn_transport_agree(comm, "compute", status, error);
+    DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
+    dgnn_profile_end(m->profile, DGNN_PHASE_MESSAGES);
+    return DGNN_OK;
 }
 
 static int compute_ranks(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_comm *comm,
@@ -290,9 +337,18 @@ static int compute_ranks(struct dgnn_model *m, const struct dgnn_system *system,
     int status = compute_prepare(m, &d->nodes, system, d->want_atom_virial, error);
     status = status ? status : dgnn_domain_prepare(d, error);
     DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
+    dgnn_profile_end(m->profile, DGNN_PHASE_MESSAGES);
     DGNN_TRY(compute_together(m, system, comm, result, error));
     compute_set_counts(m, &d->nodes, result);
     return DGNN_OK;
+}
+
+/* NULL where the caller wants none, or knows none: its structs are shorter then. */
+static struct dgnn_profile *compute_profile(const struct dgnn_result *result)
+{
+    int knows = result->size >= offsetof(struct dgnn_result, profile) + sizeof(result->profile);
+    struct dgnn_profile *profile = knows ? result->profile : NULL;
+    return profile && profile->size >= sizeof(*profile) ? profile : NULL;
 }
 
 /* ---------------------------------------------------------------- one call at a time */
@@ -327,6 +383,8 @@ int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *syste
     struct dgnn_error own; /* an agreement needs a place for its message */
     error = error ? error : &own;
     DGNN_TRY(compute_enter(model, comm, "compute", system && result, error));
+    model->profile = compute_profile(result);
+    dgnn_profile_start(model->profile);
     int status = comm ? compute_ranks(model, system, comm, result, error)
                       : compute_serial(model, system, result, error);
     compute_leave(model, comm);
@@ -353,6 +411,7 @@ static int compute_ghosted_together(struct dgnn_model *m, const struct dgnn_syst
     }
     DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
     dgnn_ghosted_return(g, &out, result);
+    dgnn_profile_end(m->profile, DGNN_PHASE_MESSAGES);
     return DGNN_OK;
 }
 
@@ -385,6 +444,7 @@ static int compute_ghosted(struct dgnn_model *m, const struct dgnn_ghosted *syst
     int status = compute_prepare(m, &g->nodes, &parameters, g->want_atom_virial, error);
     status = status ? status : dgnn_ghosted_prepare(g, error);
     DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
+    dgnn_profile_end(m->profile, DGNN_PHASE_MESSAGES);
     DGNN_TRY(compute_ghosted_together(m, &parameters, comm, result, error));
     compute_set_counts(m, &g->nodes, result);
     return DGNN_OK;
@@ -396,6 +456,8 @@ int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghost
     struct dgnn_error own;
     error = error ? error : &own;
     DGNN_TRY(compute_enter(model, comm, "compute_ghosted", system && result, error));
+    model->profile = compute_profile(result);
+    dgnn_profile_start(model->profile);
     int status = compute_ghosted(model, system, comm, result, error);
     compute_leave(model, comm);
     return status;

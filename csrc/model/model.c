@@ -157,7 +157,9 @@ void dgnn_model_free(struct dgnn_model *m)
     dgnn_ghosted_free(&m->ghosted);
     dgnn_nlist_free(&m->list);
     dgnn_graph_builder_free(&m->builder);
-    struct dgnn_buffer *all[] = {&m->energy, &m->forces, &m->forces_mag, &m->atom_virial, &m->edge_gradient};
+    dgnn_order_free(&m->order);
+    struct dgnn_buffer *all[] = {&m->energy,      &m->forces,        &m->forces_mag,
+                                 &m->atom_virial, &m->edge_gradient, &m->ordered_rows};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
     }

@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "geom/graphbuild.h"
+#include "geom/order.h"
 #include "io/archive.h"
 #include "net/linear.h"
 #include "system/domain.h"
@@ -36,7 +37,10 @@ struct dgnn_model {
     struct dgnn_ghosted_nodes ghosted;
     struct dgnn_nlist list;
     struct dgnn_graph_builder builder;
-    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient;
+    struct dgnn_order order;
+    int32_t ordered; /* does net see the graph in that order? */
+    struct dgnn_profile *profile; /* of this call; NULL: nothing is measured */
+    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows;
 };
 
 #endif

@@ -180,6 +180,7 @@ int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *ev
     const struct dgnn_graph *graph = evaluation->graph;
     double *rows = a->descriptor_rows.data;
     DGNN_TRY(kind->forward(a->descriptor, evaluation, rows, error));
+    dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
     int64_t n = graph->nowned; /* a spin model's virtual nodes, which come last, have no energy */
     while (n && atomic_drops(a, input, graph->type[n - 1])) {
         n--;
@@ -198,5 +199,10 @@ int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *ev
             memset(rows + i * a->dim_descriptor, 0, sizeof(double) * (size_t)a->dim_descriptor);
         }
     }
-    return evaluation->want_gradient ? kind->backward(a->descriptor, evaluation, rows, error) : DGNN_OK;
+    dgnn_profile_end(evaluation->profile, DGNN_PHASE_FITTING);
+    if (evaluation->want_gradient) {
+        DGNN_TRY(kind->backward(a->descriptor, evaluation, rows, error));
+        dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
+    }
+    return DGNN_OK;
 }

@@ -3,6 +3,7 @@
 #ifndef DGNN_NET_DESCR_H
 #define DGNN_NET_DESCR_H
 
+#include "base/profile.h"
 #include "comm/exchange.h"
 #include "geom/graph.h"
 #include "io/tree.h"
@@ -47,6 +48,7 @@ struct dgnn_evaluation {
     const double *charge_spin;      /* 2, or NULL */
     double *edge_gradient;          /* nedge x 3, backward adds dE/dvector to it */
     int32_t want_gradient;          /* 0: backward will not be called */
+    struct dgnn_profile *profile;   /* NULL: nothing is measured */
 };
 
 struct dgnn_descriptor_kind {
