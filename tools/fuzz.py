@@ -1,0 +1,78 @@
+"""Runs the libFuzzer targets, tests/fuzz/NAME/fuzz_NAME.c, each from the inputs in tests/fuzz/NAME/corpus and those that
+earlier runs found (build/fuzz-corpus/NAME). An input that ends a target stays in build/fuzz-crashes. Needs clang.
+
+    python tools/fuzz.py [--seconds 60] [NAME ...]          or: make fuzz FUZZ_SECONDS=60
+"""
+
+import argparse
+import collections
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import compile as builder
+
+ROOT = builder.ROOT
+TARGETS = sorted(path.parent.name for path in (ROOT / "tests" / "fuzz").glob("*/fuzz_*.c"))
+Run = collections.namedtuple("Run", "failed executions edges output")
+
+
+def build():
+    """name -> program"""
+    return {program.name.removeprefix("fuzz_"): program for program in builder.build_fuzzers()}
+
+
+def is_possible():
+    """Is there a clang that has libFuzzer?"""
+    if not shutil.which("clang"):
+        return False
+    command = ["clang", "-fsanitize=fuzzer", "-x", "c", "-", "-o", "/dev/null"]
+    source = "int LLVMFuzzerTestOneInput(const char *data, unsigned long size) { return !data && size; }"
+    return subprocess.run(command, input=source, capture_output=True, text=True).returncode == 0
+
+
+def write_dictionary():
+    """The names of all options, for libFuzzer to put into its inputs."""
+    rows = "".join(path.read_text() for path in sorted((ROOT / "csrc" / "net").glob("params_*.def")))
+    path = ROOT / "build" / "fuzz" / "options.dict"
+    path.write_text("".join(f'"\\"{name}\\":"\n' for name in sorted(set(re.findall(r"^DGNN_\w+\((\w+)", rows, re.M)))))
+    return path
+
+
+def run(name, program, seconds):
+    """Any fault, an input of more than 10 s, and more than 1 GiB end it early."""
+    found, crashes = ROOT / "build" / "fuzz-corpus" / name, ROOT / "build" / "fuzz-crashes"
+    found.mkdir(parents=True, exist_ok=True)
+    crashes.mkdir(parents=True, exist_ok=True)
+    options = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1",
+               f"-artifact_prefix={crashes}/{name}-", f"-dict={write_dictionary()}"]
+    done = subprocess.run([program, *options, found, ROOT / "tests" / "fuzz" / name / "corpus"], cwd=ROOT,
+                          capture_output=True, text=True, errors="replace")
+    numbers = [re.findall(pattern, done.stderr) for pattern in (r"number_of_executed_units: (\d+)", r" cov: (\d+)")]
+    executions, edges = (int(found[-1]) if found else 0 for found in numbers)
+    return Run(done.returncode != 0, executions, edges, done.stdout + done.stderr)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("names", nargs="*", choices=[*TARGETS, []], help="all of them if none is named")
+    parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    arguments = parser.parse_args()
+    failed = []
+    for name, program in build().items():
+        if name in (arguments.names or TARGETS):
+            done = run(name, program, arguments.seconds)
+            print(f"{name}: {done.executions} executions, {done.edges} edges", flush=True)
+            if done.failed:
+                failed.append(name)
+                print(done.output[-8000:])
+    sys.exit(f"fuzz.py: {', '.join(failed)} failed" if failed else 0)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except builder.BuildError as error:
+        sys.exit(f"fuzz.py: {error}")
