@@ -1,7 +1,9 @@
-"""Runs the libFuzzer targets, tests/fuzz/NAME/fuzz_NAME.c, each from the inputs in tests/fuzz/NAME/corpus and those that
-earlier runs found (build/fuzz-corpus/NAME). An input that ends a target stays in build/fuzz-crashes. Needs clang.
+"""Runs the libFuzzer targets, tests/fuzz/NAME/fuzz_NAME.c, each from the inputs in tests/fuzz/NAME/corpus, those in
+found.zip beside it, and those that earlier runs here found (build/fuzz-corpus/NAME). An input that ends a target stays in
+build/fuzz-crashes. Needs clang.
 
     python tools/fuzz.py [--seconds 60] [NAME ...]          or: make fuzz FUZZ_SECONDS=60
+    python tools/fuzz.py --keep [NAME ...]                  writes found.zip again: the fewest inputs that reach as much
 """
 
 import argparse
@@ -11,11 +13,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import zipfile
 
 import compile as builder
 
 ROOT = builder.ROOT
-TARGETS = sorted(path.parent.name for path in (ROOT / "tests" / "fuzz").glob("*/fuzz_*.c"))
+FOLDER = ROOT / "tests" / "fuzz"
+FOUND = ROOT / "build" / "fuzz-corpus"
+TARGETS = sorted(path.parent.name for path in FOLDER.glob("*/fuzz_*.c"))
 Run = collections.namedtuple("Run", "failed executions edges output")
 
 
@@ -41,15 +47,38 @@ def write_dictionary():
     return path
 
 
-def run(name, program, seconds):
-    """Any fault, an input of more than 10 s, and more than 1 GiB end it early."""
-    found, crashes = ROOT / "build" / "fuzz-corpus" / name, ROOT / "build" / "fuzz-crashes"
-    found.mkdir(parents=True, exist_ok=True)
+def unpack(name):
+    """The folder of what was found, here and before."""
+    folder = FOUND / name
+    folder.mkdir(parents=True, exist_ok=True)
+    if (FOLDER / name / "found.zip").exists():
+        with zipfile.ZipFile(FOLDER / name / "found.zip") as archive:
+            archive.extractall(folder)
+    return folder
+
+
+def keep(name, program):
+    with tempfile.TemporaryDirectory() as folder:
+        seeds = [path.name for path in (FOLDER / name / "corpus").iterdir()]
+        for seed in seeds:
+            shutil.copy(FOLDER / name / "corpus" / seed, folder)
+        subprocess.run([program, "-merge=1", "-use_counters=0", "-use_cmp=0", folder, unpack(name)], cwd=ROOT, check=True,
+                       capture_output=True)
+        with zipfile.ZipFile(FOLDER / name / "found.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for path in sorted(pathlib.Path(folder).iterdir()):
+                if path.name not in seeds:
+                    archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return len(archive.namelist())
+
+
+def run(name, program, seconds, executions=-1):
+    """Until so many seconds or executions are over. Any fault, an input of more than 10 s, and more than 1 GiB end it."""
+    crashes = ROOT / "build" / "fuzz-crashes"
     crashes.mkdir(parents=True, exist_ok=True)
-    options = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1",
-               f"-artifact_prefix={crashes}/{name}-", f"-dict={write_dictionary()}"]
-    done = subprocess.run([program, *options, found, ROOT / "tests" / "fuzz" / name / "corpus"], cwd=ROOT,
-                          capture_output=True, text=True, errors="replace")
+    options = [f"-max_total_time={seconds}", f"-runs={executions}", "-timeout=10", "-rss_limit_mb=1024",
+               "-print_final_stats=1", f"-artifact_prefix={crashes}/{name}-", f"-dict={write_dictionary()}"]
+    done = subprocess.run([program, *options, unpack(name), FOLDER / name / "corpus"], cwd=ROOT, capture_output=True,
+                          text=True, errors="replace")
     numbers = [re.findall(pattern, done.stderr) for pattern in (r"number_of_executed_units: (\d+)", r" cov: (\d+)")]
     executions, edges = (int(found[-1]) if found else 0 for found in numbers)
     return Run(done.returncode != 0, executions, edges, done.stdout + done.stderr)
@@ -59,10 +88,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("names", nargs="*", choices=[*TARGETS, []], help="all of them if none is named")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--keep", action="store_true", help="run nothing; write found.zip")
     arguments = parser.parse_args()
     failed = []
     for name, program in build().items():
-        if name in (arguments.names or TARGETS):
+        if name not in (arguments.names or TARGETS):
+            continue
+        if arguments.keep:
+            print(f"{name}: {keep(name, program)} inputs")
+        else:
             done = run(name, program, arguments.seconds)
             print(f"{name}: {done.executions} executions, {done.edges} edges", flush=True)
             if done.failed:
