@@ -283,7 +283,7 @@ class Model:
         scale = np.array(self._info["virtual_scale"])
         types = self._types(types)
         scale = np.where(types >= 0, scale[types], 0.0) * np.ones(np.shape(spins)[:-1])
-        away = np.linalg.norm(spins, axis=-1) * scale
+        away = np.linalg.norm(np.where(scale[..., None] != 0, spins, 0.0), axis=-1) * scale
         small = np.count_nonzero((scale != 0) & (away < _SMALL_DISPLACEMENT))
         if small:
             self._warned.add(SmallSpinWarning)
