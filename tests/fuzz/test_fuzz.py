@@ -10,6 +10,7 @@ import pytest
 
 BAD = pathlib.Path(__file__).resolve().parent.parent / "bad"
 SECONDS = 30
+EXECUTIONS = {"archive": 5_000_000, "model": 1_000_000, "plan": 5_000_000, "tree": 10_000_000}  # of the long form
 # How far a run must at least have come, so that one that does nothing fails: edges of the program's graph.
 EDGES = {"archive": 1000, "model": 4000, "plan": 500, "tree": 500}
 
@@ -38,6 +39,15 @@ def test_fuzz(name, runs, figures):
     assert done.executions > 1000 and done.edges > EDGES[name]
     figures.record("fuzzing", name, "executions", done.executions)
     figures.record("fuzzing", name, "edges", done.edges)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", EXECUTIONS)
+def test_millions(name, programs, figures):
+    done = fuzz.run(name, programs[name], 3600, EXECUTIONS[name])
+    assert not done.failed, done.output[-8000:]
+    assert done.executions >= EXECUTIONS[name]
+    figures.record("fuzzing", f"{name}, long", "executions", done.executions)
 
 
 @pytest.mark.parametrize("path", sorted(BAD.glob("*/*")), ids=lambda path: f"{path.parent.name}-{path.name}")
