@@ -15,6 +15,12 @@ $(STAMP)/system: tools/system_packages.sh
 	@PYTHON="$(PYTHON)" sh tools/system_packages.sh
 	@touch $@
 
+# What only tests need.
+$(STAMP)/system-tests: tools/system_packages.sh
+	@mkdir -p $(STAMP)
+	@PYTHON="$(PYTHON)" sh tools/system_packages.sh tests
+	@touch $@
+
 $(STAMP)/venv: $(STAMP)/system
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PACKAGES)
@@ -31,10 +37,10 @@ build: $(STAMP)/install
 demo: build
 	@$(BIN)/python examples/water/demo.py
 
-test: build
+test: $(STAMP)/system-tests build
 	@$(PYTEST) -m "not long"
 
-test-long: build
+test-long: $(STAMP)/system-tests build
 	@$(PYTEST)
 
 # The C tests alone, under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -43,14 +49,8 @@ test-c: $(STAMP)/venv
 
 # FUZZ_SECONDS for each target.
 FUZZ_SECONDS ?= 60
-fuzz: $(STAMP)/venv
-	@set -e; for program in $$($(BIN)/python tools/compile.py fuzz); do \
-		mkdir -p build/fuzz-corpus/$$(basename $$program); \
-		echo "$$program: $(FUZZ_SECONDS) s"; \
-		$$program -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -print_final_stats=1 \
-			build/fuzz-corpus/$$(basename $$program) \
-			$$(ls -d tests/fuzz/$$(basename $$program | sed s/^fuzz_//)/corpus 2>/dev/null); \
-	done
+fuzz: $(STAMP)/system-tests $(STAMP)/venv
+	@$(BIN)/python tools/fuzz.py --seconds $(FUZZ_SECONDS)
 
 lint: build
 	@$(BIN)/python tools/check_includes.py

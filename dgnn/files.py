@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 
 import numpy as np
@@ -91,6 +92,8 @@ def _read_dp(name):
     try:
         file = h5py.File(name, "r")
     except OSError as error:
+        if error.errno:
+            raise OSError(error.errno, os.strerror(error.errno), name) from None
         raise ModelFormatError(f"{name}: not an HDF5 file, or damaged ({error})") from None
     with file:
         text = file.attrs.get("json")
@@ -160,26 +163,26 @@ def save(core, path):
     """Writes a _core.Model as its name says. Whatever happens, path is then the old file or the new one, whole."""
     name = os.fsdecode(path)
     suffix = os.path.splitext(name)[1].lower()
-    writer = {".dp": _write_dp, ".yaml": _write_yaml, ".yml": _write_yaml}.get(suffix)
+    writer = {".dp": _dp_bytes, ".yaml": _yaml_bytes, ".yml": _yaml_bytes}.get(suffix)
     if suffix == ".dgnn":
         core.save(path)
     elif writer is None:
         raise InputError(f"{name}: expected a name that ends with .dgnn (dgnn's own), .dp or .yaml (deepmd-kit's)")
     else:
         text, arrays = core.tree()
-        _replace(name, writer, json.loads(text), arrays)
+        _replace(name, writer(json.loads(text), arrays))
 
 
-def _replace(name, writer, tree, arrays):
+def _replace(name, data):
     """Through a file beside it, which is synced and read back."""
     temporary = f"{name}.tmp.{os.getpid()}.{os.urandom(8).hex()}"
     try:
-        writer(temporary, tree, arrays)
-        with open(temporary, "rb") as file:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
             os.fsync(file.fileno())
-        found, again = (_read_dp if writer is _write_dp else _read_yaml)(temporary)
-        if found != _without_flags(tree) or not all(map(_same_array, arrays, again)):
-            raise Error(f"{temporary}: reads back as another model")
+        if _read_bytes(temporary) != data:
+            raise Error(f"{temporary}: reads back as another file")
         os.replace(temporary, name)
     finally:
         if os.path.exists(temporary):
@@ -191,21 +194,8 @@ def _replace(name, writer, tree, arrays):
         os.close(folder)
 
 
-def _same_array(one, other):
-    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
-
-
 def _is_array(value):
     return isinstance(value, dict) and "@index" in value
-
-
-def _without_flags(value):
-    """The tree as the readers give it."""
-    if _is_array(value):
-        return {"@class": "np.ndarray", "@index": value["@index"]}
-    if isinstance(value, dict):
-        return {key: _without_flags(item) for key, item in value.items()}
-    return [_without_flags(item) for item in value] if isinstance(value, list) else value
 
 
 def _with_arrays(value, write_array):
@@ -217,29 +207,41 @@ def _with_arrays(value, write_array):
     return [_with_arrays(item, write_array) for item in value] if isinstance(value, list) else value
 
 
-def _write_dp(name, tree, arrays):
+def _dp_bytes(tree, arrays):
+    """Made in memory: HDF5 ends the process where a disk is full."""
     try:
         import h5py
     except ImportError:
         raise ImportError("writing a .dp file needs h5py: pip install 'dgnn[dp]'") from None
-    with h5py.File(name, "x") as file:
+    with h5py.File("model", "w", driver="core", backing_store=False) as file:
         def write_array(index):
             return file.create_dataset(f"variable_{index:04d}", data=arrays[index]).name
 
         file.attrs["json"] = json.dumps(_with_arrays(tree, write_array), separators=(",", ":"))
+        file.flush()
+        return file.id.get_file_image()
 
 
-def _write_yaml(name, tree, arrays):
+def _yaml_bytes(tree, arrays):
+    """PyYAML writes all but the numbers, for which it would take half a minute where there are a million."""
     try:
         import yaml
     except ImportError:
         raise ImportError("writing a .yaml file needs PyYAML: pip install 'dgnn[yaml]'") from None
+    mark = f"numbers_{os.urandom(8).hex()}_"
 
     def write_array(index):
-        array = arrays[index]
-        return {"@class": "np.ndarray", "@is_variable": True, "@version": 1, "dtype": array.dtype.name,
-                "value": array.tolist()}
+        return {"@class": "np.ndarray", "@is_variable": True, "@version": 1, "dtype": arrays[index].dtype.name,
+                "value": f"{mark}{index}_"}
 
-    with open(name, "x", encoding="utf-8") as file:
-        yaml.dump(_with_arrays(tree, write_array), file, getattr(yaml, "CSafeDumper", yaml.SafeDumper),
-                  default_flow_style=None, sort_keys=False, allow_unicode=True)
+    marked = _with_arrays(tree, write_array)
+    text = yaml.dump(marked, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), default_flow_style=None,
+                     sort_keys=False, allow_unicode=True)
+    if yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) != marked:
+        raise Error("PyYAML reads another model than it wrote")
+    return re.sub(mark + r"(\d+)_", lambda found: _yaml_numbers(arrays[int(found[1])]), text).encode()
+
+
+def _yaml_numbers(array):
+    """YAML 1.1 takes 1e-05 for a word: it wants a point."""
+    return re.sub(r"(?<![\d.])(\d+)e", r"\1.0e", json.dumps(array.tolist(), allow_nan=False))

@@ -62,7 +62,7 @@ class Border:
     """
 
     def __init__(self, sendlists, sendproc, recvproc, sendnum, recvnum, firstrecv=None):
-        self.sendlists = list(sendlists)
+        self.sendlists = _as_list("sendlists", sendlists)
         self.sendproc = sendproc
         self.recvproc = recvproc
         self.sendnum = sendnum
@@ -277,7 +277,7 @@ class Model:
         scale = np.array(self._info["virtual_scale"])
         types = self._types(types)
         scale = np.where(types >= 0, scale[types], 0.0) * np.ones(np.shape(spins)[:-1])
-        away = np.linalg.norm(spins, axis=-1) * scale
+        away = np.linalg.norm(np.where(scale[..., None] != 0, spins, 0.0), axis=-1) * scale
         small = np.count_nonzero((scale != 0) & (away < _SMALL_DISPLACEMENT))
         if small:
             self._warned.add(SmallSpinWarning)
@@ -298,7 +298,7 @@ def _load_options(dtype, threads, device, memory, semantics, skin):
     if dtype is not None and not isinstance(dtype, str):
         try:
             dtype = np.dtype(dtype).name
-        except TypeError:
+        except Exception:  # NumPy's, of many classes
             raise InputError(f"dtype: expected float32, float64 or None, found {dtype!r}") from None
     if threads is not None and not 1 <= _integer("threads", threads) <= 4096:
         raise InputError(f"threads: expected 1 to 4096 or None, found {threads!r}")
@@ -334,20 +334,27 @@ def _choice(name, value, choices):
 
 def _integer(name, value):
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise InputError(f"{name}: expected an integer, found {value!r}") from None
+    if not -(2**63) <= number < 2**63:
+        raise InputError(f"{name}: found a number of more than 64 bits")
+    return number
 
 
 def _number(name, value):
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name}: expected a number, found {value!r}") from None
 
 
+def _is_flag(value):
+    return isinstance(value, (int, np.integer, np.bool_)) and value in (0, 1)
+
+
 def _flag(name, value):
-    if isinstance(value, (bool, np.bool_)) or value in (0, 1):
+    if _is_flag(value):
         return bool(value)
     raise InputError(f"{name}: expected True or False, found {value!r}")
 
@@ -365,8 +372,17 @@ def _as_array(name, value):
         raise InputError(f"{name}: a masked array has no numbers in its masked places; pass a plain array")
     try:
         return np.asarray(value)
-    except (ValueError, TypeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # NumPy's and the object's own, of any class
         raise InputError(f"{name}: not an array ({error})") from None
+
+
+def _as_list(name, value):
+    try:
+        return list(value)
+    except TypeError:
+        raise InputError(f"{name}: expected a sequence, found {value!r}") from None
 
 
 def _row(value):
@@ -388,8 +404,8 @@ def _column(value):
 def _pbc(pbc, box):
     if pbc is None:
         return (0, 0, 0) if box is None else (1, 1, 1)
-    values = [pbc] * 3 if isinstance(pbc, (bool, np.bool_, int)) else list(pbc) if np.iterable(pbc) else [pbc]
-    if len(values) != 3 or any(value not in (0, 1) for value in values):
+    values = [pbc] * 3 if _is_flag(pbc) else list(pbc) if np.iterable(pbc) else []
+    if len(values) != 3 or not all(map(_is_flag, values)):
         raise InputError(f"pbc: expected True, False or three of them, found {pbc!r}")
     if box is None and any(values):
         raise InputError("pbc: periodic directions need a box")
@@ -461,6 +477,8 @@ def _neighbours(neighbours):
         if len(neighbours) != 2:
             raise InputError(f"neighbours: expected (first, rows), found a tuple of {len(neighbours)}")
         return neighbours
-    lists = [_as_array("neighbours", rows) for rows in neighbours]
+    lists = [_as_array("neighbours", rows) for rows in _as_list("neighbours", neighbours)]
+    if any(rows.ndim != 1 or rows.dtype.kind not in "iu" and rows.size for rows in lists):
+        raise InputError("neighbours: expected a list of rows for each owned row, or a tuple (first, rows)")
     first = np.concatenate([[0], np.cumsum([len(rows) for rows in lists], dtype=np.int64)])
     return first, np.concatenate([*lists, np.zeros(0, np.int32)]) if first[-1] else np.zeros(0, np.int32)

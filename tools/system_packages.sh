@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sees to the system packages: installs what is missing where this is root on a system with apt, else says in one line
-# what to install.
+# what to install. With "tests": also what only tests need, where this may install it; they skip what needs more.
 set -eu
 python=${PYTHON:-python3}
 missing=""
@@ -21,6 +21,12 @@ fi
 # The second MPI of the tests; the first comes from PyPI.
 command -v mpirun.openmpi >/dev/null || need openmpi-bin
 { command -v pkg-config >/dev/null && pkg-config --exists ompi-c; } || need libopenmpi-dev
+
+if [ "${1:-}" = tests ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    command -v strace >/dev/null || need strace
+    echo 'int LLVMFuzzerTestOneInput(const char *data, unsigned long size) { return !data && size; }' \
+        | clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null || need clang libclang-rt-dev
+fi
 
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

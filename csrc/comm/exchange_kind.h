@@ -65,11 +65,11 @@ static inline void **dgnn_exchange_requests(const struct dgnn_exchange *x,
     return lane->request + which * (int64_t)x->npeer;
 }
 
-/* Row k of the buffer, and of the lane's rows. */
+/* Row k of the buffer (NULL where no message needs one), and of the lane's rows. */
 static inline char *dgnn_exchange_buffer_row(const struct dgnn_exchange *x,
                                              const struct dgnn_exchange_lane *lane, int64_t k)
 {
-    return (char *)x->buffer.data + k * dgnn_rows_bytes(&lane->shape);
+    return x->buffer.data ? (char *)x->buffer.data + k * dgnn_rows_bytes(&lane->shape) : NULL;
 }
 
 static inline char *dgnn_exchange_row(const struct dgnn_exchange_lane *lane, int64_t row)

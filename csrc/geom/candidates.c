@@ -225,9 +225,9 @@ static int search_check_size(const struct search *search, struct dgnn_error *err
     double count = 1;
     for (int k = 0; k < 3; k++) {
         double reach = 2 * search->reach / search->lower[4 * k];
-        count *= cell->pbc[k] ? fmax(1, reach) : 1;
+        count *= cell->pbc[k] && !(reach <= 1) ? reach : 1;
     }
-    if (count > CANDIDATES_MAX_IMAGES) {
+    if (!(count <= CANDIDATES_MAX_IMAGES)) { /* NaN, too */
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
             "box is too small for a cutoff of %g A: each atom would have %.3g images within it "

@@ -46,12 +46,28 @@ static int compute_check_finite(const char *name, const double *values, int64_t 
     return DGNN_OK;
 }
 
+/* Of NULL atoms, anything goes. */
+static int compute_check_atoms(const char *name, const double *values, int64_t width, const struct dgnn_system *s,
+                               struct dgnn_error *error)
+{
+    for (int64_t i = 0; values && i < s->natoms; i++) {
+        for (int64_t c = 0; s->types[i] >= 0 && c < width; c++) {
+            if (!isfinite(values[i * width + c])) {
+                return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                       "%s: atom %lld has %g in column %lld; expected a finite number", name,
+                                       (long long)i, values[i * width + c], (long long)c);
+            }
+        }
+    }
+    return DGNN_OK;
+}
+
 static int compute_check_system(const struct dgnn_model *m, const struct dgnn_system *s, struct dgnn_error *error)
 {
     DGNN_TRY(compute_check_parameters(m, s, error));
     DGNN_TRY(compute_check_finite("fparam", s->fparam, s->nfparam, error));
-    DGNN_TRY(compute_check_finite("aparam", s->aparam, s->aparam ? s->natoms * s->naparam : 0, error));
-    DGNN_TRY(compute_check_finite("spins", s->spins, 3 * s->natoms, error));
+    DGNN_TRY(compute_check_atoms("aparam", s->aparam, s->naparam, s, error));
+    DGNN_TRY(compute_check_atoms("spins", s->spins, 3, s, error));
     return compute_check_finite("charge_spin", s->charge_spin, 2, error);
 }
 
@@ -420,8 +436,9 @@ static int compute_ghosted(struct dgnn_model *m, const struct dgnn_ghosted *syst
 {
     struct dgnn_ghosted_nodes *g = &m->ghosted;
     const struct dgnn_descriptor_properties *p = &m->properties.descriptor;
-    /* What the checks look at; the rows are checked on their own. */
-    struct dgnn_system parameters = {.natoms = system->nlocal,
+    /* What the checks look at; the rows, and whether there are so many, are checked on their own. */
+    int has_rows = system->nlocal <= system->nall && system->types;
+    struct dgnn_system parameters = {.natoms = has_rows ? system->nlocal : 0,
                                      .coords = system->coords,
                                      .types = system->types,
                                      .spins = system->spins,

@@ -20,7 +20,7 @@ static int ghosted_check_spins(const struct dgnn_ghosted_input *in, struct dgnn_
                                "ghosts among them", (long long)s->nall);
     }
     for (int64_t k = 3 * s->nlocal; in->has_spins && k < 3 * s->nall; k++) {
-        if (!isfinite(s->spins[k])) {
+        if (s->types[k / 3] >= 0 && !isfinite(s->spins[k])) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT, "spins: that of ghost row %lld has %c = %g; expected a finite "
                                    "number", (long long)(k / 3), "xyz"[k % 3], s->spins[k]);
         }

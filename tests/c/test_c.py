@@ -33,6 +33,19 @@ def test_c(source, pytestconfig, tmp_path):
     pytestconfig.stash[SUITES].c_checks += passed
 
 
+@pytest.mark.parametrize("name", ["test_threads", "test_inproc"])
+def test_no_races(name, tmp_path):
+    """Under ThreadSanitizer, which knows pthreads but not OpenMP: without that, and with the plain C kernels."""
+    (program,) = builder.build_programs([FOLDER / f"{name}.c"], "tsan")
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "DGNN_DISABLE_CPU": "avx512,avx2,neon,portable",
+                   "TSAN_OPTIONS": f"suppressions={FOLDER / 'tsan.suppressions'}"}
+    for before in ([], ["setarch", "-R"]):  # some kernels place libraries where this sanitizer cannot follow
+        done = subprocess.run([*before, program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        if "unexpected memory mapping" not in done.stderr:
+            break
+    assert done.returncode == 0 and "ThreadSanitizer" not in done.stderr, (done.stdout + done.stderr)[-8000:]
+
+
 @pytest.mark.long
 def test_every_fault():
     """test_fault_runs with a fault before each operation of a call: some 1,600 runs."""

@@ -201,7 +201,7 @@ static void test_spins(void)
 {
     static const struct fault faults[] = {
         {spoil_no_spins, "rank 1: spins: found none; this is a spin model"},
-        {spoil_spin, "rank 1: spins: element 4 is nan; expected a finite number"},
+        {spoil_spin, "rank 1: spins: atom 1 has nan in column 1; expected a finite number"},
         {spoil_turn, "whole system (replicated: coords, types, spins, ids, aparam): rank 1"},
     };
     struct test_models m = models_load("spin_dpa3", 0.5, 2);

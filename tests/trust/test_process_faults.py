@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -198,8 +199,9 @@ print(new is not old, new.Model.load(sys.argv[1]).compute(coords, types, box).en
     assert done.stdout.strip() == "True True", done.stdout + done.stderr
 
 
-def test_memory_is_flat(base_path, tmp_path):
-    """Over 1,000 good calls, 1,000 failing ones of several kinds, and loads."""
+@pytest.mark.parametrize("count", [1000, pytest.param(20_000, marks=pytest.mark.long)])
+def test_memory_is_flat(count, base_path, tmp_path):
+    """Over so many good calls, failing ones of several kinds, and loads."""
     model = dgnn.Model.load(base_path, threads=1)
     coords, types = np.array([[0.0, 0, 0], [0, 0, 1.1], [1, 0, 0.3]]), np.array([0, 1, 1])
     bad = tmp_path / "bad.pt2"
@@ -231,12 +233,12 @@ def test_memory_is_flat(base_path, tmp_path):
     work(40)
     gc.collect()
     first = tracemalloc.get_traced_memory()[0]
-    work(1000)
+    work(count)
     gc.collect()
     last = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert _core._alloc_live() == live
-    assert last - first < 20_000, f"{last - first} bytes more after 1,000 calls"
+    assert last - first < 20_000, f"{last - first} bytes more after {count} calls"
     assert len(os.listdir(tmp_path)) == 2
     assert len(os.listdir("/proc/self/fd")) < 100
 
@@ -261,6 +263,8 @@ def test_nothing_is_executed_and_nothing_else_is_opened(archive, tmp_path):
     """Python's audit hook sees no import, no code and no open; the kernel sees the archive alone, and no exec."""
     done = python(AUDIT, archive)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
     code = ("import dgnn, numpy as np, os, sys, time\n"
             "time.localtime(); dgnn.Model.load(sys.argv[2]).compute([[0.0, 0, 0], [0, 0, 1.1]], [0, 1])\n"
             "os.path.exists('/first-mark')\n"

@@ -94,6 +94,32 @@ def test_dgnn_loads_fast(tmp_path, figures):
     assert min(times) < 0.1  # a busy machine; 10 ms on an idle one
 
 
+def test_numbers_of_yaml():
+    """Each is a number for YAML 1.1 too, and the same one."""
+    import yaml
+    from dgnn import files
+
+    rng = np.random.default_rng(3)
+    numbers = np.concatenate([rng.integers(0, 2**64, 3000, dtype=np.uint64).view(float), rng.normal(size=1000),
+                              10.0 ** np.arange(-320, 308), -(10.0 ** np.arange(-20, 20)), [0.0, -0.0, 5e-324]])
+    numbers = numbers[np.isfinite(numbers)]
+    for array in (numbers, numbers[:600].reshape(3, 2, 100), np.array(1e-5), np.zeros((0,)), np.zeros((2, 0)),
+                  numbers[abs(numbers) < 1e38].astype(np.float32), np.array([True, False]), np.array([2**62, -3])):
+        for loader in (yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            again = np.array(yaml.load(files._yaml_numbers(array), loader), array.dtype)
+            assert again.shape == array.shape and again.tobytes() == array.tobytes()
+
+
+def test_yaml_is_written_in_seconds(tmp_path, figures):
+    """The 6-layer model, 28 MB of it."""
+    model = dgnn.Model.load(DATA / "perf" / "dpa3_L6_f32.pt2")
+    start = time.process_time()
+    model.save(tmp_path / "model.yaml")
+    spent = time.process_time() - start
+    figures.record("loading, ms", "6 layers, .yaml written", "best of 7", spent * 1000, 10000)
+    assert spent < 10
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_failures_leave_the_old_file(kind, base_path, tmp_path):
     path = tmp_path / "folder" / f"model.{kind}"

@@ -3,28 +3,13 @@
  * CRCs stop most mutants of a ZIP before anything is read. So input that begins with 'D' is not an archive
  * but the four members of a .dgnn, and with 'M' the two of a .pt2, separated by bytes 0xff, which the target
  * packs first. */
+#include "../pack.h"
 #include "../walk.h"
-#include "zipmaker.h"
 
 #include "base/alloc.h"
 #include "io/archive.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static struct zip_maker zip;
-
-static void pack(const uint8_t *data, size_t size, const char *const *names, int nname)
-{
-    zip.length = zip.directory_length = zip.count = 0;
-    for (int i = 0; i < nname; i++) {
-        const uint8_t *stop = i + 1 < nname ? memchr(data, 0xff, size) : NULL;
-        size_t length = stop ? (size_t)(stop - data) : size;
-        zip_add(&zip, &(struct zip_entry){.name = names[i], .data = data, .size = length});
-        data += length + (stop != NULL);
-        size -= length + (stop != NULL);
-    }
-    zip_end(&zip, 0, 0, "");
-}
 
 static void check(const void *data, size_t size)
 {
@@ -45,12 +30,9 @@ static void check(const void *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const packed[] = {"dgnn/arrays.json", "dgnn/model.json", "dgnn/metadata.json",
-                                         "dgnn/arrays.bin"};
-    static const char *const members[] = {"model/extra/model.json", "model/extra/metadata.json"};
     if (size > 0 && size < 60000 && (data[0] == 'D' || data[0] == 'M')) {
-        pack(data + 1, size - 1, data[0] == 'D' ? packed : members, data[0] == 'D' ? 4 : 2);
-        check(zip.bytes, zip.length);
+        pack(data + 1, size - 1, data[0] == 'D' ? pack_dgnn : pack_pt2, data[0] == 'D' ? 4 : 2);
+        check(pack_zip.bytes, pack_zip.length);
     } else {
         check(data, size);
     }
