@@ -287,3 +287,13 @@ int dgnn_params_precision(const char *name, const struct dgnn_value *where, int3
                            "%s: precision '%s' is not supported; dgnn evaluates float32 and float64 models",
                            dgnn_value_path(where, path, sizeof(path)), name ? name : "null");
 }
+
+int dgnn_params_activation(const char *name, const struct dgnn_value *where, struct dgnn_activation *activation,
+                           struct dgnn_error *error)
+{
+    struct dgnn_error own;
+    char path[256];
+    int status = dgnn_activation_parse(name ? name : "none", activation, &own);
+    return status ? dgnn_status_set(error, status, "%s: %s", dgnn_value_path(where, path, sizeof(path)), own.message)
+                  : DGNN_OK;
+}
