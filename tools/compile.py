@@ -17,6 +17,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
@@ -26,7 +27,7 @@ VARIANTS = {
     "release": ["-O3", "-g1", "-fPIC", "-fvisibility=hidden"],
     "asan": ["-O1", "-g", "-fPIC", "-fno-omit-frame-pointer", "-fsanitize=address,undefined",
              "-fno-sanitize-recover=all"],
-    "coverage": ["-O0", "-g", "-fPIC", "--coverage"],
+    "coverage": ["-O0", "-g", "-fPIC", "--coverage", "-DINLINE=static inline __attribute__((unused))"],
     "fuzz": ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined,fuzzer-no-link",
              "-fno-sanitize-recover=all"],
 }
@@ -97,6 +98,17 @@ def library_flags():
             output = subprocess.run(["pkg-config", what, name], check=True, capture_output=True, text=True).stdout
             flags += [flag for flag in shlex.split(output) if flag not in flags]
     return compile_flags, link_flags
+
+
+def python_flags():
+    """Compile flags of an extension module."""
+    import numpy
+
+    include = pathlib.Path(sysconfig.get_paths()["include"])
+    if not (include / "Python.h").exists():
+        raise BuildError(f"{include}/Python.h is missing; on Debian: apt-get install python3-dev")
+    return [f"-I{include}", f"-I{numpy.get_include()}", "-DNPY_NO_DEPRECATED_API=NPY_1_25_API_VERSION",
+            "-DNPY_TARGET_VERSION=NPY_1_25_API_VERSION"]
 
 
 def source_flags(path, variant):
