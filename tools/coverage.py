@@ -25,8 +25,8 @@ import compile as builder
 ROOT = builder.ROOT
 FOLDER = ROOT / "build" / "coverage"
 PACKAGE = FOLDER / "python" / "dgnn"
-# The suites that refuse, fail and recover; C tests have the kernels' numbers.
-SUITES = ["tests/unit", "tests/trust", "tests/lint", "tests/parity/test_compositions.py"]
+# What refuses, fails and recovers; C tests have the kernels' numbers.
+SUITES = ["tests/unit", "tests/trust", "tests/parity/test_compositions.py", "--ignore=tests/unit/test_bench.py"]
 
 # ---------------------------------------------------------------- running
 
@@ -54,7 +54,7 @@ def build_package():
 
 
 def run_suites(only):
-    """Tests find this dgnn, also in the processes that they start: no Python puts the folder it was started in first."""
+    """Tests find this dgnn, also in the processes that they start: no Python looks first where it was started."""
     if sys.version_info < (3, 11):
         sys.exit("coverage.py: needs Python 3.11 for the Python tests, or --c")
     build_package()
@@ -77,8 +77,8 @@ def read_counters():
     """source -> line -> (executions, [executions of each branch]): the largest of all instances of the line."""
     files = collections.defaultdict(dict)
     counters = sorted((FOLDER / "csrc").rglob("*.gcda"))
-    done = subprocess.run(["gcov", "--branch-probabilities", "--json-format", "--stdout", *map(str, counters)], cwd=ROOT,
-                          capture_output=True, text=True, check=True)
+    command = ["gcov", "--branch-probabilities", "--json-format", "--stdout", *map(str, counters)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for document in done.stdout.splitlines():
         for file in json.loads(document)["files"]:
             add_file(files[file["file"]], file["lines"])
@@ -99,13 +99,14 @@ def add_file(known, lines):
 
 def shares(lines):
     """[lines reached, lines, branches taken, branches]"""
-    branches = [count for _, counts in lines.values() for count in counts]
-    return [sum(count > 0 for count, _ in lines.values()), len(lines), sum(count > 0 for count in branches), len(branches)]
+    taken = [count > 0 for _, branches in lines.values() for count in branches]
+    return [sum(count > 0 for count, _ in lines.values()), len(lines), sum(taken), len(taken)]
 
 
 def not_built():
     """Sources for other machines' instruction sets."""
-    return [path.relative_to(ROOT) for path in sorted(builder.CSRC.rglob("*.c")) if not builder.is_for_this_machine(path)]
+    others = [path for path in sorted(builder.CSRC.rglob("*.c")) if not builder.is_for_this_machine(path)]
+    return [path.relative_to(ROOT) for path in others]
 
 
 # ---------------------------------------------------------------- errors
@@ -132,8 +133,8 @@ def find_makers(sources):
 
 
 def errors(text, makers, lines):
-    """(line, its text, reached) for each place that makes an error. A condition before it in its line must have gone all
-    its ways."""
+    """(line, its text, reached) for each place that makes an error. A condition before it in its line must have gone
+    all its ways."""
     call = re.compile(rf"(?<!^int )\b(?:{'|'.join(sorted(makers))})\)?\(|\breturn DGNN_ERROR_\w+;")
     for number, line in enumerate(text.splitlines(), 1):
         found = call.search(line)
@@ -173,7 +174,7 @@ def write_errors(files):
     makers = find_makers(sources)
     found = [(name, *error) for name, text in sources.items() for error in errors(text, makers, files[name])]
     unseen = [error for error in found if not error[3]]
-    print(f"\n{len(found) - len(unseen)} of {len(found)} places that make an error were reached" + (":" if unseen else ""))
+    print(f"\n{len(found) - len(unseen)} of {len(found)} places that make an error were reached")
     for name, number, text, _ in unseen:
         print(f"    not reached: {name}:{number}: {text}")
 

@@ -1,4 +1,4 @@
-/* The fitting net: energies against the formula, gradients against its derivative, with every input that it may have. */
+/* The fitting net: energies against the formula, gradients against its derivative, with each input that it may have. */
 #include "net/fitting.h"
 
 #include <stdlib.h>
@@ -48,8 +48,10 @@ static void make_fit(struct fit *fit, uint64_t *seed)
 static void write_fit(const struct fit *fit, struct net_text *text)
 {
     text->length = 0;
-    net_add(text, "{\"@class\":\"Fitting\",\"type\":\"ener\",\"@version\":4,\"ntypes\":%d,\"dim_descrpt\":%d", NTYPES, WIDTH);
-    net_add(text, ",\"numb_fparam\":%d,\"numb_aparam\":%d,\"dim_case_embd\":%d", fit->nfparam, fit->naparam, fit->ncase);
+    net_add(text, "{\"@class\":\"Fitting\",\"type\":\"ener\",\"@version\":4,\"ntypes\":%d,\"dim_descrpt\":%d", NTYPES,
+            WIDTH);
+    net_add(text, ",\"numb_fparam\":%d,\"numb_aparam\":%d,\"dim_case_embd\":%d", fit->nfparam, fit->naparam,
+            fit->ncase);
     net_add(text, ",\"mixed_types\":%s", fit->mixed ? "true" : "false");
     net_add(text, fit->dropped ? ",\"exclude_types\":%s" : "", fit->dropped);
     if (fit->has_default) {
@@ -87,7 +89,8 @@ static int load_fit(const struct fit *fit, const struct net_text *text, struct d
 }
 
 /* The energy of an atom, and its derivatives. */
-static double atom_energy(const struct fit *fit, const struct atoms *atoms, int i, const double *fparam, double *gradient)
+static double atom_energy(const struct fit *fit, const struct atoms *atoms, int i, const double *fparam,
+                          double *gradient)
 {
     int type = atoms->type[i], width = 0, dropped = fit->dropped && strchr(fit->dropped, '0' + type);
     const struct net *net = &fit->net[fit->mixed ? 0 : type];
@@ -128,7 +131,8 @@ static void make_atoms(struct atoms *atoms, uint64_t *seed)
     }
 }
 
-static void check_fit(const struct fit *fit, struct dgnn_fitting *fitting, struct atoms *atoms, const double *fparam, int n)
+static void check_fit(const struct fit *fit, struct dgnn_fitting *fitting, struct atoms *atoms, const double *fparam,
+                      int n)
 {
     struct dgnn_fitting_input input = {.n = n, .type = atoms->type, .descriptor = atoms->descriptor, .fparam = fparam,
                                        .aparam = atoms->aparam};
@@ -195,7 +199,8 @@ static void test_in_place(uint64_t *seed)
 static void test_memory(uint64_t *seed)
 {
     static struct net_text text;
-    struct fit fit = {.mixed = 1, .threads = 2, .nfparam = 2, .naparam = 1, .ncase = 1, .has_default = 1, .dropped = "[0]"};
+    struct fit fit = {
+        .mixed = 1, .threads = 2, .nfparam = 2, .naparam = 1, .ncase = 1, .has_default = 1, .dropped = "[0]"};
     struct dgnn_fitting *fitting = NULL;
     struct dgnn_error error;
     int64_t live = dgnn_alloc_live(), nth = 0;

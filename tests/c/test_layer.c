@@ -1,5 +1,5 @@
-/* Affine layers and networks of them: values against the formulas, gradients against derivatives of the formulas, for each activation,
- * residual and instruction set; and what is refused. */
+/* Affine layers and networks of them: values against the formulas, gradients against derivatives of the formulas, for
+ * each activation, residual and instruction set; and what is refused. */
 #include "net/layer.h"
 
 #include "check.h"
@@ -31,8 +31,9 @@ static struct dgnn_tree *parse_net(const struct net *net)
 
 static void test_layers(enum dgnn_cpu cpu)
 {
-    static const char *const activations[] = {NULL,       "none",    "linear", "tanh",  "relu", "relu6", "gelu", "gelu_tf",
-                                              "softplus", "sigmoid", "silu",   "silut", "silut:0.5", "custom_silu:1.25"};
+    static const char *const activations[] = {
+        NULL,      "none",     "linear",  "tanh", "relu",  "relu6",     "gelu",
+        "gelu_tf", "softplus", "sigmoid", "silu", "silut", "silut:0.5", "custom_silu:1.25"};
     static const int widths[][2] = {{7, 7}, {7, 14}, {7, 9}, {16, 8}, {1, 24}, {24, 1}};
     static struct net net;
     uint64_t seed = 11;
@@ -93,7 +94,8 @@ static void test_refusals(void)
     } rows[] = {
         {LAYER("", W23), 2, 3, DGNN_OK, ""},
         {LAYER("", W23), -1, -1, DGNN_OK, ""},
-        {LAYER("", W23), 3, 3, DGNN_ERROR_FORMAT, "layers[0].@variables.w: expected an array of shape (3, 3), found (2, 3)"},
+        {LAYER("", W23), 3, 3, DGNN_ERROR_FORMAT,
+         "layers[0].@variables.w: expected an array of shape (3, 3), found (2, 3)"},
         {LAYER("", W23), 2, 4, DGNN_ERROR_FORMAT, "expected an array of shape (2, 4), found (2, 3)"},
         {LAYER("", ARRAY("[1,2]")), 2, 3, DGNN_ERROR_FORMAT, "shape (2, 3), found (2)"},
         {LAYER("", "7"), 2, 3, DGNN_ERROR_FORMAT, "w: expected an array, found a number"},

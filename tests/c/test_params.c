@@ -46,7 +46,8 @@ static void test_values(void)
     struct dgnn_error error;
     struct values v;
     struct dgnn_text text = {0};
-    struct dgnn_tree *tree = parse("{\"needed\": 3, \"part\": [1], \"given\": null, \"@class\": \"x\", \"type\": \"y\"}");
+    struct dgnn_tree *tree =
+        parse("{\"needed\": 3, \"part\": [1], \"given\": null, \"@class\": \"x\", \"type\": \"y\"}");
     struct dgnn_value root = dgnn_tree_root(tree);
     CHECK_STATUS(dgnn_params_load(&root, table, NTABLE, &v, &error), DGNN_OK, "");
     CHECK(v.count == 7 && v.needed == 3 && v.length == 2.5 && v.flag == 1 && !strcmp(v.name, "tanh") && !v.given);
@@ -55,9 +56,10 @@ static void test_values(void)
     CHECK(!strcmp(text.data, "\"count\": 7, \"needed\": 3, \"length\": 2.5, \"flag\": true, \"name\": \"tanh\""));
     dgnn_text_free(&text);
     dgnn_tree_free(tree);
-    tree = parse("{\"count\": -4, \"needed\": 0, \"length\": 1e-3, \"flag\": false, \"name\": null, \"given\": \"a\\\"b\","
-                 "\"part\": null, \"extra\": {}, \"ignored\": [7], \"only_null\": null, \"only_false\": false,"
-                 "\"only_empty\": [], \"only_two\": 2.0, \"only_word\": \"energy\"}");
+    tree =
+        parse("{\"count\": -4, \"needed\": 0, \"length\": 1e-3, \"flag\": false, \"name\": null, \"given\": \"a\\\"b\","
+              "\"part\": null, \"extra\": {}, \"ignored\": [7], \"only_null\": null, \"only_false\": false,"
+              "\"only_empty\": [], \"only_two\": 2.0, \"only_word\": \"energy\"}");
     root = dgnn_tree_root(tree);
     CHECK_STATUS(dgnn_params_load(&root, table, NTABLE, &v, &error), DGNN_OK, "");
     CHECK(v.count == -4 && v.needed == 0 && v.length == 1e-3 && v.flag == 0 && !strcmp(v.name, "tanh"));
@@ -87,7 +89,8 @@ static void test_refusals(void)
         {"\"flag\": 1", DGNN_ERROR_FORMAT, "flag: expected a boolean, found a number"},
         {"\"name\": []", DGNN_ERROR_FORMAT, "name: expected a string, found a list"},
         {"\"Count\": 1", DGNN_ERROR_UNSUPPORTED, "Count: dgnn does not know this option"},
-        {"\"only_null\": 0", DGNN_ERROR_UNSUPPORTED, "only_null: dgnn evaluates only models where this is null (a meaning)"},
+        {"\"only_null\": 0", DGNN_ERROR_UNSUPPORTED,
+         "only_null: dgnn evaluates only models where this is null (a meaning)"},
         {"\"only_null\": {}", DGNN_ERROR_UNSUPPORTED, "only_null"},
         {"\"only_false\": true", DGNN_ERROR_UNSUPPORTED, "only_false"},
         {"\"only_false\": null", DGNN_ERROR_UNSUPPORTED, "only_false"},

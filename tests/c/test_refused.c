@@ -82,7 +82,8 @@ static void test_plans(void)
     struct dgnn_plan *plan = NULL;
     struct dgnn_exchange *exchange = NULL;
     struct dgnn_comm *comm[3];
-    CHECK_STATUS(dgnn_plan_create(&d, 1, 1, 0, 2, &plan, &error), DGNN_ERROR_INPUT, "recv_first are needed for 1 neighbours");
+    CHECK_STATUS(dgnn_plan_create(&d, 1, 1, 0, 2, &plan, &error), DGNN_ERROR_INPUT,
+                 "recv_first are needed for 1 neighbours");
     d.send_first = NULL;
     CHECK_STATUS(dgnn_plan_create(&d, 1, 1, 0, 2, &plan, &error), DGNN_ERROR_INPUT, "send_first and recv_first");
     d.rank = NULL;
@@ -95,8 +96,8 @@ static void test_plans(void)
     CHECK_STATUS(dgnn_exchange_create_direct(plan, NULL, DGNN_EXCHANGE_FEATURES, &exchange, &error), DGNN_ERROR_INPUT,
                  "a plan for rank 0 of 2 needs a communicator");
     CHECK_STATUS(dgnn_comm_create_threads(3, 1, comm, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_exchange_create_direct(plan, comm[0], DGNN_EXCHANGE_FEATURES, &exchange, &error), DGNN_ERROR_INPUT,
-                 "a plan for rank 0 of 2 is used with rank 0 of 3");
+    CHECK_STATUS(dgnn_exchange_create_direct(plan, comm[0], DGNN_EXCHANGE_FEATURES, &exchange, &error),
+                 DGNN_ERROR_INPUT, "a plan for rank 0 of 2 is used with rank 0 of 3");
     CHECK(!exchange);
     for (int r = 0; r < 3; r++) {
         dgnn_comm_free(comm[r]);
@@ -179,7 +180,8 @@ static void test_graphs(void)
     }
     struct dgnn_graph_rules each = {.dense = 1, .ntypes = 2, .nsel = 1, .sel = sel};
     struct dgnn_graph_input input = {.list = &list, .nnode = 2, .type = types};
-    CHECK_STATUS(dgnn_graph_build(&builder, &input, &each, &error), DGNN_ERROR_INTERNAL, "sel has 1 entries for 2 types");
+    CHECK_STATUS(dgnn_graph_build(&builder, &input, &each, &error), DGNN_ERROR_INTERNAL,
+                 "sel has 1 entries for 2 types");
     dgnn_graph_builder_free(&builder);
 }
 
@@ -333,7 +335,9 @@ static void test_options(void)
     for (size_t k = 0; k < COUNT(rows); k++) {
         int status = k == 10 || k == 11 ? DGNN_ERROR_UNSUPPORTED : DGNN_ERROR_INPUT;
         CHECK_STATUS(load("se_e2_r", &rows[k], &model), status,
-                     k < 10 ? "one is out of range" : k < 12 ? "no backend for it" : "descriptor 'se_e2_r' has the dense form");
+                     k < 10   ? "one is out of range"
+                     : k < 12 ? "no backend for it"
+                              : "descriptor 'se_e2_r' has the dense form");
     }
     CHECK_STATUS(load("spin_dpa3", &rows[12], &model), DGNN_ERROR_INPUT, "'dpa3' with spins has the dense form only");
     CHECK_STATUS(dgnn_model_load(NULL, NULL, &model, &error), DGNN_ERROR_INPUT, "path and model");
@@ -354,10 +358,12 @@ static void test_metadata(void)
         {"{}", DGNN_OK, ""},
         {"{\"type_map\":[\"O\",\"H\"],\"rcut\":4,\"sel\":[10,20],\"nnei\":30,\"dim_fparam\":1,\"dim_aparam\":2,"
          "\"dim_chg_spin\":0,\"is_spin\":false,\"has_message_passing\":true,\"pair_exclude_types\":[[1,0]],"
-         "\"lower_input_kind\":\"nlist\",\"other\":{}}", DGNN_OK, ""},
+         "\"lower_input_kind\":\"nlist\",\"other\":{}}",
+         DGNN_OK, ""},
         {"[]", DGNN_ERROR_FORMAT, "expected an object"},
         {"{\"type_map\":7}", DGNN_ERROR_FORMAT, "type_map: expected a list"},
-        {"{\"type_map\":[\"O\"]}", DGNN_ERROR_FORMAT, "type_map: contradicts model.json, which says another number of types"},
+        {"{\"type_map\":[\"O\"]}", DGNN_ERROR_FORMAT,
+         "type_map: contradicts model.json, which says another number of types"},
         {"{\"type_map\":[\"O\",1]}", DGNN_ERROR_FORMAT, "type_map[1]: expected a string"},
         {"{\"type_map\":[\"H\",\"O\"]}", DGNN_ERROR_FORMAT, "type_map[0]: contradicts model.json, which says O"},
         {"{\"rcut\":4.5}", DGNN_ERROR_FORMAT, "rcut: contradicts model.json, which says 4"},
@@ -372,7 +378,8 @@ static void test_metadata(void)
         {"{\"dim_chg_spin\":2}", DGNN_ERROR_FORMAT, "dim_chg_spin: contradicts"},
         {"{\"is_spin\":true}", DGNN_ERROR_FORMAT, "is_spin: contradicts model.json, which says false"},
         {"{\"is_spin\":0}", DGNN_ERROR_FORMAT, "is_spin: expected a boolean"},
-        {"{\"has_message_passing\":false}", DGNN_ERROR_FORMAT, "has_message_passing: contradicts model.json, which says true"},
+        {"{\"has_message_passing\":false}", DGNN_ERROR_FORMAT,
+         "has_message_passing: contradicts model.json, which says true"},
         {"{\"pair_exclude_types\":7}", DGNN_ERROR_FORMAT, "pair_exclude_types: expected a list"},
         {"{\"pair_exclude_types\":[7]}", DGNN_ERROR_FORMAT, "pair_exclude_types[0]: expected a list"},
         {"{\"pair_exclude_types\":[[0,\"a\"]]}", DGNN_ERROR_FORMAT, "[0][1]: expected an integer"},
@@ -387,7 +394,8 @@ static void test_metadata(void)
     };
     static const char *const type_map[2] = {"O", "H"};
     static const int64_t sel[2] = {10, 20};
-    struct dgnn_tree *model = parse("model.json", "{\"pair_exclude_types\":[[0,1]]}"), *bad = parse("m", "{\"pair_exclude_types\":1}");
+    struct dgnn_tree *model = parse("model.json", "{\"pair_exclude_types\":[[0,1]]}"),
+                     *bad = parse("m", "{\"pair_exclude_types\":1}");
     struct dgnn_value network = dgnn_tree_root(model), bad_network = dgnn_tree_root(bad);
     struct dgnn_atomic_properties properties = {
         .descriptor = {.cutoff = 4, .nsel = 2, .sel = sel, .has_message_passing = 1},
@@ -401,12 +409,13 @@ static void test_metadata(void)
         if (k == 1) {
             for (int nth = 1; nth < 3; nth++) {
                 dgnn_alloc_fail_at(nth, 0);
-                CHECK_STATUS(dgnn_metadata_check(tree, &facts, &semantics, &error), nth == 1 ? DGNN_ERROR_MEMORY : DGNN_OK,
-                             "pairs of types");
+                CHECK_STATUS(dgnn_metadata_check(tree, &facts, &semantics, &error),
+                             nth == 1 ? DGNN_ERROR_MEMORY : DGNN_OK, "pairs of types");
                 dgnn_alloc_fail_at(0, 0);
             }
             facts.network = &bad_network;
-            CHECK_STATUS(dgnn_metadata_check(tree, &facts, &semantics, &error), DGNN_ERROR_FORMAT, "m: pair_exclude_types");
+            CHECK_STATUS(dgnn_metadata_check(tree, &facts, &semantics, &error), DGNN_ERROR_FORMAT,
+                         "m: pair_exclude_types");
             facts.network = &network;
         }
         dgnn_tree_free(tree);
@@ -480,12 +489,14 @@ static void test_parameters(void)
     s.fparam = bad_number;
     for (s.nfparam = 1; s.nfparam < 4; s.nfparam++) {
         int status = dgnn_model_compute(model, &s, NULL, &result, &error);
-        CHECK(status == DGNN_ERROR_INPUT && (strstr(error.message, "fparam: found") || strstr(error.message, "aparam: found 0")));
+        CHECK(status == DGNN_ERROR_INPUT &&
+              (strstr(error.message, "fparam: found") || strstr(error.message, "aparam: found 0")));
     }
     dgnn_model_free(model);
     CHECK_STATUS(load("dpa3_charge_spin", &plain, &model), DGNN_OK, "");
     s = (struct dgnn_system){.size = sizeof(s), .natoms = 4, .coords = coords, .types = types};
-    CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT, "this model needs charge and spin");
+    CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "this model needs charge and spin");
     s.charge_spin = bad_number;
     CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT, "charge_spin");
     dgnn_model_free(model);
@@ -493,8 +504,8 @@ static void test_parameters(void)
 
 static void test_ghosted(void)
 {
-    static const int64_t mapping[4] = {0, 1, 0, 1}, moved[4] = {1, 1, 0, 1}, beyond[4] = {0, 1, 2, 1}, low[4] = {0, 1, -1, 1},
-                         other_type[4] = {0, 1, 1, 0};
+    static const int64_t mapping[4] = {0, 1, 0, 1}, moved[4] = {1, 1, 0, 1}, beyond[4] = {0, 1, 2, 1},
+                         low[4] = {0, 1, -1, 1}, other_type[4] = {0, 1, 1, 0};
     static const int64_t first[3] = {0, 1, 2}, late[3] = {1, 2, 3}, falling[3] = {0, 2, 1};
     static const int32_t neighbour[2] = {1, 0}, far[2] = {1, 4}, below[2] = {-2, 0};
     const struct dgnn_border border = {0};
@@ -538,19 +549,23 @@ static void test_ghosted(void)
     for (size_t k = 0; k < COUNT(s); k++) {
         CHECK_STATUS(dgnn_model_compute_ghosted(model, &s[k], NULL, &result, &error), DGNN_ERROR_INPUT, texts[k]);
     }
-    CHECK_STATUS(dgnn_model_compute_ghosted(NULL, &good, NULL, &result, &error), DGNN_ERROR_INPUT, "an argument is NULL");
-    CHECK_STATUS(dgnn_model_compute_ghosted(model, NULL, NULL, &result, &error), DGNN_ERROR_INPUT, "an argument is NULL");
+    CHECK_STATUS(dgnn_model_compute_ghosted(NULL, &good, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "an argument is NULL");
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, NULL, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "an argument is NULL");
     CHECK_STATUS(dgnn_model_compute_ghosted(model, &good, NULL, NULL, &error), DGNN_ERROR_INPUT, "an argument is NULL");
     CHECK(dgnn_model_compute_ghosted(model, &s[0], NULL, &result, NULL) == DGNN_ERROR_INPUT);
     dgnn_model_free(model);
     CHECK_STATUS(load("se_e2_a", &plain, &model), DGNN_OK, "");
     s[7].add_ghost_forces = 1;
-    CHECK_STATUS(dgnn_model_compute_ghosted(model, &s[7], NULL, &result, &error), DGNN_ERROR_INPUT, "there is no way to the");
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, &s[7], NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "there is no way to the");
     s[7].add_ghost_forces = 0;
     CHECK_STATUS(dgnn_model_compute_ghosted(model, &s[7], NULL, &result, &error), DGNN_OK, "");
     dgnn_model_free(model);
     CHECK_STATUS(load("spin_dpa3", &plain, &model), DGNN_OK, "");
-    CHECK_STATUS(dgnn_model_compute_ghosted(model, &good, NULL, &result, &error), DGNN_ERROR_INPUT, "spins: found none");
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, &good, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "spins: found none");
     dgnn_model_free(model);
 }
 

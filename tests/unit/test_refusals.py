@@ -141,9 +141,10 @@ def test_every_table_is_here():
 
 
 def wrong_values(row):
-    """(value, error) for a row of a table; "missing" takes the member away, None for the error: it makes no difference."""
+    """(value, error) for a row of a table; "missing" takes the member away. No error: it makes no difference."""
     required = row.rest.startswith("DGNN_REQUIRED") or (row.kind == "VALUE" and row.rest.startswith("1"))
-    wrong = {"INT": ["a word", 1.5, None], "DOUBLE": ["a word", None, True], "BOOL": [1, "true", None], "STRING": [7, []]}
+    wrong = {"INT": ["a word", 1.5, None], "DOUBLE": ["a word", None, True], "BOOL": [1, "true", None],
+             "STRING": [7, []]}
     for value in wrong.get(row.kind, []):
         yield value, dgnn.ModelFormatError
     if required:
@@ -185,7 +186,8 @@ RANGES = [
         (dict(a_compress_rate=-1), "a_compress_rate"), (dict(a_compress_e_rate=0), "a_compress_e_rate"),
         (dict(a_compress_rate=7), "a_compress_rate"), (dict(e_rcut=1e3), "e_rcut < 1000"), (dict(e_rcut=0), "e_rcut"),
         (dict(e_rcut_smth=0), "e_rcut_smth"), (dict(e_rcut_smth=99), "e_rcut_smth"), (dict(a_rcut=0), "a_rcut"),
-        (dict(a_rcut=99), "a_rcut <= e_rcut"), (dict(a_rcut_smth=99), "a_rcut_smth"), (dict(a_rcut_smth=0), "a_rcut_smth"),
+        (dict(a_rcut=99), "a_rcut <= e_rcut"), (dict(a_rcut_smth=99), "a_rcut_smth"),
+        (dict(a_rcut_smth=0), "a_rcut_smth"),
         (dict(e_sel=0), "a_sel <= e_sel"), (dict(a_sel=0), "a_sel <= e_sel"), (dict(a_sel=999), "a_sel <= e_sel"),
         (dict(e_sel=1 << 25), "a_sel <= e_sel"), (dict(sel_reduce_factor=0), "sel_reduce_factor"),
         (dict(update_style="other"), "update_style"),
@@ -253,7 +255,8 @@ RANGES = [
     ("dpa2_strip", "repformer_layer", dict(update_style="other"), "other"),
     ("dpa2_strip", "dpa2", dict(ntypes=3), "ntypes"),
     ("dpa1_strip", "dpa1", dict(ntypes=3), "ntypes"), ("dpa1_strip", "dpa1", dict(tebd_dim=0), "tebd_dim"),
-    ("dpa1_strip", "dpa1", dict(tebd_dim=65537), "tebd_dim"), ("dpa1_strip", "dpa1", dict(axis_neuron=0), "axis_neuron"),
+    ("dpa1_strip", "dpa1", dict(tebd_dim=65537), "tebd_dim"),
+    ("dpa1_strip", "dpa1", dict(axis_neuron=0), "axis_neuron"),
     ("dpa1_strip", "dpa1", dict(axis_neuron=999), "axis_neuron"),
     ("dpa1_strip", "dpa1", dict(tebd_input_mode="other"), "tebd_input_mode"),
     ("dpa1_strip", "dpa1", dict(rcut_smth=-1.0), "rcut_smth"), ("dpa1_strip", "dpa1", dict(rcut=0), "rcut"),
@@ -286,7 +289,8 @@ RANGES = [
 
 
 @pytest.mark.parametrize("name, table, changes, message", RANGES, ids=[
-    f"{table}-{'-'.join(f'{key}={str(value)[:12]}' for key, value in changes.items())}" for _, table, changes, _ in RANGES])
+    f"{table}-{'-'.join(f'{key}={str(value)[:12]}' for key, value in changes.items())}"
+    for _, table, changes, _ in RANGES])
 def test_values_out_of_range(name, table, changes, message):
     tree, arrays = read_case(name)
     owners(tree)[table].update(changes)
