@@ -26,7 +26,7 @@ ROOT = builder.ROOT
 FOLDER = ROOT / "build" / "coverage"
 PACKAGE = FOLDER / "python" / "dgnn"
 # What refuses, fails and recovers; C tests have the kernels' numbers.
-SUITES = ["tests/unit", "tests/trust", "tests/parity/test_compositions.py", "--ignore=tests/unit/test_bench.py"]
+SUITES = ["tests/unit", "tests/trust", "tests/parity/test_compositions.py", *(f"--ignore=tests/unit/test_{name}.py" for name in ("bench", "header"))]
 
 # ---------------------------------------------------------------- running
 

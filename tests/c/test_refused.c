@@ -6,9 +6,12 @@
 #include "base/alloc.h"
 #include "check.h"
 #include "comm/exchange_create.h"
+#include "comm/spin.h"
+#include "geom/candidates.h"
 #include "geom/graphbuild.h"
 #include "io/archive.h"
 #include "model/metadata.h"
+#include "model/model.h"
 #include "ops/table.h"
 #include "zipmaker.h"
 
@@ -118,6 +121,26 @@ static void test_one_rank(void)
     dgnn_comm_free(comm);
 }
 
+/* Each allocation of the swaps of a spin model's rows fails once. */
+static void test_spin_swaps(void)
+{
+    const struct dgnn_border border = {0};
+    struct dgnn_swaps *atoms = NULL, *rows = NULL;
+    int64_t live = dgnn_alloc_live(), nth = 0;
+    int status;
+    CHECK_STATUS(dgnn_swaps_create(&border, 1, 1, 0, 1, &atoms, &error), DGNN_OK, "");
+    do {
+        dgnn_alloc_fail_at(++nth, 0);
+        status = dgnn_spin_swaps(atoms, &rows, &error);
+        dgnn_alloc_fail_at(0, 0);
+        CHECK(status == DGNN_OK || status == DGNN_ERROR_MEMORY);
+    } while (status && nth < 100);
+    CHECK(nth > 4 && nth < 100 && rows->nowned == 2);
+    dgnn_swaps_free(atoms);
+    dgnn_swaps_free(rows);
+    CHECK(dgnn_alloc_live() == live);
+}
+
 /* ------------------------------------------------------------------ geom */
 
 static void test_lists(void)
@@ -136,6 +159,10 @@ static void test_lists(void)
     rows[5].cutoff = INFINITY;
     rows[6].skin = -1;
     rows[7].skin = NAN;
+    CHECK_STATUS(dgnn_candidates_reserve(&list.candidates, INT64_MAX / 4, 8, "candidates", &error), DGNN_ERROR_MEMORY,
+                 "out of memory: candidates");
+    CHECK_STATUS(dgnn_candidates_reserve(&list.candidates, INT64_MAX / 8, 7, "candidates", &error), DGNN_ERROR_MEMORY,
+                 "out of memory: candidates");
     CHECK_STATUS(dgnn_cell_set(&cell, NULL, NULL, &error), DGNN_OK, "");
     for (size_t k = 0; k < COUNT(rows); k++) {
         CHECK_STATUS(dgnn_nlist_update(&list, &rows[k], &error), k < 4 ? DGNN_ERROR_INTERNAL : DGNN_ERROR_INPUT,
@@ -299,6 +326,33 @@ static void test_large(void)
     struct dgnn_tree *tree = NULL;
     CHECK_STATUS(dgnn_tree_parse("tree", "{}", 2, (const struct dgnn_array *)size, SIZE_MAX, &tree, &error),
                  DGNN_ERROR_FORMAT, "arrays; at most");
+}
+
+/* Each allocation of reading a .json, and of a model's tree, fails once. */
+static void test_memory(const struct dgnn_model *model)
+{
+    struct dgnn_archive archive = {0};
+    struct dgnn_model_tree tree = {.size = sizeof(tree)};
+    int64_t live = dgnn_alloc_live(), nth = 0;
+    int status;
+    do {
+        dgnn_alloc_fail_at(++nth, 0);
+        status = dgnn_archive_read_memory("model.json", MODEL, strlen(MODEL), &archive, &error);
+        dgnn_alloc_fail_at(0, 0);
+        CHECK(status == DGNN_OK || (status == DGNN_ERROR_MEMORY && dgnn_alloc_live() == live));
+    } while (status && nth < 100);
+    CHECK(nth > 4 && nth < 100);
+    dgnn_archive_free(&archive);
+    nth = 0;
+    do {
+        dgnn_alloc_fail_at(++nth, 0);
+        status = dgnn_model_tree(model, &tree, &error);
+        dgnn_alloc_fail_at(0, 0);
+        CHECK(status == DGNN_OK || (status == DGNN_ERROR_MEMORY && dgnn_alloc_live() == live));
+    } while (status && nth < 100);
+    CHECK(nth > 2 && nth < 100);
+    dgnn_model_tree_free(&tree);
+    CHECK(dgnn_alloc_live() == live);
 }
 
 /* ------------------------------------------------------------------ model */
@@ -476,11 +530,14 @@ static void test_systems(void)
     CHECK_STATUS(dgnn_model_save(model, NULL, &error), DGNN_ERROR_INPUT, "model and path");
     CHECK_STATUS(dgnn_model_tree(model, NULL, &error), DGNN_ERROR_INPUT, "NULL, or a tree that is too small");
     CHECK_STATUS(dgnn_model_tree(model, &(struct dgnn_model_tree){.size = 8}, &error), DGNN_ERROR_INPUT, "too small");
+    test_memory(model);
     dgnn_model_free(model);
 }
 
 static void test_parameters(void)
 {
+    static const double huge[4] = {1.7e308, -1.7e308, 1.7e308, -1.7e308};
+    static const double charges[6][2] = {{-101, 0}, {100, 0}, {0, -1}, {0, 100}, {-100, 0}, {99, 99}};
     struct dgnn_system s = {.size = sizeof(s), .natoms = 4, .coords = coords, .types = types};
     struct dgnn_result result = {.size = sizeof(result)};
     struct dgnn_model *model = NULL;
@@ -492,13 +549,25 @@ static void test_parameters(void)
         CHECK(status == DGNN_ERROR_INPUT &&
               (strstr(error.message, "fparam: found") || strstr(error.message, "aparam: found 0")));
     }
+    /* Finite numbers that overflow in the fitting net. */
+    s.nfparam = 2;
+    s.naparam = 1;
+    s.fparam = s.aparam = huge;
+    CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT, "of atom 0 is not finite");
+    s.fparam = s.aparam = parameters;
+    CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_OK, "");
     dgnn_model_free(model);
     CHECK_STATUS(load("dpa3_charge_spin", &plain, &model), DGNN_OK, "");
     s = (struct dgnn_system){.size = sizeof(s), .natoms = 4, .coords = coords, .types = types};
     CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT,
                  "this model needs charge and spin");
     s.charge_spin = bad_number;
-    CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT, "charge_spin");
+    CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT, "charge_spin: element 1");
+    for (size_t k = 0; k < COUNT(charges); k++) {
+        s.charge_spin = charges[k];
+        CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), k < 4 ? DGNN_ERROR_INPUT : DGNN_OK,
+                     "the charge must be in [-100, 99], the spin in [0, 99]");
+    }
     dgnn_model_free(model);
 }
 
@@ -555,6 +624,11 @@ static void test_ghosted(void)
                  "an argument is NULL");
     CHECK_STATUS(dgnn_model_compute_ghosted(model, &good, NULL, NULL, &error), DGNN_ERROR_INPUT, "an argument is NULL");
     CHECK(dgnn_model_compute_ghosted(model, &s[0], NULL, &result, NULL) == DGNN_ERROR_INPUT);
+    atomic_store(&model->busy, 1);
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, &good, NULL, &result, &error), DGNN_ERROR_BUSY, "another thread");
+    CHECK_STATUS(dgnn_model_compute(model, &(struct dgnn_system){0}, NULL, &result, &error), DGNN_ERROR_BUSY,
+                 "another thread");
+    atomic_store(&model->busy, 0);
     dgnn_model_free(model);
     CHECK_STATUS(load("se_e2_a", &plain, &model), DGNN_OK, "");
     s[7].add_ghost_forces = 1;
@@ -577,6 +651,7 @@ int main(void)
     test_threads();
     test_plans();
     test_one_rank();
+    test_spin_swaps();
     test_lists();
     test_graphs();
     test_directory_ends();

@@ -4,6 +4,7 @@ each row of the tables in csrc/net/params_*.def: what it refuses, it refuses by 
 import copy
 import json
 import re
+import zipfile
 
 import check_arguments
 import dgnn
@@ -307,4 +308,23 @@ def test_values_out_of_range(name, table, changes, message):
     tree, arrays = read_case(name)
     owners(tree)[table].update(changes)
     outcome = attempt(tree, arrays)
+    assert outcome and re.search(message, outcome[1]), outcome
+
+
+def model_of(name):
+    """As it is in the archive, with its arrays written out."""
+    with zipfile.ZipFile(DATA / "cases" / name / "model.pt2") as file:
+        return json.loads(file.read("model/extra/model.json"))["model"]
+
+
+@pytest.mark.parametrize("models, message", [
+    (lambda parts: parts[:1] * 65, "more than 64 models"),
+    (lambda parts: [model_of("se_e2_a")], "tells the types of neighbours apart"),
+    (lambda parts: [{**parts[0], "type_map": ["O", "X"]}], "type 'H' of the whole model is not there"),
+    (lambda parts: [model_of("dpa3_fparam_aparam"), model_of("dpa3_all_parameters")], "disagree on the widths"),
+])
+def test_sums_that_do_not_add_up(models, message):
+    tree = {"model": model_of("linear_dpa1")}
+    tree["model"].update(models=models(tree["model"]["models"]), weights="sum")
+    outcome = attempt(tree, [])
     assert outcome and re.search(message, outcome[1]), outcome
