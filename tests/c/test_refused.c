@@ -12,7 +12,6 @@
 #include "io/archive.h"
 #include "model/metadata.h"
 #include "model/model.h"
-#include "ops/table.h"
 #include "zipmaker.h"
 
 static struct dgnn_error error;
@@ -24,53 +23,6 @@ static struct dgnn_tree *parse(const char *name, const char *json)
     struct dgnn_tree *tree = NULL;
     CHECK_STATUS(dgnn_tree_parse(name, json, strlen(json), NULL, 0, &tree, &error), DGNN_OK, "");
     return tree;
-}
-
-/* ------------------------------------------------------------------ base */
-
-static void test_status(void)
-{
-    CHECK(!strcmp(dgnn_status_name(DGNN_ERROR_BUSY), "DGNN_ERROR_BUSY"));
-    CHECK(!strcmp(dgnn_status_name(-1), "DGNN_ERROR_UNKNOWN") && !strcmp(dgnn_status_name(99), "DGNN_ERROR_UNKNOWN"));
-    CHECK(dgnn_status_set(NULL, DGNN_ERROR_INPUT, "unheard") == DGNN_ERROR_INPUT);
-    CHECK(dgnn_status_set_errno(NULL, 2, "unheard") == DGNN_ERROR_SYSTEM);
-    CHECK(!strcmp(dgnn_version(), DGNN_VERSION));
-}
-
-static void test_cpu(void)
-{
-    static const char *const bad[] = {"sse", "avx", "avx5122", "reference", "avx2,sse2", ",x"};
-    static const char *const good[] = {"", ",", "avx512", "avx512,avx2", "avx2,,avx512,", "avx512,avx2,neon,portable"};
-    enum dgnn_cpu cpu;
-    for (size_t k = 0; k < COUNT(bad); k++) {
-        CHECK(!setenv("DGNN_DISABLE_CPU", bad[k], 1));
-        CHECK_STATUS(dgnn_cpu_best(&cpu, &error), DGNN_ERROR_INPUT, "is not an instruction set; known: portable");
-    }
-    for (size_t k = 0; k < COUNT(good); k++) {
-        CHECK(!setenv("DGNN_DISABLE_CPU", good[k], 1));
-        CHECK_STATUS(dgnn_cpu_best(&cpu, &error), DGNN_OK, "");
-        CHECK(dgnn_cpu_usable(cpu) && (!strstr(good[k], dgnn_cpu_name(cpu)) || cpu == DGNN_CPU_REFERENCE));
-        CHECK((cpu == DGNN_CPU_REFERENCE) == (k == 5));
-        CHECK(dgnn_select_ops_f32(cpu)->cpu == cpu && dgnn_select_ops_f64(cpu)->cpu == cpu);
-    }
-    CHECK(!unsetenv("DGNN_DISABLE_CPU"));
-}
-
-static void test_threads(void)
-{
-    static const struct {
-        const char *setting;
-        int threads;
-    } rows[] = {{"1", 1}, {"7", 7}, {"99999", 1024}};
-    for (size_t k = 0; k < COUNT(rows); k++) {
-        CHECK(!setenv("OMP_NUM_THREADS", rows[k].setting, 1));
-        CHECK(dgnn_cpu_threads() == rows[k].threads);
-    }
-    CHECK(!setenv("OMP_NUM_THREADS", "none", 1));
-    int all = dgnn_cpu_threads();
-    CHECK(all >= 1 && !setenv("MPI_LOCALNRANKS", "100000", 1));
-    int shared = dgnn_cpu_threads(); /* the same where this process is bound to some of the cores */
-    CHECK((shared == 1 || shared == all) && !unsetenv("MPI_LOCALNRANKS") && !unsetenv("OMP_NUM_THREADS"));
 }
 
 /* ------------------------------------------------------------------ comm */
@@ -646,9 +598,6 @@ static void test_ghosted(void)
 int main(void)
 {
     int64_t live = dgnn_alloc_live();
-    test_status();
-    test_cpu();
-    test_threads();
     test_plans();
     test_one_rank();
     test_spin_swaps();
