@@ -493,6 +493,7 @@ static void test_parameters(void)
     struct dgnn_system s = {.size = sizeof(s), .natoms = 4, .coords = coords, .types = types};
     struct dgnn_result result = {.size = sizeof(result)};
     struct dgnn_model *model = NULL;
+    struct dgnn_comm *comm = NULL;
     CHECK_STATUS(load("dpa3_fparam_aparam", &plain, &model), DGNN_OK, "");
     CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT, "fparam: found 0 numbers");
     s.fparam = bad_number;
@@ -506,6 +507,12 @@ static void test_parameters(void)
     s.naparam = 1;
     s.fparam = s.aparam = huge;
     CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT, "of atom 0 is not finite");
+    CHECK_STATUS(dgnn_comm_create_threads(1, 1, &comm, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_model_compute(model, &s, comm, &result, &error), DGNN_ERROR_INPUT, "of atom 0 is not finite");
+    struct dgnn_ghosted rows = {.size = sizeof(rows), .nlocal = 4, .nall = 4, .coords = coords, .types = types,
+                                .fparam = huge, .nfparam = 2, .aparam = huge, .naparam = 1};
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, &rows, comm, &result, &error), DGNN_ERROR_INPUT, "is not finite");
+    dgnn_comm_free(comm);
     s.fparam = s.aparam = parameters;
     CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_OK, "");
     dgnn_model_free(model);
@@ -595,6 +602,104 @@ static void test_ghosted(void)
     dgnn_model_free(model);
 }
 
+/* ------------------------------------------------------------------ a host's rows on one rank */
+
+static const double turns[12] = {0, 0, 1, 0.5, 0, 0, 0, 0, 1, 0.5, 0, 0};
+static const int32_t zeros[1] = {0}, two[1] = {2}, rows_sent[2] = {0, 1}, ghosts[2] = {2, 3};
+static const int32_t *const lists_sent[1] = {rows_sent};
+static const int64_t all_rows[2] = {0, 2}, owners[4] = {0, 1, 0, 1};
+static const int64_t list_first[3] = {0, 2, 4};
+static const int32_t list_rows[4] = {1, 2, 0, 3};
+static const struct dgnn_border self_border = {.nswap = 1, .sendproc = zeros, .recvproc = zeros, .sendnum = two,
+                                               .recvnum = two, .sendlist = lists_sent};
+static const struct dgnn_direct self_direct = {.nneighbour = 1, .rank = zeros, .send_first = all_rows,
+                                               .send_row = rows_sent, .recv_first = all_rows, .recv_row = ghosts};
+
+/* A border, a direct plan and a mapping, with lists of the host's and without. */
+static struct dgnn_ghosted host_rows(int kind, int with_list, int with_spins)
+{
+    return (struct dgnn_ghosted){.size = sizeof(struct dgnn_ghosted),
+                                 .nlocal = 2,
+                                 .nall = 4,
+                                 .coords = coords,
+                                 .types = types,
+                                 .spins = with_spins ? turns : NULL,
+                                 .border = kind == 0 ? &self_border : NULL,
+                                 .direct = kind == 1 ? &self_direct : NULL,
+                                 .mapping = kind == 2 ? owners : NULL,
+                                 .neighbour_first = with_list ? list_first : NULL,
+                                 .neighbour = with_list ? list_rows : NULL,
+                                 .add_ghost_forces = 1};
+}
+
+/* Each allocation of a first call fails once; the call after it has the result of a model that saw no failure. */
+static void sweep_host_rows(const char *name, const struct dgnn_ghosted *rows)
+{
+    double forces[12], virial[36], energy = 0;
+    struct dgnn_result result = {.size = sizeof(result), .forces = forces, .atom_virial = virial};
+    int64_t nth = 0;
+    int status;
+    do {
+        struct dgnn_model *model = NULL;
+        CHECK_STATUS(load(name, &plain, &model), DGNN_OK, "");
+        if (!nth) {
+            CHECK_STATUS(dgnn_model_compute_ghosted(model, rows, NULL, &result, &error), DGNN_OK, "");
+            energy = result.energy;
+        }
+        dgnn_model_free(model);
+        CHECK_STATUS(load(name, &plain, &model), DGNN_OK, "");
+        dgnn_alloc_fail_at(++nth, 0);
+        status = dgnn_model_compute_ghosted(model, rows, NULL, &result, &error);
+        dgnn_alloc_fail_at(0, 0);
+        CHECK(status == DGNN_OK || (status == DGNN_ERROR_MEMORY && strstr(error.message, "memory")));
+        CHECK_STATUS(dgnn_model_compute_ghosted(model, rows, NULL, &result, &error), DGNN_OK, "");
+        CHECK(result.energy == energy);
+        dgnn_model_free(model);
+    } while (status && nth < 500);
+    CHECK(nth > 20 && nth < 500);
+}
+
+static void test_host_rows(void)
+{
+    for (int k = 0; k < 6; k++) {
+        struct dgnn_ghosted rows = host_rows(k / 2, k % 2, 0), spins = host_rows(k / 2, k % 2, 1);
+        sweep_host_rows("dpa3_one_layer", &rows);
+        sweep_host_rows("spin_dpa3", &spins);
+    }
+}
+
+/* same_list after a call of other rows. */
+static void test_same_list(void)
+{
+    static const int32_t other[4] = {1, 1, 1, 1};
+    struct dgnn_ghosted rows = host_rows(2, 0, 0), more = rows, fewer = rows, changed = rows;
+    double forces[12];
+    struct dgnn_result result = {.size = sizeof(result), .forces = forces};
+    struct dgnn_load_options kept = plain;
+    struct dgnn_model *model = NULL;
+    kept.skin = 0.5;
+    rows.same_list = more.same_list = fewer.same_list = changed.same_list = 1;
+    more.nlocal = 4;
+    fewer.nall = 2;
+    changed.types = other;
+    CHECK_STATUS(load("dpa3_one_layer", &kept, &model), DGNN_OK, "");
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, &rows, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "same_list: there is no earlier call");
+    rows.same_list = 0;
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, &rows, NULL, &result, &error), DGNN_OK, "");
+    rows.same_list = 1;
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, &rows, NULL, &result, &error), DGNN_OK, "");
+    CHECK(result.list_reused);
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, &changed, NULL, &result, &error), DGNN_ERROR_INPUT, "other types");
+    for (int k = 0; k < 2; k++) {
+        rows.same_list = 0;
+        CHECK_STATUS(dgnn_model_compute_ghosted(model, &rows, NULL, &result, &error), DGNN_OK, "");
+        CHECK_STATUS(dgnn_model_compute_ghosted(model, k ? &more : &fewer, NULL, &result, &error), DGNN_ERROR_INPUT,
+                     "other numbers of rows");
+    }
+    dgnn_model_free(model);
+}
+
 int main(void)
 {
     int64_t live = dgnn_alloc_live();
@@ -611,6 +716,8 @@ int main(void)
     test_systems();
     test_parameters();
     test_ghosted();
+    test_host_rows();
+    test_same_list();
     CHECK(dgnn_alloc_live() == live);
     return check_report();
 }
