@@ -598,7 +598,10 @@ static void test_ghosted(void)
     dgnn_model_free(model);
     CHECK_STATUS(load("spin_dpa3", &plain, &model), DGNN_OK, "");
     CHECK_STATUS(dgnn_model_compute_ghosted(model, &good, NULL, &result, &error), DGNN_ERROR_INPUT,
-                 "spins: found none");
+                 "spins: found none; this is a spin model");
+    s[0].nlocal = 0;
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, &s[0], NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "expected a vector for each of 4 rows");
     dgnn_model_free(model);
 }
 

@@ -197,6 +197,7 @@ RANGES = [
         (dict(n_multi_edge_message=65), "n_multi_edge_message"), (dict(n_multi_edge_message=0), "n_multi_edge_message"),
         (dict(axis_neuron=0), "axis_neuron"), (dict(axis_neuron=100), "axis_neuron"),
         (dict(a_compress_rate=-1), "a_compress_rate"), (dict(a_compress_e_rate=0), "a_compress_e_rate"),
+        (dict(a_compress_use_split=True, a_compress_rate=1, a_compress_e_rate=64), "compressed widths are larger"),
         (dict(a_compress_rate=7), "a_compress_rate"), (dict(e_rcut=1e3), "e_rcut < 1000"), (dict(e_rcut=0), "e_rcut"),
         (dict(e_rcut_smth=0), "e_rcut_smth"), (dict(e_rcut_smth=99), "e_rcut_smth"), (dict(a_rcut=0), "a_rcut"),
         (dict(a_rcut=99), "a_rcut <= e_rcut"), (dict(a_rcut_smth=99), "a_rcut_smth"),
