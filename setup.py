@@ -60,16 +60,6 @@ def mpi_extensions():
     return found
 
 
-def python_flags():
-    import numpy
-
-    include = pathlib.Path(sysconfig.get_paths()["include"])
-    if not (include / "Python.h").exists():
-        raise builder.BuildError(f"{include}/Python.h is missing; on Debian: apt-get install python3-dev")
-    return [f"-I{include}", f"-I{numpy.get_include()}", "-DNPY_NO_DEPRECATED_API=NPY_1_25_API_VERSION",
-            "-DNPY_TARGET_VERSION=NPY_1_25_API_VERSION"]
-
-
 class BuildExtension(build_ext):
     """setuptools decides where the modules go; tools/compile.py makes them."""
 
@@ -85,12 +75,12 @@ class BuildExtension(build_ext):
         if ext.name == "dgnn._core":
             compile_flags, libraries = builder.library_flags()
             objects = builder.compile_objects(builder.core_sources(), "release", compile_flags)
-            objects += builder.compile_objects(builder.bind_sources(), "release", python_flags(),
+            objects += builder.compile_objects(builder.bind_sources(), "release", builder.python_flags(),
                                                folder=ROOT / "build" / tag)
             flags = ["-shared", "-fopenmp", "-pthread", *libraries, "-lm"]
         else:
             sources = [ROOT / source for source in ext.sources]
-            objects = builder.compile_objects(sources, "release", [*python_flags(), *ext.extra_compile_args],
+            objects = builder.compile_objects(sources, "release", [*builder.python_flags(), *ext.extra_compile_args],
                                               folder=ROOT / "build" / tag / ext.name)
             flags = ["-shared", "-pthread", *ext.extra_link_args]
         builder.link(objects, target, flags)

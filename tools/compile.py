@@ -18,6 +18,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
@@ -28,7 +29,7 @@ VARIANTS = {
     "asan": ["-O1", "-g", "-fPIC", "-fno-omit-frame-pointer", "-fsanitize=address,undefined",
              "-fno-sanitize-recover=all"],
     "tsan": ["-O1", "-g", "-fPIC", "-fsanitize=thread"],
-    "coverage": ["-O0", "-g", "-fPIC", "--coverage"],
+    "coverage": ["-O0", "-g", "-fPIC", "--coverage", "-DINLINE=static inline __attribute__((unused))"],
     "fuzz": ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined,fuzzer-no-link",
              "-fno-sanitize-recover=all"],
 }
@@ -105,6 +106,17 @@ def library_flags():
 def openmp(variant):
     """clang's OpenMP is a package of its own, and ThreadSanitizer does not understand gcc's."""
     return ["-Wno-unknown-pragmas"] if variant in ("fuzz", "tsan") else ["-fopenmp"]
+
+
+def python_flags():
+    """Compile flags of an extension module."""
+    import numpy
+
+    include = pathlib.Path(sysconfig.get_paths()["include"])
+    if not (include / "Python.h").exists():
+        raise BuildError(f"{include}/Python.h is missing; on Debian: apt-get install python3-dev")
+    return [f"-I{include}", f"-I{numpy.get_include()}", "-DNPY_NO_DEPRECATED_API=NPY_1_25_API_VERSION",
+            "-DNPY_TARGET_VERSION=NPY_1_25_API_VERSION"]
 
 
 def source_flags(path, variant):

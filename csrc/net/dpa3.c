@@ -122,19 +122,6 @@ static int dpa3_check_modes(struct dgnn_dpa3_settings *s, const struct dgnn_valu
     return DGNN_OK;
 }
 
-static int dpa3_load_activation(const struct dgnn_value *value, struct dgnn_dpa3_settings *s, struct dgnn_error *error)
-{
-    struct dgnn_error own;
-    char path[256];
-    const char *name = s->own.activation_function ? s->own.activation_function : "none";
-    int status = dgnn_activation_parse(name, &s->activation, &own);
-    if (status) {
-        return dgnn_status_set(error, status, "%s: %s", dgnn_value_path(value, path, sizeof(path)), own.message);
-    }
-    dgnn_activation_as_descriptor(&s->activation);
-    return DGNN_OK;
-}
-
 static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
                               struct dgnn_dpa3_settings *s, struct dgnn_error *error)
 {
@@ -150,7 +137,8 @@ static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_
     if (!(s->own.env_protection >= 0)) {
         return dpa3_bad(value, "env_protection is negative", error);
     }
-    DGNN_TRY(dpa3_load_activation(value, s, error));
+    DGNN_TRY(dgnn_params_activation(s->own.activation_function, value, &s->activation, error));
+    dgnn_activation_as_descriptor(&s->activation);
     DGNN_TRY(dgnn_params_precision(s->own.precision, value, &s->dtype, error));
     if (context->dtype != DGNN_DTYPE_ARCHIVE) {
         s->dtype = context->dtype;

@@ -18,7 +18,7 @@ static int layer_settings(const struct dgnn_value *value, struct dgnn_activation
 {
     struct dgnn_value function = dgnn_value_member(value, "activation_function");
     struct dgnn_value flag = dgnn_value_member(value, "resnet");
-    const char *name = "none";
+    const char *name = NULL;
     DGNN_TRY(dgnn_value_object(value, error));
     DGNN_TRY(dgnn_params_version(value, 1, 2, 1, error));
     if (dgnn_value_kind(&function) != DGNN_VALUE_NULL && dgnn_value_kind(&function) != DGNN_VALUE_ABSENT) {
@@ -28,7 +28,7 @@ static int layer_settings(const struct dgnn_value *value, struct dgnn_activation
     if (dgnn_value_kind(&flag) != DGNN_VALUE_ABSENT) {
         DGNN_TRY(dgnn_value_bool(&flag, resnet, error));
     }
-    return dgnn_activation_parse(name, activation, error);
+    return dgnn_params_activation(name, value, activation, error);
 }
 
 #define DGNN_REAL_BITS 32

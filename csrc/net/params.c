@@ -41,6 +41,7 @@ static int params_is_literal(const struct dgnn_value *value, const char *json)
 {
     const char *string;
     double number;
+    char *end;
     int flag;
     switch (dgnn_value_kind(value)) {
     case DGNN_VALUE_ABSENT:
@@ -52,7 +53,7 @@ static int params_is_literal(const struct dgnn_value *value, const char *json)
     case DGNN_VALUE_LIST:
         return dgnn_value_count(value) == 0 && !strcmp(json, "[]");
     case DGNN_VALUE_NUMBER:
-        return !dgnn_value_double(value, &number, NULL) && number == strtod(json, NULL) && json[0] != '"';
+        return !dgnn_value_double(value, &number, NULL) && number == strtod(json, &end) && end != json;
     case DGNN_VALUE_STRING:
         return !dgnn_value_string(value, &string, NULL) && json[0] == '"' &&
                !strncmp(json + 1, string, strlen(string)) && !strcmp(json + 1 + strlen(string), "\"");
@@ -286,4 +287,14 @@ int dgnn_params_precision(const char *name, const struct dgnn_value *where, int3
     return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
                            "%s: precision '%s' is not supported; dgnn evaluates float32 and float64 models",
                            dgnn_value_path(where, path, sizeof(path)), name ? name : "null");
+}
+
+int dgnn_params_activation(const char *name, const struct dgnn_value *where, struct dgnn_activation *activation,
+                           struct dgnn_error *error)
+{
+    struct dgnn_error own;
+    char path[256];
+    int status = dgnn_activation_parse(name ? name : "none", activation, &own);
+    return status ? dgnn_status_set(error, status, "%s: %s", dgnn_value_path(where, path, sizeof(path)), own.message)
+                  : DGNN_OK;
 }

@@ -15,6 +15,7 @@
 
 #include "base/text.h"
 #include "io/tree.h"
+#include "ops/ops.h"
 
 #define DGNN_REQUIRED INT64_MIN
 
@@ -65,6 +66,10 @@ int dgnn_params_type_map(const struct dgnn_value *list, int32_t *ntypes, const c
  * for float16, bfloat16 and others. */
 int dgnn_params_precision(const char *name, const struct dgnn_value *where, int32_t *dtype,
                           struct dgnn_error *error);
+
+/* An activation function by name, NULL: none; where is what the message names. */
+int dgnn_params_activation(const char *name, const struct dgnn_value *where, struct dgnn_activation *activation,
+                           struct dgnn_error *error);
 
 /* A struct and its table from a .def:
  *

@@ -14,6 +14,7 @@ static const char *const repflow_layer_members[] = {
 static int repflow_check_layer(const struct dgnn_value *value, struct dgnn_error *error)
 {
     char path[256];
+    DGNN_TRY(dgnn_value_object(value, error));
     for (int64_t m = 0; m < dgnn_value_count(value); m++) {
         struct dgnn_value member = dgnn_value_item(value, m);
         int known = member.name[0] == '@' || dgnn_dpa3_knows(member.name);

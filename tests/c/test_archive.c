@@ -426,6 +426,17 @@ ssize_t pread(int fd, void *buffer, size_t nbytes, off_t offset)
     return syscall(SYS_pread64, fd, buffer, nbytes, offset);
 }
 
+static int fstat_fails;
+
+int fstat(int fd, struct stat *info)
+{
+    if (fstat_fails) {
+        errno = EOVERFLOW;
+        return -1;
+    }
+    return (int)syscall(SYS_newfstatat, fd, "", info, AT_EMPTY_PATH);
+}
+
 static int read_failing(const char *path, int at, int errnum, struct dgnn_archive *archive)
 {
     pread_calls = 0;
@@ -474,6 +485,9 @@ static void test_source(void)
     CHECK_STATUS(dgnn_source_read(&source, 3, bytes, 6, &error), DGNN_ERROR_FORMAT, "beyond its own end");
     CHECK_STATUS(dgnn_source_read(&source, -1, bytes, 1, &error), DGNN_ERROR_FORMAT, "beyond its own end");
     CHECK_STATUS(dgnn_source_unchanged(&source, &error), DGNN_OK, "");
+    fstat_fails = 1;
+    CHECK_STATUS(dgnn_source_unchanged(&source, &error), DGNN_ERROR_SYSTEM, "cannot look at the file: ");
+    fstat_fails = 0;
     CHECK(!ftruncate(fd, 4));
     CHECK_STATUS(dgnn_source_unchanged(&source, &error), DGNN_ERROR_SYSTEM,
                  "the file changed while it was read");

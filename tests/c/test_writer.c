@@ -6,7 +6,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -151,6 +153,30 @@ int fsync(int fd)
     return (int)syscall(SYS_fsync, fd);
 }
 
+static int close_fails, folder_fails;
+
+int close(int fd)
+{
+    int fails = close_fails;
+    close_fails = 0;
+    (void)syscall(SYS_close, fd);
+    errno = fails ? EDQUOT : errno;
+    return -fails;
+}
+
+int open(const char *name, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    unsigned mode = flags & O_CREAT ? va_arg(arguments, unsigned) : 0;
+    va_end(arguments);
+    if (folder_fails && flags & O_DIRECTORY) {
+        errno = EMFILE;
+        return -1;
+    }
+    return (int)syscall(SYS_openat, AT_FDCWD, name, flags, mode);
+}
+
 static int save_failing(int at, int errnum, int sync_at, const struct dgnn_archive *archive)
 {
     write_calls = fsync_calls = 0;
@@ -179,6 +205,14 @@ static void test_failing_writes(const struct dgnn_archive *old, const struct dgn
     /* The folder's sync comes after the rename: the new file is there, and the error says that it may not
      * last. */
     CHECK_STATUS(save_failing(-1, 0, 2, new), DGNN_ERROR_SYSTEM, "cannot sync the folder");
+    check_holds(new);
+    CHECK_STATUS(dgnn_writer_save(path, old, &error), DGNN_OK, "");
+    close_fails = 1;
+    CHECK_STATUS(dgnn_writer_save(path, new, &error), DGNN_ERROR_SYSTEM, "cannot close: ");
+    check_holds(old);
+    folder_fails = 1;
+    CHECK_STATUS(dgnn_writer_save(path, new, &error), DGNN_ERROR_SYSTEM, "cannot open the folder: ");
+    folder_fails = 0;
     check_holds(new);
     CHECK_STATUS(dgnn_writer_save(path, old, &error), DGNN_OK, "");
     CHECK(count_others(0) == 0);
