@@ -334,10 +334,14 @@ def test_invariances_of_a_spin_model():
         assert np.abs(result.forces_mag[back] - expected.forces_mag).max() < 1e-9
 
 
-def test_empty_system_with_spins():
+@pytest.mark.parametrize("spins", [None, np.zeros((0, 3))])
+def test_empty_system_with_spins(spins):
     model, _ = load("spin_dpa3")
-    result = model.compute(np.zeros((0, 3)), np.zeros(0, int), np.eye(3) * 9, spins=np.zeros((0, 3)))
+    result = model.compute(np.zeros((0, 3)), np.zeros(0, int), np.eye(3) * 9, spins=spins)
     assert result.energy == 0 and result.forces_mag.shape == (0, 3)
+    frames = model.compute(np.zeros((2, 0, 3)), np.zeros(0, int), np.eye(3) * 9, spins=spins)
+    assert frames.forces_mag.shape == (2, 0, 3)
+    assert model.compute_ghosted(np.zeros((0, 3)), np.zeros(0, int), 0, spins=spins).forces_mag.shape == (0, 3)
 
 
 def test_zero_spins():
