@@ -85,6 +85,21 @@ def test_one_warning():
         model.compute(**{**small, "spins": np.zeros_like(given["spins"])})
 
 
+@pytest.mark.parametrize("name", ["spin_three", "spin_dpa2"])
+def test_threads(name):
+    """Virtual nodes, the last ones, take no part in the last layer: parts of threads differ there."""
+    given = few(name)
+    results = []
+    for threads in (1, 2, 3, 16):
+        model = dgnn.Model.load(DATA / "cases" / name / "model.pt2", threads=threads)
+        results.append(model.compute(**given))
+        assert np.array_equal(model.compute(**given).forces_mag, results[-1].forces_mag)
+    for result in results[1:]:
+        assert abs(result.energy - results[0].energy) < 1e-12
+        for key in ("forces", "forces_mag"):
+            assert difference(getattr(result, key), getattr(results[0], key)) < 1e-13
+
+
 # ---------------------------------------------------------------- ties
 
 
