@@ -187,8 +187,9 @@ class Model:
         coords: (n, 3) Å, or (nframes, n, 3). types: (n,) indices into type_map (-1: a NULL atom), or symbols.
         box: (3, 3), lattice vectors as rows, or None. pbc: periodic along each of them (default: all).
         spins: (n, 3), for spin models, in the unit that the model was trained with; those of types without spin count
-        for nothing. fparam: (dim_fparam,). aparam: (n, dim_aparam). charge_spin: (2,). atomic: also the per-atom
-        virial. box, spins, fparam, aparam and charge_spin may have the axis of frames too.
+        for nothing (a rank without atoms may pass none). fparam: (dim_fparam,). aparam: (n, dim_aparam).
+        charge_spin: (2,). atomic: also the per-atom virial. box, spins, fparam, aparam and charge_spin may have the
+        axis of frames too.
 
         comm: an mpi4py communicator. Then the call is collective: each rank passes the atoms it owns (any split) and
         gets results for those, and totals for energy and virial. ids: (n,) distinct over all ranks, they decide ties.
@@ -203,7 +204,7 @@ class Model:
             return len(frames), (array, frames, nframes, fixed)
 
         communicator, (array, frames, nframes, fixed) = self._join(comm, "compute", prepare)
-        results = [self._core.compute(**frame, **fixed, comm=communicator) for frame in frames]
+        results = [self._complete(self._core.compute(**frame, **fixed, comm=communicator)) for frame in frames]
         if nframes is None:
             result = Result(**results[0])
         else:
@@ -234,7 +235,7 @@ class Model:
                 same_list=_flag("same_list", same_list), atomic=_flag("atomic", atomic))
 
         communicator, arguments = self._join(comm, "compute_ghosted", prepare)
-        result = Result(**self._core.compute_ghosted(**arguments, comm=communicator))
+        result = Result(**self._complete(self._core.compute_ghosted(**arguments, comm=communicator)))
         self._warn_of_truncation(result)
         self._warn_of_small_spins(types, spins)
         return result
@@ -259,6 +260,12 @@ class Model:
         from dgnn import communicators
 
         return communicators.join(self, comm, name, prepare)
+
+    def _complete(self, arrays):
+        """A rank without atoms may pass no spins."""
+        if self.is_spin:
+            arrays.setdefault("forces_mag", np.zeros_like(arrays["forces"]))
+        return arrays
 
     def _warn_of_truncation(self, result):
         """Once for each model. Where a list is cut, energy is not continuous: deepmd-kit's numbers, but NVE drifts."""

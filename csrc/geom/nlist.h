@@ -17,7 +17,7 @@ struct dgnn_nlist_input {
     int64_t ncentre; /* rows [0, ncentre) are centres */
     int64_t nrow;    /* at most INT32_MAX */
     const double *positions;    /* nrow x 3; wrapped where the order of ties must be the same on all ranks */
-    const int64_t *ids;         /* nrow, distinct; order ties between equal distances. NULL: the row number */
+    const int64_t *ids;         /* nrow; order ties between equal distances. NULL: the row number */
     const int64_t *label;       /* nrow, the name of each row in messages; NULL: the row number */
     const uint8_t *may_overlap; /* nrow, 1: pairs with this row may be at distance 0; NULL: none may */
     const struct dgnn_cell *cell;
@@ -36,7 +36,7 @@ struct dgnn_nlist {
     const int32_t *neighbour; /* row; the centre itself only with a shift that is not 0 */
     const int32_t *shift;     /* x 3: the image of that row, in lattice vectors */
     const double *vector;     /* x 3: x_j + shift . h - x_i */
-    const double *distance;   /* r <= cutoff; per centre ordered by (distance squared, id, shift) */
+    const double *distance;   /* r <= cutoff; per centre ordered by (distance squared, id, shift, row) */
     int32_t reused;           /* did the last update keep the candidates? */
     int64_t rebuilds;         /* searches since the beginning */
 
@@ -74,7 +74,7 @@ int dgnn_nlist_update(struct dgnn_nlist *list, const struct dgnn_nlist_input *in
                       struct dgnn_error *error);
 
 /* As update, with a host's lists in place of the search: rows are images at their own places and no shift is
- * added; ids may repeat, the row then decides. first: ncentre + 1; neighbour: rows in any order, which may
+ * added. first: ncentre + 1; neighbour: rows in any order, which may
  * lie beyond the cutoff. INPUT, with the centre, where a row is out of range, is the centre itself, or comes
  * twice. */
 int dgnn_nlist_update_given(struct dgnn_nlist *list, const struct dgnn_nlist_input *input,

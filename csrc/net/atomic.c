@@ -163,14 +163,27 @@ static int atomic_drops(const struct dgnn_atomic *a, const struct dgnn_atomic_in
     return a->dropped[type] || (input->dropped && input->dropped[type]);
 }
 
+/* What the descriptor sees: a spin model's virtual nodes, which come last, have no energy. */
+static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation)
+{
+    struct dgnn_evaluation own = *evaluation;
+    const struct dgnn_graph *graph = evaluation->graph;
+    own.nidle = 0;
+    while (own.nidle < graph->nowned && a->dropped[graph->type[graph->nowned - 1 - own.nidle]]) {
+        own.nidle++;
+    }
+    return own;
+}
+
 int dgnn_atomic_prepare(struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
+    struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
     DGNN_TRY(dgnn_buffer_reserve(&a->descriptor_rows,
                                  evaluation->graph->nowned * a->dim_descriptor * (int64_t)sizeof(double),
                                  "the descriptor", error));
     DGNN_TRY(dgnn_fitting_prepare(a->fitting, error));
-    return kind->prepare ? kind->prepare(a->descriptor, evaluation, error) : DGNN_OK;
+    return kind->prepare ? kind->prepare(a->descriptor, &own, error) : DGNN_OK;
 }
 
 int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation,
@@ -178,14 +191,11 @@ int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *ev
 {
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
     const struct dgnn_graph *graph = evaluation->graph;
+    struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
     double *rows = a->descriptor_rows.data;
-    DGNN_TRY(kind->forward(a->descriptor, evaluation, rows, error));
+    DGNN_TRY(kind->forward(a->descriptor, &own, rows, error));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
-    int64_t n = graph->nowned; /* a spin model's virtual nodes, which come last, have no energy */
-    while (n && atomic_drops(a, input, graph->type[n - 1])) {
-        n--;
-    }
-    struct dgnn_fitting_input fitting = {.n = n,
+    struct dgnn_fitting_input fitting = {.n = graph->nowned - own.nidle,
                                          .type = graph->type,
                                          .descriptor = rows,
                                          .fparam = input->fparam,
@@ -201,7 +211,7 @@ int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *ev
     }
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FITTING);
     if (evaluation->want_gradient) {
-        DGNN_TRY(kind->backward(a->descriptor, evaluation, rows, error));
+        DGNN_TRY(kind->backward(a->descriptor, &own, rows, error));
         dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
     }
     return DGNN_OK;

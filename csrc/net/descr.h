@@ -48,6 +48,7 @@ struct dgnn_evaluation {
     const double *charge_spin;      /* 2, or NULL */
     double *edge_gradient;          /* nedge x 3, backward adds dE/dvector to it */
     int32_t want_gradient;          /* 0: backward will not be called */
+    int64_t nidle; /* outputs of so many owned nodes, the last ones, are not used, and their gradients are 0 */
     struct dgnn_profile *profile;   /* NULL: nothing is measured */
 };
 

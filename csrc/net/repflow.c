@@ -2,7 +2,8 @@
  * geometry of edges and its gradient.
  *
  * Dead branches are not computed: without sequential_update the last layer's edge and angle updates and the last
- * but one's angle update never reach the nodes. Layer 0 needs no exchange, since its nodes depend on types alone,
+ * but one's angle update never reach the nodes. Nodes without an energy (a spin model's virtual ones) need one layer
+ * less: their last features are nobody's. Layer 0 needs no exchange, since its nodes depend on types alone,
  * and for the same reason no gradient of nodes. */
 #include <math.h>
 #include <string.h>

@@ -36,7 +36,8 @@ static void magnetic_layout(struct dgnn_arena *arena, const struct dgnn_nodes *a
     }
 }
 
-/* Between equal distances real nodes come before virtual ones, and each kind by the ids of its atoms. */
+/* An atom's two nodes share its id, so that between equal distances its images stay together, the real node before the
+ * virtual one: of a spin of zero sel takes or leaves both, as in deepmd-kit. */
 static void magnetic_fill_atom(const struct dgnn_magnetic_scheme *scheme, const struct dgnn_nodes *atoms, int64_t i,
                                const struct magnetic_rows *r)
 {
@@ -55,8 +56,7 @@ static void magnetic_fill_atom(const struct dgnn_magnetic_scheme *scheme, const 
         r->owner[real] = (int32_t)dgnn_spin_real(owner, atoms->nowned);
         r->owner[other] = (int32_t)dgnn_spin_virtual(owner, atoms->nowned);
     }
-    r->ids[real] = id + INT64_MIN;
-    r->ids[other] = id;
+    r->ids[real] = r->ids[other] = id;
     r->labels[real] = r->labels[other] = atoms->labels ? atoms->labels[i] : i;
     r->may_overlap[real] = 0;
     r->may_overlap[other] = 1;

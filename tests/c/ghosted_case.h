@@ -208,7 +208,7 @@ static inline void case_make(struct system_case *s, struct ghosted_call *c, cons
     int32_t is_spin = c->models->serial->is_spin;
     c->reach = is_spin ? 6.5 : 5.5; /* 5, and twice the longest displacement, and a move */
     struct brick_grid grid = {.cutoff = c->reach};
-    system_create(s, 48, 0.03, 0, 2, SYSTEM_GAS, &seed);
+    system_create(s, 48, 0.03, 0, c->models->serial->ntypes, SYSTEM_GAS, &seed);
     for (int k = 0; k < 3; k++) { /* wide enough that a six-way border can be built; atoms back into the cell */
         for (int64_t i = 0; i < s->n; i++) {
             s->x[3 * i + k] -= floor(s->x[3 * i + k] / s->box[4 * k]) * s->box[4 * k];

@@ -27,6 +27,7 @@ def spin(model, scale=(0.314, 0.0), **kw):
 
 SMALL, TIGHT = dict(nlayers=2), dict(nlayers=2, e_sel=20, a_sel=6)
 BOTH = (0.314, 0.2)
+PARAMETERS = dict(numb_fparam=2, numb_aparam=1)
 CASES = {
     "hybrid_dpa3_twice": hybrid(dpa3(TIGHT), dpa3(dict(nlayers=1, e_rcut=4.2, e_sel=30, n_dim=6, a_sel=8)),
                                 pair_exclude_types=[[0, 1]]),
@@ -62,6 +63,12 @@ CASES = {
     "spin_three": spin(dpa3(dict(nlayers=2, e_sel=160)), (0.3, 0.25, 0.0), type_map=["Ni", "Fe", "O"]),
     "spin_se_e2_a_small_sel": spin(se("se_e2_a", sel=[8, 9]), BOTH),
     "spin_dpa2_small_sel": spin(dpa2(dict(nsel=20, three_body_sel=8), dict(nsel=10)), BOTH),
+    "spin_dpa2_fparam": spin(dpa2(fit=PARAMETERS), BOTH),
+    "spin_dpa1_fparam": spin(dpa1(fit=PARAMETERS), BOTH),
+    "spin_se_e2_a_fparam": spin(se("se_e2_a", fit=PARAMETERS), BOTH),
+    "spin_dpa2_f32": spin(dpa2(fit=dict(precision="float32"), precision="float32"), BOTH),
+    "spin_dpa1_f32": spin(dpa1(fit=dict(precision="float32"), precision="float32"), BOTH),
+    "spin_se_e2_a_f32": spin(se("se_e2_a", fit=dict(precision="float32"), precision="float32"), BOTH),
 }
 
 if __name__ == "__main__":

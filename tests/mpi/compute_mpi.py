@@ -1,6 +1,6 @@
 """Run under mpirun: compute with a communicator against one rank. Prints "ok: N checks on P ranks, VENDOR" on rank 0.
 
-    mpirun -n 4 python compute_mpi.py random|frames|replicated|faults|split|lifetime|ghosted
+    mpirun -n 4 python compute_mpi.py random|frames|replicated|spins|faults|split|lifetime|ghosted
 """
 
 import gc
@@ -150,6 +150,29 @@ def run_replicated():
                 options = dict(pbc=pbc, ids=ids, atomic=True, **given, **each)
                 result = model.compute(coords, types, box, comm=WORLD, replicated=True, **options)
                 compare(result, serial.compute(coords, types, box, **options), np.arange(n))
+
+
+def run_spins():
+    """Frames; rank 0 has no atoms where there are others, and passes no spins."""
+    rng = np.random.default_rng(8)
+    model, serial = load("spin_fparam"), load("spin_fparam", skin=0)
+    coords, types, box, _ = random_system(rng, 30, pbc=(True,) * 3)
+    coords = coords + 0.1 * rng.uniform(-1, 1, (2, 30, 3))
+    given, each = parameters(model, rng, 30)
+    each["spins"] = each["spins"] * rng.uniform(0.8, 1.2, (2, 1, 1))
+    owner = np.arange(30) % WORLD.size
+    owner[owner == 0] = WORLD.size - 1
+    mine = np.flatnonzero(owner == WORLD.rank)
+    for k, want in enumerate(serial.compute(coords[j], types, box, spins=each["spins"][j], aparam=each["aparam"],
+                                            atomic=True, **given) for j in range(2)):
+        options = dict(spins=each["spins"][k, mine], aparam=each["aparam"][mine]) if len(mine) else {}
+        result = model.compute(coords[k, mine], types[mine], box, comm=WORLD, atomic=True, **options, **given)
+        check(result.forces_mag is not None and result.forces_mag.shape == (len(mine), 3), "the shape of forces_mag")
+        compare(result, want, mine)
+        options = dict(spins=each["spins"][:, mine], aparam=each["aparam"][mine]) if len(mine) else {}
+        frames = model.compute(coords[:, mine], types[mine], box, comm=WORLD, **options, **given)
+        check(frames.forces_mag.shape == (2, len(mine), 3), "the shape of forces_mag, frames")
+        check(share(want.forces_mag, frames.forces_mag[k], want.forces_mag[mine], 1e-11) <= 1, "frames: forces_mag")
 
 
 def all_raise(kind, text, call):

@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning"),
 
 COMPOSED = [name for name in CASES if name.split("_")[0] in ("hybrid", "linear", "spin") and "f32" not in name]
 SPIN = [name for name in COMPOSED if name.startswith("spin")]
-LOCAL = {"hybrid_local", "hybrid_nested_local", "linear_dpa1", "linear_dpa1_graph", "spin_dpa1", "spin_se_e2_a",
-         "spin_se_e2_a_small_sel"}
+LOCAL = {"hybrid_local", "hybrid_nested_local", "linear_dpa1", "linear_dpa1_graph", "spin_dpa1", "spin_dpa1_fparam",
+         "spin_se_e2_a", "spin_se_e2_a_fparam", "spin_se_e2_a_small_sel"}
 # Energies that jump: a sel that binds in the slab, and attention over the edges inside the cutoff alone.
 JUMPS = {"hybrid_dpa3_nested", "hybrid_nested", "hybrid_nested_local", "hybrid_small_sel", "linear_dpa3_sum",
          "spin_dpa2_small_sel", "spin_se_e2_a_small_sel", "spin_small_sel", "linear_dpa1_graph"}
@@ -334,10 +334,14 @@ def test_invariances_of_a_spin_model():
         assert np.abs(result.forces_mag[back] - expected.forces_mag).max() < 1e-9
 
 
-def test_empty_system_with_spins():
+@pytest.mark.parametrize("spins", [None, np.zeros((0, 3))])
+def test_empty_system_with_spins(spins):
     model, _ = load("spin_dpa3")
-    result = model.compute(np.zeros((0, 3)), np.zeros(0, int), np.eye(3) * 9, spins=np.zeros((0, 3)))
+    result = model.compute(np.zeros((0, 3)), np.zeros(0, int), np.eye(3) * 9, spins=spins)
     assert result.energy == 0 and result.forces_mag.shape == (0, 3)
+    frames = model.compute(np.zeros((2, 0, 3)), np.zeros(0, int), np.eye(3) * 9, spins=spins)
+    assert frames.forces_mag.shape == (2, 0, 3)
+    assert model.compute_ghosted(np.zeros((0, 3)), np.zeros(0, int), 0, spins=spins).forces_mag.shape == (0, 3)
 
 
 def test_zero_spins():
