@@ -80,6 +80,11 @@ static int attend_affine(const struct dgnn_value *value, int affine, struct dgnn
                                     dgnn_value_path(value, path, sizeof(path)));
 }
 
+static int attend_has(const struct dgnn_value *value)
+{
+    return dgnn_value_kind(value) != DGNN_VALUE_NULL && dgnn_value_kind(value) != DGNN_VALUE_ABSENT;
+}
+
 /* Reflects the columns from i on of the rows of a (n of them, stride apart) by v, which is 0 before i and whose square
  * is 2. */
 static void attend_reflect(int64_t n, int64_t stride, int64_t i, const double *v, double *a)
