@@ -1,4 +1,4 @@
-"""Speed and memory of the six-layer DPA3 of tests/data/perf, against the goals, beside the machine's own matrix products.
+"""Speed and memory of the models of tests/data/perf (a six-layer DPA3, and one for each other family), against the goals, beside the machine's own matrix products.
 
 usage: bench_model.py [--full] [--row NAME]... [--cpu-time] [--json FILE] [--from FILE] [--readme FILE]
 
@@ -22,15 +22,17 @@ import warnings
 from dgnn import bench
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODEL = ROOT / "tests" / "data" / "perf" / "dpa3_L6_f32.pt2"
-WATER = ROOT / "tests" / "data" / "perf" / "water_192.npz"
+MODELS = ROOT / "tests" / "data" / "perf"
+DPA3 = "dpa3_L6_f32"
+WATER = MODELS / "water_192.npz"
+FAMILIES = {"dpa2_small": 0.43, "dpa2_medium": 1.56, "se_atten": 1.2, "se_e2_a": 0.15}  # ms/atom that each is to reach
 GOAL_MFLOP = 93.0  # per atom: what the goals' split share counts (90 edges, 27 angle neighbours); rows count their own, too
 MARKS = "<!-- from make bench -->", "<!-- to here -->"
 CLOCKS = {"wall": time.perf_counter, "processor": bench.processor_time}
 
 
-def row(name, atoms=192, kind="bare", full=False, **load):
-    return dict(name=name, atoms=atoms, kind=kind, full=full, load={"threads": 1, "dtype": "float32", **load})
+def row(name, atoms=192, kind="bare", full=False, model=DPA3, **load):
+    return dict(name=name, atoms=atoms, kind=kind, full=full, model=model, load={"threads": 1, "dtype": "float32", **load})
 
 
 ROWS = [
@@ -42,6 +44,7 @@ ROWS = [
     row("moved_192", kind="moved"), row("moved_768", 768, "moved"),
     row("ranks_192", kind="ranks"), row("ranks_1536", 1536, "ranks"),
     row("molecule_24", 24, "molecule"), row("start", kind="start"),
+    *(row(name, kind="family", model=name, dtype="float64") for name in FAMILIES),
 ]
 
 
@@ -76,12 +79,12 @@ def load(spec, **changed):
     import dgnn
 
     warnings.simplefilter("ignore", dgnn.TruncationWarning)  # this water has centres beyond a_sel, as deepmd-kit's has
-    return dgnn.Model.load(MODEL, **{**spec["load"], **changed})
+    return dgnn.Model.load(MODELS / f"{spec['model']}.pt2", **{**spec["load"], **changed})
 
 
 def run_row(spec):
     clock, inputs = CLOCKS[spec["clock"]], system(spec["atoms"], spec["kind"])
-    if spec["kind"] in ("bare", "molecule"):
+    if spec["kind"] in ("bare", "molecule", "family"):
         told = bench.measure(load(spec), inputs, clock=clock)
         per_atom = told["time_s"] / told["natoms"]
         share = {"goal_share": GOAL_MFLOP / 1e3 / per_atom / told["gemm_gflops"] if spec["kind"] == "bare" else None}
@@ -140,7 +143,7 @@ def start_times(clock):
     """import and load, each time in a new process, which finds the bytecode that an earlier one left: the median of five."""
     now = "time.perf_counter()" if clock == "wall" else "time.process_time()"
     code = (f"import time; start = {now}; import dgnn; middle = {now}; "
-            f"dgnn.Model.load({os.fspath(MODEL)!r}); print(middle - start, {now} - middle)")
+            f"dgnn.Model.load({os.fspath(MODELS / (DPA3 + '.pt2'))!r}); print(middle - start, {now} - middle)")
     with tempfile.TemporaryDirectory() as folder:
         variables = {"PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
         done = [bench.run_measuring(["-c", code], 1, variables, check=True, cwd=ROOT) for _ in range(6)]
@@ -207,6 +210,9 @@ def figures(by):
     yield from figure("float64 against dgemm, fast: split share", ">=", 0.75, pick("float64_", lambda r: r["goal_share"]))
     yield from figure("2 threads over 1", ">=", 1.9, pick("threads_", lambda r: 1 / r["ratio"]))
     yield from figure("MD step over a bare evaluation", "<=", 1.05, pick("moved_", lambda r: r["ratio"]))
+    there = {name: goal for name, goal in FAMILIES.items() if name in by}
+    yield from figure("other families, float64: ms/atom", "<=", there, {name: by[name]["ms_per_atom"] for name in there})
+    yield from figure("other families: MB/atom", "<=", 1, {name: by[name]["mb_per_atom"] for name in there})
     ranks = pick("ranks_", lambda r: 0.5 / r["ratio"])
     yield from figure("2 ranks over 1: efficiency", ">=", {key: {"192": 0.97}.get(key, 0.99) for key in ranks}, ranks)
     yield from figure("import dgnn, s", "<=", 0.06, {"": by["start"]["import_s"]} if "start" in by else {})
@@ -220,7 +226,7 @@ def figures(by):
 def lines(results):
     """(figure, goal, what was measured) as texts."""
     for name, goal, values, holds in figures({r["name"]: r for r in results}):
-        here = ", ".join(f"{value:.3g}" + (f" ({int(key):,})" if key else "") for key, value in values.items())
+        here = ", ".join(f"{value:.3g}" + (f" ({int(key):,})" if key.isdigit() else f" ({key})" if key else "") for key, value in values.items())
         yield name, goal, here + ("" if holds else "; not reached")
 
 

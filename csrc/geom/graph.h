@@ -30,13 +30,23 @@ static inline int64_t dgnn_graph_nedge(const struct dgnn_graph *graph)
     return graph->first[graph->nowned];
 }
 
-/* Centres that have more than count edges shorter than cutoff. */
-static inline int64_t dgnn_graph_crowded(const struct dgnn_graph *graph, int64_t count, double cutoff)
+/* Of the edges shorter than cutoff, those in the first sel slots form angles. */
+struct dgnn_angle_limit {
+    int64_t sel;
+    double cutoff;
+};
+
+/* Centres that have more edges than one of n limits allows. */
+static inline int64_t dgnn_graph_crowded(const struct dgnn_graph *graph, int32_t n, const struct dgnn_angle_limit *limit)
 {
     int64_t crowded = 0;
     for (int64_t i = 0; i < graph->nowned; i++) {
-        int64_t edge = graph->first[i] + count;
-        crowded += edge < graph->first[i + 1] && graph->distance[edge] < cutoff;
+        int over = 0;
+        for (int32_t k = 0; k < n; k++) {
+            int64_t edge = graph->first[i] + limit[k].sel;
+            over |= edge < graph->first[i + 1] && graph->distance[edge] < limit[k].cutoff;
+        }
+        crowded += over;
     }
     return crowded;
 }

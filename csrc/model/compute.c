@@ -241,7 +241,7 @@ static void compute_clear(const struct dgnn_nodes *nodes, struct dgnn_node_resul
 static int64_t compute_crowded(const struct dgnn_model *m)
 {
     const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
-    return dgnn_graph_crowded(&m->builder.graph, d->angle_sel, d->angle_cutoff);
+    return dgnn_graph_crowded(&m->builder.graph, d->nangle, d->angle);
 }
 
 /* After prepare: the atoms' results, zeros where it failed. Collective where nodes have an exchange. */

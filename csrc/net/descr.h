@@ -28,8 +28,8 @@ struct dgnn_descriptor_properties {
     int32_t mixed_types;   /* 1: sel counts all types together, nsel is 1 */
     int32_t nsel;          /* lengths of sel: 1, or ntypes */
     const int64_t *sel;    /* owned by the descriptor */
-    int64_t angle_sel;     /* neighbours that may form angles; the farther ones inside angle_cutoff are left out */
-    double angle_cutoff;   /* 0: no angles */
+    int32_t nangle;        /* parts that form angles */
+    const struct dgnn_angle_limit *angle; /* nangle: of which neighbours; owned by the descriptor */
     int64_t dim_out;
     int64_t parameters;    /* numbers in its weights */
     int32_t dtype;         /* what it computes in */
@@ -91,5 +91,10 @@ static inline const struct dgnn_descriptor_kind *dgnn_descriptor_kind(const stru
 int dgnn_registry_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
                        struct dgnn_descriptor **descriptor, struct dgnn_error *error);
 void dgnn_registry_free(struct dgnn_descriptor *descriptor); /* NULL is allowed */
+
+/* Appends a part's limits of angles to those of the whole. angle: the memory of the whole's, NULL at first; the owner
+ * frees it with dgnn_alloc_free. */
+int dgnn_registry_join_angles(struct dgnn_descriptor_properties *all, const struct dgnn_descriptor_properties *own,
+                              struct dgnn_angle_limit **angle, struct dgnn_error *error);
 
 #endif

@@ -151,6 +151,7 @@ static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_
     s->node_width = s->repflow.n_dim;
     s->edge_width = s->repflow.e_dim;
     s->angle_sel = s->repflow.a_sel;
+    s->angle = (struct dgnn_angle_limit){.sel = s->repflow.a_sel, .cutoff = s->repflow.a_rcut};
     s->has_angles = s->repflow.update_angle;
     int32_t any;
     return dgnn_params_pairs(&s->own.exclude_types, s->ntypes, &s->excluded, &any, error);
@@ -282,8 +283,8 @@ static void dpa3_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .mixed_types = 1,
         .nsel = 1,
         .sel = s->sel,
-        .angle_sel = s->repflow.a_sel,
-        .angle_cutoff = s->repflow.update_angle ? s->repflow.a_rcut : 0,
+        .nangle = s->repflow.update_angle ? 1 : 0,
+        .angle = &s->angle,
         .dim_out = s->repflow.n_dim * (s->own.concat_output_tebd ? 2 : 1),
         .parameters = s->parameters,
         .dtype = s->dtype,

@@ -36,6 +36,7 @@ struct dgnn_dpa3_settings {
     double default_charge_spin[2];
     int64_t node_width, edge_width; /* without padding */
     int64_t angle_sel;              /* nearest neighbours that may form angles */
+    struct dgnn_angle_limit angle;  /* these, inside a_rcut */
     int32_t has_angles;
     uint8_t *excluded; /* ntypes x ntypes */
     double *average;   /* ntypes x 4: of the environment matrix */

@@ -4,6 +4,9 @@
 
 #include "net/params.h"
 
+/* Rows that go through all layers together: few enough for the first caches. */
+enum { EMBEDDING_BLOCK = 48 };
+
 /* Checks the head of a NetworkCollection; the list of its networks. */
 static int embedding_networks(const struct dgnn_value *value, int64_t ndim, int64_t ntypes, int64_t nnetwork,
                               struct dgnn_value *networks, struct dgnn_error *error)

@@ -36,6 +36,7 @@ struct hybrid {
     struct hybrid_child *child;
     int32_t ntypes;
     int64_t *sel; /* ntypes, or 1 */
+    struct dgnn_angle_limit *angle; /* all children's */
     struct dgnn_descriptor_properties properties;
 };
 
@@ -79,7 +80,7 @@ static void hybrid_join_charge_spin(struct hybrid *h)
     }
 }
 
-static void hybrid_join(struct hybrid *h)
+static int hybrid_join(struct hybrid *h, struct dgnn_error *error)
 {
     struct dgnn_descriptor_properties *all = &h->properties;
     all->dtype = DGNN_DTYPE_FLOAT32;
@@ -93,9 +94,11 @@ static void hybrid_join(struct hybrid *h)
         all->has_message_passing |= own->has_message_passing;
         all->has_message_passing_across_ranks |= own->has_message_passing_across_ranks;
         all->uses_first_type |= own->uses_first_type;
+        DGNN_TRY(dgnn_registry_join_angles(all, own, &h->angle, error));
     }
     hybrid_join_sel(h);
     hybrid_join_charge_spin(h);
+    return DGNN_OK;
 }
 
 static void hybrid_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
@@ -115,6 +118,7 @@ static void hybrid_free(struct dgnn_descriptor *descriptor)
     }
     dgnn_alloc_free(h->child);
     dgnn_alloc_free(h->sel);
+    dgnn_alloc_free(h->angle);
     dgnn_alloc_free(h);
 }
 
@@ -149,8 +153,7 @@ static int hybrid_load_into(const struct dgnn_value *value, const struct dgnn_lo
     DGNN_TRY(dgnn_params_version(value, 1, 1, 1, error));
     DGNN_TRY(dgnn_params_load(value, hybrid_rows, sizeof(hybrid_rows) / sizeof(hybrid_rows[0]), &params, error));
     DGNN_TRY(hybrid_load_children(&params.list, context, h, error));
-    hybrid_join(h);
-    return DGNN_OK;
+    return hybrid_join(h, error);
 }
 
 static int hybrid_load(const struct dgnn_value *value, const struct dgnn_load_context *context,

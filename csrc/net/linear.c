@@ -40,6 +40,7 @@ struct dgnn_linear {
     uint8_t *pair_exclude; /* ntypes x ntypes */
     int32_t any_pair;
     int64_t sel[1];
+    struct dgnn_angle_limit *angle; /* all parts' */
     struct dgnn_atomic_properties properties;
     struct dgnn_buffer energy; /* nowned: of one part */
 };
@@ -264,7 +265,7 @@ static int linear_join_inputs(struct dgnn_linear *l, const struct linear_part *p
     return good;
 }
 
-static void linear_join_descriptor(struct dgnn_linear *l, const struct linear_part *part)
+static int linear_join_descriptor(struct dgnn_linear *l, const struct linear_part *part, struct dgnn_error *error)
 {
     struct dgnn_descriptor_properties *all = &l->properties.descriptor;
     const struct dgnn_descriptor_properties *own = &part->properties.descriptor;
@@ -277,6 +278,7 @@ static void linear_join_descriptor(struct dgnn_linear *l, const struct linear_pa
     all->has_graph_form &= own->has_graph_form && !part->type_of;
     all->uses_first_type |= own->uses_first_type;
     l->properties.fitting.parameters += part->properties.fitting.parameters;
+    return dgnn_registry_join_angles(all, own, &l->angle, error);
 }
 
 static int linear_join(const struct dgnn_value *value, struct dgnn_linear *l, struct dgnn_error *error)
@@ -291,7 +293,7 @@ static int linear_join(const struct dgnn_value *value, struct dgnn_linear *l, st
         .descriptor_type = "linear",
     };
     for (int64_t k = 0; k < l->npart; k++) {
-        linear_join_descriptor(l, &l->part[k]);
+        DGNN_TRY(linear_join_descriptor(l, &l->part[k], error));
         if (!linear_join_inputs(l, &l->part[k])) {
             return linear_bad(value, "its models disagree on the widths of fparam, aparam or charge_spin", error);
         }
@@ -337,6 +339,7 @@ void dgnn_linear_free(struct dgnn_linear *l)
         dgnn_prefix_free(&l->part[k].prefix);
     }
     dgnn_alloc_free(l->bias);
+    dgnn_alloc_free(l->angle);
     dgnn_alloc_free(l->dropped);
     dgnn_alloc_free(l->pair_exclude);
     dgnn_buffer_free(&l->energy);

@@ -5,6 +5,10 @@
 
 #include "ops/table.h"
 
+struct dgnn_moment_shape {
+    int64_t n, axis, stride; /* of gr's columns; of D's; columns of gr in whole lines */
+};
+
 #define DGNN_REAL_BITS 32
 #include "net/moment_types.inc"
 #undef DGNN_REAL_BITS

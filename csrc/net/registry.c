@@ -45,3 +45,22 @@ void dgnn_registry_free(struct dgnn_descriptor *descriptor)
         dgnn_descriptor_kind(descriptor)->free(descriptor);
     }
 }
+
+int dgnn_registry_join_angles(struct dgnn_descriptor_properties *all, const struct dgnn_descriptor_properties *own,
+                              struct dgnn_angle_limit **angle, struct dgnn_error *error)
+{
+    struct dgnn_angle_limit *joined = dgnn_alloc(all->nangle + own->nangle, sizeof(*joined));
+    if (!joined) {
+        return dgnn_status_no_memory(error, "limits of angles", own->nangle * (int64_t)sizeof(*joined));
+    }
+    for (int32_t k = 0; k < all->nangle; k++) {
+        joined[k] = all->angle[k];
+    }
+    for (int32_t k = 0; k < own->nangle; k++) {
+        joined[all->nangle + k] = own->angle[k];
+    }
+    dgnn_alloc_free(*angle);
+    all->angle = *angle = joined;
+    all->nangle += own->nangle;
+    return DGNN_OK;
+}

@@ -6,6 +6,7 @@
 #endif
 
 #include "base/arena.h"
+#include "net/moment.h"
 
 static int32_t repinit_thread(void)
 {

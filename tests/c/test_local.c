@@ -172,6 +172,8 @@ static void test_rows(void)
     dgnn_edgerows_free(&rows);
 }
 
+enum { CASE_HIDDEN = 17 };
+
 #define DGNN_REAL_BITS 32
 #include "attention_case.inc"
 #undef DGNN_REAL_BITS
@@ -181,7 +183,7 @@ static void test_rows(void)
 static void test_attention(void)
 {
     for (int cpu = 0; cpu < DGNN_CPU_COUNT; cpu++) {
-        for (int flags = 0; flags < 16 && dgnn_cpu_usable((enum dgnn_cpu)cpu); flags++) {
+        for (int flags = 0; flags < 32 && dgnn_cpu_usable((enum dgnn_cpu)cpu); flags++) {
             check_attention_f64((enum dgnn_cpu)cpu, flags);
             if (flags % 8 == 7) {
                 check_attention_f32((enum dgnn_cpu)cpu, flags);

@@ -239,3 +239,17 @@ def test_turns(base_path, water):
     assert still.results[0]["energy"] == still.results[1]["energy"] != moving.results[1]["energy"]
     away = np.abs(moving.arguments["coords"] - water["coords"]).max()
     assert 0 < away < 10 * bench.STEP_A and moving.results[-1]["list_reused"]
+
+
+def test_memory_of_families(tmp_path):
+    """At most 1 MB an atom for the sizes of deepmd-kit's examples/water."""
+    out = tmp_path / "rows.json"
+    names = ["dpa2_small", "dpa2_medium", "se_atten", "se_e2_a"]
+    done = subprocess.run([sys.executable, ROOT / "benchmarks" / "bench_model.py", "--json", out,
+                           *(word for name in names for word in ("--row", name))],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["name"] for row in rows] == names
+    for row in rows:
+        assert 0.1 < row["mb_per_atom"] <= 1, row
