@@ -10,6 +10,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -31,9 +32,10 @@ def alive(pid):
 def kill(mpi, victim, where, extra=()):
     """What the survivors said of a run in which one rank was killed; nothing is left of it."""
     command, environment = launcher(mpi, RANKS)
+    command = [command[0], *extra, *command[1:], sys.executable, str(SCRIPT), "kill", str(victim), where, str(DEADLINE)]
     begin = time.monotonic()
-    done = subprocess.run([command[0], *extra, *command[1:], sys.executable, str(SCRIPT), "kill", str(victim), where,
-                           str(DEADLINE)], env=environment, capture_output=True, text=True, timeout=120)
+    with tempfile.TemporaryDirectory(prefix="dgnn-") as folder:  # Open MPI's runs at one time trip over each other's files
+        done = subprocess.run(command, env={**environment, "TMPDIR": folder}, capture_output=True, text=True, timeout=120)
     output = done.stdout + done.stderr
     assert (done.returncode or extra) and time.monotonic() - begin < DEADLINE + SLACK, output
     pids = re.findall(r"rank \d: process (\d+)", output)
