@@ -84,7 +84,8 @@ class Caller:
 
     def __init__(self, model, inputs, moving=False, clock=time.perf_counter, comm=None):
         self.compute, self.clock = model._core.compute, clock
-        self.arguments = {**core_arguments(**inputs), "comm": model._communicator(comm)}
+        joined, arguments = model._join(comm, "bench", lambda: (1, core_arguments(**inputs)))
+        self.arguments = {**arguments, "comm": joined}
         self.moving, self.random = moving, np.random.default_rng(1)
         self.seconds, self.cpu_seconds, self.results = [], [], []
         self.call(counts=False)

@@ -4,7 +4,7 @@
 
 static const char *const profile_names[DGNN_PHASE_COUNT] = {
     "atoms",           "list",         "graph",          "geometry forward", "node forward",      "edge forward",
-    "angle forward",   "forward",      "fitting",        "backward",         "node backward",     "edge backward",
+    "angle forward",   "forward",      "fitting net",    "backward",         "node backward",     "edge backward",
     "angle backward",  "geometry backward", "messages",  "gradient"};
 
 const char *dgnn_phase_name(int32_t phase)

@@ -37,7 +37,7 @@ struct dgnn_dpa3_settings {
     int64_t node_width, edge_width; /* without padding */
     int64_t angle_sel;              /* nearest neighbours that may form angles */
     struct dgnn_angle_limit angle;  /* these, inside a_rcut */
-    int32_t has_angles;
+    int32_t has_angles, is_sequential;
     uint8_t *excluded; /* ntypes x ntypes */
     double *average;   /* ntypes x 4: of the environment matrix */
     double *deviation; /* ntypes x 4 */

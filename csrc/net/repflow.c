@@ -55,55 +55,49 @@ struct repflow_counts {
     double nowned, nedge, nangle_edge, nangle, nsecond;
 };
 
+/* As multiplied: padded. node_part, edge_part: what of a node and an edge goes into angles. */
+struct repflow_widths {
+    double n, e, a, m, axis, node_part, edge_part;
+};
+
 /* Multiplications, each with an addition, of a layer's products forward. */
 struct repflow_products {
     double node, edge, angle;
 };
 
-/* Of the split form: what depends on one node, edge or angle of a row is multiplied once for each of these. first: layer
- * 0 as it is computed, where the inputs of angles, and of edges with edge_init_use_dist, are one number each. */
-static struct repflow_products repflow_layer_products(const struct dgnn_dpa3_settings *s,
-                                                      const struct repflow_counts *c, int with_edge, int with_angle,
-                                                      int first)
+/* Of the split form: what depends on one node, edge or angle of a row is multiplied once for each of these. edge_input,
+ * angle_input: widths of what comes in, 1 in layer 0 as it is computed. */
+static struct repflow_products repflow_layer_products(const struct repflow_widths *w, const struct repflow_counts *c,
+                                                      int with_edge, int with_angle, double edge_input,
+                                                      double angle_input)
 {
-    const struct dgnn_repflow_params *r = &s->repflow;
-    double n = (double)r->n_dim, e = (double)r->e_dim, a = (double)r->a_dim, axis = (double)r->axis_neuron;
-    double m = n * (double)r->n_multi_edge_message, rate = (double)r->a_compress_rate;
-    double node_part = rate > 0 ? a / rate : n, edge_part = rate > 0 ? a / (2 * rate) * (double)r->a_compress_e_rate : e;
-    double from_angle = s->has_angles ? with_edge * e + with_angle * a : 0;
-    double edge_input = first && r->edge_init_use_dist ? 1 : e, angle_input = first ? 1 : a;
-    double second = s->has_angles * with_edge * e;
+    double has_angles = w->a > 0, to = has_angles * (with_edge * w->e + with_angle * w->a);
+    double second = has_angles * with_edge * w->e, both = w->n + w->e;
     return (struct repflow_products){
-        .node = c->nowned * (n * n + axis * (n + e) * n + 2 * n * (m + e) + 3 * axis * (n + e) + node_part * from_angle),
-        .edge = c->nedge * (edge_input * (m + with_edge * e) + 3 * (n + e)),
-        .angle = (2 * c->nangle_edge * edge_part + c->nangle * angle_input) * from_angle +
-                 second * (c->nangle + c->nsecond * e),
+        .node = c->nowned * (w->n * w->n + w->axis * both * (w->n + 3) + 2 * w->n * (w->m + w->e) + w->node_part * to),
+        .edge = c->nedge * (edge_input * (w->m + with_edge * w->e) + 3 * both),
+        .angle = (2 * c->nangle_edge * w->edge_part + c->nangle * angle_input) * to + second * (c->nangle + c->nsecond * w->e),
     };
 }
 
-/* Fills in what a call multiplies, at two operations each; backward does each product of forward once, but those of
- * layer 0's nodes, which depend on types alone. */
-static void repflow_count_products(const struct dgnn_dpa3_settings *s, const struct repflow_counts *c,
-                                   int want_gradient, struct dgnn_profile *profile)
+static void repflow_count_products(const struct dgnn_dpa3_settings *s, const struct repflow_widths *w, int64_t nlayer,
+                                   const struct repflow_counts *c, int want_gradient, struct dgnn_profile *profile)
 {
-    int64_t nlayer = s->repflow.nlayers;
-    int sequential = s->repflow.sequential_update, angle_forward, angle_backward, passes = want_gradient ? 2 : 1;
-    angle_forward = sequential ? DGNN_PHASE_EDGE_FORWARD : DGNN_PHASE_ANGLE_FORWARD;
-    angle_backward = sequential ? DGNN_PHASE_EDGE_BACKWARD : DGNN_PHASE_ANGLE_BACKWARD;
+    int one_number = s->repflow.edge_init_use_dist, passes = want_gradient ? 2 : 1;
     for (int64_t l = 0; l < nlayer; l++) {
-        struct repflow_products all = repflow_layer_products(s, c, 1, 1, 0);
+        int last = s->is_sequential ? 0 : l + 1 == nlayer, nearly = s->is_sequential ? 0 : l + 2 >= nlayer;
+        struct repflow_products all = repflow_layer_products(w, c, 1, 1, w->e, w->a);
         struct repflow_products needed =
-            repflow_layer_products(s, c, sequential || l + 1 < nlayer, sequential || l + 2 < nlayer, l == 0);
+            repflow_layer_products(w, c, !last, !nearly, l == 0 && one_number ? 1 : w->e, l == 0 ? 1 : w->a);
         profile->split_flop += 2 * passes * (all.node + all.edge + all.angle);
         profile->flop[DGNN_PHASE_NODE_FORWARD] += 2 * needed.node;
         profile->flop[DGNN_PHASE_EDGE_FORWARD] += 2 * needed.edge;
-        profile->flop[angle_forward] += 2 * needed.angle;
+        profile->flop[s->is_sequential ? DGNN_PHASE_EDGE_FORWARD : DGNN_PHASE_ANGLE_FORWARD] += 2 * needed.angle;
         if (want_gradient) {
-            double axis = (double)s->repflow.axis_neuron, n = (double)s->repflow.n_dim, e = (double)s->repflow.e_dim;
-            double node = l ? needed.node : c->nowned * axis * (n + e) * (n + 3);
+            double node = l ? needed.node : c->nowned * w->axis * (w->n + w->e) * (w->n + 3);
             profile->flop[DGNN_PHASE_NODE_BACKWARD] += 2 * node;
             profile->flop[DGNN_PHASE_EDGE_BACKWARD] += 2 * needed.edge;
-            profile->flop[angle_backward] += 2 * needed.angle;
+            profile->flop[s->is_sequential ? DGNN_PHASE_EDGE_BACKWARD : DGNN_PHASE_ANGLE_BACKWARD] += 2 * needed.angle;
         }
     }
     profile->nangle_edge += (int64_t)c->nangle_edge;
@@ -112,6 +106,8 @@ static void repflow_count_products(const struct dgnn_dpa3_settings *s, const str
 
 #define DGNN_REAL_BITS 32
 #include "net/repflow.inc"
+#include "net/repflow_backward.inc"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
 #include "net/repflow.inc"
+#include "net/repflow_backward.inc"

@@ -12,7 +12,7 @@ TABLES = check_arguments.read_tables(ROOT / "csrc" / "net")
 NAMES = sorted({name for rows in TABLES.values() for name in rows})
 # Words that also name other things: a layer's arrays, a property of every descriptor, what info() and warnings say.
 OTHER_MEANINGS = {"bias": "csrc/net/", "dim_out": "csrc/net/", "mixed_types": "csrc/net/", "weights": "csrc/net/",
-                  "a_sel": "dgnn/calculator.py", "n_dim": "csrc/io/tree.h"}
+                  "a_sel": "dgnn/calculator.py", "sel": "dgnn/calculator.py", "n_dim": "csrc/io/tree.h"}
 
 
 @functools.cache

@@ -48,13 +48,13 @@ def test_phases_are_the_call(base_path, water):
     assert max(sum(seconds.values()) / wall for wall, seconds in calls) > 0.8
     seconds = calls[-1][1]
     assert all(seconds[f"{kind} {way}"] > 0 for kind in DPA3 for way in ("forward", "backward"))
-    assert seconds["list"] > 0 and seconds["fitting"] > 0 and seconds["messages"] < seconds["edge forward"]
+    assert seconds["list"] > 0 and seconds["fitting net"] > 0 and seconds["messages"] < seconds["edge forward"]
     assert "profile" not in model._core.compute(**bench.core_arguments(**water))
 
 
 def test_counted_products():
     """Against the cost model: MACs of a layer's split form, and what remains without dead branches and rank-one inputs."""
-    model = dgnn.Model.load(bench_model.MODEL, threads=1)
+    model = dgnn.Model.load(bench_model.MODELS / f"{bench_model.DPA3}.pt2", threads=1)
     result = profile_of(model, bench_model.system(24, "molecule"))
     profile, flow = result["profile"], model.info()["descriptor"]["repflow"]
     layers, n, e, a, axis = (flow[key] for key in ("nlayers", "n_dim", "e_dim", "a_dim", "axis_neuron"))
@@ -223,7 +223,7 @@ def test_operations():
     done = subprocess.run([program, "0", "3"], capture_output=True, text=True, timeout=300, check=True)
     lines = [line.split(None, 2) for line in done.stdout.splitlines()[1:]]
     sets = {line[0] for line in lines}
-    assert {"reference", "portable", dgnn.Model.load(bench_model.MODEL).info()["instruction_set"]} <= sets
+    assert {"reference", "portable", dgnn.Model.load(bench_model.MODELS / f"{bench_model.DPA3}.pt2").info()["instruction_set"]} <= sets
     for name in ("gemm", "activate", "gram_backward", "edge_forward,", "edge_backward, last", "angle_backward, small"):
         assert sum(line[2].startswith(name) for line in lines) >= 2 * len(sets), name
     assert all(float(line[2].split()[-1]) > 0 for line in lines if "_" in line[2])
