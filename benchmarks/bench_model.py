@@ -1,4 +1,4 @@
-"""Speed and memory of the six-layer DPA3 of tests/data/perf, beside the machine's own rate of matrix products.
+"""Speed and memory of the six-layer DPA3 of tests/data/perf, and of models of the other families there, beside the machine's own rate of matrix products.
 
 usage: bench_model.py [--quick] [--row NAME]... [--json FILE]
 
@@ -18,13 +18,14 @@ import time
 import warnings
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MODEL = ROOT / "tests" / "data" / "perf" / "dpa3_L6_f32.pt2"
-WATER = ROOT / "tests" / "data" / "perf" / "water_192.npz"
+MODELS = ROOT / "tests" / "data" / "perf"
+DPA3 = "dpa3_L6_f32"
+WATER = MODELS / "water_192.npz"
 MFLOP_SPLIT, MFLOP_NEEDED = 93.0, 64.0  # per atom of this model and this water: split products; without dead branches
 
 
-def row(name, atoms=192, threads=1, dtype="float32", memory="fast", kind="bare", quick=False):
-    return dict(name=name, atoms=atoms, threads=threads, dtype=dtype, memory=memory, kind=kind, quick=quick)
+def row(name, atoms=192, threads=1, dtype="float32", memory="fast", kind="bare", quick=False, model=DPA3):
+    return dict(name=name, atoms=atoms, threads=threads, dtype=dtype, memory=memory, kind=kind, quick=quick, model=model)
 
 
 ROWS = [
@@ -34,6 +35,7 @@ ROWS = [
     row("float64_192", dtype="float64", quick=True), row("float64_768", 768, dtype="float64"),
     row("threads_2_192", threads=2, quick=True), row("threads_2_768", 768, threads=2),
     row("moved_192", kind="moved", quick=True), row("molecule_24", 24, kind="molecule", quick=True),
+    *(row(name, dtype="float64", quick=True, model=name) for name in ("dpa2_small", "dpa2_medium", "se_atten", "se_e2_a")),
 ]
 
 
@@ -97,7 +99,7 @@ def run_row(spec):
     coords, types, box = system(spec["atoms"], spec["kind"])
     rates = [product_rate(spec["dtype"])]
     start = time.perf_counter()
-    model = dgnn.Model.load(MODEL, dtype=spec["dtype"], threads=spec["threads"], memory=spec["memory"])
+    model = dgnn.Model.load(MODELS / f"{spec['model']}.pt2", dtype=spec["dtype"], threads=spec["threads"], memory=spec["memory"])
     loaded = time.perf_counter() - start
     forget_peak()
     before = resident_megabytes("VmRSS")
@@ -118,7 +120,7 @@ def run_row(spec):
     atoms, rate = len(types), statistics.median(rates)
     per_atom = 1e3 * statistics.median(walls) / atoms
     per_atom_cpu = 1e3 * statistics.median(cpus) / atoms / spec["threads"]
-    share = lambda mflop: None if spec["kind"] == "molecule" else mflop / per_atom / rate
+    share = lambda mflop: None if spec["kind"] == "molecule" or spec["model"] != DPA3 else mflop / per_atom / rate
     print(json.dumps({
         **spec, "atoms": atoms, "ms_per_atom": per_atom, "cpu_ms_per_atom_and_thread": per_atom_cpu,
         "spread": (max(walls) - min(walls)) / statistics.median(walls), "runs": repeats, "gemm_gflops": rates,

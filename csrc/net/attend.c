@@ -100,9 +100,9 @@ static void attend_reflect(int64_t n, int64_t stride, int64_t i, const double *v
     }
 }
 
-/* Turns the rows of both matrices (n x ncol, one after the other) by the orthogonal matrix, a product of Householder's
- * reflections, that makes the first of them lower triangular. v: ncol. */
-static void attend_triangular(int64_t n, int64_t ncol, double *both, double *v)
+/* Turns the nrow rows of two matrices, one after the other, by the orthogonal matrix, a product of Householder's
+ * reflections, that makes the first of them (n rows) lower triangular. v: ncol. */
+static void attend_triangular(int64_t n, int64_t nrow, int64_t ncol, double *both, double *v)
 {
     for (int64_t i = 0; i < n && i + 1 < ncol; i++) {
         double *row = both + i * ncol, square = 0;
@@ -117,7 +117,7 @@ static void attend_triangular(int64_t n, int64_t ncol, double *both, double *v)
             v[c] *= M_SQRT2 / size;
         }
         if (size > 0) {
-            attend_reflect(2 * n, ncol, i, v, both);
+            attend_reflect(nrow, ncol, i, v, both);
         }
         for (int64_t c = i + 1; c < ncol; c++) {
             row[c] = 0;

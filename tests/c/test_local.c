@@ -172,6 +172,8 @@ static void test_rows(void)
     dgnn_edgerows_free(&rows);
 }
 
+enum { CASE_HIDDEN = 17 };
+
 #define DGNN_REAL_BITS 32
 #include "attention_case.inc"
 #undef DGNN_REAL_BITS
