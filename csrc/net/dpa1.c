@@ -97,12 +97,8 @@ static void dpa1_d_direction(const struct dgnn_environment *environment, int32_t
 #define DGNN_REAL_BITS 64
 #include "net/dpa1.inc"
 
-struct dpa1 {
-    struct dgnn_descriptor_base base;
-    struct dpa1_settings settings;
-    struct dpa1_f32 *f32; /* one of the two */
-    struct dpa1_f64 *f64;
-};
+#define LOCAL_NAME dpa1
+#include "net/local.inc"
 
 /* ---------------------------------------------------------------- settings */
 
@@ -155,21 +151,14 @@ static int dpa1_load_environment(struct dpa1_settings *s, const struct dgnn_valu
     return DGNN_OK;
 }
 
-static int dpa1_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context, int second,
-                              struct dpa1_settings *s, struct dgnn_error *error)
+static int dpa1_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                              const struct dgnn_descriptor_kind *kind, struct dpa1_settings *s,
+                              struct dgnn_error *error)
 {
     DGNN_TRY(dgnn_params_version(value, 1, 4, 1, error));
     DGNN_TRY(dgnn_params_load(value, dpa1_params, DPA1_NPARAM, &s->params, error));
-    DGNN_TRY(dpa1_load_mode(s, value, second, error));
+    DGNN_TRY(dpa1_load_mode(s, value, kind == &dgnn_dpa1_se_atten_v2, error));
     DGNN_TRY(dpa1_check(s, value, context, error));
-    DGNN_TRY(dgnn_params_precision(s->params.precision, value, &s->dtype, error));
-    if (context->dtype != DGNN_DTYPE_ARCHIVE) {
-        s->dtype = context->dtype;
-    }
-    s->memory = context->memory;
-    s->threads = context->threads;
-    s->cpu = context->cpu;
-    s->ntypes = context->ntypes;
     DGNN_TRY(dpa1_load_environment(s, value, error));
     DGNN_TRY(dgnn_edgerows_groups(&s->params.exclude_types, s->ntypes, &s->group, error));
     return dgnn_typeembed_load_f64(&s->params.type_embedding, s->ntypes, context->type_map, s->params.tebd_dim,
@@ -178,43 +167,11 @@ static int dpa1_load_settings(const struct dgnn_value *value, const struct dgnn_
 
 /* ---------------------------------------------------------------- the kinds */
 
-static void dpa1_free(struct dgnn_descriptor *descriptor)
+static void dpa1_free_settings(struct dpa1_settings *s)
 {
-    struct dpa1 *d = (struct dpa1 *)descriptor;
-    dpa1_free_f32(d->f32);
-    dpa1_free_f64(d->f64);
-    dgnn_environment_free(&d->settings.environment);
-    dgnn_alloc_free(d->settings.table);
-    dgnn_alloc_free(d->settings.group);
-    dgnn_alloc_free(d);
-}
-
-static int dpa1_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context, int second,
-                          struct dpa1 *d, struct dgnn_error *error)
-{
-    DGNN_TRY(dpa1_load_settings(value, context, second, &d->settings, error));
-    if (d->settings.dtype == DGNN_DTYPE_FLOAT32) {
-        return dpa1_load_f32(&d->settings, &d->f32, error);
-    }
-    return dpa1_load_f64(&d->settings, &d->f64, error);
-}
-
-static int dpa1_load_kind(const struct dgnn_value *value, const struct dgnn_load_context *context,
-                          const struct dgnn_descriptor_kind *kind, struct dgnn_descriptor **descriptor,
-                          struct dgnn_error *error)
-{
-    struct dpa1 *d = dgnn_alloc_zeroed(1, sizeof(*d));
-    if (!d) {
-        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
-    }
-    d->base.kind = kind;
-    int status = dpa1_load_into(value, context, kind == &dgnn_dpa1_se_atten_v2, d, error);
-    if (status) {
-        dpa1_free((struct dgnn_descriptor *)d);
-        return status;
-    }
-    *descriptor = (struct dgnn_descriptor *)d;
-    return DGNN_OK;
+    dgnn_environment_free(&s->environment);
+    dgnn_alloc_free(s->table);
+    dgnn_alloc_free(s->group);
 }
 
 static int dpa1_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
@@ -250,27 +207,6 @@ static int dpa1_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     const struct dpa1_settings *s = &((const struct dpa1 *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(dpa1_params, DPA1_NPARAM, &s->params, text, error));
     return dgnn_environment_describe_sel(s->sel, 1, text, error);
-}
-
-static int dpa1_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, double *output,
-                        struct dgnn_error *error)
-{
-    struct dpa1 *d = (struct dpa1 *)descriptor;
-    return d->f32 ? dpa1_forward_f32(d->f32, evaluation, output, error)
-                  : dpa1_forward_f64(d->f64, evaluation, output, error);
-}
-
-static int dpa1_backward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                         const double *output_gradient, struct dgnn_error *error)
-{
-    struct dpa1 *d = (struct dpa1 *)descriptor;
-    (void)error;
-    if (d->f32) {
-        dpa1_backward_f32(d->f32, evaluation, output_gradient);
-    } else {
-        dpa1_backward_f64(d->f64, evaluation, output_gradient);
-    }
-    return DGNN_OK;
 }
 
 #define DPA1_KIND(name, loader)                                                                               \

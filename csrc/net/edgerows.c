@@ -106,6 +106,16 @@ int dgnn_edgerows_groups(const struct dgnn_value *exclude_types, int32_t ntypes,
     return *group ? DGNN_OK : dgnn_status_no_memory(error, "groups of pairs", count * (int64_t)sizeof(int32_t));
 }
 
+int dgnn_edgerows_neighbours(const struct dgnn_value *exclude_types, int32_t ntypes, int32_t **group,
+                             struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_edgerows_groups(exclude_types, ntypes, group, error));
+    for (int64_t p = 0; p < (int64_t)ntypes * ntypes; p++) {
+        (*group)[p] = (*group)[p] < 0 ? -1 : (int32_t)(p % ntypes);
+    }
+    return DGNN_OK;
+}
+
 void dgnn_edgerows_free(struct dgnn_edgerows *rows)
 {
     dgnn_buffer_free(&rows->memory);

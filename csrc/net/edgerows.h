@@ -33,6 +33,10 @@ struct dgnn_edgerows_rule {
 int dgnn_edgerows_groups(const struct dgnn_value *exclude_types, int32_t ntypes, int32_t **group,
                      struct dgnn_error *error);
 
+/* The same with a group for each type of neighbour. */
+int dgnn_edgerows_neighbours(const struct dgnn_value *exclude_types, int32_t ntypes, int32_t **group,
+                             struct dgnn_error *error);
+
 /* Allocates only where the graph is larger than all before. */
 int dgnn_edgerows_make(struct dgnn_edgerows *rows, const struct dgnn_graph *graph, const struct dgnn_edgerows_rule *rule,
                    struct dgnn_error *error);

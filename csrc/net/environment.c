@@ -141,6 +141,19 @@ int dgnn_environment_sel(const struct dgnn_value *value, int64_t nsection, int64
     return total ? DGNN_OK : environment_sel_bad(value, "no neighbours at all", error);
 }
 
+int dgnn_environment_load_types(struct dgnn_environment *environment, const struct dgnn_value *descriptor,
+                                const struct dgnn_value *list, int64_t **sel, struct dgnn_error *error)
+{
+    struct dgnn_value variables = dgnn_value_member(descriptor, "@variables");
+    environment->nsection = environment->ntypes;
+    *sel = dgnn_alloc(environment->nsection, sizeof(int64_t));
+    if (!*sel) {
+        return dgnn_status_no_memory(error, "sel", environment->nsection * (int64_t)sizeof(int64_t));
+    }
+    DGNN_TRY(dgnn_environment_sel(list, environment->nsection, *sel, error));
+    return dgnn_environment_load(environment, &variables, *sel, error);
+}
+
 int dgnn_environment_describe_sel(const int64_t *sel, int64_t nsection, struct dgnn_text *text,
                                   struct dgnn_error *error)
 {

@@ -28,6 +28,11 @@ int dgnn_environment_load(struct dgnn_environment *environment, const struct dgn
  * the sum must be at least 1. */
 int dgnn_environment_sel(const struct dgnn_value *value, int64_t nsection, int64_t *sel, struct dgnn_error *error);
 
+/* dgnn_environment_load with a section for each type of neighbour. descriptor: holds the variables; list: of ntypes
+ * numbers, which become *sel. Allocated (dgnn_alloc_free), on failure too. */
+int dgnn_environment_load_types(struct dgnn_environment *environment, const struct dgnn_value *descriptor,
+                                const struct dgnn_value *list, int64_t **sel, struct dgnn_error *error);
+
 /* Appends sel as a further member of a JSON object. */
 int dgnn_environment_describe_sel(const int64_t *sel, int64_t nsection, struct dgnn_text *text,
                                   struct dgnn_error *error);

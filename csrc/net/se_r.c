@@ -52,96 +52,49 @@ struct se_r_settings {
 #define DGNN_REAL_BITS 64
 #include "net/se_r.inc"
 
-struct se_r {
-    struct dgnn_descriptor_base base;
-    struct se_r_settings settings;
-    struct se_r_f32 *f32; /* one of the two */
-    struct se_r_f64 *f64;
-};
+#define LOCAL_NAME se_r
+#include "net/local.inc"
 
 /* ---------------------------------------------------------------- settings */
 
 static int se_r_load_lists(const struct dgnn_value *value, struct se_r_settings *s, struct dgnn_error *error)
 {
-    struct dgnn_value variables = dgnn_value_member(value, "@variables");
-    s->sel = dgnn_alloc(s->ntypes, sizeof(int64_t));
-    if (!s->sel) {
-        return dgnn_status_no_memory(error, "sel", s->ntypes * (int64_t)sizeof(int64_t));
-    }
     s->environment = (struct dgnn_environment){.cutoff = s->params.rcut,
                                                .smooth = s->params.rcut_smth,
                                                .protection = s->params.env_protection,
                                                .width = 1,
-                                               .ntypes = s->ntypes,
-                                               .nsection = s->ntypes};
-    DGNN_TRY(dgnn_environment_sel(&s->params.sel, s->ntypes, s->sel, error));
-    DGNN_TRY(dgnn_environment_load(&s->environment, &variables, s->sel, error));
+                                               .ntypes = s->ntypes};
+    DGNN_TRY(dgnn_environment_load_types(&s->environment, value, &s->params.sel, &s->sel, error));
     for (int32_t t = 0; t < s->ntypes; t++) {
         s->nnei += s->sel[t];
     }
-    DGNN_TRY(dgnn_edgerows_groups(&s->params.exclude_types, s->ntypes, &s->group, error));
-    for (int64_t p = 0; p < (int64_t)s->ntypes * s->ntypes; p++) {
-        if (s->group[p] >= 0) {
-            s->group[p] = (int32_t)(p % s->ntypes);
-        }
-    }
-    return DGNN_OK;
+    return dgnn_edgerows_neighbours(&s->params.exclude_types, s->ntypes, &s->group, error);
 }
 
 static int se_r_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
-                              struct se_r_settings *s, struct dgnn_error *error)
+                              const struct dgnn_descriptor_kind *kind, struct se_r_settings *s,
+                              struct dgnn_error *error)
 {
+    (void)kind;
+    (void)context;
     DGNN_TRY(dgnn_params_version(value, 1, 3, 1, error));
     DGNN_TRY(dgnn_params_load(value, se_r_params, SE_R_NPARAM, &s->params, error));
-    DGNN_TRY(dgnn_params_precision(s->params.precision, value, &s->dtype, error));
-    if (context->dtype != DGNN_DTYPE_ARCHIVE) {
-        s->dtype = context->dtype;
-    }
-    s->memory = context->memory;
-    s->threads = context->threads;
-    s->cpu = context->cpu;
-    s->ntypes = context->ntypes;
     return se_r_load_lists(value, s, error);
 }
 
 /* ---------------------------------------------------------------- the kinds */
 
-static void se_r_free(struct dgnn_descriptor *descriptor)
+static void se_r_free_settings(struct se_r_settings *s)
 {
-    struct se_r *d = (struct se_r *)descriptor;
-    se_r_free_f32(d->f32);
-    se_r_free_f64(d->f64);
-    dgnn_environment_free(&d->settings.environment);
-    dgnn_alloc_free(d->settings.group);
-    dgnn_alloc_free(d->settings.sel);
-    dgnn_alloc_free(d);
-}
-
-static int se_r_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context, struct se_r *d,
-                          struct dgnn_error *error)
-{
-    DGNN_TRY(se_r_load_settings(value, context, &d->settings, error));
-    if (d->settings.dtype == DGNN_DTYPE_FLOAT32) {
-        return se_r_load_f32(&d->settings, &d->f32, error);
-    }
-    return se_r_load_f64(&d->settings, &d->f64, error);
+    dgnn_environment_free(&s->environment);
+    dgnn_alloc_free(s->sel);
+    dgnn_alloc_free(s->group);
 }
 
 static int se_r_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
                      struct dgnn_descriptor **descriptor, struct dgnn_error *error)
 {
-    struct se_r *d = dgnn_alloc_zeroed(1, sizeof(*d));
-    if (!d) {
-        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
-    }
-    d->base.kind = &dgnn_se_r_e2;
-    int status = se_r_load_into(value, context, d, error);
-    if (status) {
-        se_r_free((struct dgnn_descriptor *)d);
-        return status;
-    }
-    *descriptor = (struct dgnn_descriptor *)d;
-    return DGNN_OK;
+    return se_r_load_kind(value, context, &dgnn_se_r_e2, descriptor, error);
 }
 
 static void se_r_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
@@ -162,27 +115,6 @@ static int se_r_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     const struct se_r_settings *s = &((const struct se_r *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(se_r_params, SE_R_NPARAM, &s->params, text, error));
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
-}
-
-static int se_r_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, double *output,
-                        struct dgnn_error *error)
-{
-    struct se_r *d = (struct se_r *)descriptor;
-    return d->f32 ? se_r_forward_f32(d->f32, evaluation, output, error)
-                  : se_r_forward_f64(d->f64, evaluation, output, error);
-}
-
-static int se_r_backward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                         const double *output_gradient, struct dgnn_error *error)
-{
-    struct se_r *d = (struct se_r *)descriptor;
-    (void)error;
-    if (d->f32) {
-        se_r_backward_f32(d->f32, evaluation, output_gradient);
-    } else {
-        se_r_backward_f64(d->f64, evaluation, output_gradient);
-    }
-    return DGNN_OK;
 }
 
 #define SE_R_KIND(name)                                                                                       \

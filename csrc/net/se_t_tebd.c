@@ -52,12 +52,8 @@ struct se_t_tebd_settings {
 #define DGNN_REAL_BITS 64
 #include "net/se_t_tebd.inc"
 
-struct se_t_tebd {
-    struct dgnn_descriptor_base base;
-    struct se_t_tebd_settings settings;
-    struct se_t_tebd_f32 *f32; /* one of the two */
-    struct se_t_tebd_f64 *f64;
-};
+#define LOCAL_NAME se_t_tebd
+#include "net/local.inc"
 
 /* ---------------------------------------------------------------- settings */
 
@@ -110,67 +106,33 @@ static int se_t_tebd_load_environment(struct se_t_tebd_settings *s, const struct
 }
 
 static int se_t_tebd_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
-                                   struct se_t_tebd_settings *s, struct dgnn_error *error)
+                                   const struct dgnn_descriptor_kind *kind, struct se_t_tebd_settings *s,
+                                   struct dgnn_error *error)
 {
+    (void)kind;
     DGNN_TRY(dgnn_params_version(value, 1, 2, 1, error));
     DGNN_TRY(dgnn_params_load(value, se_t_tebd_params, SE_T_TEBD_NPARAM, &s->params, error));
     DGNN_TRY(se_t_tebd_load_mode(s, value, error));
     DGNN_TRY(se_t_tebd_check(s, value, context, error));
-    DGNN_TRY(dgnn_params_precision(s->params.precision, value, &s->dtype, error));
-    if (context->dtype != DGNN_DTYPE_ARCHIVE) {
-        s->dtype = context->dtype;
-    }
-    s->memory = context->memory;
-    s->threads = context->threads;
-    s->cpu = context->cpu;
-    s->ntypes = context->ntypes;
     DGNN_TRY(se_t_tebd_load_environment(s, value, error));
-    DGNN_TRY(dgnn_edgerows_groups(&s->params.exclude_types, s->ntypes, &s->group, error));
-    for (int64_t p = 0; p < (int64_t)s->ntypes * s->ntypes; p++) {
-        s->group[p] = s->group[p] < 0 ? -1 : (int32_t)(p % s->ntypes);
-    }
+    DGNN_TRY(dgnn_edgerows_neighbours(&s->params.exclude_types, s->ntypes, &s->group, error));
     return dgnn_typeembed_load_f64(&s->params.type_embedding, s->ntypes, context->type_map, s->params.tebd_dim,
                                    &s->table, error);
 }
 
 /* ---------------------------------------------------------------- the kinds */
 
-static void se_t_tebd_free(struct dgnn_descriptor *descriptor)
+static void se_t_tebd_free_settings(struct se_t_tebd_settings *s)
 {
-    struct se_t_tebd *d = (struct se_t_tebd *)descriptor;
-    se_t_tebd_free_f32(d->f32);
-    se_t_tebd_free_f64(d->f64);
-    dgnn_environment_free(&d->settings.environment);
-    dgnn_alloc_free(d->settings.table);
-    dgnn_alloc_free(d->settings.group);
-    dgnn_alloc_free(d);
-}
-
-static int se_t_tebd_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
-                               struct se_t_tebd *d, struct dgnn_error *error)
-{
-    DGNN_TRY(se_t_tebd_load_settings(value, context, &d->settings, error));
-    if (d->settings.dtype == DGNN_DTYPE_FLOAT32) {
-        return se_t_tebd_load_f32(&d->settings, &d->f32, error);
-    }
-    return se_t_tebd_load_f64(&d->settings, &d->f64, error);
+    dgnn_environment_free(&s->environment);
+    dgnn_alloc_free(s->table);
+    dgnn_alloc_free(s->group);
 }
 
 static int se_t_tebd_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
                           struct dgnn_descriptor **descriptor, struct dgnn_error *error)
 {
-    struct se_t_tebd *d = dgnn_alloc_zeroed(1, sizeof(*d));
-    if (!d) {
-        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
-    }
-    d->base.kind = &dgnn_se_t_tebd;
-    int status = se_t_tebd_load_into(value, context, d, error);
-    if (status) {
-        se_t_tebd_free((struct dgnn_descriptor *)d);
-        return status;
-    }
-    *descriptor = (struct dgnn_descriptor *)d;
-    return DGNN_OK;
+    return se_t_tebd_load_kind(value, context, &dgnn_se_t_tebd, descriptor, error);
 }
 
 static void se_t_tebd_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
@@ -194,27 +156,6 @@ static int se_t_tebd_describe(const struct dgnn_descriptor *descriptor, struct d
     const struct se_t_tebd_settings *s = &((const struct se_t_tebd *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(se_t_tebd_params, SE_T_TEBD_NPARAM, &s->params, text, error));
     return dgnn_environment_describe_sel(s->sel, 1, text, error);
-}
-
-static int se_t_tebd_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                             double *output, struct dgnn_error *error)
-{
-    struct se_t_tebd *d = (struct se_t_tebd *)descriptor;
-    return d->f32 ? se_t_tebd_forward_f32(d->f32, evaluation, output, error)
-                  : se_t_tebd_forward_f64(d->f64, evaluation, output, error);
-}
-
-static int se_t_tebd_backward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                              const double *output_gradient, struct dgnn_error *error)
-{
-    struct se_t_tebd *d = (struct se_t_tebd *)descriptor;
-    (void)error;
-    if (d->f32) {
-        se_t_tebd_backward_f32(d->f32, evaluation, output_gradient);
-    } else {
-        se_t_tebd_backward_f64(d->f64, evaluation, output_gradient);
-    }
-    return DGNN_OK;
 }
 
 const struct dgnn_descriptor_kind dgnn_se_t_tebd = {

@@ -183,7 +183,7 @@ enum { CASE_HIDDEN = 17 };
 static void test_attention(void)
 {
     for (int cpu = 0; cpu < DGNN_CPU_COUNT; cpu++) {
-        for (int flags = 0; flags < 16 && dgnn_cpu_usable((enum dgnn_cpu)cpu); flags++) {
+        for (int flags = 0; flags < 32 && dgnn_cpu_usable((enum dgnn_cpu)cpu); flags++) {
             check_attention_f64((enum dgnn_cpu)cpu, flags);
             if (flags % 8 == 7) {
                 check_attention_f32((enum dgnn_cpu)cpu, flags);
