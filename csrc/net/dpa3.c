@@ -163,7 +163,7 @@ static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_
     s->node_width = s->repflow.n_dim;
     s->edge_width = s->repflow.e_dim;
     s->angle_sel = s->repflow.a_sel;
-    s->angle = (struct dgnn_angle_limit){.sel = s->repflow.a_sel, .cutoff = s->repflow.a_rcut};
+    s->angle = (struct dgnn_angle_limit){.count = s->repflow.a_sel, .cutoff = s->repflow.a_rcut};
     s->has_angles = s->repflow.update_angle;
     int32_t any;
     return dgnn_params_pairs(&s->own.exclude_types, s->ntypes, &s->excluded, &any, error);
