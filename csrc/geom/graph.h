@@ -30,9 +30,9 @@ static inline int64_t dgnn_graph_nedge(const struct dgnn_graph *graph)
     return graph->first[graph->nowned];
 }
 
-/* Of the edges shorter than cutoff, those in the first sel slots form angles. */
+/* Of the edges shorter than cutoff, those in the first slots, so many, form angles. */
 struct dgnn_angle_limit {
-    int64_t sel;
+    int64_t count;
     double cutoff;
 };
 
@@ -43,7 +43,7 @@ static inline int64_t dgnn_graph_crowded(const struct dgnn_graph *graph, int32_t
     for (int64_t i = 0; i < graph->nowned; i++) {
         int over = 0;
         for (int32_t k = 0; k < n; k++) {
-            int64_t edge = graph->first[i] + limit[k].sel;
+            int64_t edge = graph->first[i] + limit[k].count;
             over |= edge < graph->first[i + 1] && graph->distance[edge] < limit[k].cutoff;
         }
         crowded += over;

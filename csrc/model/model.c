@@ -56,6 +56,9 @@ static int model_load_types(struct dgnn_model *m, const struct dgnn_value *model
 static int model_set_semantics(struct dgnn_model *m, int32_t wanted, int32_t archived, struct dgnn_error *error)
 {
     m->dense = (wanted == DGNN_SEMANTICS_ARCHIVE ? archived : wanted) != DGNN_SEMANTICS_GRAPH;
+    m->semantics_from = wanted != DGNN_SEMANTICS_ARCHIVE ? "load option"
+                        : m->archive.metadata          ? "lower_input_kind of the archive"
+                                                       : "default: the archive has no metadata";
     if (!m->dense && (m->is_spin || !m->properties.descriptor.has_graph_form)) {
         return dgnn_status_set(error, wanted == DGNN_SEMANTICS_GRAPH ? DGNN_ERROR_INPUT : DGNN_ERROR_UNSUPPORTED,
                                "semantics 'graph': descriptor '%s'%s has the dense form only",
@@ -214,8 +217,10 @@ static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t,
     const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
     const struct dgnn_fitting_properties *f = &m->properties.fitting;
     const char *yes = "true", *no = "false";
-    DGNN_TRY(dgnn_text_add(t, error, "\"cutoff\": %.17g, \"dtype\": \"%s\", \"semantics\": \"%s\", ", d->cutoff,
-                           model_dtype_name(d->dtype), m->dense ? "dense" : "graph"));
+    DGNN_TRY(dgnn_text_add(t, error, "\"cutoff\": %.17g, \"dtype\": \"%s\", \"semantics\": \"%s\", "
+                           "\"semantics_from\": \"%s\", \"has_graph_form\": %s, ",
+                           d->cutoff, model_dtype_name(d->dtype), m->dense ? "dense" : "graph", m->semantics_from,
+                           d->has_graph_form && !m->is_spin ? yes : no));
     DGNN_TRY(dgnn_text_add(t, error, "\"has_message_passing\": %s, \"has_message_passing_across_ranks\": %s, ",
                            d->has_message_passing ? yes : no, d->has_message_passing_across_ranks ? yes : no));
     DGNN_TRY(model_describe_spin(m, t, error));

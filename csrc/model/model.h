@@ -24,6 +24,7 @@ struct dgnn_model {
     struct dgnn_magnetic_scheme spin; /* of a spin model; owns its scale */
     struct dgnn_linear *linear;
     struct dgnn_atomic_properties properties;
+    const char *semantics_from; /* what chose between dense and graph, in words */
     int32_t dense;
     int32_t memory;
     int32_t threads;

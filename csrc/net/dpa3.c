@@ -151,7 +151,7 @@ static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_
     s->node_width = s->repflow.n_dim;
     s->edge_width = s->repflow.e_dim;
     s->angle_sel = s->repflow.a_sel;
-    s->angle = (struct dgnn_angle_limit){.sel = s->repflow.a_sel, .cutoff = s->repflow.a_rcut};
+    s->angle = (struct dgnn_angle_limit){.count = s->repflow.a_sel, .cutoff = s->repflow.a_rcut};
     s->has_angles = s->repflow.update_angle;
     s->is_sequential = s->repflow.sequential_update;
     int32_t any;

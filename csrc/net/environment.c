@@ -148,7 +148,7 @@ int dgnn_environment_load_types(struct dgnn_environment *environment, const stru
     environment->nsection = environment->ntypes;
     *sel = dgnn_alloc(environment->nsection, sizeof(int64_t));
     if (!*sel) {
-        return dgnn_status_no_memory(error, "sel", environment->nsection * (int64_t)sizeof(int64_t));
+        return dgnn_status_no_memory(error, "lengths of sections", environment->nsection * (int64_t)sizeof(int64_t));
     }
     DGNN_TRY(dgnn_environment_sel(list, environment->nsection, *sel, error));
     return dgnn_environment_load(environment, &variables, *sel, error);

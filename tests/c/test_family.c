@@ -37,8 +37,15 @@ static const struct family families[] = {
     {"hybrid_two_rcut", 0.5, 2, 96, FLOAT64},
     {"hybrid_two_messages", 0.5, 4, 64, FLOAT64}, /* dpa3 and dpa2 */
     {"hybrid_dpa3_nested", 0.5, 2, 64, FLOAT64},
+    {"hybrid_dpa3_twice", 0.5, 1, 64, FLOAT64}, /* two cutoffs, pair_exclude_types */
+    {"hybrid_nested", 0, 1, 64, FLOAT64}, /* one message-passing child, local ones two levels down */
+    {"hybrid_nested_local", 0.5, 0, 96, FLOAT64},
     {"hybrid_f32", 0.5, 1, 64, FLOAT32},
     {"linear_dpa1_graph", 0.5, 0, 96, FLOAT64},
+    {"linear_dpa1", 0, 0, 96, FLOAT64}, /* two cutoffs */
+    {"linear_dpa3_twice", 0.5, 2, 64, FLOAT64}, /* type maps that differ */
+    {"linear_dpa3_sum", 0.5, 1, 64, FLOAT64}, /* types and pairs that parts leave out */
+    {"linear_sum", 0, 1, 64, FLOAT64},
     {"linear_weights", 0.5, 4, 64, FLOAT64}, /* dpa3, dpa1 and dpa2 */
     {"spin_dpa3", 0.5, 1, 96, FLOAT64},
     {"spin_dpa3_both", 0.5, 1, 96, FLOAT64},
