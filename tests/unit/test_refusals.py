@@ -125,6 +125,24 @@ def test_every_part_changed(name):
     assert tree == before and attempt(tree, arrays) is None
 
 
+@pytest.mark.parametrize("name", ["dpa2_like_medium", "dpa3_charge_spin_default", "spin_dpa3"])
+def test_every_allocation_of_loading_may_fail(name):
+    """Of families whose parts tests/trust/test_process_faults.py hasn't all; calls are tested there."""
+    tree, arrays = read_case(name)
+    text, live = json.dumps(tree), _core._alloc_live()
+    for nth in range(1, 10_000):
+        _core._alloc_fail_at(nth)
+        try:
+            _core.load_tree("changed.json", text, arrays, OPTIONS)
+            break
+        except MemoryError as error:
+            assert "memory" in str(error)
+        finally:
+            _core._alloc_fail_at(0)
+        assert _core._alloc_live() == live, f"allocation {nth}"
+    assert 50 < nth < 10_000
+
+
 # ---------------------------------------------------------------- the tables
 
 
