@@ -135,6 +135,22 @@ static int dpa3_load_activation(const struct dgnn_value *value, struct dgnn_dpa3
     return DGNN_OK;
 }
 
+static struct dgnn_dpa3_widths dpa3_widths(const struct dgnn_repflow_params *p)
+{
+    double a = (double)p->a_dim, rate = (double)p->a_compress_rate;
+    return (struct dgnn_dpa3_widths){
+        .n = (double)p->n_dim,
+        .e = (double)p->e_dim,
+        .a = a,
+        .m = (double)(p->n_dim * p->n_multi_edge_message),
+        .axis = (double)p->axis_neuron,
+        .node_part = rate > 0 ? a / rate : (double)p->n_dim,
+        .edge_part = rate > 0 ? a / (2 * rate) * (double)p->a_compress_e_rate : (double)p->e_dim,
+        .sequential = p->sequential_update,
+        .affine = p->edge_init_use_dist,
+    };
+}
+
 static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
                               struct dgnn_dpa3_settings *s, struct dgnn_error *error)
 {
@@ -162,6 +178,7 @@ static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_
     s->sel[0] = s->repflow.e_sel;
     s->node_width = s->repflow.n_dim;
     s->edge_width = s->repflow.e_dim;
+    s->widths = dpa3_widths(&s->repflow);
     s->angle_sel = s->repflow.a_sel;
     s->has_angles = s->repflow.update_angle;
     int32_t any;

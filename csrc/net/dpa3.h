@@ -20,6 +20,15 @@ struct dgnn_dpa3_params {
 
 enum dgnn_dpa3_style { DGNN_DPA3_AVERAGE, DGNN_DPA3_INCREMENT, DGNN_DPA3_RESIDUAL };
 
+/* True widths of a layer's products, for counting them. */
+struct dgnn_dpa3_widths {
+    double n, e, a, m;        /* node, edge, angle, node message */
+    double axis;
+    double node_part, edge_part; /* of an angle's inputs: as wide as they are multiplied */
+    int32_t sequential;       /* edges and angles are one stage, and no branch is dead */
+    int32_t affine;           /* layer 0's edges are affine in one number */
+};
+
 /* What both element types share. */
 struct dgnn_dpa3_settings {
     struct dgnn_dpa3_params own;
@@ -35,6 +44,7 @@ struct dgnn_dpa3_settings {
     int32_t has_default_charge_spin;
     double default_charge_spin[2];
     int64_t node_width, edge_width; /* without padding */
+    struct dgnn_dpa3_widths widths;
     int64_t angle_sel;              /* nearest neighbours that may form angles */
     int32_t has_angles;
     uint8_t *excluded; /* ntypes x ntypes */

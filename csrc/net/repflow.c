@@ -60,22 +60,21 @@ struct repflow_products {
 };
 
 /* Of the split form: what depends on one node, edge or angle of a row is multiplied once for each of these. first: layer
- * 0 as it is computed, where the inputs of angles, and of edges with edge_init_use_dist, are one number each. */
+ * 0 as it is computed, where the inputs of angles, and of affine edges, are one number each. */
 static struct repflow_products repflow_layer_products(const struct dgnn_dpa3_settings *s,
                                                       const struct repflow_counts *c, int with_edge, int with_angle,
                                                       int first)
 {
-    const struct dgnn_repflow_params *r = &s->repflow;
-    double n = (double)r->n_dim, e = (double)r->e_dim, a = (double)r->a_dim, axis = (double)r->axis_neuron;
-    double m = n * (double)r->n_multi_edge_message, rate = (double)r->a_compress_rate;
-    double node_part = rate > 0 ? a / rate : n, edge_part = rate > 0 ? a / (2 * rate) * (double)r->a_compress_e_rate : e;
+    const struct dgnn_dpa3_widths *w = &s->widths;
+    double n = w->n, e = w->e, a = w->a, m = w->m, axis = w->axis;
     double from_angle = s->has_angles ? with_edge * e + with_angle * a : 0;
-    double edge_input = first && r->edge_init_use_dist ? 1 : e, angle_input = first ? 1 : a;
+    double edge_input = first && w->affine ? 1 : e, angle_input = first ? 1 : a;
     double second = s->has_angles * with_edge * e;
     return (struct repflow_products){
-        .node = c->nowned * (n * n + axis * (n + e) * n + 2 * n * (m + e) + 3 * axis * (n + e) + node_part * from_angle),
+        .node = c->nowned * (n * n + axis * (n + e) * n + 2 * n * (m + e) + 3 * axis * (n + e) +
+                             w->node_part * from_angle),
         .edge = c->nedge * (edge_input * (m + with_edge * e) + 3 * (n + e)),
-        .angle = (2 * c->nangle_edge * edge_part + c->nangle * angle_input) * from_angle +
+        .angle = (2 * c->nangle_edge * w->edge_part + c->nangle * angle_input) * from_angle +
                  second * (c->nangle + c->nsecond * e),
     };
 }
@@ -86,7 +85,7 @@ static void repflow_count_products(const struct dgnn_dpa3_settings *s, const str
                                    int want_gradient, struct dgnn_profile *profile)
 {
     int64_t nlayer = s->repflow.nlayers;
-    int sequential = s->repflow.sequential_update, angle_forward, angle_backward, passes = want_gradient ? 2 : 1;
+    int sequential = s->widths.sequential, angle_forward, angle_backward, passes = want_gradient ? 2 : 1;
     angle_forward = sequential ? DGNN_PHASE_EDGE_FORWARD : DGNN_PHASE_ANGLE_FORWARD;
     angle_backward = sequential ? DGNN_PHASE_EDGE_BACKWARD : DGNN_PHASE_ANGLE_BACKWARD;
     for (int64_t l = 0; l < nlayer; l++) {
@@ -98,8 +97,8 @@ static void repflow_count_products(const struct dgnn_dpa3_settings *s, const str
         profile->flop[DGNN_PHASE_EDGE_FORWARD] += 2 * needed.edge;
         profile->flop[angle_forward] += 2 * needed.angle;
         if (want_gradient) {
-            double axis = (double)s->repflow.axis_neuron, n = (double)s->repflow.n_dim, e = (double)s->repflow.e_dim;
-            double node = l ? needed.node : c->nowned * axis * (n + e) * (n + 3);
+            double n = s->widths.n, e = s->widths.e;
+            double node = l ? needed.node : c->nowned * s->widths.axis * (n + e) * (n + 3);
             profile->flop[DGNN_PHASE_NODE_BACKWARD] += 2 * node;
             profile->flop[DGNN_PHASE_EDGE_BACKWARD] += 2 * needed.edge;
             profile->flop[angle_backward] += 2 * needed.angle;

@@ -48,7 +48,7 @@ def test_phases_are_the_call(base_path, water):
     assert max(sum(seconds.values()) / wall for wall, seconds in calls) > 0.8
     seconds = calls[-1][1]
     assert all(seconds[f"{kind} {way}"] > 0 for kind in DPA3 for way in ("forward", "backward"))
-    assert seconds["list"] > 0 and seconds["fitting"] > 0
+    assert seconds["list"] > 0 and seconds["fitting net"] > 0
     assert "profile" not in model._core.compute(**bench.core_arguments(**water))
 
 
