@@ -142,13 +142,13 @@ def on_ranks(world, spec):
 def start_times(clock):
     """import and load, each time in a new process, which finds the bytecode that an earlier one left: the median of five."""
     now = "time.perf_counter()" if clock == "wall" else "time.process_time()"
-    code = (f"import time; start = {now}; import dgnn; middle = {now}; "
-            f"dgnn.Model.load({os.fspath(MODELS / (DPA3 + '.pt2'))!r}); print(middle - start, {now} - middle)")
+    code = (f"import time; start = {now}; import numpy; numpy_s = {now} - start; import dgnn; middle = {now}; "
+            f"dgnn.Model.load({os.fspath(MODELS / (DPA3 + '.pt2'))!r}); print(numpy_s, middle - start, {now} - middle)")
     with tempfile.TemporaryDirectory() as folder:
         variables = {"PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
         done = [bench.run_measuring(["-c", code], 1, variables, check=True, cwd=ROOT) for _ in range(6)]
     times = [list(map(float, process.stdout.split())) for process in done[1:]]
-    return dict(zip(("import_s", "load_s"), map(statistics.median, zip(*times))))
+    return dict(zip(("numpy_s", "import_s", "load_s"), map(statistics.median, zip(*times))))
 
 
 def start_row(spec):
@@ -216,6 +216,8 @@ def figures(by):
     ranks = pick("ranks_", lambda r: 0.5 / r["ratio"])
     yield from figure("2 ranks over 1: efficiency", ">=", {key: {"192": 0.97}.get(key, 0.99) for key in ranks}, ranks)
     yield from figure("import dgnn, s", "<=", 0.06, {"": by["start"]["import_s"]} if "start" in by else {})
+    if "start" in by:
+        yield "of it numpy, s", "", {"": by["start"]["numpy_s"]}, True
     yield from figure("load, s", "<=", 0.4, {"": by["start"]["load_s"]} if "start" in by else {})
     if "molecule_24" in by and by.keys() & {"fast_3072", "fast_768"}:
         large = by.get("fast_3072") or by["fast_768"]

@@ -154,6 +154,6 @@ def shares(possible, profile):
 
 
 def shown_phases(told):
-    """Those that take part of the time worth a line."""
+    """Those that multiply, or take part of the time worth a line."""
     total = sum(told["seconds"].values())
-    return [name for name, seconds in told["seconds"].items() if seconds > 5e-4 * total]
+    return [name for name, seconds in told["seconds"].items() if told["flop"][name] or seconds > 5e-4 * total]

@@ -3,9 +3,23 @@
 #include <time.h>
 
 static const char *const profile_names[DGNN_PHASE_COUNT] = {
-    "atoms",           "list",         "graph",          "geometry forward", "node forward",      "edge forward",
-    "angle forward",   "forward",      "fitting net",    "backward",         "node backward",     "edge backward",
-    "angle backward",  "geometry backward", "messages",  "gradient"};
+    [DGNN_PHASE_ATOMS] = "atoms",
+    [DGNN_PHASE_LIST] = "list",
+    [DGNN_PHASE_GRAPH] = "graph",
+    [DGNN_PHASE_GEOMETRY_FORWARD] = "geometry forward",
+    [DGNN_PHASE_NODE_FORWARD] = "node forward",
+    [DGNN_PHASE_EDGE_FORWARD] = "edge forward",
+    [DGNN_PHASE_ANGLE_FORWARD] = "angle forward",
+    [DGNN_PHASE_FORWARD] = "forward",
+    [DGNN_PHASE_FITTING] = "fitting net",
+    [DGNN_PHASE_BACKWARD] = "backward",
+    [DGNN_PHASE_NODE_BACKWARD] = "node backward",
+    [DGNN_PHASE_EDGE_BACKWARD] = "edge backward",
+    [DGNN_PHASE_ANGLE_BACKWARD] = "angle backward",
+    [DGNN_PHASE_GEOMETRY_BACKWARD] = "geometry backward",
+    [DGNN_PHASE_MESSAGES] = "messages",
+    [DGNN_PHASE_GRADIENT] = "gradient",
+};
 
 const char *dgnn_phase_name(int32_t phase)
 {

@@ -48,7 +48,7 @@ def test_phases_are_the_call(base_path, water):
     assert max(sum(seconds.values()) / wall for wall, seconds in calls) > 0.8
     seconds = calls[-1][1]
     assert all(seconds[f"{kind} {way}"] > 0 for kind in DPA3 for way in ("forward", "backward"))
-    assert seconds["list"] > 0 and seconds["fitting net"] > 0 and seconds["messages"] < seconds["edge forward"]
+    assert seconds["list"] > 0 and seconds["fitting net"] > 0
     assert "profile" not in model._core.compute(**bench.core_arguments(**water))
 
 
@@ -145,7 +145,7 @@ def test_bench_table(structure, base_path):
     for word in ("ms/atom", "MB/atom", "split share", "dgemm", "angle backward", "MFLOP/atom", "27 atoms"):
         assert word in done.stdout
     done = run(DATA / "cases" / "se_e2_a" / "model.pt2", structure, "--repeat", 3)
-    assert done.returncode == 0 and "split share" not in done.stdout and "backward" in done.stdout
+    assert done.returncode == 0 and "split share" not in done.stdout and "us/atom" in done.stdout
 
 
 def test_bench_on_ranks(base_path, structure):
