@@ -437,7 +437,7 @@ static int compute_ghosted(struct dgnn_model *m, const struct dgnn_ghosted *syst
     struct dgnn_ghosted_nodes *g = &m->ghosted;
     const struct dgnn_descriptor_properties *p = &m->properties.descriptor;
     /* What the checks look at; the rows, and whether there are so many, are checked on their own. */
-    int has_rows = system->nlocal <= system->nall && system->types;
+    int has_rows = system->nlocal >= 0 && system->nlocal <= system->nall && system->types;
     struct dgnn_system parameters = {.natoms = has_rows ? system->nlocal : 0,
                                      .coords = system->coords,
                                      .types = system->types,

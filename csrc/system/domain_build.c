@@ -325,7 +325,8 @@ static int build_halo(struct build *b, struct dgnn_error *error)
     DGNN_TRY(dgnn_transport_alltoall(d->comm, send, receive, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_ghosts(b, error), error));
     DGNN_TRY(dgnn_transport_alltoallv(d->comm, b->ghost_out, send, b->ghost, receive, sizeof(*b->ghost), error));
-    DGNN_TRY(dgnn_check_plan(d->comm, "compute", d->plan, build_plan(b, error), error));
+    int status = build_plan(b, error); /* on its own: it sets the plan that is passed below */
+    DGNN_TRY(dgnn_check_plan(d->comm, "compute", d->plan, status, error));
     return dgnn_transport_agree(d->comm, "compute", build_exchanges(b, error), error);
 }
 
