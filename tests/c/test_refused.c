@@ -542,7 +542,7 @@ static void test_ghosted(void)
                                       .mapping = mapping};
     struct dgnn_ghosted s[17];
     static const char *const texts[17] = {
-        "natoms: -1", "nlocal: 5 of 4 rows", "of 2147483648 rows", "with coords NULL", "and types NULL",
+        "nlocal: -1 of 4 rows", "nlocal: 5 of 4 rows", "of 2147483648 rows", "with coords NULL", "with coords and types",
         "more than one of border, direct plan", "more than one of border, direct plan",
         "this model passes messages, so its 2 ghosts need", "mapping: row 0 is mapped to row 1; expected itself",
         "mapping: row 2 is mapped to row 2; expected an owned row", "mapping: row 2 is mapped to row -1",
