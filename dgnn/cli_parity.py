@@ -210,9 +210,8 @@ def compared(options, folder, world):
     motion, fresh, want = motion_of(options), None, None
     grid = next((grid for grid in options.grids if grid != "all"), None)
     try:
-        if world.rank == 0:
-            fresh = model_of(options, skin=0)
-        want = parity.quietly(world, lambda: first_results(folder, model, system, motion))
+        found = parity.quietly(world, lambda: (model_of(options, skin=0), first_results(folder, model, system, motion)))
+        fresh, want = found or (None, None)
     except dgnn.Error as error:
         complaint = cli.one_line(error)
     complaint = world.bcast(complaint)

@@ -447,7 +447,7 @@ def _frames(coords, **others):
             by_frame[name] = [None] * nframes
             continue
         array = _as_array(name, value)
-        if array.ndim != ndim + 1 or name == "aparam" and array.shape == (coords.shape[1], 1):
+        if array.ndim != ndim + 1:
             by_frame[name] = [array] * nframes  # the same for all frames
         elif array.shape[0] == nframes:
             by_frame[name] = list(array)

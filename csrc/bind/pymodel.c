@@ -408,7 +408,11 @@ static int pymodel_border_take(struct pymodel_call *call, PyObject *value, struc
         return -1;
     }
     Py_ssize_t nswap = PySequence_Size(lists);
-    if (nswap < 0 || nswap > INT32_MAX) {
+    if (nswap < 0) {
+        return -1;
+    }
+    if (nswap > INT32_MAX) {
+        dgnn_pyerror_input(call->state, "border: found %zd swaps, expected fewer than 2^31", nswap);
         return -1;
     }
     *border = (struct dgnn_border){.nswap = (int32_t)nswap};

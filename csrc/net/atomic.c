@@ -163,7 +163,7 @@ static int atomic_drops(const struct dgnn_atomic *a, const struct dgnn_atomic_in
     return a->dropped[type] || (input->dropped && input->dropped[type]);
 }
 
-/* What the descriptor sees: a spin model's virtual nodes, which come last, have no energy. */
+/* What the descriptor sees: the last nodes may have no energy, as a spin model's virtual ones. */
 static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation)
 {
     struct dgnn_evaluation own = *evaluation;

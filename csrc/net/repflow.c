@@ -2,8 +2,8 @@
  * geometry of edges and its gradient.
  *
  * Dead branches are not computed: without sequential_update the last layer's edge and angle updates and the last
- * but one's angle update never reach the nodes. Nodes without an energy (a spin model's virtual ones) need one layer
- * less: their last features are nobody's. Layer 0 needs no exchange, since its nodes depend on types alone,
+ * but one's angle update never reach the nodes. Nodes without an energy (a spin model's virtual ones, and
+ * the last ones where atom_exclude_types drops them) need one layer less: their last features are nobody's. Layer 0 needs no exchange, since its nodes depend on types alone,
  * and for the same reason no gradient of nodes. */
 #include <math.h>
 #include <string.h>
@@ -45,7 +45,6 @@ static void repflow_partition(const int64_t *first, const int64_t *angle_first, 
             i++;
         }
     }
-    bound[threads - 1] = threads == 1 ? 0 : bound[threads - 1];
     bound[threads] = n;
 }
 
@@ -80,16 +79,19 @@ static struct repflow_products repflow_layer_products(const struct repflow_width
     };
 }
 
+/* Adds what one set of centres needs; ahead: layers that they need less. */
 static void repflow_count_products(const struct dgnn_dpa3_settings *s, const struct repflow_widths *w, int64_t nlayer,
-                                   const struct repflow_counts *c, int want_gradient, struct dgnn_profile *profile)
+                                   const struct repflow_counts *c, int64_t ahead, int want_gradient,
+                                   struct dgnn_profile *profile)
 {
     int one_number = s->repflow.edge_init_use_dist, passes = want_gradient ? 2 : 1;
-    for (int64_t l = 0; l < nlayer; l++) {
-        int last = s->is_sequential ? 0 : l + 1 == nlayer, nearly = s->is_sequential ? 0 : l + 2 >= nlayer;
-        struct repflow_products all = repflow_layer_products(w, c, 1, 1, w->e, w->a);
+    struct repflow_products all = repflow_layer_products(w, c, 1, 1, w->e, w->a);
+    profile->split_flop += 2 * passes * (double)nlayer * (all.node + all.edge + all.angle);
+    for (int64_t l = 0; l < nlayer - ahead; l++) {
+        int64_t left = nlayer - ahead - l;
         struct repflow_products needed =
-            repflow_layer_products(w, c, !last, !nearly, l == 0 && one_number ? 1 : w->e, l == 0 ? 1 : w->a);
-        profile->split_flop += 2 * passes * (all.node + all.edge + all.angle);
+            repflow_layer_products(w, c, s->is_sequential || left > 1, s->is_sequential || left > 2,
+                                   l == 0 && one_number ? 1 : w->e, l == 0 ? 1 : w->a);
         profile->flop[DGNN_PHASE_NODE_FORWARD] += 2 * needed.node;
         profile->flop[DGNN_PHASE_EDGE_FORWARD] += 2 * needed.edge;
         profile->flop[s->is_sequential ? DGNN_PHASE_EDGE_FORWARD : DGNN_PHASE_ANGLE_FORWARD] += 2 * needed.angle;

@@ -130,7 +130,7 @@ def parameters(comm):
         ("rank 1: fparam: element 1 is inf", lambda: compute(fparam=[0.3, np.inf] if bad else fparam)),
         ("rank 1: aparam: found 0 numbers per atom; this model takes 1", lambda: compute(aparam=None if bad else aparam)),
         ("rank 1: aparam: expected shape ", lambda: compute(aparam=aparam[1:] if bad else aparam)),
-        ("rank 1: aparam: element 0 is nan", lambda: compute(aparam=aparam * np.nan if bad else aparam)),
+        ("rank 1: aparam: atom 0 has nan in column 0", lambda: compute(aparam=aparam * np.nan if bad else aparam)),
         ("rank 1: charge_spin: this model takes none", lambda: compute(charge_spin=(1, 2) if bad else None)),
     ], compute)
     checks += check_faults(comm, [
@@ -143,7 +143,7 @@ def parameters(comm):
         ("rank 1: spins: found none; this is a spin model", lambda: with_spins(None if bad else spins)),
         ("rank 1: spins: expected shape ", lambda: with_spins(spins[:, :2] if bad else spins)),
         ("rank 1: spins: expected numbers, found dtype complex128", lambda: with_spins(spins * 1j if bad else spins)),
-        ("rank 1: spins: element 0 is nan", lambda: with_spins(spins * np.nan if bad else spins)),
+        ("rank 1: spins: atom 0 has nan in column 0", lambda: with_spins(spins * np.nan if bad else spins)),
         ("rank 0: spins: found none", lambda: with_spins(None)),
     ], with_spins)
 

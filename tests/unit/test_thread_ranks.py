@@ -165,11 +165,18 @@ def test_other_calls(ranks):
     ranks.check_fault(dgnn.InputError, "rank 2 is in compute_ghosted while rank 0 is in compute: all ranks", call)
 
 
+def swaps_without_number():
+    border = dgnn.Border([], [], [], [], [])
+    border.sendlists = range(1 << 31)
+    return border
+
+
 GHOSTED = {
     "nlocal: expected 0 to 10": dict(nlocal=11),
     "nlocal: expected an integer": dict(nlocal="ten"),
     "ghost_forces: found 'keep'": dict(ghost_forces="keep"),
     "border: expected a dgnn.Border or a dgnn.Direct": dict(border=[1]),
+    "border: found 2147483648 swaps": dict(border=swaps_without_number()),
     "border.sendproc: expected shape (1,)": dict(border=dgnn.Border([[0]], [0, 0], [0], [1], [1])),
     "border.sendnum[0]: expected 0 or more, found -1": dict(border=dgnn.Border([[0]], [0], [0], [-1], [1])),
     "direct.send_first[1]: expected ascending": dict(border=dgnn.Direct([0], [0, -1], [], [0, 0], [])),
