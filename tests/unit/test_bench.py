@@ -135,7 +135,7 @@ def test_bench_command(base_path, structure, tmp_path):
     assert told["unset"] == ["OPENBLAS_CORETYPE"] and told["list_reused"] and told["moving"]
     assert told["instruction_set"] == dgnn.Model.load(base_path).info()["instruction_set"]
     assert told["needed_share"] == pytest.approx(sum(told["flop"].values()) / told["time_s"] / told["gemm_gflops"] / 1e9)
-    assert 0 < told["needed_share"] < told["split_share"] < 3
+    assert 0 < told["needed_share"] < told["split_share"]
     assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 10000
 
 
@@ -178,7 +178,7 @@ def test_rows_and_goals(tmp_path):
     fast, molecule, start = map(json.loads, out.read_text().splitlines())
     assert [fast["name"], molecule["name"], start["name"]] == ["fast_192", "molecule_24", "start"]
     assert fast["natoms"] == 192 and molecule["natoms"] == 24
-    assert 0 < fast["mb_per_atom"] < 20 and 0 < fast["goal_share"] < 3 and fast["calls"] >= 3
+    assert 0 < fast["mb_per_atom"] < 20 and fast["goal_share"] > 0 and fast["calls"] >= 3
     assert fast["goal_share"] / fast["split_share"] == pytest.approx(93e6 * 192 / fast["split_flop"])
     assert molecule["goal_share"] is None and 0 < start["import_s"] < 60 and 0 < start["load_s"] < 60
     assert "fast_192" in done.stdout and "split share" in done.stdout and "load, s" in done.stdout
