@@ -251,7 +251,7 @@ struct dgnn_ghosted {
     const struct dgnn_direct *direct;
     const int64_t *mapping;           /* nall: the owned row of each row; the one-rank form */
     const int64_t *neighbour_first;   /* nlocal + 1, or NULL: dgnn searches */
-    const int32_t *neighbour;         /* rows */
+    const int32_t *neighbour;         /* rows; -1: an empty place */
     int32_t same_list;      /* ghosts, lists and border are those of the last call; only positions and spins moved */
     int32_t add_ghost_forces; /* 1: ghost forces are sent home and added; 0: returned in their rows */
 };

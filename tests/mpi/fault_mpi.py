@@ -1,7 +1,9 @@
-"""Run under mpirun: a rank is killed or stopped in the middle of a call, before one of its messages or agreements.
+"""Run under mpirun: a rank is killed, stopped or interrupted in the middle of a call, before one of its messages or
+agreements.
 
     mpirun -n 3 python fault_mpi.py kill VICTIM WHERE DEADLINE
     mpirun -n 3 python fault_mpi.py stop
+    mpirun -n 3 python fault_mpi.py interrupt
 
 WHERE: "build", "before", "during" or "after" (an exchange of features), "end". Each rank that lives prints a line with
 "right", "CommError" or, which must not be, "wrong", after one with its process id.
@@ -45,13 +47,13 @@ ARGUMENTS = {  # of the operations that are watched
 
 
 class Watched:
-    """A communicator of dgnn whose operations are noted, and that does harm() before number at."""
+    """A communicator of dgnn whose operations are noted, if wanted, and that does harm() before number at."""
 
-    def __init__(self, deadline):
+    def __init__(self, deadline, noted=True):
         self.trace, self.at, self.harm, self.kept = [], -1, None, []
         capsule = mpi.transport(WORLD, 60.0)
         transport = Transport.from_address(pointer_of(capsule, b"dgnn.transport"))
-        for name, arguments in ARGUMENTS.items():
+        for name, arguments in ARGUMENTS.items() if noted else ():
             self.wrap(transport, name, ctypes.CFUNCTYPE(ctypes.c_int, *arguments))
         self.comm = _core.Comm(capsule, deadline)
 
@@ -164,4 +166,40 @@ def stop():
     say(f"ok: {runs} stops")
 
 
-{"kill": kill, "stop": stop}[sys.argv[1]](*sys.argv[2:])
+def interrupt():
+    """Ctrl-C on ranks that wait for a slow one in mid-call: KeyboardInterrupt when the call is over, on those alone; the
+    others have the right numbers, and so has the next call of all. (The slow rank's operations are Python, which would
+    hear of a signal at once; so it sends them.)"""
+    test, delay, runs = Test(), 0.15, 0
+    pids = WORLD.allgather(os.getpid())
+    for slow in range(WORLD.size):
+        watched = Watched(60.0, noted=WORLD.rank == slow)
+        assert test.outcome(watched) == "right"
+        places = WORLD.bcast([watched.place(where) for where in WHERE] if WORLD.rank == slow else None, slow)
+        others = [rank for rank in range(WORLD.size) if rank != slow]
+        for turn, at in enumerate(places):
+            victims = others if turn % 2 else [others[turn // 2 % len(others)]]
+
+            def signals():
+                for rank in victims:
+                    os.kill(pids[rank], signal.SIGINT)
+                time.sleep(delay)
+
+            watched.expect(at if WORLD.rank == slow else -1, signals)
+            begin = time.monotonic()
+            try:
+                WORLD.Barrier()
+                begin = time.monotonic()
+                found = test.outcome(watched)
+            except KeyboardInterrupt:
+                found = "interrupted"
+            seconds = time.monotonic() - begin
+            assert found == ("interrupted" if WORLD.rank in victims else "right"), found
+            assert seconds > 0.9 * delay, f"{found} after {seconds} s, in the middle of the call"
+            watched.expect(-1, None)
+            assert test.outcome(watched) == "right"
+            runs += 1
+    say(f"ok: {runs} calls interrupted")
+
+
+{"kill": kill, "stop": stop, "interrupt": interrupt}[sys.argv[1]](*sys.argv[2:])

@@ -1,4 +1,4 @@
-"""A rank is killed, or stopped for a while, in the middle of a call, under each MPI's own mpirun: fault_mpi.py.
+"""A rank is killed, interrupted, or stopped for a while, in the middle of a call, under each MPI's own mpirun: fault_mpi.py.
 
 No survivor hangs, and none has wrong numbers: it raises CommError by the deadline, or its MPI ends it. tests/c/
 test_fault_runs.c has many more, with ranks that are threads.
@@ -84,6 +84,17 @@ def test_stopped(mpi):
     done = subprocess.run([*command, sys.executable, str(SCRIPT), "stop"], env=environment, capture_output=True, text=True,
                           timeout=120)
     assert done.returncode == 0 and done.stdout.count("ok: 18 stops") == RANKS, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("mpi", MPIS)
+def test_interrupted(mpi):
+    """Ctrl-C on one or two of three ranks, at five places of a call."""
+    command, environment = launcher(mpi, RANKS)
+    if not command:
+        pytest.skip(f"no launcher of {mpi} was found")
+    done = subprocess.run([*command, sys.executable, str(SCRIPT), "interrupt"], env=environment, capture_output=True,
+                          text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.count("ok: 15 calls interrupted") == RANKS, done.stdout + done.stderr
 
 
 @pytest.mark.long

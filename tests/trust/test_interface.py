@@ -1,14 +1,19 @@
 """Table C of trust, beyond tests/unit/test_api.py: shapes, layouts of a host's arguments, huge counts, processes and
 interpreters."""
 
+import ctypes
 import itertools
+import pathlib
 import subprocess
 import sys
+import threading
+import time
 
 import dgnn
 import numpy as np
 import pytest
 from conftest import DATA
+from dgnn import _core
 
 pytestmark = pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning", "ignore::dgnn.SmallSpinWarning")
 N = 6
@@ -200,3 +205,63 @@ def test_other_interpreters(base_path):
             f"{after}\n"
             "print(energy() == before)\n", base_path)
         assert done.returncode == 0 and done.stdout.strip() == "True", (done.returncode, done.stdout, done.stderr)
+
+
+# ---------------------------------------------------------------- the interpreter's lock
+
+
+def counted(call):
+    """Processor time of a thread that counts in Python while call() runs, over what call() itself takes: 1 where both go on,
+    also on a busy machine, which gives each the same; 0 where the counter waits for the lock."""
+    over, began, counter = threading.Event(), threading.Event(), [0.0]
+
+    def count():
+        began.set()
+        begin = time.thread_time()
+        while not over.is_set():
+            pass
+        counter[0] = time.thread_time() - begin
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    began.wait()
+    begin = time.thread_time()
+    call()
+    mine = time.thread_time() - begin
+    over.set()
+    thread.join()
+    return counter[0] / mine
+
+
+def test_others_go_on():
+    """Python code of another thread has 90 % of what it would have alone while a model computes: in one of ten tries, as the
+    scheduler may prefer either; one that keeps the lock is found."""
+    rng = np.random.default_rng(0)
+    model, coords, types, box = load("dpa3_base"), rng.random((900, 3)) * 21, rng.integers(0, 2, 900), np.eye(3) * 21
+    model.compute(coords, types, box)
+    shares = []
+    while len(shares) < 10 and max(shares, default=0) < 0.9:
+        shares.append(counted(lambda: [model.compute(coords, types, box) for _ in range(3)]))
+    assert shares[-1] >= 0.9, shares
+    assert min(counted(lambda: sum(range(10_000_000))) for _ in range(3)) < 0.5
+
+
+def slots(module):
+    """Numbers of the slots that a module's definition declares."""
+    class Slot(ctypes.Structure):
+        _fields_ = [("number", ctypes.c_int), ("value", ctypes.c_void_p)]
+
+    get = ctypes.pythonapi.PyModule_GetDef
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object]
+    place = get(module) + object.__basicsize__ + 7 * ctypes.sizeof(ctypes.c_void_p)  # m_slots
+    slot = ctypes.cast(ctypes.c_void_p.from_address(place).value, ctypes.POINTER(Slot))
+    return [slot[k].number for k in itertools.takewhile(lambda k: slot[k].number, itertools.count())]
+
+
+def test_free_threaded_interpreters():
+    """No module says that it needs no lock (slot 4, Py_mod_gil): a free-threaded interpreter turns its own on."""
+    assert slots(_core)[0] == 2  # Py_mod_exec
+    assert 4 not in slots(_core)
+    for source in (pathlib.Path(__file__).resolve().parents[2] / "csrc" / "bind").rglob("*.c"):
+        assert "Py_mod_gil" not in source.read_text() and "PyUnstable_Module_SetGIL" not in source.read_text()
+    assert getattr(sys, "_is_gil_enabled", lambda: True)()

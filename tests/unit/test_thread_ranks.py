@@ -1,7 +1,9 @@
 """Ranks as threads: what one rank does wrong before a call is its own message on all, and many layers need no new messages."""
 
 import gc
+import itertools
 import json
+import sys
 import threading
 import time
 
@@ -10,6 +12,9 @@ import numpy as np
 import pytest
 from conftest import DATA
 from dgnn import _core
+
+sys.path.append(str(DATA.parent / "mpi"))
+import brick  # noqa: E402
 
 RANKS = 3
 
@@ -236,6 +241,51 @@ def test_busy_communicator(ranks):
     assert [found for found, _ in ranks.run(lambda rank: rank and ranks.comms[rank].agree("compute"))] == [0, None, None]
     waiting.join()
     ranks.check_right()
+
+
+# ---------------------------------------------------------------- relabelled
+
+
+@pytest.mark.parametrize("name", ["dpa3_base", "dpa2_base", "spin_dpa3"])
+def test_relabelled_ranks(name):
+    """The same shares, and a host's same bricks, on permuted ranks: the same results."""
+    ranks = Ranks(DATA / "cases" / "dpa3_base" / "model.pt2")
+    ranks.renew(DATA / "cases" / name / "model.pt2")
+    rng = np.random.default_rng(4)
+    grid, width = (3, 1, 1), 3.2
+    places = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    coords, types, box = (places + rng.uniform(0.2, 0.8, (27, 3))) * width, rng.integers(0, 2, 27), np.eye(3) * 3 * width
+    spins = dict(spins=rng.uniform(0.3, 0.6, (27, 3))) if name.startswith("spin") else {}
+    bricks = brick.build(coords, np.diag(box), grid, ranks.models[0].cutoff + 1.2)
+    want = dgnn.Model.load(DATA / "cases" / name / "model.pt2", threads=1).compute(coords, types, box, **spins)
+
+    def some(ids):
+        return dict(types=types[ids], **{key: value[ids] for key, value in spins.items()})
+
+    for order in itertools.permutations(range(RANKS)):  # rank r has share, or brick, order[r]
+        def share(rank):
+            mine = np.arange(27)[order[rank]::RANKS]
+            return mine, ranks.models[rank].compute(coords[mine], box=box, **some(mine), comm=ranks.comms[rank])
+
+        def host(rank):
+            b = bricks[order[rank]]
+            border = dgnn.Border(b.sendlists, [order.index(r) for r in b.sendproc], [order.index(r) for r in b.recvproc],
+                                 b.sendnum, b.recvnum)
+            result = ranks.models[rank].compute_ghosted(b.coords, nlocal=b.nlocal, **some(b.ids), border=border,
+                                                        ghost_forces="add", comm=ranks.comms[rank])
+            return b.ids[:b.nlocal], result
+
+        for call in (share, host):
+            forces, energies, virials = np.full((27, 3), np.nan), [], []
+            for found, _ in ranks.run(call):
+                assert not isinstance(found, BaseException), found
+                ids, result = found
+                forces[ids] = result.forces[:len(ids)]
+                energies.append(result.energy)
+                virials.append(result.virial)
+            total = np.sum if call is host else np.mean  # a host's ranks have shares
+            for found, expected in ((forces, want.forces), (total(energies), want.energy), (total(virials, 0), want.virial)):
+                assert np.abs(found - expected).max() < 1e-11 * max(1, np.abs(expected).max())
 
 
 def test_closed_model():
