@@ -118,7 +118,8 @@ def table(told):
            f"{told['nangle_edge'] / n:.1f} angle neighbours ({told['nangle'] / n:.0f} angles) for each")
     yield (f"{1e3 * told['time_s'] / n:.3f} ms/atom ({told['time_s']:.4f} s, median of {told['calls']} calls, spread "
            f"{told['spread']:.0%}; processor time {1e3 * told['cpu_s'] / n:.3f} ms/atom and thread), "
-           f"{told['mb_per_atom']:.2f} MB/atom")
+           f"{told['mb_per_atom']:.2f} MB/atom"
+           + (f"; kept for backward: {' and '.join(told['kept']) or 'neither'}" if told["split_share"] else ""))
     yield f"{gemm} of numpy, n = 1024, on the same threads: {told['gemm_gflops']:.1f} GFLOP/s"
     if told["split_share"]:
         yield (f"split share {told['split_share']:.2f} ({1e-6 * told['split_flop'] / n:.1f} MFLOP/atom), needed share "

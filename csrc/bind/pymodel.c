@@ -224,7 +224,21 @@ static int pymodel_result_finish(PyObject *dict, const struct dgnn_result *resul
            pymodel_result_set(dict, "list_reused", PyBool_FromLong(result->list_reused));
 }
 
-/* {"seconds": {phase: seconds}, "flop": {phase: flop}, "split_flop", "nangle_edge", "nangle"} */
+static PyObject *pymodel_kept(int32_t kept)
+{
+    switch (kept) {
+    case DGNN_KEPT_EDGES:
+        return Py_BuildValue("[s]", "edges");
+    case DGNN_KEPT_ANGLES:
+        return Py_BuildValue("[s]", "angles");
+    case DGNN_KEPT_EDGES | DGNN_KEPT_ANGLES:
+        return Py_BuildValue("[ss]", "edges", "angles");
+    default:
+        return PyList_New(0);
+    }
+}
+
+/* {"seconds": {phase: seconds}, "flop": {phase: flop}, "split_flop", "nangle_edge", "nangle", "kept": [kind]} */
 static PyObject *pymodel_profile_object(const struct dgnn_profile *profile)
 {
     PyObject *seconds = PyDict_New(), *flop = PyDict_New();
@@ -240,8 +254,9 @@ static PyObject *pymodel_profile_object(const struct dgnn_profile *profile)
         Py_XDECREF(flop);
         return NULL;
     }
-    return Py_BuildValue("{sNsNsdsLsL}", "seconds", seconds, "flop", flop, "split_flop", profile->split_flop,
-                         "nangle_edge", (long long)profile->nangle_edge, "nangle", (long long)profile->nangle);
+    return Py_BuildValue("{sNsNsdsLsLsN}", "seconds", seconds, "flop", flop, "split_flop", profile->split_flop,
+                         "nangle_edge", (long long)profile->nangle_edge, "nangle", (long long)profile->nangle, "kept",
+                         pymodel_kept(profile->kept));
 }
 
 /* ------------------------------------------------------------------ compute */

@@ -179,6 +179,11 @@ enum dgnn_phase {
 /* "node forward", ...; NULL for what is no phase. */
 DGNN_API const char *dgnn_phase_name(int32_t phase);
 
+/* Bits: whose numbers before the activations DPA3 keeps from forward for backward, which makes the others anew; the results
+ * are the same bits. With DGNN_MEMORY_FAST the first evaluations find out which is faster, with DGNN_MEMORY_SMALL none is
+ * kept (docs/performance.md). */
+enum dgnn_kept { DGNN_KEPT_EDGES = 1, DGNN_KEPT_ANGLES = 2 };
+
 /* Where the time of one call goes: seconds by the clock on the wall, of the thread that called. */
 struct dgnn_profile {
     size_t size;                       /* sizeof(struct dgnn_profile) */
@@ -188,6 +193,7 @@ struct dgnn_profile {
     double split_flop;                 /* in those of the layers' split form, whether needed or not (docs/performance.md) */
     int64_t nangle_edge;               /* edges that form angles */
     int64_t nangle;                    /* angles: ordered pairs of these, at one centre */
+    int32_t kept;                      /* bits of enum dgnn_kept, of this call and rank; DPA3 only, else 0 */
 };
 
 struct dgnn_result {

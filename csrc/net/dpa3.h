@@ -3,6 +3,7 @@
 #define DGNN_NET_DPA3_H
 
 #include "net/descr.h"
+#include "net/keeping.h"
 #include "net/layer.h"
 #include "net/params.h"
 

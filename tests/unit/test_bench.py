@@ -132,7 +132,7 @@ def test_bench_command(base_path, structure, tmp_path):
     assert done.returncode == 0 and done.stderr == "", done.stderr
     told = json.loads(done.stdout)
     assert (told["natoms"], told["calls"], told["threads"], told["dtype"], told["memory"]) == (27, 4, 1, "float32", "small")
-    assert told["unset"] == ["OPENBLAS_CORETYPE"] and told["list_reused"] and told["moving"]
+    assert told["kept"] == [] and told["unset"] == ["OPENBLAS_CORETYPE"] and told["list_reused"] and told["moving"]
     assert told["instruction_set"] == dgnn.Model.load(base_path).info()["instruction_set"]
     assert told["needed_share"] == pytest.approx(sum(told["flop"].values()) / told["time_s"] / told["gemm_gflops"] / 1e9)
     assert 0 < told["needed_share"] < told["split_share"]
@@ -142,7 +142,8 @@ def test_bench_command(base_path, structure, tmp_path):
 def test_bench_table(structure, base_path):
     done = run(base_path, structure, "--repeat", 3)
     assert done.returncode == 0, done.stderr
-    for word in ("ms/atom", "MB/atom", "split share", "dgemm", "angle backward", "MFLOP/atom", "27 atoms"):
+    for word in ("ms/atom", "MB/atom", "split share", "dgemm", "angle backward", "MFLOP/atom", "27 atoms",
+                 "kept for backward: edges and angles"):
         assert word in done.stdout
     done = run(DATA / "cases" / "se_e2_a" / "model.pt2", structure, "--repeat", 3)
     assert done.returncode == 0 and "split share" not in done.stdout and "us/atom" in done.stdout
@@ -154,6 +155,7 @@ def test_bench_on_ranks(base_path, structure):
                 for ranks in (("--threads", 1), ("--ranks", 2)))
     assert (one["ranks"], two["ranks"], two["natoms"], two["threads"]) == (1, 2, 27, 1)
     assert two["seconds"]["messages"] > 0 and two["nedges"] == one["nedges"] and two["nangle"] == one["nangle"]
+    assert one["kept"] == two["kept"] == ["edges", "angles"]  # no trial for so few atoms
     assert two["split_flop"] == pytest.approx(one["split_flop"], rel=1e-12)
     done = run(base_path, structure, "--ranks", 2, "--type-map", "O=H", "H=Q")
     assert done.returncode == 2 and done.stderr.startswith("dgnn: 2 ranks: --type-map") and "'H=Q'" in done.stderr
