@@ -107,9 +107,11 @@ static void repflow_count_products(const struct dgnn_dpa3_settings *s, const str
 }
 
 #define DGNN_REAL_BITS 32
+#include "net/repflow_memory.inc"
 #include "net/repflow.inc"
 #include "net/repflow_backward.inc"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
+#include "net/repflow_memory.inc"
 #include "net/repflow.inc"
 #include "net/repflow_backward.inc"
