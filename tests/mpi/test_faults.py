@@ -268,17 +268,17 @@ def busy(comm):
     coords, types, box, mine = system(comm.rank, comm.size)
     model = load("dpa3_base")
     want, errors = model.compute(coords, types, box).energy, 0
-    many = np.random.default_rng(1).random((1500, 3)) * 32
-    kinds, begun = np.arange(1500) % 2, threading.Event()
+    many = np.random.default_rng(1).random((12000, 3)) * 64
+    kinds, begun = np.arange(12000) % 2, threading.Event()
 
     def alone():
         begun.set()
-        model.compute(many, kinds, np.eye(3) * 32)
+        model.compute(many, kinds, np.eye(3) * 64)
 
     if comm.rank == 1:
         threading.Thread(target=alone).start()
         begun.wait()
-        time.sleep(0.1)
+        time.sleep(0.02)
     while True:
         found, seconds = outcome(lambda: model.compute(coords[mine], types[mine], box, comm=comm))
         assert seconds < 1.5
