@@ -1,5 +1,6 @@
 """Ranks as threads: what one rank does wrong before a call is its own message on all, and many layers need no new messages."""
 
+import contextlib
 import gc
 import itertools
 import json
@@ -210,7 +211,8 @@ def test_busy_model(ranks, bad):
     def alone():
         while not over.is_set():
             began.set()
-            ranks.models[bad].compute(coords, types, np.eye(3) * 32)
+            with contextlib.suppress(dgnn.BusyError):  # the ranks' call may be first
+                ranks.models[bad].compute(coords, types, np.eye(3) * 32)
 
     def call(rank):
         while True:
