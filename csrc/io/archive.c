@@ -109,7 +109,9 @@ static int archive_zip_fail(struct archive_reader *reader, const char *member, z
         return dgnn_status_set_errno(reader->error, reader->feed.error.system_errno, "%s: cannot read",
                                      reader->name);
     }
-    if (zip_error_code_zip(zip_error) == ZIP_ER_MEMORY) {
+    enum { ZLIB_MEMORY = -4 }; /* zlib's Z_MEM_ERROR, which libzip passes on */
+    int code = zip_error_code_zip(zip_error);
+    if (code == ZIP_ER_MEMORY || (code == ZIP_ER_ZLIB && zip_error_code_system(zip_error) == ZLIB_MEMORY)) {
         return dgnn_status_set(reader->error, DGNN_ERROR_MEMORY, "%s: out of memory while reading",
                                reader->name);
     }
