@@ -2,9 +2,9 @@
  * geometry of edges and its gradient.
  *
  * Dead branches are not computed: without sequential_update the last layer's edge and angle updates and the last
- * but one's angle update never reach the nodes. Nodes without an energy (a spin model's virtual ones, and
- * the last ones where atom_exclude_types drops them) need one layer less: their last features are nobody's. Layer 0 needs no exchange, since its nodes depend on types alone,
- * and for the same reason no gradient of nodes. */
+ * but one's angle update never reach the nodes. Nodes without an energy (a spin model's virtual ones, and the last ones
+ * where atom_exclude_types drops them) need one layer less: their last features are nobody's. Layer 0 needs no
+ * exchange, since its nodes depend on types alone, and for the same reason no gradient of nodes. */
 #include <math.h>
 #include <string.h>
 
@@ -75,7 +75,8 @@ static struct repflow_products repflow_layer_products(const struct repflow_width
     return (struct repflow_products){
         .node = c->nowned * (w->n * w->n + w->axis * both * (w->n + 3) + 2 * w->n * (w->m + w->e) + w->node_part * to),
         .edge = c->nedge * (edge_input * (w->m + with_edge * w->e) + 3 * both),
-        .angle = (2 * c->nangle_edge * w->edge_part + c->nangle * angle_input) * to + second * (c->nangle + c->nsecond * w->e),
+        .angle = (2 * c->nangle_edge * w->edge_part + c->nangle * angle_input) * to +
+                 second * (c->nangle + c->nsecond * w->e),
     };
 }
 
