@@ -21,13 +21,16 @@ import compile as builder
 ROOT = builder.ROOT
 FOLDER = ROOT / "tests" / "fuzz"
 FOUND = ROOT / "build" / "fuzz-corpus"
+DICTIONARY = ROOT / "build" / "fuzz" / "options.dict"
 TARGETS = sorted(path.parent.name for path in FOLDER.glob("*/fuzz_*.c"))
 Run = collections.namedtuple("Run", "failed executions edges output")
 
 
 def build():
-    """name -> program"""
-    return {program.name.removeprefix("fuzz_"): program for program in builder.build_fuzzers()}
+    """name -> program. Writes the dictionary too: here, once, since targets may run side by side."""
+    programs = builder.build_fuzzers()
+    write_dictionary()
+    return {program.name.removeprefix("fuzz_"): program for program in programs}
 
 
 def is_possible():
@@ -42,9 +45,8 @@ def is_possible():
 def write_dictionary():
     """The names of all options, for libFuzzer to put into its inputs."""
     rows = "".join(path.read_text() for path in sorted((ROOT / "csrc" / "net").glob("params_*.def")))
-    path = ROOT / "build" / "fuzz" / "options.dict"
-    path.write_text("".join(f'"\\"{name}\\":"\n' for name in sorted(set(re.findall(r"^DGNN_\w+\((\w+)", rows, re.M)))))
-    return path
+    names = sorted(set(re.findall(r"^DGNN_\w+\((\w+)", rows, re.M)))
+    DICTIONARY.write_text("".join(f'"\\"{name}\\":"\n' for name in names))
 
 
 def unpack(name):
@@ -76,7 +78,7 @@ def run(name, program, seconds, executions=-1):
     crashes = ROOT / "build" / "fuzz-crashes"
     crashes.mkdir(parents=True, exist_ok=True)
     options = [f"-max_total_time={seconds}", f"-runs={executions}", "-timeout=10", "-rss_limit_mb=1024",
-               "-print_final_stats=1", f"-artifact_prefix={crashes}/{name}-", f"-dict={write_dictionary()}"]
+               "-print_final_stats=1", f"-artifact_prefix={crashes}/{name}-", f"-dict={DICTIONARY}"]
     done = subprocess.run([program, *options, unpack(name), FOLDER / name / "corpus"], cwd=ROOT, capture_output=True,
                           text=True, errors="replace")
     numbers = [re.findall(pattern, done.stderr) for pattern in (r"number_of_executed_units: (\d+)", r" cov: (\d+)")]

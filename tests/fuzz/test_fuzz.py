@@ -23,7 +23,13 @@ def programs():
 
 
 @pytest.fixture(scope="module")
-def runs(programs):
+def dictionary(programs):
+    """When it was written, before any run."""
+    return fuzz.DICTIONARY.stat().st_mtime_ns
+
+
+@pytest.fixture(scope="module")
+def runs(programs, dictionary):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         yield {name: pool.submit(fuzz.run, name, program, SECONDS) for name, program in programs.items()}
 
@@ -39,6 +45,13 @@ def test_fuzz(name, runs, figures):
     assert done.executions > 1000 and done.edges > EDGES[name]
     figures.record("fuzzing", name, "executions", done.executions)
     figures.record("fuzzing", name, "edges", done.edges)
+
+
+def test_no_run_writes_what_another_reads(runs, dictionary):
+    """One that wrote the dictionary again left it empty for a moment, and another could not start."""
+    for run in runs.values():
+        run.result()
+    assert fuzz.DICTIONARY.stat().st_mtime_ns == dictionary
 
 
 @pytest.mark.long
