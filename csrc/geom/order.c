@@ -39,7 +39,7 @@ static void order_layout_edges(struct dgnn_arena *arena, int64_t nedge, struct o
 static double order_bounds(const double *positions, int64_t n, double low[3])
 {
     double longest = 0;
-    for (int c = 0; c < 3; c++) {
+    for (int c = 0; c < 3 && n > 0; c++) {
         double high = low[c] = positions[c];
         for (int64_t i = 1; i < n; i++) {
             double x = positions[3 * i + c];
@@ -54,7 +54,7 @@ static double order_bounds(const double *positions, int64_t n, double low[3])
 /* The bits of the three coordinates in turns, the highest first; then the node, which makes keys distinct. */
 static void order_keys(const double *positions, int64_t n, uint64_t *key)
 {
-    double low[3], longest = order_bounds(positions, n, low);
+    double low[3] = {0}, longest = order_bounds(positions, n, low);
     double scale = longest > 0 ? (double)((1 << ORDER_BITS) - 1) / longest : 0;
     for (int64_t i = 0; i < n; i++) {
         uint64_t curve = 0;
@@ -74,10 +74,15 @@ static int order_compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+void dgnn_order_curve(const double *positions, int64_t n, uint64_t *key)
+{
+    order_keys(positions, n, key);
+    qsort(key, (size_t)n, sizeof(*key), order_compare);
+}
+
 static void order_nodes(const struct dgnn_graph *whole, const double *positions, const struct order_rows *rows)
 {
-    order_keys(positions, whole->nnode, rows->key);
-    qsort(rows->key, (size_t)whole->nnode, sizeof(*rows->key), order_compare);
+    dgnn_order_curve(positions, whole->nnode, rows->key);
     rows->first[0] = 0;
     for (int64_t n = 0; n < whole->nnode; n++) {
         int64_t node = (int64_t)(rows->key[n] & UINT32_MAX);

@@ -20,6 +20,10 @@ struct dgnn_order {
     struct dgnn_buffer edges;
 };
 
+/* n positions (n x 3) along the curve that fills the box around them: key[k] & UINT32_MAX is the k-th. Where two are at
+ * one place of the curve, the first comes first. */
+void dgnn_order_curve(const double *positions, int64_t n, uint64_t *key);
+
 /* positions: nnode x 3. Errors: MEMORY. Nothing is allocated where the graph isn't larger than earlier ones. */
 int dgnn_order_build(struct dgnn_order *order, const struct dgnn_graph *whole, const double *positions,
                      struct dgnn_error *error);

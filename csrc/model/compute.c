@@ -334,6 +334,18 @@ static int compute_together(struct dgnn_model *m, const struct dgnn_system *syst
     return DGNN_OK;
 }
 
+/* Of an atom, from the atoms around it. A spin model's nodes are not looked at: each atom has its own virtual one. */
+static double compute_work(const void *model, int64_t n, const double *distance)
+{
+    const struct dgnn_model *m = model;
+    const struct dgnn_descriptor_properties *p = &m->properties.descriptor;
+    int64_t most = 0;
+    for (int64_t k = 0; k < p->nsel; k++) {
+        most += p->sel[k];
+    }
+    return dgnn_linear_work(m->linear, m->dense && n > most ? most : n, distance);
+}
+
 static int compute_ranks(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_comm *comm,
                          struct dgnn_result *result, struct dgnn_error *error)
 {
@@ -348,7 +360,10 @@ static int compute_ranks(struct dgnn_model *m, const struct dgnn_system *system,
                                       .spin = m->is_spin ? &m->spin : NULL,
                                       .cutoff = p->cutoff,
                                       .skin = m->skin,
-                                      .want_atom_virial = result->atom_virial != NULL};
+                                      .threads = m->threads,
+                                      .want_atom_virial = result->atom_virial != NULL,
+                                      .work = compute_work,
+                                      .work_of = m};
     DGNN_TRY(dgnn_domain_update(d, &input, comm, compute_check_system(m, system, error), error));
     int status = compute_prepare(m, &d->nodes, system, d->want_atom_virial, error);
     status = status ? status : dgnn_domain_prepare(d, error);

@@ -150,6 +150,15 @@ void dgnn_atomic_properties(const struct dgnn_atomic *a, struct dgnn_atomic_prop
     p->pair_exclude = a->any_pair ? a->pair_exclude : NULL;
 }
 
+/* The fitting net multiplies and adds once for each of its numbers forward and once backward, in float64. */
+double dgnn_atomic_work(const struct dgnn_atomic *a, int64_t n, const double *distance)
+{
+    struct dgnn_atomic_properties p;
+    dgnn_atomic_properties(a, &p);
+    int32_t nets = p.descriptor.mixed_types ? 1 : a->ntypes, dear = p.descriptor.dtype == DGNN_DTYPE_FLOAT32 ? 2 : 1;
+    return dgnn_descriptor_work(a->descriptor, n, distance) + 4.0 * (double)(p.fitting.parameters * dear / nets);
+}
+
 int dgnn_atomic_describe(const struct dgnn_atomic *a, struct dgnn_text *text, struct dgnn_error *error)
 {
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);

@@ -21,6 +21,9 @@ struct dgnn_atomic_properties {
 void dgnn_atomic_properties(const struct dgnn_atomic *atomic, struct dgnn_atomic_properties *properties);
 int dgnn_atomic_describe(const struct dgnn_atomic *atomic, struct dgnn_text *text, struct dgnn_error *error);
 
+/* As of the descriptor, with the fitting net's. */
+double dgnn_atomic_work(const struct dgnn_atomic *atomic, int64_t n, const double *distance);
+
 /* Parts of a Model object that sums of models have too. bias: ntypes, out_bias (zeros where there is none); dropped:
  * ntypes, 1 for the types in the list atom_exclude_types. Both are allocated (dgnn_alloc_free), also after an error. */
 int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double **bias, struct dgnn_error *error);

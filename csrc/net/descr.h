@@ -62,6 +62,9 @@ struct dgnn_descriptor_kind {
     void (*properties)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *properties);
     /* Appends its hyper-parameters as members of a JSON object, without the braces. */
     int (*describe)(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error);
+    /* About how many multiplications and additions a centre with n neighbours at these distances, nearest first, takes.
+     * Ranks get equal sums of it. NULL: it goes by the number of neighbours. */
+    double (*work)(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance);
 
     /* Does all of an evaluation that can fail, on this rank alone and without messages: checks of what the evaluation
      * brings, memory of forward and backward, dgnn_exchange_prepare of the rows that they exchange. The ranks agree
@@ -85,6 +88,26 @@ struct dgnn_descriptor_base {
 static inline const struct dgnn_descriptor_kind *dgnn_descriptor_kind(const struct dgnn_descriptor *descriptor)
 {
     return ((const struct dgnn_descriptor_base *)descriptor)->kind;
+}
+
+/* Those of n neighbours that are within a cutoff. */
+static inline int64_t dgnn_descriptor_within(int64_t n, const double *distance, double cutoff)
+{
+    while (n > 0 && distance[n - 1] > cutoff) {
+        n--;
+    }
+    return n;
+}
+
+static inline double dgnn_descriptor_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+{
+    const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(descriptor);
+    struct dgnn_descriptor_properties own;
+    if (kind->work) {
+        return kind->work(descriptor, n, distance);
+    }
+    kind->properties(descriptor, &own);
+    return 4.0 * (double)own.parameters * (double)n;
 }
 
 /* By the "type" member; UNSUPPORTED with the known names for others. */

@@ -209,10 +209,19 @@ static int dpa1_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_environment_describe_sel(s->sel, 1, text, error);
 }
 
+/* Each layer of attention multiplies each two neighbours' queries, keys and values. */
+static double dpa1_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+{
+    const struct dpa1_settings *s = &((const struct dpa1 *)descriptor)->settings;
+    double edge = (double)s->parameters, two = 2.0 * (double)(s->params.attn_layer * s->params.attn);
+    (void)distance;
+    return 4.0 * (edge + two * (double)n) * (double)n;
+}
+
 #define DPA1_KIND(name, loader)                                                                               \
     {                                                                                                         \
         .type = name, .load = loader, .free = dpa1_free, .properties = dpa1_properties,                       \
-        .describe = dpa1_describe, .forward = dpa1_forward, .backward = dpa1_backward                         \
+        .describe = dpa1_describe, .work = dpa1_work, .forward = dpa1_forward, .backward = dpa1_backward      \
     }
 
 const struct dgnn_descriptor_kind dgnn_dpa1 = DPA1_KIND("dpa1", dpa1_load);

@@ -193,6 +193,23 @@ static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgn
     };
 }
 
+/* Networks of the first block's pairs, and of pairs of its three-body block's; then layers of nodes, of pairs, and of
+ * attention between two pairs of a centre. */
+static double dpa2_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+{
+    const struct dpa2 *d = (const struct dpa2 *)descriptor;
+    const struct dgnn_dpa2_settings *s = &d->settings;
+    int narrow = s->dtype == DGNN_DTYPE_FLOAT32;
+    double pair = (double)(narrow ? d->f32.pair.parameters : d->f64.pair.parameters);
+    double triple = (double)(narrow ? d->f32.three.parameters : d->f64.three.parameters);
+    double node = (double)s->shape.ng1, edge = (double)s->shape.ng2, layers = (double)s->shape.nlayer;
+    double near = (double)dgnn_descriptor_within(n, distance, s->repinit.three_body_rcut);
+    double inner = (double)dgnn_descriptor_within(n, distance, s->shape.cutoff);
+    double two = s->repformer.update_g2_has_attn ? 8 * edge : 0;
+    return 4 * (pair * (double)n + 0.5 * triple * near * near +
+                layers * (4 * node * node + inner * (node * (edge + 8) + edge * edge) + inner * inner * two));
+}
+
 static int dpa2_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text,
                          struct dgnn_error *error)
 {
@@ -237,6 +254,7 @@ const struct dgnn_descriptor_kind dgnn_dpa2 = {
     .free = dpa2_free,
     .properties = dpa2_properties,
     .describe = dpa2_describe,
+    .work = dpa2_work,
     .prepare = dpa2_prepare,
     .forward = dpa2_forward,
     .backward = dpa2_backward,

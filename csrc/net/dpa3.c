@@ -305,6 +305,15 @@ static int dpa3_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_text_add(text, error, "}");
 }
 
+static double dpa3_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+{
+    const struct dpa3 *d = (const struct dpa3 *)descriptor;
+    const struct dgnn_dpa3_settings *s = &d->settings;
+    int64_t near = s->has_angles ? dgnn_descriptor_within(n < s->angle_sel ? n : s->angle_sel, distance, s->angle.cutoff)
+                                 : 0;
+    return d->f32 ? dgnn_repflow_centre_work_f32(d->f32, n, near) : dgnn_repflow_centre_work_f64(d->f64, n, near);
+}
+
 static int dpa3_prepare(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
                         struct dgnn_error *error)
 {
@@ -335,6 +344,7 @@ const struct dgnn_descriptor_kind dgnn_dpa3 = {
     .free = dpa3_free,
     .properties = dpa3_properties,
     .describe = dpa3_describe,
+    .work = dpa3_work,
     .prepare = dpa3_prepare,
     .forward = dpa3_forward,
     .backward = dpa3_backward,

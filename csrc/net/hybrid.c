@@ -106,6 +106,18 @@ static void hybrid_properties(const struct dgnn_descriptor *descriptor, struct d
     *p = ((const struct hybrid *)descriptor)->properties;
 }
 
+static double hybrid_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+{
+    const struct hybrid *h = (const struct hybrid *)descriptor;
+    double sum = 0;
+    for (int64_t c = 0; c < h->nchild; c++) {
+        const struct hybrid_child *child = &h->child[c];
+        sum += dgnn_descriptor_work(child->descriptor, dgnn_descriptor_within(n, distance, child->properties.cutoff),
+                                    distance);
+    }
+    return sum;
+}
+
 /* ---------------------------------------------------------------- loading */
 
 static void hybrid_free(struct dgnn_descriptor *descriptor)
@@ -305,6 +317,7 @@ const struct dgnn_descriptor_kind dgnn_hybrid = {
     .free = hybrid_free,
     .properties = hybrid_properties,
     .describe = hybrid_describe,
+    .work = hybrid_work,
     .prepare = hybrid_prepare,
     .forward = hybrid_forward,
     .backward = hybrid_backward,

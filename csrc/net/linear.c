@@ -308,6 +308,16 @@ void dgnn_linear_properties(const struct dgnn_linear *l, struct dgnn_atomic_prop
     *properties = l->properties;
 }
 
+double dgnn_linear_work(const struct dgnn_linear *l, int64_t n, const double *distance)
+{
+    double sum = 0;
+    for (int64_t p = 0; p < l->npart; p++) {
+        double cutoff = l->part[p].properties.descriptor.cutoff;
+        sum += dgnn_atomic_work(l->part[p].atomic, dgnn_descriptor_within(n, distance, cutoff), distance);
+    }
+    return sum;
+}
+
 int dgnn_linear_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
                      struct dgnn_linear **linear, struct dgnn_error *error)
 {

@@ -19,6 +19,9 @@ void dgnn_linear_free(struct dgnn_linear *linear); /* NULL is allowed */
 void dgnn_linear_properties(const struct dgnn_linear *linear, struct dgnn_atomic_properties *properties);
 int dgnn_linear_describe(const struct dgnn_linear *linear, struct dgnn_text *text, struct dgnn_error *error);
 
+/* As work of dgnn_descriptor_kind, of the whole. */
+double dgnn_linear_work(const struct dgnn_linear *linear, int64_t n, const double *distance);
+
 /* As of dgnn_atomic. */
 int dgnn_linear_prepare(struct dgnn_linear *linear, const struct dgnn_evaluation *evaluation,
                         struct dgnn_error *error);

@@ -31,23 +31,6 @@ static double repflow_switch(double r, double start, double cutoff, int exponent
     return u * u * u * (-6.0 * u * u + 15.0 * u - 10.0) + 1.0;
 }
 
-/* Bounds of contiguous parts of about equal cost. cost: n + 1 running sums. */
-static void repflow_partition(const int64_t *first, const int64_t *angle_first, int64_t n, int threads,
-                              int64_t *bound)
-{
-    /* An angle costs about a quarter of an edge at the usual widths, a node about ten edges. */
-    double total = (double)first[n] + 0.25 * (double)angle_first[n] + 10.0 * (double)n;
-    int64_t i = 0;
-    for (int t = 0; t < threads; t++) {
-        bound[t] = i;
-        double goal = total * (t + 1) / threads;
-        while (i < n && (double)first[i] + 0.25 * (double)angle_first[i] + 10.0 * (double)i < goal) {
-            i++;
-        }
-    }
-    bound[threads] = n;
-}
-
 /* ---------------------------------------------------------------- counting */
 
 struct repflow_counts {
@@ -105,6 +88,26 @@ static void repflow_count_products(const struct dgnn_dpa3_settings *s, const str
     }
     profile->nangle_edge += (int64_t)c->nangle_edge;
     profile->nangle += (int64_t)c->nangle;
+}
+
+/* The time that each of these takes, as products of nodes and edges: those of angles, which are narrow and end in more
+ * activations, take 1.75 times as long (docs/performance.md). */
+struct repflow_costs {
+    double node, edge, angle_edge, angle;
+};
+
+static double repflow_cost(const struct dgnn_dpa3_settings *s, const struct repflow_widths *w, int64_t nlayer,
+                           struct repflow_counts counts)
+{
+    struct dgnn_profile told = {0};
+    double cost = 0;
+    counts.nsecond = s->repflow.smooth_edge_update ? counts.nangle_edge : counts.nedge;
+    repflow_count_products(s, w, nlayer, &counts, 0, 1, &told);
+    for (int phase = 0; phase < DGNN_PHASE_COUNT; phase++) {
+        int of_angles = phase == DGNN_PHASE_ANGLE_FORWARD || phase == DGNN_PHASE_ANGLE_BACKWARD;
+        cost += told.flop[phase] * (of_angles ? 1.75 : 1);
+    }
+    return cost;
 }
 
 #define DGNN_REAL_BITS 32

@@ -111,10 +111,18 @@ static int se_t_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
 }
 
+/* A network for each two neighbours. */
+static double se_t_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+{
+    const struct se_t_settings *s = &((const struct se_t *)descriptor)->settings;
+    (void)distance;
+    return 2.0 * (double)s->parameters * (double)n * (double)n;
+}
+
 #define SE_T_KIND(name)                                                                                       \
     {                                                                                                         \
         .type = name, .load = se_t_load, .free = se_t_free, .properties = se_t_properties,                    \
-        .describe = se_t_describe, .forward = se_t_forward, .backward = se_t_backward                         \
+        .describe = se_t_describe, .work = se_t_work, .forward = se_t_forward, .backward = se_t_backward      \
     }
 
 const struct dgnn_descriptor_kind dgnn_se_t = SE_T_KIND("se_e3");

@@ -158,12 +158,21 @@ static int se_t_tebd_describe(const struct dgnn_descriptor *descriptor, struct d
     return dgnn_environment_describe_sel(s->sel, 1, text, error);
 }
 
+/* A network for each two neighbours. */
+static double se_t_tebd_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+{
+    const struct se_t_tebd_settings *s = &((const struct se_t_tebd *)descriptor)->settings;
+    (void)distance;
+    return 2.0 * (double)s->parameters * (double)n * (double)n;
+}
+
 const struct dgnn_descriptor_kind dgnn_se_t_tebd = {
     .type = "se_e3_tebd",
     .load = se_t_tebd_load,
     .free = se_t_tebd_free,
     .properties = se_t_tebd_properties,
     .describe = se_t_tebd_describe,
+    .work = se_t_tebd_work,
     .forward = se_t_tebd_forward,
     .backward = se_t_tebd_backward,
 };

@@ -1,8 +1,8 @@
 /* Bricks: fractional space cut into one box for each rank.
  *
  * Slabs along the first lattice vector, columns in each slab, bricks in each column: every cut halves, or parts in
- * grid[k], the atoms that it finds. Cuts come from counts of all ranks' atoms alone, so they do not depend on who passes
- * an atom. Rank (i, j, k) of the grid is (i grid[1] + j) grid[2] + k. */
+ * grid[k], the work of the atoms that it finds. Cuts come from sums over all ranks' atoms alone, of whole numbers, so they
+ * do not depend on who passes an atom. Rank (i, j, k) of the grid is (i grid[1] + j) grid[2] + k. */
 #ifndef DGNN_SYSTEM_BRICKS_H
 #define DGNN_SYSTEM_BRICKS_H
 
@@ -16,7 +16,8 @@ struct dgnn_bricks {
     double low[3], high[3]; /* fractions of all atoms */
     double *cut[3];         /* grid[k] - 1 inner cuts for each slab (k 0), column's slab (1) and column (2) */
     struct dgnn_buffer cuts;
-    struct dgnn_buffer counts; /* histograms of this rank, then of all */
+    struct dgnn_buffer sums;   /* histograms of this rank, its share of all ranks', then their sums */
+    struct dgnn_buffer shares; /* numbers of the ranks' shares */
 };
 
 /* The grid of nrank with the fewest ghosts: the volume within reach of a brick of equal share, less the brick's. wanted
@@ -24,12 +25,13 @@ struct dgnn_bricks {
 int dgnn_bricks_choose(struct dgnn_bricks *bricks, const struct dgnn_cell *cell, double reach, int32_t nrank,
                        const int32_t wanted[3], struct dgnn_error *error);
 
-/* All memory for the cuts of the chosen grid. Errors: MEMORY. */
+/* All memory for the cuts of the chosen grid: three histograms of its columns, however many ranks there are. Errors:
+ * MEMORY. */
 int dgnn_bricks_reserve(struct dgnn_bricks *bricks, struct dgnn_error *error);
 
-/* Collective: the cuts. fractions: n x 3, this rank's atoms. */
-int dgnn_bricks_cut(struct dgnn_bricks *bricks, int64_t n, const double *fractions, struct dgnn_comm *comm,
-                    struct dgnn_error *error);
+/* Collective: the cuts. fractions: n x 3, this rank's atoms. work: n, what each costs, > 0; NULL: 1. Errors: COMM. */
+int dgnn_bricks_cut(struct dgnn_bricks *bricks, int64_t n, const double *fractions, const int64_t *work,
+                    struct dgnn_comm *comm, struct dgnn_error *error);
 
 /* The rank whose brick a place is in. */
 int32_t dgnn_bricks_rank(const struct dgnn_bricks *bricks, const double fraction[3]);

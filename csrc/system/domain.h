@@ -2,7 +2,11 @@
  *
  * An atom has a passing rank, which has it from the caller and wants its results, and a computing rank, whose brick it is
  * in. It moves between them by its place in two lists: departures of the one, arrivals of the other. Owned rows are
- * ordered by id, ghost rows by (owner, id), so rows do not depend on who passed an atom.
+ * along a curve that fills the brick (geom/order.h), ghost rows by (owner, its row), so rows do not depend on who passed
+ * an atom.
+ *
+ * Bricks hold equal work, as the model counts it from each atom's neighbours: these are found with bricks of equally many
+ * atoms, which are then cut anew. So bricks depend on the places of atoms alone, not on earlier calls.
  *
  * While the atoms are the same and none moved further than half the skin, the bricks' atoms, the ghosts and the plan
  * stay, and only positions travel.
@@ -27,7 +31,11 @@ struct dgnn_domain_input {
     int64_t dim_aparam;
     const struct dgnn_magnetic_scheme *spin; /* of a spin model, else NULL */
     double cutoff, skin;
+    int32_t threads;
     int32_t want_atom_virial;
+    /* What an atom costs with n neighbours at these distances, nearest first. NULL: all cost the same. */
+    double (*work)(const void *of, int64_t n, const double *distance);
+    const void *work_of;
 };
 
 /* Zero it before its first use. */

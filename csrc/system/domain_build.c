@@ -1,12 +1,16 @@
 /* Steps of a build, each collective one after an agreement that all ranks have its memory: choose and cut bricks, move
- * atoms to the rank of their brick, order them by id, find who needs which, make the plan. */
+ * atoms to the rank of their brick, order them, find who needs which, weigh them by their neighbours, cut and move again,
+ * make the plan. */
 #include "system/domain_build.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "comm/check.h"
 #include "comm/spin.h"
+#include "geom/nlist.h"
+#include "geom/order.h"
 #include "system/distinct.h"
 
 /* What is known of an atom until the next build. */
@@ -23,20 +27,25 @@ struct build {
     int32_t nrank, me;
     struct build_atom *out, *arrived, *ghost_out, *ghost;
     int64_t *ids;               /* nreal, to check */
+    uint64_t *key;              /* nowned: along the curve */
+    struct dgnn_nlist list;     /* of atoms that are weighed */
+    double *send_position;      /* of ghosts, x 3 */
+    int64_t *weighed;           /* nowned: work, in the order of arrival */
+    int64_t *returned, *work;   /* nreal: work, by departure and by real */
     struct dgnn_halo_box *box;  /* nrank */
     struct dgnn_direct direct;  /* points to the rest */
     int32_t *neighbour, *recv_row;
     int64_t *send_first, *recv_first;
 };
 
+/* block: a pointer of any type, to NULL or to the memory that this takes the place of. */
 static int build_alloc(void *block, int64_t count, size_t size, const char *what, struct dgnn_error *error)
 {
-    void *made = dgnn_alloc(count, size);
-    if (!made) {
-        return dgnn_status_no_memory(error, what, count * (int64_t)size);
-    }
-    memcpy(block, &made, sizeof(made)); /* block: a pointer of any type */
-    return DGNN_OK;
+    void *before, *made = dgnn_alloc(count, size);
+    memcpy(&before, block, sizeof(before));
+    dgnn_alloc_free(before);
+    memcpy(block, &made, sizeof(made));
+    return made ? DGNN_OK : dgnn_status_no_memory(error, what, count * (int64_t)size);
 }
 
 static int64_t build_sum(const int64_t *counts, int32_t n)
@@ -120,6 +129,7 @@ static int build_reserve_owned(struct build *b, struct dgnn_error *error)
     }
     d->nodes.nowned = n;
     DGNN_TRY(build_alloc(&b->arrived, n, sizeof(*b->arrived), "atoms", error));
+    DGNN_TRY(build_alloc(&b->key, n, sizeof(*b->key), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->moving_in, n * build_moving(b), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->spins, d->has_spins ? 3 * n * (int64_t)sizeof(double) : 0, "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->arrival, n * (int64_t)sizeof(int32_t), "atoms", error));
@@ -135,30 +145,49 @@ static int build_compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Numbers of an atom in the messages that move atoms. */
+static int64_t build_width(const struct dgnn_domain *d, int64_t dim_aparam)
+{
+    return 3 + (d->has_spins ? 3 : 0) + dim_aparam;
+}
+
+/* What arrived, or would have. */
+static const double *build_arrivals(const struct dgnn_domain *d)
+{
+    return d->all_home ? d->moving_out.data : d->moving_in.data;
+}
+
+/* By id first, so that the curve's ties do not depend on who passed an atom. */
 static void build_order(struct build *b)
 {
     struct dgnn_domain *d = b->d;
-    int64_t n = d->nodes.nowned, *ids = d->ids.data;
+    const double *in = build_arrivals(d);
+    int64_t n = d->nodes.nowned, width = build_width(d, b->in->dim_aparam), *ids = d->ids.data;
     int32_t *types = d->types.data, *arrival = d->arrival.data;
+    double *positions = d->positions.data;
     for (int64_t k = 0; k < n; k++) {
         b->arrived[k].arrival = (int32_t)k;
     }
     qsort(b->arrived, (size_t)n, sizeof(*b->arrived), build_compare);
+    for (int64_t k = 0; k < n; k++) {
+        memcpy(positions + 3 * k, in + width * b->arrived[k].arrival, 3 * sizeof(double));
+    }
+    dgnn_order_curve(positions, n, b->key);
     for (int64_t row = 0; row < n; row++) {
-        ids[row] = b->arrived[row].id;
-        types[row] = b->arrived[row].type;
-        arrival[b->arrived[row].arrival] = (int32_t)row;
+        const struct build_atom *atom = &b->arrived[b->key[row] & UINT32_MAX];
+        ids[row] = atom->id;
+        types[row] = atom->type;
+        arrival[atom->arrival] = (int32_t)row;
     }
 }
 
-int dgnn_domain_build_bring(struct dgnn_domain *d, int64_t dim_aparam, struct dgnn_error *error)
+static int build_carry(struct dgnn_domain *d, int64_t dim_aparam, struct dgnn_error *error)
 {
-    const double *wrapped = d->wrapped.data, *in;
+    const double *wrapped = d->wrapped.data;
     const int64_t *departure = d->departure.data, *real = d->real.data;
-    const int32_t *arrival = d->arrival.data;
-    int64_t nspin = d->has_spins ? 3 : 0, width = 3 + nspin + dim_aparam;
+    int64_t nspin = d->has_spins ? 3 : 0, width = build_width(d, dim_aparam);
     size_t extra = sizeof(double) * (size_t)dim_aparam, vector = 3 * sizeof(double);
-    double *out = d->moving_out.data, *positions = d->positions.data, *spins = d->spins.data, *aparam = d->aparam.data;
+    double *out = d->moving_out.data;
     for (int64_t k = 0; k < d->nreal; k++) {
         memcpy(out + width * k, wrapped + 3 * departure[k], vector);
         if (nspin) {
@@ -168,12 +197,20 @@ int dgnn_domain_build_bring(struct dgnn_domain *d, int64_t dim_aparam, struct dg
             memcpy(out + width * k + 3 + nspin, d->part.aparam + dim_aparam * real[departure[k]], extra);
         }
     }
-    in = d->all_home ? d->moving_out.data : d->moving_in.data;
-    if (!d->all_home) {
-        DGNN_TRY(dgnn_transport_alltoallv(d->comm, out, dgnn_domain_counts(d, DGNN_DOMAIN_DEPART), d->moving_in.data,
-                                          dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE),
-                                          width * (int64_t)sizeof(double), error));
+    if (d->all_home) {
+        return DGNN_OK;
     }
+    return dgnn_transport_alltoallv(d->comm, out, dgnn_domain_counts(d, DGNN_DOMAIN_DEPART), d->moving_in.data,
+                                    dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE), width * (int64_t)sizeof(double), error);
+}
+
+static void build_settle(struct dgnn_domain *d, int64_t dim_aparam)
+{
+    const double *in = build_arrivals(d);
+    const int32_t *arrival = d->arrival.data;
+    int64_t nspin = d->has_spins ? 3 : 0, width = build_width(d, dim_aparam);
+    size_t extra = sizeof(double) * (size_t)dim_aparam, vector = 3 * sizeof(double);
+    double *positions = d->positions.data, *spins = d->spins.data, *aparam = d->aparam.data;
     for (int64_t k = 0; k < d->nodes.nowned; k++) {
         memcpy(positions + 3 * (int64_t)arrival[k], in + width * k, vector);
         if (nspin) {
@@ -183,21 +220,30 @@ int dgnn_domain_build_bring(struct dgnn_domain *d, int64_t dim_aparam, struct dg
             memcpy(aparam + dim_aparam * arrival[k], in + width * k + 3 + nspin, extra);
         }
     }
+}
+
+int dgnn_domain_build_bring(struct dgnn_domain *d, int64_t dim_aparam, struct dgnn_error *error)
+{
+    DGNN_TRY(build_carry(d, dim_aparam, error));
+    build_settle(d, dim_aparam);
     return DGNN_OK;
 }
 
-static int build_move(struct build *b, struct dgnn_error *error)
+/* work: nreal, or NULL where all cost the same. */
+static int build_move(struct build *b, const int64_t *work, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
     int64_t *depart = dgnn_domain_counts(d, DGNN_DOMAIN_DEPART), *arrive = dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE);
-    DGNN_TRY(dgnn_bricks_cut(&d->bricks, d->nreal, d->fractions.data, d->comm, error));
+    DGNN_TRY(dgnn_bricks_cut(&d->bricks, d->nreal, d->fractions.data, work, d->comm, error));
     build_depart(b, arrive);
     DGNN_TRY(dgnn_transport_alltoall(d->comm, depart, arrive, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_owned(b, error), error));
     DGNN_TRY(dgnn_transport_alltoallv(d->comm, b->out, depart, b->arrived, arrive, sizeof(*b->out), error));
-    build_order(b);
     d->all_home = 0;
-    return dgnn_domain_build_bring(d, b->in->dim_aparam, error);
+    DGNN_TRY(build_carry(d, b->in->dim_aparam, error));
+    build_order(b);
+    build_settle(d, b->in->dim_aparam);
+    return DGNN_OK;
 }
 
 /* ------------------------------------------------------------------ ghosts */
@@ -217,11 +263,11 @@ static int build_share_boxes(struct build *b, struct dgnn_error *error)
 }
 
 /* What my rows' ghosts need to know. */
-static int build_find_ghosts(struct build *b, struct dgnn_error *error)
+static int build_find_ghosts(struct build *b, double reach, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
     const struct dgnn_halo_input input = {.cell = &d->cell,
-                                          .reach = build_reach(b),
+                                          .reach = reach,
                                           .n = d->nodes.nowned,
                                           .positions = d->positions.data,
                                           .me = b->me,
@@ -270,16 +316,98 @@ static int build_reserve_ghosts(struct build *b, struct dgnn_error *error)
     return build_alloc(&b->recv_row, nghost, sizeof(*b->recv_row), "ghosts", error);
 }
 
+/* Who needs which of my rows, and whose I need: the rows of all atoms within reach of another rank's. */
+static int build_ghosts(struct build *b, double reach, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    int64_t *send = dgnn_domain_counts(d, DGNN_DOMAIN_SEND), *receive = dgnn_domain_counts(d, DGNN_DOMAIN_RECEIVE);
+    int64_t nowned = d->nodes.nowned;
+    DGNN_TRY(build_share_boxes(b, error));
+    DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_find_ghosts(b, reach, error), error));
+    DGNN_TRY(dgnn_transport_alltoall(d->comm, send, receive, error));
+    DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_ghosts(b, error), error));
+    DGNN_TRY(dgnn_transport_alltoallv(d->comm, b->ghost_out, send, b->ghost, receive, sizeof(*b->ghost), error));
+    int64_t *ids = d->ids.data;
+    int32_t *types = d->types.data;
+    for (int64_t row = nowned; row < d->nodes.nnode; row++) {
+        ids[row] = b->ghost[row - nowned].id;
+        types[row] = b->ghost[row - nowned].type;
+    }
+    return DGNN_OK;
+}
+
+/* ------------------------------------------------------------------ work */
+
+static int build_reserve_weighing(struct build *b, struct dgnn_error *error)
+{
+    const struct dgnn_domain *d = b->d;
+    DGNN_TRY(build_alloc(&b->send_position, d->halo.first[b->nrank], 3 * sizeof(double), "ghosts", error));
+    DGNN_TRY(build_alloc(&b->weighed, d->nodes.nowned, sizeof(*b->weighed), "atoms", error));
+    DGNN_TRY(build_alloc(&b->returned, d->nreal, sizeof(*b->returned), "atoms", error));
+    return build_alloc(&b->work, d->nreal, sizeof(*b->work), "atoms", error);
+}
+
+static int build_bring_ghosts(struct build *b, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    double *positions = d->positions.data;
+    for (int64_t k = 0; k < d->halo.first[b->nrank]; k++) {
+        memcpy(b->send_position + 3 * k, positions + 3 * (int64_t)d->halo.row[k], 3 * sizeof(double));
+    }
+    return dgnn_transport_alltoallv(d->comm, b->send_position, dgnn_domain_counts(d, DGNN_DOMAIN_SEND),
+                                    positions + 3 * d->nodes.nowned, dgnn_domain_counts(d, DGNN_DOMAIN_RECEIVE),
+                                    3 * sizeof(double), error);
+}
+
+/* Whole numbers, so that their sums do not depend on an order. */
+static int build_count_work(struct build *b, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    const int32_t *arrival = d->arrival.data;
+    const struct dgnn_nlist_input input = {.ncentre = d->nodes.nowned,
+                                           .nrow = d->nodes.nnode,
+                                           .positions = d->positions.data,
+                                           .ids = d->ids.data,
+                                           .label = d->ids.data,
+                                           .cell = &d->cell,
+                                           .cutoff = b->in->cutoff,
+                                           .threads = b->in->threads};
+    DGNN_TRY(dgnn_nlist_update(&b->list, &input, error));
+    for (int64_t k = 0; k < d->nodes.nowned; k++) {
+        int64_t first = b->list.first[arrival[k]], n = b->list.first[arrival[k] + 1] - first;
+        double work = b->in->work(b->in->work_of, n, b->list.distance + first);
+        b->weighed[k] = work > 1 ? llround(fmin(work, 1e12)) : 1;
+    }
+    return DGNN_OK;
+}
+
+/* The work of the atoms that this rank passes. */
+static int build_weigh(struct build *b, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = b->d;
+    const int64_t *departure = d->departure.data;
+    DGNN_TRY(build_ghosts(b, b->in->cutoff, error));
+    DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_weighing(b, error), error));
+    DGNN_TRY(build_bring_ghosts(b, error));
+    DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_count_work(b, error), error));
+    DGNN_TRY(dgnn_transport_alltoallv(d->comm, b->weighed, dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE), b->returned,
+                                      dgnn_domain_counts(d, DGNN_DOMAIN_DEPART), sizeof(*b->returned), error));
+    for (int64_t k = 0; k < d->nreal; k++) {
+        b->work[departure[k]] = b->returned[k];
+    }
+    return DGNN_OK;
+}
+
+/* ------------------------------------------------------------------ the plan */
+
 /* Neighbours are the ranks with rows to send or to receive, in rank order. */
 static int build_plan(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
-    int64_t nowned = d->nodes.nowned, nghost = d->nodes.nnode - nowned, *ids = d->ids.data, sent = 0, received = 0;
-    int32_t *types = d->types.data, n = 0;
-    for (int64_t k = 0; k < nghost; k++) {
-        ids[nowned + k] = b->ghost[k].id;
-        types[nowned + k] = b->ghost[k].type;
-        b->recv_row[k] = (int32_t)(nowned + k);
+    int64_t nowned = d->nodes.nowned, sent = 0, received = 0;
+    int32_t n = 0;
+    for (int64_t row = nowned; row < d->nodes.nnode; row++) {
+        b->recv_row[row - nowned] = (int32_t)row;
     }
     b->send_first[0] = b->recv_first[0] = 0;
     for (int32_t r = 0; r < b->nrank; r++) {
@@ -319,12 +447,7 @@ static int build_exchanges(struct build *b, struct dgnn_error *error)
 static int build_halo(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
-    int64_t *send = dgnn_domain_counts(d, DGNN_DOMAIN_SEND), *receive = dgnn_domain_counts(d, DGNN_DOMAIN_RECEIVE);
-    DGNN_TRY(build_share_boxes(b, error));
-    DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_find_ghosts(b, error), error));
-    DGNN_TRY(dgnn_transport_alltoall(d->comm, send, receive, error));
-    DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_ghosts(b, error), error));
-    DGNN_TRY(dgnn_transport_alltoallv(d->comm, b->ghost_out, send, b->ghost, receive, sizeof(*b->ghost), error));
+    DGNN_TRY(build_ghosts(b, build_reach(b), error));
     int status = build_plan(b, error); /* on its own: it sets the plan that is passed below */
     DGNN_TRY(dgnn_check_plan(d->comm, "compute", d->plan, status, error));
     return dgnn_transport_agree(d->comm, "compute", build_exchanges(b, error), error);
@@ -336,9 +459,13 @@ static int build_all(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_choose(b, error), error));
-    DGNN_TRY(build_move(b, error));
+    DGNN_TRY(build_move(b, NULL, error));
     if (d->summary.has_ids) {
         DGNN_TRY(dgnn_distinct_check(d->comm, "compute", d->nreal, b->ids, error));
+    }
+    if (b->in->work && b->nrank > 1) {
+        DGNN_TRY(build_weigh(b, error));
+        DGNN_TRY(build_move(b, b->work, error));
     }
     return build_halo(b, error);
 }
@@ -347,10 +474,11 @@ int dgnn_domain_build(struct dgnn_domain *d, const struct dgnn_domain_input *in,
 {
     struct build b = {.d = d, .in = in, .nrank = dgnn_transport_nrank(d->comm), .me = dgnn_transport_rank(d->comm)};
     int status = build_all(&b, error);
-    void *blocks[] = {b.out, b.arrived, b.ghost_out, b.ghost, b.ids, b.box, b.neighbour, b.recv_row, b.send_first,
-                      b.recv_first};
+    void *blocks[] = {b.out, b.arrived, b.ghost_out, b.ghost, b.ids, b.key, b.box, b.neighbour, b.recv_row, b.send_first,
+                      b.recv_first, b.send_position, b.weighed, b.returned, b.work};
     for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
         dgnn_alloc_free(blocks[i]);
     }
+    dgnn_nlist_free(&b.list);
     return status;
 }

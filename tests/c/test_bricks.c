@@ -1,5 +1,5 @@
 /* Who owns an atom on the faces of bricks and of the cell, or outside of it: one rank, the same on all, and for each of
- * its images. */
+ * its images. And: bricks have equal work, whoever passes the atoms. */
 #include "system/bricks.h"
 
 #include "check.h"
@@ -12,6 +12,7 @@ struct world {
     struct dgnn_cell cell;
     int32_t grid[3], nrank;
     double (*fraction)[3]; /* NSEED atoms, which the cuts are made for */
+    int64_t *work;         /* of each, or NULL */
     struct dgnn_bricks bricks[MAX_RANKS];
     int status[MAX_RANKS];
 };
@@ -28,14 +29,15 @@ static void world_cut(struct ranks_rank *rank)
     struct world *w = rank->data;
     struct dgnn_bricks *b = &w->bricks[rank->rank];
     struct dgnn_error error;
-    int32_t n = NSEED / w->nrank;
+    int32_t begin = NSEED * rank->rank / w->nrank, n = NSEED * (rank->rank + 1) / w->nrank - begin;
     for (int k = 0; k < 3; k++) {
         b->low[k] = 0;
         b->high[k] = 1;
     }
     int status = dgnn_bricks_choose(b, &w->cell, 1.0, w->nrank, w->grid, &error);
     status = status ? status : dgnn_bricks_reserve(b, &error);
-    w->status[rank->rank] = status ? status : dgnn_bricks_cut(b, n, w->fraction[rank->rank * n], rank->comm, &error);
+    const int64_t *work = w->work ? w->work + begin : NULL;
+    w->status[rank->rank] = status ? status : dgnn_bricks_cut(b, n, w->fraction[begin], work, rank->comm, &error);
 }
 
 /* The cuts of all ranks are the same bits; then they are made coarse, if wanted. */
@@ -193,6 +195,58 @@ static int64_t test_world(int cell, const int32_t grid[3], uint64_t seed)
     return tally.moved;
 }
 
+/* The most work of a rank over the mean. */
+static double work_most(const struct world *w, const int64_t *work)
+{
+    int64_t sum[MAX_RANKS] = {0}, all = 0, most = 0;
+    for (int i = 0; i < NSEED; i++) {
+        sum[dgnn_bricks_rank(&w->bricks[0], w->fraction[i])] += work[i];
+        all += work[i];
+    }
+    for (int32_t r = 0; r < w->nrank; r++) {
+        most = sum[r] > most ? sum[r] : most;
+    }
+    return (double)(most * w->nrank) / (double)all;
+}
+
+/* A third of the atoms cost twenty times as much as the others, and lie together. */
+static void test_work(const int32_t grid[3], uint64_t seed)
+{
+    static const double box[9] = {8, 0, 0, 0, 8, 0, 0, 0, 8};
+    static const int32_t pbc[3] = {1, 1, 1};
+    static double fraction[2][NSEED][3];
+    static int64_t work[2][NSEED];
+    struct world w[3];
+    struct dgnn_error error;
+    for (int i = 0; i < NSEED; i++) {
+        int last = NSEED - 1 - i;
+        for (int k = 0; k < 3; k++) {
+            fraction[0][i][k] = fraction[1][last][k] = random_uniform(&seed);
+        }
+        work[0][i] = work[1][last] = fraction[0][i][0] + fraction[0][i][1] + fraction[0][i][2] < 1.3 ? 2000000000 : 100000000;
+    }
+    for (int k = 0; k < 3; k++) { /* with work; the same atoms passed by others; without */
+        w[k] = (struct world){.grid = {grid[0], grid[1], grid[2]},
+                              .nrank = grid[0] * grid[1] * grid[2],
+                              .fraction = fraction[k % 2],
+                              .work = k < 2 ? work[k] : NULL};
+        CHECK_STATUS(dgnn_cell_set(&w[k].cell, box, pbc, &error), DGNN_OK, "");
+        world_make(&w[k], 0);
+    }
+    int64_t boxes = 1;
+    for (int k = 0; k < 3; k++) {
+        CHECK(!memcmp(w[0].bricks[0].cut[k], w[1].bricks[0].cut[k], sizeof(double) * (size_t)(boxes * (grid[k] - 1))));
+        boxes *= grid[k];
+    }
+    CHECK(work_most(&w[0], work[0]) < 1.1);
+    CHECK(work_most(&w[2], work[0]) > 1.3);
+    for (int k = 0; k < 3; k++) {
+        for (int32_t r = 0; r < w[k].nrank; r++) {
+            dgnn_bricks_free(&w[k].bricks[r]);
+        }
+    }
+}
+
 int main(void)
 {
     static const int32_t grids[][3] = {{2, 1, 1}, {1, 2, 2}, {2, 2, 2}, {3, 2, 1}, {1, 1, 7}, {4, 2, 1}, {5, 1, 1}, {1, 8, 1}};
@@ -202,5 +256,8 @@ int main(void)
         moved[cell] += test_world(cell, grids[k % 8], 1000 * (k + 1));
     }
     CHECK(moved[0] == 0 && moved[1] == 0 && moved[2] > 0);
+    for (uint64_t k = 0; k < 8; k++) {
+        test_work(grids[k], k);
+    }
     return check_report();
 }

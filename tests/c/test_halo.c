@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include "check.h"
+#include "geom/order.h"
 #include "ranks.h"
 #include "system/domain.h"
 #include "system_case.h"
@@ -73,9 +74,13 @@ static void large_check(const struct large *l, int32_t nrank, const int32_t grid
         double share = (double)l->system.natoms / nrank;
         CHECK_NEAR((double)d->nodes.nowned, share, 0.02 * share);
         total += d->nodes.nowned;
-        for (int64_t i = 1; i < d->nodes.nowned; i++) {
-            CHECK(d->nodes.ids[i] > d->nodes.ids[i - 1]);
+        uint64_t *key = calloc((size_t)d->nodes.nowned, sizeof(*key));
+        dgnn_order_curve(d->nodes.positions, d->nodes.nowned, key);
+        for (int64_t i = 0; i < d->nodes.nowned; i++) { /* rows are along the curve, by id where it does not tell */
+            CHECK((int64_t)(key[i] & UINT32_MAX) == i);
+            CHECK(!i || key[i] >> 32 != key[i - 1] >> 32 || d->nodes.ids[i] > d->nodes.ids[i - 1]);
         }
+        free(key);
     }
     CHECK(total == l->system.natoms);
 }
@@ -161,7 +166,7 @@ static int64_t bytes_allocated(void)
     return (int64_t)(info.uordblks + info.hblkhd);
 }
 
-/* Bytes that a rank holds after the update, without the histograms of all ranks, which don't know of atoms. */
+/* Bytes that a rank holds after the update. */
 static double water_bytes(int32_t nrank, int64_t along)
 {
     struct large l = {.cutoff = 6};
@@ -173,7 +178,6 @@ static double water_bytes(int32_t nrank, int64_t along)
     large_check(&l, nrank, (const int32_t[]){nrank, 1, 1});
     for (int32_t r = 0; r < nrank; r++) {
         const struct dgnn_plan *plan = l.domain[r].plan;
-        bytes -= l.domain[r].bricks.counts.capacity;
         ghosts += plan->nnode - plan->nowned;
         within += large_within(&l, &l.domain[r]);
         sent += plan->nneighbour;

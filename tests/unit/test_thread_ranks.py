@@ -12,7 +12,7 @@ import dgnn
 import numpy as np
 import pytest
 from conftest import DATA
-from dgnn import _core
+from dgnn import _core, bench
 
 sys.path.append(str(DATA.parent / "mpi"))
 import brick  # noqa: E402
@@ -369,6 +369,23 @@ def deep(nlayers):
         layers.append(copied(layers[k % 3]))
     descriptor["repflow_args"]["nlayers"] = nlayers
     return json.dumps(tree), arrays
+
+
+def test_ranks_have_equal_work():
+    """A drop and its vapour: equally many atoms would be two thirds more than its share for one rank."""
+    ranks, rng = Ranks(DATA / "cases" / "dpa3_base" / "model.pt2"), np.random.default_rng(1)
+    sites = np.stack(np.meshgrid(*3 * [np.arange(6)], indexing="ij"), -1).reshape(-1, 3) * 1.7
+    far = np.stack(np.meshgrid(np.arange(12), *2 * [np.arange(4)], indexing="ij"), -1).reshape(-1, 3) * 3.0 + [12, 0, 0]
+    coords = np.concatenate([sites, far]) + rng.random((len(sites) + len(far), 3)) * 0.3
+    inputs = dict(coords=coords, types=rng.integers(0, 2, len(coords)), box=np.diag([50.0, 12, 12]))
+
+    def work(rank):
+        caller = bench.Caller(ranks.models[rank], bench.slab(inputs, rank, RANKS), comm=ranks.comms[rank])
+        caller.call()
+        return caller.results[0]["profile"]["split_flop"]
+
+    found = np.array([told for told, _ in ranks.run(work)])
+    assert found.max() / found.mean() < 1.08, found
 
 
 def test_seventy_layers():
