@@ -97,12 +97,11 @@ struct repflow_costs {
 };
 
 static double repflow_cost(const struct dgnn_dpa3_settings *s, const struct repflow_widths *w, int64_t nlayer,
-                           struct repflow_counts counts)
+                           const struct repflow_counts *counts)
 {
     struct dgnn_profile told = {0};
     double cost = 0;
-    counts.nsecond = s->repflow.smooth_edge_update ? counts.nangle_edge : counts.nedge;
-    repflow_count_products(s, w, nlayer, &counts, 0, 1, &told);
+    repflow_count_products(s, w, nlayer, counts, 0, 1, &told);
     for (int phase = 0; phase < DGNN_PHASE_COUNT; phase++) {
         int of_angles = phase == DGNN_PHASE_ANGLE_FORWARD || phase == DGNN_PHASE_ANGLE_BACKWARD;
         cost += told.flop[phase] * (of_angles ? 1.75 : 1);
