@@ -110,7 +110,7 @@ static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *no
 }
 
 /* So many nodes that the rows of those in between are no longer in the cache when a neighbour needs one again. */
-enum { COMPUTE_ORDER_LEAST = 1024 };
+enum { COMPUTE_ORDER_LEAST = 256 };
 
 /* Nodes without ghosts that gather rows of features from each other are done in an order in which they share these. */
 static int compute_order(struct dgnn_model *m, const struct dgnn_nodes *nodes, struct dgnn_error *error)
