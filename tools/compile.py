@@ -208,6 +208,16 @@ def build_programs(sources, variant, cc=None):
     return programs
 
 
+def build_foreign(source, name, cc):
+    """The program of a C test of the kernels for another machine: without what needs libraries, which are not there for it."""
+    core = [path for room in ("base", "ops") for path in sorted((CSRC / room).glob("*.c"))
+            if instruction_set(path)[0] in (None, name)]
+    folder = ROOT / "build" / name
+    objects = compile_objects([*with_helpers(source), *core], "release", ["-Itests/c"], folder=folder, cc=cc)
+    link(objects, folder / source.stem, ["-fopenmp", "-pthread", "-lm"], cc=cc)
+    return folder / source.stem
+
+
 def build_tests(variant):
     return build_programs(sorted(TESTS_C.glob("test_*.c")), variant)
 

@@ -26,6 +26,8 @@ if [ "${1:-}" = tests ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; 
     command -v strace >/dev/null || need strace
     echo 'int LLVMFuzzerTestOneInput(const char *data, unsigned long size) { return !data && size; }' \
         | clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null || need clang libclang-rt-dev
+    command -v aarch64-linux-gnu-gcc >/dev/null || need gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+    command -v qemu-aarch64 >/dev/null || need qemu-user
 fi
 
 [ -z "$missing" ] && exit 0

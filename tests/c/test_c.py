@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 import compile as builder
@@ -44,6 +45,20 @@ def test_no_races(name, tmp_path):
         if "unexpected memory mapping" not in done.stderr:
             break
     assert done.returncode == 0 and "ThreadSanitizer" not in done.stderr, (done.stdout + done.stderr)[-8000:]
+
+
+def test_neon():
+    """The kernels' own test on an emulated 64-bit ARM machine."""
+    if builder.machine() == "aarch64":
+        return  # test_ops is the same program
+    compiler, emulator = "aarch64-linux-gnu-gcc", "qemu-aarch64"
+    if not shutil.which(compiler) or not shutil.which(emulator):
+        pytest.skip("a compiler for aarch64 and its emulator are not installed")
+    program = builder.build_foreign(FOLDER / "test_ops.c", "aarch64", [compiler])
+    done = subprocess.run([emulator, "-L", "/usr/aarch64-linux-gnu", program], cwd=ROOT, capture_output=True, text=True,
+                          timeout=600)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
+    assert "neon" in done.stdout and int(re.search(r"(\d+) passed, 0 failed", done.stdout)[1]) > 10000
 
 
 @pytest.mark.long

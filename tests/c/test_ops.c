@@ -24,16 +24,18 @@ static void test_reference_is_complete(void)
 
 int main(void)
 {
+    char names[128] = "";
     test_reference_is_complete();
     for (enum dgnn_cpu cpu = 0; cpu < DGNN_CPU_COUNT; cpu++) {
         if (dgnn_cpu_usable(cpu)) {
+            strcat(strcat(names, *names ? ", " : ""), dgnn_cpu_name(cpu));
             ops_test_table_f32(dgnn_select_ops_f32(cpu), dgnn_cpu_name(cpu));
             ops_test_table_f64(dgnn_select_ops_f64(cpu), dgnn_cpu_name(cpu));
         }
     }
 
     ops_test_differences();
-    printf("blocks against the reference: float32 %.2g, float64 %.2g of the largest number\n", ops_worst32,
+    printf("%s: blocks against the reference: float32 %.2g, float64 %.2g of the largest number\n", names, ops_worst32,
            ops_worst64);
     return check_report();
 }
