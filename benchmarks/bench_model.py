@@ -109,17 +109,18 @@ def compared(first, second, atoms):
 
 def on_ranks(world, spec):
     """On each of two ranks: rank 0 alone, then both, in turns. The other one sleeps meanwhile, so that it does not wait by
-    looking all the time, as MPI does. Each passes the half of the box that is its own, as a host code would."""
+    looking all the time, as MPI does. Each passes the half of the box that is its own, as a host code would. Then both by
+    themselves at once, each the whole box: what two processes that share nothing but the machine keep of their speed."""
     inputs, atoms = system(spec["atoms"]), spec["atoms"]
     own = bench.slab(inputs, world.rank, world.size)
-    model, alone, together = load(spec), [], []
+    model, single, alone, together, apart = load(spec), load(spec), [], [], []
 
-    def both():
+    def at_once(seconds, compute):
         world.Barrier()
         start = time.perf_counter()
-        model.compute(**own, comm=world)
+        compute()
         world.Barrier()
-        together.append(time.perf_counter() - start)
+        seconds.append(time.perf_counter() - start)
 
     def one():
         if world.rank == 0:
@@ -132,11 +133,14 @@ def on_ranks(world, spec):
                 time.sleep(0.002)
             world.recv(source=0)
 
-    single = load(spec) if world.rank == 0 else None
-    for _ in range(1 + spec.get("calls", 2 * bench.repeats_for(atoms))):
+    for _ in range(bench.TRIAL + spec.get("calls", 2 * bench.repeats_for(atoms))):
         one()
-        both()
-    return compared(alone[1:], together[1:], atoms) if world.rank == 0 else None
+        at_once(together, lambda: model.compute(**own, comm=world))
+        at_once(apart, lambda: single.compute(**inputs))
+    alone, together, apart = (seconds[bench.TRIAL:] for seconds in (alone, together, apart))
+    if world.rank:
+        return None
+    return {**compared(alone, together, atoms), "apart_ratio": statistics.median(apart) / statistics.median(alone)}
 
 
 def start_times(clock):
@@ -215,6 +219,8 @@ def figures(by):
     yield from figure("other families: MB/atom", "<=", 1, {name: by[name]["mb_per_atom"] for name in there})
     ranks = pick("ranks_", lambda r: 0.5 / r["ratio"])
     yield from figure("2 ranks over 1: efficiency", ">=", {key: {"192": 0.97}.get(key, 0.99) for key in ranks}, ranks)
+    if ranks:
+        yield "2 processes that share nothing, over 1", "", pick("ranks_", lambda r: 1 / r["apart_ratio"]), True
     yield from figure("import dgnn, s", "<=", 0.06, {"": by["start"]["import_s"]} if "start" in by else {})
     if "start" in by:
         yield "of it numpy, s", "", {"": by["start"]["numpy_s"]}, True

@@ -201,18 +201,21 @@ def test_ranks_take_turns():
     alone, other = run_mpi(bench_model.on_ranks, 2, spec).values
     assert other is None and len(alone["first_s"]) == len(alone["second_s"]) == 1
     assert alone["ratio"] == pytest.approx(alone["second_s"][0] / alone["first_s"][0])
+    assert 0.5 < alone["apart_ratio"] < 20
 
 
 def test_goals_are_judged(capsys):
     """A table of invented rows: each figure beside its goal, and what is not reached is said."""
     bare = dict(goal_share=0.9, mb_per_atom=2.0)
     by = [dict(name="fast_192", ms_per_atom=1.0, clock="wall", **bare), dict(name="fast_3072", ms_per_atom=1.2, **bare),
-          dict(name="threads_192", ratio=0.5), dict(name="ranks_192", ratio=0.51), dict(name="ranks_1536", ratio=0.51),
+          dict(name="threads_192", ratio=0.5), dict(name="ranks_192", ratio=0.51, apart_ratio=1.0),
+          dict(name="ranks_1536", ratio=0.51, apart_ratio=1.25),
           dict(name="moved_192", ratio=1.06), dict(name="molecule_24", ms_per_atom=1.5)]
     bench_model.print_figures(by)
     lines = {line[:48].strip(): line[48:].split(None, 2) for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert lines["fast: longest time per atom over shortest"][2]== "1.2; not reached"
     assert lines["2 threads over 1"] == [">=", "1.9", "2 (192)"]
+    assert lines["2 processes that share nothing, over 1"] == ["1", "(192),", "0.8 (1,536)"]
     assert lines["2 ranks over 1: efficiency"][2] == "0.99  0.98 (192), 0.98 (1,536); not reached"
     assert "not reached" in lines["MD step over a bare evaluation"][2]
     assert lines["24-atom molecule over a large system, per atom"][2] == "1.25"
