@@ -232,6 +232,16 @@ int dgnn_exchange_start_send(struct dgnn_exchange *exchange, void *request, int6
 
 typedef int exchange_step(struct dgnn_exchange *exchange, struct dgnn_error *error);
 
+/* After a failure rows are their owner's again: what is under way may not come to them any more. */
+static int exchange_finish(struct dgnn_exchange *x, int status)
+{
+    if (status) {
+        exchange_lane_empty(x, x->current);
+    }
+    x->state = DGNN_EXCHANGE_IDLE;
+    return status;
+}
+
 static int exchange_begin(struct dgnn_exchange *x, void *rows, const struct dgnn_rows_shape *shape,
                           enum dgnn_exchange_state state, struct dgnn_error *error)
 {
@@ -240,10 +250,7 @@ static int exchange_begin(struct dgnn_exchange *x, void *rows, const struct dgnn
     x->state = state;
     exchange_step *step = state == DGNN_EXCHANGE_FORWARD ? x->kind->forward_begin : x->kind->reverse_begin;
     int status = step(x, error);
-    if (status) {
-        x->state = DGNN_EXCHANGE_IDLE;
-    }
-    return status;
+    return status ? exchange_finish(x, status) : DGNN_OK;
 }
 
 static int exchange_end(struct dgnn_exchange *x, enum dgnn_exchange_state state, struct dgnn_error *error)
@@ -258,8 +265,7 @@ static int exchange_end(struct dgnn_exchange *x, enum dgnn_exchange_state state,
         memset(dgnn_exchange_row(lane, x->nowned), 0,
                (size_t)((x->nnode - x->nowned) * dgnn_rows_bytes(&lane->shape)));
     }
-    x->state = DGNN_EXCHANGE_IDLE;
-    return status;
+    return exchange_finish(x, status);
 }
 
 int dgnn_exchange_forward_begin(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,

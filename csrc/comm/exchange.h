@@ -2,6 +2,8 @@
  * rows to their owners in a fixed order and clears them. Begin starts the messages, end finishes them; between the
  * two, owned rows may be read but not written (forward), and no row may be touched (reverse).
  *
+ * After an error nothing of that exchange is under way, and no message that comes late touches the rows.
+ *
  * This is all of comm that net sees. A NULL exchange is one rank without ghosts: nothing happens. */
 #ifndef DGNN_COMM_EXCHANGE_H
 #define DGNN_COMM_EXCHANGE_H

@@ -29,7 +29,7 @@ struct mpi_context {
     int nrank;
     pid_t creator; /* a forked child leaves MPI alone */
     int main_only; /* MPI was not initialised for calls from several threads */
-    int abandoned; /* a wait ended without its messages: MPI may still hold on to memory */
+    int abandoned; /* messages were given up: MPI may still hold on to memory */
     int ncreated;  /* persistent requests alive */
     int capacity;  /* of the arrays below: as many as there are requests, and two for each rank */
     MPI_Request *waiting;
@@ -272,6 +272,7 @@ static void mpi_request_free(void *context, void *request)
 {
     struct mpi_context *c = context;
     struct mpi_request *r = request;
+    c->abandoned = c->abandoned || r->active;
     if (mpi_reachable(c)) {
         if (r->active && r->is_receive) {
             MPI_Cancel(&r->handle);
