@@ -256,47 +256,6 @@ int dgnn_plan_create(const struct dgnn_direct *direct, int64_t nowned, int64_t n
     return DGNN_OK;
 }
 
-static int plan_mapping_valid(const int64_t *mapping, int64_t nowned, int64_t nnode, struct dgnn_error *error)
-{
-    if (nowned < 0 || nnode < nowned || nnode > INT32_MAX) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "mapping: %lld owned of %lld rows, expected 0 <= owned <= all < 2^31",
-                               (long long)nowned, (long long)nnode);
-    }
-    for (int64_t i = 0; i < nnode; i++) {
-        if (i < nowned && mapping[i] != i) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "mapping[%lld] is %lld, expected an owned row to map to itself",
-                                   (long long)i, (long long)mapping[i]);
-        }
-        if (mapping[i] < 0 || mapping[i] >= nowned) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "mapping[%lld] is %lld, expected an owned row in [0, %lld)", (long long)i,
-                                   (long long)mapping[i], (long long)nowned);
-        }
-    }
-    return DGNN_OK;
-}
-
-int dgnn_plan_from_mapping(const int64_t *mapping, int64_t nowned, int64_t nnode, struct dgnn_plan **plan,
-                           struct dgnn_error *error)
-{
-    DGNN_TRY(plan_mapping_valid(mapping, nowned, nnode, error));
-    struct plan_arrays a;
-    int64_t nghost = nnode - nowned;
-    DGNN_TRY(plan_allocate(&a, 1, nghost, nghost, error));
-    a.rank[0] = 0;
-    a.send_first[1] = nghost;
-    a.recv_first[1] = nghost;
-    for (int64_t k = 0; k < nghost; k++) {
-        a.send_row[k] = (int32_t)mapping[nowned + k];
-        a.recv_row[k] = (int32_t)(nowned + k);
-    }
-    plan_finish(&a, nowned, nnode, 0, 1);
-    *plan = a.plan;
-    return DGNN_OK;
-}
-
 /* ------------------------------------------------------------------ NULL atoms */
 
 /* Copies the rows that are kept, renumbered; returns how many. */

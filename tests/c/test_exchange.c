@@ -131,12 +131,14 @@ static void test_g4_spin(void)
     dgnn_swaps_free(atoms);
 }
 
-static void test_mapping(void)
+static void test_own_neighbour(void)
 {
-    const int64_t mapping[] = {0, 1, 1, 0, 1};
+    const int64_t first[] = {0, 3};
+    const int32_t me = 0, send_row[] = {1, 0, 1}, recv_row[] = {2, 3, 4};
+    const struct dgnn_direct direct = {1, &me, first, send_row, first, recv_row};
     struct dgnn_plan *plan;
     struct dgnn_exchange *x = NULL;
-    CHECK_STATUS(dgnn_plan_from_mapping(mapping, 2, 5, &plan, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_plan_create(&direct, 2, 5, 0, 1, &plan, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_exchange_create_direct(plan, NULL, DGNN_EXCHANGE_FEATURES, &x, &error), DGNN_OK, "");
     double rows[] = {3, 4, NAN, NAN, NAN};
     golden_forward(x, rows, 1);
@@ -763,7 +765,7 @@ int main(void)
     test_g2_relay();
     test_g3_two_ranks();
     test_g4_spin();
-    test_mapping();
+    test_own_neighbour();
     test_misuse();
     test_g7_bricks();
     test_random_plans(plans ? atoll(plans) : 4000);
