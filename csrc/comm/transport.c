@@ -7,16 +7,20 @@
 
 #define TRANSPORT_DEADLINE_S 300.0
 
+enum {
+    TRANSPORT_SCRATCH = 256,         /* bytes for each rank */
+    TRANSPORT_OPERATION_LENGTH = 64, /* of the name of a step, with its zero */
+};
+
 /* What each rank shows the others when they agree. */
 struct transport_word {
     int64_t sequence;
     int32_t status;
     int32_t system_errno;
-    char operation[DGNN_TRANSPORT_OPERATION_LENGTH];
+    char operation[TRANSPORT_OPERATION_LENGTH];
 };
 
-_Static_assert(sizeof(struct transport_word) <= DGNN_TRANSPORT_MAX_BLOB,
-               "words must fit into the scratch block");
+_Static_assert(sizeof(struct transport_word) <= TRANSPORT_SCRATCH, "words must fit into the scratch block");
 
 /* ------------------------------------------------------------------ making and freeing */
 
@@ -57,7 +61,7 @@ int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s, 
     int64_t nrank = transport->nrank;
     struct dgnn_comm *made = dgnn_alloc_zeroed(1, sizeof(*made));
     if (made) {
-        made->scratch = dgnn_alloc(nrank, DGNN_TRANSPORT_MAX_BLOB);
+        made->scratch = dgnn_alloc(nrank, TRANSPORT_SCRATCH);
         made->counts = dgnn_alloc(4 * nrank, sizeof(int64_t));
     }
     if (!made || !made->scratch || !made->counts) {
@@ -65,7 +69,7 @@ int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s, 
             transport_release(made);
         }
         transport->free(transport->context);
-        return dgnn_status_no_memory(error, "a communicator", nrank * DGNN_TRANSPORT_MAX_BLOB);
+        return dgnn_status_no_memory(error, "a communicator", nrank * TRANSPORT_SCRATCH);
     }
     made->transport = *transport;
     atomic_init(&made->references, 1);
@@ -271,7 +275,7 @@ int dgnn_transport_alltoall(struct dgnn_comm *comm, const int64_t *send, int64_t
 
 int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error)
 {
-    enum { AT_ONCE = DGNN_TRANSPORT_MAX_BLOB / sizeof(double) };
+    enum { AT_ONCE = TRANSPORT_SCRATCH / sizeof(double) };
     if (!comm) {
         return DGNN_OK;
     }
@@ -286,27 +290,6 @@ int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, s
                 sum += all[r * n + k];
             }
             values[start + k] = sum;
-        }
-    }
-    return DGNN_OK;
-}
-
-int dgnn_transport_same(struct dgnn_comm *comm, const void *blob, int64_t nbytes, int32_t *different,
-                        struct dgnn_error *error)
-{
-    *different = -1;
-    if (nbytes > DGNN_TRANSPORT_MAX_BLOB) {
-        return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "a blob of %lld bytes is too long to compare",
-                               (long long)nbytes);
-    }
-    if (!comm) {
-        return DGNN_OK;
-    }
-    DGNN_TRY(dgnn_transport_allgather(comm, blob, nbytes, comm->scratch, error));
-    const char *all = comm->scratch;
-    for (int32_t r = 1; r < comm->transport.nrank && *different < 0; r++) {
-        if (memcmp(all, all + r * nbytes, (size_t)nbytes) != 0) {
-            *different = r;
         }
     }
     return DGNN_OK;

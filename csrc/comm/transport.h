@@ -23,11 +23,7 @@ enum dgnn_traffic {
 /* The tags on the private communicator. Messages of one tag between two ranks arrive in starting order. */
 enum dgnn_tag { DGNN_TAG_FORWARD = 1, DGNN_TAG_REVERSE = 2 };
 
-enum {
-    DGNN_TRANSPORT_MESSAGE_LENGTH = 512, /* of an agreed message */
-    DGNN_TRANSPORT_MAX_BLOB = 256,       /* bytes of a blob that is compared */
-    DGNN_TRANSPORT_OPERATION_LENGTH = 64 /* of the name of a step, with its zero */
-};
+enum { DGNN_TRANSPORT_MESSAGE_LENGTH = 512 }; /* of an agreed message */
 
 struct dgnn_comm {
     struct dgnn_transport transport;
@@ -38,7 +34,7 @@ struct dgnn_comm {
     struct dgnn_comm_count count;
     int32_t broken;
     char why[256];   /* the first failure */
-    void *scratch;   /* of the collectives */
+    void *scratch;   /* of the collectives: the same room for each rank */
     int64_t *counts; /* 4 x nrank, for alltoallv */
 };
 
@@ -61,11 +57,6 @@ int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int stat
 
 /* values: the sums over the ranks, added in rank order, so the same bits on each. */
 int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error);
-
-/* Is the blob (at most DGNN_TRANSPORT_MAX_BLOB bytes, the same length everywhere) the same on all ranks?
- * *different: the lowest rank whose blob is not rank 0's, or -1. The same answer on all ranks. */
-int dgnn_transport_same(struct dgnn_comm *comm, const void *blob, int64_t nbytes, int32_t *different,
-                        struct dgnn_error *error);
 
 /* out: nrank x nbytes, in rank order. */
 int dgnn_transport_allgather(struct dgnn_comm *comm, const void *in, int64_t nbytes, void *out,
