@@ -44,8 +44,8 @@ int dgnn_exchange_create_direct(const struct dgnn_plan *plan, struct dgnn_comm *
     int scattered = 0;
     int remote = 0;
     for (int32_t n = 0; n < plan->nneighbour; n++) {
-        remote = remote || plan->rank[n] != plan->me;
-        scattered = scattered || (plan->rank[n] != plan->me && !plan->contiguous[n]);
+        remote = remote || !dgnn_plan_is_self(plan, n);
+        scattered = scattered || (!dgnn_plan_is_self(plan, n) && !plan->contiguous[n]);
     }
     /* Packed rows first; ghosts that are not contiguous behind them. */
     wanted.buffer_rows = (remote ? plan->send_first[plan->nneighbour] : 0) +
@@ -66,7 +66,7 @@ int dgnn_exchange_create_swaps(const struct dgnn_swaps *swaps, struct dgnn_comm 
                                    .nnode = swaps->nnode,
                                    .npeer = swaps->nswap};
     for (int32_t s = 0; s < swaps->nswap; s++) {
-        if (swaps->send_rank[s] != swaps->me) {
+        if (!dgnn_swaps_is_self(swaps, s)) {
             wanted.buffer_rows = swaps->send_first[swaps->nswap];
         }
     }
@@ -208,6 +208,29 @@ int dgnn_exchange_prepare(struct dgnn_exchange *exchange, void *rows, int64_t wi
 }
 
 /* ------------------------------------------------------------------ messages */
+
+int dgnn_exchange_prepare_peer(struct dgnn_exchange *exchange, struct dgnn_exchange_lane *lane, int32_t peer,
+                               const struct dgnn_exchange_block *out, const struct dgnn_exchange_block *in,
+                               struct dgnn_error *error)
+{
+    struct dgnn_comm *comm = exchange->comm;
+    int64_t sent = out->nrow * dgnn_rows_bytes(&lane->shape);
+    int64_t received = in->nrow * dgnn_rows_bytes(&lane->shape);
+    if (sent > 0) {
+        void **send = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_FORWARD_SEND) + peer;
+        void **back = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_REVERSE_RECEIVE) + peer;
+        DGNN_TRY(dgnn_transport_send_create(comm, out->data, sent, out->rank, DGNN_TAG_FORWARD, send, error));
+        DGNN_TRY(dgnn_transport_receive_create(comm, out->data, sent, out->rank, DGNN_TAG_REVERSE, back, error));
+    }
+    if (received > 0) {
+        void **receive = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_FORWARD_RECEIVE) + peer;
+        void **back = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_REVERSE_SEND) + peer;
+        DGNN_TRY(dgnn_transport_receive_create(comm, in->data, received, in->rank, DGNN_TAG_FORWARD, receive,
+                                               error));
+        DGNN_TRY(dgnn_transport_send_create(comm, in->data, received, in->rank, DGNN_TAG_REVERSE, back, error));
+    }
+    return DGNN_OK;
+}
 
 int dgnn_exchange_start_receive(struct dgnn_exchange *exchange, void *request, struct dgnn_error *error)
 {

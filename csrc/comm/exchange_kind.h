@@ -77,6 +77,18 @@ static inline char *dgnn_exchange_row(const struct dgnn_exchange_lane *lane, int
     return lane->rows + row * dgnn_rows_bytes(&lane->shape);
 }
 
+/* Consecutive rows that are one message, to rank or from it. */
+struct dgnn_exchange_block {
+    int32_t rank;
+    int64_t nrow;
+    char *data;
+};
+
+/* The four requests of a peer, for a kind's prepare: what goes out forward comes back in reverse. */
+int dgnn_exchange_prepare_peer(struct dgnn_exchange *exchange, struct dgnn_exchange_lane *lane, int32_t peer,
+                               const struct dgnn_exchange_block *out, const struct dgnn_exchange_block *in,
+                               struct dgnn_error *error);
+
 /* Both do nothing for an empty message (a NULL request). A send is counted. */
 int dgnn_exchange_start_receive(struct dgnn_exchange *exchange, void *request, struct dgnn_error *error);
 int dgnn_exchange_start_send(struct dgnn_exchange *exchange, void *request, int64_t nrow,

@@ -1,6 +1,7 @@
 #include "comm/plan.h"
 
 #include "base/arena.h"
+#include "comm/rows.h"
 
 #include <string.h>
 
@@ -258,44 +259,23 @@ int dgnn_plan_create(const struct dgnn_direct *direct, int64_t nowned, int64_t n
 
 /* ------------------------------------------------------------------ NULL atoms */
 
-/* Copies the rows that are kept, renumbered; returns how many. */
-static int64_t plan_keep(const int32_t *row, int64_t from, int64_t to, const int32_t *new_row, int32_t *out)
-{
-    int64_t kept = 0;
-    for (int64_t k = from; k < to; k++) {
-        if (new_row[row[k]] >= 0) {
-            out[kept++] = new_row[row[k]];
-        }
-    }
-    return kept;
-}
-
-static int64_t plan_count_kept(const int32_t *new_row, int64_t from, int64_t to)
-{
-    int64_t kept = 0;
-    for (int64_t i = from; i < to; i++) {
-        kept += new_row[i] >= 0;
-    }
-    return kept;
-}
-
 int dgnn_plan_remap(const struct dgnn_plan *plan, const int32_t *new_row, struct dgnn_plan **remapped,
                     struct dgnn_error *error)
 {
     struct plan_arrays a;
     int32_t n = plan->nneighbour;
+    int64_t sent = 0, received = 0;
     DGNN_TRY(plan_allocate(&a, n, plan->send_first[n], plan->recv_first[n], error));
     for (int32_t i = 0; i < n; i++) {
         a.rank[i] = plan->rank[i];
-        a.send_first[i + 1] = a.send_first[i] + plan_keep(plan->send_row, plan->send_first[i],
-                                                          plan->send_first[i + 1], new_row,
-                                                          a.send_row + a.send_first[i]);
-        a.recv_first[i + 1] = a.recv_first[i] + plan_keep(plan->recv_row, plan->recv_first[i],
-                                                          plan->recv_first[i + 1], new_row,
-                                                          a.recv_row + a.recv_first[i]);
+        const int32_t *out = plan->send_row + plan->send_first[i], *in = plan->recv_row + plan->recv_first[i];
+        sent += dgnn_rows_keep(out, dgnn_plan_nsend(plan, i), new_row, a.send_row + sent);
+        received += dgnn_rows_keep(in, dgnn_plan_nrecv(plan, i), new_row, a.recv_row + received);
+        a.send_first[i + 1] = sent;
+        a.recv_first[i + 1] = received;
     }
-    int64_t nowned = plan_count_kept(new_row, 0, plan->nowned);
-    int64_t nghost = plan_count_kept(new_row, plan->nowned, plan->nnode);
+    int64_t nowned = dgnn_rows_count_kept(new_row, 0, plan->nowned);
+    int64_t nghost = dgnn_rows_count_kept(new_row, plan->nowned, plan->nnode);
     plan_finish(&a, nowned, nowned + nghost, plan->me, plan->nrank);
     *remapped = a.plan;
     return DGNN_OK;

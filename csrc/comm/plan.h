@@ -2,7 +2,8 @@
  *
  * Pure data, immutable once made, and made without messages. Rows [0, nowned) are owned, [nowned, nnode) are
  * ghosts; each ghost row comes from exactly one neighbour, and from there in the order in which the neighbour
- * sends. A rank may be its own neighbour (periodic images as rows): such rows are copied, without a communicator. */
+ * sends. A rank may be its own neighbour (periodic images as rows): such rows are copied, without a
+ * communicator. */
 #ifndef DGNN_COMM_PLAN_H
 #define DGNN_COMM_PLAN_H
 
@@ -21,6 +22,22 @@ struct dgnn_plan {
     const int32_t *recv_row;   /* ghost rows */
     const int8_t *contiguous;  /* nneighbour: are its ghost rows one window? Messages go straight into it */
 };
+
+/* Rows that go to neighbour n and come from there. */
+static inline int64_t dgnn_plan_nsend(const struct dgnn_plan *plan, int32_t n)
+{
+    return plan->send_first[n + 1] - plan->send_first[n];
+}
+
+static inline int64_t dgnn_plan_nrecv(const struct dgnn_plan *plan, int32_t n)
+{
+    return plan->recv_first[n + 1] - plan->recv_first[n];
+}
+
+static inline int dgnn_plan_is_self(const struct dgnn_plan *plan, int32_t n)
+{
+    return plan->rank[n] == plan->me;
+}
 
 /* May these arrays be a plan? The error names neighbour and field. Errors: INPUT. */
 int dgnn_plan_valid(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me,

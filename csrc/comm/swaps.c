@@ -1,6 +1,7 @@
 #include "comm/swaps.h"
 
 #include "base/arena.h"
+#include "comm/rows.h"
 
 /* ------------------------------------------------------------------ is it a plan? */
 
@@ -250,33 +251,21 @@ int dgnn_swaps_create(const struct dgnn_border *border, int64_t nowned, int64_t 
 
 /* ------------------------------------------------------------------ NULL atoms */
 
-static int64_t swaps_count_kept(const int32_t *new_row, int64_t from, int64_t to)
-{
-    int64_t kept = 0;
-    for (int64_t i = from; i < to; i++) {
-        kept += new_row[i] >= 0;
-    }
-    return kept;
-}
-
 int dgnn_swaps_remap(const struct dgnn_swaps *swaps, const int32_t *new_row, struct dgnn_swaps **remapped,
                      struct dgnn_error *error)
 {
     struct swaps_arrays a;
+    int64_t sent = 0;
     DGNN_TRY(swaps_allocate(&a, swaps->nswap, swaps->send_first[swaps->nswap], error));
-    a.recv_first[0] = swaps_count_kept(new_row, 0, swaps->nowned);
+    a.recv_first[0] = dgnn_rows_count_kept(new_row, 0, swaps->nowned);
     for (int32_t s = 0; s < swaps->nswap; s++) {
+        const int32_t *list = swaps->send_row + swaps->send_first[s];
         a.send_rank[s] = swaps->send_rank[s];
         a.recv_rank[s] = swaps->recv_rank[s];
-        int64_t place = a.send_first[s];
-        for (int64_t k = swaps->send_first[s]; k < swaps->send_first[s + 1]; k++) {
-            if (new_row[swaps->send_row[k]] >= 0) {
-                a.send_row[place++] = new_row[swaps->send_row[k]];
-            }
-        }
-        a.send_first[s + 1] = place;
+        sent += dgnn_rows_keep(list, dgnn_swaps_nsend(swaps, s), new_row, a.send_row + sent);
+        a.send_first[s + 1] = sent;
         a.recv_first[s + 1] = a.recv_first[s] +
-                              swaps_count_kept(new_row, swaps->recv_first[s], swaps->recv_first[s + 1]);
+                              dgnn_rows_count_kept(new_row, swaps->recv_first[s], swaps->recv_first[s + 1]);
     }
     swaps_finish(&a, swaps->me, swaps->nrank);
     *remapped = a.swaps;
