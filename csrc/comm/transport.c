@@ -162,38 +162,29 @@ static int transport_result(struct dgnn_comm *comm, int status, const struct dgn
     return status;
 }
 
-/* Runs expr, which reports into local, on a usable communicator and returns its status. */
-#define TRANSPORT_RETURN(comm, expr, error)                                                                  \
-    do {                                                                                                     \
-        struct dgnn_error local = {0};                                                                       \
-        DGNN_TRY(transport_usable(comm, error));                                                             \
-        int status_ = transport_result(comm, (expr), &local);                                                \
-        if (status_ && (error)) {                                                                            \
-            *(error) = local;                                                                                \
-        }                                                                                                    \
-        return status_;                                                                                      \
-    } while (0)
-
 /* ------------------------------------------------------------------ messages */
 
 int dgnn_transport_send_create(struct dgnn_comm *comm, const void *data, int64_t nbytes, int32_t to,
                                int32_t tag, void **request, struct dgnn_error *error)
 {
     const struct dgnn_transport *t = &comm->transport;
-    TRANSPORT_RETURN(comm, t->send_create(t->context, data, nbytes, to, tag, request, &local), error);
+    DGNN_TRY(transport_usable(comm, error));
+    return transport_result(comm, t->send_create(t->context, data, nbytes, to, tag, request, error), error);
 }
 
 int dgnn_transport_receive_create(struct dgnn_comm *comm, void *data, int64_t nbytes, int32_t from,
                                   int32_t tag, void **request, struct dgnn_error *error)
 {
     const struct dgnn_transport *t = &comm->transport;
-    TRANSPORT_RETURN(comm, t->receive_create(t->context, data, nbytes, from, tag, request, &local), error);
+    DGNN_TRY(transport_usable(comm, error));
+    return transport_result(comm, t->receive_create(t->context, data, nbytes, from, tag, request, error), error);
 }
 
 int dgnn_transport_start(struct dgnn_comm *comm, void *request, struct dgnn_error *error)
 {
     const struct dgnn_transport *t = &comm->transport;
-    TRANSPORT_RETURN(comm, t->start(t->context, request, &local), error);
+    DGNN_TRY(transport_usable(comm, error));
+    return transport_result(comm, t->start(t->context, request, error), error);
 }
 
 int dgnn_transport_wait(struct dgnn_comm *comm, void **requests, int64_t nrequest, struct dgnn_error *error)
@@ -202,7 +193,8 @@ int dgnn_transport_wait(struct dgnn_comm *comm, void **requests, int64_t nreques
         return DGNN_OK;
     }
     const struct dgnn_transport *t = &comm->transport;
-    TRANSPORT_RETURN(comm, t->wait(t->context, requests, nrequest, comm->deadline_s, &local), error);
+    DGNN_TRY(transport_usable(comm, error));
+    return transport_result(comm, t->wait(t->context, requests, nrequest, comm->deadline_s, error), error);
 }
 
 void dgnn_transport_request_free(struct dgnn_comm *comm, void **request)
@@ -226,7 +218,8 @@ int dgnn_transport_allgather(struct dgnn_comm *comm, const void *in, int64_t nby
     for (int32_t i = 1; i < t->nrank; i++) {
         dgnn_transport_count(comm, DGNN_TRAFFIC_OTHER, nbytes);
     }
-    TRANSPORT_RETURN(comm, t->allgather(t->context, in, nbytes, out, comm->deadline_s, &local), error);
+    DGNN_TRY(transport_usable(comm, error));
+    return transport_result(comm, t->allgather(t->context, in, nbytes, out, comm->deadline_s, error), error);
 }
 
 int dgnn_transport_alltoallv(struct dgnn_comm *comm, const void *send, const int64_t *send_count,
@@ -257,10 +250,10 @@ int dgnn_transport_alltoallv(struct dgnn_comm *comm, const void *send, const int
             dgnn_transport_count(comm, DGNN_TRAFFIC_OTHER, bytes_out[r]);
         }
     }
-    TRANSPORT_RETURN(comm,
-                     t->alltoallv(t->context, send, bytes_out, place_out, receive, bytes_in, place_in,
-                                  comm->deadline_s, &local),
-                     error);
+    DGNN_TRY(transport_usable(comm, error));
+    int status = t->alltoallv(t->context, send, bytes_out, place_out, receive, bytes_in, place_in,
+                              comm->deadline_s, error);
+    return transport_result(comm, status, error);
 }
 
 int dgnn_transport_alltoall(struct dgnn_comm *comm, const int64_t *send, int64_t *receive,
@@ -312,17 +305,15 @@ static int transport_spread(struct dgnn_comm *comm, int32_t from, const struct d
         expected[r] = r == from ? (int64_t)sizeof(received) : 0;
     }
     if (t->rank == from) {
-        /* Sent to each rank from the same place, so not dgnn_transport_alltoallv. */
         snprintf(sent, sizeof(sent), "%.*s", (int)sizeof(sent) - 1, mine->message);
     }
-    memset(comm->counts, 0, 2 * (size_t)t->nrank * sizeof(int64_t));
+    /* Sent to each rank from the same place, so not dgnn_transport_alltoallv. */
     int64_t *places = comm->counts;
-    struct dgnn_error local = {0};
+    memset(places, 0, (size_t)t->nrank * sizeof(*places));
     int status = t->alltoallv(t->context, sent, count, places, received, expected, places, comm->deadline_s,
-                              &local);
+                              error);
     if (status) {
-        *error = local;
-        return transport_result(comm, status, &local);
+        return transport_result(comm, status, error);
     }
     if (t->nrank > 1) {
         dgnn_status_set(error, word.status, "rank %d: %s", from, received);

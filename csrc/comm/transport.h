@@ -3,7 +3,7 @@
  * Wherever a communicator is taken, NULL means one rank: collectives return this rank's own answer.
  *
  * The first DGNN_ERROR_COMM makes the communicator broken: each later call fails at once, without a message.
- * Collectives are called by all ranks in the same order; none of them allocates. */
+ * Collectives are called by all ranks in the same order; here, none of them allocates. error is never NULL. */
 #ifndef DGNN_COMM_TRANSPORT_H
 #define DGNN_COMM_TRANSPORT_H
 
