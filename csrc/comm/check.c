@@ -57,8 +57,8 @@ static int check_plan_heard(const struct dgnn_plan *plan, const struct check_tab
         if (table->heard[r] != expected[r]) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "direct plan: send_first of rank %d counts %lld rows for rank %d, recv_first of "
-                "rank %d counts %lld, expected the same",
+                "direct plan: send_first of rank %d counts %lld rows for rank %d, recv_first of rank %d "
+                "counts %lld, expected the same",
                 r, (long long)table->heard[r], plan->me, plan->me, (long long)expected[r]);
         }
     }
@@ -203,16 +203,17 @@ static int check_rows_compare(const struct dgnn_exchange *x, const char *what, c
 {
     for (int64_t i = x->nowned; i < x->nnode; i++) {
         if (brought[i] != values[i]) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "%ss: ghost row %lld has %s %lld, but the plan brings an atom with %s %lld", what,
-                                   (long long)i, what, (long long)values[i], what, (long long)brought[i]);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "%ss: ghost row %lld has %s %lld, but the plan brings an atom with %s %lld", what,
+                (long long)i, what, (long long)values[i], what, (long long)brought[i]);
         }
     }
     return DGNN_OK;
 }
 
-int dgnn_check_rows(struct dgnn_comm *comm, const char *operation, struct dgnn_exchange *exchange, const char *what,
-                    const int64_t *values, struct dgnn_error *error)
+int dgnn_check_rows(struct dgnn_comm *comm, const char *operation, struct dgnn_exchange *exchange,
+                    const char *what, const int64_t *values, struct dgnn_error *error)
 {
     int64_t nnode = exchange->nnode;
     int64_t *rows = dgnn_alloc(nnode, sizeof(*rows));

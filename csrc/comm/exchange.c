@@ -97,7 +97,8 @@ void dgnn_exchange_free(struct dgnn_exchange *exchange)
 /* ------------------------------------------------------------------ lanes */
 
 /* One more, empty. */
-static int exchange_lane_add(struct dgnn_exchange *x, struct dgnn_exchange_lane **lane, struct dgnn_error *error)
+static int exchange_lane_add(struct dgnn_exchange *x, struct dgnn_exchange_lane **lane,
+                             struct dgnn_error *error)
 {
     int64_t per_lane = 4 * (int64_t)x->npeer;
     void **request = dgnn_alloc_zeroed(per_lane, sizeof(*request));
@@ -117,8 +118,8 @@ static int exchange_lane_add(struct dgnn_exchange *x, struct dgnn_exchange_lane 
     return DGNN_OK;
 }
 
-/* The lane of these rows; else a new one, or, of many, one that is empty or that nobody is about to need: the one that
- * was not used for longest. */
+/* The lane of these rows; else a new one, or, of many, one that is empty or that nobody is about to need: the
+ * one that was not used for longest. */
 static int exchange_lane_find(struct dgnn_exchange *x, const void *rows, const struct dgnn_rows_shape *shape,
                               struct dgnn_exchange_lane **found, struct dgnn_error *error)
 {
@@ -220,14 +221,16 @@ int dgnn_exchange_prepare_peer(struct dgnn_exchange *exchange, struct dgnn_excha
         void **send = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_FORWARD_SEND) + peer;
         void **back = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_REVERSE_RECEIVE) + peer;
         DGNN_TRY(dgnn_transport_send_create(comm, out->data, sent, out->rank, DGNN_TAG_FORWARD, send, error));
-        DGNN_TRY(dgnn_transport_receive_create(comm, out->data, sent, out->rank, DGNN_TAG_REVERSE, back, error));
+        DGNN_TRY(dgnn_transport_receive_create(comm, out->data, sent, out->rank, DGNN_TAG_REVERSE, back,
+                                               error));
     }
     if (received > 0) {
         void **receive = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_FORWARD_RECEIVE) + peer;
         void **back = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_REVERSE_SEND) + peer;
         DGNN_TRY(dgnn_transport_receive_create(comm, in->data, received, in->rank, DGNN_TAG_FORWARD, receive,
                                                error));
-        DGNN_TRY(dgnn_transport_send_create(comm, in->data, received, in->rank, DGNN_TAG_REVERSE, back, error));
+        DGNN_TRY(dgnn_transport_send_create(comm, in->data, received, in->rank, DGNN_TAG_REVERSE, back,
+                                            error));
     }
     return DGNN_OK;
 }

@@ -7,7 +7,7 @@ static char *direct_packed(const struct dgnn_exchange *x, const struct dgnn_exch
     return dgnn_exchange_buffer_row(x, lane, x->plan->send_first[n]);
 }
 
-/* Where neighbour n's ghost rows pass through: the rows themselves if they are contiguous; NULL: there are none. */
+/* Where neighbour n's ghost rows pass through: the rows themselves if they are contiguous. NULL: has none. */
 static char *direct_ghosts(const struct dgnn_exchange *x, const struct dgnn_exchange_lane *lane, int32_t n)
 {
     const struct dgnn_plan *plan = x->plan;
@@ -25,16 +25,17 @@ static int direct_prepare(struct dgnn_exchange *x, struct dgnn_exchange_lane *la
     const struct dgnn_plan *plan = x->plan;
     for (int32_t n = 0; n < plan->nneighbour; n++) {
         if (!dgnn_plan_is_self(plan, n)) {
-            int32_t rank = plan->rank[n];
-            const struct dgnn_exchange_block out = {rank, dgnn_plan_nsend(plan, n), direct_packed(x, lane, n)};
-            const struct dgnn_exchange_block in = {rank, dgnn_plan_nrecv(plan, n), direct_ghosts(x, lane, n)};
+            int64_t nsend = dgnn_plan_nsend(plan, n), nrecv = dgnn_plan_nrecv(plan, n);
+            const struct dgnn_exchange_block out = {plan->rank[n], nsend, direct_packed(x, lane, n)};
+            const struct dgnn_exchange_block in = {plan->rank[n], nrecv, direct_ghosts(x, lane, n)};
             DGNN_TRY(dgnn_exchange_prepare_peer(x, lane, n, &out, &in, error));
         }
     }
     return DGNN_OK;
 }
 
-static int direct_receive_all(struct dgnn_exchange *x, enum dgnn_exchange_request which, struct dgnn_error *error)
+static int direct_receive_all(struct dgnn_exchange *x, enum dgnn_exchange_request which,
+                              struct dgnn_error *error)
 {
     void **receive = dgnn_exchange_requests(x, x->current, which);
     for (int32_t n = 0; n < x->npeer; n++) {

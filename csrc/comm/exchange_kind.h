@@ -11,7 +11,7 @@ struct dgnn_exchange_lane {
     char *rows;
     struct dgnn_rows_shape shape;
     int64_t last_use; /* 0: empty */
-    void **request;   /* its own block: one in each row of the table below, NULL where nothing is to be sent */
+    void **request;   /* its own block: one in each row of the table below; NULL: nothing is to be sent */
 };
 
 /* Requests of a lane: 4 x npeer, where a peer is a neighbour or a swap. */

@@ -20,9 +20,9 @@ static int swaps_prepare(struct dgnn_exchange *x, struct dgnn_exchange_lane *lan
     const struct dgnn_swaps *swaps = x->swaps;
     for (int32_t s = 0; s < swaps->nswap; s++) {
         if (!dgnn_swaps_is_self(swaps, s)) {
-            int32_t to = swaps->send_rank[s], from = swaps->recv_rank[s];
-            const struct dgnn_exchange_block out = {to, dgnn_swaps_nsend(swaps, s), swaps_packed(x, lane, s)};
-            const struct dgnn_exchange_block in = {from, dgnn_swaps_nrecv(swaps, s), swaps_window(x, lane, s)};
+            int64_t nsend = dgnn_swaps_nsend(swaps, s), nrecv = dgnn_swaps_nrecv(swaps, s);
+            const struct dgnn_exchange_block out = {swaps->send_rank[s], nsend, swaps_packed(x, lane, s)};
+            const struct dgnn_exchange_block in = {swaps->recv_rank[s], nrecv, swaps_window(x, lane, s)};
             DGNN_TRY(dgnn_exchange_prepare_peer(x, lane, s, &out, &in, error));
         }
     }

@@ -51,8 +51,7 @@ static int plan_ranks_valid(const struct plan_context *c, struct dgnn_error *err
             if (c->direct->rank[m] == rank) {
                 return dgnn_status_set(
                     error, DGNN_ERROR_INPUT,
-                    "direct plan: rank[%d] and rank[%d] are both %d, expected each "
-                    "neighbour once",
+                    "direct plan: rank[%d] and rank[%d] are both %d, expected each neighbour once",
                     m, n, rank);
             }
         }
@@ -74,8 +73,8 @@ static int plan_csr_valid(const struct plan_context *c, const int64_t *first, co
         if (first[i + 1] < first[i] || first[i + 1] - first[i] > INT32_MAX) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "direct plan: %s_first of neighbour %d (rank %d) goes from %lld to "
-                "%lld, expected 0 to 2^31 - 1 rows",
+                "direct plan: %s_first of neighbour %d (rank %d) goes from %lld to %lld, expected 0 to 2^31 "
+                "- 1 rows",
                 name, i, c->direct->rank[i], (long long)first[i], (long long)first[i + 1]);
         }
     }
@@ -95,8 +94,7 @@ static int plan_rows_in(const struct plan_context *c, const int64_t *first, cons
             if (row[k] < low || row[k] >= high) {
                 return dgnn_status_set(
                     error, DGNN_ERROR_INPUT,
-                    "direct plan: neighbour %d (rank %d): %s_row[%lld] is %d, expected "
-                    "a row in [%lld, %lld)",
+                    "direct plan: neighbour %d (rank %d): %s_row[%lld] is %d, expected a row in [%lld, %lld)",
                     n, c->direct->rank[n], name, (long long)k, row[k], (long long)low,
                     (long long)high);
             }
@@ -113,8 +111,7 @@ static int plan_ghosts_once(const struct plan_context *c, struct dgnn_error *err
     if (nrecv != nghost) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "direct plan: recv_first counts %lld rows, expected one for each of the "
-            "%lld ghosts",
+            "direct plan: recv_first counts %lld rows, expected one for each of the %lld ghosts",
             (long long)nrecv, (long long)nghost);
     }
     char *seen = dgnn_alloc_zeroed(nghost, 1);
@@ -127,7 +124,8 @@ static int plan_ghosts_once(const struct plan_context *c, struct dgnn_error *err
         if (*ghost) {
             status = dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "direct plan: recv_row[%lld]: ghost row %d comes a second time", (long long)k, d->recv_row[k]);
+                "direct plan: recv_row[%lld]: ghost row %d comes a second time", (long long)k,
+                d->recv_row[k]);
         }
         *ghost = 1;
     }
@@ -144,8 +142,8 @@ static int plan_self_valid(const struct plan_context *c, struct dgnn_error *erro
         if (d->rank[n] == c->me && sent != received) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "direct plan: neighbour %d is the rank itself: send_first counts %lld "
-                "rows, recv_first %lld, expected the same",
+                "direct plan: neighbour %d is the rank itself: send_first counts %lld rows, recv_first %lld, "
+                "expected the same",
                 n, (long long)sent, (long long)received);
         }
     }

@@ -28,9 +28,7 @@ static int swaps_sizes_valid(const struct swaps_context *c, struct dgnn_error *e
     if (b->nswap > 0 && (!b->sendproc || !b->recvproc || !b->sendnum || !b->recvnum || !b->sendlist)) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: sendproc, recvproc, sendnum, recvnum and sendlist are needed for "
-            "%d swaps",
-            b->nswap);
+            "border: sendproc, recvproc, sendnum, recvnum and sendlist are needed for %d swaps", b->nswap);
     }
     return DGNN_OK;
 }
@@ -49,16 +47,14 @@ static int swaps_counts_valid(const struct swaps_context *c, int32_t s, int64_t 
     if (b->firstrecv && b->firstrecv[s] != *offset) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: swap %d: firstrecv is %d, expected %lld, the row after the rows "
-            "received before",
+            "border: swap %d: firstrecv is %d, expected %lld, the row after the rows received before",
             s, b->firstrecv[s], (long long)*offset);
     }
     *offset += b->recvnum[s];
     if (*offset > c->nnode) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: swap %d: recvnum is %d, which goes %lld rows beyond the %lld there "
-            "are",
+            "border: swap %d: recvnum is %d, which goes %lld rows beyond the %lld there are",
             s, b->recvnum[s], (long long)(*offset - c->nnode), (long long)c->nnode);
     }
     return DGNN_OK;
@@ -79,15 +75,13 @@ static int swaps_ranks_valid(const struct swaps_context *c, int32_t s, struct dg
     if ((rank[0] == c->me) != (rank[1] == c->me)) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: swap %d: sendproc is %d and recvproc %d, expected both or neither "
-            "to be the rank itself",
+            "border: swap %d: sendproc is %d and recvproc %d, expected both or neither to be the rank itself",
             s, rank[0], rank[1]);
     }
     if (rank[0] == c->me && b->sendnum[s] != b->recvnum[s]) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: swap %d is with the rank itself: sendnum is %d and recvnum %d, "
-            "expected the same",
+            "border: swap %d is with the rank itself: sendnum is %d and recvnum %d, expected the same",
             s, b->sendnum[s], b->recvnum[s]);
     }
     return DGNN_OK;
@@ -106,8 +100,8 @@ static int swaps_list_valid(const struct swaps_context *c, int32_t s, int64_t be
         if (row < 0 || row >= below) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "border: swap %d: sendlist[%d] is row %d, expected one in [0, %lld), "
-                "owned or received before",
+                "border: swap %d: sendlist[%d] is row %d, expected one in [0, %lld), owned or received "
+                "before",
                 s, k, row, (long long)below);
         }
     }
@@ -129,8 +123,7 @@ int dgnn_swaps_valid(const struct dgnn_border *border, int64_t nowned, int64_t n
     if (offset != nnode) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: recvnum counts %lld rows in all, expected one for each of the %lld "
-            "ghosts",
+            "border: recvnum counts %lld rows in all, expected one for each of the %lld ghosts",
             (long long)(offset - nowned), (long long)(nnode - nowned));
     }
     return DGNN_OK;

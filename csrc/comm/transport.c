@@ -97,7 +97,8 @@ void dgnn_comm_free(struct dgnn_comm *comm)
 int dgnn_transport_enter(struct dgnn_comm *comm, struct dgnn_error *error)
 {
     if (comm && atomic_exchange(&comm->busy, 1)) {
-        return dgnn_status_set(error, DGNN_ERROR_BUSY, "the communicator is in use by another thread of rank %d",
+        return dgnn_status_set(error, DGNN_ERROR_BUSY,
+                               "the communicator is in use by another thread of rank %d",
                                comm->transport.rank);
     }
     return DGNN_OK;
@@ -169,7 +170,8 @@ int dgnn_transport_send_create(struct dgnn_comm *comm, const void *data, int64_t
 {
     const struct dgnn_transport *t = &comm->transport;
     DGNN_TRY(transport_usable(comm, error));
-    return transport_result(comm, t->send_create(t->context, data, nbytes, to, tag, request, error), error);
+    int status = t->send_create(t->context, data, nbytes, to, tag, request, error);
+    return transport_result(comm, status, error);
 }
 
 int dgnn_transport_receive_create(struct dgnn_comm *comm, void *data, int64_t nbytes, int32_t from,
@@ -177,7 +179,8 @@ int dgnn_transport_receive_create(struct dgnn_comm *comm, void *data, int64_t nb
 {
     const struct dgnn_transport *t = &comm->transport;
     DGNN_TRY(transport_usable(comm, error));
-    return transport_result(comm, t->receive_create(t->context, data, nbytes, from, tag, request, error), error);
+    int status = t->receive_create(t->context, data, nbytes, from, tag, request, error);
+    return transport_result(comm, status, error);
 }
 
 int dgnn_transport_start(struct dgnn_comm *comm, void *request, struct dgnn_error *error)
@@ -340,15 +343,15 @@ static int transport_same_sequence(struct dgnn_comm *comm, const struct transpor
     return DGNN_OK;
 }
 
-static int transport_same_operation(const struct transport_word *words, int32_t nrank, struct dgnn_error *error)
+static int transport_same_operation(const struct transport_word *words, int32_t nrank,
+                                    struct dgnn_error *error)
 {
     for (int32_t r = 1; r < nrank; r++) {
         if (strcmp(words[r].operation, words[0].operation) != 0) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "rank %d is in %s while rank 0 is in %s: all ranks make the same calls in the "
-                "same order",
-                r, words[r].operation, words[0].operation);
+                "rank %d is in %s while rank 0 is in %s: all ranks make the same calls in the same order", r,
+                words[r].operation, words[0].operation);
         }
     }
     return DGNN_OK;

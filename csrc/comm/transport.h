@@ -3,7 +3,9 @@
  * Wherever a communicator is taken, NULL means one rank: collectives return this rank's own answer.
  *
  * The first DGNN_ERROR_COMM makes the communicator broken: each later call fails at once, without a message.
- * Collectives are called by all ranks in the same order; here, none of them allocates. error is never NULL. */
+ * Collectives are called by all ranks in the same order; here, none of them allocates.
+ *
+ * error is never NULL: the first COMM is kept with its message. */
 #ifndef DGNN_COMM_TRANSPORT_H
 #define DGNN_COMM_TRANSPORT_H
 
@@ -38,8 +40,8 @@ struct dgnn_comm {
     int64_t *counts; /* 4 x nrank, for alltoallv */
 };
 
-/* Keeps the communicator for one more user, who gives it back with dgnn_comm_free: plans that a model keeps may
- * outlive the caller's own reference. NULL is allowed. */
+/* Keeps the communicator for one more user, who gives it back with dgnn_comm_free: plans that a model keeps
+ * may outlive the caller's own reference. NULL is allowed. */
 void dgnn_transport_retain(struct dgnn_comm *comm);
 
 /* One call at a time: BUSY where another thread's is under way. NULL is allowed. */
@@ -52,7 +54,7 @@ int32_t dgnn_transport_nrank(const struct dgnn_comm *comm);
 /* All ranks pass the status of what they did since the last agreement, with its message in *error, and the
  * name of the step they are at ("compute"). Returns on all ranks the lowest failing rank's status and
  * message, preceded by "rank 2: " where there are several ranks. Where none failed, ranks at different steps
- * get DGNN_ERROR_INPUT that names both, on all ranks, and may go on together. error may not be NULL. */
+ * get DGNN_ERROR_INPUT that names both, on all ranks, and may go on together. */
 int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int status, struct dgnn_error *error);
 
 /* values: the sums over the ranks, added in rank order, so the same bits on each. */
