@@ -177,7 +177,8 @@ static int exchange_lane_get(struct dgnn_exchange *x, void *rows, const struct d
     if ((shape->item_size != 4 && shape->item_size != 8) || shape->width < 1 || (!rows && x->nnode > 0) ||
         !dgnn_alloc_checked(x->nnode, shape->width, 0, &nbytes) ||
         !dgnn_alloc_checked(nbytes, shape->item_size, 0, &nbytes)) {
-        return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "an exchange of rows of %lld items of %d bytes",
+        return dgnn_status_set(error, DGNN_ERROR_INTERNAL,
+                               "an exchange of rows of %lld items of %d bytes, expected 1 or more of 4 or 8",
                                (long long)shape->width, shape->item_size);
     }
     if (x->state != DGNN_EXCHANGE_IDLE) {

@@ -24,6 +24,19 @@ _Static_assert(sizeof(struct transport_word) <= TRANSPORT_SCRATCH, "words must f
 
 /* ------------------------------------------------------------------ making and freeing */
 
+static const char *transport_missing(const struct dgnn_transport *t)
+{
+    return !t->send_create      ? "send_create"
+           : !t->receive_create ? "receive_create"
+           : !t->start          ? "start"
+           : !t->wait           ? "wait"
+           : !t->request_free   ? "request_free"
+           : !t->allgather      ? "allgather"
+           : !t->alltoallv      ? "alltoallv"
+           : !t->free           ? "free"
+                                : NULL;
+}
+
 static int transport_complete(const struct dgnn_transport *transport, struct dgnn_error *error)
 {
     if (transport->size < sizeof(*transport)) {
@@ -34,9 +47,9 @@ static int transport_complete(const struct dgnn_transport *transport, struct dgn
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: rank %d of %d is no rank",
                                transport->rank, transport->nrank);
     }
-    if (!transport->send_create || !transport->receive_create || !transport->start || !transport->wait ||
-        !transport->request_free || !transport->allgather || !transport->alltoallv || !transport->free) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: a function is missing");
+    const char *missing = transport_missing(transport);
+    if (missing) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: %s is NULL, expected a function", missing);
     }
     return DGNN_OK;
 }

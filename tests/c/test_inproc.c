@@ -366,7 +366,7 @@ static void test_incomplete_transport(void)
 {
     struct dgnn_transport transport = {.size = sizeof(transport), .nrank = 1, .free = count_free};
     struct dgnn_comm *comm;
-    CHECK_STATUS(dgnn_comm_create(&transport, 0, &comm, &error), DGNN_ERROR_INPUT, "a function is missing");
+    CHECK_STATUS(dgnn_comm_create(&transport, 0, &comm, &error), DGNN_ERROR_INPUT, "send_create is NULL");
     CHECK(freed == 1);
     transport.rank = 1;
     CHECK_STATUS(dgnn_comm_create(&transport, 0, &comm, &error), DGNN_ERROR_INPUT, "rank 1 of 1 is no rank");

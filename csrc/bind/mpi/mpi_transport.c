@@ -163,7 +163,8 @@ static int mpi_type_create(int64_t nbytes, int *count, MPI_Datatype *type, struc
         return DGNN_OK;
     }
     if (nbytes / DGNN_MPI_BLOCK > INT_MAX) {
-        return mpi_error(error, DGNN_ERROR_INPUT, "a message of %lld bytes", (long long)nbytes);
+        return mpi_error(error, DGNN_ERROR_INPUT, "a message of %lld bytes, expected at most %lld",
+                         (long long)nbytes, (long long)INT_MAX * DGNN_MPI_BLOCK);
     }
     MPI_Datatype block, made;
     TRY_MPI(MPI_Type_contiguous(DGNN_MPI_BLOCK, MPI_BYTE, &block), error);
@@ -446,11 +447,13 @@ static int mpi_allgather(void *context, const void *in, int64_t nbytes, void *ou
     int count;
     MPI_Datatype type;
     MPI_Request request;
-    TRY(mpi_type_create(nbytes, &count, &type, error));
     char *gathered = c->stage + nbytes;
     memcpy(c->stage, in, (size_t)nbytes);
-    int status = mpi_check(MPI_Iallgather(c->stage, count, type, gathered, count, type, c->comm, &request),
-                           "MPI_Iallgather", error);
+    int status = mpi_type_create(nbytes, &count, &type, error);
+    if (!status) {
+        int code = MPI_Iallgather(c->stage, count, type, gathered, count, type, c->comm, &request);
+        status = mpi_check(code, "MPI_Iallgather", error);
+    }
     status = status ? status : mpi_wait_one(c, &request, "MPI_Iallgather", deadline_s, error);
     mpi_type_free(&type);
     if (!status) {
