@@ -37,7 +37,7 @@ static PyObject *pycomm_new(PyTypeObject *type, PyObject *arguments, PyObject *k
     Py_BEGIN_ALLOW_THREADS
     status = dgnn_comm_create(transport, deadline, &comm, &error);
     Py_END_ALLOW_THREADS
-    /* The core owns the transport's context now, on failure too. The capsule's destructor goes by this name. */
+    /* The core owns the context now, on failure too. The capsule's destructor goes by this name. */
     if (PyCapsule_SetName(capsule, "dgnn.transport.taken")) {
         dgnn_comm_free(comm);
         return NULL;
@@ -81,11 +81,14 @@ static PyObject *pycomm_counts(PyObject *object, PyObject *arguments)
     }
     dgnn_comm_counts(comm, &count, reset);
     dgnn_pycomm_release(object);
-    return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:L,s:L}", "forward_messages", (long long)count.forward_messages,
-                         "reverse_messages", (long long)count.reverse_messages, "position_messages",
-                         (long long)count.position_messages, "force_messages", (long long)count.force_messages,
-                         "other_messages", (long long)count.other_messages, "bytes", (long long)count.bytes, "feature_bytes",
-                         (long long)count.feature_bytes);
+    return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:L,s:L}",
+                         "forward_messages", (long long)count.forward_messages,
+                         "reverse_messages", (long long)count.reverse_messages,
+                         "position_messages", (long long)count.position_messages,
+                         "force_messages", (long long)count.force_messages,
+                         "other_messages", (long long)count.other_messages,
+                         "bytes", (long long)count.bytes,
+                         "feature_bytes", (long long)count.feature_bytes);
 }
 
 static PyObject *pycomm_agree(PyObject *object, PyObject *arguments)
@@ -128,7 +131,8 @@ int dgnn_pycomm_hold(const struct dgnn_state *state, PyObject *value, struct dgn
         return 0;
     }
     if (!PyObject_TypeCheck(value, state->comm_type)) {
-        PyErr_Format(PyExc_TypeError, "comm: expected a dgnn._core.Comm or None, found %s", Py_TYPE(value)->tp_name);
+        PyErr_Format(PyExc_TypeError, "comm: expected a dgnn._core.Comm or None, found %s",
+                     Py_TYPE(value)->tp_name);
         return -1;
     }
     *comm = ((struct pycomm *)value)->comm;
@@ -149,8 +153,9 @@ void dgnn_pycomm_release(PyObject *value)
 
 static PyMethodDef pycomm_methods[] = {
     {"agree", pycomm_agree, METH_VARARGS,
-     "agree($self, operation, failure=None, /)\n--\n\nCollective. Where an exception is passed as failure by any rank, that "
-     "of the lowest is raised on all;\nalso an error where ranks pass another operation."},
+     "agree($self, operation, failure=None, /)\n--\n\n"
+     "Collective. Where an exception is passed as failure by any rank, that of the lowest is raised on all;\n"
+     "also an error where ranks pass another operation."},
     {"close", pycomm_close, METH_NOARGS, "close($self, /)\n--\n\nFrees it; local."},
     {"counts", pycomm_counts, METH_VARARGS,
      "counts($self, reset=False, /)\n--\n\nTraffic of this rank since creation or the last reset."},
@@ -158,7 +163,8 @@ static PyMethodDef pycomm_methods[] = {
 };
 
 static PyType_Slot pycomm_slots[] = {
-    {Py_tp_doc, "Comm(transport, deadline=0.0)\n--\n\nRanks that compute together, from a capsule dgnn.transport."},
+    {Py_tp_doc, "Comm(transport, deadline=0.0)\n--\n\n"
+                "Ranks that compute together, from a capsule dgnn.transport."},
     {Py_tp_new, pycomm_new},
     {Py_tp_dealloc, pycomm_dealloc},
     {Py_tp_methods, pycomm_methods},
@@ -172,6 +178,8 @@ static PyType_Spec pycomm_spec = {
     .slots = pycomm_slots,
 };
 
+enum { PYCOMM_MOST_THREADS = 1024 };
+
 /* _comm_threads(nrank, deadline=0.0): a list of Comm, one for each thread that stands for a rank. */
 static PyObject *pycomm_threads(PyObject *module, PyObject *arguments)
 {
@@ -181,10 +189,10 @@ static PyObject *pycomm_threads(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "i|d:_comm_threads", &nrank, &deadline)) {
         return NULL;
     }
-    if (nrank < 1 || nrank > 1024) {
-        return dgnn_pyerror_input(state, "nrank: expected 1 to 1024, found %d", nrank);
+    if (nrank < 1 || nrank > PYCOMM_MOST_THREADS) {
+        return dgnn_pyerror_input(state, "nrank: expected 1 to %d, found %d", PYCOMM_MOST_THREADS, nrank);
     }
-    struct dgnn_comm *comm[1024] = {NULL};
+    struct dgnn_comm *comm[PYCOMM_MOST_THREADS] = {NULL};
     struct dgnn_error error = {0};
     if (dgnn_comm_create_threads(nrank, deadline, comm, &error)) {
         return dgnn_pyerror_raise(state, &error);
@@ -206,7 +214,8 @@ static PyObject *pycomm_threads(PyObject *module, PyObject *arguments)
 
 static PyMethodDef pycomm_functions[] = {
     {"_comm_threads", pycomm_threads, METH_VARARGS,
-     "_comm_threads(nrank, deadline=0.0, /)\n--\n\nCommunicators for threads of this process that stand for ranks."},
+     "_comm_threads(nrank, deadline=0.0, /)\n--\n\n"
+     "Communicators for threads of this process that stand for ranks."},
     {NULL, NULL, 0, NULL},
 };
 

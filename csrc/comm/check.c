@@ -51,14 +51,14 @@ static int check_plan_heard(const struct dgnn_plan *plan, const struct check_tab
         expected[r] = 0;
     }
     for (int32_t n = 0; n < plan->nneighbour; n++) {
-        expected[plan->rank[n]] = plan->recv_first[n + 1] - plan->recv_first[n];
+        expected[plan->rank[n]] = dgnn_plan_nrecv(plan, n);
     }
     for (int32_t r = 0; r < plan->nrank; r++) {
         if (table->heard[r] != expected[r]) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "direct plan: send_first of rank %d counts %lld rows for rank %d, recv_first of "
-                "rank %d counts %lld, expected the same",
+                "direct plan: send_first of rank %d counts %lld rows for rank %d, recv_first of rank %d "
+                "counts %lld, expected the same",
                 r, (long long)table->heard[r], plan->me, plan->me, (long long)expected[r]);
         }
     }
@@ -71,7 +71,7 @@ static int check_plan_pairs(struct dgnn_comm *comm, const char *operation, const
     int status = check_table_create(table, plan->nrank, 1, 0, error);
     DGNN_TRY(dgnn_transport_agree(comm, operation, status, error));
     for (int32_t n = 0; n < plan->nneighbour; n++) {
-        table->told[plan->rank[n]] = plan->send_first[n + 1] - plan->send_first[n];
+        table->told[plan->rank[n]] = dgnn_plan_nsend(plan, n);
     }
     DGNN_TRY(check_table_exchange(comm, table, error));
     /* What was told is not needed any more; its place takes what is expected. */
@@ -101,7 +101,7 @@ static int check_swap_heard(const struct dgnn_swaps *swaps, int32_t s, int32_t f
                             struct dgnn_error *error)
 {
     int from_there = swaps->recv_rank[s] == from && from != swaps->me;
-    int64_t expected = from_there ? swaps->recv_first[s + 1] - swaps->recv_first[s] : CHECK_NOTHING_SENT;
+    int64_t expected = from_there ? dgnn_swaps_nrecv(swaps, s) : CHECK_NOTHING_SENT;
     if (heard == expected) {
         return DGNN_OK;
     }
@@ -162,9 +162,8 @@ static int check_swaps_pairs(struct dgnn_comm *comm, const char *operation, cons
     int status = check_table_create(table, swaps->nrank, swaps->nswap, CHECK_NOTHING_SENT, error);
     DGNN_TRY(dgnn_transport_agree(comm, operation, status, error));
     for (int32_t s = 0; s < swaps->nswap; s++) {
-        if (swaps->send_rank[s] != swaps->me) {
-            table->told[swaps->send_rank[s] * table->nstep + s] = swaps->send_first[s + 1] -
-                                                                  swaps->send_first[s];
+        if (!dgnn_swaps_is_self(swaps, s)) {
+            table->told[swaps->send_rank[s] * table->nstep + s] = dgnn_swaps_nsend(swaps, s);
         }
     }
     DGNN_TRY(check_table_exchange(comm, table, error));
@@ -204,16 +203,17 @@ static int check_rows_compare(const struct dgnn_exchange *x, const char *what, c
 {
     for (int64_t i = x->nowned; i < x->nnode; i++) {
         if (brought[i] != values[i]) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "%ss: ghost row %lld has %s %lld, but the plan brings an atom with %s %lld", what,
-                                   (long long)i, what, (long long)values[i], what, (long long)brought[i]);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "%ss: ghost row %lld has %s %lld, but the plan brings an atom with %s %lld", what,
+                (long long)i, what, (long long)values[i], what, (long long)brought[i]);
         }
     }
     return DGNN_OK;
 }
 
-int dgnn_check_rows(struct dgnn_comm *comm, const char *operation, struct dgnn_exchange *exchange, const char *what,
-                    const int64_t *values, struct dgnn_error *error)
+int dgnn_check_rows(struct dgnn_comm *comm, const char *operation, struct dgnn_exchange *exchange,
+                    const char *what, const int64_t *values, struct dgnn_error *error)
 {
     int64_t nnode = exchange->nnode;
     int64_t *rows = dgnn_alloc(nnode, sizeof(*rows));

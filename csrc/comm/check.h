@@ -15,9 +15,9 @@ int dgnn_check_plan(struct dgnn_comm *comm, const char *operation, const struct 
 int dgnn_check_swaps(struct dgnn_comm *comm, const char *operation, const struct dgnn_swaps *swaps,
                      int status, struct dgnn_error *error);
 
-/* Does each ghost row have what its owner has? Sends each owned row's value (its atom's id, say; what: "id") through the
- * exchange and compares: finds a list that names a valid but wrong row. values: nnode. */
-int dgnn_check_rows(struct dgnn_comm *comm, const char *operation, struct dgnn_exchange *exchange, const char *what,
-                    const int64_t *values, struct dgnn_error *error);
+/* Does each ghost row have what its owner has? Sends each owned row's value (its atom's id, say; what: "id")
+ * through the exchange and compares: finds a list that names a valid but wrong row. values: nnode. */
+int dgnn_check_rows(struct dgnn_comm *comm, const char *operation, struct dgnn_exchange *exchange,
+                    const char *what, const int64_t *values, struct dgnn_error *error);
 
 #endif

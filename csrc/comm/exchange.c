@@ -44,8 +44,8 @@ int dgnn_exchange_create_direct(const struct dgnn_plan *plan, struct dgnn_comm *
     int scattered = 0;
     int remote = 0;
     for (int32_t n = 0; n < plan->nneighbour; n++) {
-        remote = remote || plan->rank[n] != plan->me;
-        scattered = scattered || (plan->rank[n] != plan->me && !plan->contiguous[n]);
+        remote = remote || !dgnn_plan_is_self(plan, n);
+        scattered = scattered || (!dgnn_plan_is_self(plan, n) && !plan->contiguous[n]);
     }
     /* Packed rows first; ghosts that are not contiguous behind them. */
     wanted.buffer_rows = (remote ? plan->send_first[plan->nneighbour] : 0) +
@@ -66,7 +66,7 @@ int dgnn_exchange_create_swaps(const struct dgnn_swaps *swaps, struct dgnn_comm 
                                    .nnode = swaps->nnode,
                                    .npeer = swaps->nswap};
     for (int32_t s = 0; s < swaps->nswap; s++) {
-        if (swaps->send_rank[s] != swaps->me) {
+        if (!dgnn_swaps_is_self(swaps, s)) {
             wanted.buffer_rows = swaps->send_first[swaps->nswap];
         }
     }
@@ -97,7 +97,8 @@ void dgnn_exchange_free(struct dgnn_exchange *exchange)
 /* ------------------------------------------------------------------ lanes */
 
 /* One more, empty. */
-static int exchange_lane_add(struct dgnn_exchange *x, struct dgnn_exchange_lane **lane, struct dgnn_error *error)
+static int exchange_lane_add(struct dgnn_exchange *x, struct dgnn_exchange_lane **lane,
+                             struct dgnn_error *error)
 {
     int64_t per_lane = 4 * (int64_t)x->npeer;
     void **request = dgnn_alloc_zeroed(per_lane, sizeof(*request));
@@ -117,8 +118,8 @@ static int exchange_lane_add(struct dgnn_exchange *x, struct dgnn_exchange_lane 
     return DGNN_OK;
 }
 
-/* The lane of these rows; else a new one, or, of many, one that is empty or that nobody is about to need: the one that
- * was not used for longest. */
+/* The lane of these rows; else a new one, or, of many, one that is empty or that nobody is about to need: the
+ * one that was not used for longest. */
 static int exchange_lane_find(struct dgnn_exchange *x, const void *rows, const struct dgnn_rows_shape *shape,
                               struct dgnn_exchange_lane **found, struct dgnn_error *error)
 {
@@ -176,7 +177,8 @@ static int exchange_lane_get(struct dgnn_exchange *x, void *rows, const struct d
     if ((shape->item_size != 4 && shape->item_size != 8) || shape->width < 1 || (!rows && x->nnode > 0) ||
         !dgnn_alloc_checked(x->nnode, shape->width, 0, &nbytes) ||
         !dgnn_alloc_checked(nbytes, shape->item_size, 0, &nbytes)) {
-        return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "an exchange of rows of %lld items of %d bytes",
+        return dgnn_status_set(error, DGNN_ERROR_INTERNAL,
+                               "an exchange of rows of %lld items of %d bytes, expected 1 or more of 4 or 8",
                                (long long)shape->width, shape->item_size);
     }
     if (x->state != DGNN_EXCHANGE_IDLE) {
@@ -209,6 +211,31 @@ int dgnn_exchange_prepare(struct dgnn_exchange *exchange, void *rows, int64_t wi
 
 /* ------------------------------------------------------------------ messages */
 
+int dgnn_exchange_prepare_peer(struct dgnn_exchange *exchange, struct dgnn_exchange_lane *lane, int32_t peer,
+                               const struct dgnn_exchange_block *out, const struct dgnn_exchange_block *in,
+                               struct dgnn_error *error)
+{
+    struct dgnn_comm *comm = exchange->comm;
+    int64_t sent = out->nrow * dgnn_rows_bytes(&lane->shape);
+    int64_t received = in->nrow * dgnn_rows_bytes(&lane->shape);
+    if (sent > 0) {
+        void **send = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_FORWARD_SEND) + peer;
+        void **back = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_REVERSE_RECEIVE) + peer;
+        DGNN_TRY(dgnn_transport_send_create(comm, out->data, sent, out->rank, DGNN_TAG_FORWARD, send, error));
+        DGNN_TRY(dgnn_transport_receive_create(comm, out->data, sent, out->rank, DGNN_TAG_REVERSE, back,
+                                               error));
+    }
+    if (received > 0) {
+        void **receive = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_FORWARD_RECEIVE) + peer;
+        void **back = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_REVERSE_SEND) + peer;
+        DGNN_TRY(dgnn_transport_receive_create(comm, in->data, received, in->rank, DGNN_TAG_FORWARD, receive,
+                                               error));
+        DGNN_TRY(dgnn_transport_send_create(comm, in->data, received, in->rank, DGNN_TAG_REVERSE, back,
+                                            error));
+    }
+    return DGNN_OK;
+}
+
 int dgnn_exchange_start_receive(struct dgnn_exchange *exchange, void *request, struct dgnn_error *error)
 {
     return request ? dgnn_transport_start(exchange->comm, request, error) : DGNN_OK;
@@ -232,6 +259,16 @@ int dgnn_exchange_start_send(struct dgnn_exchange *exchange, void *request, int6
 
 typedef int exchange_step(struct dgnn_exchange *exchange, struct dgnn_error *error);
 
+/* After a failure rows are their owner's again: what is under way may not come to them any more. */
+static int exchange_finish(struct dgnn_exchange *x, int status)
+{
+    if (status) {
+        exchange_lane_empty(x, x->current);
+    }
+    x->state = DGNN_EXCHANGE_IDLE;
+    return status;
+}
+
 static int exchange_begin(struct dgnn_exchange *x, void *rows, const struct dgnn_rows_shape *shape,
                           enum dgnn_exchange_state state, struct dgnn_error *error)
 {
@@ -240,10 +277,7 @@ static int exchange_begin(struct dgnn_exchange *x, void *rows, const struct dgnn
     x->state = state;
     exchange_step *step = state == DGNN_EXCHANGE_FORWARD ? x->kind->forward_begin : x->kind->reverse_begin;
     int status = step(x, error);
-    if (status) {
-        x->state = DGNN_EXCHANGE_IDLE;
-    }
-    return status;
+    return status ? exchange_finish(x, status) : DGNN_OK;
 }
 
 static int exchange_end(struct dgnn_exchange *x, enum dgnn_exchange_state state, struct dgnn_error *error)
@@ -258,8 +292,7 @@ static int exchange_end(struct dgnn_exchange *x, enum dgnn_exchange_state state,
         memset(dgnn_exchange_row(lane, x->nowned), 0,
                (size_t)((x->nnode - x->nowned) * dgnn_rows_bytes(&lane->shape)));
     }
-    x->state = DGNN_EXCHANGE_IDLE;
-    return status;
+    return exchange_finish(x, status);
 }
 
 int dgnn_exchange_forward_begin(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,

@@ -11,7 +11,7 @@ struct dgnn_exchange_lane {
     char *rows;
     struct dgnn_rows_shape shape;
     int64_t last_use; /* 0: empty */
-    void **request;   /* its own block: one in each row of the table below, NULL where nothing is to be sent */
+    void **request;   /* its own block: one in each row of the table below; NULL: nothing is to be sent */
 };
 
 /* Requests of a lane: 4 x npeer, where a peer is a neighbour or a swap. */
@@ -76,6 +76,18 @@ static inline char *dgnn_exchange_row(const struct dgnn_exchange_lane *lane, int
 {
     return lane->rows + row * dgnn_rows_bytes(&lane->shape);
 }
+
+/* Consecutive rows that are one message, to rank or from it. */
+struct dgnn_exchange_block {
+    int32_t rank;
+    int64_t nrow;
+    char *data;
+};
+
+/* The four requests of a peer, for a kind's prepare: what goes out forward comes back in reverse. */
+int dgnn_exchange_prepare_peer(struct dgnn_exchange *exchange, struct dgnn_exchange_lane *lane, int32_t peer,
+                               const struct dgnn_exchange_block *out, const struct dgnn_exchange_block *in,
+                               struct dgnn_error *error);
 
 /* Both do nothing for an empty message (a NULL request). A send is counted. */
 int dgnn_exchange_start_receive(struct dgnn_exchange *exchange, void *request, struct dgnn_error *error);

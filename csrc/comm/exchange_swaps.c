@@ -4,46 +4,26 @@
  * and so they meet. */
 #include "comm/exchange_kind.h"
 
-static int64_t swaps_nsend(const struct dgnn_swaps *swaps, int32_t s)
+/* Where swap s's rows are packed, and the window that it fills. */
+static char *swaps_packed(const struct dgnn_exchange *x, const struct dgnn_exchange_lane *lane, int32_t s)
 {
-    return swaps->send_first[s + 1] - swaps->send_first[s];
+    return dgnn_exchange_buffer_row(x, lane, x->swaps->send_first[s]);
 }
 
-static int64_t swaps_nrecv(const struct dgnn_swaps *swaps, int32_t s)
+static char *swaps_window(const struct dgnn_exchange *x, const struct dgnn_exchange_lane *lane, int32_t s)
 {
-    return swaps->recv_first[s + 1] - swaps->recv_first[s];
-}
-
-static int swaps_self(const struct dgnn_swaps *swaps, int32_t s)
-{
-    return swaps->send_rank[s] == swaps->me;
+    return dgnn_exchange_row(lane, x->swaps->recv_first[s]);
 }
 
 static int swaps_prepare(struct dgnn_exchange *x, struct dgnn_exchange_lane *lane, struct dgnn_error *error)
 {
     const struct dgnn_swaps *swaps = x->swaps;
-    void **forward_receive = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_FORWARD_RECEIVE);
-    void **forward_send = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_FORWARD_SEND);
-    void **reverse_receive = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_REVERSE_RECEIVE);
-    void **reverse_send = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_REVERSE_SEND);
     for (int32_t s = 0; s < swaps->nswap; s++) {
-        char *packed = dgnn_exchange_buffer_row(x, lane, swaps->send_first[s]);
-        char *window = dgnn_exchange_row(lane, swaps->recv_first[s]);
-        int64_t sent = swaps_nsend(swaps, s) * dgnn_rows_bytes(&lane->shape);
-        int64_t received = swaps_nrecv(swaps, s) * dgnn_rows_bytes(&lane->shape);
-        int32_t to = swaps->send_rank[s];
-        int32_t from = swaps->recv_rank[s];
-        if (!swaps_self(swaps, s) && sent > 0) {
-            DGNN_TRY(dgnn_transport_send_create(x->comm, packed, sent, to, DGNN_TAG_FORWARD, &forward_send[s],
-                                                error));
-            DGNN_TRY(dgnn_transport_receive_create(x->comm, packed, sent, to, DGNN_TAG_REVERSE,
-                                                   &reverse_receive[s], error));
-        }
-        if (!swaps_self(swaps, s) && received > 0) {
-            DGNN_TRY(dgnn_transport_receive_create(x->comm, window, received, from, DGNN_TAG_FORWARD,
-                                                   &forward_receive[s], error));
-            DGNN_TRY(dgnn_transport_send_create(x->comm, window, received, from, DGNN_TAG_REVERSE,
-                                                &reverse_send[s], error));
+        if (!dgnn_swaps_is_self(swaps, s)) {
+            int64_t nsend = dgnn_swaps_nsend(swaps, s), nrecv = dgnn_swaps_nrecv(swaps, s);
+            const struct dgnn_exchange_block out = {swaps->send_rank[s], nsend, swaps_packed(x, lane, s)};
+            const struct dgnn_exchange_block in = {swaps->recv_rank[s], nrecv, swaps_window(x, lane, s)};
+            DGNN_TRY(dgnn_exchange_prepare_peer(x, lane, s, &out, &in, error));
         }
     }
     return DGNN_OK;
@@ -65,12 +45,11 @@ static int swaps_send(struct dgnn_exchange *x, int32_t s, struct dgnn_error *err
     const struct dgnn_swaps *swaps = x->swaps;
     const struct dgnn_exchange_lane *lane = x->current;
     const int32_t *from = swaps->send_row + swaps->send_first[s];
-    int self = swaps_self(swaps, s);
-    char *to = self ? dgnn_exchange_row(lane, swaps->recv_first[s])
-                    : dgnn_exchange_buffer_row(x, lane, swaps->send_first[s]);
-    dgnn_rows_copy(to, NULL, lane->rows, from, swaps_nsend(swaps, s), dgnn_rows_bytes(&lane->shape));
+    int64_t nsend = dgnn_swaps_nsend(swaps, s);
+    char *to = dgnn_swaps_is_self(swaps, s) ? swaps_window(x, lane, s) : swaps_packed(x, lane, s);
+    dgnn_rows_copy(to, NULL, lane->rows, from, nsend, dgnn_rows_bytes(&lane->shape));
     void *request = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_FORWARD_SEND)[s];
-    return dgnn_exchange_start_send(x, request, swaps_nsend(swaps, s), error);
+    return dgnn_exchange_start_send(x, request, nsend, error);
 }
 
 /* Sends as many swaps as are ready; with wait, all. */
@@ -122,7 +101,7 @@ static int swaps_send_home(struct dgnn_exchange *x, struct dgnn_error *error)
     void **send = dgnn_exchange_requests(x, x->current, DGNN_EXCHANGE_REVERSE_SEND);
     while (x->sent > 0 && swaps->needed_by[x->sent - 1] >= x->done) {
         x->sent--;
-        DGNN_TRY(dgnn_exchange_start_send(x, send[x->sent], swaps_nrecv(swaps, x->sent), error));
+        DGNN_TRY(dgnn_exchange_start_send(x, send[x->sent], dgnn_swaps_nrecv(swaps, x->sent), error));
     }
     return DGNN_OK;
 }
@@ -145,11 +124,10 @@ static int swaps_reverse_end(struct dgnn_exchange *x, struct dgnn_error *error)
     void **receive = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_REVERSE_RECEIVE);
     while (x->done > 0) {
         int32_t s = x->done - 1;
-        DGNN_TRY(dgnn_transport_wait(x->comm, &receive[s], receive[s] ? 1 : 0, error));
-        const char *from = swaps_self(swaps, s) ? dgnn_exchange_row(lane, swaps->recv_first[s])
-                                                : dgnn_exchange_buffer_row(x, lane, swaps->send_first[s]);
-        dgnn_rows_add(lane->rows, swaps->send_row + swaps->send_first[s], from, NULL, swaps_nsend(swaps, s),
-                      &lane->shape);
+        DGNN_TRY(dgnn_transport_wait(x->comm, &receive[s], receive[s] != NULL, error));
+        const char *from = dgnn_swaps_is_self(swaps, s) ? swaps_window(x, lane, s) : swaps_packed(x, lane, s);
+        const int32_t *to = swaps->send_row + swaps->send_first[s];
+        dgnn_rows_add(lane->rows, to, from, NULL, dgnn_swaps_nsend(swaps, s), &lane->shape);
         x->done = s;
         DGNN_TRY(swaps_send_home(x, error));
     }

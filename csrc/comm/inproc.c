@@ -237,8 +237,7 @@ static int inproc_wait(void *context, void **requests, int64_t nrequest, double 
             continue;
         }
         pthread_mutex_lock(&r->mailbox->mutex);
-        /* After a first failure the others are only withdrawn, so that nobody writes to this rank's memory.
-         */
+        /* After a failure the others are only withdrawn, so that nobody writes to this rank's memory. */
         int late = status != DGNN_OK;
         while (r->state == INPROC_WAITING && !late) {
             late = pthread_cond_timedwait(&r->mailbox->changed, &r->mailbox->mutex, &deadline) == ETIMEDOUT;
@@ -301,9 +300,8 @@ static int inproc_parts_fit(struct inproc_world *world, struct dgnn_error *error
         for (int32_t from = 0; from < world->nrank; from++) {
             if (part[from].send_count[to] != part[to].receive_count[from]) {
                 return dgnn_status_set(error, DGNN_ERROR_COMM,
-                                       "rank %d sends %lld bytes to rank %d, which expects "
-                                       "%lld",
-                                       from, (long long)part[from].send_count[to], to,
+                                       "rank %d sends %lld bytes to rank %d, which expects %lld", from,
+                                       (long long)part[from].send_count[to], to,
                                        (long long)part[to].receive_count[from]);
             }
         }

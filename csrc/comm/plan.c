@@ -1,6 +1,7 @@
 #include "comm/plan.h"
 
 #include "base/arena.h"
+#include "comm/rows.h"
 
 #include <string.h>
 
@@ -50,8 +51,7 @@ static int plan_ranks_valid(const struct plan_context *c, struct dgnn_error *err
             if (c->direct->rank[m] == rank) {
                 return dgnn_status_set(
                     error, DGNN_ERROR_INPUT,
-                    "direct plan: rank[%d] and rank[%d] are both %d, expected each "
-                    "neighbour once",
+                    "direct plan: rank[%d] and rank[%d] are both %d, expected each neighbour once",
                     m, n, rank);
             }
         }
@@ -73,8 +73,8 @@ static int plan_csr_valid(const struct plan_context *c, const int64_t *first, co
         if (first[i + 1] < first[i] || first[i + 1] - first[i] > INT32_MAX) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "direct plan: %s_first of neighbour %d (rank %d) goes from %lld to "
-                "%lld, expected 0 to 2^31 - 1 rows",
+                "direct plan: %s_first of neighbour %d (rank %d) goes from %lld to %lld, expected 0 to 2^31 "
+                "- 1 rows",
                 name, i, c->direct->rank[i], (long long)first[i], (long long)first[i + 1]);
         }
     }
@@ -94,8 +94,7 @@ static int plan_rows_in(const struct plan_context *c, const int64_t *first, cons
             if (row[k] < low || row[k] >= high) {
                 return dgnn_status_set(
                     error, DGNN_ERROR_INPUT,
-                    "direct plan: neighbour %d (rank %d): %s_row[%lld] is %d, expected "
-                    "a row in [%lld, %lld)",
+                    "direct plan: neighbour %d (rank %d): %s_row[%lld] is %d, expected a row in [%lld, %lld)",
                     n, c->direct->rank[n], name, (long long)k, row[k], (long long)low,
                     (long long)high);
             }
@@ -112,8 +111,7 @@ static int plan_ghosts_once(const struct plan_context *c, struct dgnn_error *err
     if (nrecv != nghost) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "direct plan: recv_first counts %lld rows, expected one for each of the "
-            "%lld ghosts",
+            "direct plan: recv_first counts %lld rows, expected one for each of the %lld ghosts",
             (long long)nrecv, (long long)nghost);
     }
     char *seen = dgnn_alloc_zeroed(nghost, 1);
@@ -126,7 +124,8 @@ static int plan_ghosts_once(const struct plan_context *c, struct dgnn_error *err
         if (*ghost) {
             status = dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "direct plan: recv_row[%lld]: ghost row %d comes a second time", (long long)k, d->recv_row[k]);
+                "direct plan: recv_row[%lld]: ghost row %d comes a second time", (long long)k,
+                d->recv_row[k]);
         }
         *ghost = 1;
     }
@@ -143,8 +142,8 @@ static int plan_self_valid(const struct plan_context *c, struct dgnn_error *erro
         if (d->rank[n] == c->me && sent != received) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "direct plan: neighbour %d is the rank itself: send_first counts %lld "
-                "rows, recv_first %lld, expected the same",
+                "direct plan: neighbour %d is the rank itself: send_first counts %lld rows, recv_first %lld, "
+                "expected the same",
                 n, (long long)sent, (long long)received);
         }
     }
@@ -256,87 +255,25 @@ int dgnn_plan_create(const struct dgnn_direct *direct, int64_t nowned, int64_t n
     return DGNN_OK;
 }
 
-static int plan_mapping_valid(const int64_t *mapping, int64_t nowned, int64_t nnode, struct dgnn_error *error)
-{
-    if (nowned < 0 || nnode < nowned || nnode > INT32_MAX) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "mapping: %lld owned of %lld rows, expected 0 <= owned <= all < 2^31",
-                               (long long)nowned, (long long)nnode);
-    }
-    for (int64_t i = 0; i < nnode; i++) {
-        if (i < nowned && mapping[i] != i) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "mapping[%lld] is %lld, expected an owned row to map to itself",
-                                   (long long)i, (long long)mapping[i]);
-        }
-        if (mapping[i] < 0 || mapping[i] >= nowned) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "mapping[%lld] is %lld, expected an owned row in [0, %lld)", (long long)i,
-                                   (long long)mapping[i], (long long)nowned);
-        }
-    }
-    return DGNN_OK;
-}
-
-int dgnn_plan_from_mapping(const int64_t *mapping, int64_t nowned, int64_t nnode, struct dgnn_plan **plan,
-                           struct dgnn_error *error)
-{
-    DGNN_TRY(plan_mapping_valid(mapping, nowned, nnode, error));
-    struct plan_arrays a;
-    int64_t nghost = nnode - nowned;
-    DGNN_TRY(plan_allocate(&a, 1, nghost, nghost, error));
-    a.rank[0] = 0;
-    a.send_first[1] = nghost;
-    a.recv_first[1] = nghost;
-    for (int64_t k = 0; k < nghost; k++) {
-        a.send_row[k] = (int32_t)mapping[nowned + k];
-        a.recv_row[k] = (int32_t)(nowned + k);
-    }
-    plan_finish(&a, nowned, nnode, 0, 1);
-    *plan = a.plan;
-    return DGNN_OK;
-}
-
 /* ------------------------------------------------------------------ NULL atoms */
-
-/* Copies the rows that are kept, renumbered; returns how many. */
-static int64_t plan_keep(const int32_t *row, int64_t from, int64_t to, const int32_t *new_row, int32_t *out)
-{
-    int64_t kept = 0;
-    for (int64_t k = from; k < to; k++) {
-        if (new_row[row[k]] >= 0) {
-            out[kept++] = new_row[row[k]];
-        }
-    }
-    return kept;
-}
-
-static int64_t plan_count_kept(const int32_t *new_row, int64_t from, int64_t to)
-{
-    int64_t kept = 0;
-    for (int64_t i = from; i < to; i++) {
-        kept += new_row[i] >= 0;
-    }
-    return kept;
-}
 
 int dgnn_plan_remap(const struct dgnn_plan *plan, const int32_t *new_row, struct dgnn_plan **remapped,
                     struct dgnn_error *error)
 {
     struct plan_arrays a;
     int32_t n = plan->nneighbour;
+    int64_t sent = 0, received = 0;
     DGNN_TRY(plan_allocate(&a, n, plan->send_first[n], plan->recv_first[n], error));
     for (int32_t i = 0; i < n; i++) {
         a.rank[i] = plan->rank[i];
-        a.send_first[i + 1] = a.send_first[i] + plan_keep(plan->send_row, plan->send_first[i],
-                                                          plan->send_first[i + 1], new_row,
-                                                          a.send_row + a.send_first[i]);
-        a.recv_first[i + 1] = a.recv_first[i] + plan_keep(plan->recv_row, plan->recv_first[i],
-                                                          plan->recv_first[i + 1], new_row,
-                                                          a.recv_row + a.recv_first[i]);
+        const int32_t *out = plan->send_row + plan->send_first[i], *in = plan->recv_row + plan->recv_first[i];
+        sent += dgnn_rows_keep(out, dgnn_plan_nsend(plan, i), new_row, a.send_row + sent);
+        received += dgnn_rows_keep(in, dgnn_plan_nrecv(plan, i), new_row, a.recv_row + received);
+        a.send_first[i + 1] = sent;
+        a.recv_first[i + 1] = received;
     }
-    int64_t nowned = plan_count_kept(new_row, 0, plan->nowned);
-    int64_t nghost = plan_count_kept(new_row, plan->nowned, plan->nnode);
+    int64_t nowned = dgnn_rows_count_kept(new_row, 0, plan->nowned);
+    int64_t nghost = dgnn_rows_count_kept(new_row, plan->nowned, plan->nnode);
     plan_finish(&a, nowned, nowned + nghost, plan->me, plan->nrank);
     *remapped = a.plan;
     return DGNN_OK;

@@ -2,8 +2,8 @@
  *
  * Pure data, immutable once made, and made without messages. Rows [0, nowned) are owned, [nowned, nnode) are
  * ghosts; each ghost row comes from exactly one neighbour, and from there in the order in which the neighbour
- * sends. A rank may be its own neighbour (periodic images as rows, or the one-rank form of a host's mapping):
- * such rows are copied, without a communicator. */
+ * sends. A rank may be its own neighbour (periodic images as rows): such rows are copied, without a
+ * communicator. */
 #ifndef DGNN_COMM_PLAN_H
 #define DGNN_COMM_PLAN_H
 
@@ -23,6 +23,22 @@ struct dgnn_plan {
     const int8_t *contiguous;  /* nneighbour: are its ghost rows one window? Messages go straight into it */
 };
 
+/* Rows that go to neighbour n and come from there. */
+static inline int64_t dgnn_plan_nsend(const struct dgnn_plan *plan, int32_t n)
+{
+    return plan->send_first[n + 1] - plan->send_first[n];
+}
+
+static inline int64_t dgnn_plan_nrecv(const struct dgnn_plan *plan, int32_t n)
+{
+    return plan->recv_first[n + 1] - plan->recv_first[n];
+}
+
+static inline int dgnn_plan_is_self(const struct dgnn_plan *plan, int32_t n)
+{
+    return plan->rank[n] == plan->me;
+}
+
 /* May these arrays be a plan? The error names neighbour and field. Errors: INPUT. */
 int dgnn_plan_valid(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me,
                     int32_t nrank, struct dgnn_error *error);
@@ -30,10 +46,6 @@ int dgnn_plan_valid(const struct dgnn_direct *direct, int64_t nowned, int64_t nn
 /* Validates and copies; in one block, freed with dgnn_plan_free. Errors: INPUT, MEMORY. */
 int dgnn_plan_create(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me,
                      int32_t nrank, struct dgnn_plan **plan, struct dgnn_error *error);
-
-/* mapping: nnode, the owned row of each row, itself for owned ones. A plan for one rank (me 0 of 1). */
-int dgnn_plan_from_mapping(const int64_t *mapping, int64_t nowned, int64_t nnode, struct dgnn_plan **plan,
-                           struct dgnn_error *error);
 
 /* The plan among the rows that are left when NULL atoms go: new_row has nnode entries, the new index of a row
  * or -1, counted over owned rows and then ghosts, in order. Both ends of a message drop the same rows, as

@@ -46,3 +46,23 @@ void dgnn_rows_add(void *to, const int32_t *to_row, const void *from, const int3
         }
     }
 }
+
+int64_t dgnn_rows_keep(const int32_t *row, int64_t n, const int32_t *new_row, int32_t *kept)
+{
+    int64_t nkept = 0;
+    for (int64_t k = 0; k < n; k++) {
+        if (new_row[row[k]] >= 0) {
+            kept[nkept++] = new_row[row[k]];
+        }
+    }
+    return nkept;
+}
+
+int64_t dgnn_rows_count_kept(const int32_t *new_row, int64_t from, int64_t to)
+{
+    int64_t nkept = 0;
+    for (int64_t i = from; i < to; i++) {
+        nkept += new_row[i] >= 0;
+    }
+    return nkept;
+}

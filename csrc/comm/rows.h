@@ -23,4 +23,9 @@ void dgnn_rows_copy(void *to, const int32_t *to_row, const void *from, const int
 void dgnn_rows_add(void *to, const int32_t *to_row, const void *from, const int32_t *from_row, int64_t n,
                    const struct dgnn_rows_shape *shape);
 
+/* When NULL atoms go; new_row[i]: row i's new index, or -1. The rows of a list that are left, renumbered
+ * (kept has room for n), and how many of the rows [from, to) are left: both return that number. */
+int64_t dgnn_rows_keep(const int32_t *row, int64_t n, const int32_t *new_row, int32_t *kept);
+int64_t dgnn_rows_count_kept(const int32_t *new_row, int64_t from, int64_t to);
+
 #endif

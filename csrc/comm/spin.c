@@ -43,9 +43,9 @@ int dgnn_spin_plan(const struct dgnn_plan *atoms, struct dgnn_plan **rows, struc
 
 int dgnn_spin_swaps(const struct dgnn_swaps *atoms, struct dgnn_swaps **rows, struct dgnn_error *error)
 {
-    int64_t n = atoms->nswap;
+    int32_t n = atoms->nswap;
     int64_t nsend = atoms->send_first[n];
-    int32_t *num = dgnn_alloc(2 * n, sizeof(*num));
+    int32_t *num = dgnn_alloc(2 * (int64_t)n, sizeof(*num));
     int32_t *row = dgnn_alloc(2 * nsend, sizeof(*row));
     const int32_t **list = dgnn_alloc(n, sizeof(*list));
     int status;
@@ -53,12 +53,12 @@ int dgnn_spin_swaps(const struct dgnn_swaps *atoms, struct dgnn_swaps **rows, st
         status = dgnn_status_no_memory(error, "a border for spins", 8 * nsend);
     } else {
         spin_double(atoms->send_row, nsend, atoms->nowned, row);
-        for (int64_t s = 0; s < n; s++) {
-            num[s] = (int32_t)(2 * (atoms->send_first[s + 1] - atoms->send_first[s]));
-            num[n + s] = (int32_t)(2 * (atoms->recv_first[s + 1] - atoms->recv_first[s]));
+        for (int32_t s = 0; s < n; s++) {
+            num[s] = (int32_t)(2 * dgnn_swaps_nsend(atoms, s));
+            num[n + s] = (int32_t)(2 * dgnn_swaps_nrecv(atoms, s));
             list[s] = row + 2 * atoms->send_first[s];
         }
-        const struct dgnn_border border = {.nswap = (int32_t)n,
+        const struct dgnn_border border = {.nswap = n,
                                            .sendproc = atoms->send_rank,
                                            .recvproc = atoms->recv_rank,
                                            .sendnum = num,

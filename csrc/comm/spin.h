@@ -20,7 +20,7 @@ static inline int64_t dgnn_spin_virtual(int64_t i, int64_t nowned)
     return i < nowned ? i + nowned : 2 * i + 1;
 }
 
-/* Plans in atom numbers become plans in rows. */
+/* A plan in atom numbers becomes one in rows, freed like any other. Errors: MEMORY, INPUT (2^30 atoms). */
 int dgnn_spin_plan(const struct dgnn_plan *atoms, struct dgnn_plan **rows, struct dgnn_error *error);
 int dgnn_spin_swaps(const struct dgnn_swaps *atoms, struct dgnn_swaps **rows, struct dgnn_error *error);
 

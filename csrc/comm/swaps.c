@@ -1,6 +1,7 @@
 #include "comm/swaps.h"
 
 #include "base/arena.h"
+#include "comm/rows.h"
 
 /* ------------------------------------------------------------------ is it a plan? */
 
@@ -27,9 +28,7 @@ static int swaps_sizes_valid(const struct swaps_context *c, struct dgnn_error *e
     if (b->nswap > 0 && (!b->sendproc || !b->recvproc || !b->sendnum || !b->recvnum || !b->sendlist)) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: sendproc, recvproc, sendnum, recvnum and sendlist are needed for "
-            "%d swaps",
-            b->nswap);
+            "border: sendproc, recvproc, sendnum, recvnum and sendlist are needed for %d swaps", b->nswap);
     }
     return DGNN_OK;
 }
@@ -48,16 +47,14 @@ static int swaps_counts_valid(const struct swaps_context *c, int32_t s, int64_t 
     if (b->firstrecv && b->firstrecv[s] != *offset) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: swap %d: firstrecv is %d, expected %lld, the row after the rows "
-            "received before",
+            "border: swap %d: firstrecv is %d, expected %lld, the row after the rows received before",
             s, b->firstrecv[s], (long long)*offset);
     }
     *offset += b->recvnum[s];
     if (*offset > c->nnode) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: swap %d: recvnum is %d, which goes %lld rows beyond the %lld there "
-            "are",
+            "border: swap %d: recvnum is %d, which goes %lld rows beyond the %lld there are",
             s, b->recvnum[s], (long long)(*offset - c->nnode), (long long)c->nnode);
     }
     return DGNN_OK;
@@ -78,15 +75,13 @@ static int swaps_ranks_valid(const struct swaps_context *c, int32_t s, struct dg
     if ((rank[0] == c->me) != (rank[1] == c->me)) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: swap %d: sendproc is %d and recvproc %d, expected both or neither "
-            "to be the rank itself",
+            "border: swap %d: sendproc is %d and recvproc %d, expected both or neither to be the rank itself",
             s, rank[0], rank[1]);
     }
     if (rank[0] == c->me && b->sendnum[s] != b->recvnum[s]) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: swap %d is with the rank itself: sendnum is %d and recvnum %d, "
-            "expected the same",
+            "border: swap %d is with the rank itself: sendnum is %d and recvnum %d, expected the same",
             s, b->sendnum[s], b->recvnum[s]);
     }
     return DGNN_OK;
@@ -105,8 +100,8 @@ static int swaps_list_valid(const struct swaps_context *c, int32_t s, int64_t be
         if (row < 0 || row >= below) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "border: swap %d: sendlist[%d] is row %d, expected one in [0, %lld), "
-                "owned or received before",
+                "border: swap %d: sendlist[%d] is row %d, expected one in [0, %lld), owned or received "
+                "before",
                 s, k, row, (long long)below);
         }
     }
@@ -128,8 +123,7 @@ int dgnn_swaps_valid(const struct dgnn_border *border, int64_t nowned, int64_t n
     if (offset != nnode) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: recvnum counts %lld rows in all, expected one for each of the %lld "
-            "ghosts",
+            "border: recvnum counts %lld rows in all, expected one for each of the %lld ghosts",
             (long long)(offset - nowned), (long long)(nnode - nowned));
     }
     return DGNN_OK;
@@ -250,33 +244,21 @@ int dgnn_swaps_create(const struct dgnn_border *border, int64_t nowned, int64_t 
 
 /* ------------------------------------------------------------------ NULL atoms */
 
-static int64_t swaps_count_kept(const int32_t *new_row, int64_t from, int64_t to)
-{
-    int64_t kept = 0;
-    for (int64_t i = from; i < to; i++) {
-        kept += new_row[i] >= 0;
-    }
-    return kept;
-}
-
 int dgnn_swaps_remap(const struct dgnn_swaps *swaps, const int32_t *new_row, struct dgnn_swaps **remapped,
                      struct dgnn_error *error)
 {
     struct swaps_arrays a;
+    int64_t sent = 0;
     DGNN_TRY(swaps_allocate(&a, swaps->nswap, swaps->send_first[swaps->nswap], error));
-    a.recv_first[0] = swaps_count_kept(new_row, 0, swaps->nowned);
+    a.recv_first[0] = dgnn_rows_count_kept(new_row, 0, swaps->nowned);
     for (int32_t s = 0; s < swaps->nswap; s++) {
+        const int32_t *list = swaps->send_row + swaps->send_first[s];
         a.send_rank[s] = swaps->send_rank[s];
         a.recv_rank[s] = swaps->recv_rank[s];
-        int64_t place = a.send_first[s];
-        for (int64_t k = swaps->send_first[s]; k < swaps->send_first[s + 1]; k++) {
-            if (new_row[swaps->send_row[k]] >= 0) {
-                a.send_row[place++] = new_row[swaps->send_row[k]];
-            }
-        }
-        a.send_first[s + 1] = place;
+        sent += dgnn_rows_keep(list, dgnn_swaps_nsend(swaps, s), new_row, a.send_row + sent);
+        a.send_first[s + 1] = sent;
         a.recv_first[s + 1] = a.recv_first[s] +
-                              swaps_count_kept(new_row, swaps->recv_first[s], swaps->recv_first[s + 1]);
+                              dgnn_rows_count_kept(new_row, swaps->recv_first[s], swaps->recv_first[s + 1]);
     }
     swaps_finish(&a, swaps->me, swaps->nrank);
     *remapped = a.swaps;

@@ -22,6 +22,22 @@ struct dgnn_swaps {
     const int32_t *needed_by;  /* nswap: the first later swap that sends a row that this one brings; nswap */
 };
 
+/* Rows that swap s sends and receives. */
+static inline int64_t dgnn_swaps_nsend(const struct dgnn_swaps *swaps, int32_t s)
+{
+    return swaps->send_first[s + 1] - swaps->send_first[s];
+}
+
+static inline int64_t dgnn_swaps_nrecv(const struct dgnn_swaps *swaps, int32_t s)
+{
+    return swaps->recv_first[s + 1] - swaps->recv_first[s];
+}
+
+static inline int dgnn_swaps_is_self(const struct dgnn_swaps *swaps, int32_t s)
+{
+    return swaps->send_rank[s] == swaps->me;
+}
+
 /* May this border be a plan (V1 to V3 of the contract, firstrecv)? The error names swap and field.
  * Errors: INPUT. */
 int dgnn_swaps_valid(const struct dgnn_border *border, int64_t nowned, int64_t nnode, int32_t me,

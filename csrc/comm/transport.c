@@ -7,18 +7,35 @@
 
 #define TRANSPORT_DEADLINE_S 300.0
 
+enum {
+    TRANSPORT_SCRATCH = 256,         /* bytes for each rank */
+    TRANSPORT_OPERATION_LENGTH = 64, /* of the name of a step, with its zero */
+};
+
 /* What each rank shows the others when they agree. */
 struct transport_word {
     int64_t sequence;
     int32_t status;
     int32_t system_errno;
-    char operation[DGNN_TRANSPORT_OPERATION_LENGTH];
+    char operation[TRANSPORT_OPERATION_LENGTH];
 };
 
-_Static_assert(sizeof(struct transport_word) <= DGNN_TRANSPORT_MAX_BLOB,
-               "words must fit into the scratch block");
+_Static_assert(sizeof(struct transport_word) <= TRANSPORT_SCRATCH, "words must fit into the scratch block");
 
 /* ------------------------------------------------------------------ making and freeing */
+
+static const char *transport_missing(const struct dgnn_transport *t)
+{
+    return !t->send_create      ? "send_create"
+           : !t->receive_create ? "receive_create"
+           : !t->start          ? "start"
+           : !t->wait           ? "wait"
+           : !t->request_free   ? "request_free"
+           : !t->allgather      ? "allgather"
+           : !t->alltoallv      ? "alltoallv"
+           : !t->free           ? "free"
+                                : NULL;
+}
 
 static int transport_complete(const struct dgnn_transport *transport, struct dgnn_error *error)
 {
@@ -30,9 +47,9 @@ static int transport_complete(const struct dgnn_transport *transport, struct dgn
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: rank %d of %d is no rank",
                                transport->rank, transport->nrank);
     }
-    if (!transport->send_create || !transport->receive_create || !transport->start || !transport->wait ||
-        !transport->request_free || !transport->allgather || !transport->alltoallv || !transport->free) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: a function is missing");
+    const char *missing = transport_missing(transport);
+    if (missing) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: %s is NULL, expected a function", missing);
     }
     return DGNN_OK;
 }
@@ -57,7 +74,7 @@ int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s, 
     int64_t nrank = transport->nrank;
     struct dgnn_comm *made = dgnn_alloc_zeroed(1, sizeof(*made));
     if (made) {
-        made->scratch = dgnn_alloc(nrank, DGNN_TRANSPORT_MAX_BLOB);
+        made->scratch = dgnn_alloc(nrank, TRANSPORT_SCRATCH);
         made->counts = dgnn_alloc(4 * nrank, sizeof(int64_t));
     }
     if (!made || !made->scratch || !made->counts) {
@@ -65,7 +82,7 @@ int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s, 
             transport_release(made);
         }
         transport->free(transport->context);
-        return dgnn_status_no_memory(error, "a communicator", nrank * DGNN_TRANSPORT_MAX_BLOB);
+        return dgnn_status_no_memory(error, "a communicator", nrank * TRANSPORT_SCRATCH);
     }
     made->transport = *transport;
     atomic_init(&made->references, 1);
@@ -93,7 +110,8 @@ void dgnn_comm_free(struct dgnn_comm *comm)
 int dgnn_transport_enter(struct dgnn_comm *comm, struct dgnn_error *error)
 {
     if (comm && atomic_exchange(&comm->busy, 1)) {
-        return dgnn_status_set(error, DGNN_ERROR_BUSY, "the communicator is in use by another thread of rank %d",
+        return dgnn_status_set(error, DGNN_ERROR_BUSY,
+                               "the communicator is in use by another thread of rank %d",
                                comm->transport.rank);
     }
     return DGNN_OK;
@@ -158,38 +176,31 @@ static int transport_result(struct dgnn_comm *comm, int status, const struct dgn
     return status;
 }
 
-/* Runs expr, which reports into local, on a usable communicator and returns its status. */
-#define TRANSPORT_RETURN(comm, expr, error)                                                                  \
-    do {                                                                                                     \
-        struct dgnn_error local = {0};                                                                       \
-        DGNN_TRY(transport_usable(comm, error));                                                             \
-        int status_ = transport_result(comm, (expr), &local);                                                \
-        if (status_ && (error)) {                                                                            \
-            *(error) = local;                                                                                \
-        }                                                                                                    \
-        return status_;                                                                                      \
-    } while (0)
-
 /* ------------------------------------------------------------------ messages */
 
 int dgnn_transport_send_create(struct dgnn_comm *comm, const void *data, int64_t nbytes, int32_t to,
                                int32_t tag, void **request, struct dgnn_error *error)
 {
     const struct dgnn_transport *t = &comm->transport;
-    TRANSPORT_RETURN(comm, t->send_create(t->context, data, nbytes, to, tag, request, &local), error);
+    DGNN_TRY(transport_usable(comm, error));
+    int status = t->send_create(t->context, data, nbytes, to, tag, request, error);
+    return transport_result(comm, status, error);
 }
 
 int dgnn_transport_receive_create(struct dgnn_comm *comm, void *data, int64_t nbytes, int32_t from,
                                   int32_t tag, void **request, struct dgnn_error *error)
 {
     const struct dgnn_transport *t = &comm->transport;
-    TRANSPORT_RETURN(comm, t->receive_create(t->context, data, nbytes, from, tag, request, &local), error);
+    DGNN_TRY(transport_usable(comm, error));
+    int status = t->receive_create(t->context, data, nbytes, from, tag, request, error);
+    return transport_result(comm, status, error);
 }
 
 int dgnn_transport_start(struct dgnn_comm *comm, void *request, struct dgnn_error *error)
 {
     const struct dgnn_transport *t = &comm->transport;
-    TRANSPORT_RETURN(comm, t->start(t->context, request, &local), error);
+    DGNN_TRY(transport_usable(comm, error));
+    return transport_result(comm, t->start(t->context, request, error), error);
 }
 
 int dgnn_transport_wait(struct dgnn_comm *comm, void **requests, int64_t nrequest, struct dgnn_error *error)
@@ -198,7 +209,8 @@ int dgnn_transport_wait(struct dgnn_comm *comm, void **requests, int64_t nreques
         return DGNN_OK;
     }
     const struct dgnn_transport *t = &comm->transport;
-    TRANSPORT_RETURN(comm, t->wait(t->context, requests, nrequest, comm->deadline_s, &local), error);
+    DGNN_TRY(transport_usable(comm, error));
+    return transport_result(comm, t->wait(t->context, requests, nrequest, comm->deadline_s, error), error);
 }
 
 void dgnn_transport_request_free(struct dgnn_comm *comm, void **request)
@@ -222,7 +234,8 @@ int dgnn_transport_allgather(struct dgnn_comm *comm, const void *in, int64_t nby
     for (int32_t i = 1; i < t->nrank; i++) {
         dgnn_transport_count(comm, DGNN_TRAFFIC_OTHER, nbytes);
     }
-    TRANSPORT_RETURN(comm, t->allgather(t->context, in, nbytes, out, comm->deadline_s, &local), error);
+    DGNN_TRY(transport_usable(comm, error));
+    return transport_result(comm, t->allgather(t->context, in, nbytes, out, comm->deadline_s, error), error);
 }
 
 int dgnn_transport_alltoallv(struct dgnn_comm *comm, const void *send, const int64_t *send_count,
@@ -253,10 +266,10 @@ int dgnn_transport_alltoallv(struct dgnn_comm *comm, const void *send, const int
             dgnn_transport_count(comm, DGNN_TRAFFIC_OTHER, bytes_out[r]);
         }
     }
-    TRANSPORT_RETURN(comm,
-                     t->alltoallv(t->context, send, bytes_out, place_out, receive, bytes_in, place_in,
-                                  comm->deadline_s, &local),
-                     error);
+    DGNN_TRY(transport_usable(comm, error));
+    int status = t->alltoallv(t->context, send, bytes_out, place_out, receive, bytes_in, place_in,
+                              comm->deadline_s, error);
+    return transport_result(comm, status, error);
 }
 
 int dgnn_transport_alltoall(struct dgnn_comm *comm, const int64_t *send, int64_t *receive,
@@ -271,7 +284,7 @@ int dgnn_transport_alltoall(struct dgnn_comm *comm, const int64_t *send, int64_t
 
 int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error)
 {
-    enum { AT_ONCE = DGNN_TRANSPORT_MAX_BLOB / sizeof(double) };
+    enum { AT_ONCE = TRANSPORT_SCRATCH / sizeof(double) };
     if (!comm) {
         return DGNN_OK;
     }
@@ -286,27 +299,6 @@ int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, s
                 sum += all[r * n + k];
             }
             values[start + k] = sum;
-        }
-    }
-    return DGNN_OK;
-}
-
-int dgnn_transport_same(struct dgnn_comm *comm, const void *blob, int64_t nbytes, int32_t *different,
-                        struct dgnn_error *error)
-{
-    *different = -1;
-    if (nbytes > DGNN_TRANSPORT_MAX_BLOB) {
-        return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "a blob of %lld bytes is too long to compare",
-                               (long long)nbytes);
-    }
-    if (!comm) {
-        return DGNN_OK;
-    }
-    DGNN_TRY(dgnn_transport_allgather(comm, blob, nbytes, comm->scratch, error));
-    const char *all = comm->scratch;
-    for (int32_t r = 1; r < comm->transport.nrank && *different < 0; r++) {
-        if (memcmp(all, all + r * nbytes, (size_t)nbytes) != 0) {
-            *different = r;
         }
     }
     return DGNN_OK;
@@ -329,17 +321,15 @@ static int transport_spread(struct dgnn_comm *comm, int32_t from, const struct d
         expected[r] = r == from ? (int64_t)sizeof(received) : 0;
     }
     if (t->rank == from) {
-        /* Sent to each rank from the same place, so not dgnn_transport_alltoallv. */
         snprintf(sent, sizeof(sent), "%.*s", (int)sizeof(sent) - 1, mine->message);
     }
-    memset(comm->counts, 0, 2 * (size_t)t->nrank * sizeof(int64_t));
+    /* Sent to each rank from the same place, so not dgnn_transport_alltoallv. */
     int64_t *places = comm->counts;
-    struct dgnn_error local = {0};
+    memset(places, 0, (size_t)t->nrank * sizeof(*places));
     int status = t->alltoallv(t->context, sent, count, places, received, expected, places, comm->deadline_s,
-                              &local);
+                              error);
     if (status) {
-        *error = local;
-        return transport_result(comm, status, &local);
+        return transport_result(comm, status, error);
     }
     if (t->nrank > 1) {
         dgnn_status_set(error, word.status, "rank %d: %s", from, received);
@@ -366,15 +356,15 @@ static int transport_same_sequence(struct dgnn_comm *comm, const struct transpor
     return DGNN_OK;
 }
 
-static int transport_same_operation(const struct transport_word *words, int32_t nrank, struct dgnn_error *error)
+static int transport_same_operation(const struct transport_word *words, int32_t nrank,
+                                    struct dgnn_error *error)
 {
     for (int32_t r = 1; r < nrank; r++) {
         if (strcmp(words[r].operation, words[0].operation) != 0) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
-                "rank %d is in %s while rank 0 is in %s: all ranks make the same calls in the "
-                "same order",
-                r, words[r].operation, words[0].operation);
+                "rank %d is in %s while rank 0 is in %s: all ranks make the same calls in the same order", r,
+                words[r].operation, words[0].operation);
         }
     }
     return DGNN_OK;

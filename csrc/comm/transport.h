@@ -3,7 +3,9 @@
  * Wherever a communicator is taken, NULL means one rank: collectives return this rank's own answer.
  *
  * The first DGNN_ERROR_COMM makes the communicator broken: each later call fails at once, without a message.
- * Collectives are called by all ranks in the same order; none of them allocates. */
+ * Collectives are called by all ranks in the same order; here, none of them allocates.
+ *
+ * error is never NULL: the first COMM is kept with its message. */
 #ifndef DGNN_COMM_TRANSPORT_H
 #define DGNN_COMM_TRANSPORT_H
 
@@ -23,11 +25,7 @@ enum dgnn_traffic {
 /* The tags on the private communicator. Messages of one tag between two ranks arrive in starting order. */
 enum dgnn_tag { DGNN_TAG_FORWARD = 1, DGNN_TAG_REVERSE = 2 };
 
-enum {
-    DGNN_TRANSPORT_MESSAGE_LENGTH = 512, /* of an agreed message */
-    DGNN_TRANSPORT_MAX_BLOB = 256,       /* bytes of a blob that is compared */
-    DGNN_TRANSPORT_OPERATION_LENGTH = 64 /* of the name of a step, with its zero */
-};
+enum { DGNN_TRANSPORT_MESSAGE_LENGTH = 512 }; /* of an agreed message */
 
 struct dgnn_comm {
     struct dgnn_transport transport;
@@ -38,12 +36,12 @@ struct dgnn_comm {
     struct dgnn_comm_count count;
     int32_t broken;
     char why[256];   /* the first failure */
-    void *scratch;   /* of the collectives */
+    void *scratch;   /* of the collectives: the same room for each rank */
     int64_t *counts; /* 4 x nrank, for alltoallv */
 };
 
-/* Keeps the communicator for one more user, who gives it back with dgnn_comm_free: plans that a model keeps may
- * outlive the caller's own reference. NULL is allowed. */
+/* Keeps the communicator for one more user, who gives it back with dgnn_comm_free: plans that a model keeps
+ * may outlive the caller's own reference. NULL is allowed. */
 void dgnn_transport_retain(struct dgnn_comm *comm);
 
 /* One call at a time: BUSY where another thread's is under way. NULL is allowed. */
@@ -56,16 +54,11 @@ int32_t dgnn_transport_nrank(const struct dgnn_comm *comm);
 /* All ranks pass the status of what they did since the last agreement, with its message in *error, and the
  * name of the step they are at ("compute"). Returns on all ranks the lowest failing rank's status and
  * message, preceded by "rank 2: " where there are several ranks. Where none failed, ranks at different steps
- * get DGNN_ERROR_INPUT that names both, on all ranks, and may go on together. error may not be NULL. */
+ * get DGNN_ERROR_INPUT that names both, on all ranks, and may go on together. */
 int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int status, struct dgnn_error *error);
 
 /* values: the sums over the ranks, added in rank order, so the same bits on each. */
 int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error);
-
-/* Is the blob (at most DGNN_TRANSPORT_MAX_BLOB bytes, the same length everywhere) the same on all ranks?
- * *different: the lowest rank whose blob is not rank 0's, or -1. The same answer on all ranks. */
-int dgnn_transport_same(struct dgnn_comm *comm, const void *blob, int64_t nbytes, int32_t *different,
-                        struct dgnn_error *error);
 
 /* out: nrank x nbytes, in rank order. */
 int dgnn_transport_allgather(struct dgnn_comm *comm, const void *in, int64_t nbytes, void *out,

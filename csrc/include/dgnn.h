@@ -320,7 +320,7 @@ DGNN_API int dgnn_comm_create_threads(int32_t nrank, double deadline_s, struct d
  * that cannot make the call that the others make passes its error to that agreement instead, and nobody waits. */
 DGNN_API int dgnn_comm_agree(struct dgnn_comm *comm, const char *operation, int32_t status, struct dgnn_error *error);
 
-/* Traffic of this rank since creation or the last reset. */
+/* Traffic of this rank since creation or the last reset; not during another call that uses the communicator. */
 struct dgnn_comm_count {
     int64_t forward_messages; /* feature rows to ghosts */
     int64_t reverse_messages; /* their gradients back */

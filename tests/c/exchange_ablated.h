@@ -22,16 +22,6 @@ static const char *const swaps_ablation_names[] = {
 
 static _Thread_local enum swaps_ablation swaps_ablation;
 
-static inline int64_t ablated_nsend(const struct dgnn_exchange *x, int32_t s)
-{
-    return x->swaps->send_first[s + 1] - x->swaps->send_first[s];
-}
-
-static inline int64_t ablated_nrecv(const struct dgnn_exchange *x, int32_t s)
-{
-    return x->swaps->recv_first[s + 1] - x->swaps->recv_first[s];
-}
-
 static inline int32_t ablated_nswap(const struct dgnn_exchange *x)
 {
     return x->swaps->nswap - (swaps_ablation == SWAPS_LAST_DROPPED);
@@ -63,7 +53,7 @@ static inline void ablated_pack(struct dgnn_exchange *x, int32_t s)
 {
     const struct dgnn_swaps *swaps = x->swaps;
     dgnn_rows_copy(ablated_packed(x, s), NULL, x->current->rows, swaps->send_row + swaps->send_first[s],
-                   ablated_nsend(x, s), dgnn_rows_bytes(&x->current->shape));
+                   dgnn_swaps_nsend(x->swaps, s), dgnn_rows_bytes(&x->current->shape));
 }
 
 static inline int ablated_forward(struct dgnn_exchange *x, struct dgnn_error *error)
@@ -78,11 +68,11 @@ static inline int ablated_forward(struct dgnn_exchange *x, struct dgnn_error *er
         if (swaps_ablation != SWAPS_GATHERED_FIRST) {
             ablated_pack(x, s);
         }
-        if (swaps->send_rank[s] == swaps->me) {
-            memcpy(ablated_window(x, s), ablated_packed(x, s), (size_t)(ablated_nsend(x, s) * row_bytes));
+        if (dgnn_swaps_is_self(swaps, s)) {
+            memcpy(ablated_window(x, s), ablated_packed(x, s), (size_t)(dgnn_swaps_nsend(swaps, s) * row_bytes));
         }
         DGNN_TRY(ablated_message(x, s, DGNN_EXCHANGE_FORWARD_RECEIVE, DGNN_EXCHANGE_FORWARD_SEND,
-                                 ablated_nsend(x, s), error));
+                                 dgnn_swaps_nsend(x->swaps, s), error));
     }
     return DGNN_OK;
 }
@@ -94,10 +84,10 @@ static inline int ablated_reverse(struct dgnn_exchange *x, struct dgnn_error *er
     for (int32_t i = 0; i < nswap; i++) {
         int32_t s = swaps_ablation == SWAPS_FORWARD_ORDER ? i : nswap - 1 - i;
         DGNN_TRY(ablated_message(x, s, DGNN_EXCHANGE_REVERSE_RECEIVE, DGNN_EXCHANGE_REVERSE_SEND,
-                                 ablated_nrecv(x, s), error));
-        const char *from = swaps->send_rank[s] == swaps->me ? ablated_window(x, s) : ablated_packed(x, s);
-        dgnn_rows_add(x->current->rows, swaps->send_row + swaps->send_first[s], from, NULL, ablated_nsend(x, s),
-                      &x->current->shape);
+                                 dgnn_swaps_nrecv(x->swaps, s), error));
+        const char *from = dgnn_swaps_is_self(swaps, s) ? ablated_window(x, s) : ablated_packed(x, s);
+        dgnn_rows_add(x->current->rows, swaps->send_row + swaps->send_first[s], from, NULL,
+                      dgnn_swaps_nsend(swaps, s), &x->current->shape);
     }
     return DGNN_OK;
 }

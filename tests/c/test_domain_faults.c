@@ -16,13 +16,28 @@ static struct call case_create(struct test_models *m, struct system_case *s, int
     return c;
 }
 
-static void case_free(struct call *c)
+/* The same class and message on all ranks. Frees what the call left. */
+static void check_told(struct call *c, int32_t status, const char *text)
 {
+    for (int32_t r = 0; r < c->nrank; r++) {
+        check_status(c->status[r], status, c->message[r], text, __FILE__, __LINE__, text);
+        CHECK(!status || !strcmp(c->message[r], c->message[0]));
+        c->status[r] = 0;
+    }
     call_free(c);
-    free(c->owner);
 }
 
-/* The same message and class on all ranks, then a call that succeeds. */
+/* A call that succeeds. Frees the case. */
+static void check_recovery(struct call *c)
+{
+    struct tolerance t = {1e-11, 1e-13};
+    call_run(c);
+    CHECK(call_check(c, &t) <= 1);
+    call_free(c);
+    free(c->owner);
+    system_free(c->s);
+}
+
 static void check_fault(struct call *c, int32_t status, const char *text)
 {
     struct timespec begin, end;
@@ -30,19 +45,10 @@ static void check_fault(struct call *c, int32_t status, const char *text)
     call_run(c);
     clock_gettime(CLOCK_MONOTONIC, &end);
     CHECK((double)(end.tv_sec - begin.tv_sec) < 5);
-    for (int32_t r = 0; r < c->nrank; r++) {
-        check_status(c->status[r], status, c->message[r], text, __FILE__, __LINE__, text);
-        CHECK(!strcmp(c->message[r], c->message[0]));
-        c->status[r] = 0;
-    }
-    call_free(c);
+    check_told(c, status, text);
     c->spoil = NULL;
     c->other_model = 0;
-    struct tolerance t = {1e-11, 1e-13};
-    call_run(c);
-    CHECK(call_check(c, &t) <= 1);
-    case_free(c);
-    system_free(c->s);
+    check_recovery(c);
 }
 
 static void spoil_type(struct dgnn_system *s)
@@ -223,12 +229,9 @@ static void test_grid(void)
     struct call c = case_create(&m, &s, 4, 40, 3);
     c.grid[0] = c.grid[1] = c.grid[2] = 2;
     call_run(&c);
-    for (int32_t r = 0; r < 4; r++) {
-        check_status(c.status[r], DGNN_ERROR_INPUT, c.message[r],
-                     "grid: found 2 x 2 x 2; the communicator has 4 ranks", __FILE__, __LINE__, "grid");
-    }
-    case_free(&c);
-    system_free(&s);
+    check_told(&c, DGNN_ERROR_INPUT, "grid: found 2 x 2 x 2; the communicator has 4 ranks");
+    memset(c.grid, 0, sizeof(c.grid));
+    check_recovery(&c);
     models_free(&m);
 }
 
@@ -256,25 +259,15 @@ static void test_busy(void)
 {
     struct test_models m = models_load("dpa3_base", 0.5, 3);
     struct system_case s = {0};
-    struct tolerance t = {1e-11, 1e-13};
     struct dgnn_model *own = m.rank[1];
     struct call c = case_create(&m, &s, 4, 40, 3);
     for (int turn = 0; turn < 20; turn++) {
         m.rank[1] = m.rank[3];
         call_run(&c);
         m.rank[1] = own;
-        for (int32_t r = 0; r < c.nrank; r++) {
-            check_status(c.status[r], DGNN_ERROR_BUSY, c.message[r], ": the model is computing in another thread", __FILE__,
-                         __LINE__, "busy");
-            CHECK(!strcmp(c.message[r], c.message[0]));
-            c.status[r] = 0;
-        }
-        call_free(&c);
+        check_told(&c, DGNN_ERROR_BUSY, ": the model is computing in another thread");
     }
-    call_run(&c);
-    CHECK(call_check(&c, &t) <= 1);
-    case_free(&c);
-    system_free(&s);
+    check_recovery(&c);
     models_free(&m);
 }
 
@@ -340,7 +333,6 @@ static void test_refusals(void)
 /* Each allocation of a first call fails once, on whichever rank comes to it: all get MEMORY, and the next call is right. */
 static void test_memory(const char *name, int64_t nlayer)
 {
-    struct tolerance t = {1e-11, 1e-13};
     int failed = 1;
     for (int64_t k = 1; failed && k < 2000; k += 1 + k / 24) {
         struct test_models m = models_load(name, 0.5, nlayer);
@@ -350,18 +342,9 @@ static void test_memory(const char *name, int64_t nlayer)
         call_run(&c);
         dgnn_alloc_fail_at(0, 0);
         failed = c.status[0] != 0;
-        for (int32_t r = 0; r < c.nrank; r++) {
-            check_status(c.status[r], failed ? DGNN_ERROR_MEMORY : DGNN_OK, c.message[r], "out of memory", __FILE__,
-                         __LINE__, "memory");
-            CHECK(!strcmp(c.message[r], c.message[0]) || !failed);
-            c.status[r] = 0;
-        }
+        check_told(&c, failed ? DGNN_ERROR_MEMORY : DGNN_OK, "out of memory");
         c.fail_at = 0;
-        call_free(&c);
-        call_run(&c);
-        CHECK(call_check(&c, &t) <= 1);
-        case_free(&c);
-        system_free(&s);
+        check_recovery(&c);
         models_free(&m);
     }
     CHECK(!failed);

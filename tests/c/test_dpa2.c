@@ -211,13 +211,17 @@ static void check_ghosts(struct dgnn_descriptor *d, const struct cluster *c, con
     struct dgnn_exchange *exchange;
     struct dgnn_plan *plan;
     struct dgnn_error error;
-    int64_t mapping[NROW];
-    for (int64_t row = 0; row < NROW; row++) {
-        mapping[row] = row % NATOM;
+    const int64_t first[] = {0, NROW - NATOM};
+    const int32_t me = 0;
+    int32_t owner[NROW], row[NROW];
+    for (int32_t i = 0; i < NROW; i++) {
+        row[i] = i;
+        owner[i] = i % NATOM;
     }
+    const struct dgnn_direct direct = {1, &me, first, owner + NATOM, first, row + NATOM};
     graph.nnode = NROW;
     graph.neighbour = c->copied;
-    CHECK_STATUS(dgnn_plan_from_mapping(mapping, NATOM, NROW, &plan, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_plan_create(&direct, NATOM, NROW, 0, 1, &plan, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_exchange_create_direct(plan, NULL, DGNN_EXCHANGE_FEATURES, &exchange, &error), DGNN_OK,
                  "");
     CHECK_STATUS(evaluate(d, &graph, exchange, &answer, &error), DGNN_OK, "");

@@ -2,6 +2,9 @@
  * of the tests. DGNN_TEST_PLANS: how many random plans (default 4000). */
 #include "check.h"
 
+#include <stdatomic.h>
+#include <time.h>
+
 #include "base/alloc.h"
 #include "comm/spin.h"
 #include "exchange_case.h"
@@ -128,12 +131,14 @@ static void test_g4_spin(void)
     dgnn_swaps_free(atoms);
 }
 
-static void test_mapping(void)
+static void test_own_neighbour(void)
 {
-    const int64_t mapping[] = {0, 1, 1, 0, 1};
+    const int64_t first[] = {0, 3};
+    const int32_t me = 0, send_row[] = {1, 0, 1}, recv_row[] = {2, 3, 4};
+    const struct dgnn_direct direct = {1, &me, first, send_row, first, recv_row};
     struct dgnn_plan *plan;
     struct dgnn_exchange *x = NULL;
-    CHECK_STATUS(dgnn_plan_from_mapping(mapping, 2, 5, &plan, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_plan_create(&direct, 2, 5, 0, 1, &plan, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_exchange_create_direct(plan, NULL, DGNN_EXCHANGE_FEATURES, &x, &error), DGNN_OK, "");
     double rows[] = {3, 4, NAN, NAN, NAN};
     golden_forward(x, rows, 1);
@@ -658,6 +663,76 @@ static void test_many_layers(void)
     brick_free(world);
 }
 
+/* ------------------------------------------------------------------ failures */
+
+/* Rank 0 gives up on rank 1, which comes late: what it sends then must not reach rows that nobody waits for. */
+struct late_job {
+    int fail_start; /* rank 0 cannot start its second message; else it waits for the first to the deadline */
+    double rows[2];
+    int status[2];
+    atomic_int given_up, sent;
+};
+
+static _Thread_local int (*late_inner_start)(void *context, void *request, struct dgnn_error *error);
+static _Thread_local int late_started;
+
+static int late_start(void *context, void *request, struct dgnn_error *local)
+{
+    return late_started++ == 1 ? dgnn_status_set(local, DGNN_ERROR_COMM, "the cable is cut")
+                               : late_inner_start(context, request, local);
+}
+
+static void late_wait(atomic_int *flag)
+{
+    const struct timespec nap = {0, 1000000};
+    while (!atomic_load(flag)) {
+        nanosleep(&nap, NULL);
+    }
+}
+
+/* Rank 0 owns nothing, and sends back what the first of two swaps brings it: so it waits for that one alone. */
+static void late_body(struct ranks_rank *rank)
+{
+    struct late_job *job = rank->data;
+    struct dgnn_error local;
+    const int owner = rank->rank == 1;
+    const int32_t other[2] = {owner ? 0 : 1, owner ? 0 : 1}, send[2] = {owner, 1}, recv[2] = {!owner, 1}, row = 0;
+    const int32_t *const lists[] = {&row, &row};
+    const struct dgnn_border border = {2, other, other, send, recv, lists, NULL};
+    double own[2] = {7, NAN}, *rows = owner ? own : job->rows;
+    struct dgnn_swaps *swaps = NULL;
+    struct dgnn_exchange *x = NULL;
+    int status = dgnn_swaps_create(&border, owner, 2, rank->rank, 2, &swaps, &local);
+    status = status ? status : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_FEATURES, &x, &local);
+    if (owner) {
+        late_wait(&job->given_up);
+    } else if (job->fail_start) {
+        late_inner_start = rank->comm->transport.start;
+        late_started = 0;
+        rank->comm->transport.start = late_start;
+    }
+    status = status ? status : dgnn_exchange_forward_begin(x, rows, 1, 8, &local);
+    atomic_store(&job->sent, owner);
+    job->status[rank->rank] = status ? status : dgnn_exchange_forward_end(x, &local);
+    if (!owner) {
+        rows[0] = rows[1] = 3; /* somebody else's now */
+        atomic_store(&job->given_up, 1);
+        late_wait(&job->sent);
+    }
+    dgnn_exchange_free(x);
+    dgnn_swaps_free(swaps);
+}
+
+static void test_late_messages(void)
+{
+    for (int fail_start = 0; fail_start < 2; fail_start++) {
+        struct late_job job = {.fail_start = fail_start};
+        ranks_run(2, 0.2, late_body, &job);
+        CHECK(job.status[0] == DGNN_ERROR_COMM && job.status[1] == DGNN_ERROR_COMM);
+        CHECK_ROWS(job.rows, 3, 3);
+    }
+}
+
 /* Each allocation fails once: an error, nothing leaked. */
 static void test_memory(void)
 {
@@ -690,7 +765,7 @@ int main(void)
     test_g2_relay();
     test_g3_two_ranks();
     test_g4_spin();
-    test_mapping();
+    test_own_neighbour();
     test_misuse();
     test_g7_bricks();
     test_random_plans(plans ? atoll(plans) : 4000);
@@ -700,6 +775,7 @@ int main(void)
     test_no_allocation_after_first_use();
     test_many_arrays();
     test_many_layers();
+    test_late_messages();
     test_memory();
     return check_report();
 }

@@ -76,12 +76,11 @@ static void test_direct_words(void)
     BUT(send_first[1], 1, "neighbour 1 is the rank itself: send_first counts 2 rows, recv_first 1");
     CHECK_STATUS(dgnn_plan_valid(&d, 2, 6, 0, 3, &error), DGNN_ERROR_INPUT,
                  "3 rows, expected one for each of the 4");
+    CHECK_STATUS(dgnn_plan_valid(&d, 6, 5, 0, 3, &error), DGNN_ERROR_INPUT, "direct plan: 6 owned of 5 rows");
+    CHECK_STATUS(dgnn_plan_valid(&d, -1, 5, 0, 3, &error), DGNN_ERROR_INPUT, "direct plan: -1 owned");
+    CHECK_STATUS(dgnn_plan_valid(&d, 1, INT64_MAX, 0, 3, &error), DGNN_ERROR_INPUT, "all < 2^31");
     d.recv_row = NULL;
     DIRECT("recv_row is missing");
-    const int64_t mapping[] = {0, 1, 0, 2}, moved[] = {1, 1};
-    struct dgnn_plan *plan;
-    CHECK_STATUS(dgnn_plan_from_mapping(mapping, 2, 4, &plan, &error), DGNN_ERROR_INPUT, "mapping[3] is 2");
-    CHECK_STATUS(dgnn_plan_from_mapping(moved, 2, 2, &plan, &error), DGNN_ERROR_INPUT, "mapping[0] is 1");
 }
 
 /* ------------------------------------------------------------------ golden vectors */

@@ -33,7 +33,6 @@ static const int64_t none_first[2] = {0, 0};
 static void test_plans(void)
 {
     struct dgnn_direct d = {.nneighbour = 1, .rank = one_rank, .send_first = none_first};
-    int64_t mapping[2] = {0, 0};
     struct dgnn_plan *plan = NULL;
     struct dgnn_exchange *exchange = NULL;
     struct dgnn_comm *comm[3];
@@ -43,9 +42,6 @@ static void test_plans(void)
     CHECK_STATUS(dgnn_plan_create(&d, 1, 1, 0, 2, &plan, &error), DGNN_ERROR_INPUT, "send_first and recv_first");
     d.rank = NULL;
     CHECK_STATUS(dgnn_plan_create(&d, 1, 1, 0, 2, &plan, &error), DGNN_ERROR_INPUT, "rank, send_first");
-    CHECK_STATUS(dgnn_plan_from_mapping(mapping, 3, 2, &plan, &error), DGNN_ERROR_INPUT, "mapping: 3 owned of 2 rows");
-    CHECK_STATUS(dgnn_plan_from_mapping(mapping, -1, 2, &plan, &error), DGNN_ERROR_INPUT, "mapping: -1 owned");
-    CHECK_STATUS(dgnn_plan_from_mapping(mapping, 1, INT64_MAX, &plan, &error), DGNN_ERROR_INPUT, "all < 2^31");
     d = (struct dgnn_direct){.nneighbour = 1, .rank = one_rank, .send_first = none_first, .recv_first = none_first};
     CHECK_STATUS(dgnn_plan_create(&d, 1, 1, 0, 2, &plan, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_exchange_create_direct(plan, NULL, DGNN_EXCHANGE_FEATURES, &exchange, &error), DGNN_ERROR_INPUT,

@@ -146,6 +146,7 @@ gc.collect()
 never = mpi.transport(world)  # and one that is still there at exit
 if world.size > 1:
     run(world, "lost", deadline=1.5)
+    run(world, "late", deadline=1.0)
     run(world, "deadline", deadline=1.5)
 total = world.allreduce(passed), world.allreduce(failed)
 if world.rank == 0 and total[1] == 0:

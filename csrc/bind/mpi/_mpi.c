@@ -13,13 +13,12 @@
 #error "DGNN_MPI_NAME is the name of the module, such as _mpi_mpich"
 #endif
 
-#define MPI_MODULE_TEXT_(name) #name
-#define MPI_MODULE_TEXT(name)  MPI_MODULE_TEXT_(name)
-#define MPI_MODULE_INIT_(name) PyInit_##name
-#define MPI_MODULE_INIT(name)  MPI_MODULE_INIT_(name)
+#define MODULE_TEXT_(name) #name
+#define MODULE_TEXT(name)  MODULE_TEXT_(name)
+#define MODULE_INIT_(name) PyInit_##name
+#define MODULE_INIT(name)  MODULE_INIT_(name)
 
-/* Who takes the transport over (dgnn_comm_create) gives the capsule another name, and the context is theirs.
- */
+/* Who takes the transport over (dgnn_comm_create) gives the capsule another name: the context is theirs. */
 static const char mpi_capsule_name[] = "dgnn.transport";
 
 static void mpi_capsule_destroy(PyObject *capsule)
@@ -43,7 +42,7 @@ static PyObject *mpi_raise(const struct dgnn_error *error)
 static PyObject *mpi_transport(PyObject *module, PyObject *arguments)
 {
     long long address;
-    double deadline_s = 300.0;
+    double deadline_s = 0.0;
     struct dgnn_error error;
     (void)module;
     if (!PyArg_ParseTuple(arguments, "L|d:transport", &address, &deadline_s)) {
@@ -58,10 +57,10 @@ static PyObject *mpi_transport(PyObject *module, PyObject *arguments)
         return PyErr_NoMemory();
     }
     int status;
-    Py_BEGIN_ALLOW_THREADS status = dgnn_mpi_transport_create((const MPI_Comm *)(uintptr_t)address,
-                                                              deadline_s, transport, &error);
-    Py_END_ALLOW_THREADS if (status)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_mpi_transport_create((const MPI_Comm *)(uintptr_t)address, deadline_s, transport, &error);
+    Py_END_ALLOW_THREADS
+    if (status) {
         free(transport);
         return mpi_raise(&error);
     }
@@ -73,8 +72,7 @@ static PyObject *mpi_transport(PyObject *module, PyObject *arguments)
     return capsule;
 }
 
-/* (whether MPI runs, its text): this module's MPI must be the very one that mpi4py loaded, not a second copy.
- */
+/* (whether MPI runs, its text): this module's MPI must be the one that mpi4py loaded, not a second copy. */
 static PyObject *mpi_library(PyObject *module, PyObject *unused)
 {
     char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
@@ -91,9 +89,9 @@ static PyObject *mpi_library(PyObject *module, PyObject *unused)
 
 static PyMethodDef mpi_methods[] = {
     {"transport", mpi_transport, METH_VARARGS,
-     "transport(address, deadline=300.0, /)\n--\n\nCollective: a capsule dgnn.transport on a duplicate of "
-     "the "
-     "communicator\nwhose handle is at this address."},
+     "transport(address, deadline=0.0, /)\n--\n\n"
+     "Collective: a capsule dgnn.transport on a duplicate of the communicator\n"
+     "whose handle is at this address."},
     {"library", mpi_library, METH_NOARGS,
      "library()\n--\n\nWhether this module's MPI is initialised, and its library version."},
     {NULL, NULL, 0, NULL},
@@ -108,13 +106,13 @@ static PyModuleDef_Slot mpi_slots[] = {{Py_mod_exec, mpi_exec}, {0, NULL}};
 
 static struct PyModuleDef mpi_definition = {
     .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = MPI_MODULE_TEXT(DGNN_MPI_NAME),
+    .m_name = MODULE_TEXT(DGNN_MPI_NAME),
     .m_doc = "Messages of dgnn over one MPI.",
     .m_methods = mpi_methods,
     .m_slots = mpi_slots,
 };
 
-PyMODINIT_FUNC MPI_MODULE_INIT(DGNN_MPI_NAME)(void)
+PyMODINIT_FUNC MODULE_INIT(DGNN_MPI_NAME)(void)
 {
     return PyModuleDef_Init(&mpi_definition);
 }

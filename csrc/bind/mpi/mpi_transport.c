@@ -10,17 +10,17 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Messages longer than this travel as one item of a derived type, as MPI counts in int. Tests set it small.
- */
+/* A longer message travels as one item of a derived type, as MPI counts in int. Tests set it small. */
 #ifndef DGNN_MPI_BLOCK
 #define DGNN_MPI_BLOCK (1 << 30)
 #endif
 
 enum {
-    MPI_TRANSPORT_TAG_ALLTOALLV = 1000, /* apart from dgnn's own tags */
-    MPI_TRANSPORT_STAGE_ITEM = 256      /* bytes a rank that an allgather never allocates for */
+    TAG_ALLTOALLV = 1000, /* apart from dgnn's own tags */
+    STAGE_ITEM = 256      /* bytes a rank that an allgather never allocates for */
 };
 
+static const double mpi_deadline_s = 300.0;
 static const double mpi_cancel_s = 1.0;
 
 struct mpi_context {
@@ -29,14 +29,15 @@ struct mpi_context {
     int nrank;
     pid_t creator; /* a forked child leaves MPI alone */
     int main_only; /* MPI was not initialised for calls from several threads */
-    int abandoned; /* a wait ended without its messages: MPI may still hold on to memory */
+    int abandoned; /* messages were given up: MPI may still hold on to memory */
     int ncreated;  /* persistent requests alive */
     int capacity;  /* of the arrays below: as many as there are requests, and two for each rank */
     MPI_Request *waiting;
     MPI_Status *statuses;
     int *completed;
     struct mpi_request **waited;
-    char *stage; /* of allgather: MPI never writes to memory that a caller may free */
+    struct mpi_request *message; /* of an alltoallv: two for each rank */
+    char *stage;                 /* of allgather: MPI never writes to memory that a caller may free */
     size_t stage_size;
 };
 
@@ -51,8 +52,8 @@ struct mpi_request {
 
 /* ------------------------------------------------------------------ errors, threads, time */
 
-__attribute__((format(printf, 3, 4))) static int mpi_error(struct dgnn_error *error, int status,
-                                                           const char *format, ...)
+__attribute__((format(printf, 3, 4)))
+static int mpi_error(struct dgnn_error *error, int status, const char *format, ...)
 {
     if (error) {
         va_list args;
@@ -76,21 +77,16 @@ static int mpi_check(int code, const char *what, struct dgnn_error *error)
     return mpi_error(error, DGNN_ERROR_COMM, "%s: %s", what, text);
 }
 
-#define MPI_TRY(call, error)                                                                                 \
-    do {                                                                                                     \
-        int status_ = mpi_check((call), #call, error);                                                       \
-        if (status_) {                                                                                       \
-            return status_;                                                                                  \
-        }                                                                                                    \
+/* Names that begin with MPI_ are MPI's own. */
+#define TRY(expr)                \
+    do {                         \
+        int status_ = (expr);    \
+        if (status_) {           \
+            return status_;      \
+        }                        \
     } while (0)
 
-#define MPI_TRY_STATUS(expr)                                                                                 \
-    do {                                                                                                     \
-        int status_ = (expr);                                                                                \
-        if (status_) {                                                                                       \
-            return status_;                                                                                  \
-        }                                                                                                    \
-    } while (0)
+#define TRY_MPI(call, error) TRY(mpi_check((call), #call, error))
 
 /* MPI_Initialized and MPI_Finalized may be called at any time, by any thread. */
 static int mpi_running(void)
@@ -115,6 +111,16 @@ static int mpi_reachable(const struct mpi_context *context)
     return getpid() == context->creator && mpi_running() && (!context->main_only || mpi_on_main_thread());
 }
 
+static int mpi_check_thread(int main_only, struct dgnn_error *error)
+{
+    if (main_only && !mpi_on_main_thread()) {
+        return mpi_error(error, DGNN_ERROR_INPUT,
+                         "comm: MPI was initialised for calls from the main thread only (thread level below "
+                         "MPI_THREAD_SERIALIZED), and this is another thread");
+    }
+    return DGNN_OK;
+}
+
 static int mpi_enter(const struct mpi_context *context, struct dgnn_error *error)
 {
     if (getpid() != context->creator) {
@@ -125,12 +131,7 @@ static int mpi_enter(const struct mpi_context *context, struct dgnn_error *error
     if (!mpi_running()) {
         return mpi_error(error, DGNN_ERROR_COMM, "MPI is finalised: the communicator is gone");
     }
-    if (context->main_only && !mpi_on_main_thread()) {
-        return mpi_error(error, DGNN_ERROR_INPUT,
-                         "MPI was initialised for calls from the main thread only (thread level below "
-                         "MPI_THREAD_SERIALIZED), and this is another thread");
-    }
-    return DGNN_OK;
+    return mpi_check_thread(context->main_only, error);
 }
 
 static double mpi_now(void)
@@ -140,8 +141,7 @@ static double mpi_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Spins at first, as most messages are there at once; then leaves the core to others, as ranks may share
- * cores. */
+/* Spins at first, as most messages are there at once; then leaves the core to others, who may share it. */
 static void mpi_pause(long round)
 {
     if (round > 2000) {
@@ -154,27 +154,28 @@ static void mpi_pause(long round)
 
 /* ------------------------------------------------------------------ sizes */
 
-/* nbytes as count items of type; a derived type is freed with mpi_type_free. */
+/* nbytes as count items of type, which is freed with mpi_type_free, after a failure too. */
 static int mpi_type_create(int64_t nbytes, int *count, MPI_Datatype *type, struct dgnn_error *error)
 {
+    *count = (int)nbytes;
+    *type = MPI_BYTE;
     if (nbytes <= DGNN_MPI_BLOCK) {
-        *count = (int)nbytes;
-        *type = MPI_BYTE;
         return DGNN_OK;
     }
     if (nbytes / DGNN_MPI_BLOCK > INT_MAX) {
-        return mpi_error(error, DGNN_ERROR_INPUT, "a message of %lld bytes", (long long)nbytes);
+        return mpi_error(error, DGNN_ERROR_INPUT, "a message of %lld bytes, expected at most %lld",
+                         (long long)nbytes, (long long)INT_MAX * DGNN_MPI_BLOCK);
     }
-    MPI_Datatype block;
-    MPI_TRY(MPI_Type_contiguous(DGNN_MPI_BLOCK, MPI_BYTE, &block), error);
+    MPI_Datatype block, made;
+    TRY_MPI(MPI_Type_contiguous(DGNN_MPI_BLOCK, MPI_BYTE, &block), error);
     int lengths[2] = {(int)(nbytes / DGNN_MPI_BLOCK), (int)(nbytes % DGNN_MPI_BLOCK)};
     MPI_Aint places[2] = {0, (MPI_Aint)(nbytes - lengths[1])};
     MPI_Datatype types[2] = {block, MPI_BYTE};
-    int status = mpi_check(MPI_Type_create_struct(2, lengths, places, types, type), "MPI_Type_create_struct",
-                           error);
+    int code = MPI_Type_create_struct(2, lengths, places, types, &made);
     MPI_Type_free(&block);
-    MPI_TRY_STATUS(status);
+    TRY(mpi_check(code, "MPI_Type_create_struct", error));
     *count = 1;
+    *type = made;
     return mpi_check(MPI_Type_commit(type), "MPI_Type_commit", error);
 }
 
@@ -217,8 +218,8 @@ static int mpi_reserve(struct mpi_context *context, int count, struct dgnn_error
 static int mpi_request_create(struct mpi_context *context, void *data, const struct mpi_request *wanted,
                               int tag, void **request, struct dgnn_error *error)
 {
-    MPI_TRY_STATUS(mpi_enter(context, error));
-    MPI_TRY_STATUS(mpi_reserve(context, context->ncreated + 1, error));
+    TRY(mpi_enter(context, error));
+    TRY(mpi_reserve(context, context->ncreated + 1, error));
     struct mpi_request *made = malloc(sizeof(*made));
     if (!made) {
         return mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: an MPI request");
@@ -227,13 +228,14 @@ static int mpi_request_create(struct mpi_context *context, void *data, const str
     int count;
     int status = mpi_type_create(made->nbytes, &count, &made->type, error);
     if (!status) {
+        MPI_Comm comm = context->comm;
         int code = made->is_receive
-                       ? MPI_Recv_init(data, count, made->type, made->peer, tag, context->comm, &made->handle)
-                       : MPI_Send_init(data, count, made->type, made->peer, tag, context->comm,
-                                       &made->handle);
+                       ? MPI_Recv_init(data, count, made->type, made->peer, tag, comm, &made->handle)
+                       : MPI_Send_init(data, count, made->type, made->peer, tag, comm, &made->handle);
         status = mpi_check(code, made->is_receive ? "MPI_Recv_init" : "MPI_Send_init", error);
     }
     if (status) {
+        mpi_type_free(&made->type);
         free(made);
         return status;
     }
@@ -259,11 +261,11 @@ static int mpi_receive_create(void *context, void *data, int64_t nbytes, int32_t
 static int mpi_start(void *context, void *request, struct dgnn_error *error)
 {
     struct mpi_request *r = request;
-    MPI_TRY_STATUS(mpi_enter(context, error));
+    TRY(mpi_enter(context, error));
     if (r->active) {
         return mpi_error(error, DGNN_ERROR_INTERNAL, "a message was started again before it was waited for");
     }
-    MPI_TRY(MPI_Start(&r->handle), error);
+    TRY_MPI(MPI_Start(&r->handle), error);
     r->active = 1;
     return DGNN_OK;
 }
@@ -272,6 +274,7 @@ static void mpi_request_free(void *context, void *request)
 {
     struct mpi_context *c = context;
     struct mpi_request *r = request;
+    c->abandoned = c->abandoned || r->active;
     if (mpi_reachable(c)) {
         if (r->active && r->is_receive) {
             MPI_Cancel(&r->handle);
@@ -293,7 +296,7 @@ static int mpi_received(const struct mpi_context *context, const struct mpi_requ
     if (!r->is_receive) {
         return DGNN_OK;
     }
-    MPI_TRY(MPI_Get_elements_x(status, r->type, &received), error);
+    TRY_MPI(MPI_Get_elements_x(status, r->type, &received), error);
     if (received != r->nbytes) {
         return mpi_error(error, DGNN_ERROR_COMM,
                          "rank %d sent rank %d a message of %lld bytes where %lld were expected", r->peer,
@@ -386,7 +389,7 @@ static int mpi_wait(void *context, void **requests, int64_t nrequest, double dea
 {
     struct mpi_context *c = context;
     int n = 0;
-    MPI_TRY_STATUS(mpi_enter(c, error));
+    TRY(mpi_enter(c, error));
     for (int64_t i = 0; i < nrequest; i++) {
         struct mpi_request *r = requests[i];
         if (r && r->active) {
@@ -435,20 +438,22 @@ static int mpi_allgather(void *context, const void *in, int64_t nbytes, void *ou
                          struct dgnn_error *error)
 {
     struct mpi_context *c = context;
-    MPI_TRY_STATUS(mpi_enter(c, error));
+    TRY(mpi_enter(c, error));
     if (c->abandoned) {
         return mpi_error(error, DGNN_ERROR_COMM, "an earlier wait on this communicator failed");
     }
     size_t all = (size_t)nbytes * (size_t)c->nrank;
-    MPI_TRY_STATUS(mpi_stage_reserve(c, (size_t)nbytes + all, error));
+    TRY(mpi_stage_reserve(c, (size_t)nbytes + all, error));
     int count;
     MPI_Datatype type;
     MPI_Request request;
-    MPI_TRY_STATUS(mpi_type_create(nbytes, &count, &type, error));
     char *gathered = c->stage + nbytes;
     memcpy(c->stage, in, (size_t)nbytes);
-    int status = mpi_check(MPI_Iallgather(c->stage, count, type, gathered, count, type, c->comm, &request),
-                           "MPI_Iallgather", error);
+    int status = mpi_type_create(nbytes, &count, &type, error);
+    if (!status) {
+        int code = MPI_Iallgather(c->stage, count, type, gathered, count, type, c->comm, &request);
+        status = mpi_check(code, "MPI_Iallgather", error);
+    }
     status = status ? status : mpi_wait_one(c, &request, "MPI_Iallgather", deadline_s, error);
     mpi_type_free(&type);
     if (!status) {
@@ -457,20 +462,16 @@ static int mpi_allgather(void *context, const void *in, int64_t nbytes, void *ou
     return status;
 }
 
-/* Starts one message of an alltoallv as the n-th that is waited for. */
-static int mpi_alltoallv_start(struct mpi_context *context, struct mpi_request *r, char *data, int n,
+static int mpi_alltoallv_start(struct mpi_context *context, struct mpi_request *r, char *data,
                                struct dgnn_error *error)
 {
     int count;
-    MPI_TRY_STATUS(mpi_type_create(r->nbytes, &count, &r->type, error));
-    int code = r->is_receive ? MPI_Irecv(data, count, r->type, r->peer, MPI_TRANSPORT_TAG_ALLTOALLV,
-                                         context->comm, &r->handle)
-                             : MPI_Isend(data, count, r->type, r->peer, MPI_TRANSPORT_TAG_ALLTOALLV,
-                                         context->comm, &r->handle);
-    MPI_TRY_STATUS(mpi_check(code, r->is_receive ? "MPI_Irecv" : "MPI_Isend", error));
+    TRY(mpi_type_create(r->nbytes, &count, &r->type, error));
+    MPI_Comm comm = context->comm;
+    int code = r->is_receive ? MPI_Irecv(data, count, r->type, r->peer, TAG_ALLTOALLV, comm, &r->handle)
+                             : MPI_Isend(data, count, r->type, r->peer, TAG_ALLTOALLV, comm, &r->handle);
+    TRY(mpi_check(code, r->is_receive ? "MPI_Irecv" : "MPI_Isend", error));
     r->active = 1;
-    context->waiting[n] = r->handle;
-    context->waited[n] = r;
     return DGNN_OK;
 }
 
@@ -481,11 +482,7 @@ static int mpi_alltoallv(void *context, const void *send, const int64_t *send_co
                          const int64_t *receive_place, double deadline_s, struct dgnn_error *error)
 {
     struct mpi_context *c = context;
-    MPI_TRY_STATUS(mpi_enter(c, error));
-    struct mpi_request *message = calloc(2 * (size_t)c->nrank, sizeof(*message));
-    if (!message) {
-        return mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: messages to %d ranks", c->nrank);
-    }
+    TRY(mpi_enter(c, error));
     if (send_count[c->rank] > 0) {
         memcpy((char *)receive + receive_place[c->rank], (const char *)send + send_place[c->rank],
                (size_t)send_count[c->rank]);
@@ -499,9 +496,12 @@ static int mpi_alltoallv(void *context, const void *send, const int64_t *send_co
         if (r != c->rank && nbytes > 0) {
             char *data = is_receive ? (char *)receive + receive_place[r]
                                     : (char *)(uintptr_t)send + send_place[r];
-            message[n] = (struct mpi_request){.nbytes = nbytes, .peer = r, .is_receive = is_receive};
-            status = mpi_alltoallv_start(c, &message[n], data, n, error);
-            n += !status;
+            struct mpi_request *message = &c->message[n];
+            *message = (struct mpi_request){
+                .handle = MPI_REQUEST_NULL, .nbytes = nbytes, .peer = r, .is_receive = is_receive};
+            status = mpi_alltoallv_start(c, message, data, error);
+            c->waited[n] = message;
+            c->waiting[n++] = message->handle;
         }
     }
     if (status) {
@@ -510,9 +510,8 @@ static int mpi_alltoallv(void *context, const void *send, const int64_t *send_co
         status = mpi_wait_all(c, n, deadline_s, error);
     }
     for (int k = 0; k < n; k++) {
-        mpi_type_free(&message[k].type);
+        mpi_type_free(&c->message[k].type);
     }
-    free(message);
     return status;
 }
 
@@ -524,6 +523,7 @@ static void mpi_context_release(struct mpi_context *context)
     free(context->statuses);
     free(context->completed);
     free(context->waited);
+    free(context->message);
     if (!context->abandoned) {
         free(context->stage);
     }
@@ -533,8 +533,7 @@ static void mpi_context_release(struct mpi_context *context)
 static void mpi_free(void *context)
 {
     struct mpi_context *c = context;
-    /* After a failure ranks may wait for one another in MPI_Comm_free: the duplicate is left to MPI_Finalize.
-     */
+    /* After a failure ranks may wait for one another in MPI_Comm_free: the duplicate is left to MPI. */
     if (mpi_reachable(c) && !c->abandoned) {
         MPI_Comm_free(&c->comm);
     }
@@ -543,11 +542,9 @@ static void mpi_free(void *context)
 
 static int mpi_usable(const MPI_Comm *comm, int *main_only, struct dgnn_error *error)
 {
-    int initialised = 0;
-    int finalised = 0;
-    MPI_Initialized(&initialised);
-    MPI_Finalized(&finalised);
-    if (!initialised || finalised) {
+    if (!mpi_running()) {
+        int finalised = 0;
+        MPI_Finalized(&finalised);
         return mpi_error(error, DGNN_ERROR_INPUT, "comm: MPI is %s",
                          finalised ? "finalised: no communicator can be used any more" : "not initialised");
     }
@@ -555,15 +552,11 @@ static int mpi_usable(const MPI_Comm *comm, int *main_only, struct dgnn_error *e
         return mpi_error(error, DGNN_ERROR_INPUT, "comm is the null communicator (was it freed?)");
     }
     int level = MPI_THREAD_SINGLE;
-    MPI_TRY(MPI_Query_thread(&level), error);
+    TRY_MPI(MPI_Query_thread(&level), error);
     *main_only = level < MPI_THREAD_SERIALIZED;
-    if (*main_only && !mpi_on_main_thread()) {
-        return mpi_error(error, DGNN_ERROR_INPUT,
-                         "comm: MPI was initialised for calls from the main thread only (thread level below "
-                         "MPI_THREAD_SERIALIZED), and this is another thread");
-    }
+    TRY(mpi_check_thread(*main_only, error));
     int inter = 0;
-    MPI_TRY(MPI_Comm_test_inter(*comm, &inter), error);
+    TRY_MPI(MPI_Comm_test_inter(*comm, &inter), error);
     if (inter) {
         return mpi_error(error, DGNN_ERROR_INPUT,
                          "comm is an inter-communicator, expected an intra-communicator");
@@ -576,19 +569,31 @@ static int mpi_duplicate(struct mpi_context *context, MPI_Comm comm, double dead
                          struct dgnn_error *error)
 {
     MPI_Request request;
-    MPI_TRY(MPI_Comm_rank(comm, &context->rank), error);
-    MPI_TRY(MPI_Comm_size(comm, &context->nrank), error);
-    MPI_TRY(MPI_Comm_idup(comm, &context->comm, &request), error);
-    MPI_TRY_STATUS(mpi_wait_one(context, &request, "MPI_Comm_idup", deadline_s, error));
+    TRY_MPI(MPI_Comm_rank(comm, &context->rank), error);
+    TRY_MPI(MPI_Comm_size(comm, &context->nrank), error);
+    TRY_MPI(MPI_Comm_idup(comm, &context->comm, &request), error);
+    TRY(mpi_wait_one(context, &request, "MPI_Comm_idup", deadline_s, error));
     return mpi_check(MPI_Comm_set_errhandler(context->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler",
                      error);
+}
+
+/* Memory for all but long messages: none is allocated while ranks wait for one another. */
+static int mpi_context_reserve(struct mpi_context *context, struct dgnn_error *error)
+{
+    size_t nrank = (size_t)context->nrank;
+    TRY(mpi_reserve(context, 2 * context->nrank, error));
+    context->message = malloc(2 * nrank * sizeof(*context->message));
+    if (!context->message) {
+        return mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: messages to %d ranks", context->nrank);
+    }
+    return mpi_stage_reserve(context, STAGE_ITEM * (nrank + 1), error);
 }
 
 int dgnn_mpi_transport_create(const MPI_Comm *comm, double deadline_s, struct dgnn_transport *transport,
                               struct dgnn_error *error)
 {
     int main_only = 0;
-    MPI_TRY_STATUS(mpi_usable(comm, &main_only, error));
+    TRY(mpi_usable(comm, &main_only, error));
     struct mpi_context *context = calloc(1, sizeof(*context));
     if (!context) {
         return mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: a communicator");
@@ -596,17 +601,14 @@ int dgnn_mpi_transport_create(const MPI_Comm *comm, double deadline_s, struct dg
     context->comm = MPI_COMM_NULL;
     context->creator = getpid();
     context->main_only = main_only;
-    int status = mpi_duplicate(context, *comm, deadline_s > 0 ? deadline_s : 300.0, error);
+    int status = mpi_duplicate(context, *comm, deadline_s > 0 ? deadline_s : mpi_deadline_s, error);
     if (status) {
         if (!context->abandoned) {
             free(context); /* else MPI still writes the duplicate's handle there */
         }
         return status;
     }
-    status = mpi_reserve(context, 2 * context->nrank, error);
-    status = status
-                 ? status
-                 : mpi_stage_reserve(context, MPI_TRANSPORT_STAGE_ITEM * ((size_t)context->nrank + 1), error);
+    status = mpi_context_reserve(context, error);
     if (status) {
         mpi_free(context);
         return status;

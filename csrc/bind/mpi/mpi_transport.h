@@ -7,8 +7,8 @@
 #include "dgnn.h"
 
 /* Collective over *comm, an intra-communicator, which is duplicated: no message of dgnn's meets one of
- * anybody else's. Fills *transport; its free is local and safe in any exit order: after MPI_Finalize, and in
- * a forked child, it leaves MPI alone.
+ * anybody else's. deadline_s: how long the other ranks may take to join in; <= 0: 300. Fills *transport; its
+ * free is local and safe in any exit order: after MPI_Finalize, and in a forked child, it leaves MPI alone.
  *
  * After DGNN_ERROR_COMM what was under way is cancelled where MPI can do that, and memory that MPI may still
  * write to is left to it.
