@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 
 import numpy as np
 from ase.calculators import calculator as ase_calculator
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from dgnn._core import InputError
@@ -36,7 +36,7 @@ class DGNNCalculator(Calculator):
     magnetic moments (vectors, or numbers along z), and gives results["magforces"]. results["virial"] is deepmd-kit's.
     """
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "stresses"]
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "stresses", "virial"]
     ignored_changes = {"initial_charges"}
     name = "dgnn"
 
@@ -103,20 +103,29 @@ class DGNNCalculator(Calculator):
 
     def todict(self, skip_default=True):
         """What a trajectory stores: which model this was, not the model."""
-        with open(self.model.path, "rb") as file:
-            digest = hashlib.sha256()
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
-        stored = {"model": os.fspath(self.model.path), "sha256": digest.hexdigest(), "strict": bool(self.strict)}
+        stored = {"model": os.fsdecode(self.model.path), "digest": self.model.digest, "strict": bool(self.strict)}
         stored.update({name: str(value) if name == "dtype" else value for name, value in self._options.items()})
         if self._given_type_map is not None:
             given = self._given_type_map
             stored["type_map"] = dict(given) if hasattr(given, "items") else list(given)
         return stored
 
+    def export_properties(self):
+        """Those that ASE knows, which stumbles over others."""
+        return Properties({name: value for name, value in self.results.items() if name in all_outputs})
+
+    def set(self, **kwargs):
+        """Refuses: ASE would keep an option that nobody reads."""
+        for name in kwargs:
+            raise InputError(f"{name}: set when a calculator is made, as in DGNNCalculator(model, {name}=...)")
+        return {}
+
     # ------------------------------------------------------------ from atoms to arguments
 
     def _inputs(self, atoms):
+        for k in np.flatnonzero(atoms.pbc & ~atoms.cell.any(axis=1)):  # complete() would make it one of 1 Å
+            raise InputError(f"atoms.pbc = {atoms.pbc.tolist()}, and cell vector {k} is zero; expected a vector for "
+                             "each periodic direction")
         any_pbc = bool(atoms.pbc.any())
         box = np.asarray(atoms.cell.complete()) if any_pbc else None
         inputs = dict(coords=atoms.positions, types=self._types(atoms), box=box,
@@ -161,12 +170,14 @@ def element_types(names, type_map):
     if type_map is None:
         return index
     if not hasattr(type_map, "items"):
-        elements = list(type_map)
+        elements = list(type_map) if np.iterable(type_map) else []
+        check_elements(elements)
         if len(elements) != len(names):
             raise InputError(f"type_map: expected an element for each of the model's types {', '.join(names)}, found "
                              f"{len(elements)}")
         return {element: k for k, element in enumerate(elements) if element is not None}
     types = {}
+    check_elements(type_map)
     for element, target in type_map.items():
         if target is None:
             types[element] = -1
@@ -177,6 +188,12 @@ def element_types(names, type_map):
         else:
             raise InputError(f"type_map: {element!r} is mapped to {target!r}; the model knows {', '.join(names)}")
     return {**index, **types}
+
+
+def check_elements(elements):
+    for element in elements:
+        if not isinstance(element, str | None):
+            raise InputError(f"type_map: expected symbols of elements, found {element!r}")
 
 
 def voigt(virial, volume):

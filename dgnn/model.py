@@ -95,7 +95,7 @@ class Model:
         self._options = options
         self._info = json.loads(core.describe())
         self._warned = set()
-        self.path = path  #: where it was loaded from
+        self.path = os.path.abspath(path)  #: where it was loaded from
 
     @classmethod
     @checked_keywords
@@ -135,10 +135,10 @@ class Model:
             return
         from dgnn import communicators
 
-        communicators.save(self._core, path, self.info()["archive"]["digest"], comm)
+        communicators.save(self._core, path, self.digest, comm)
 
     def __reduce__(self):
-        return _reload, (self.path, self._options)
+        return _reload, (self.path, self._options, self.digest)
 
     def __repr__(self):
         return f"<dgnn.Model {os.path.basename(os.fsdecode(self.path))}: {' '.join(self.type_map)}, {self.dtype}>"
@@ -157,6 +157,11 @@ class Model:
     def dtype(self) -> str:
         """What the network computes in: "float32" or "float64"."""
         return self._info["dtype"]
+
+    @property
+    def digest(self) -> str:
+        """Of the model and its metadata, the same in whatever kind of file."""
+        return self._info["archive"]["digest"]
 
     @property
     def has_message_passing(self) -> bool:
@@ -293,8 +298,11 @@ class Model:
                           "(said once for each model)", SmallSpinWarning, stacklevel=4)
 
 
-def _reload(path, options):
-    return Model.load(path, **options)
+def _reload(path, options, digest):
+    model = Model.load(path, **options)
+    if model.digest != digest:
+        raise InputError(f"{os.fsdecode(path)}: holds another model than when this one was pickled or copied")
+    return model
 
 
 # ---------------------------------------------------------------- options

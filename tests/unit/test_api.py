@@ -499,6 +499,20 @@ def test_models_and_errors_can_be_pickled(base):
         assert type(again) is kind and str(again) == "what"
 
 
+def test_a_pickle_of_another_model_is_refused(data, tmp_path, monkeypatch):
+    """It holds the file's place and the model's digest."""
+    monkeypatch.chdir(tmp_path)
+    names = ["dpa3_base", "dpa3_f32"]
+    models = [(data / "cases" / name / "model.pt2").read_bytes() for name in names]
+    (tmp_path / "model.pt2").write_bytes(models[0])
+    pickled = pickle.dumps(dgnn.Model.load("model.pt2", dtype="float32"))
+    monkeypatch.chdir("/")
+    assert pickle.loads(pickled).dtype == "float32"
+    (tmp_path / "model.pt2").write_bytes(models[1])
+    with pytest.raises(dgnn.InputError, match="model.pt2: holds another model than when this one was pickled"):
+        pickle.loads(pickled)
+
+
 def test_errors_are_their_builtins_too():
     for kind, builtin in [(dgnn.InputError, ValueError), (dgnn.ModelFormatError, ValueError),
                           (dgnn.UnsupportedModelError, NotImplementedError), (dgnn.CommError, RuntimeError),
