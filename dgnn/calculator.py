@@ -143,7 +143,8 @@ class DGNNCalculator(Calculator):
         unknown = sorted(set(symbols).difference(self._type_of))
         if unknown:
             raise InputError(f"the model knows {', '.join(self._type_of)}; the structure also has "
-                             f"{', '.join(unknown)}; pass type_map= to map elements (to None: no part in it)")
+                             f"{', '.join(unknown)}; pass type_map={{{unknown[0]!r}: NAME}}, or None: no part in it (dgnn "
+                             f"eval: --type-map {unknown[0]}=NAME or NULL)")
         return np.array([self._type_of[symbol] for symbol in symbols], np.int32)
 
     def _spins(self, atoms):

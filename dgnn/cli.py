@@ -43,6 +43,9 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs, allow_abbrev=False)
+
     def error(self, message):
         raise UsageError(f"{message}; see {self.prog} --help")
 
@@ -117,6 +120,26 @@ def load(options):
                            semantics=options.semantics)
 
 
+def check_output(option, path):
+    """Said before anything is computed."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise UsageError(f"{option}: {folder}: no such folder")
+    if os.path.isdir(path):
+        raise UsageError(f"{option}: {path}: expected a file, found a folder")
+
+
+def check_plot(path):
+    check_output("--plot", path)
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError:
+        raise UsageError("--plot needs matplotlib: pip install 'dgnn[plot]'") from None
+    ending, known = os.path.splitext(path)[1], FigureCanvasBase.get_supported_filetypes()
+    if ending and ending[1:].lower() not in known:
+        raise UsageError(f"--plot: {path}: expected a name that ends with .{', .'.join(known)}")
+
+
 # ---------------------------------------------------------------- info
 
 
@@ -189,10 +212,12 @@ def read_frames(names):
         raise UsageError("reading structures needs ASE: pip install 'dgnn[ase]'") from None
     for name in names:
         path = name if os.path.exists(name) else name.partition("@")[0]
-        if not os.path.isfile(path):
+        if not os.path.exists(path):
             raise UsageError(f"{path}: no such file")
         try:
             frames = ase.io.read(name, index=None if path != name else ":")
+        except StopIteration:
+            raise UsageError(f"{name}: {path} has fewer frames") from None
         except Exception as error:  # ASE's readers raise whatever their formats run into
             raise UsageError(f"{name}: ASE cannot read it ({type(error).__name__}: {error})") from None
         frames = frames if isinstance(frames, list) else [frames]
@@ -200,6 +225,14 @@ def read_frames(names):
             raise UsageError(f"{name}: ASE finds no frames in it")
         for number, atoms in enumerate(frames):
             yield name, number, atoms
+
+
+def read_last(name):
+    """The last frame; there is nothing to compare or measure without atoms."""
+    name, _, atoms = list(read_frames([name]))[-1]
+    if not len(atoms):
+        raise UsageError(f"{name}: has no atoms")
+    return name, atoms
 
 
 def with_progress(frames):
@@ -214,6 +247,8 @@ def with_progress(frames):
 
 
 def run_eval(options):
+    if options.output:
+        check_output("-o", options.output)
     model = load(options)
     frames = list(read_frames(options.structures))
     from dgnn.calculator import DGNNCalculator

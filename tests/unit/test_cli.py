@@ -152,7 +152,15 @@ def test_type_map(base_path, tmp_path):
     (["eval", "{model}", "{structures}", "--type-map", "O=X"], "no such type"),
     (["eval", "{model}", "{structures}", "--fparam", "1"], "fparam"),
     (["eval", "{model}", "{structures}", "--threads", "0"], "threads"),
-    (["eval", "{model}", "{structures}", "-o", "no/such/folder/x.extxyz"], "no/such/folder"),
+    (["eval", "{model}", "{structures}", "-o", "no/such/folder/x.extxyz"], "-o: no/such/folder: no such folder"),
+    (["eval", "{model}", "{structures}", "-o", "{folder}"], "expected a file, found a folder"),
+    (["eval", "{model}", "{folder}"], "ASE cannot read it"),
+    (["eval", "{model}", "{structures}@2"], "structures.xyz has fewer frames"),
+    (["eval", "{model}", "{structures}", "--outpu", "x.extxyz"], "unrecognized arguments: --outpu"),
+    (["bench", "{model}", "{structures}", "--plot", "no/such/folder/x.png"], "--plot: no/such/folder: no such folder"),
+    (["bench", "{model}", "{structures}", "--plot", "x.foo"], "--plot: x.foo: expected a name that ends with ."),
+    (["bench", "{model}", "{nothing}"], "nothing.xyz: has no atoms"),
+    (["parity", "{model}", "{nothing}", "--ranks", "2"], "nothing.xyz: has no atoms"),
     (["eval", "{model}"], "STRUCTURE"),
     (["evaluate"], "invalid choice"),
     (["info", "{model}", "--jsn"], "unrecognized arguments"),
@@ -161,7 +169,8 @@ def test_type_map(base_path, tmp_path):
 def test_errors_are_one_line(arguments, message, base_path, structures, tmp_path):
     text = tmp_path / "text.xyz"
     text.write_text("no structure and no model\n")
-    places = dict(model=base_path, structures=structures[0], text=text)
+    ase.io.write(tmp_path / "nothing.xyz", Atoms())
+    places = dict(model=base_path, structures=structures[0], text=text, folder=tmp_path, nothing=tmp_path / "nothing.xyz")
     done = run(*[argument.format(**places) for argument in arguments], cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert message in done.stderr and done.stderr.startswith("dgnn: ") and done.stderr.count("\n") == 1
@@ -172,6 +181,7 @@ def test_unknown_element(base_path, tmp_path):
     ase.io.write(path, Atoms("S"))
     done = run("eval", base_path, path)
     assert done.returncode == 2 and "the structure also has S" in done.stderr and "a.xyz, frame 0" in done.stderr
+    assert "--type-map S=NAME" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["info", "--help"], ["eval", "--help"]])
