@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase.calculators import calculator as ase_calculator
@@ -18,6 +20,9 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from dgnn._core import InputError
 from dgnn.keywords import checked_keywords
 from dgnn.model import Model
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 INFO_KEYS = ("fparam", "aparam", "charge_spin")  # of atoms.info, as deepmd-kit's calculator reads them
 
@@ -41,10 +46,13 @@ class DGNNCalculator(Calculator):
     name = "dgnn"
 
     @checked_keywords
-    def __init__(self, model, *, comm=None, dtype=None, threads=None, device="cpu", memory="fast", semantics=None,
-                 skin=None, type_map=None, strict=False):
+    def __init__(self, model: str | bytes | os.PathLike | Model, *, comm: Any = None, dtype: DTypeLike | None = None,
+                 threads: int | None = None, device: str = "cpu", memory: str = "fast", semantics: str | None = None,
+                 skin: float | None = None, type_map: Mapping[str, str | int | None] | Sequence[str | None] | None = None,
+                 strict: bool = False) -> None:
         super().__init__()
-        options = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics, skin=skin)
+        options: dict[str, Any] = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics,
+                                       skin=skin)
         if isinstance(model, Model):
             given = [name for name, value in options.items() if value not in (None, "cpu", "fast")]
             if given:

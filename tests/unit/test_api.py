@@ -290,7 +290,7 @@ def test_shape_messages(base):
 
 
 @pytest.mark.parametrize("call,message", [
-    (lambda m: m.compute([[0, 0, 0]], [0], boxx=1), "compute.. has no keyword 'boxx'; did you mean 'box'"),
+    (lambda m: m.compute([[0, 0, 0]], [0], boxx=1), "Model.compute.. has no keyword 'boxx'; did you mean 'box'"),
     (lambda m: m.compute([[0, 0, 0]], [0], charge_spins=1), "did you mean 'charge_spin'"),
     (lambda m: m.compute_ghosted([[0, 0, 0]], [0], 1, boarder=1), "did you mean 'border'"),
     (lambda m: dgnn.Model.load(m.path, memmory="fast"), "did you mean 'memory'"),
@@ -607,6 +607,35 @@ def test_closed_model(base_path):
         model.compute([[0.0, 0, 0]], [0])
     with pytest.raises(dgnn.InputError, match="closed"):
         model.info()
+
+
+def test_a_model_in_a_with_block(base):
+    model, inputs = base
+    with dgnn.Model.load(**{"path": model.path, **model._options}) as again:
+        same_bits(again.compute(**inputs), model.compute(**inputs))
+    with pytest.raises(dgnn.InputError, match="closed"):
+        again.compute(**inputs)
+
+
+def test_made_by_load_only(base_path):
+    with pytest.raises(TypeError, match="a model is made by Model.load"):
+        dgnn.Model(base_path)
+
+
+def test_symbols_in_an_array_of_objects(base):
+    """As pandas keeps them."""
+    model, inputs = base
+    symbols = np.array([model.type_map[k] for k in inputs["types"]], dtype=object)
+    same_bits(model.compute(**{**inputs, "types": symbols}), model.compute(**inputs))
+    for wrong in (symbols.tolist()[:-1] + [1], symbols.tolist()[:-1] + [None]):
+        with pytest.raises(dgnn.InputError, match="types: "):
+            model.compute(**{**inputs, "types": np.array(wrong, dtype=object)})
+
+
+def test_results_are_compared_as_objects(base):
+    model, inputs = base
+    one, other = model.compute(**inputs), model.compute(**inputs)
+    assert one == one and one != other and len({one, other}) == 2
 
 
 # ---------------------------------------------------------------- the module
