@@ -224,7 +224,7 @@ class Model:
             array = _as_array("coords", coords)
             frames, nframes = _frames(array, box=(box, 2), spins=(spins, 2), fparam=(fparam, 1), aparam=(aparam, 2),
                                       charge_spin=(charge_spin, 1), types=(self._types(types), 1))
-            fixed = dict(pbc=_pbc(pbc, box), ids=ids, grid=_grid(grid), replicated=_flag("replicated", replicated),
+            fixed = dict(pbc=_pbc(pbc, box), ids=ids, grid=_grid(grid, comm), replicated=_flag("replicated", replicated),
                          atomic=_flag("atomic", atomic))
             return len(frames), (array, frames, nframes, fixed)
 
@@ -452,7 +452,7 @@ def _pbc(pbc, box):
     return tuple(int(value) for value in values)
 
 
-def _grid(grid):
+def _grid(grid, comm):
     if grid is None:
         return (0, 0, 0)
     try:
@@ -461,6 +461,8 @@ def _grid(grid):
         values = ()
     if len(values) != 3 or any(not 1 <= value <= 2**31 - 1 for value in values):
         raise InputError(f"grid: expected three numbers of ranks, each 1 or more, found {grid!r}")
+    if comm is None and values != (1, 1, 1):
+        raise InputError(f"grid: {' x '.join(map(str, values))} ranks need a communicator")
     return values
 
 

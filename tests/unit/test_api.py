@@ -263,6 +263,7 @@ def test_singular_box(base, box):
     (dict(pbc=True, box=None), "pbc: periodic directions need a box"),
     (dict(grid=(1, 1)), "grid: expected three numbers"),
     (dict(grid=(1, 0, 1)), "grid: expected three numbers"),
+    (dict(grid=(2, 1, 1)), "grid: 2 x 1 x 1 ranks need a communicator"),
     (dict(atomic="yes"), "atomic: expected True or False"),
     (dict(replicated=3), "replicated: expected True or False"),
     (dict(types="OHH"), "types: expected one for each atom"),
