@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -68,6 +69,7 @@ class DGNNCalculator(Calculator):
         self._type_of = element_types(self.model.type_map, type_map)
         self._given_type_map = type_map
         self._warned_of_moments = False
+        self._info: dict[str, Any] = {}  # of the last calculation
 
     # ------------------------------------------------------------ what ASE asks
 
@@ -76,7 +78,7 @@ class DGNNCalculator(Calculator):
         if self.atoms is None:
             return changes
         for key in INFO_KEYS:
-            if not same(self.atoms.info.get(key), atoms.info.get(key)):
+            if not same(self._info.get(key), atoms.info.get(key)):
                 changes.append(key)
         if not same(self.atoms.arrays.get("spins"), atoms.arrays.get("spins")):
             changes.append("spins")
@@ -85,6 +87,7 @@ class DGNNCalculator(Calculator):
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
         atoms = self.atoms
+        self._info = copy.deepcopy({key: atoms.info.get(key) for key in INFO_KEYS})  # ASE's copy holds the same arrays
         has_stress = bool(atoms.pbc.all())
         asked = {"stress", "stresses"}.intersection(properties)
         if asked and not has_stress:
@@ -141,9 +144,10 @@ class DGNNCalculator(Calculator):
         for key in INFO_KEYS:
             value = atoms.info.get(key)
             if value is not None:
-                inputs[key] = np.asarray(value, float)
-        if "aparam" in inputs and inputs["aparam"].ndim == 1:
-            inputs["aparam"] = inputs["aparam"].reshape(len(atoms), -1) if len(atoms) else inputs["aparam"]
+                inputs[key] = numbers(key, value)
+        aparam = inputs.get("aparam")
+        if aparam is not None and aparam.ndim == 1 and len(atoms) and aparam.size % len(atoms) == 0:
+            inputs["aparam"] = aparam.reshape(len(atoms), -1)
         return inputs
 
     def _types(self, atoms):
@@ -211,10 +215,20 @@ def voigt(virial, volume):
     return full_3x3_to_voigt_6_stress(stress)
 
 
+def numbers(key, value):
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError):
+        raise InputError(f"atoms.info[{key!r}]: expected numbers, found {value!r}") from None
+
+
 def same(one, other):
     if one is None or other is None:
         return one is other
-    one, other = np.asarray(one), np.asarray(other)
+    try:
+        one, other = np.asarray(one), np.asarray(other)
+    except ValueError:  # which calculate has a word on
+        return False
     return one.shape == other.shape and bool(np.all(one == other))
 
 

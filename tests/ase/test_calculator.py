@@ -193,6 +193,23 @@ def test_parameters_of_info(name, key, other):
     assert abs(second.energy - expected.energy) > 1e-9
     atoms.info[key] = np.array(changed[key]).tolist()  # the same numbers in a list: nothing changed
     assert not atoms.calc.check_state(atoms)
+    for kept in (np.array(changed[key]), np.array(changed[key]).tolist()):  # and then changed where they are
+        atoms.info[key] = kept
+        assert atoms.get_potential_energy() == second.energy
+        kept[0] = inputs[key][0]
+        assert key in atoms.calc.check_state(atoms) and atoms.get_potential_energy() != second.energy
+
+
+@pytest.mark.parametrize("key,value", [("fparam", "x"), ("fparam", [1.0, None]), ("fparam", {}), ("aparam", [[1.0], [1.0, 2.0]]),
+                                       ("aparam", np.ones(5)), ("fparam", [1.0, 2.0, 3.0])])
+def test_parameters_that_are_none(key, value):
+    atoms, inputs = small("dpa3_fparam_aparam")
+    atoms.info.update({name: inputs[name] for name in ("fparam", "aparam")})
+    atoms.calc = DGNNCalculator(DATA / "cases" / "dpa3_fparam_aparam" / "model.pt2")
+    assert np.isfinite(atoms.get_potential_energy())
+    atoms.info[key] = value
+    with pytest.raises(dgnn.InputError, match=key):
+        atoms.get_potential_energy()
 
 
 def test_cache(water):
