@@ -104,6 +104,7 @@ class Model:
         self._options = options
         self._info = json.loads(core.describe())
         self._warned: set[Any] = set()
+        self._speaks = True  # for all ranks of the communicator that it last used
         self.path = os.path.abspath(path)  #: where it was loaded from
 
     @classmethod
@@ -234,7 +235,8 @@ class Model:
             result = Result(**results[0])
         else:
             result = _stack(results, array, fixed["atomic"], self.is_spin)
-        self._warn_of_truncation(result)
+        if comm is None or self._speaks:
+            self._warn_of_truncation(result)
         self._warn_of_small_spins(types, spins)
         return result
 
@@ -298,7 +300,8 @@ class Model:
         return arrays
 
     def _warn_of_truncation(self, result):
-        """Once for each model. Where a list is cut, energy is not continuous: deepmd-kit's numbers, but NVE drifts."""
+        """Once for each model, on rank 0 where the count is that of all. Where a list is cut, energy is not continuous:
+        deepmd-kit's numbers, but NVE drifts."""
         for count, what in ((result.ntruncated, "sel; the farthest are left out"),
                             (result.nangle_truncated, "a_sel inside a_rcut; the farthest form no angles")):
             count = int(np.sum(count))
