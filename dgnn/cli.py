@@ -25,6 +25,7 @@ INFO_EXAMPLES = """examples:
 EVAL_EXAMPLES = """examples:
   dgnn eval model.pt2 POSCAR
   dgnn eval model.pt2 a.cif b.traj md.xyz@-1 -o results.extxyz
+  dgnn eval model.pt2 data.water --format lammps-data
   dgnn eval model.pt2 slab.xyz --type-map Pt=NULL D=H          Pt takes no part, D is the model's H
   dgnn eval model.pt2 ion.xyz --fparam 0.5 1.2 --dtype float32 --threads 4
 
@@ -183,6 +184,7 @@ def add_eval(commands):
     command = add_command(commands, "eval", run_eval, "evaluate structures", EVAL_EXAMPLES)
     command.add_argument("structures", metavar="STRUCTURE", nargs="+",
                          help="any file that ase.io reads, all its frames; FILE@SLICE for some")
+    command.add_argument("--format", metavar="FORMAT", help="of the structures, as ASE calls it, where their names don't say")
     command.add_argument("-o", "--output", metavar="OUT.extxyz", help="write the frames with their results")
     command.add_argument("--json", action="store_true", help="print the results as JSON, one line for each frame")
     command.add_argument("--type-map", nargs="+", default=[], metavar="ELEMENT=TYPE",
@@ -204,8 +206,8 @@ def type_map(pairs, known):
     return mapping or None
 
 
-def read_frames(names):
-    """(name, number of the frame, atoms) of all structures."""
+def read_frames(names, format=None):
+    """(name, number of the frame, atoms) of all structures. format: ASE's name of it, where the files' names don't say."""
     try:
         import ase.io
     except ImportError:
@@ -215,7 +217,7 @@ def read_frames(names):
         if not os.path.exists(path):
             raise UsageError(f"{path}: no such file")
         try:
-            frames = ase.io.read(name, index=None if path != name else ":")
+            frames = ase.io.read(name, index=None if path != name else ":", format=format)
         except StopIteration:
             raise UsageError(f"{name}: {path} has fewer frames") from None
         except Exception as error:  # ASE's readers raise whatever their formats run into
@@ -250,7 +252,7 @@ def run_eval(options):
     if options.output:
         check_output("-o", options.output)
     model = load(options)
-    frames = list(read_frames(options.structures))
+    frames = list(read_frames(options.structures, options.format))
     from dgnn.calculator import DGNNCalculator
 
     calculator = DGNNCalculator(model, type_map=type_map(options.type_map, model.type_map))

@@ -76,6 +76,19 @@ def test_eval_writes_extxyz(base_path, structures, tmp_path):
     assert os.listdir(tmp_path) == ["structures.xyz", "out.extxyz"] or len(os.listdir(tmp_path)) == 2
 
 
+def test_format(base_path, structures):
+    """Of a name that says nothing."""
+    path, frames = structures
+    other = path.with_name("data.water")
+    ase.io.write(other, frames[0], format="lammps-data", masses=True)
+    assert run("eval", base_path, other, "--json").returncode == 2
+    for name in (other, f"{other}@0"):
+        done = run("eval", base_path, name, "--format", "lammps-data", "--json")
+        assert json.loads(done.stdout)["energy"] == pytest.approx(expected(base_path, frames[0]).energy, abs=1e-6), done.stderr
+    done = run("eval", base_path, other, "--format", "lamps")
+    assert done.returncode == 2 and "ASE cannot read it" in done.stderr and "lamps" in done.stderr
+
+
 def test_eval_json(base_path, structures):
     path, frames = structures
     lines = run("eval", base_path, path, "--json").stdout.splitlines()
