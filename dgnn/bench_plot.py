@@ -5,12 +5,8 @@ from dgnn import bench
 
 def draw(told, path):
     """told: as dgnn bench --json. Writes a PNG (or what the name's ending says)."""
-    try:
-        import matplotlib
-    except ImportError:
-        from dgnn.cli import UsageError
+    import matplotlib
 
-        raise UsageError("--plot needs matplotlib: pip install 'dgnn[plot]'") from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

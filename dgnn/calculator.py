@@ -6,18 +6,24 @@
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import os
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase.calculators import calculator as ase_calculator
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from dgnn._core import InputError
 from dgnn.keywords import checked_keywords
 from dgnn.model import Model
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 INFO_KEYS = ("fparam", "aparam", "charge_spin")  # of atoms.info, as deepmd-kit's calculator reads them
 
@@ -36,15 +42,18 @@ class DGNNCalculator(Calculator):
     magnetic moments (vectors, or numbers along z), and gives results["magforces"]. results["virial"] is deepmd-kit's.
     """
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "stresses"]
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "stresses", "virial"]
     ignored_changes = {"initial_charges"}
     name = "dgnn"
 
     @checked_keywords
-    def __init__(self, model, *, comm=None, dtype=None, threads=None, device="cpu", memory="fast", semantics=None,
-                 skin=None, type_map=None, strict=False):
+    def __init__(self, model: str | bytes | os.PathLike | Model, *, comm: Any = None, dtype: DTypeLike | None = None,
+                 threads: int | None = None, device: str = "cpu", memory: str = "fast", semantics: str | None = None,
+                 skin: float | None = None, type_map: Mapping[str, str | int | None] | Sequence[str | None] | None = None,
+                 strict: bool = False) -> None:
         super().__init__()
-        options = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics, skin=skin)
+        options: dict[str, Any] = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics,
+                                       skin=skin)
         if isinstance(model, Model):
             given = [name for name, value in options.items() if value not in (None, "cpu", "fast")]
             if given:
@@ -60,6 +69,7 @@ class DGNNCalculator(Calculator):
         self._type_of = element_types(self.model.type_map, type_map)
         self._given_type_map = type_map
         self._warned_of_moments = False
+        self._info: dict[str, Any] = {}  # of the last calculation
 
     # ------------------------------------------------------------ what ASE asks
 
@@ -68,7 +78,7 @@ class DGNNCalculator(Calculator):
         if self.atoms is None:
             return changes
         for key in INFO_KEYS:
-            if not same(self.atoms.info.get(key), atoms.info.get(key)):
+            if not same(self._info.get(key), atoms.info.get(key)):
                 changes.append(key)
         if not same(self.atoms.arrays.get("spins"), atoms.arrays.get("spins")):
             changes.append("spins")
@@ -77,6 +87,7 @@ class DGNNCalculator(Calculator):
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
         atoms = self.atoms
+        self._info = copy.deepcopy({key: atoms.info.get(key) for key in INFO_KEYS})  # ASE's copy holds the same arrays
         has_stress = bool(atoms.pbc.all())
         asked = {"stress", "stresses"}.intersection(properties)
         if asked and not has_stress:
@@ -103,20 +114,29 @@ class DGNNCalculator(Calculator):
 
     def todict(self, skip_default=True):
         """What a trajectory stores: which model this was, not the model."""
-        with open(self.model.path, "rb") as file:
-            digest = hashlib.sha256()
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
-        stored = {"model": os.fspath(self.model.path), "sha256": digest.hexdigest(), "strict": bool(self.strict)}
+        stored = {"model": os.fsdecode(self.model.path), "digest": self.model.digest, "strict": bool(self.strict)}
         stored.update({name: str(value) if name == "dtype" else value for name, value in self._options.items()})
         if self._given_type_map is not None:
             given = self._given_type_map
             stored["type_map"] = dict(given) if hasattr(given, "items") else list(given)
         return stored
 
+    def export_properties(self):
+        """Those that ASE knows, which stumbles over others."""
+        return Properties({name: value for name, value in self.results.items() if name in all_outputs})
+
+    def set(self, **kwargs):
+        """Refuses: ASE would keep an option that nobody reads."""
+        for name in kwargs:
+            raise InputError(f"{name}: set when a calculator is made, as in DGNNCalculator(model, {name}=...)")
+        return {}
+
     # ------------------------------------------------------------ from atoms to arguments
 
     def _inputs(self, atoms):
+        for k in np.flatnonzero(atoms.pbc & ~atoms.cell.any(axis=1)):  # complete() would make it one of 1 Å
+            raise InputError(f"atoms.pbc = {atoms.pbc.tolist()}, and cell vector {k} is zero; expected a vector for "
+                             "each periodic direction")
         any_pbc = bool(atoms.pbc.any())
         box = np.asarray(atoms.cell.complete()) if any_pbc else None
         inputs = dict(coords=atoms.positions, types=self._types(atoms), box=box,
@@ -124,9 +144,10 @@ class DGNNCalculator(Calculator):
         for key in INFO_KEYS:
             value = atoms.info.get(key)
             if value is not None:
-                inputs[key] = np.asarray(value, float)
-        if "aparam" in inputs and inputs["aparam"].ndim == 1:
-            inputs["aparam"] = inputs["aparam"].reshape(len(atoms), -1) if len(atoms) else inputs["aparam"]
+                inputs[key] = numbers(key, value)
+        aparam = inputs.get("aparam")
+        if aparam is not None and aparam.ndim == 1 and len(atoms) and aparam.size % len(atoms) == 0:
+            inputs["aparam"] = aparam.reshape(len(atoms), -1)
         return inputs
 
     def _types(self, atoms):
@@ -134,7 +155,8 @@ class DGNNCalculator(Calculator):
         unknown = sorted(set(symbols).difference(self._type_of))
         if unknown:
             raise InputError(f"the model knows {', '.join(self._type_of)}; the structure also has "
-                             f"{', '.join(unknown)}; pass type_map= to map elements (to None: no part in it)")
+                             f"{', '.join(unknown)}; pass type_map={{{unknown[0]!r}: NAME}}, or None: no part in it (dgnn "
+                             f"eval: --type-map {unknown[0]}=NAME or NULL)")
         return np.array([self._type_of[symbol] for symbol in symbols], np.int32)
 
     def _spins(self, atoms):
@@ -161,12 +183,14 @@ def element_types(names, type_map):
     if type_map is None:
         return index
     if not hasattr(type_map, "items"):
-        elements = list(type_map)
+        elements = list(type_map) if np.iterable(type_map) else []
+        check_elements(elements)
         if len(elements) != len(names):
             raise InputError(f"type_map: expected an element for each of the model's types {', '.join(names)}, found "
                              f"{len(elements)}")
         return {element: k for k, element in enumerate(elements) if element is not None}
     types = {}
+    check_elements(type_map)
     for element, target in type_map.items():
         if target is None:
             types[element] = -1
@@ -179,16 +203,32 @@ def element_types(names, type_map):
     return {**index, **types}
 
 
+def check_elements(elements):
+    for element in elements:
+        if not isinstance(element, str | None):
+            raise InputError(f"type_map: expected symbols of elements, found {element!r}")
+
+
 def voigt(virial, volume):
     """-virial/volume, symmetrised: xx, yy, zz, yz, xz, xy in eV/Å^3."""
     stress = -0.5 * (virial + np.swapaxes(virial, -1, -2)) / volume
     return full_3x3_to_voigt_6_stress(stress)
 
 
+def numbers(key, value):
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError):
+        raise InputError(f"atoms.info[{key!r}]: expected numbers, found {value!r}") from None
+
+
 def same(one, other):
     if one is None or other is None:
         return one is other
-    one, other = np.asarray(one), np.asarray(other)
+    try:
+        one, other = np.asarray(one), np.asarray(other)
+    except ValueError:  # which calculate has a word on
+        return False
     return one.shape == other.shape and bool(np.all(one == other))
 
 

@@ -25,6 +25,7 @@ INFO_EXAMPLES = """examples:
 EVAL_EXAMPLES = """examples:
   dgnn eval model.pt2 POSCAR
   dgnn eval model.pt2 a.cif b.traj md.xyz@-1 -o results.extxyz
+  dgnn eval model.pt2 data.water --format lammps-data
   dgnn eval model.pt2 slab.xyz --type-map Pt=NULL D=H          Pt takes no part, D is the model's H
   dgnn eval model.pt2 ion.xyz --fparam 0.5 1.2 --dtype float32 --threads 4
 
@@ -43,6 +44,9 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs, allow_abbrev=False)
+
     def error(self, message):
         raise UsageError(f"{message}; see {self.prog} --help")
 
@@ -117,6 +121,26 @@ def load(options):
                            semantics=options.semantics)
 
 
+def check_output(option, path):
+    """Said before anything is computed."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise UsageError(f"{option}: {folder}: no such folder")
+    if os.path.isdir(path):
+        raise UsageError(f"{option}: {path}: expected a file, found a folder")
+
+
+def check_plot(path):
+    check_output("--plot", path)
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError:
+        raise UsageError("--plot needs matplotlib: pip install 'dgnn[plot]'") from None
+    ending, known = os.path.splitext(path)[1], FigureCanvasBase.get_supported_filetypes()
+    if ending and ending[1:].lower() not in known:
+        raise UsageError(f"--plot: {path}: expected a name that ends with .{', .'.join(known)}")
+
+
 # ---------------------------------------------------------------- info
 
 
@@ -160,6 +184,7 @@ def add_eval(commands):
     command = add_command(commands, "eval", run_eval, "evaluate structures", EVAL_EXAMPLES)
     command.add_argument("structures", metavar="STRUCTURE", nargs="+",
                          help="any file that ase.io reads, all its frames; FILE@SLICE for some")
+    command.add_argument("--format", metavar="FORMAT", help="of the structures, as ASE calls it, where their names don't say")
     command.add_argument("-o", "--output", metavar="OUT.extxyz", help="write the frames with their results")
     command.add_argument("--json", action="store_true", help="print the results as JSON, one line for each frame")
     command.add_argument("--type-map", nargs="+", default=[], metavar="ELEMENT=TYPE",
@@ -181,18 +206,20 @@ def type_map(pairs, known):
     return mapping or None
 
 
-def read_frames(names):
-    """(name, number of the frame, atoms) of all structures."""
+def read_frames(names, format=None):
+    """(name, number of the frame, atoms) of all structures. format: ASE's name of it, where the files' names don't say."""
     try:
         import ase.io
     except ImportError:
         raise UsageError("reading structures needs ASE: pip install 'dgnn[ase]'") from None
     for name in names:
         path = name if os.path.exists(name) else name.partition("@")[0]
-        if not os.path.isfile(path):
+        if not os.path.exists(path):
             raise UsageError(f"{path}: no such file")
         try:
-            frames = ase.io.read(name, index=None if path != name else ":")
+            frames = ase.io.read(name, index=None if path != name else ":", format=format)
+        except StopIteration:
+            raise UsageError(f"{name}: {path} has fewer frames") from None
         except Exception as error:  # ASE's readers raise whatever their formats run into
             raise UsageError(f"{name}: ASE cannot read it ({type(error).__name__}: {error})") from None
         frames = frames if isinstance(frames, list) else [frames]
@@ -200,6 +227,14 @@ def read_frames(names):
             raise UsageError(f"{name}: ASE finds no frames in it")
         for number, atoms in enumerate(frames):
             yield name, number, atoms
+
+
+def read_last(name):
+    """The last frame; there is nothing to compare or measure without atoms."""
+    name, _, atoms = list(read_frames([name]))[-1]
+    if not len(atoms):
+        raise UsageError(f"{name}: has no atoms")
+    return name, atoms
 
 
 def with_progress(frames):
@@ -214,8 +249,10 @@ def with_progress(frames):
 
 
 def run_eval(options):
+    if options.output:
+        check_output("-o", options.output)
     model = load(options)
-    frames = list(read_frames(options.structures))
+    frames = list(read_frames(options.structures, options.format))
     from dgnn.calculator import DGNNCalculator
 
     calculator = DGNNCalculator(model, type_map=type_map(options.type_map, model.type_map))

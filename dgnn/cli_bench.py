@@ -38,6 +38,8 @@ def run_bench(options):
     for name in ("repeat", "ranks"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise UsageError(f"--{name}: expected 1 or more, found {getattr(options, name)}")
+    if options.plot:
+        cli.check_plot(options.plot)
     if options.child:
         print(json.dumps(measured(options)))
         return 0
@@ -96,7 +98,7 @@ def measured(options, comm=None):
     from dgnn.calculator import DGNNCalculator
 
     model = cli.load(options)
-    name, _, atoms = list(cli.read_frames([options.structure]))[-1]
+    name, atoms = cli.read_last(options.structure)
     calculator = DGNNCalculator(model, type_map=cli.type_map(options.type_map, model.type_map))
     try:
         inputs = calculator._inputs(atoms)

@@ -83,10 +83,8 @@ def check(options):
     if options.threads is None:
         options.threads = 1  # on one rank as on many: their times are compared
     options.grids = [grid if grid == "all" else parsed_grid(grid) for grid in options.grid or ()]
-    if options.plot:  # said before anything is computed
-        from dgnn import parity_plot
-
-        parity_plot.check(options.plot)
+    if options.plot:
+        cli.check_plot(options.plot)
 
 
 def flag(name):
@@ -142,7 +140,7 @@ def model_of(options, **changed):
 def system_of(options, model):
     from dgnn.calculator import DGNNCalculator
 
-    name, _, atoms = list(cli.read_frames([options.structure]))[-1]
+    name, atoms = cli.read_last(options.structure)
     absent = set(options.null).difference(atoms.symbols)
     if absent:
         raise UsageError(f"--null: {name} has no {', '.join(sorted(absent))}; it has {', '.join(sorted(set(atoms.symbols)))}")

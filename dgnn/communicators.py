@@ -32,7 +32,8 @@ def join(model, comm, name, prepare):
     if isinstance(comm, _core.Comm):
         return comm, _agreed(comm, name, prepare)
     bound = _bound_to(_checked(comm), comm)
-    digest = model._info["archive"]["digest"]
+    model._speaks = comm.Get_rank() == 0
+    digest = model.digest
     arguments = _agreed(bound.lobby, name, prepare, f" with model {digest[:16]}")
     duplicate = bound.models.pop(digest, None) or _duplicate(comm)  # on all ranks or on none, as they agreed on the digest
     bound.models[digest] = duplicate

@@ -6,13 +6,18 @@ import json
 import operator
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dgnn import _core
 from dgnn._core import InputError
 from dgnn.keywords import checked_keywords, suggestion
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 _DTYPES = {None: 0, "float32": 1, "float64": 2}
 _MEMORY = {"fast": 0, "small": 1}
@@ -28,7 +33,7 @@ class SmallSpinWarning(UserWarning):
     """A magnetic atom has nearly no spin: its virtual atom is nearly at its own place, where the model is singular."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)  # arrays don't compare to one truth
 class Result:
     """What a call computed: NumPy float64 arrays in eV and Angstrom. With frames, each has a leading axis."""
 
@@ -61,7 +66,8 @@ class Border:
     first row that each swap fills, checked against the counts.
     """
 
-    def __init__(self, sendlists, sendproc, recvproc, sendnum, recvnum, firstrecv=None):
+    def __init__(self, sendlists: Sequence[ArrayLike], sendproc: ArrayLike, recvproc: ArrayLike, sendnum: ArrayLike,
+                 recvnum: ArrayLike, firstrecv: ArrayLike | None = None) -> None:
         self.sendlists = _as_list("sendlists", sendlists)
         self.sendproc = sendproc
         self.recvproc = recvproc
@@ -76,7 +82,8 @@ class Border:
 class Direct:
     """A host code's direct plan: one message to and from each neighbouring rank, its rows as CSR arrays."""
 
-    def __init__(self, rank, send_first, send_row, recv_first, recv_row):
+    def __init__(self, rank: ArrayLike, send_first: ArrayLike, send_row: ArrayLike, recv_first: ArrayLike,
+                 recv_row: ArrayLike) -> None:
         self.rank = rank
         self.send_first = send_first
         self.send_row = send_row
@@ -90,16 +97,21 @@ class Direct:
 class Model:
     """A loaded model. Made by Model.load; usable from several threads, one call at a time."""
 
-    def __init__(self, core, path, options):
+    def __init__(self, core: _core.Model, path: str | bytes = "", options: dict[str, Any] | None = None) -> None:
+        if not isinstance(core, _core.Model):
+            raise TypeError(f"a model is made by Model.load(path), found Model({core!r})")
         self._core = core
         self._options = options
         self._info = json.loads(core.describe())
-        self._warned = set()
-        self.path = path  #: where it was loaded from
+        self._warned: set[Any] = set()
+        self._speaks = True  # for all ranks of the communicator that it last used
+        self.path = os.path.abspath(path)  #: where it was loaded from
 
     @classmethod
     @checked_keywords
-    def load(cls, path, dtype=None, threads=None, device="cpu", memory="fast", semantics=None, skin=None, comm=None):
+    def load(cls, path: str | bytes | os.PathLike, dtype: DTypeLike | None = None, threads: int | None = None,
+             device: str = "cpu", memory: str = "fast", semantics: str | None = None, skin: float | None = None,
+             comm: Any = None) -> Model:
         """Reads a model from a .pt2, .json, .dgnn, .dp or .yaml file. Nothing in the file is executed.
 
         dtype: "float32" or "float64", what the network computes in (None: as the archive says).
@@ -120,7 +132,7 @@ class Model:
         return cls(communicators.load(path, lambda: _load_options(**options), comm), path, options)
 
     @checked_keywords
-    def save(self, path, *, comm=None):
+    def save(self, path: str | bytes | os.PathLike, *, comm: Any = None) -> None:
         """Writes the model as it was read: .dgnn (loads fastest), or .dp or .yaml, which deepmd-kit reads.
 
         The file is afterwards the old one or the new one, whole, whatever happens. .dp and .yaml hold no metadata:
@@ -135,10 +147,10 @@ class Model:
             return
         from dgnn import communicators
 
-        communicators.save(self._core, path, self.info()["archive"]["digest"], comm)
+        communicators.save(self._core, path, self.digest, comm)
 
     def __reduce__(self):
-        return _reload, (self.path, self._options)
+        return _reload, (self.path, self._options, self.digest)
 
     def __repr__(self):
         return f"<dgnn.Model {os.path.basename(os.fsdecode(self.path))}: {' '.join(self.type_map)}, {self.dtype}>"
@@ -159,6 +171,11 @@ class Model:
         return self._info["dtype"]
 
     @property
+    def digest(self) -> str:
+        """Of the model and its metadata, the same in whatever kind of file."""
+        return self._info["archive"]["digest"]
+
+    @property
     def has_message_passing(self) -> bool:
         return self._info["has_message_passing"]
 
@@ -171,17 +188,26 @@ class Model:
         """Does it take spins and give magnetic forces?"""
         return self._info["is_spin"]
 
-    def info(self) -> dict:
+    def info(self) -> dict[str, Any]:
         """All that is known of the model: hyper-parameters, archive, instruction set, notes."""
         return json.loads(self._core.describe())
 
-    def close(self):
-        """Frees the memory now rather than when the last reference goes."""
+    def close(self) -> None:
+        """Frees the memory now rather than when the last reference goes; so does the end of a with block."""
         self._core.close()
 
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     @checked_keywords
-    def compute(self, coords, types, box=None, *, pbc=None, spins=None, fparam=None, aparam=None, charge_spin=None,
-                atomic=False, comm=None, ids=None, grid=None, replicated=False) -> Result:
+    def compute(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,
+                pbc: ArrayLike | None = None, spins: ArrayLike | None = None, fparam: ArrayLike | None = None,
+                aparam: ArrayLike | None = None, charge_spin: ArrayLike | None = None, atomic: bool = False,
+                comm: Any = None, ids: ArrayLike | None = None, grid: Sequence[int] | None = None,
+                replicated: bool = False) -> Result:
         """Energy, forces and virial.
 
         coords: (n, 3) Å, or (nframes, n, 3). types: (n,) indices into type_map (-1: a NULL atom), or symbols.
@@ -199,7 +225,7 @@ class Model:
             array = _as_array("coords", coords)
             frames, nframes = _frames(array, box=(box, 2), spins=(spins, 2), fparam=(fparam, 1), aparam=(aparam, 2),
                                       charge_spin=(charge_spin, 1), types=(self._types(types), 1))
-            fixed = dict(pbc=_pbc(pbc, box), ids=ids, grid=_grid(grid), replicated=_flag("replicated", replicated),
+            fixed = dict(pbc=_pbc(pbc, box), ids=ids, grid=_grid(grid, comm), replicated=_flag("replicated", replicated),
                          atomic=_flag("atomic", atomic))
             return len(frames), (array, frames, nframes, fixed)
 
@@ -209,14 +235,18 @@ class Model:
             result = Result(**results[0])
         else:
             result = _stack(results, array, fixed["atomic"], self.is_spin)
-        self._warn_of_truncation(result)
+        if comm is None or self._speaks:
+            self._warn_of_truncation(result)
         self._warn_of_small_spins(types, spins)
         return result
 
     @checked_keywords
-    def compute_ghosted(self, coords, types, nlocal, *, border=None, mapping=None, neighbours=None, spins=None,
-                        fparam=None, aparam=None, charge_spin=None, ghost_forces="return", atomic=False,
-                        same_list=False, comm=None) -> Result:
+    def compute_ghosted(self, coords: ArrayLike, types: ArrayLike, nlocal: int, *,
+                        border: Border | Direct | None = None, mapping: ArrayLike | None = None,
+                        neighbours: Sequence[ArrayLike] | None = None, spins: ArrayLike | None = None,
+                        fparam: ArrayLike | None = None, aparam: ArrayLike | None = None,
+                        charge_spin: ArrayLike | None = None, ghost_forces: str = "return", atomic: bool = False,
+                        same_list: bool = False, comm: Any = None) -> Result:
         """For a host code that has its own ghost atoms: rows 0 to nlocal - 1 are owned, the rest ghosts.
 
         coords, types, spins: all rows; aparam: owned rows. border: a Border or a Direct; mapping: the owned row of
@@ -244,6 +274,8 @@ class Model:
         if isinstance(types, str):
             raise InputError(f"types: expected one for each atom, found the string {types!r}")
         array = _as_array("types", types)
+        if array.dtype.kind == "O" and all(isinstance(symbol, str) for symbol in array.flat):
+            array = array.astype(str)
         if array.dtype.kind != "U":
             return array
         index = {symbol: k for k, symbol in enumerate(self._info["type_map"])}
@@ -268,7 +300,8 @@ class Model:
         return arrays
 
     def _warn_of_truncation(self, result):
-        """Once for each model. Where a list is cut, energy is not continuous: deepmd-kit's numbers, but NVE drifts."""
+        """Once for each model, on rank 0 where the count is that of all. Where a list is cut, energy is not continuous:
+        deepmd-kit's numbers, but NVE drifts."""
         for count, what in ((result.ntruncated, "sel; the farthest are left out"),
                             (result.nangle_truncated, "a_sel inside a_rcut; the farthest form no angles")):
             count = int(np.sum(count))
@@ -293,8 +326,11 @@ class Model:
                           "(said once for each model)", SmallSpinWarning, stacklevel=4)
 
 
-def _reload(path, options):
-    return Model.load(path, **options)
+def _reload(path, options, digest):
+    model = Model.load(path, **options)
+    if model.digest != digest:
+        raise InputError(f"{os.fsdecode(path)}: holds another model than when this one was pickled or copied")
+    return model
 
 
 # ---------------------------------------------------------------- options
@@ -419,7 +455,7 @@ def _pbc(pbc, box):
     return tuple(int(value) for value in values)
 
 
-def _grid(grid):
+def _grid(grid, comm):
     if grid is None:
         return (0, 0, 0)
     try:
@@ -428,6 +464,8 @@ def _grid(grid):
         values = ()
     if len(values) != 3 or any(not 1 <= value <= 2**31 - 1 for value in values):
         raise InputError(f"grid: expected three numbers of ranks, each 1 or more, found {grid!r}")
+    if comm is None and values != (1, 1, 1):
+        raise InputError(f"grid: {' x '.join(map(str, values))} ranks need a communicator")
     return values
 
 

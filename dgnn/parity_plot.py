@@ -1,23 +1,8 @@
 """A picture of what dgnn parity found."""
 
-import os
-
 import numpy as np
 
 from dgnn import cli_parity, parity
-
-
-def check(path):
-    """Can it be drawn there? Raises cli.UsageError."""
-    from dgnn.cli import UsageError
-
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise UsageError(f"--plot: {folder}: no such folder")
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise UsageError("--plot needs matplotlib: pip install 'dgnn[plot]'") from None
 
 
 def draw(told, path):

@@ -22,7 +22,9 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from dgnn import launch
 from dgnn._core import InputError
@@ -43,12 +45,13 @@ class Run:
 class RanksFailed(RuntimeError):
     """A rank raised, or ended with another exit code than 0, or the time was up; .run has what was printed."""
 
-    def __init__(self, message, run):
+    def __init__(self, message: str, run: Run) -> None:
         super().__init__(message)
         self.run = run
 
 
-def run_mpi(what, ranks, *arguments, mpi=None, timeout=120.0, environment=None, check=True) -> Run:
+def run_mpi(what: str | os.PathLike | Callable[..., Any], ranks: int, *arguments: Any, mpi: str | None = None,
+            timeout: float = 120.0, environment: Mapping[str, Any] | None = None, check: bool = True) -> Run:
     """Runs a script or a function under mpirun, on this machine; waits for it.
 
     what: the path of a Python script (arguments: its command line), or a function at the top level of a file, which is

@@ -1,5 +1,6 @@
 """The ASE calculator, as a new user would try it."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -122,6 +123,17 @@ def test_a_slab_without_a_third_vector(base_path):
     assert np.abs(atoms.get_forces()).max() > 1e-3
 
 
+@pytest.mark.parametrize("pbc,vectors", [((1, 1, 1), 2), ((1, 1, 1), 0), ((1, 0, 0), 0), ((0, 0, 1), 2)])
+def test_a_periodic_direction_without_a_vector(base_path, pbc, vectors):
+    """ASE would put in a vector of 1 Å."""
+    atoms, _ = small()
+    atoms.cell[vectors:] = 0
+    atoms.pbc = pbc
+    atoms.calc = DGNNCalculator(base_path)
+    with pytest.raises(dgnn.InputError, match=r"pbc = \[.*\], and cell vector \d is zero"):
+        atoms.get_potential_energy()
+
+
 def test_unknown_element(base_path):
     atoms, _ = small()
     symbols = atoms.get_chemical_symbols()
@@ -141,7 +153,7 @@ def test_type_map(base_path):
         renamed.calc = DGNNCalculator(base_path, type_map=type_map)
         assert renamed.get_potential_energy() == plain.get_potential_energy()
         np.testing.assert_array_equal(renamed.get_forces(), plain.get_forces())
-    for wrong in [{"S": "X"}, {"S": 2}, {"S": -1}, ["S"], {"S": 0.5}]:
+    for wrong in [{"S": "X"}, {"S": 2}, {"S": -1}, ["S"], {"S": 0.5}, {16: "O"}, [8, 1], 3]:
         with pytest.raises(dgnn.InputError, match="type_map"):
             DGNNCalculator(base_path, type_map=wrong)
     assert element_types(["O", "H"], None) == {"O": 0, "H": 1}
@@ -181,6 +193,23 @@ def test_parameters_of_info(name, key, other):
     assert abs(second.energy - expected.energy) > 1e-9
     atoms.info[key] = np.array(changed[key]).tolist()  # the same numbers in a list: nothing changed
     assert not atoms.calc.check_state(atoms)
+    for kept in (np.array(changed[key]), np.array(changed[key]).tolist()):  # and then changed where they are
+        atoms.info[key] = kept
+        assert atoms.get_potential_energy() == second.energy
+        kept[0] = inputs[key][0]
+        assert key in atoms.calc.check_state(atoms) and atoms.get_potential_energy() != second.energy
+
+
+@pytest.mark.parametrize("key,value", [("fparam", "x"), ("fparam", [1.0, None]), ("fparam", {}), ("aparam", [[1.0], [1.0, 2.0]]),
+                                       ("aparam", np.ones(5)), ("fparam", [1.0, 2.0, 3.0])])
+def test_parameters_that_are_none(key, value):
+    atoms, inputs = small("dpa3_fparam_aparam")
+    atoms.info.update({name: inputs[name] for name in ("fparam", "aparam")})
+    atoms.calc = DGNNCalculator(DATA / "cases" / "dpa3_fparam_aparam" / "model.pt2")
+    assert np.isfinite(atoms.get_potential_energy())
+    atoms.info[key] = value
+    with pytest.raises(dgnn.InputError, match=key):
+        atoms.get_potential_energy()
 
 
 def test_cache(water):
@@ -262,10 +291,10 @@ def droplets(water_path):
 
 def nve(atoms, step, duration):
     """Total energies per atom along the way, durations in fs."""
-    copy = copy_of(atoms)
-    dynamics = VelocityVerlet(copy, step * units.fs)
+    moving = copy_of(atoms)
+    dynamics = VelocityVerlet(moving, step * units.fs)
     energies = []
-    dynamics.attach(lambda: energies.append(copy.get_total_energy() / len(copy)))
+    dynamics.attach(lambda: energies.append(moving.get_total_energy() / len(moving)))
     dynamics.run(round(duration / step))
     return np.array(energies)
 
@@ -338,9 +367,9 @@ def test_forces_along_a_trajectory(droplets, figures):
 
 
 def copy_of(atoms):
-    copy = atoms.copy()
-    copy.calc = atoms.calc
-    return copy
+    other = atoms.copy()
+    other.calc = atoms.calc
+    return other
 
 
 def test_trajectory(water, tmp_path):
@@ -373,7 +402,7 @@ def test_database(water, tmp_path):
     database.write(water)
     row = database.get(1)
     assert row.calculator == "dgnn" and row.energy == water.get_potential_energy()
-    assert len(row.calculator_parameters["sha256"]) == 64
+    assert row.calculator_parameters["digest"] == water.calc.model.digest
 
 
 def test_todict(base_path):
@@ -382,6 +411,37 @@ def test_todict(base_path):
 
     assert json.loads(json.dumps(stored)) == stored
     assert stored["model"] == str(base_path) and stored["dtype"] == "float32" and stored["type_map"] == {"He": None}
+
+
+def test_the_file_is_not_needed_again(base_path, tmp_path, monkeypatch):
+    """Scripts change folders, files are replaced: a trajectory says which model it was all the same."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.pt2").write_bytes(base_path.read_bytes())
+    atoms, _ = small()
+    atoms.calc = DGNNCalculator("model.pt2")
+    stored = atoms.calc.todict()
+    assert stored["model"] == str(tmp_path / "model.pt2")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert copy.deepcopy(atoms).get_potential_energy() == atoms.get_potential_energy()
+    (tmp_path / "model.pt2").unlink()
+    with Trajectory("md.traj", "w", atoms) as trajectory:
+        trajectory.write()
+    assert atoms.calc.todict() == stored
+
+
+def test_properties_by_name(water):
+    """virial, as deepmd-kit's calculator has it; and what ASE itself does with results."""
+    assert water.calc.get_property("virial", water).shape == (3, 3)
+    properties = water.calc.calculate_properties(water, ["energy", "forces", "stress"])
+    np.testing.assert_array_equal(properties["forces"], water.get_forces())
+    assert "virial" not in properties
+
+
+def test_set_is_refused(base_path):
+    """ASE's set() would keep an option that nobody reads."""
+    with pytest.raises(dgnn.InputError, match="dtype: set when a calculator is made"):
+        DGNNCalculator(base_path).set(dtype="float32")
 
 
 def test_registered():

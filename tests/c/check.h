@@ -42,6 +42,12 @@ static inline void check_status(int got, int expected, const char *message, cons
     }
 }
 
+/* As fmax, which would drop a NaN. */
+static inline double check_larger(double a, double b)
+{
+    return a > b || a != a ? a : b;
+}
+
 #define CHECK(cond) check_count(!!(cond), __FILE__, __LINE__, #cond)
 #define CHECK_NEAR(a, b, tol) check_near((a), (b), (tol), __FILE__, __LINE__, #a " near " #b)
 

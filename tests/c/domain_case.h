@@ -336,11 +336,11 @@ static inline double compare(const struct dgnn_result *got, double energy, const
         magnitude += fabs(want->atom_energy[i]);
     }
     worst = fabs(energy - want->energy) / (t->energy * (magnitude > 1 ? magnitude : 1));
-    worst = fmax(worst, difference(virial, want->virial, 9, t->parts));
-    worst = fmax(worst, difference(got->forces, want->forces, 3 * n, t->parts));
-    worst = fmax(worst, difference(got->forces_mag, want->forces_mag, 3 * n, t->parts));
-    worst = fmax(worst, difference(got->atom_energy, want->atom_energy, n, t->parts));
-    return fmax(worst, difference(got->atom_virial, want->atom_virial, 9 * n, t->parts));
+    worst = check_larger(worst, difference(virial, want->virial, 9, t->parts));
+    worst = check_larger(worst, difference(got->forces, want->forces, 3 * n, t->parts));
+    worst = check_larger(worst, difference(got->forces_mag, want->forces_mag, 3 * n, t->parts));
+    worst = check_larger(worst, difference(got->atom_energy, want->atom_energy, n, t->parts));
+    return check_larger(worst, difference(got->atom_virial, want->atom_virial, 9 * n, t->parts));
 }
 
 /* The atoms' ids as the ranks give them, or their numbers over the ranks. */
@@ -406,7 +406,7 @@ static inline double call_check(struct call *c, const struct tolerance *t)
         serial_run(c, step, &want);
         for (int32_t r = 0; r < c->nrank; r++) {
             const struct dgnn_result *got = c->replicated ? &c->whole[r][step] : &c->result[step];
-            worst = fmax(worst, compare(got, c->energy[r][step], c->virial[r][step], &want, c->s->n, t));
+            worst = check_larger(worst, compare(got, c->energy[r][step], c->virial[r][step], &want, c->s->n, t));
             if (memcmp(&c->energy[r][step], &c->energy[0][step], sizeof(double)) ||
                 memcmp(c->virial[r][step], c->virial[0][step], sizeof(want.virial))) {
                 worst = INFINITY;

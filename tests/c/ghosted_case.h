@@ -193,7 +193,7 @@ static inline double ghosted_compare(struct ghosted_call *c, const struct tolera
         if (ghosted_sum(c, step, &c->result[step]) != c->add && c->world->natoms > 0) {
             worst = INFINITY; /* ghosts' forces are zero where they were sent home, and only there */
         }
-        worst = fmax(worst, compare(&c->result[step], c->result[step].energy, c->result[step].virial, &want, c->s->n, t));
+        worst = check_larger(worst, compare(&c->result[step], c->result[step].energy, c->result[step].virial, &want, c->s->n, t));
         system_result_free(&want);
     }
     return worst;

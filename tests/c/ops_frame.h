@@ -37,7 +37,7 @@ static void ops_compare_double(const char *name, const double *ours, const doubl
     double worst = 0, scale = 1;
     for (int64_t i = 0; i < n; i++) {
         scale = fabs(theirs[i]) > scale ? fabs(theirs[i]) : scale;
-        worst = !(fabs(ours[i] - theirs[i]) <= worst) ? fabs(ours[i] - theirs[i]) : worst;
+        worst = check_larger(worst, fabs(ours[i] - theirs[i]));
     }
     ops_judge(name, worst / scale, bits);
 }

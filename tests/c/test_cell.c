@@ -21,7 +21,7 @@ static void test_set(void)
             for (int k = 0; k < 3; k++) {
                 sum += cell.h[3 * i + k] * cell.inverse[3 * k + j];
             }
-            worst = fmax(worst, fabs(sum - (i == j)));
+            worst = check_larger(worst, fabs(sum - (i == j)));
         }
     }
     CHECK_NEAR(worst, 0, 1e-14);
@@ -129,8 +129,8 @@ static void test_tilted(void)
             for (int k = 0; k < 3; k++) {
                 back += wraps[3 * i + k] * box[3 * k + c];
             }
-            worst = fmax(worst, fabs(back - x[3 * i + c]));
-            worst = fmax(worst, fabs(f[c] - fraction[3 * i + c]));
+            worst = check_larger(worst, fabs(back - x[3 * i + c]));
+            worst = check_larger(worst, fabs(f[c] - fraction[3 * i + c]));
             inside += fraction[3 * i + c] >= 0 && fraction[3 * i + c] < 1;
         }
     }

@@ -162,7 +162,7 @@ static double difference(const double *x, const double *y, int64_t n)
 {
     double most = 0;
     for (int64_t k = 0; k < n; k++) {
-        most = fmax(most, fabs(x[k] - y[k]));
+        most = check_larger(most, fabs(x[k] - y[k]));
     }
     return most;
 }
@@ -194,7 +194,7 @@ static void check_differences(const char *name, struct dgnn_descriptor *d, struc
         }
         c->vector[component] = kept;
         c->distance[e] = r;
-        worst = fmax(worst, fabs((moved[1].value - moved[0].value) / (2 * h) - at_rest->gradient[component]));
+        worst = check_larger(worst, fabs((moved[1].value - moved[0].value) / (2 * h) - at_rest->gradient[component]));
     }
     if (!(worst < 3e-7 * fmax(size, 1))) {
         fprintf(stderr, "%s: central differences are off by %.2e where the largest is %.2e\n", name, worst,

@@ -142,9 +142,9 @@ static void check_fit(const struct fit *fit, struct dgnn_fitting *fitting, struc
     dgnn_fitting_evaluate(fitting, &input, again, NULL);
     CHECK(!memcmp(again, atoms->energy, sizeof(double) * (size_t)n));
     for (int i = 0; i < n; i++) {
-        worst = fmax(worst, fabs(atoms->energy[i] - atom_energy(fit, atoms, i, used, gradient)));
+        worst = check_larger(worst, fabs(atoms->energy[i] - atom_energy(fit, atoms, i, used, gradient)));
         for (int c = 0; c < WIDTH; c++) {
-            worst = fmax(worst, fabs(atoms->gradient[i * WIDTH + c] - gradient[c]));
+            worst = check_larger(worst, fabs(atoms->gradient[i * WIDTH + c] - gradient[c]));
         }
     }
     CHECK_NEAR(worst, 0, 1e-12);

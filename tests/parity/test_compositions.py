@@ -15,8 +15,6 @@ pytestmark = [pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning"),
 
 COMPOSED = [name for name in CASES if name.split("_")[0] in ("hybrid", "linear", "spin") and "f32" not in name]
 SPIN = [name for name in COMPOSED if name.startswith("spin")]
-LOCAL = {"hybrid_local", "hybrid_nested_local", "linear_dpa1", "linear_dpa1_graph", "spin_dpa1", "spin_dpa1_fparam",
-         "spin_se_e2_a", "spin_se_e2_a_fparam", "spin_se_e2_a_small_sel"}
 # Energies that jump: a sel that binds in the slab, and attention over the edges inside the cutoff alone.
 JUMPS = {"hybrid_dpa3_nested", "hybrid_nested", "hybrid_nested_local", "hybrid_small_sel", "linear_dpa3_sum",
          "spin_dpa2_small_sel", "spin_se_e2_a_small_sel", "spin_small_sel", "linear_dpa1_graph"}
@@ -52,19 +50,6 @@ def away_from_zero(inputs):
         length = np.linalg.norm(spins, axis=1, keepdims=True)
         inputs["spins"] = np.where(length > 0, spins / np.maximum(length, 1e-300) * (0.6 + length), 0.0)
     return inputs
-
-
-@pytest.mark.parametrize("name", [name for name in COMPOSED if name in LOCAL])
-def test_atomic_virial_of_local_models(name, figures):
-    model, arrays = load(name)
-    assert not model.has_message_passing
-    for system in SYSTEMS:
-        case = Case(arrays, system)
-        result = model.compute(**case.inputs(), atomic=True)
-        answer = case.get("out", "atom_virial").reshape(-1)
-        error = np.abs(result.atom_virial.reshape(-1) - answer).max() / max(1.0, np.abs(answer).max())
-        figures.record("atomic virial of local models (limit 1e-10)", name, system, error, 1e-10)
-        assert np.abs(answer).max() > 1e-5 and error <= 1e-10
 
 
 @pytest.mark.parametrize("name", [name for name in COMPOSED if name not in JUMPS])

@@ -70,7 +70,7 @@ def test_forces_are_derivatives(case, figures):
                 moved = coords.copy()
                 moved[atom, axis] += k * step
                 energies.append(model.compute(moved, types, BOX).atom_energy)
-            worst = max(worst, abs(slope(energies, step) + result.forces[atom, axis]))
+            worst = np.maximum(worst, abs(slope(energies, step) + result.forces[atom, axis]))
     error = worst / np.abs(result.forces).max()
     figures.record(DERIVATIVES, name, "forces", error, 1e-7)
     assert error < 1e-7
@@ -86,7 +86,7 @@ def test_virial_is_the_strain_derivative(case, figures):
                 strain = np.eye(3)
                 strain[j, i] += k * step
                 energies.append(model.compute(coords @ strain, types, BOX @ strain).atom_energy)
-            worst = max(worst, abs(slope(energies, step) + result.virial[i, j]))
+            worst = np.maximum(worst, abs(slope(energies, step) + result.virial[i, j]))
     error = worst / np.abs(result.virial).max()
     figures.record(DERIVATIVES, name, "virial", error, 1e-7)
     assert error < 1e-7

@@ -263,6 +263,7 @@ def test_singular_box(base, box):
     (dict(pbc=True, box=None), "pbc: periodic directions need a box"),
     (dict(grid=(1, 1)), "grid: expected three numbers"),
     (dict(grid=(1, 0, 1)), "grid: expected three numbers"),
+    (dict(grid=(2, 1, 1)), "grid: 2 x 1 x 1 ranks need a communicator"),
     (dict(atomic="yes"), "atomic: expected True or False"),
     (dict(replicated=3), "replicated: expected True or False"),
     (dict(types="OHH"), "types: expected one for each atom"),
@@ -290,7 +291,7 @@ def test_shape_messages(base):
 
 
 @pytest.mark.parametrize("call,message", [
-    (lambda m: m.compute([[0, 0, 0]], [0], boxx=1), "compute.. has no keyword 'boxx'; did you mean 'box'"),
+    (lambda m: m.compute([[0, 0, 0]], [0], boxx=1), "Model.compute.. has no keyword 'boxx'; did you mean 'box'"),
     (lambda m: m.compute([[0, 0, 0]], [0], charge_spins=1), "did you mean 'charge_spin'"),
     (lambda m: m.compute_ghosted([[0, 0, 0]], [0], 1, boarder=1), "did you mean 'border'"),
     (lambda m: dgnn.Model.load(m.path, memmory="fast"), "did you mean 'memory'"),
@@ -499,6 +500,20 @@ def test_models_and_errors_can_be_pickled(base):
         assert type(again) is kind and str(again) == "what"
 
 
+def test_a_pickle_of_another_model_is_refused(data, tmp_path, monkeypatch):
+    """It holds the file's place and the model's digest."""
+    monkeypatch.chdir(tmp_path)
+    names = ["dpa3_base", "dpa3_f32"]
+    models = [(data / "cases" / name / "model.pt2").read_bytes() for name in names]
+    (tmp_path / "model.pt2").write_bytes(models[0])
+    pickled = pickle.dumps(dgnn.Model.load("model.pt2", dtype="float32"))
+    monkeypatch.chdir("/")
+    assert pickle.loads(pickled).dtype == "float32"
+    (tmp_path / "model.pt2").write_bytes(models[1])
+    with pytest.raises(dgnn.InputError, match="model.pt2: holds another model than when this one was pickled"):
+        pickle.loads(pickled)
+
+
 def test_errors_are_their_builtins_too():
     for kind, builtin in [(dgnn.InputError, ValueError), (dgnn.ModelFormatError, ValueError),
                           (dgnn.UnsupportedModelError, NotImplementedError), (dgnn.CommError, RuntimeError),
@@ -593,6 +608,35 @@ def test_closed_model(base_path):
         model.compute([[0.0, 0, 0]], [0])
     with pytest.raises(dgnn.InputError, match="closed"):
         model.info()
+
+
+def test_a_model_in_a_with_block(base):
+    model, inputs = base
+    with dgnn.Model.load(**{"path": model.path, **model._options}) as again:
+        same_bits(again.compute(**inputs), model.compute(**inputs))
+    with pytest.raises(dgnn.InputError, match="closed"):
+        again.compute(**inputs)
+
+
+def test_made_by_load_only(base_path):
+    with pytest.raises(TypeError, match="a model is made by Model.load"):
+        dgnn.Model(base_path)
+
+
+def test_symbols_in_an_array_of_objects(base):
+    """As pandas keeps them."""
+    model, inputs = base
+    symbols = np.array([model.type_map[k] for k in inputs["types"]], dtype=object)
+    same_bits(model.compute(**{**inputs, "types": symbols}), model.compute(**inputs))
+    for wrong in (symbols.tolist()[:-1] + [1], symbols.tolist()[:-1] + [None]):
+        with pytest.raises(dgnn.InputError, match="types: "):
+            model.compute(**{**inputs, "types": np.array(wrong, dtype=object)})
+
+
+def test_results_are_compared_as_objects(base):
+    model, inputs = base
+    one, other = model.compute(**inputs), model.compute(**inputs)
+    assert one == one and one != other and len({one, other}) == 2
 
 
 # ---------------------------------------------------------------- the module

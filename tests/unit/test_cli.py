@@ -76,6 +76,19 @@ def test_eval_writes_extxyz(base_path, structures, tmp_path):
     assert os.listdir(tmp_path) == ["structures.xyz", "out.extxyz"] or len(os.listdir(tmp_path)) == 2
 
 
+def test_format(base_path, structures):
+    """Of a name that says nothing."""
+    path, frames = structures
+    other = path.with_name("data.water")
+    ase.io.write(other, frames[0], format="lammps-data", masses=True)
+    assert run("eval", base_path, other, "--json").returncode == 2
+    for name in (other, f"{other}@0"):
+        done = run("eval", base_path, name, "--format", "lammps-data", "--json")
+        assert json.loads(done.stdout)["energy"] == pytest.approx(expected(base_path, frames[0]).energy, abs=1e-6), done.stderr
+    done = run("eval", base_path, other, "--format", "lamps")
+    assert done.returncode == 2 and "ASE cannot read it" in done.stderr and "lamps" in done.stderr
+
+
 def test_eval_json(base_path, structures):
     path, frames = structures
     lines = run("eval", base_path, path, "--json").stdout.splitlines()
@@ -152,7 +165,15 @@ def test_type_map(base_path, tmp_path):
     (["eval", "{model}", "{structures}", "--type-map", "O=X"], "no such type"),
     (["eval", "{model}", "{structures}", "--fparam", "1"], "fparam"),
     (["eval", "{model}", "{structures}", "--threads", "0"], "threads"),
-    (["eval", "{model}", "{structures}", "-o", "no/such/folder/x.extxyz"], "no/such/folder"),
+    (["eval", "{model}", "{structures}", "-o", "no/such/folder/x.extxyz"], "-o: no/such/folder: no such folder"),
+    (["eval", "{model}", "{structures}", "-o", "{folder}"], "expected a file, found a folder"),
+    (["eval", "{model}", "{folder}"], "ASE cannot read it"),
+    (["eval", "{model}", "{structures}@2"], "structures.xyz has fewer frames"),
+    (["eval", "{model}", "{structures}", "--outpu", "x.extxyz"], "unrecognized arguments: --outpu"),
+    (["bench", "{model}", "{structures}", "--plot", "no/such/folder/x.png"], "--plot: no/such/folder: no such folder"),
+    (["bench", "{model}", "{structures}", "--plot", "x.foo"], "--plot: x.foo: expected a name that ends with ."),
+    (["bench", "{model}", "{nothing}"], "nothing.xyz: has no atoms"),
+    (["parity", "{model}", "{nothing}", "--ranks", "2"], "nothing.xyz: has no atoms"),
     (["eval", "{model}"], "STRUCTURE"),
     (["evaluate"], "invalid choice"),
     (["info", "{model}", "--jsn"], "unrecognized arguments"),
@@ -161,7 +182,8 @@ def test_type_map(base_path, tmp_path):
 def test_errors_are_one_line(arguments, message, base_path, structures, tmp_path):
     text = tmp_path / "text.xyz"
     text.write_text("no structure and no model\n")
-    places = dict(model=base_path, structures=structures[0], text=text)
+    ase.io.write(tmp_path / "nothing.xyz", Atoms())
+    places = dict(model=base_path, structures=structures[0], text=text, folder=tmp_path, nothing=tmp_path / "nothing.xyz")
     done = run(*[argument.format(**places) for argument in arguments], cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert message in done.stderr and done.stderr.startswith("dgnn: ") and done.stderr.count("\n") == 1
@@ -172,6 +194,7 @@ def test_unknown_element(base_path, tmp_path):
     ase.io.write(path, Atoms("S"))
     done = run("eval", base_path, path)
     assert done.returncode == 2 and "the structure also has S" in done.stderr and "a.xyz, frame 0" in done.stderr
+    assert "--type-map S=NAME" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["info", "--help"], ["eval", "--help"]])

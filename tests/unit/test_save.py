@@ -82,16 +82,16 @@ def test_what_is_saved_is_what_was_read(base_path, tmp_path):
 
 
 def test_dgnn_loads_fast(tmp_path, figures):
-    """The 6-layer model, as text 22 MB, is not parsed."""
+    """The 6-layer model, as text 22 MB, is not parsed: 20 ms of processor time, which a busy machine stretches less."""
     path = tmp_path / "model.dgnn"
     dgnn.Model.load(DATA / "perf" / "dpa3_L6_f32.pt2").save(path)
     times = []
     for _ in range(7):
-        start = time.perf_counter()
+        start = time.process_time()
         dgnn.Model.load(path).close()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     figures.record("loading, ms", "6 layers, .dgnn", "best of 7", min(times) * 1000, 20)
-    assert min(times) < 0.1  # a busy machine; 10 ms on an idle one
+    assert min(times) < 0.02
 
 
 def test_numbers_of_yaml():

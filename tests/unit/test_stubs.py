@@ -3,9 +3,13 @@
 import ast
 import inspect
 import pathlib
+import typing
 
 import dgnn
 from dgnn import _core
+from dgnn.calculator import DGNNCalculator
+from dgnn.keywords import Checked, checked_keywords
+from dgnn.testing import run_mpi
 
 STUB = ast.parse((pathlib.Path(dgnn.__file__).parent / "_core.pyi").read_text())
 
@@ -50,3 +54,25 @@ def test_methods():
 
 def test_types_are_marked():
     assert (pathlib.Path(dgnn.__file__).parent / "py.typed").exists()
+
+
+def public_functions():
+    yield run_mpi
+    for kind in (dgnn.Model, dgnn.Border, dgnn.Direct, DGNNCalculator):
+        for name, member in vars(kind).items():
+            if name == "__init__" and kind is not dgnn.Model or not name.startswith("_") and kind is not DGNNCalculator:
+                function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+                if callable(function):
+                    yield function
+
+
+def test_users_see_types():
+    """Of every argument and result: a type checker takes what has none for anything."""
+    functions = list(public_functions())
+    assert len(functions) > 15
+    for function in functions:
+        signature = inspect.signature(function)
+        assert signature.return_annotation is not signature.empty, function
+        for name, parameter in signature.parameters.items():
+            assert name in ("self", "cls") or parameter.annotation is not parameter.empty, (function, name)
+    assert typing.get_type_hints(checked_keywords)["return"] is Checked  # decorated functions keep theirs

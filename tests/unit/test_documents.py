@@ -1,0 +1,85 @@
+"""What README and First steps tell a new user to type does what they say."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import ase.io
+import dgnn
+import numpy as np
+import pytest
+from ase import Atoms
+from conftest import ROOT
+
+PAGES = ["README.md", "docs/first_steps.md"]
+pytestmark = pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning")
+
+
+def text_of(page):
+    return (ROOT / page).read_text()
+
+
+def python_blocks(page):
+    return re.findall(r"^```python\n(.*?)^```", text_of(page), re.M | re.S)
+
+
+def commands(page):
+    found = [line.partition("#")[0].strip() for line in re.findall(r"^    (dgnn .*)$", text_of(page), re.M)]
+    assert len(found) >= 3
+    return found
+
+
+@pytest.fixture(scope="module")
+def frame():
+    with np.load(ROOT / "examples" / "water" / "frames.npz") as file:
+        return {key: file[key][0] if key != "type" else file[key] for key in ("coord", "type", "box")}
+
+
+@pytest.fixture
+def folder(frame, tmp_path, monkeypatch):
+    """The files that the pages name; 24 atoms, so that nobody waits."""
+    shutil.copy(ROOT / "examples" / "water" / "model.pt2", tmp_path)
+    rows = np.flatnonzero(np.linalg.norm(frame["coord"] - frame["coord"].mean(axis=0), axis=1) < 4)[:24]
+    atoms = Atoms(np.array(["O", "H"])[frame["type"][rows]], frame["coord"][rows], cell=[9.0] * 3, pbc=True)
+    ase.io.write(tmp_path / "POSCAR", atoms, sort=True)
+    for name in ("water.xyz", "a.cif", "md.traj", "md.xyz"):
+        ase.io.write(tmp_path / name, [atoms] * (1 if name == "a.cif" else 2))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_five_minutes(frame, folder, monkeypatch):
+    plain, ase_, ranks = python_blocks("README.md")
+    monkeypatch.chdir(ROOT)
+    told = dict(coords=frame["coord"], types=frame["type"], box=frame["box"])
+    exec(plain, told)
+    assert isinstance(told["r"], dgnn.Result) and "# ['O', 'H']" in plain and told["model"].type_map == ["O", "H"]
+    monkeypatch.chdir(folder)
+    told = dict(atoms=ase.io.read("POSCAR"))
+    exec(ase_, told)
+    assert np.abs(told["atoms"].get_forces()).max() > 0.01
+    assert "comm=MPI.COMM_WORLD, ids=my_ids" in ranks  # which tests/mpi/compute_mpi.py does
+
+
+def test_first_steps(folder, monkeypatch, capsys):
+    plain, ase_ = python_blocks("docs/first_steps.md")
+    monkeypatch.chdir(ROOT)
+    exec(plain, {})
+    assert re.match(r"-29943\.\d+ 4\.\d+\n", capsys.readouterr().out)
+    monkeypatch.chdir(folder)
+    told = {}
+    exec(ase_.replace("fmax=0.01", "fmax=0.01, steps=2"), told)
+    assert told["atoms"].get_stress().shape == (6,)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands(page, folder):
+    """With dgnn as it is without an installation."""
+    for command in commands(page):
+        line = command.replace("dgnn ", f"{sys.executable} -m dgnn ", 1)
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        assert (done.stdout == "") == (" -o " in command or " pack " in command), command
+    assert ("results.extxyz" in os.listdir(folder)) and len(ase.io.read("results.extxyz", ":")) >= 2
