@@ -28,7 +28,8 @@ PACKAGE = FOLDER / "python" / "dgnn"
 # What refuses, fails and recovers; C tests have the kernels' numbers. Left out: what is timed, and what compares bits
 # with the release build.
 SUITES = ["tests/unit", "tests/trust", "tests/parity/test_compositions.py", "--ignore=tests/unit/test_bench.py",
-          "--ignore=tests/unit/test_header.py", "--deselect=tests/trust/test_process_faults.py::test_fork"]
+          "--ignore=tests/unit/test_header.py", "--deselect=tests/trust/test_process_faults.py::test_fork",
+          "--deselect=tests/unit/test_save.py::test_dgnn_loads_fast"]
 
 # ---------------------------------------------------------------- running
 

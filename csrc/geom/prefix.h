@@ -32,8 +32,8 @@ int dgnn_prefix_build(struct dgnn_prefix *prefix, const struct dgnn_graph *whole
 /* After build: the memory of begin_gradient, which then can't fail. Errors: MEMORY. */
 int dgnn_prefix_prepare(struct dgnn_prefix *prefix, double factor, struct dgnn_error *error);
 
-/* After prepare. Where the part's edge gradients go: zeroed, nedge x 3 of the part; or whole_gradient itself where the edges are the
- * same and factor is 1. */
+/* After prepare. Where the part's edge gradients go: zeroed, nedge x 3 of the part; or whole_gradient itself where the
+ * edges are the same and factor is 1. */
 double *dgnn_prefix_begin_gradient(struct dgnn_prefix *prefix, double *whole_gradient, double factor);
 /* Adds factor times what was written there to whole_gradient. */
 void dgnn_prefix_end_gradient(const struct dgnn_prefix *prefix, const double *gradient, double factor,

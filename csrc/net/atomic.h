@@ -46,7 +46,8 @@ struct dgnn_atomic_input {
 int dgnn_atomic_prepare(struct dgnn_atomic *atomic, const struct dgnn_evaluation *evaluation,
                         struct dgnn_error *error);
 
-/* After prepare, with the same evaluation. energy: nowned; evaluation->edge_gradient gets the gradient of their sum added. Collective with an exchange. */
+/* After prepare, with the same evaluation. energy: nowned; evaluation->edge_gradient gets the gradient of their sum
+ * added. Collective with an exchange. */
 int dgnn_atomic_evaluate(struct dgnn_atomic *atomic, const struct dgnn_evaluation *evaluation,
                          const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error);
 

@@ -58,7 +58,8 @@ int dgnn_ghosted_update(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_
 /* Local: the memory of what follows. Errors: MEMORY. */
 int dgnn_ghosted_prepare(struct dgnn_ghosted_nodes *g, struct dgnn_error *error);
 
-/* Sends ghosts' forces (magnetic forces, virials) home where the host wants that. Collective with a border or plan. Errors: COMM. */
+/* Sends ghosts' forces (magnetic forces, virials) home where the host wants that. Collective with a border or plan.
+ * Errors: COMM. */
 int dgnn_ghosted_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *result, struct dgnn_error *error);
 
 /* This rank's share into the host's rows; NULL rows get zeros. */
