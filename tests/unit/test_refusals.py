@@ -347,3 +347,22 @@ def test_sums_that_do_not_add_up(models, message):
     tree["model"].update(models=models(tree["model"]["models"]), weights="sum")
     outcome = attempt(tree, [])
     assert outcome and re.search(message, outcome[1]), outcome
+
+
+@pytest.mark.parametrize("dtype", [1, 2], ids=["float32", "float64"])
+@pytest.mark.parametrize("change", [{"activation_function": "tanh"}, {"resnet": True}])
+def test_layers_that_are_multiplied_together_are_plain(dtype, change):
+    tree, arrays = read_case("dpa3_base")
+    tree["model"]["descriptor"]["repflow_variable"]["repflow_layers"][0]["node_self_mlp"].update(change)
+    with pytest.raises(dgnn.UnsupportedModelError, match="node_self_mlp: expected a plain affine layer"):
+        _core.load_tree("changed.json", json.dumps(tree), arrays, (dtype, *OPTIONS[1:]))
+
+
+@pytest.mark.parametrize("dtype", [1, 2], ids=["float32", "float64"])
+def test_networks_that_are_multiplied_together_are_as_wide(dtype):
+    tree, arrays = read_case("dpa2_strip")
+    networks = tree["model"]["descriptor"]["repinit_variable"]["embeddings_strip"]["networks"]
+    del networks[0]["layers"][1:]
+    networks[0]["neuron"] = networks[0]["neuron"][:1]
+    with pytest.raises(dgnn.ModelFormatError, match=r"embeddings_strip: 4 outputs, expected 8"):
+        _core.load_tree("changed.json", json.dumps(tree), arrays, (dtype, *OPTIONS[1:]))
