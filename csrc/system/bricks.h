@@ -25,8 +25,7 @@ struct dgnn_bricks {
 int dgnn_bricks_choose(struct dgnn_bricks *bricks, const struct dgnn_cell *cell, double reach, int32_t nrank,
                        const int32_t wanted[3], struct dgnn_error *error);
 
-/* All memory for the cuts of the chosen grid: three histograms of its columns, however many ranks there are. Errors:
- * MEMORY. */
+/* All memory for the cuts of the chosen grid: histograms of its columns, three times. Errors: MEMORY. */
 int dgnn_bricks_reserve(struct dgnn_bricks *bricks, struct dgnn_error *error);
 
 /* Collective: the cuts. fractions: n x 3, this rank's atoms. work: n, what each costs, > 0; NULL: 1. Errors: COMM. */
