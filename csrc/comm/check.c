@@ -229,6 +229,7 @@ int dgnn_check_rows(struct dgnn_comm *comm, const char *operation, struct dgnn_e
         /* A forward exchange copies bits, so integers of 8 bytes travel as they are. */
         status = dgnn_exchange_forward_begin(exchange, rows, 1, sizeof(*rows), error);
         status = status ? status : dgnn_exchange_forward_end(exchange, error);
+        status = status ? status : dgnn_exchange_settle(exchange, error);
         check_recount(comm, &before);
         status = status ? status : check_rows_compare(exchange, what, values, rows, error);
         status = dgnn_transport_agree(comm, operation, status, error);

@@ -185,6 +185,7 @@ static int exchange_lane_get(struct dgnn_exchange *x, void *rows, const struct d
         return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "an exchange begins while one is under way");
     }
     struct dgnn_exchange_lane *lane = NULL;
+    DGNN_TRY(dgnn_exchange_settle(x, error));
     DGNN_TRY(exchange_buffer_reserve(x, dgnn_rows_bytes(shape), error));
     DGNN_TRY(exchange_lane_find(x, rows, shape, &lane, error));
     if (lane->last_use == 0) {
@@ -269,6 +270,24 @@ static int exchange_finish(struct dgnn_exchange *x, int status)
     return status;
 }
 
+int dgnn_exchange_settle(struct dgnn_exchange *x, struct dgnn_error *error)
+{
+    if (!x || !x->lent) {
+        return DGNN_OK;
+    }
+    struct dgnn_exchange_lane *lane = x->lent;
+    x->lent = NULL;
+    enum dgnn_exchange_request which = x->lent_ghosts ? DGNN_EXCHANGE_REVERSE_SEND : DGNN_EXCHANGE_FORWARD_SEND;
+    int status = dgnn_transport_wait(x->comm, dgnn_exchange_requests(x, lane, which), x->npeer, error);
+    if (status) {
+        exchange_lane_empty(x, lane);
+    } else if (x->lent_ghosts && x->nnode > x->nowned) {
+        memset(dgnn_exchange_row(lane, x->nowned), 0,
+               (size_t)((x->nnode - x->nowned) * dgnn_rows_bytes(&lane->shape)));
+    }
+    return status;
+}
+
 static int exchange_begin(struct dgnn_exchange *x, void *rows, const struct dgnn_rows_shape *shape,
                           enum dgnn_exchange_state state, struct dgnn_error *error)
 {
@@ -287,11 +306,8 @@ static int exchange_end(struct dgnn_exchange *x, enum dgnn_exchange_state state,
     }
     exchange_step *step = state == DGNN_EXCHANGE_FORWARD ? x->kind->forward_end : x->kind->reverse_end;
     int status = step(x, error);
-    if (!status && state == DGNN_EXCHANGE_REVERSE && x->nnode > x->nowned) {
-        const struct dgnn_exchange_lane *lane = x->current;
-        memset(dgnn_exchange_row(lane, x->nowned), 0,
-               (size_t)((x->nnode - x->nowned) * dgnn_rows_bytes(&lane->shape)));
-    }
+    x->lent = status ? NULL : x->current;
+    x->lent_ghosts = state == DGNN_EXCHANGE_REVERSE;
     return exchange_finish(x, status);
 }
 

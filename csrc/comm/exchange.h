@@ -1,7 +1,8 @@
 /* Rows of node features between ranks: forward copies each owner's row into its ghosts, reverse adds the
- * ghosts' rows to their owners in a fixed order and clears them. Begin starts the messages, end finishes
- * them; between the two, owned rows may be read but not written (forward), and no row may be touched
- * (reverse).
+ * ghosts' rows to their owners in a fixed order and clears them. Begin starts the messages; between it and
+ * end, owned rows may be read but not written (forward), and no row may be touched (reverse). End waits for
+ * what arrives, not for what leaves: a rank that is ahead goes on. After a reverse end, ghost rows stay lent,
+ * to be read at most, until the exchange settles.
  *
  * After an error nothing of the exchange is under way: no message that comes late touches the rows.
  *
@@ -29,5 +30,9 @@ int dgnn_exchange_forward_end(struct dgnn_exchange *exchange, struct dgnn_error 
 int dgnn_exchange_reverse_begin(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,
                                 struct dgnn_error *error);
 int dgnn_exchange_reverse_end(struct dgnn_exchange *exchange, struct dgnn_error *error);
+
+/* Waits until what was sent has left; clears ghost rows that were lent. Prepare and begin do it first; who frees the
+ * exchange, gives the rows to others or returns to a caller does it before. Errors: COMM. */
+int dgnn_exchange_settle(struct dgnn_exchange *exchange, struct dgnn_error *error);
 
 #endif

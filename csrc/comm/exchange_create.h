@@ -19,7 +19,8 @@ int dgnn_exchange_create_direct(const struct dgnn_plan *plan, struct dgnn_comm *
 int dgnn_exchange_create_swaps(const struct dgnn_swaps *swaps, struct dgnn_comm *comm,
                                enum dgnn_exchange_use use, struct dgnn_exchange **exchange,
                                struct dgnn_error *error);
-void dgnn_exchange_free(struct dgnn_exchange *exchange); /* NULL is allowed */
+/* NULL is allowed. Unless it settled, what it sent may never arrive. */
+void dgnn_exchange_free(struct dgnn_exchange *exchange);
 
 /* (rows, width) for which an exchange keeps requests in any case; it keeps more where more are prepared. */
 enum { DGNN_EXCHANGE_LANES = 64 };

@@ -69,9 +69,8 @@ static int direct_forward_end(struct dgnn_exchange *x, struct dgnn_error *error)
 {
     const struct dgnn_plan *plan = x->plan;
     const struct dgnn_exchange_lane *lane = x->current;
-    /* Receives and sends stand side by side. */
     DGNN_TRY(dgnn_transport_wait(x->comm, dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_FORWARD_RECEIVE),
-                                 2 * (int64_t)x->npeer, error));
+                                 x->npeer, error));
     for (int32_t n = 0; n < plan->nneighbour; n++) {
         if (!dgnn_plan_is_self(plan, n) && !plan->contiguous[n]) {
             dgnn_rows_copy(lane->rows, plan->recv_row + plan->recv_first[n], direct_ghosts(x, lane, n), NULL,
@@ -106,7 +105,7 @@ static int direct_reverse_end(struct dgnn_exchange *x, struct dgnn_error *error)
     const struct dgnn_plan *plan = x->plan;
     const struct dgnn_exchange_lane *lane = x->current;
     DGNN_TRY(dgnn_transport_wait(x->comm, dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_REVERSE_RECEIVE),
-                                 2 * (int64_t)x->npeer, error));
+                                 x->npeer, error));
     /* In the plan's order, whatever the order of arrival: sums repeat bit for bit. */
     for (int32_t n = 0; n < plan->nneighbour; n++) {
         const int32_t *to = plan->send_row + plan->send_first[n];

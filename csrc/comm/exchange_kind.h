@@ -42,10 +42,13 @@ struct dgnn_exchange {
 
     enum dgnn_exchange_state state;
     struct dgnn_exchange_lane *current;
+    struct dgnn_exchange_lane *lent; /* its sends may be under way; NULL: settled */
+    int lent_ghosts;                 /* these are ghost rows, to be cleared */
     int32_t sent; /* swaps: forward, swaps below are sent; reverse, swaps from here on */
     int32_t done; /* swaps: forward, windows below have arrived; reverse, lists from here on are added */
 };
 
+/* Ends wait for what arrives. Sends are waited for when the exchange settles. */
 struct dgnn_exchange_kind {
     /* Makes the lane's requests; those that it made before a failure are freed by the caller. */
     int (*prepare)(struct dgnn_exchange *exchange, struct dgnn_exchange_lane *lane, struct dgnn_error *error);

@@ -56,7 +56,7 @@ static struct repflow_products repflow_layer_products(const struct repflow_width
     double has_angles = w->a > 0, to = has_angles * (with_edge * w->e + with_angle * w->a);
     double second = has_angles * with_edge * w->e, both = w->n + w->e;
     return (struct repflow_products){
-        .node = c->nowned * (w->n * w->n + w->axis * both * (w->n + 3) + 2 * w->n * (w->m + w->e) + w->node_part * to),
+        .node = c->nowned * (w->n * w->n + w->axis * both * (w->n + 3) + 2 * w->n * (w->m + with_edge * w->e) + w->node_part * to),
         .edge = c->nedge * (edge_input * (w->m + with_edge * w->e) + 3 * both),
         .angle = (2 * c->nangle_edge * w->edge_part + c->nangle * angle_input) * to +
                  second * (c->nangle + c->nsecond * w->e),
@@ -91,7 +91,7 @@ static void repflow_count_products(const struct dgnn_dpa3_settings *s, const str
 }
 
 /* The time that each of these takes, as products of nodes and edges: those of angles, which are narrow and end in more
- * activations, take 1.75 times as long (docs/performance.md). */
+ * activations, take 1.2 times as long (docs/performance.md). */
 struct repflow_costs {
     double node, edge, angle_edge, angle;
 };
@@ -104,7 +104,7 @@ static double repflow_cost(const struct dgnn_dpa3_settings *s, const struct repf
     repflow_count_products(s, w, nlayer, counts, 0, 1, &told);
     for (int phase = 0; phase < DGNN_PHASE_COUNT; phase++) {
         int of_angles = phase == DGNN_PHASE_ANGLE_FORWARD || phase == DGNN_PHASE_ANGLE_BACKWARD;
-        cost += told.flop[phase] * (of_angles ? 1.75 : 1);
+        cost += told.flop[phase] * (of_angles ? 1.2 : 1);
     }
     return cost;
 }

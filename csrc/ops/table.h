@@ -10,6 +10,9 @@ static inline int64_t dgnn_table_pad(int64_t width, int64_t lanes)
     return (width + lanes - 1) / lanes * lanes;
 }
 
+/* Of a centre's edges, the first ones, that hold a gradient already. */
+enum dgnn_edges_given { DGNN_EDGES_NONE = 0, DGNN_EDGES_IN_ANGLES, DGNN_EDGES_ALL };
+
 struct dgnn_gram_shape {
     int64_t axis, e, n;
 };

@@ -261,6 +261,7 @@ static int domain_forward(struct dgnn_domain *d, struct dgnn_error *error)
     }
     DGNN_TRY(dgnn_exchange_forward_begin(d->geometry, places, d->has_spins ? 6 : 3, sizeof(double), error));
     DGNN_TRY(dgnn_exchange_forward_end(d->geometry, error));
+    DGNN_TRY(dgnn_exchange_settle(d->geometry, error));
     for (int64_t i = nowned; i < d->nodes.nnode && d->has_spins; i++) {
         memcpy(positions + 3 * i, places + 6 * i, 3 * sizeof(double));
         memcpy(spins + 3 * i, places + 6 * i + 3, 3 * sizeof(double));
@@ -344,7 +345,7 @@ int dgnn_domain_add(struct dgnn_domain *d, struct dgnn_node_result *r, struct dg
     }
     DGNN_TRY(dgnn_exchange_reverse_begin(d->geometry, back, shape.width, sizeof(double), error));
     DGNN_TRY(dgnn_exchange_reverse_end(d->geometry, error));
-    dgnn_results_put(back, &shape, d->nodes.nnode, r);
+    dgnn_results_put(back, &shape, d->nodes.nowned, r);
     return DGNN_OK;
 }
 
@@ -439,6 +440,8 @@ int dgnn_domain_return(struct dgnn_domain *d, const struct dgnn_node_result *fro
         rows = d->moving_out.data;
     }
     DGNN_TRY(domain_totals(d, from, to, error));
+    DGNN_TRY(dgnn_exchange_settle(d->features, error));
+    DGNN_TRY(dgnn_exchange_settle(d->geometry, error));
     domain_clear(d, to);
     if (d->replicated) {
         return domain_gather(d, rows, to, error);

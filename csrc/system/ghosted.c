@@ -436,6 +436,7 @@ int dgnn_ghosted_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *r, s
 {
     struct dgnn_results_shape shape = ghosted_shape(g);
     double *back = g->back.data;
+    DGNN_TRY(dgnn_exchange_settle(g->features, error));
     if (!g->add || g->kind == GHOSTED_NOTHING) {
         return DGNN_OK;
     }
@@ -454,6 +455,7 @@ int dgnn_ghosted_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *r, s
     }
     DGNN_TRY(dgnn_exchange_reverse_begin(g->geometry, back, shape.width, sizeof(double), error));
     DGNN_TRY(dgnn_exchange_reverse_end(g->geometry, error));
+    DGNN_TRY(dgnn_exchange_settle(g->geometry, error)); /* the host gets ghosts' rows, too: zeros */
     dgnn_results_put(back, &shape, g->nodes.nrow, r);
     return DGNN_OK;
 }

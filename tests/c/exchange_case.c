@@ -157,7 +157,8 @@ static int case_reverse(struct dgnn_exchange *x, const struct exchange_case *c, 
                         struct dgnn_error *error)
 {
     DGNN_TRY(dgnn_exchange_reverse_begin(x, rows, c->shape.width, c->shape.item_size, error));
-    return dgnn_exchange_reverse_end(x, error);
+    DGNN_TRY(dgnn_exchange_reverse_end(x, error));
+    return dgnn_exchange_settle(x, error);
 }
 
 static void case_fill_random(const struct exchange_case *c, void *rows, uint64_t which)

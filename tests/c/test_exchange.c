@@ -34,6 +34,7 @@ static void golden_reverse(struct dgnn_exchange *x, double *rows, int64_t width)
 {
     CHECK_STATUS(dgnn_exchange_reverse_begin(x, rows, width, 8, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_exchange_reverse_end(x, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_exchange_settle(x, &error), DGNN_OK, "");
 }
 
 #define CHECK_ROWS(rows, ...)                                                                                \
@@ -99,7 +100,8 @@ static void g3_body(struct ranks_rank *rank)
     status = status ? status : dgnn_exchange_forward_begin(x, rows, 1, 8, &local);
     status = status ? status : dgnn_exchange_forward_end(x, &local);
     status = status ? status : dgnn_exchange_reverse_begin(x, gradient, 1, 8, &local);
-    g3->status[rank->rank] = status ? status : dgnn_exchange_reverse_end(x, &local);
+    status = status ? status : dgnn_exchange_reverse_end(x, &local);
+    g3->status[rank->rank] = status ? status : dgnn_exchange_settle(x, &local);
     dgnn_exchange_free(x);
     dgnn_swaps_free(swaps);
 }
@@ -528,6 +530,7 @@ static void spin_body(struct ranks_rank *rank)
         }
         status = dgnn_exchange_forward_begin(x[kind], rows, 1, 8, &local);
         status = status ? status : dgnn_exchange_forward_end(x[kind], &local);
+        status = status ? status : dgnn_exchange_settle(x[kind], &local);
         for (int64_t i = 0; i < r->nnode; i++) {
             job->wrong[rank->rank] += rows[dgnn_spin_real(i, r->nowned)] != (double)r->id[i];
             job->wrong[rank->rank] += rows[dgnn_spin_virtual(i, r->nowned)] != 1000.5 + (double)r->id[i];
@@ -594,7 +597,7 @@ static void many_body(struct ranks_rank *rank)
         status = status ? status : dgnn_exchange_forward_end(x, &outcome->error);
         outcome->wrong_forward += exchange_case_wrong_forward(&c, these);
     }
-    outcome->status = status;
+    outcome->status = status ? status : dgnn_exchange_settle(x, &outcome->error);
     dgnn_exchange_free(x);
     dgnn_swaps_free(swaps);
     free(rows);
@@ -641,6 +644,7 @@ static void layers_body(struct ranks_rank *rank)
             status = status ? status : dgnn_exchange_forward_end(x, local);
             outcome->wrong_forward += exchange_case_wrong_forward(&c, these);
         }
+        status = status ? status : dgnn_exchange_settle(x, local);
     }
     status = status ? status : dgnn_transport_agree(rank->comm, "layers", status, local);
     outcome->allocations = dgnn_alloc_count() - before;
@@ -733,6 +737,107 @@ static void test_late_messages(void)
     }
 }
 
+/* An end waits for what arrives, not for what leaves, so that a rank that is ahead goes on; settling waits for that. */
+struct ahead_job {
+    int kind, fails; /* fails: what leaves never does */
+    int status[2], settled[2];
+    int waits[2][4]; /* for sends so far: after a forward end, settling, a reverse end, settling */
+    double ghost[2][2]; /* of the gradient: after the reverse end, settled */
+};
+
+static _Thread_local struct dgnn_transport ahead_inner;
+static _Thread_local void *ahead_send[2]; /* forward, reverse */
+static _Thread_local int ahead_waits, ahead_fails;
+
+static int ahead_send_create(void *context, const void *data, int64_t nbytes, int32_t to, int32_t tag, void **request,
+                             struct dgnn_error *local)
+{
+    int status = ahead_inner.send_create(context, data, nbytes, to, tag, request, local);
+    ahead_send[tag == DGNN_TAG_REVERSE] = *request;
+    return status;
+}
+
+static int ahead_wait(void *context, void **requests, int64_t n, double deadline_s, struct dgnn_error *local)
+{
+    for (int64_t k = 0; k < n; k++) {
+        int is_send = requests[k] && (requests[k] == ahead_send[0] || requests[k] == ahead_send[1]);
+        ahead_waits += is_send;
+        if (is_send && ahead_fails) {
+            return dgnn_status_set(local, DGNN_ERROR_COMM, "the cable is cut");
+        }
+    }
+    return ahead_inner.wait(context, requests, n, deadline_s, local);
+}
+
+static int ahead_create(const struct ranks_rank *rank, int kind, struct dgnn_plan **plan, struct dgnn_swaps **swaps,
+                        struct dgnn_exchange **x, struct dgnn_error *local)
+{
+    const int32_t other = 1 - rank->rank, one = 1, send = 1, ghost = 2, *const lists[] = {&send};
+    const int64_t first[] = {0, 1};
+    const struct dgnn_direct direct = {1, &other, first, &send, first, &ghost};
+    const struct dgnn_border border = {1, &other, &other, &one, &one, lists, NULL};
+    if (kind) {
+        DGNN_TRY(dgnn_swaps_create(&border, 2, 3, rank->rank, 2, swaps, local));
+        return dgnn_exchange_create_swaps(*swaps, rank->comm, DGNN_EXCHANGE_FEATURES, x, local);
+    }
+    DGNN_TRY(dgnn_plan_create(&direct, 2, 3, rank->rank, 2, plan, local));
+    return dgnn_exchange_create_direct(*plan, rank->comm, DGNN_EXCHANGE_FEATURES, x, local);
+}
+
+static void ahead_body(struct ranks_rank *rank)
+{
+    struct ahead_job *job = rank->data;
+    struct dgnn_error local;
+    struct dgnn_plan *plan = NULL;
+    struct dgnn_swaps *swaps = NULL;
+    struct dgnn_exchange *x = NULL;
+    double rows[] = {1, 2, NAN}, gradient[] = {1, 2, 4};
+    int *waits = job->waits[rank->rank], r = rank->rank;
+    ahead_inner = rank->comm->transport;
+    ahead_waits = ahead_fails = 0;
+    rank->comm->transport.send_create = ahead_send_create;
+    rank->comm->transport.wait = ahead_wait;
+    int status = ahead_create(rank, job->kind, &plan, &swaps, &x, &local);
+    status = status ? status : dgnn_exchange_forward_begin(x, rows, 1, 8, &local);
+    status = status ? status : dgnn_exchange_forward_end(x, &local);
+    waits[0] = ahead_waits;
+    ahead_fails = job->fails;
+    job->settled[r] = status ? status : dgnn_exchange_settle(x, &local);
+    waits[1] = ahead_waits;
+    status = status ? status : dgnn_exchange_reverse_begin(x, gradient, 1, 8, &local);
+    status = status ? status : dgnn_exchange_reverse_end(x, &local);
+    waits[2] = ahead_waits;
+    job->ghost[r][0] = gradient[2];
+    job->status[r] = status ? status : dgnn_exchange_forward_begin(x, rows, 1, 8, &local); /* settles first */
+    waits[3] = ahead_waits;
+    job->ghost[r][1] = gradient[2];
+    status = job->status[r] ? job->status[r] : dgnn_exchange_forward_end(x, &local);
+    (void)(status ? status : dgnn_exchange_settle(x, &local));
+    rank->comm->transport.send_create = ahead_inner.send_create;
+    dgnn_exchange_free(x);
+    rank->comm->transport.wait = ahead_inner.wait;
+    dgnn_plan_free(plan);
+    dgnn_swaps_free(swaps);
+}
+
+static void test_ahead(void)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        struct ahead_job job = {.kind = kind};
+        ranks_run(2, 10, ahead_body, &job);
+        for (int r = 0; r < 2; r++) {
+            CHECK(job.settled[r] == DGNN_OK && job.status[r] == DGNN_OK);
+            CHECK(job.waits[r][0] == 0 && job.waits[r][1] == 1 && job.waits[r][2] == 1 && job.waits[r][3] == 2);
+            CHECK(job.ghost[r][0] == 4 && job.ghost[r][1] == 0);
+        }
+        job = (struct ahead_job){.kind = kind, .fails = 1};
+        ranks_run(2, 10, ahead_body, &job);
+        for (int r = 0; r < 2; r++) {
+            CHECK(job.settled[r] == DGNN_ERROR_COMM && job.status[r] == DGNN_ERROR_COMM && job.waits[r][3] == 1);
+        }
+    }
+}
+
 /* Each allocation fails once: an error, nothing leaked. */
 static void test_memory(void)
 {
@@ -776,6 +881,7 @@ int main(void)
     test_many_arrays();
     test_many_layers();
     test_late_messages();
+    test_ahead();
     test_memory();
     return check_report();
 }

@@ -12,6 +12,7 @@ struct watch {
     struct dgnn_profile profile;
     struct dgnn_profile started; /* the profile at the last start */
     double hidden[DGNN_PHASE_COUNT]; /* seconds of each phase between a start and the wait after it */
+    int hides[DGNN_PHASE_COUNT];     /* how many times it did something there */
     int status, travelling;
 };
 
@@ -34,7 +35,9 @@ static int watch_wait(void *context, void **requests, int64_t n, double deadline
 {
     struct watch *w = watch_of(context);
     for (int phase = 0; phase < DGNN_PHASE_COUNT && w->travelling; phase++) {
-        w->hidden[phase] += w->profile.seconds[phase] - w->started.seconds[phase];
+        double seconds = w->profile.seconds[phase] - w->started.seconds[phase];
+        w->hidden[phase] += seconds;
+        w->hides[phase] += seconds > 0;
     }
     w->travelling = 0;
     return w->inner.wait(context, requests, n, deadline_s, error);
@@ -70,7 +73,8 @@ static void overlap_body(struct ranks_rank *rank)
 /* Of the seconds of a phase: ten times less than on a busy machine. With work before or after the messages it is none. */
 static const double least = 0.005;
 
-static void test_overlap(const char *path, int forward, int backward)
+/* times: messages of features, each way, all of which hide behind that phase. */
+static void test_overlap(const char *path, int forward, int backward, int times)
 {
     struct overlap o = {.path = path};
     uint64_t seed = 3;
@@ -89,12 +93,13 @@ static void test_overlap(const char *path, int forward, int backward)
         CHECK(w->status == DGNN_OK);
         CHECK(all[forward] > 0 && w->hidden[forward] > least * all[forward]);
         CHECK(all[backward] > 0 && w->hidden[backward] > least * all[backward]);
+        CHECK(w->hides[forward] == times && w->hides[backward] == times);
     }
 }
 
 int main(void)
 {
-    test_overlap("tests/data/cases/dpa3_base/model.pt2", DGNN_PHASE_ANGLE_FORWARD, DGNN_PHASE_ANGLE_BACKWARD);
-    test_overlap("tests/data/cases/dpa2_base/model.pt2", DGNN_PHASE_FORWARD, DGNN_PHASE_BACKWARD);
+    test_overlap("tests/data/cases/dpa3_base/model.pt2", DGNN_PHASE_ANGLE_FORWARD, DGNN_PHASE_ANGLE_BACKWARD, 2);
+    test_overlap("tests/data/cases/dpa2_base/model.pt2", DGNN_PHASE_FORWARD, DGNN_PHASE_BACKWARD, 2);
     return check_report();
 }

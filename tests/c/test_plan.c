@@ -159,6 +159,7 @@ static int null_check(const struct null_job *job, const struct brick_rank *r, st
     }
     DGNN_TRY(dgnn_exchange_forward_begin(x, rows, 1, 8, local));
     DGNN_TRY(dgnn_exchange_forward_end(x, local));
+    DGNN_TRY(dgnn_exchange_settle(x, local));
     n = 0;
     for (int64_t i = 0; i < r->nnode; i++) {
         if (!null_atom(job, r->id[i])) {

@@ -382,10 +382,10 @@ def test_ranks_have_equal_work():
     def work(rank):
         caller = bench.Caller(ranks.models[rank], bench.slab(inputs, rank, RANKS), comm=ranks.comms[rank])
         caller.call()
-        return caller.results[0]["profile"]["split_flop"]
+        return sum(caller.results[0]["profile"]["flop"].values())
 
     found = np.array([told for told, _ in ranks.run(work)])
-    assert found.max() / found.mean() < 1.08, found
+    assert found.max() / found.mean() < 1.03, found
 
 
 def test_seventy_layers():

@@ -180,6 +180,7 @@ static void use(struct dgnn_exchange *exchange, int64_t nowned, int64_t nnode, i
     }
     WALK_REQUIRE(!dgnn_exchange_reverse_begin(exchange, rows, WIDTH, sizeof(*rows), &error));
     WALK_REQUIRE(!dgnn_exchange_reverse_end(exchange, &error));
+    WALK_REQUIRE(!dgnn_exchange_settle(exchange, &error));
     double sum = 0;
     for (int64_t i = 0; i < nnode * WIDTH; i++) {
         sum += rows[i];
