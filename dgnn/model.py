@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import operator
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,28 +31,40 @@ class SmallSpinWarning(UserWarning):
     """A magnetic atom has nearly no spin: its virtual atom is nearly at its own place, where the model is singular."""
 
 
-@dataclass(frozen=True, repr=False, eq=False)  # arrays don't compare to one truth
 class Result:
-    """What a call computed: NumPy float64 arrays in eV and Angstrom. With frames, each has a leading axis."""
+    """What a call computed: NumPy float64 arrays in eV and Angstrom. With frames, each has a leading axis. Read only.
+
+    A class by hand, as dataclasses takes half as long to import as the core.
+    """
 
     energy: float | np.ndarray  #: eV; the total, on every rank
     forces: np.ndarray  #: (n, 3) eV/Å
     virial: np.ndarray  #: (3, 3) eV; stress = -virial / volume
     atom_energy: np.ndarray  #: (n,) eV
-    forces_mag: np.ndarray | None = None  #: (n, 3), spin models only
-    atom_virial: np.ndarray | None = None  #: (n, 3, 3) eV, with atomic=True
-    nedges: int | np.ndarray = 0  #: edges of this rank's atoms
-    ntruncated: int | np.ndarray = 0  #: atoms (compute: of all ranks) with more than sel neighbours
-    nghosts: int | np.ndarray = 0  #: remote rows on this rank
-    nangle_truncated: int | np.ndarray = 0  #: as ntruncated, of a_sel inside a_rcut
-    list_reused: bool | np.ndarray = False  #: was an earlier call's neighbour list good enough?
+    forces_mag: np.ndarray | None  #: (n, 3), spin models only
+    atom_virial: np.ndarray | None  #: (n, 3, 3) eV, with atomic=True
+    nedges: int | np.ndarray  #: edges of this rank's atoms
+    ntruncated: int | np.ndarray  #: atoms (compute: of all ranks) with more than sel neighbours
+    nghosts: int | np.ndarray  #: remote rows on this rank
+    nangle_truncated: int | np.ndarray  #: as ntruncated, of a_sel inside a_rcut
+    list_reused: bool | np.ndarray  #: was an earlier call's neighbour list good enough?
+
+    def __init__(self, energy: float | np.ndarray, forces: np.ndarray, virial: np.ndarray, atom_energy: np.ndarray,
+                 forces_mag: np.ndarray | None = None, atom_virial: np.ndarray | None = None,
+                 nedges: int | np.ndarray = 0, ntruncated: int | np.ndarray = 0, nghosts: int | np.ndarray = 0,
+                 nangle_truncated: int | np.ndarray = 0, list_reused: bool | np.ndarray = False) -> None:
+        self.__dict__.update(energy=energy, forces=forces, virial=virial, atom_energy=atom_energy, forces_mag=forces_mag,
+                             atom_virial=atom_virial, nedges=nedges, ntruncated=ntruncated, nghosts=nghosts,
+                             nangle_truncated=nangle_truncated, list_reused=list_reused)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Result is read only; cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a Result is read only; cannot delete {name!r}")
 
     def __repr__(self):
-        shapes = [
-            f"{field.name}{list(value.shape)}"
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), np.ndarray)
-        ]
+        shapes = [f"{name}{list(value.shape)}" for name, value in vars(self).items() if isinstance(value, np.ndarray)]
         energy = f"energy={self.energy!r}, " if np.ndim(self.energy) == 0 else ""
         return f"Result({energy}{', '.join(shapes)})"
 
@@ -94,6 +104,12 @@ class Direct:
         return self.rank, self.send_first, self.send_row, self.recv_first, self.recv_row
 
 
+def _described(core):
+    import json  # slow to import, and needed once a model is there
+
+    return json.loads(core.describe())
+
+
 class Model:
     """A loaded model. Made by Model.load; usable from several threads, one call at a time."""
 
@@ -102,7 +118,7 @@ class Model:
             raise TypeError(f"a model is made by Model.load(path), found Model({core!r})")
         self._core = core
         self._options = options
-        self._info = json.loads(core.describe())
+        self._info = _described(core)
         self._warned: set[Any] = set()
         self._speaks = True  # for all ranks of the communicator that it last used
         self.path = os.path.abspath(path)  #: where it was loaded from
@@ -190,7 +206,7 @@ class Model:
 
     def info(self) -> dict[str, Any]:
         """All that is known of the model: hyper-parameters, archive, instruction set, notes."""
-        return json.loads(self._core.describe())
+        return _described(self._core)
 
     def close(self) -> None:
         """Frees the memory now rather than when the last reference goes; so does the end of a with block."""
