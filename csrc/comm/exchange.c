@@ -131,7 +131,7 @@ static int exchange_lane_find(struct dgnn_exchange *x, const void *rows, const s
             *found = lane;
             return DGNN_OK;
         }
-        if (lane->last_use <= x->settled && (!oldest || lane->last_use < oldest->last_use)) {
+        if (lane->last_use <= x->uses_before && (!oldest || lane->last_use < oldest->last_use)) {
             oldest = lane;
         }
     }
@@ -156,7 +156,7 @@ static int exchange_buffer_reserve(struct dgnn_exchange *x, int64_t row_bytes, s
     for (int64_t i = 0; i < x->nlane; i++) {
         int64_t last_use = x->lane[i].last_use;
         exchange_lane_empty(x, &x->lane[i]);
-        x->lane[i].last_use = last_use > x->settled ? last_use : 0;
+        x->lane[i].last_use = last_use > x->uses_before ? last_use : 0;
     }
     int status = dgnn_buffer_reserve(&x->buffer, nbytes, "the exchange between ranks", error);
     for (int64_t i = 0; i < x->nlane; i++) {
@@ -292,7 +292,7 @@ static int exchange_begin(struct dgnn_exchange *x, void *rows, const struct dgnn
                           enum dgnn_exchange_state state, struct dgnn_error *error)
 {
     DGNN_TRY(exchange_lane_get(x, rows, shape, &x->current, error));
-    x->settled = x->uses;
+    x->uses_before = x->uses;
     x->state = state;
     exchange_step *step = state == DGNN_EXCHANGE_FORWARD ? x->kind->forward_begin : x->kind->reverse_begin;
     int status = step(x, error);

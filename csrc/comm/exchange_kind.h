@@ -38,7 +38,7 @@ struct dgnn_exchange {
     struct dgnn_exchange_lane *lane;
     int64_t nlane;
     int64_t uses;
-    int64_t settled; /* uses before the preparations under way: lanes used later are about to be needed */
+    int64_t uses_before; /* before the preparations under way: lanes used later are about to be needed */
 
     enum dgnn_exchange_state state;
     struct dgnn_exchange_lane *current;

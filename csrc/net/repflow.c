@@ -56,7 +56,8 @@ static struct repflow_products repflow_layer_products(const struct repflow_width
     double has_angles = w->a > 0, to = has_angles * (with_edge * w->e + with_angle * w->a);
     double second = has_angles * with_edge * w->e, both = w->n + w->e;
     return (struct repflow_products){
-        .node = c->nowned * (w->n * w->n + w->axis * both * (w->n + 3) + 2 * w->n * (w->m + with_edge * w->e) + w->node_part * to),
+        .node = c->nowned * (w->n * w->n + w->axis * both * (w->n + 3) + 2 * w->n * (w->m + with_edge * w->e) +
+                             w->node_part * to),
         .edge = c->nedge * (edge_input * (w->m + with_edge * w->e) + 3 * both),
         .angle = (2 * c->nangle_edge * w->edge_part + c->nangle * angle_input) * to +
                  second * (c->nangle + c->nsecond * w->e),
