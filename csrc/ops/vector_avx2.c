@@ -10,9 +10,10 @@
 #define VECTOR_SET avx2
 #define VECTOR_CPU DGNN_CPU_AVX2
 #define VECTOR_FUSED 1
+#define VECTOR_POWERS 1
 #define VECTOR_SPECIAL "ops/vector_x86_256.inc"
-#define VECTOR_ANY(mask) (_mm256_movemask_epi8((__m256i)(mask)) != 0)
 #define VECTOR_STREAM(address, vector) _mm256_stream_si256((__m256i *)(address), (__m256i)(vector))
+#define VECTOR_HOLD(vector) __asm__("" : "+x"(vector))
 
 #define DGNN_REAL_BITS 32
 #include "ops/vector.inc"

@@ -10,9 +10,10 @@
 #define VECTOR_SET avx512
 #define VECTOR_CPU DGNN_CPU_AVX512
 #define VECTOR_FUSED 1
+#define VECTOR_POWERS 16
 #define VECTOR_SPECIAL "ops/vector_x86_512.inc"
-#define VECTOR_ANY(mask) (_mm512_movepi32_mask((__m512i)(mask)) != 0)
 #define VECTOR_STREAM(address, vector) _mm512_stream_si512((__m512i *)(address), (__m512i)(vector))
+#define VECTOR_HOLD(vector) __asm__("" : "+v"(vector))
 
 #define DGNN_REAL_BITS 32
 #include "ops/vector.inc"

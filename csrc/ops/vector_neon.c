@@ -9,9 +9,10 @@
 #define VECTOR_SET neon
 #define VECTOR_CPU DGNN_CPU_NEON
 #define VECTOR_FUSED 0
+#define VECTOR_POWERS 1
 #define VECTOR_SPECIAL "ops/vector_plain.inc"
-#define VECTOR_ANY(mask) 1
 #define VECTOR_STREAM(address, vector) V(store)(address, vector)
+#define VECTOR_HOLD(vector) __asm__("" : "+w"(vector))
 
 #define DGNN_REAL_BITS 32
 #include "ops/vector.inc"

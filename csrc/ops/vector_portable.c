@@ -9,9 +9,10 @@
 #define VECTOR_SET portable
 #define VECTOR_CPU DGNN_CPU_PORTABLE
 #define VECTOR_FUSED 0
+#define VECTOR_POWERS 1
 #define VECTOR_SPECIAL "ops/vector_plain.inc"
-#define VECTOR_ANY(mask) 1
 #define VECTOR_STREAM(address, vector) V(store)(address, vector)
+#define VECTOR_HOLD(vector) (void)0
 
 #define DGNN_REAL_BITS 32
 #include "ops/vector.inc"
