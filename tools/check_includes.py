@@ -23,7 +23,7 @@ FILES = {  # file -> headers that it may include beyond its room's
 # net reads a model's tree and exchanges rows; of io and comm it sees these two headers only.
 NET_ONLY = {"io": {"io/tree.h"}, "comm": {"comm/exchange.h"}}
 THIRD_PARTY = {  # header -> the files that may include it
-    "zip.h": r"io/archive\.c",
+    "zip.h": r"io/libzip\.h",
     "cJSON.h": r"io/json\.c|io/tree\.c",
     "mpi.h": r"bind/mpi/mpi_transport\.h",
     "Python.h": r"bind/(state\.h|mpi/_mpi\.c)",

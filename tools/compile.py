@@ -89,18 +89,30 @@ def compiler():
     return command
 
 
+def pkg_config(what, name):
+    return shlex.split(subprocess.run(["pkg-config", what, name], check=True, capture_output=True, text=True).stdout)
+
+
+def libzip_name():
+    """What to load at run time for libzip (csrc/io/libzip.h): the name that the library gives itself."""
+    library = pathlib.Path(pkg_config("--variable=libdir", "libzip")[0]) / "libzip.so"
+    done = subprocess.run(["objdump", "-p", library], capture_output=True, text=True)
+    found = re.search(r"SONAME\s+(\S+)", done.stdout)
+    if not found:
+        raise BuildError(f"{library} has no name to load it by; on Debian: apt-get install libzip-dev binutils")
+    elsewhere = any(flag.startswith("-L") for flag in pkg_config("--libs", "libzip"))
+    return str(library.parent / found[1]) if elsewhere else found[1]
+
+
 def library_flags():
-    """(compile flags, link flags) of libzip and cJSON."""
+    """(compile flags, link flags) of libzip, which is loaded when it is needed, and cJSON, which is linked."""
     if not shutil.which("pkg-config"):
         raise BuildError("pkg-config was not found; on Debian: apt-get install pkg-config libzip-dev libcjson-dev")
-    compile_flags, link_flags = [], []
     for name, package in (("libzip", "libzip-dev"), ("libcjson", "libcjson-dev")):
         if subprocess.run(["pkg-config", "--exists", name]).returncode:
             raise BuildError(f"the library {name} was not found by pkg-config; on Debian: apt-get install {package}")
-        for what, flags in (("--cflags", compile_flags), ("--libs", link_flags)):
-            output = subprocess.run(["pkg-config", what, name], check=True, capture_output=True, text=True).stdout
-            flags += [flag for flag in shlex.split(output) if flag not in flags]
-    return compile_flags, link_flags
+    compile_flags = [*pkg_config("--cflags", "libzip"), *pkg_config("--cflags", "libcjson")]
+    return [*compile_flags, f'-DDGNN_LIBZIP="{libzip_name()}"'], [*pkg_config("--libs", "libcjson"), "-ldl"]
 
 
 def openmp(variant):

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "io/central.h"
+#include "io/libzip.h"
 #include "io/limits.h"
 #include "io/packed.h"
 #include "io/source.h"
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <zip.h>
 
 /* The members that dgnn reads. */
 enum archive_role {
@@ -28,6 +28,7 @@ static const char *const archive_names[ARCHIVE_NROLE] = {"extra/model.json", "ex
 
 /* libzip's way to our bytes. */
 struct archive_feed {
+    const struct dgnn_libzip *libzip;
     const struct dgnn_source *source;
     int64_t offset;
     zip_error_t zip_error;
@@ -36,6 +37,7 @@ struct archive_feed {
 
 struct archive_reader {
     const char *name;
+    const struct dgnn_libzip *libzip;
     zip_t *zip;
     struct archive_feed feed;
     int64_t member[ARCHIVE_NROLE]; /* index in the ZIP, or -1 */
@@ -51,7 +53,7 @@ static zip_int64_t archive_feed_read(struct archive_feed *feed, void *data, zip_
     int64_t left = feed->source->length - feed->offset;
     int64_t nbytes = length < (zip_uint64_t)left ? (int64_t)length : left;
     if (dgnn_source_read(feed->source, feed->offset, data, nbytes, &feed->error)) {
-        zip_error_set(&feed->zip_error, ZIP_ER_READ, feed->error.system_errno);
+        feed->libzip->error_set(&feed->zip_error, ZIP_ER_READ, feed->error.system_errno);
         return -1;
     }
     feed->offset += nbytes;
@@ -60,7 +62,7 @@ static zip_int64_t archive_feed_read(struct archive_feed *feed, void *data, zip_
 
 static zip_int64_t archive_feed_seek(struct archive_feed *feed, void *data, zip_uint64_t length)
 {
-    zip_int64_t offset = zip_source_seek_compute_offset(
+    zip_int64_t offset = feed->libzip->source_seek_compute_offset(
         (zip_uint64_t)feed->offset, (zip_uint64_t)feed->source->length, data, length, &feed->zip_error);
     if (offset < 0) {
         return -1;
@@ -83,21 +85,21 @@ static zip_int64_t archive_feed_call(void *context, void *data, zip_uint64_t len
     case ZIP_SOURCE_TELL:
         return feed->offset;
     case ZIP_SOURCE_STAT:
-        zip_stat_init(data);
+        feed->libzip->stat_init(data);
         ((zip_stat_t *)data)->valid = ZIP_STAT_SIZE;
         ((zip_stat_t *)data)->size = (zip_uint64_t)feed->source->length;
         return sizeof(zip_stat_t);
     case ZIP_SOURCE_ERROR:
-        return zip_error_to_data(&feed->zip_error, data, length);
+        return feed->libzip->error_to_data(&feed->zip_error, data, length);
     case ZIP_SOURCE_CLOSE:
     case ZIP_SOURCE_FREE:
         return 0;
     case ZIP_SOURCE_SUPPORTS:
-        return zip_source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE,
+        return feed->libzip->source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE,
                                               ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE,
                                               ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_SUPPORTS, -1);
     default:
-        zip_error_set(&feed->zip_error, ZIP_ER_OPNOTSUPP, 0);
+        feed->libzip->error_set(&feed->zip_error, ZIP_ER_OPNOTSUPP, 0);
         return -1;
     }
 }
@@ -110,13 +112,13 @@ static int archive_zip_fail(struct archive_reader *reader, const char *member, z
                                      reader->name);
     }
     enum { ZLIB_MEMORY = -4 }; /* zlib's Z_MEM_ERROR, which libzip passes on */
-    int code = zip_error_code_zip(zip_error);
-    if (code == ZIP_ER_MEMORY || (code == ZIP_ER_ZLIB && zip_error_code_system(zip_error) == ZLIB_MEMORY)) {
+    int code = reader->libzip->error_code_zip(zip_error);
+    if (code == ZIP_ER_MEMORY || (code == ZIP_ER_ZLIB && reader->libzip->error_code_system(zip_error) == ZLIB_MEMORY)) {
         return dgnn_status_set(reader->error, DGNN_ERROR_MEMORY, "%s: out of memory while reading",
                                reader->name);
     }
-    const char *what = zip_error_code_zip(zip_error) == ZIP_ER_EXISTS ? "two members have the same name"
-                                                                      : zip_error_strerror(zip_error);
+    const char *what = reader->libzip->error_code_zip(zip_error) == ZIP_ER_EXISTS ? "two members have the same name"
+                                                                      : reader->libzip->error_strerror(zip_error);
     return member ? dgnn_status_set(reader->error, DGNN_ERROR_FORMAT, "%s: %s: damaged: %s", reader->name,
                                     member, what)
                   : dgnn_status_set(reader->error, DGNN_ERROR_FORMAT, "%s: not a sound ZIP archive: %s",
@@ -126,17 +128,17 @@ static int archive_zip_fail(struct archive_reader *reader, const char *member, z
 static int archive_zip_open(struct archive_reader *reader)
 {
     zip_error_t zip_error;
-    zip_error_init(&zip_error);
-    zip_error_init(&reader->feed.zip_error);
-    zip_source_t *bytes = zip_source_function_create(archive_feed_call, &reader->feed, &zip_error);
+    reader->libzip->error_init(&zip_error);
+    reader->libzip->error_init(&reader->feed.zip_error);
+    zip_source_t *bytes = reader->libzip->source_function_create(archive_feed_call, &reader->feed, &zip_error);
     if (bytes) {
-        reader->zip = zip_open_from_source(bytes, ZIP_RDONLY | ZIP_CHECKCONS, &zip_error);
+        reader->zip = reader->libzip->open_from_source(bytes, ZIP_RDONLY | ZIP_CHECKCONS, &zip_error);
     }
     int status = reader->zip ? DGNN_OK : archive_zip_fail(reader, NULL, &zip_error);
     if (bytes && !reader->zip) {
-        zip_source_free(bytes);
+        reader->libzip->source_free(bytes);
     }
-    zip_error_fini(&zip_error);
+    reader->libzip->error_fini(&zip_error);
     return status;
 }
 
@@ -185,11 +187,11 @@ static int archive_check_prefix(struct archive_reader *reader, const char *name,
     return DGNN_OK;
 }
 
-static int archive_is_file(zip_t *zip, zip_uint64_t index)
+static int archive_is_file(const struct archive_reader *reader, int64_t index)
 {
     zip_uint8_t system;
     zip_uint32_t attributes;
-    if (zip_file_get_external_attributes(zip, index, 0, &system, &attributes)) {
+    if (reader->libzip->file_get_external_attributes(reader->zip, (zip_uint64_t)index, 0, &system, &attributes)) {
         return 0;
     }
     uint32_t type = attributes >> 16 & S_IFMT;
@@ -210,7 +212,7 @@ static int archive_take_name(struct archive_reader *reader, int64_t index, const
     if (role == ARCHIVE_NROLE) {
         return DGNN_OK;
     }
-    if (folder || !archive_is_file(reader->zip, (zip_uint64_t)index)) {
+    if (folder || !archive_is_file(reader, index)) {
         return archive_refuse(reader, name, "a folder or a link where a file is expected");
     }
     if (reader->member[role] >= 0) {
@@ -225,11 +227,11 @@ static int archive_take_name(struct archive_reader *reader, int64_t index, const
 
 static int archive_list(struct archive_reader *reader)
 {
-    zip_int64_t count = zip_get_num_entries(reader->zip, 0);
+    zip_int64_t count = reader->libzip->get_num_entries(reader->zip, 0);
     for (zip_int64_t i = 0; i < count; i++) {
-        const char *name = zip_get_name(reader->zip, (zip_uint64_t)i, ZIP_FL_ENC_RAW);
+        const char *name = reader->libzip->get_name(reader->zip, (zip_uint64_t)i, ZIP_FL_ENC_RAW);
         if (!name) {
-            return archive_zip_fail(reader, NULL, zip_get_error(reader->zip));
+            return archive_zip_fail(reader, NULL, reader->libzip->get_error(reader->zip));
         }
         DGNN_TRY(archive_take_name(reader, i, name));
     }
@@ -243,9 +245,9 @@ static int archive_check_stat(struct archive_reader *reader, enum archive_role r
     const zip_uint64_t needed =
         ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
     const char *member = archive_names[role];
-    if (zip_stat_index(reader->zip, (zip_uint64_t)reader->member[role], 0, info) ||
+    if (reader->libzip->stat_index(reader->zip, (zip_uint64_t)reader->member[role], 0, info) ||
         (info->valid & needed) != needed) {
-        return archive_zip_fail(reader, member, zip_get_error(reader->zip));
+        return archive_zip_fail(reader, member, reader->libzip->get_error(reader->zip));
     }
     if (info->encryption_method != ZIP_EM_NONE) {
         return archive_refuse(reader, member, "it is encrypted");
@@ -275,9 +277,9 @@ static int archive_read_stream(struct archive_reader *reader, const char *member
         room = room < DGNN_LIMIT_TRUSTED && size >= DGNN_LIMIT_TRUSTED ? DGNN_LIMIT_TRUSTED : room;
         DGNN_TRY(dgnn_buffer_extend(buffer, room + 1, done, "a member of an archive", reader->error));
         /* One byte more than is expected, so that the end shows. */
-        zip_int64_t got = zip_fread(file, (char *)buffer->data + done, (zip_uint64_t)(room + 1 - done));
+        zip_int64_t got = reader->libzip->fread(file, (char *)buffer->data + done, (zip_uint64_t)(room + 1 - done));
         if (got < 0) {
-            return archive_zip_fail(reader, member, zip_file_get_error(file));
+            return archive_zip_fail(reader, member, reader->libzip->file_get_error(file));
         }
         done += got;
         if (done > size || (got == 0 && done != size)) {
@@ -294,13 +296,13 @@ static int archive_read_member(struct archive_reader *reader, enum archive_role 
 {
     zip_stat_t info;
     DGNN_TRY(archive_check_stat(reader, role, &info));
-    zip_file_t *file = zip_fopen_index(reader->zip, (zip_uint64_t)reader->member[role], 0);
+    zip_file_t *file = reader->libzip->fopen_index(reader->zip, (zip_uint64_t)reader->member[role], 0);
     if (!file) {
-        return archive_zip_fail(reader, archive_names[role], zip_get_error(reader->zip));
+        return archive_zip_fail(reader, archive_names[role], reader->libzip->get_error(reader->zip));
     }
     *nbytes = (int64_t)info.size;
     int status = archive_read_stream(reader, archive_names[role], file, *nbytes, buffer);
-    zip_fclose(file);
+    reader->libzip->fclose(file);
     reader->archive->nbytes += *nbytes;
     return status;
 }
@@ -435,9 +437,11 @@ static int archive_read_zip(const struct dgnn_source *source, struct dgnn_archiv
         reader.member[role] = -1;
     }
     DGNN_TRY(dgnn_central_check(source, error));
+    DGNN_TRY(dgnn_libzip_get(&reader.libzip, error));
+    reader.feed.libzip = reader.libzip;
     DGNN_TRY(archive_zip_open(&reader));
     int status = archive_read_members(&reader);
-    zip_discard(reader.zip);
+    reader.libzip->discard(reader.zip);
     return status;
 }
 

@@ -2,6 +2,8 @@
 
 import gc
 import os
+import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -284,6 +286,29 @@ def test_nothing_is_executed_and_nothing_else_is_opened(archive, tmp_path):
     opened = [line for line in between if line.startswith(("open", "creat", "rename", "unlink", "link", "mkdir"))]
     assert opened and all(str(archive) in line for line in opened), opened
     assert not [line for line in between if line.startswith(("exec", "connect", "bind", "fork", "vfork"))]
+
+
+LIBZIP = """
+import dgnn, sys
+mapped = lambda: "libzip" in open("/proc/self/maps").read()
+print(mapped())
+try:
+    dgnn.Model.load(sys.argv[1])
+    print(mapped())
+except OSError as error:
+    print(error)
+"""
+
+
+def test_libzip_is_loaded_by_the_first_archive(base_path, tmp_path):
+    """Not by the import. Where it cannot be loaded, the error says so."""
+    assert python(LIBZIP, base_path).stdout.split() == ["False", "True"]
+    if not shutil.which("gcc"):
+        pytest.skip("gcc is not installed")
+    name = re.search(rb"libzip\.so[.\d]*", pathlib.Path(_core.__file__).read_bytes())[0].decode()
+    subprocess.run(["gcc", "-shared", "-x", "c", "/dev/null", "-o", tmp_path / name], check=True)
+    done = python(LIBZIP, base_path, env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)})
+    assert "a ZIP archive needs libzip: " in done.stdout and "undefined symbol: zip_" in done.stdout, done.stdout + done.stderr
 
 
 def test_stopped_and_continued(base_path):
