@@ -64,19 +64,25 @@ static struct repflow_products repflow_layer_products(const struct repflow_width
     };
 }
 
+/* Are the edge features that the layer begins with a number times a row, plus a row? */
+static int repflow_starts_from_numbers(const struct dgnn_dpa3_settings *s, int64_t l)
+{
+    return l == 0 && s->repflow.edge_init_use_dist;
+}
+
 /* Adds what one set of centres needs; ahead: layers that they need less. */
 static void repflow_count_products(const struct dgnn_dpa3_settings *s, const struct repflow_widths *w, int64_t nlayer,
                                    const struct repflow_counts *c, int64_t ahead, int want_gradient,
                                    struct dgnn_profile *profile)
 {
-    int one_number = s->repflow.edge_init_use_dist, passes = want_gradient ? 2 : 1;
+    int passes = want_gradient ? 2 : 1;
     struct repflow_products all = repflow_layer_products(w, c, 1, 1, w->e, w->a);
     profile->split_flop += 2 * passes * (double)nlayer * (all.node + all.edge + all.angle);
     for (int64_t l = 0; l < nlayer - ahead; l++) {
         int64_t left = nlayer - ahead - l;
         struct repflow_products needed =
             repflow_layer_products(w, c, s->is_sequential || left > 1, s->is_sequential || left > 2,
-                                   l == 0 && one_number ? 1 : w->e, l == 0 ? 1 : w->a);
+                                   repflow_starts_from_numbers(s, l) ? 1 : w->e, l == 0 ? 1 : w->a);
         profile->flop[DGNN_PHASE_NODE_FORWARD] += 2 * needed.node;
         profile->flop[DGNN_PHASE_EDGE_FORWARD] += 2 * needed.edge;
         profile->flop[s->is_sequential ? DGNN_PHASE_EDGE_FORWARD : DGNN_PHASE_ANGLE_FORWARD] += 2 * needed.angle;
