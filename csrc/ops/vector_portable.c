@@ -12,7 +12,7 @@
 #define VECTOR_POWERS 1
 #define VECTOR_SPECIAL "ops/vector_plain.inc"
 #define VECTOR_STREAM(address, vector) V(store)(address, vector)
-#define VECTOR_HOLD(vector) (void)0
+#define VECTOR_HOLD(vector) (void)0 /* as with AVX2 */
 
 #define DGNN_REAL_BITS 32
 #include "ops/vector.inc"
