@@ -181,7 +181,8 @@ DGNN_API const char *dgnn_phase_name(int32_t phase);
 
 /* Bits: whose numbers before the activations DPA3 keeps from forward for backward, which makes the others anew; the results
  * are the same bits. With DGNN_MEMORY_FAST the first evaluations find out which is faster, with DGNN_MEMORY_SMALL none is
- * kept (docs/performance.md). */
+ * kept (docs/performance.md). Those of the first layer's angles, and of its edges where they start from the distance, are
+ * made anew in any case, unless layers are sequential. */
 enum dgnn_kept { DGNN_KEPT_EDGES = 1, DGNN_KEPT_ANGLES = 2 };
 
 /* Where the time of one call goes: seconds by the clock on the wall, of the thread that called. */

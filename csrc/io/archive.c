@@ -95,9 +95,9 @@ static zip_int64_t archive_feed_call(void *context, void *data, zip_uint64_t len
     case ZIP_SOURCE_FREE:
         return 0;
     case ZIP_SOURCE_SUPPORTS:
-        return feed->libzip->source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE,
-                                              ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE,
-                                              ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_SUPPORTS, -1);
+        return feed->libzip->source_make_command_bitmap(
+            ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE,
+            ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_SUPPORTS, -1);
     default:
         feed->libzip->error_set(&feed->zip_error, ZIP_ER_OPNOTSUPP, 0);
         return -1;
@@ -112,13 +112,13 @@ static int archive_zip_fail(struct archive_reader *reader, const char *member, z
                                      reader->name);
     }
     enum { ZLIB_MEMORY = -4 }; /* zlib's Z_MEM_ERROR, which libzip passes on */
-    int code = reader->libzip->error_code_zip(zip_error);
-    if (code == ZIP_ER_MEMORY || (code == ZIP_ER_ZLIB && reader->libzip->error_code_system(zip_error) == ZLIB_MEMORY)) {
+    const struct dgnn_libzip *libzip = reader->libzip;
+    int code = libzip->error_code_zip(zip_error);
+    if (code == ZIP_ER_MEMORY || (code == ZIP_ER_ZLIB && libzip->error_code_system(zip_error) == ZLIB_MEMORY)) {
         return dgnn_status_set(reader->error, DGNN_ERROR_MEMORY, "%s: out of memory while reading",
                                reader->name);
     }
-    const char *what = reader->libzip->error_code_zip(zip_error) == ZIP_ER_EXISTS ? "two members have the same name"
-                                                                      : reader->libzip->error_strerror(zip_error);
+    const char *what = code == ZIP_ER_EXISTS ? "two members have the same name" : libzip->error_strerror(zip_error);
     return member ? dgnn_status_set(reader->error, DGNN_ERROR_FORMAT, "%s: %s: damaged: %s", reader->name,
                                     member, what)
                   : dgnn_status_set(reader->error, DGNN_ERROR_FORMAT, "%s: not a sound ZIP archive: %s",
@@ -127,18 +127,19 @@ static int archive_zip_fail(struct archive_reader *reader, const char *member, z
 
 static int archive_zip_open(struct archive_reader *reader)
 {
+    const struct dgnn_libzip *libzip = reader->libzip;
     zip_error_t zip_error;
-    reader->libzip->error_init(&zip_error);
-    reader->libzip->error_init(&reader->feed.zip_error);
-    zip_source_t *bytes = reader->libzip->source_function_create(archive_feed_call, &reader->feed, &zip_error);
+    libzip->error_init(&zip_error);
+    libzip->error_init(&reader->feed.zip_error);
+    zip_source_t *bytes = libzip->source_function_create(archive_feed_call, &reader->feed, &zip_error);
     if (bytes) {
-        reader->zip = reader->libzip->open_from_source(bytes, ZIP_RDONLY | ZIP_CHECKCONS, &zip_error);
+        reader->zip = libzip->open_from_source(bytes, ZIP_RDONLY | ZIP_CHECKCONS, &zip_error);
     }
     int status = reader->zip ? DGNN_OK : archive_zip_fail(reader, NULL, &zip_error);
     if (bytes && !reader->zip) {
-        reader->libzip->source_free(bytes);
+        libzip->source_free(bytes);
     }
-    reader->libzip->error_fini(&zip_error);
+    libzip->error_fini(&zip_error);
     return status;
 }
 
