@@ -1,7 +1,8 @@
 """Unknown keywords are refused with the nearest right one: a misspelled option must not be ignored."""
 
 import functools
-from typing import Any, Callable, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 

@@ -539,7 +539,7 @@ def _neighbours(neighbours):
             raise InputError(f"neighbours: expected (first, rows), found a tuple of {len(neighbours)}")
         return neighbours
     lists = [_as_array("neighbours", rows) for rows in _as_list("neighbours", neighbours)]
-    if any(rows.ndim != 1 or rows.dtype.kind not in "iu" and rows.size for rows in lists):
+    if any(rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size) for rows in lists):
         raise InputError("neighbours: expected a list of rows for each owned row, or a tuple (first, rows)")
     first = np.concatenate([[0], np.cumsum([len(rows) for rows in lists], dtype=np.int64)])
     return first, np.concatenate([*lists, np.zeros(0, np.int32)]) if first[-1] else np.zeros(0, np.int32)

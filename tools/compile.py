@@ -10,6 +10,8 @@ An object is built again when its source, a header that it includes, or its comm
 
 import argparse
 import concurrent.futures
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -174,15 +176,29 @@ def compile_one(source, target, flags, cc):
     target.with_suffix(".cmd").write_text(shlex.join(command))
 
 
+@contextlib.contextmanager
+def building(folder):
+    """One process at a time builds in a folder; the next finds what it built."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def compile_objects(sources, variant="release", extra=(), folder=None, cc=None):
     """Builds an object from each source, in parallel; returns their paths. extra: further compile flags."""
     folder = folder or ROOT / "build" / variant
     cc = cc or compiler()
+    with building(folder):
+        return _compile_objects(sources, variant, extra, folder, cc)
+
+
+def _compile_objects(sources, variant, extra, folder, cc):
     jobs = int(os.environ.get("DGNN_BUILD_JOBS", "2"))
     objects = [folder / source.relative_to(ROOT).with_suffix(".o") for source in sources]
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         tasks = [pool.submit(compile_one, source, target, [*source_flags(source, variant), *extra], cc)
-                 for source, target in zip(sources, objects)]
+                 for source, target in zip(sources, objects, strict=True)]
         for task in tasks:
             task.result()
     return objects
@@ -192,15 +208,15 @@ def link(objects, target, flags, cc=None):
     """Links if an object is newer than target or the command changed."""
     command = [*(cc or compiler()), *[str(path) for path in objects], *flags, "-o", str(target)]
     note = ROOT / "build" / "link" / (pathlib.Path(target).name + ".cmd")
-    fresh = target.exists() and note.exists() and note.read_text() == shlex.join(command)
-    if fresh and all(path.stat().st_mtime <= target.stat().st_mtime for path in objects):
-        return
-    note.parent.mkdir(parents=True, exist_ok=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise BuildError(f"{shlex.join(command)}\n{done.stderr}")
-    note.write_text(shlex.join(command))
+    with building(note.parent):
+        fresh = target.exists() and note.exists() and note.read_text() == shlex.join(command)
+        if fresh and all(path.stat().st_mtime <= target.stat().st_mtime for path in objects):
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            raise BuildError(f"{shlex.join(command)}\n{done.stderr}")
+        note.write_text(shlex.join(command))
 
 
 def with_helpers(source):
@@ -246,7 +262,8 @@ def build_tests(variant):
 def build_fuzzers():
     if not shutil.which("clang"):
         raise BuildError("fuzzing needs clang; on Debian: apt-get install clang")
-    return build_programs(sorted((ROOT / "tests" / "fuzz").rglob("*.c")), "fuzz", cc=["clang", "-Wno-unused-command-line-argument"])
+    return build_programs(sorted((ROOT / "tests" / "fuzz").rglob("*.c")), "fuzz",
+                          cc=["clang", "-Wno-unused-command-line-argument"])
 
 
 def build_benchmarks():

@@ -1,3 +1,4 @@
+/* Cells: what is refused, wrapping, distances between planes, and how many images are within reach. */
 #include "geom/cell.h"
 
 #include "check.h"
