@@ -7,7 +7,7 @@ STAMP := build/stamps
 PYTEST := $(BIN)/python -m pytest
 PACKAGES := numpy ase pytest pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=77"
 
-.PHONY: all build demo check test test-long test-c fuzz lint params bench kernels coverage docs clean
+.PHONY: all build install demo check test test-long test-c fuzz lint params bench kernels coverage docs clean
 all: build
 
 $(STAMP)/system: tools/system_packages.sh
@@ -33,6 +33,12 @@ $(STAMP)/install: $(STAMP)/venv pyproject.toml setup.py
 
 build: $(STAMP)/install
 	@$(BIN)/python setup.py --quiet build_ext --inplace
+
+# The C library: libdgnn.so and .a, headers, dgnn.pc, a CMake package. MPICC names the compiler of the MPI it is for.
+PREFIX ?= /usr/local
+DESTDIR ?=
+install: $(STAMP)/system
+	@$(PYTHON) tools/install.py "$(PREFIX)" --destdir "$(DESTDIR)"
 
 demo: build
 	@$(BIN)/python examples/water/demo.py
@@ -98,5 +104,5 @@ docs: build
 	@$(BIN)/python -m sphinx -W -q -b html docs docs/_build
 
 clean:
-	rm -rf build dist $(VENV) *.egg-info docs/_build dgnn/*.so
+	rm -rf build dist $(VENV) *.egg-info docs/_build dgnn/*.so dgnn/*.so.* dgnn/include
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -118,6 +118,41 @@ def library_flags():
     return [*compile_flags, f'-DDGNN_LIBZIP="{libzip_name()}"'], [*pkg_config("--libs", "libcjson"), "-ldl"]
 
 
+def command_output(*command):
+    if not shutil.which(command[0]):
+        return None
+    done = subprocess.run(command, capture_output=True, text=True)
+    return shlex.split(done.stdout) if done.returncode == 0 else None
+
+
+def mpich_flags():
+    """MPICH of PyPI's wheel in this environment, else what mpicc.mpich says. None: not here."""
+    header = pathlib.Path(sys.prefix) / "include" / "mpi.h"
+    if header.is_file() and "MPICH_VERSION" in header.read_text(errors="replace"):
+        return [f"-I{header.parent}"], [f"-L{pathlib.Path(sys.prefix) / 'lib'}", "-lmpi"]
+    shown = command_output("mpicc.mpich", "-show")
+    if shown:
+        return ([flag for flag in shown if flag.startswith("-I")],
+                [flag for flag in shown if flag.startswith(("-L", "-lmpi"))])
+    return None
+
+
+def openmpi_flags():
+    """Open MPI by pkg-config, else what mpicc.openmpi says. None: not here."""
+    compile_flags = command_output("pkg-config", "--cflags", "ompi-c")
+    if compile_flags is not None:
+        return compile_flags, command_output("pkg-config", "--libs", "ompi-c")
+    compile_flags = command_output("mpicc.openmpi", "--showme:compile")
+    if compile_flags is not None:
+        return compile_flags, command_output("mpicc.openmpi", "--showme:link")
+    return None
+
+
+def mpi_flags():
+    """MPI's name: (compile flags, link flags), or None where its mpi.h is not here."""
+    return {"mpich": mpich_flags(), "openmpi": openmpi_flags()}
+
+
 def openmp(variant):
     """clang's OpenMP is a package of its own, and ThreadSanitizer does not understand gcc's."""
     return ["-Wno-unknown-pragmas"] if variant in ("fuzz", "tsan") else ["-fopenmp"]
@@ -217,6 +252,35 @@ def link(objects, target, flags, cc=None):
         if done.returncode:
             raise BuildError(f"{shlex.join(command)}\n{done.stderr}")
         note.write_text(shlex.join(command))
+
+
+def version():
+    return re.search(r'#define DGNN_VERSION "([\d.]+)"', (CSRC / "include" / "dgnn.h").read_text())[1]
+
+
+def soname(name="dgnn"):
+    """What a host's programs ask the loader for. Its number changes when dgnn.h breaks what it promised."""
+    return f"lib{name}.so.{version().split('.')[0]}"
+
+
+def link_library(folder, name=None):
+    """The core as a shared library in folder: its path. name: of the file, where it is not the soname."""
+    compile_flags, libraries = library_flags()
+    target = folder / (name or soname())
+    link(compile_objects(core_sources(), "release", compile_flags), target,
+         ["-shared", f"-Wl,-soname,{soname()}", "-fopenmp", "-pthread", *libraries, "-lm"])
+    return target
+
+
+def link_mpi_library(folder, mpi, flags, name=None):
+    """The transport over one MPI as a shared library beside libdgnn: its path. flags: (compile flags, link flags)."""
+    own = f"dgnn_mpi_{mpi}" if mpi else "dgnn_mpi"
+    target = folder / (name or soname(own))
+    objects = compile_objects(sorted((CSRC / "mpi").glob("*.c")), "release", flags[0],
+                              folder=ROOT / "build" / own)
+    link(objects, target, ["-shared", f"-Wl,-soname,{soname(own)}", "-pthread", f"-L{folder}", f"-l:{soname()}",
+                           "-Wl,-rpath,$ORIGIN", *flags[1]])
+    return target
 
 
 def with_helpers(source):
