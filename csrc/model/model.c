@@ -13,14 +13,14 @@
 
 struct model_file_params {
 #include "net/params/params_fields.h"
-#include "net/params/file.def"
+#include "net/params/objects/file.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param model_file_rows[] = {
 #define DGNN_PARAM_STRUCT struct model_file_params
 #include "net/params/params_rows.h"
-#include "net/params/file.def"
+#include "net/params/objects/file.def"
 #include "net/params/params_end.h"
 };
 

@@ -26,7 +26,7 @@ enum {
 /* What stands where the first features are as wide as a node's. */
 static const struct dgnn_param dpa2_identity[] = {
 #include "net/params/params_rows.h"
-#include "net/params/identity.def"
+#include "net/params/objects/identity.def"
 #include "net/params/params_end.h"
 };
 

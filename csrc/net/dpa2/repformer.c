@@ -30,66 +30,66 @@ static const struct dgnn_param repformer_layer_params[] = {
 
 struct repformer_variable_params {
 #include "net/params/params_fields.h"
-#include "net/params/repformer_variable.def"
+#include "net/params/objects/repformer_variable.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param repformer_variable_rows[] = {
 #define DGNN_PARAM_STRUCT struct repformer_variable_params
 #include "net/params/params_rows.h"
-#include "net/params/repformer_variable.def"
+#include "net/params/objects/repformer_variable.def"
 #include "net/params/params_end.h"
 };
 
 struct repformer_map_params {
 #include "net/params/params_fields.h"
-#include "net/params/attention_pair.def"
+#include "net/params/objects/attention_pair.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param repformer_map_rows[] = {
 #define DGNN_PARAM_STRUCT struct repformer_map_params
 #include "net/params/params_rows.h"
-#include "net/params/attention_pair.def"
+#include "net/params/objects/attention_pair.def"
 #include "net/params/params_end.h"
 };
 
 struct repformer_apply_params {
 #include "net/params/params_fields.h"
-#include "net/params/attention_value.def"
+#include "net/params/objects/attention_value.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param repformer_apply_rows[] = {
 #define DGNN_PARAM_STRUCT struct repformer_apply_params
 #include "net/params/params_rows.h"
-#include "net/params/attention_value.def"
+#include "net/params/objects/attention_value.def"
 #include "net/params/params_end.h"
 };
 
 struct repformer_equivariant_params {
 #include "net/params/params_fields.h"
-#include "net/params/attention_vector.def"
+#include "net/params/objects/attention_vector.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param repformer_equivariant_rows[] = {
 #define DGNN_PARAM_STRUCT struct repformer_equivariant_params
 #include "net/params/params_rows.h"
-#include "net/params/attention_vector.def"
+#include "net/params/objects/attention_vector.def"
 #include "net/params/params_end.h"
 };
 
 struct repformer_local_params {
 #include "net/params/params_fields.h"
-#include "net/params/attention_node.def"
+#include "net/params/objects/attention_node.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param repformer_local_rows[] = {
 #define DGNN_PARAM_STRUCT struct repformer_local_params
 #include "net/params/params_rows.h"
-#include "net/params/attention_node.def"
+#include "net/params/objects/attention_node.def"
 #include "net/params/params_end.h"
 };
 

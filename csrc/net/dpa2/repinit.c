@@ -25,14 +25,14 @@ static int32_t repinit_type(int32_t type, int32_t ntypes)
 
 struct repinit_variable_params {
 #include "net/params/params_fields.h"
-#include "net/params/repinit_variable.def"
+#include "net/params/objects/repinit_variable.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param repinit_variable_rows[] = {
 #define DGNN_PARAM_STRUCT struct repinit_variable_params
 #include "net/params/params_rows.h"
-#include "net/params/repinit_variable.def"
+#include "net/params/objects/repinit_variable.def"
 #include "net/params/params_end.h"
 };
 

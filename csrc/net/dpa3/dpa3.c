@@ -18,7 +18,7 @@ static const struct dgnn_param repflow_params[] = {
 static const struct dgnn_param repflow_layer_params[] = {
 #define DGNN_PARAM_STRUCT struct dgnn_repflow_layer_params
 #include "net/params/params_rows.h"
-#include "net/params/repflow_layer.def"
+#include "net/params/objects/repflow_layer.def"
 #include "net/params/params_end.h"
 };
 

@@ -15,7 +15,7 @@ struct dgnn_repflow_params {
 
 struct dgnn_repflow_layer_params {
 #include "net/params/params_fields.h"
-#include "net/params/repflow_layer.def"
+#include "net/params/objects/repflow_layer.def"
 #include "net/params/params_end.h"
 };
 
