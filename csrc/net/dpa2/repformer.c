@@ -95,6 +95,9 @@ static const struct dgnn_param repformer_local_rows[] = {
 
 #define REPFORMER_COUNT(rows) (sizeof(rows) / sizeof(rows[0]))
 
+/* Of smooth attention's logits; deepmd-kit makes no other, and the tables refuse one. */
+#define REPFORMER_SHIFT 20.0
+
 /* Widths and heads are bounded, so that their products cannot overflow. */
 enum { REPFORMER_WIDTH_MAX = 1 << 16, REPFORMER_HEADS_MAX = 1 << 12 };
 
