@@ -266,12 +266,22 @@ static int compute_evaluate(struct dgnn_model *m, const struct dgnn_nodes *atoms
     return status;
 }
 
+static int compute_check_total(double energy, struct dgnn_error *error)
+{
+    return isfinite(energy) ? DGNN_OK
+                            : dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                              "energy: each atom's is finite and their sum is not; does the model have "
+                                              "an energy of a type (out_bias, bias_atom_e) that is far too large?");
+}
+
 /* A model that overflowed must not look like one that answered. */
 static int compute_check_result(const struct dgnn_node_result *r, const struct dgnn_nodes *atoms,
                                 struct dgnn_error *error)
 {
+    double total = 0;
     for (int64_t i = 0; i < atoms->nowned; i++) {
         int finite = isfinite(r->energy[i]);
+        total += r->energy[i];
         for (int c = 0; c < 3; c++) {
             finite = finite && isfinite(r->forces[3 * i + c]) && (!r->forces_mag || isfinite(r->forces_mag[3 * i + c]));
         }
@@ -282,7 +292,7 @@ static int compute_check_result(const struct dgnn_node_result *r, const struct d
                                    (long long)atoms->labels[i]);
         }
     }
-    return DGNN_OK;
+    return compute_check_total(total, error);
 }
 
 static void compute_set_counts(const struct dgnn_model *m, const struct dgnn_nodes *atoms, struct dgnn_result *result)
@@ -326,6 +336,7 @@ static int compute_together(struct dgnn_model *m, const struct dgnn_system *syst
     DGNN_TRY(dgnn_domain_add(d, &out, error));
     status = status ? status : compute_check_result(&out, &d->nodes, &own);
     DGNN_TRY(dgnn_domain_return(d, &out, result, error));
+    status = status ? status : compute_check_total(result->energy, &own); /* over all ranks */
     if (status) {
         *error = own;
     }
