@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "model/metadata.h"
 #include "model/spinmodel.h"
-#include "net/params.h"
+#include "net/params/params.h"
 
 #define MODEL_DEFAULT_SKIN 0.5
 #define MODEL_MOST_SKIN 100.0 /* Angstrom */
