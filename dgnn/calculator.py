@@ -133,7 +133,8 @@ class DGNNCalculator(Calculator):
         changes = compare_atoms(stored.atoms, atoms, tol=tol, excluded_properties=set(self.ignored_changes))
         if stored.atoms is None:
             return changes
-        changes += [key for key in PARAMETERS if not same(stored.parameters.get(key), given(atoms, key))]
+        changes += [key for key in PARAMETERS
+                    if given_twice(atoms, key) or not same(stored.parameters.get(key), given(atoms, key))]
         columns = ["spins", TYPE_COLUMN] if self._by_number else ["spins"]
         return changes + [key for key in columns if not same(stored.atoms.arrays.get(key), atoms.arrays.get(key))]
 
@@ -240,7 +241,7 @@ class DGNNCalculator(Calculator):
         found, info = {}, self.model._info
         for key, parameter in PARAMETERS.items():
             value, width = given(atoms, key), info[parameter.width]
-            if parameter.per_atom and key in atoms.arrays and atoms.info.get(key) is not None:
+            if given_twice(atoms, key):
                 raise InputError(f"{key}: found in atoms.info and in atoms.arrays; remove one")
             count = len(atoms) if parameter.per_atom else 1
             if value is not None:
@@ -352,6 +353,10 @@ def given(atoms, key):
     """The value of one of PARAMETERS, or None."""
     column = atoms.arrays.get(key) if PARAMETERS[key].per_atom else None
     return atoms.info.get(key) if column is None else column
+
+
+def given_twice(atoms, key):
+    return PARAMETERS[key].per_atom and key in atoms.arrays and atoms.info.get(key) is not None
 
 
 def numbers(key, value):

@@ -51,7 +51,7 @@ class File:
             return None
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(self.head)
-        if self.suffix in (".yaml", ".yml"):
+        if self.suffix in (".yaml", ".yml") or re.search(rb"^model\s*:", self.head, re.MULTILINE):
             with contextlib.suppress(Exception):  # PyYAML's, of many classes, or there is none
                 import yaml
 
@@ -118,7 +118,7 @@ ANYTHING = [
 ]
 MODELS = [  # in this order
     *ANYTHING,
-    Kind(InputError, is_training_input, "an input for training, not a model: train with it ('dp --pt train {base}'), freeze what "
+    Kind(ModelFormatError, is_training_input, "an input for training, not a model: train with it ('dp --pt train {base}'), freeze what "
          "comes out ('dp --pt-expt freeze -o model.pt2'), and load that"),
     Kind(InputError, is_saved_model, f"a folder with a model of TensorFlow (SavedModel): {CONVERT}"),
     Kind(InputError, is_training_data, "a folder of training data (type.raw, set.000), not a model"),
