@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _DTYPES = {None: 0, "float32": 1, "float64": 2}
 _MEMORY = {"fast": 0, "small": 1}
 _SMALL_DISPLACEMENT = 0.05  # Å
+_MOST_THREADS, _MOST_SKIN = 1024, 100.0  # as in csrc/model/model.c
 _SEMANTICS = {None: 0, "dense": 1, "graph": 2}
 
 
@@ -359,10 +360,10 @@ def _load_options(dtype, threads, device, memory, semantics, skin):
             dtype = np.dtype(dtype).name
         except Exception:  # NumPy's, of many classes
             raise InputError(f"dtype: expected float32, float64 or None, found {dtype!r}") from None
-    if threads is not None and not 1 <= _integer("threads", threads) <= 4096:
-        raise InputError(f"threads: expected 1 to 4096 or None, found {threads!r}")
-    if skin is not None and not 0 <= _number("skin", skin) < float("inf"):
-        raise InputError(f"skin: expected a length of 0 or more, or None, found {skin!r}")
+    if threads is not None and not 1 <= _integer("threads", threads) <= _MOST_THREADS:
+        raise InputError(f"threads: expected 1 to {_MOST_THREADS} or None, found {threads!r}")
+    if skin is not None and not 0 <= _number("skin", skin) <= _MOST_SKIN:
+        raise InputError(f"skin: expected 0 to {_MOST_SKIN:g} Å or None, found {skin!r}")
     return (
         _choice("dtype", dtype, _DTYPES),
         _choice("memory", memory, _MEMORY),
