@@ -14,6 +14,19 @@
 #define MODEL_MOST_SKIN 100.0 /* Angstrom */
 #define MODEL_MOST_THREADS 1024
 
+struct model_file_params {
+#include "net/params/params_fields.h"
+#include "net/params/file.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param model_file_rows[] = {
+#define DGNN_PARAM_STRUCT struct model_file_params
+#include "net/params/params_rows.h"
+#include "net/params/file.def"
+#include "net/params/params_end.h"
+};
+
 /* ---------------------------------------------------------------- loading */
 
 /* Of one that is a number: its name, and what it may be. */
@@ -123,7 +136,10 @@ static int model_describe(struct dgnn_model *m, struct dgnn_error *error);
 static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_options *options, struct dgnn_error *error)
 {
     struct dgnn_value root = dgnn_tree_root(m->archive.model);
-    struct dgnn_value model = dgnn_value_member(&root, "model");
+    struct model_file_params file;
+    DGNN_TRY(dgnn_params_load(&root, model_file_rows, sizeof(model_file_rows) / sizeof(model_file_rows[0]), &file,
+                              error));
+    struct dgnn_value model = file.model;
     DGNN_TRY(dgnn_value_object(&model, error));
     struct dgnn_value network = dgnn_spinmodel_is(&model) ? dgnn_value_member(&model, "backbone_model") : model;
     DGNN_TRY(model_load_types(m, &model, &network, error));

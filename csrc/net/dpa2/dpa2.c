@@ -23,6 +23,13 @@ enum {
     DPA2_NREPINIT = sizeof(dpa2_repinit_params) / sizeof(dpa2_repinit_params[0])
 };
 
+/* What stands where the first features are as wide as a node's. */
+static const struct dgnn_param dpa2_identity[] = {
+#include "net/params/params_rows.h"
+#include "net/params/identity.def"
+#include "net/params/params_end.h"
+};
+
 #define DGNN_REAL_BITS 32
 #include "net/dpa2/dpa2_body.h"
 #undef DGNN_REAL_BITS
@@ -85,6 +92,7 @@ static int dpa2_check_lists(const struct dgnn_dpa2_settings *s, const struct dgn
     return DGNN_OK;
 }
 
+/* A compressed model's version, or its tables. */
 static int dpa2_check_version(const struct dgnn_value *value, struct dgnn_error *error)
 {
     struct dgnn_value version = dgnn_value_member(value, "@version");
@@ -100,7 +108,7 @@ static int dpa2_check_version(const struct dgnn_value *value, struct dgnn_error 
                                "%s: a compressed model; dgnn evaluates the model before compression",
                                dgnn_value_path(value, path, sizeof(path)));
     }
-    return dgnn_params_version(value, 3, 3, 1, error);
+    return DGNN_OK;
 }
 
 static int dpa2_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
@@ -147,6 +155,7 @@ static int dpa2_load_into(const struct dgnn_value *value, const struct dgnn_load
 {
     struct dgnn_dpa2_settings *s = &d->settings;
     DGNN_TRY(dpa2_load_settings(value, context, s, error));
+    DGNN_TRY(dgnn_typeembed_same(&s->own.type_embedding, s->own.use_econf_tebd, error));
     DGNN_TRY(dgnn_typeembed_load_f64(&s->own.type_embedding, s->ntypes, context->type_map,
                                      s->repinit.tebd_dim, &s->tebd, error));
     return s->dtype == DGNN_DTYPE_FLOAT32 ? dgnn_dpa2_load_f32(s, &d->f32, error)

@@ -5,6 +5,8 @@ static struct dgnn_repinit_context REAL(dpa2_pair_context)(const struct dgnn_dpa
 {
     return (struct dgnn_repinit_context){
         .cutoff = s->repinit.rcut,
+        .args = &s->own.repinit_args,
+        .neuron = "neuron",
         .switch_start = s->repinit.rcut_smth,
         .protection = s->own.env_protection,
         .nsel = s->repinit.nsel,
@@ -33,14 +35,14 @@ static int REAL(dpa2_load_blocks)(const struct dgnn_dpa2_settings *s, struct REA
                                              .keep = s->keep,
                                              .cpu = s->cpu,
                                              .excluded = s->excluded};
+    three.neuron = "three_body_neuron";
     three.cutoff = s->repinit.three_body_rcut;
     three.switch_start = s->repinit.three_body_rcut_smth;
     three.nsel = s->repinit.three_body_sel;
     DGNN_TRY(REAL(dgnn_repinit_load_pair)(&s->own.repinit_variable, &pair, &d->pair, error));
-    if (s->repinit.use_three_body) {
-        DGNN_TRY(
-            REAL(dgnn_repinit_load_three)(&s->own.repinit_three_body_variable, &three, &d->three, error));
-    }
+    DGNN_TRY(s->repinit.use_three_body
+                 ? REAL(dgnn_repinit_load_three)(&s->own.repinit_three_body_variable, &three, &d->three, error)
+                 : dgnn_params_unused(&s->own.repinit_three_body_variable, "use_three_body is false", error));
     d->first_width = d->pair.dim_out + d->three.dim_out;
     d->first_stride = dgnn_table_pad(d->first_width, REAL_LANES);
     d->parameters += d->pair.parameters + d->three.parameters;
@@ -77,7 +79,9 @@ static int REAL(dpa2_load_shape)(const struct dgnn_dpa2_settings *s, struct REAL
 {
     struct REAL(dgnn_matrix) *turned = &d->shape_turned;
     if (d->first_width == d->repformer.ng1) {
-        return DGNN_OK;
+        return dgnn_value_kind(&s->own.g1_shape_tranform) > DGNN_VALUE_NULL
+                   ? dgnn_params_load(&s->own.g1_shape_tranform, dpa2_identity, 1, NULL, error)
+                   : DGNN_OK;
     }
     DGNN_TRY(REAL(dpa2_load_product)(&s->own.g1_shape_tranform, d->first_width, d->repformer.ng1,
                                      &d->parameters, &d->shape, error));
@@ -97,7 +101,7 @@ static int REAL(dpa2_load_types)(const struct dgnn_dpa2_settings *s, struct REAL
     int64_t width = s->repinit.tebd_dim, ng1p = d->repformer.ng1p;
     int status = DGNN_OK;
     if (!s->own.add_tebd_to_repinit_out) {
-        return DGNN_OK;
+        return dgnn_params_unused(&s->own.tebd_transform, "add_tebd_to_repinit_out is false", error);
     }
     DGNN_TRY(
         REAL(dpa2_load_product)(&s->own.tebd_transform, width, d->repformer.ng1, &d->parameters, &w, error));

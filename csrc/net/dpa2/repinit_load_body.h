@@ -61,6 +61,7 @@ static int REAL(repinit_load_strip)(const struct dgnn_value *variable, int order
                                     struct REAL(dgnn_repinit) * block, struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(variable, "embeddings_strip");
+    const struct dgnn_repinit_context *context = &block->context;
     struct REAL(dgnn_embedding) strip;
     char path[256];
     DGNN_TRY(REAL(dgnn_embedding_load)(&member, 0, block->context.ntypes,
@@ -73,6 +74,7 @@ static int REAL(repinit_load_strip)(const struct dgnn_value *variable, int order
     } else {
         status = REAL(repinit_fill_factor)(block, &strip, order, both, error);
     }
+    status = status ? status : REAL(dgnn_embedding_same)(&strip, context->args, context->neuron, error);
     block->parameters += strip.parameters;
     REAL(dgnn_embedding_free)(&strip);
     return status;
@@ -91,9 +93,14 @@ static int REAL(repinit_load_network)(const struct dgnn_value *variable, int bot
                                                    .width = 4,
                                                    .ntypes = context->ntypes,
                                                    .nsection = 1};
-    DGNN_TRY(dgnn_value_object(variable, error));
+    struct repinit_variable_params params;
+    DGNN_TRY(dgnn_params_load(variable, repinit_variable_rows, REPINIT_NVARIABLE, &params, error));
+    if (!context->strip) {
+        DGNN_TRY(dgnn_params_unused(&params.embeddings_strip, "tebd_input_mode is not strip", error));
+    }
     DGNN_TRY(dgnn_environment_load(&block->environment, &statistics, &context->nsel, error));
     DGNN_TRY(REAL(dgnn_embedding_load)(&embeddings, 0, context->ntypes, nin, NULL, &block->embedding, error));
+    DGNN_TRY(REAL(dgnn_embedding_same)(&block->embedding, context->args, context->neuron, error));
     block->ng = block->embedding.nout;
     block->ngp = dgnn_table_pad(block->ng, REAL_LANES);
     block->parameters = block->embedding.parameters;
@@ -170,6 +177,7 @@ static int REAL(repinit_load)(const struct dgnn_value *variable, const struct dg
     *block = (struct REAL(dgnn_repinit)){.ops = REAL(dgnn_select_ops)(context->cpu), .context = *context};
     int status = load(variable, block, error);
     block->context.tebd = NULL;
+    block->context.args = NULL;
     if (status) {
         REAL(dgnn_repinit_free)(block);
     }

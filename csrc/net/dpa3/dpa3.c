@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "net/parts/environment.h"
 #include "net/parts/typeembed.h"
 
 /* Rows of the charge and spin tables (deepmd/dpmodel/descriptor/dpa3.py): charges -100 to 99, spins 0 to 99. */
@@ -14,6 +15,13 @@ static const struct dgnn_param repflow_params[] = {
 #include "net/params/params_end.h"
 };
 
+static const struct dgnn_param repflow_layer_params[] = {
+#define DGNN_PARAM_STRUCT struct dgnn_repflow_layer_params
+#include "net/params/params_rows.h"
+#include "net/params/repflow_layer.def"
+#include "net/params/params_end.h"
+};
+
 static const struct dgnn_param dpa3_params[] = {
 #define DGNN_PARAM_STRUCT struct dgnn_dpa3_params
 #include "net/params/params_rows.h"
@@ -22,19 +30,10 @@ static const struct dgnn_param dpa3_params[] = {
 };
 
 enum {
+    REPFLOW_LAYER_NPARAM = sizeof(repflow_layer_params) / sizeof(repflow_layer_params[0]),
     REPFLOW_NPARAM = sizeof(repflow_params) / sizeof(repflow_params[0]),
     DPA3_NPARAM = sizeof(dpa3_params) / sizeof(dpa3_params[0])
 };
-
-int dgnn_dpa3_knows(const char *name)
-{
-    for (size_t p = 0; p < REPFLOW_NPARAM; p++) {
-        if (!strcmp(repflow_params[p].name, name)) {
-            return 1;
-        }
-    }
-    return 0;
-}
 
 struct dpa3 {
     struct dgnn_descriptor_base base;
@@ -124,7 +123,6 @@ static int dpa3_check_modes(struct dgnn_dpa3_settings *s, const struct dgnn_valu
 static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
                               struct dgnn_dpa3_settings *s, struct dgnn_error *error)
 {
-    DGNN_TRY(dgnn_params_version(value, 1, 2, 1, error));
     DGNN_TRY(dgnn_params_load(value, dpa3_params, DPA3_NPARAM, &s->own, error));
     DGNN_TRY(dgnn_params_load(&s->own.repflow_args, repflow_params, REPFLOW_NPARAM, &s->repflow, error));
     DGNN_TRY(dpa3_check_widths(&s->repflow, &s->own.repflow_args, error));
@@ -155,6 +153,20 @@ static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_
     s->is_sequential = s->repflow.sequential_update;
     int32_t any;
     return dgnn_params_pairs(&s->own.exclude_types, s->ntypes, &s->excluded, &any, error);
+}
+
+int dgnn_dpa3_layer(const struct dgnn_value *value, const struct dgnn_dpa3_settings *s,
+                    struct dgnn_repflow_layer_params *layer, struct dgnn_error *error)
+{
+    const struct dgnn_params_filled own = {repflow_layer_params, REPFLOW_LAYER_NPARAM, layer};
+    const struct dgnn_params_filled block = {repflow_params, REPFLOW_NPARAM, &s->repflow};
+    const struct dgnn_params_filled descriptor = {dpa3_params, DPA3_NPARAM, &s->own};
+    int64_t sel;
+    DGNN_TRY(dgnn_params_load(value, repflow_layer_params, REPFLOW_LAYER_NPARAM, layer, error));
+    DGNN_TRY(dgnn_params_agree(value, &own, &block, NULL, error));
+    DGNN_TRY(dgnn_params_agree(value, &own, &descriptor, NULL, error));
+    DGNN_TRY(dgnn_environment_sel(&layer->e_sel, 1, &sel, error));
+    return sel == s->repflow.e_sel ? DGNN_OK : dpa3_bad(&layer->e_sel, "contradicts e_sel of the block", error);
 }
 
 /* ---------------------------------------------------------------- statistics and embeddings */
@@ -208,7 +220,10 @@ static int dpa3_load_charge_spin(struct dgnn_dpa3_settings *s, struct dgnn_error
     struct dgnn_value preset = s->own.default_chg_spin;
     int64_t count = 0, width = s->repflow.n_dim;
     if (!s->own.add_chg_spin_ebd) {
-        return DGNN_OK;
+        DGNN_TRY(dgnn_params_unused(&s->own.chg_embedding, "add_chg_spin_ebd is false", error));
+        DGNN_TRY(dgnn_params_unused(&s->own.spin_embedding, "add_chg_spin_ebd is false", error));
+        DGNN_TRY(dgnn_params_unused(&s->own.mix_cs_mlp, "add_chg_spin_ebd is false", error));
+        return dgnn_params_unused(&s->own.default_chg_spin, "add_chg_spin_ebd is false", error);
     }
     DGNN_TRY(dgnn_typeembed_load_f64(&s->own.chg_embedding, DPA3_NCHARGE, NULL, width, &s->charge_table, error));
     DGNN_TRY(dgnn_typeembed_load_f64(&s->own.spin_embedding, DPA3_NSPIN, NULL, width, &s->spin_table, error));
@@ -249,6 +264,8 @@ static int dpa3_load_into(const struct dgnn_value *value, const struct dgnn_load
     struct dgnn_dpa3_settings *s = &d->settings;
     DGNN_TRY(dpa3_load_settings(value, context, s, error));
     DGNN_TRY(dpa3_load_statistics(s, error));
+    DGNN_TRY(dgnn_environment_same(&s->own.repflow_variable, s->repflow.e_rcut, s->repflow.e_rcut_smth, error));
+    DGNN_TRY(dgnn_typeembed_same(&s->own.type_embedding, s->own.use_econf_tebd, error));
     DGNN_TRY(dgnn_typeembed_load_f64(&s->own.type_embedding, s->ntypes, context->type_map, s->repflow.n_dim,
                                      &s->type_table, error));
     DGNN_TRY(dpa3_load_charge_spin(s, error));

@@ -13,6 +13,12 @@ struct dgnn_repflow_params {
 #include "net/params/params_end.h"
 };
 
+struct dgnn_repflow_layer_params {
+#include "net/params/params_fields.h"
+#include "net/params/repflow_layer.def"
+#include "net/params/params_end.h"
+};
+
 struct dgnn_dpa3_params {
 #include "net/params/params_fields.h"
 #include "net/params/dpa3.def"
@@ -48,8 +54,9 @@ struct dgnn_dpa3_settings {
     int64_t parameters;
 };
 
-/* Is name a setting of RepFlowArgs? */
-int dgnn_dpa3_knows(const char *name);
+/* An object of class RepFlowLayer, which must repeat what the block and the descriptor say. */
+int dgnn_dpa3_layer(const struct dgnn_value *value, const struct dgnn_dpa3_settings *settings,
+                    struct dgnn_repflow_layer_params *layer, struct dgnn_error *error);
 
 #define DGNN_REAL_BITS 32
 #include "net/dpa3/repflow_types.h"

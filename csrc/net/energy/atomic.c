@@ -97,7 +97,6 @@ static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_lo
     struct atomic_params params;
     struct dgnn_atomic_properties p;
     a->ntypes = context->ntypes;
-    DGNN_TRY(dgnn_params_version(value, 1, 2, 1, error));
     DGNN_TRY(dgnn_params_load(value, atomic_rows, sizeof(atomic_rows) / sizeof(atomic_rows[0]), &params, error));
     DGNN_TRY(dgnn_atomic_load_bias(value, a->ntypes, &a->bias, error));
     DGNN_TRY(dgnn_atomic_load_dropped(&params.atom_exclude_types, a->ntypes, &a->dropped, error));

@@ -38,7 +38,9 @@ struct dgnn_fitting {
     struct dgnn_buffer work;
 };
 
-static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *list, struct dgnn_error *error)
+/* value: the fitting net's object. */
+static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *value, const struct dgnn_value *list,
+                             struct dgnn_error *error)
 {
     int64_t count = dgnn_value_count(list);
     struct dgnn_network_f64 *net = dgnn_alloc_zeroed(count, sizeof(*net));
@@ -50,6 +52,7 @@ static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *li
     for (int64_t k = 0; k < count; k++) {
         struct dgnn_value item = dgnn_value_item(list, k);
         DGNN_TRY(dgnn_network_load_f64(&item, f->width, 1, &net[k], error));
+        DGNN_TRY(dgnn_network_same_f64(&net[k], net[k].nlayer - 1, value, "neuron", error));
         f->parameters += dgnn_network_parameters_f64(&net[k]);
         f->width_kept = net[k].width_kept > f->width_kept ? net[k].width_kept : f->width_kept;
         f->width_max = net[k].width_max > f->width_max ? net[k].width_max : f->width_max;
@@ -152,7 +155,7 @@ static int fitting_load_row(const struct dgnn_value *value, const char *name, in
     struct dgnn_value member = dgnn_value_member(&variables, name);
     struct dgnn_tensor tensor;
     if (n == 0) {
-        return DGNN_OK;
+        return dgnn_params_unused(&member, "the fitting net has no such parameters", error);
     }
     DGNN_TRY(dgnn_value_tensor(&member, &tensor, error));
     if (dgnn_tensor_size(&tensor) != n) {
@@ -223,16 +226,13 @@ static int fitting_check_atom_energies(const struct dgnn_value *list, struct dgn
     return DGNN_OK;
 }
 
-static int fitting_load_networks(struct dgnn_fitting *f, struct dgnn_error *error)
+static int fitting_load_networks(struct dgnn_fitting *f, const struct dgnn_value *value, struct dgnn_error *error)
 {
-    struct dgnn_value list = dgnn_value_member(&f->params.nets, "networks");
-    int64_t count, expected = f->params.mixed_types ? 1 : f->ntypes;
-    DGNN_TRY(dgnn_value_list(&list, &count, error));
-    if (count != expected) {
-        return fitting_bad(&list, DGNN_ERROR_FORMAT, "expected one network, or one for each type", error);
-    }
+    struct dgnn_value list;
+    DGNN_TRY(dgnn_layer_collection(&f->params.nets, f->params.mixed_types ? 0 : 1, f->ntypes, "fitting_network", &list,
+                                   error));
     f->width = f->params.dim_descrpt + f->params.numb_fparam + f->params.numb_aparam + f->params.dim_case_embd;
-    return fitting_load_each(f, &list, error);
+    return fitting_load_each(f, value, &list, error);
 }
 
 static int fitting_check_counts(const struct fitting_params *p, const struct dgnn_value *value,
@@ -262,7 +262,6 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
                                "%s: found '%s'; dgnn evaluates energies only: expected 'ener'",
                                dgnn_value_path(&type, path, sizeof(path)), name);
     }
-    DGNN_TRY(dgnn_params_version(value, 1, 4, 1, error));
     DGNN_TRY(dgnn_params_load(value, fitting_rows, sizeof(fitting_rows) / sizeof(fitting_rows[0]), &f->params, error));
     DGNN_TRY(fitting_check_counts(&f->params, value, context, error));
     f->ntypes = context->ntypes;
@@ -278,7 +277,7 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
     DGNN_TRY(fitting_load_row(value, "case_embd", f->params.dim_case_embd, &f->case_embedding, error));
     DGNN_TRY(fitting_load_default(f, error));
     DGNN_TRY(fitting_load_dropped(f, error));
-    return fitting_load_networks(f, error);
+    return fitting_load_networks(f, value, error);
 }
 
 int dgnn_fitting_load(const struct dgnn_value *value, const struct dgnn_load_context *context,

@@ -162,7 +162,6 @@ static int hybrid_load_into(const struct dgnn_value *value, const struct dgnn_lo
 {
     struct hybrid_params params;
     h->ntypes = context->ntypes;
-    DGNN_TRY(dgnn_params_version(value, 1, 1, 1, error));
     DGNN_TRY(dgnn_params_load(value, hybrid_rows, sizeof(hybrid_rows) / sizeof(hybrid_rows[0]), &params, error));
     DGNN_TRY(hybrid_load_children(&params.list, context, h, error));
     return hybrid_join(h, error);

@@ -206,7 +206,6 @@ static int linear_load_sum(const struct dgnn_value *value, const struct dgnn_loa
                            const struct linear_level *level, struct dgnn_linear *l, struct dgnn_error *error)
 {
     struct linear_params params;
-    DGNN_TRY(dgnn_params_version(value, 2, 3, 2, error));
     DGNN_TRY(dgnn_params_load(value, linear_rows, sizeof(linear_rows) / sizeof(linear_rows[0]), &params, error));
     if (!l->is_sum) { /* the outermost: bias and exclusions of sums inside it do not count, as in deepmd-kit */
         l->is_sum = 1;

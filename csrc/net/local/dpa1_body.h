@@ -101,6 +101,7 @@ static int REAL(dpa1_load_strip)(struct REAL(dpa1) * d, struct dgnn_error *error
                      : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: width %lld, expected %lld",
                                        dgnn_value_path(&s->params.embeddings_strip, path, sizeof(path)),
                                        (long long)strip.nout, (long long)d->width);
+    status = status ? status : REAL(dgnn_embedding_same)(&strip, s->params.embeddings.parent, "neuron", error);
     s->parameters += strip.parameters;
     REAL(dgnn_embedding_free)(&strip);
     return status;
@@ -113,18 +114,21 @@ static int REAL(dpa1_load_networks)(struct REAL(dpa1) * d, struct dgnn_error *er
     DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, 0, s->ntypes, inputs, NULL, &d->embedding, error));
     d->width = d->embedding.nout;
     d->stride = dgnn_table_pad(d->width, REAL_LANES);
-    DGNN_TRY(REAL(dgnn_attend_load)(&s->params.attention_layers, d->width, &d->attention, error));
+    DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
+    struct dgnn_attend_shape shape = {.width = d->width,
+                                      .slots = s->sel[0],
+                                      .nlayer = s->params.attn_layer,
+                                      .hidden = s->params.attn,
+                                      .angular = s->params.attn_dotr};
+    DGNN_TRY(REAL(dgnn_attend_load)(&s->params.attention_layers, &shape, &d->attention, error));
     s->parameters = d->embedding.parameters + d->attention.parameters;
-    if (s->strip) {
-        DGNN_TRY(REAL(dpa1_load_strip)(d, error));
-    }
-    if (s->params.axis_neuron > d->width || s->params.attn_layer != d->attention.nlayer) {
+    DGNN_TRY(s->strip ? REAL(dpa1_load_strip)(d, error)
+                      : dgnn_params_unused(&s->params.embeddings_strip, "tebd_input_mode is not strip", error));
+    if (s->params.axis_neuron > d->width) {
         char path[256];
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                               "%s: axis_neuron %lld and attn_layer %lld, but the weights have width %lld and %lld layers",
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: axis_neuron is %lld, but the weights have width %lld",
                                dgnn_value_path(s->params.embeddings.parent, path, sizeof(path)),
-                               (long long)s->params.axis_neuron, (long long)s->params.attn_layer, (long long)d->width,
-                               (long long)d->attention.nlayer);
+                               (long long)s->params.axis_neuron, (long long)d->width);
     }
     d->shape = (struct dgnn_moment_shape){.n = d->width, .axis = s->params.axis_neuron, .stride = d->stride};
     s->dim_out = d->width * s->params.axis_neuron + (s->params.concat_output_tebd ? s->params.tebd_dim : 0);

@@ -93,9 +93,8 @@ static int se_a_load_settings(const struct dgnn_value *value, const struct dgnn_
                               struct dgnn_error *error)
 {
     (void)kind;
-    (void)context;
-    DGNN_TRY(dgnn_params_version(value, 1, 3, 1, error));
     DGNN_TRY(dgnn_params_load(value, se_a_params, SE_A_NPARAM, &s->params, error));
+    DGNN_TRY(dgnn_params_same_int(&s->params.ntypes, context->ntypes, "the model's type_map", error));
     return se_a_load_lists(value, s, error);
 }
 

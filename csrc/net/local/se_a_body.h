@@ -92,6 +92,7 @@ static int REAL(se_a_load_networks)(struct REAL(se_a) * d, struct dgnn_error *er
     struct se_a_settings *s = d->settings;
     DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, s->params.type_one_side ? 1 : 2, s->ntypes, 1, NULL,
                                        &d->embedding, error));
+    DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
     int64_t width = d->embedding.nout;
     d->stride = dgnn_table_pad(width, REAL_LANES);
     d->shape = (struct dgnn_moment_shape){.n = width, .axis = s->params.axis_neuron, .stride = d->stride};

@@ -61,6 +61,7 @@ static int REAL(se_r_load_networks)(struct REAL(se_r) * d, struct dgnn_error *er
 {
     struct se_r_settings *s = d->settings;
     DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, 1, s->ntypes, 1, NULL, &d->embedding, error));
+    DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
     d->width = d->embedding.nout;
     d->stride = dgnn_table_pad(d->width, REAL_LANES);
     s->parameters = d->embedding.parameters;

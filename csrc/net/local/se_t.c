@@ -70,9 +70,8 @@ static int se_t_load_settings(const struct dgnn_value *value, const struct dgnn_
                               struct dgnn_error *error)
 {
     (void)kind;
-    (void)context;
-    DGNN_TRY(dgnn_params_version(value, 1, 3, 1, error));
     DGNN_TRY(dgnn_params_load(value, se_t_params, SE_T_NPARAM, &s->params, error));
+    DGNN_TRY(dgnn_params_same_int(&s->params.ntypes, context->ntypes, "the model's type_map", error));
     return se_t_load_lists(value, s, error);
 }
 

@@ -26,6 +26,7 @@ static int REAL(se_t_load_networks)(struct REAL(se_t) * d, struct dgnn_error *er
     int status = REAL(dgnn_embedding_load)(&s->params.embeddings, 2, s->ntypes, 1, needed, &d->embedding, error);
     dgnn_alloc_free(needed);
     DGNN_TRY(status);
+    DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
     for (int64_t p = 0; p < n * n; p++) {
         if (s->group[p] < 0 && p / n <= p % n) {
             REAL(dgnn_embedding_clear)(&d->embedding, p / n + (p % n) * n);

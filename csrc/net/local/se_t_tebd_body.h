@@ -65,6 +65,7 @@ static int REAL(se_t_tebd_load_factor)(struct REAL(se_t_tebd) * d, struct dgnn_e
                      : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: width %lld, expected %lld",
                                        dgnn_value_path(&s->params.embeddings_strip, path, sizeof(path)),
                                        (long long)strip.nout, (long long)d->embedding.nout);
+    status = status ? status : REAL(dgnn_embedding_same)(&strip, s->params.embeddings.parent, "neuron", error);
     s->parameters += strip.parameters;
     REAL(dgnn_embedding_free)(&strip);
     return status;
@@ -75,11 +76,13 @@ static int REAL(se_t_tebd_load_networks)(struct REAL(se_t_tebd) * d, struct dgnn
     struct se_t_tebd_settings *s = d->settings;
     int64_t inputs = 1 + (s->strip ? 0 : 2 * s->params.tebd_dim);
     DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, 0, s->ntypes, inputs, NULL, &d->embedding, error));
+    DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
     d->stride = dgnn_table_pad(d->embedding.nout, REAL_LANES);
     s->parameters = d->embedding.parameters;
     s->dim_out = d->embedding.nout + (s->params.concat_output_tebd ? s->params.tebd_dim : 0);
     DGNN_TRY(REAL(se_t_tebd_load_types)(d, error));
-    return s->strip ? REAL(se_t_tebd_load_factor)(d, error) : DGNN_OK;
+    return s->strip ? REAL(se_t_tebd_load_factor)(d, error)
+                    : dgnn_params_unused(&s->params.embeddings_strip, "tebd_input_mode is not strip", error);
 }
 
 static void REAL(se_t_tebd_free)(struct REAL(se_t_tebd) * d)
