@@ -1,4 +1,4 @@
-"""Reads and writes model files: .dp (HDF5) and .yaml here, everything else in C. Nothing in a file is executed."""
+"""Reads and writes model files: .dp and .hlo (HDF5) and .yaml here, everything else in C. Nothing in a file is executed."""
 
 import errno
 import json
@@ -14,6 +14,7 @@ from dgnn._core import Error, InputError, ModelFormatError, UnsupportedModelErro
 MAX_DEPTH = 64
 MAX_VALUES = 50_000_000  # of a tree that is written out in full; YAML's aliases can make a short file a huge tree
 MAX_BYTES = 8 << 30
+_OF_A_PROGRAM = {"@variables", "constants"}  # of a .hlo: StableHLO, and what its caller must know
 
 
 def load(path, options):
@@ -54,9 +55,30 @@ def _made(source, options):
     return _core.load_bytes(*source, options) if len(source) == 2 else _core.load_tree(*source, options)
 
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_YAML = re.compile(rb"\s*(?:(?:#[^\n]*|---[ \t]*)\n\s*)*[\"']?[@\w]+[\"']?[ \t]*:\s")
+
+
 def _python_reader(path):
-    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
-    return {".dp": _read_dp, ".yaml": _read_yaml, ".yml": _read_yaml}.get(suffix)
+    """Of HDF5 or YAML, else None. A file's beginning tells; its name where that doesn't, as for a damaged one."""
+    name = os.fsdecode(path)
+    suffix, beginning = os.path.splitext(name)[1].lower(), _beginning(name)
+    if beginning.startswith(_HDF5):
+        return _read_hdf5
+    if beginning.startswith(b"PK"):
+        return None
+    if suffix in (".yaml", ".yml") or _YAML.match(beginning):
+        return _read_yaml
+    return _read_hdf5 if suffix in (".dp", ".hlo") and not beginning.startswith(b"{") else None
+
+
+def _beginning(name):
+    """The first bytes, none where there is no such file: its reader says what is wrong."""
+    try:
+        with open(os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
+            return file.read(512) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+    except OSError:
+        return b""
 
 
 def _read_bytes(name):
@@ -96,11 +118,12 @@ class _Tree:
         return key
 
 
-def _read_dp(name):
+def _read_hdf5(name):
+    """.dp, and JAX's .hlo: the same tree, beside the program that JAX made of it."""
     try:
         import h5py
     except ImportError:
-        raise ImportError("reading a .dp file needs h5py: pip install 'dgnn[dp]'") from None
+        raise ImportError("reading a .dp or .hlo file needs h5py: pip install 'dgnn[dp]'") from None
     try:
         file = h5py.File(name, "r")
     except OSError as error:
@@ -117,6 +140,10 @@ def _read_dp(name):
             tree = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ModelFormatError(f"{name}: attribute json: {error}") from None
+
+        if isinstance(tree, dict):
+            for member in _OF_A_PROGRAM.intersection(tree):
+                del tree[member]
 
         def is_array(value, variable):
             return variable and isinstance(value, str)

@@ -4,6 +4,7 @@ and is never taken for something else. A format that dgnn learns to read leaves 
 import contextlib
 import errno
 import functools
+import io
 import json
 import os
 import re
@@ -59,6 +60,28 @@ class File:
         return None
 
 
+    @functools.cached_property
+    def archived(self):
+        """Names in a ZIP archive; empty for anything else."""
+        if not self.head.startswith(b"PK"):
+            return frozenset()
+        import zipfile
+
+        with contextlib.suppress(Exception):  # zipfile's, of many classes, over a damaged archive
+            with zipfile.ZipFile(self.name if self._data is None else io.BytesIO(self._data)) as archive:
+                return frozenset(archive.namelist())
+        return frozenset()
+
+    @property
+    def is_empty(self):
+        if self._data is not None:
+            return len(self._data) == 0
+        with contextlib.suppress(OSError):
+            found = os.stat(self.name)
+            return stat.S_ISREG(found.st_mode) and found.st_size == 0
+        return False
+
+
 class Kind(NamedTuple):
     error: type  # what is raised
     is_it: Callable[[File], bool]
@@ -104,6 +127,34 @@ def is_saved_model(file):
     return "saved_model.pb" in file.members or "saved_model.pbtxt" in file.members
 
 
+def is_jax_saved_model(file):
+    return file.suffix == ".savedmodel" and is_saved_model(file)
+
+
+def is_jax_folder(file):
+    return file.suffix == ".jax" and bool(file.members)
+
+
+def is_paddle_checkpoint(file):
+    return file.suffix in (".pd", ".pdparams", ".pdopt") and file.head[:1] == b"\x80"
+
+
+def is_paddle_program(file):
+    """.json of Paddle's intermediate representation, and the weights beside it."""
+    return file.suffix in (".pdiparams", ".pdmodel") or re.match(rb'\s*\{\s*"base_code"\s*:\s*\{', file.head) is not None
+
+
+def is_onnx(file):
+    """A ModelProto: field 1 is a small version of the format, field 2 the producer's name or field 8 the sets of operators."""
+    return file.suffix == ".onnx" or re.match(rb"\x08[\x01-\x20](\x12[\x01-\x40][\x20-\x7e]|\x42[\x01-\x40]\n)", file.head) is not None
+
+
+def is_without_tree(file):
+    """What deepmd-kit's pt backend freezes a DPA4 model to: compiled code, its metadata and the input file."""
+    names = {name.partition("extra/")[2] for name in file.archived}
+    return {"metadata.json", "model_def_script.json"} <= names and "model.json" not in names
+
+
 def is_lammps_data(file):
     """Its header's lines, after the title."""
     lines = file.head.decode("latin-1").splitlines()[1:60]
@@ -113,13 +164,25 @@ def is_lammps_data(file):
 
 CONVERT = "convert it where deepmd-kit has TensorFlow: 'dp convert-backend {base} {stem}.dp', and load the .dp"
 ANYTHING = [
+    Kind(ModelFormatError, lambda file: file.is_empty, "an empty file: copy or download it anew"),
     Kind(ModelFormatError, is_pointer, "a git-LFS pointer, which stands for the file: fetch that with 'git lfs pull'"),
     Kind(ModelFormatError, is_page, "an HTML page, not the file that was meant: download it anew, by the link to its raw form"),
 ]
+FROM_PADDLE = ("deepmd-kit converts no file of Paddle's; where both are installed, write the model's tree "
+               "(deepmd.dpmodel.utils.serialization.save_dp_model('{stem}.dp', {{'model': model.serialize()}})), and load the .dp")
 MODELS = [  # in this order
     *ANYTHING,
     Kind(ModelFormatError, is_training_input, "an input for training, not a model: train with it ('dp --pt train {base}'), freeze what "
          "comes out ('dp --pt-expt freeze -o model.pt2'), and load that"),
+    Kind(UnsupportedModelError, is_jax_saved_model, "a compiled model of JAX (SavedModel), which holds no tree of weights: load the "
+         "file that it was made of (.dp, .hlo, .pt, ...)"),
+    Kind(UnsupportedModelError, is_jax_folder, "a folder of JAX's checkpoint: 'dp convert-backend {base} {stem}.dp' where deepmd-kit has "
+         "JAX, and load the .dp"),
+    Kind(UnsupportedModelError, is_paddle_checkpoint, f"a checkpoint of Paddle: {FROM_PADDLE}"),
+    Kind(UnsupportedModelError, is_paddle_program, f"a part of a model that Paddle compiled (.json and .pdiparams): {FROM_PADDLE}"),
+    Kind(UnsupportedModelError, is_onnx, "an ONNX graph, which holds no tree of weights: load the file that it was made of (.pt, .dp, ...)"),
+    Kind(UnsupportedModelError, is_without_tree, "an archive of compiled code without a tree of weights, as deepmd-kit freezes DPA4: "
+         "load the checkpoint (.pt) that it was frozen from"),
     Kind(InputError, is_saved_model, f"a folder with a model of TensorFlow (SavedModel): {CONVERT}"),
     Kind(InputError, is_training_data, "a folder of training data (type.raw, set.000), not a model"),
     Kind(UnsupportedModelError, is_tensorflow, f"a frozen graph of TensorFlow: {CONVERT}"),

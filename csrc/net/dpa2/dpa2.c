@@ -92,21 +92,29 @@ static int dpa2_check_lists(const struct dgnn_dpa2_settings *s, const struct dgn
     return DGNN_OK;
 }
 
-/* A compressed model's version, or its tables. */
-static int dpa2_check_version(const struct dgnn_value *value, struct dgnn_error *error)
+/* A compressed model has tables. */
+static int dpa2_check_compressed(const struct dgnn_value *value, struct dgnn_error *error)
 {
-    struct dgnn_value version = dgnn_value_member(value, "@version");
     struct dgnn_value variable = dgnn_value_member(value, "repinit_variable");
     struct dgnn_value compress = dgnn_value_member(&variable, "compress");
-    int64_t number = 3;
     char path[256];
-    if (dgnn_value_kind(&version) != DGNN_VALUE_ABSENT) {
-        DGNN_TRY(dgnn_value_int(&version, &number, error));
+    if (dgnn_value_kind(&compress) == DGNN_VALUE_ABSENT) {
+        return DGNN_OK;
     }
-    if (number == 4 || dgnn_value_kind(&compress) != DGNN_VALUE_ABSENT) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: a compressed model; dgnn evaluates the model before compression",
-                               dgnn_value_path(value, path, sizeof(path)));
+    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                           "%s: a compressed model; dgnn evaluates the model before compression",
+                           dgnn_value_path(value, path, sizeof(path)));
+}
+
+/* Versions 1 and 2 knew one form of these, whatever a later program added to their arguments. */
+static int dpa2_old_version(const struct dgnn_value *value, struct dgnn_repformer_params *args,
+                            struct dgnn_error *error)
+{
+    struct dgnn_value version = dgnn_value_member(value, "@version");
+    int64_t number;
+    DGNN_TRY(dgnn_value_int(&version, &number, error));
+    if (number < 3) {
+        args->use_sqrt_nnei = args->g1_out_conv = args->g1_out_mlp = 0;
     }
     return DGNN_OK;
 }
@@ -115,10 +123,11 @@ static int dpa2_load_settings(const struct dgnn_value *value, const struct dgnn_
                               struct dgnn_dpa2_settings *s, struct dgnn_error *error)
 {
     int32_t any;
-    DGNN_TRY(dpa2_check_version(value, error));
+    DGNN_TRY(dpa2_check_compressed(value, error));
     DGNN_TRY(dgnn_params_load(value, dpa2_params, DPA2_NPARAM, &s->own, error));
     DGNN_TRY(dgnn_params_load(&s->own.repinit_args, dpa2_repinit_params, DPA2_NREPINIT, &s->repinit, error));
     DGNN_TRY(dgnn_repformer_params_load(&s->own.repformer_args, &s->repformer, &s->shape, error));
+    DGNN_TRY(dpa2_old_version(value, &s->repformer, error));
     DGNN_TRY(dpa2_check_repinit(s, &s->own.repinit_args, error));
     DGNN_TRY(dpa2_check_lists(s, value, error));
     if (s->own.ntypes != context->ntypes) {

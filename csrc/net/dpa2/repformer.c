@@ -274,6 +274,25 @@ static int repformer_local_load(const struct dgnn_value *value, int64_t input, c
     return dgnn_params_same_bool(&params->smooth, s->smooth, repformer_owner, error);
 }
 
+/* Layers of version 1 that are older than these settings have none of them. */
+static int repformer_old_layer(const struct dgnn_value *value, struct repformer_layer_params *p, struct dgnn_error *error)
+{
+    const struct {
+        const char *name;
+        int32_t *setting;
+    } later[] = {{"use_sqrt_nnei", &p->use_sqrt_nnei}, {"g1_out_conv", &p->g1_out_conv}, {"g1_out_mlp", &p->g1_out_mlp}};
+    struct dgnn_value version = dgnn_value_member(value, "@version");
+    int64_t number;
+    DGNN_TRY(dgnn_value_int(&version, &number, error));
+    for (size_t k = 0; number < 2 && k < sizeof(later) / sizeof(later[0]); k++) {
+        struct dgnn_value member = dgnn_value_member(value, later[k].name);
+        if (dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
+            *later[k].setting = 0;
+        }
+    }
+    return DGNN_OK;
+}
+
 /* What a layer repeats. The last layer leaves pairs alone, and deepmd-kit then writes that nothing updates them. */
 static int repformer_check_repeats(const struct dgnn_value *value, const struct repformer_layer_params *layer,
                                    const struct dgnn_repformer_params *args, int32_t ntypes, struct dgnn_error *error)

@@ -428,6 +428,7 @@ static int REAL(repformer_layer_load)(const struct dgnn_value *value,
     struct repformer_layer_params p;
     DGNN_TRY(dgnn_params_load(value, repformer_layer_params,
                               sizeof(repformer_layer_params) / sizeof(repformer_layer_params[0]), &p, error));
+    DGNN_TRY(repformer_old_layer(value, &p, error));
     DGNN_TRY(repformer_check_layer(value, block, &p, last, context->smooth, error));
     repformer_switches(&p, &layer->s);
     DGNN_TRY(repformer_check_repeats(value, &p, block->params, context->ntypes, error));
