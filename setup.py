@@ -78,7 +78,7 @@ class BuildExtension(build_ext):
             objects += builder.compile_objects(builder.bind_sources(), "release", builder.python_flags(),
                                                folder=ROOT / "build" / tag)
             builder.write_commands()
-            flags = ["-shared", "-fopenmp", "-pthread", *libraries, "-lm"]
+            flags = ["-shared", "-pthread", *libraries, "-lm"]
         else:
             sources = [ROOT / source for source in ext.sources]
             objects = builder.compile_objects(sources, "release", [*builder.python_flags(), *ext.extra_compile_args],
