@@ -34,6 +34,7 @@ struct pool_session {
 };
 
 struct dgnn_pool {
+    struct dgnn_pool *before, *after; /* all of this process */
     struct dgnn_model *model;
     pthread_mutex_t lock;
     pthread_cond_t given_back;
@@ -61,6 +62,71 @@ static double pool_now(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* ---------------------------------------------------------------- forks */
+
+/* All pools, so that a fork finds their locks open. A call that is under way in another thread stays so in the child's
+ * copy: its session is lost there, and nobody waits for it. */
+static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct dgnn_pool *pool_all;
+static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
+
+static void pool_before_fork(void)
+{
+    pthread_mutex_lock(&pool_lock);
+    for (struct dgnn_pool *pool = pool_all; pool; pool = pool->after) {
+        pthread_mutex_lock(&pool->lock);
+    }
+}
+
+static void pool_in_parent(void)
+{
+    for (struct dgnn_pool *pool = pool_all; pool; pool = pool->after) {
+        pthread_mutex_unlock(&pool->lock);
+    }
+    pthread_mutex_unlock(&pool_lock);
+}
+
+static void pool_in_child(void)
+{
+    for (struct dgnn_pool *pool = pool_all; pool; pool = pool->after) {
+        pool->working = pool->waiting = 0;
+        pthread_mutex_init(&pool->lock, NULL);
+        pthread_cond_init(&pool->given_back, NULL);
+    }
+    pthread_mutex_init(&pool_lock, NULL);
+}
+
+static void pool_watch_forks(void)
+{
+    pthread_atfork(pool_before_fork, pool_in_parent, pool_in_child);
+}
+
+static void pool_link(struct dgnn_pool *pool)
+{
+    pthread_once(&pool_once, pool_watch_forks);
+    pthread_mutex_lock(&pool_lock);
+    pool->after = pool_all;
+    if (pool_all) {
+        pool_all->before = pool;
+    }
+    pool_all = pool;
+    pthread_mutex_unlock(&pool_lock);
+}
+
+static void pool_unlink(struct dgnn_pool *pool)
+{
+    pthread_mutex_lock(&pool_lock);
+    if (pool->after) {
+        pool->after->before = pool->before;
+    }
+    if (pool->before) {
+        pool->before->after = pool->after;
+    } else {
+        pool_all = pool->after;
+    }
+    pthread_mutex_unlock(&pool_lock);
 }
 
 /* ---------------------------------------------------------------- which session */
@@ -256,6 +322,7 @@ int dgnn_pool_create(struct dgnn_model *model, struct dgnn_pool **pool, struct d
     made->limit = cores < 2 ? 2 : (int32_t)cores;
     pthread_mutex_init(&made->lock, NULL);
     pthread_cond_init(&made->given_back, NULL);
+    pool_link(made);
     *pool = made;
     return DGNN_OK;
 }
@@ -265,6 +332,7 @@ void dgnn_pool_free(struct dgnn_pool *pool)
     if (!pool) {
         return;
     }
+    pool_unlink(pool);
     while (pool->first) {
         struct pool_session *next = pool->first->next;
         pool_free_session(pool->first);
@@ -284,6 +352,15 @@ int32_t dgnn_pool_count(struct dgnn_pool *pool)
     }
     pthread_mutex_unlock(&pool->lock);
     return count;
+}
+
+const struct dgnn_session *dgnn_pool_session(struct dgnn_pool *pool)
+{
+    const struct pool_session *p = pool->first;
+    while (p && p->next) {
+        p = p->next;
+    }
+    return p ? p->session : NULL;
 }
 
 /* ---------------------------------------------------------------- calls */

@@ -10,7 +10,8 @@ struct dgnn_pool;
 int dgnn_pool_create(struct dgnn_model *model, struct dgnn_pool **pool, struct dgnn_error *error);
 void dgnn_pool_free(struct dgnn_pool *pool); /* NULL is allowed; no call is under way */
 
-/* Sessions that are there, for tests. */
+/* For tests: how many sessions are there, and the one that stays, NULL before the first call. No call is under way. */
 int32_t dgnn_pool_count(struct dgnn_pool *pool);
+const struct dgnn_session *dgnn_pool_session(struct dgnn_pool *pool);
 
 #endif
