@@ -112,8 +112,8 @@ def _described(core):
 
 
 class Model:
-    """A loaded model. Made by Model.load. Threads may share it: while one computes, another one's call waits (with a
-    communicator it raises BusyError on all ranks, as these would wait with it)."""
+    """A loaded model. Made by Model.load. Threads may share it and compute at the same time; with a communicator they take
+    one each (comm.Dup()), as a busy one raises BusyError on all ranks."""
 
     def __init__(self, core: _core.Model, path: str | bytes = "", options: dict[str, Any] | None = None) -> None:
         if not isinstance(core, _core.Model):

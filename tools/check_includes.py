@@ -43,7 +43,7 @@ THIRD_PARTY = {  # header -> the files that may include it
 }
 SYSTEM = {
     "assert.h", "complex.h", "ctype.h", "errno.h", "fcntl.h", "float.h", "inttypes.h", "limits.h", "locale.h", "math.h",
-    "omp.h", "pthread.h", "sched.h", "stdalign.h", "stdarg.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h",
+    "pthread.h", "sched.h", "signal.h", "stdalign.h", "stdarg.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h",
     "stdio.h", "stdlib.h", "string.h", "strings.h", "sys/auxv.h", "sys/mman.h", "sys/stat.h", "sys/types.h", "time.h",
     "unistd.h", "dlfcn.h", "sys/random.h", "cpuid.h",
 }

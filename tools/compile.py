@@ -153,11 +153,6 @@ def mpi_flags():
     return {"mpich": mpich_flags(), "openmpi": openmpi_flags()}
 
 
-def openmp(variant):
-    """clang's OpenMP is a package of its own, and ThreadSanitizer does not understand gcc's."""
-    return ["-Wno-unknown-pragmas"] if variant in ("fuzz", "tsan") else ["-fopenmp"]
-
-
 def python_flags():
     """Compile flags of an extension module."""
     import numpy
@@ -173,7 +168,7 @@ def source_flags(path, variant):
     flags = VARIANTS[variant]
     if variant in ("fuzz", "tsan") and path.stem.startswith("vector_"):
         flags = ["-O1"]  # minutes to instrument; the plain C reference runs instead
-    return flags + BASE_FLAGS + openmp(variant) + (instruction_set(path)[1] or ["-ffp-contract=off"])
+    return flags + BASE_FLAGS + (instruction_set(path)[1] or ["-ffp-contract=off"])
 
 
 def read_dependencies(depfile):
@@ -268,7 +263,7 @@ def link_library(folder, name=None):
     compile_flags, libraries = library_flags()
     target = folder / (name or soname())
     link(compile_objects(core_sources(), "release", compile_flags), target,
-         ["-shared", f"-Wl,-soname,{soname()}", "-fopenmp", "-pthread", *libraries, "-lm"])
+         ["-shared", f"-Wl,-soname,{soname()}", "-pthread", *libraries, "-lm"])
     return target
 
 
@@ -304,7 +299,7 @@ def build_programs(sources, variant, cc=None):
     for source in sources:
         own = compile_objects(with_helpers(source), variant, [*compile_flags, "-Itests/c"], cc=cc)
         program = ROOT / "build" / variant / source.stem
-        link([*own, *core], program, [*LINK_FLAGS[variant], *openmp(variant), "-pthread", *libraries, "-lm"], cc=cc)
+        link([*own, *core], program, [*LINK_FLAGS[variant], "-pthread", *libraries, "-lm"], cc=cc)
         programs.append(program)
     return programs
 
@@ -315,7 +310,7 @@ def build_foreign(source, name, cc):
             if instruction_set(path)[0] in (None, name)]
     folder = ROOT / "build" / name
     objects = compile_objects([*with_helpers(source), *core], "release", ["-Itests/c"], folder=folder, cc=cc)
-    link(objects, folder / source.stem, ["-fopenmp", "-pthread", "-lm"], cc=cc)
+    link(objects, folder / source.stem, ["-pthread", "-lm"], cc=cc)
     return folder / source.stem
 
 

@@ -53,7 +53,7 @@ def build_package():
     shutil.rmtree(PACKAGE, ignore_errors=True)
     shutil.copytree(ROOT / "dgnn", PACKAGE, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     builder.link(objects, PACKAGE / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}",
-                 ["-shared", "--coverage", "-fopenmp", "-pthread", *libraries, "-lm"])
+                 ["-shared", "--coverage", "-pthread", *libraries, "-lm"])
 
 
 def run_suites(only):

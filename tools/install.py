@@ -102,7 +102,7 @@ class Tree:
 def install(prefix, destdir=""):
     tree, version = Tree(prefix, destdir), builder.version()
     compile_flags, libraries = builder.library_flags()
-    private = [*libraries, "-fopenmp", "-pthread", "-lm"]
+    private = [*libraries, "-pthread", "-lm"]
     tree.library("dgnn", lambda folder: builder.link_library(folder, "libdgnn.building"))
     archive = tree.folder("lib") / "libdgnn.a"
     archive.unlink(missing_ok=True)

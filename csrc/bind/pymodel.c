@@ -8,7 +8,6 @@ struct pymodel {
     PyObject_HEAD
     struct dgnn_model *model; /* NULL once closed */
     int in_use;               /* calls under way; changed only with the GIL held */
-    struct dgnn_pyturn turn;
 };
 
 /* One call: what it holds until its end. */
@@ -63,10 +62,6 @@ static PyObject *pymodel_wrap(PyTypeObject *type, struct dgnn_model *model)
         return NULL;
     }
     self->model = model;
-    if (dgnn_pyturn_setup(&self->turn)) {
-        Py_DECREF(self); /* frees the model */
-        return NULL;
-    }
     return (PyObject *)self;
 }
 
@@ -344,7 +339,6 @@ static int pymodel_begin(struct pymodel *self, const struct dgnn_state *state)
 
 /* The core's call for a system or for a host's rows (the other is NULL). */
 struct pymodel_evaluation {
-    struct dgnn_model *model;
     const struct dgnn_system *system;
     const struct dgnn_ghosted *ghosted;
     struct dgnn_comm *comm;
@@ -352,23 +346,14 @@ struct pymodel_evaluation {
     struct dgnn_error error;
 };
 
-static int pymodel_evaluation_run(void *of)
-{
-    struct pymodel_evaluation *e = of;
-    return e->system ? dgnn_model_compute(e->model, e->system, e->comm, e->result, &e->error)
-                     : dgnn_model_compute_ghosted(e->model, e->ghosted, e->comm, e->result, &e->error);
-}
-
-/* -1 with a Python error, which is that of all ranks. */
+/* -1 with a Python error, which is that of all ranks. Other threads of Python's go on meanwhile, in calls of this model too. */
 static int pymodel_evaluate(struct pymodel *self, const struct dgnn_state *state, struct pymodel_evaluation *e)
 {
-    struct dgnn_pyturn_work work = {pymodel_evaluation_run, e};
-    int status = DGNN_OK;
-    e->model = self->model;
-    if (dgnn_pyturn_run(state, &self->turn, !e->comm, &work, &status)) {
-        dgnn_pyerror_agree(state, e->comm, e->system ? "compute" : "compute_ghosted");
-        return -1;
-    }
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = e->system ? dgnn_model_compute(self->model, e->system, e->comm, e->result, &e->error)
+                       : dgnn_model_compute_ghosted(self->model, e->ghosted, e->comm, e->result, &e->error);
+    Py_END_ALLOW_THREADS
     if (status) {
         dgnn_pyerror_raise(state, &e->error);
         return -1;
@@ -727,7 +712,6 @@ static void pymodel_dealloc(PyObject *object)
     struct pymodel *self = (struct pymodel *)object;
     PyTypeObject *type = Py_TYPE(object);
     dgnn_model_free(self->model);
-    dgnn_pyturn_free(&self->turn);
     type->tp_free(object);
     Py_DECREF(type);
 }

@@ -10,8 +10,10 @@
  * (which may be NULL). A failed call leaves the model usable, except after DGNN_ERROR_COMM: then the
  * communicator is not used again. Nothing is printed, and nothing aborts.
  *
- * One model may be used from several threads, one call at a time: a second call at the same moment gets
- * DGNN_ERROR_BUSY (with a communicator, on all ranks). So may a communicator. Different models are independent.
+ * A model does not change once it is loaded: several threads may compute with it at the same time. What a call needs
+ * beside the weights is in a session; dgnn_model_compute works in sessions of the model's own. A session, and a
+ * communicator, serve one call at a time: a second one at the same moment gets DGNN_ERROR_BUSY (with a communicator, on
+ * all ranks). Different sessions are independent. Worker threads belong to the process, and are shared by all sessions.
  */
 #ifndef DGNN_H
 #define DGNN_H
@@ -41,7 +43,7 @@ enum dgnn_status {
     DGNN_ERROR_COMM,        /* a message failed or its deadline passed; the communicator is not used again */
     DGNN_ERROR_MEMORY,      /* an allocation failed; nothing was leaked */
     DGNN_ERROR_SYSTEM,      /* the operating system refused; system_errno says why */
-    DGNN_ERROR_BUSY,        /* the model, or the communicator, is in use by another thread */
+    DGNN_ERROR_BUSY,        /* the session, or the communicator, is in use by another thread */
     DGNN_ERROR_INTERNAL     /* a broken promise inside dgnn; please report it */
 };
 
@@ -215,7 +217,12 @@ struct dgnn_result {
 
 /* Energy, forces and virial. comm NULL: one rank. With a communicator the call is collective, and an error on
  * one rank is returned on all. Buffers in *result belong to the caller; NULL ones are not computed where that
- * saves work. Errors: INPUT, COMM, MEMORY, BUSY. */
+ * saves work. Errors: INPUT, COMM, MEMORY, BUSY (the communicator is in use by another thread).
+ *
+ * Any number of threads may call with one model at the same time. Each call takes a free session of the model's, the one
+ * whose last call had the same atoms if there is one; the model keeps one for good, and frees others, in a later call,
+ * once no call has used them for a second. Without a communicator, as many calls as the machine has cores (at least two)
+ * are at work at a time, and further ones wait. */
 DGNN_API int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *system, struct dgnn_comm *comm,
                                 struct dgnn_result *result, struct dgnn_error *error);
 
@@ -259,7 +266,8 @@ struct dgnn_ghosted {
     const int64_t *mapping;           /* nall: the owned row of each row; the one-rank form */
     const int64_t *neighbour_first;   /* nlocal + 1, or NULL: dgnn searches */
     const int32_t *neighbour;         /* rows; -1: an empty place */
-    int32_t same_list;      /* ghosts, lists and border are those of the last call; only positions and spins moved */
+    int32_t same_list;      /* ghosts, lists and border are those of the last call (dgnn_model_compute_ghosted: of this
+                               thread's last call with the model); only positions and spins moved */
     int32_t add_ghost_forces; /* 1: ghost forces are sent home and added; 0: returned in their rows */
 };
 
@@ -274,6 +282,45 @@ struct dgnn_ghosted {
 DGNN_API int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghosted *system,
                                         struct dgnn_comm *comm, struct dgnn_result *result,
                                         struct dgnn_error *error);
+
+/* ------------------------------------------------------------------ sessions */
+
+/* What calls need beside the weights: atoms to nodes, the neighbour list, the exchange, and the numbers of each model's
+ * layers. Its memory grows with the systems that it has seen, and a second call of the same size allocates nothing.
+ *
+ * Several models on one session share the list (which reaches as far as the largest cutoff), the decomposition and the
+ * messages' plan; each model's numbers are the bits that it gives alone, whatever the cutoffs, sel, type maps and dtypes of
+ * the others. On many ranks the first model says where space is cut, so the bits are those of any session on one
+ * communicator that the same model leads. */
+struct dgnn_session;
+
+struct dgnn_session_options {
+    size_t size;                 /* sizeof(struct dgnn_session_options) */
+    const char *const *type_map; /* what types of a call stand for; NULL: the first model's */
+    int32_t ntypes;              /* names in type_map */
+};
+
+/* models: nmodel in [1, 1024], which outlive the session; one may be there twice. Types are matched by name: a type that
+ * a model lacks may be in the map, and an atom of it is INPUT. Models that take fparam, aparam or charge_spin get what the
+ * call brings, and agree on its width. Skin and threads of the list are the first model's. options may be NULL. Errors:
+ * INPUT, UNSUPPORTED (models with and without spins, or with different virtual_scale), MEMORY. */
+DGNN_API int dgnn_session_create(struct dgnn_model *const *models, int32_t nmodel,
+                                 const struct dgnn_session_options *options, struct dgnn_session **session,
+                                 struct dgnn_error *error);
+
+/* As dgnn_model_compute, for all models: results has one for each, whose sizes are the same. A session may be used with
+ * and without communicators. Where an error is returned, the contents of results are not defined. Errors: as there, and
+ * BUSY where the session computes in another thread. */
+DGNN_API int dgnn_session_compute(struct dgnn_session *session, const struct dgnn_system *system,
+                                  struct dgnn_comm *comm, struct dgnn_result *results, struct dgnn_error *error);
+
+/* As dgnn_model_compute_ghosted; same_list refers to the session's last call. */
+DGNN_API int dgnn_session_compute_ghosted(struct dgnn_session *session, const struct dgnn_ghosted *system,
+                                          struct dgnn_comm *comm, struct dgnn_result *results,
+                                          struct dgnn_error *error);
+
+/* Before its models and, with a message library, before that ends. NULL is allowed. */
+DGNN_API void dgnn_session_free(struct dgnn_session *session);
 
 /* ------------------------------------------------------------------ ranks */
 

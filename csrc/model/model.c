@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/parallel.h"
 #include "base/text.h"
 #include "model/metadata.h"
+#include "model/pool.h"
 #include "model/spinmodel.h"
 #include "net/params/params.h"
 
@@ -60,7 +60,6 @@ static int model_check_options(const struct dgnn_load_options *o, struct dgnn_er
 static int model_set_options(struct dgnn_model *m, const struct dgnn_load_options *o, struct dgnn_error *error)
 {
     const char *device = o ? o->device : NULL;
-    dgnn_parallel_watch_forks();
     DGNN_TRY(dgnn_cpu_best(&m->cpu, error));
     m->skin = o && o->skin >= 0 ? o->skin : MODEL_DEFAULT_SKIN;
     m->memory = o ? o->memory : DGNN_MEMORY_FAST;
@@ -160,6 +159,7 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
                                         .properties = &m->properties};
     DGNN_TRY(dgnn_metadata_check(m->archive.metadata, &facts, &archived, error));
     DGNN_TRY(model_set_semantics(m, options ? options->semantics : DGNN_SEMANTICS_ARCHIVE, archived, error));
+    DGNN_TRY(dgnn_pool_create(m, &m->pool, error));
     return model_describe(m, error);
 }
 
@@ -217,22 +217,11 @@ void dgnn_model_free(struct dgnn_model *m)
     if (!m) {
         return;
     }
+    dgnn_pool_free(m->pool);
     dgnn_linear_free(m->linear);
     dgnn_alloc_free((void *)m->spin.scale);
     dgnn_alloc_free(m->type_map);
     dgnn_alloc_free(m->description);
-    dgnn_serial_free(&m->serial);
-    dgnn_magnetic_free(&m->magnetic);
-    dgnn_domain_free(&m->domain);
-    dgnn_ghosted_free(&m->ghosted);
-    dgnn_nlist_free(&m->list);
-    dgnn_graph_builder_free(&m->builder);
-    dgnn_order_free(&m->order);
-    struct dgnn_buffer *all[] = {&m->energy,      &m->forces,        &m->forces_mag,
-                                 &m->atom_virial, &m->edge_gradient, &m->ordered_rows};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        dgnn_buffer_free(all[i]);
-    }
     dgnn_archive_free(&m->archive);
     dgnn_alloc_free(m);
 }

@@ -129,8 +129,9 @@ static double weight(int64_t k)
     return cos(0.7 * (double)k + 0.3);
 }
 
-static int evaluate(struct dgnn_descriptor *d, const struct dgnn_graph *graph, struct dgnn_exchange *exchange,
-                    struct answer *answer, struct dgnn_error *error)
+static int evaluate_in(const struct dgnn_descriptor *d, struct dgnn_descriptor_workspace *workspace,
+                       const struct dgnn_graph *graph, struct dgnn_exchange *exchange, struct answer *answer,
+                       struct dgnn_error *error)
 {
     struct dgnn_descriptor_properties p;
     struct dgnn_evaluation evaluation = {.graph = graph,
@@ -140,13 +141,23 @@ static int evaluate(struct dgnn_descriptor *d, const struct dgnn_graph *graph, s
     double d_output[NATOM * 64];
     dgnn_descriptor_kind(d)->properties(d, &p);
     memset(answer, 0, sizeof(*answer));
-    DGNN_TRY(dgnn_descriptor_kind(d)->prepare(d, &evaluation, error));
-    DGNN_TRY(dgnn_descriptor_kind(d)->forward(d, &evaluation, answer->output, error));
+    DGNN_TRY(dgnn_descriptor_kind(d)->prepare(d, workspace, &evaluation, error));
+    DGNN_TRY(dgnn_descriptor_kind(d)->forward(d, workspace, &evaluation, answer->output, error));
     for (int64_t k = 0; k < NATOM * p.dim_out; k++) {
         d_output[k] = weight(k);
         answer->value += weight(k) * answer->output[k];
     }
-    return dgnn_descriptor_kind(d)->backward(d, &evaluation, d_output, error);
+    return dgnn_descriptor_kind(d)->backward(d, workspace, &evaluation, d_output, error);
+}
+
+static int evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *graph, struct dgnn_exchange *exchange,
+                    struct answer *answer, struct dgnn_error *error)
+{
+    struct dgnn_descriptor_workspace *workspace;
+    DGNN_TRY(dgnn_descriptor_kind(d)->workspace_create(d, &workspace, error));
+    int status = evaluate_in(d, workspace, graph, exchange, answer, error);
+    dgnn_descriptor_kind(d)->workspace_free(workspace);
+    return status;
 }
 
 static double largest(const double *x, int64_t n)

@@ -114,18 +114,12 @@ FORK = START + """
 def child():
     pid = os.fork()
     if pid == 0:
-        try:
-            good = call() == energy
-        except dgnn.BusyError:
-            good = during  # its parent's thread is in a call, and stays so in this copy
-        os._exit(0 if good else 1)
+        os._exit(0 if call() == energy else 1)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-during = False
 after = [child() for _ in range(3)]
 thread = threading.Thread(target=lambda: [call() for _ in range(10)])
 thread.start()
 time.sleep(0.01)
-during = True
 while thread.is_alive() and len(after) < 8:
     after.append(child())
 thread.join()
@@ -136,7 +130,7 @@ sys.exit(0 if set(after) == {0} and call() == energy else 1)
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_fork(threads, base_path):
-    """After loading and a call, and during one in another thread: the child computes or says busy, the parent goes on."""
+    """After loading and a call, and during one in another thread: the child computes, the parent goes on."""
     done = python(FORK, base_path, threads)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -360,7 +354,7 @@ def test_close_during_a_call(base_path):
     time.sleep(0.1)
     with pytest.raises(dgnn.BusyError):
         model.close()
-    assert np.isfinite(model.compute([[0.0, 0, 0]], [0]).energy)
+    assert np.isfinite(model.compute([[0.0, 0, 0]], [0]).energy)  # beside it
     thread.join()
     assert energies == [expected]
     model.close()

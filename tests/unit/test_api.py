@@ -434,7 +434,7 @@ def test_input_is_a_snapshot(base):
 
 
 def test_one_model_in_many_threads(base):
-    """A second call waits."""
+    """At the same time, each with a session of its own."""
     model, inputs = base
     expected = model.compute(**inputs)
     outcomes = []

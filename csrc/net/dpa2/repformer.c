@@ -2,11 +2,9 @@
 
 #include <math.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "base/arena.h"
+#include "base/parallel.h"
 
 static const struct dgnn_param repformer_params[] = {
 #define DGNN_PARAM_STRUCT struct dgnn_repformer_params
@@ -201,15 +199,6 @@ static void repformer_switches(const struct repformer_layer_params *p, struct dg
         .axis = p->axis_neuron,
         .style = p->update_style ? p->update_style : "null",
     };
-}
-
-static int32_t repformer_thread(void)
-{
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
 }
 
 /* Width and heads of an attention must be the layer's. */

@@ -450,14 +450,9 @@ static int REAL(repformer_load_layers)(const struct dgnn_value *list,
                                (long long)shape->nlayer);
     }
     block->layer = dgnn_alloc_zeroed(count, sizeof(*block->layer));
-    block->g1 = dgnn_alloc_zeroed(3 * (count + 1), sizeof(real *));
-    block->pair_kept = dgnn_alloc_zeroed(count, sizeof(*block->pair_kept));
-    block->node_kept = dgnn_alloc_zeroed(count, sizeof(*block->node_kept));
-    if (!block->layer || !block->g1 || !block->pair_kept || !block->node_kept) {
+    if (!block->layer) {
         return dgnn_status_no_memory(error, "layers", count * (int64_t)sizeof(*block->layer));
     }
-    block->g2 = block->g1 + count + 1;
-    block->h2 = block->g2 + count + 1;
     block->nlayer = count;
     for (int64_t l = 0; l < count; l++) {
         struct dgnn_value item = dgnn_value_item(list, l);
@@ -520,11 +515,5 @@ void REAL(dgnn_repformer_free)(struct REAL(dgnn_repformer) * block)
     dgnn_environment_free(&block->environment);
     REAL(dgnn_layer_free)(&block->embedding);
     dgnn_alloc_free(block->layer);
-    dgnn_alloc_free(block->g1);
-    dgnn_alloc_free(block->pair_kept);
-    dgnn_alloc_free(block->node_kept);
-    dgnn_sublist_free(&block->list);
-    dgnn_buffer_free(&block->buffer);
-    dgnn_buffer_free(&block->scratch);
     *block = (struct REAL(dgnn_repformer)){0};
 }

@@ -330,28 +330,66 @@ static double dpa3_work(const struct dgnn_descriptor *descriptor, int64_t n, con
     return d->f32 ? dgnn_repflow_centre_work_f32(d->f32, n, near) : dgnn_repflow_centre_work_f64(d->f64, n, near);
 }
 
-static int dpa3_prepare(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                        struct dgnn_error *error)
+/* Of one of the two. */
+struct dpa3_workspace {
+    struct dgnn_repflow_workspace_f32 *f32;
+    struct dgnn_repflow_workspace_f64 *f64;
+};
+
+static void dpa3_workspace_free(struct dgnn_descriptor_workspace *workspace)
 {
-    struct dpa3 *d = (struct dpa3 *)descriptor;
-    return d->f32 ? dgnn_repflow_prepare_f32(d->f32, evaluation, error)
-                  : dgnn_repflow_prepare_f64(d->f64, evaluation, error);
+    struct dpa3_workspace *w = (struct dpa3_workspace *)workspace;
+    if (w) {
+        dgnn_repflow_workspace_free_f32(w->f32);
+        dgnn_repflow_workspace_free_f64(w->f64);
+        dgnn_alloc_free(w);
+    }
 }
 
-static int dpa3_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, double *output,
-                        struct dgnn_error *error)
+static int dpa3_workspace_create(const struct dgnn_descriptor *descriptor,
+                                 struct dgnn_descriptor_workspace **workspace, struct dgnn_error *error)
 {
-    struct dpa3 *d = (struct dpa3 *)descriptor;
-    return d->f32 ? dgnn_repflow_forward_f32(d->f32, evaluation, output, error)
-                  : dgnn_repflow_forward_f64(d->f64, evaluation, output, error);
+    const struct dpa3 *d = (const struct dpa3 *)descriptor;
+    struct dpa3_workspace *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    int status = d->f32 ? dgnn_repflow_workspace_create_f32(d->f32, &w->f32, error)
+                        : dgnn_repflow_workspace_create_f64(d->f64, &w->f64, error);
+    if (status) {
+        dpa3_workspace_free((struct dgnn_descriptor_workspace *)w);
+        return status;
+    }
+    *workspace = (struct dgnn_descriptor_workspace *)w;
+    return DGNN_OK;
 }
 
-static int dpa3_backward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                         const double *output_gradient, struct dgnn_error *error)
+static int dpa3_prepare(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                        const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
-    struct dpa3 *d = (struct dpa3 *)descriptor;
-    return d->f32 ? dgnn_repflow_backward_f32(d->f32, evaluation, output_gradient, error)
-                  : dgnn_repflow_backward_f64(d->f64, evaluation, output_gradient, error);
+    struct dpa3_workspace *w = (struct dpa3_workspace *)workspace;
+    (void)descriptor;
+    return w->f32 ? dgnn_repflow_prepare_f32(w->f32, evaluation, error)
+                  : dgnn_repflow_prepare_f64(w->f64, evaluation, error);
+}
+
+static int dpa3_forward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                        const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error)
+{
+    struct dpa3_workspace *w = (struct dpa3_workspace *)workspace;
+    (void)descriptor;
+    return w->f32 ? dgnn_repflow_forward_f32(w->f32, evaluation, output, error)
+                  : dgnn_repflow_forward_f64(w->f64, evaluation, output, error);
+}
+
+static int dpa3_backward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                         const struct dgnn_evaluation *evaluation, const double *output_gradient,
+                         struct dgnn_error *error)
+{
+    struct dpa3_workspace *w = (struct dpa3_workspace *)workspace;
+    (void)descriptor;
+    return w->f32 ? dgnn_repflow_backward_f32(w->f32, evaluation, output_gradient, error)
+                  : dgnn_repflow_backward_f64(w->f64, evaluation, output_gradient, error);
 }
 
 const struct dgnn_descriptor_kind dgnn_dpa3 = {
@@ -361,6 +399,8 @@ const struct dgnn_descriptor_kind dgnn_dpa3 = {
     .properties = dpa3_properties,
     .describe = dpa3_describe,
     .work = dpa3_work,
+    .workspace_create = dpa3_workspace_create,
+    .workspace_free = dpa3_workspace_free,
     .prepare = dpa3_prepare,
     .forward = dpa3_forward,
     .backward = dpa3_backward,

@@ -215,13 +215,14 @@ static int REAL(repflow_layer_backward)(struct REAL(repflow_work) * w, int64_t l
     return DGNN_OK;
 }
 
-int REAL(dgnn_repflow_backward)(struct REAL(dgnn_repflow) * f, const struct dgnn_evaluation *evaluation,
+int REAL(dgnn_repflow_backward)(struct REAL(dgnn_repflow_workspace) * workspace, const struct dgnn_evaluation *evaluation,
                                 const double *output_gradient, struct dgnn_error *error)
 {
-    struct REAL(repflow_work) *w = f->work;
+    const struct REAL(dgnn_repflow) *f = workspace->f;
+    struct REAL(repflow_work) *w = &workspace->work;
     const struct dgnn_dpa3_settings *s = f->settings;
     int64_t width = s->node_width, stride = width * (s->own.concat_output_tebd ? 2 : 1);
-    dgnn_keeping_start(&f->keeping, w->profile);
+    dgnn_keeping_start(&workspace->keeping, w->profile);
     memset(w->d_node, 0, sizeof(real) * (size_t)(w->nnode * f->n));
     for (int64_t i = 0; i < w->nowned; i++) {
         for (int64_t c = 0; c < width; c++) {
@@ -238,7 +239,7 @@ int REAL(dgnn_repflow_backward)(struct REAL(dgnn_repflow) * f, const struct dgnn
     REAL(repflow_run)(w, 0, REAL(repflow_first_edges_backward), DGNN_PHASE_GEOMETRY_BACKWARD);
     w->edge_gradient = evaluation->edge_gradient;
     REAL(repflow_run)(w, 0, REAL(repflow_geometry_backward), DGNN_PHASE_GEOMETRY_BACKWARD);
-    dgnn_keeping_stop(&f->keeping, w->profile);
-    dgnn_keeping_end(&f->keeping);
+    dgnn_keeping_stop(&workspace->keeping, w->profile);
+    dgnn_keeping_end(&workspace->keeping);
     return DGNN_OK;
 }

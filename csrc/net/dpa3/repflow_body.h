@@ -445,11 +445,12 @@ static void REAL(repflow_output)(const struct REAL(repflow_work) * w, double *ou
     }
 }
 
-int REAL(dgnn_repflow_prepare)(struct REAL(dgnn_repflow) * f, const struct dgnn_evaluation *evaluation,
+int REAL(dgnn_repflow_prepare)(struct REAL(dgnn_repflow_workspace) * workspace, const struct dgnn_evaluation *evaluation,
                                struct dgnn_error *error)
 {
-    struct REAL(repflow_work) *w = f->work;
-    DGNN_TRY(REAL(repflow_reserve)(f, evaluation, error));
+    const struct REAL(dgnn_repflow) *f = workspace->f;
+    struct REAL(repflow_work) *w = &workspace->work;
+    DGNN_TRY(REAL(repflow_reserve)(workspace, evaluation, error));
     for (int64_t l = 1; l < f->nlayer; l++) {
         DGNN_TRY(dgnn_exchange_prepare(evaluation->exchange, w->layer[l].node, f->n, sizeof(real), error));
     }
@@ -459,18 +460,19 @@ int REAL(dgnn_repflow_prepare)(struct REAL(dgnn_repflow) * f, const struct dgnn_
     return REAL(repflow_type_rows)(w, evaluation->charge_spin, error);
 }
 
-int REAL(dgnn_repflow_forward)(struct REAL(dgnn_repflow) * f, const struct dgnn_evaluation *evaluation,
+int REAL(dgnn_repflow_forward)(struct REAL(dgnn_repflow_workspace) * workspace, const struct dgnn_evaluation *evaluation,
                                double *output, struct dgnn_error *error)
 {
-    struct REAL(repflow_work) *w = f->work;
-    dgnn_keeping_start(&f->keeping, w->profile);
+    const struct REAL(dgnn_repflow) *f = workspace->f;
+    struct REAL(repflow_work) *w = &workspace->work;
+    dgnn_keeping_start(&workspace->keeping, w->profile);
     REAL(repflow_run)(w, 0, REAL(repflow_geometry), DGNN_PHASE_GEOMETRY_FORWARD);
     REAL(repflow_run_nodes)(w, 0, REAL(repflow_first_nodes), DGNN_PHASE_GEOMETRY_FORWARD);
     REAL(repflow_run)(w, 0, REAL(repflow_first_edges), DGNN_PHASE_GEOMETRY_FORWARD);
     for (int64_t l = 0; l < f->nlayer; l++) {
         DGNN_TRY(REAL(repflow_layer_forward)(w, l, evaluation->exchange, error));
     }
-    dgnn_keeping_stop(&f->keeping, w->profile);
+    dgnn_keeping_stop(&workspace->keeping, w->profile);
     REAL(repflow_output)(w, output);
     return DGNN_OK;
 }

@@ -61,29 +61,75 @@ enum {
     REAL(REPFLOW_TRIAL) = 64 /* owned nodes, the fewest that can show what is faster to keep */
 };
 
-int64_t REAL(dgnn_repflow_work_size)(void)
+struct REAL(dgnn_repflow_workspace) {
+    const struct REAL(dgnn_repflow) * f;
+    struct REAL(repflow_work) work; /* of the evaluation under way */
+    struct dgnn_buffer memory;      /* of its arrays */
+    struct dgnn_keeping keeping;
+};
+
+int REAL(dgnn_repflow_workspace_create)(const struct REAL(dgnn_repflow) * f,
+                                        struct REAL(dgnn_repflow_workspace) * *workspace, struct dgnn_error *error)
 {
-    return (int64_t)sizeof(struct REAL(repflow_work));
+    struct REAL(dgnn_repflow_workspace) *made = dgnn_alloc_zeroed(1, sizeof(*made));
+    if (!made) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*made));
+    }
+    made->f = f;
+    *workspace = made;
+    return DGNN_OK;
+}
+
+void REAL(dgnn_repflow_workspace_free)(struct REAL(dgnn_repflow_workspace) * workspace)
+{
+    if (workspace) {
+        dgnn_buffer_free(&workspace->memory);
+        dgnn_alloc_free(workspace);
+    }
 }
 
 /* Runs stage for each thread's part. Parts and their order are fixed, so results repeat bit for bit. */
 typedef void REAL(repflow_stage)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread);
 
+/* One stage on all threads: each does its own part, so memory that a thread touched stays its own. */
+struct REAL(repflow_region) {
+    struct REAL(repflow_work) * w;
+    int64_t l;
+    REAL(repflow_stage) * stage;
+    const int64_t *bound; /* of centres, threads + 1; or ... */
+    int64_t first, last;  /* ... of rows */
+};
+
+static void REAL(repflow_run_part)(void *of, int64_t t, int32_t thread)
+{
+    const struct REAL(repflow_region) *region = of;
+    struct REAL(repflow_work) *w = region->w;
+    int64_t begin = region->bound[t], end = region->bound[t + 1];
+    int64_t middle = w->nused < begin ? begin : w->nused < end ? w->nused : end;
+    (void)thread;
+    if (middle > begin) {
+        region->stage(w, region->l, begin, middle, (int)t);
+    }
+    if (end > middle) {
+        region->stage(w, region->l, middle, end, (int)t);
+    }
+}
+
+static void REAL(repflow_run_rows_part)(void *of, int64_t t, int32_t thread)
+{
+    const struct REAL(repflow_region) *region = of;
+    int64_t count = region->last - region->first, threads = region->w->threads;
+    (void)thread;
+    region->stage(region->w, region->l, region->first + count * t / threads, region->first + count * (t + 1) / threads,
+                  (int)t);
+}
+
 static void REAL(repflow_run)(struct REAL(repflow_work) * w, int64_t l, REAL(repflow_stage) * stage,
                               enum dgnn_phase phase)
 {
     const int64_t *bound = l + 1 < w->f->nlayer ? w->bound : w->used_bound;
-#pragma omp parallel for schedule(static, 1) num_threads(w->threads) if (w->threads > 1)
-    for (int t = 0; t < w->threads; t++) {
-        int64_t begin = bound[t], end = bound[t + 1];
-        int64_t middle = w->nused < begin ? begin : w->nused < end ? w->nused : end;
-        if (middle > begin) {
-            stage(w, l, begin, middle, t);
-        }
-        if (end > middle) {
-            stage(w, l, middle, end, t);
-        }
-    }
+    struct REAL(repflow_region) region = {.w = w, .l = l, .stage = stage, .bound = bound};
+    dgnn_parallel_run(w->threads, w->threads, REAL(repflow_run_part), &region);
     dgnn_profile_end(w->profile, phase);
 }
 
@@ -98,11 +144,8 @@ static const struct REAL(repflow_kept) * REAL(repflow_reach)(const struct REAL(r
 static void REAL(repflow_run_rows)(struct REAL(repflow_work) * w, int64_t l, int64_t first, int64_t last,
                                    REAL(repflow_stage) * stage, enum dgnn_phase phase)
 {
-#pragma omp parallel for schedule(static, 1) num_threads(w->threads) if (w->threads > 1)
-    for (int t = 0; t < w->threads; t++) {
-        int64_t count = last - first;
-        stage(w, l, first + count * t / w->threads, first + count * (t + 1) / w->threads, t);
-    }
+    struct REAL(repflow_region) region = {.w = w, .l = l, .stage = stage, .first = first, .last = last};
+    dgnn_parallel_run(w->threads, w->threads, REAL(repflow_run_rows_part), &region);
     dgnn_profile_end(w->profile, phase);
 }
 
@@ -390,10 +433,12 @@ static void REAL(repflow_set_keeping)(struct REAL(repflow_work) * w, int32_t kep
 
 /* Chooses what is kept. Not on trial: systems whose blocks are soon done, and the sequence, whose edges and angles share a
  * stage. */
-static void REAL(repflow_begin_keeping)(struct REAL(dgnn_repflow) * f, const struct dgnn_evaluation *evaluation)
+static void REAL(repflow_begin_keeping)(struct REAL(dgnn_repflow_workspace) * workspace,
+                                        const struct dgnn_evaluation *evaluation)
 {
-    struct REAL(repflow_work) *w = f->work;
-    struct dgnn_keeping *keeping = &f->keeping;
+    const struct REAL(dgnn_repflow) *f = workspace->f;
+    struct REAL(repflow_work) *w = &workspace->work;
+    struct dgnn_keeping *keeping = &workspace->keeping;
     if (f->settings->memory == DGNN_MEMORY_FAST) {
         int enough = w->nowned >= REAL(REPFLOW_TRIAL) && evaluation->want_gradient && !f->settings->is_sequential;
         dgnn_keeping_begin(keeping, enough, w->nedge, w->nangle);
@@ -404,10 +449,11 @@ static void REAL(repflow_begin_keeping)(struct REAL(dgnn_repflow) * f, const str
     }
 }
 
-static int REAL(repflow_reserve)(struct REAL(dgnn_repflow) * f, const struct dgnn_evaluation *evaluation,
-                                 struct dgnn_error *error)
+static int REAL(repflow_reserve)(struct REAL(dgnn_repflow_workspace) * workspace,
+                                 const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
-    struct REAL(repflow_work) *w = f->work;
+    const struct REAL(dgnn_repflow) *f = workspace->f;
+    struct REAL(repflow_work) *w = &workspace->work;
     struct dgnn_arena arena = {0};
     *w = (struct REAL(repflow_work)){.f = f,
                                      .graph = evaluation->graph,
@@ -418,22 +464,22 @@ static int REAL(repflow_reserve)(struct REAL(dgnn_repflow) * f, const struct dgn
                                               (f->settings->is_sequential ? 0 : evaluation->nidle),
                                      .threads = f->settings->threads};
     REAL(repflow_lay_counts)(&arena, w);
-    DGNN_TRY(dgnn_buffer_reserve(&f->memory, arena.used, "the counts of edges and angles", error));
-    arena = (struct dgnn_arena){.base = f->memory.data};
+    DGNN_TRY(dgnn_buffer_reserve(&workspace->memory, arena.used, "the counts of edges and angles", error));
+    arena = (struct dgnn_arena){.base = workspace->memory.data};
     REAL(repflow_lay_counts)(&arena, w);
     REAL(repflow_count)(w);
-    REAL(repflow_begin_keeping)(f, evaluation);
+    REAL(repflow_begin_keeping)(workspace, evaluation);
     w->scratch_size = f->ops->repflow_scratch(&w->edges, &f->layer[0].block);
     int64_t least = 4 * (f->n + f->e) * (int64_t)sizeof(real); /* for the initial features */
     w->scratch_size = dgnn_table_pad(w->scratch_size > least ? w->scratch_size : least, 64);
     int64_t kept = arena.used;
     arena = (struct dgnn_arena){.used = kept};
-    REAL(repflow_set_keeping)(w, f->keeping.room);
+    REAL(repflow_set_keeping)(w, workspace->keeping.room);
     REAL(repflow_lay_geometry)(&arena, w);
     REAL(repflow_lay_work)(&arena, w, evaluation->want_gradient);
-    DGNN_TRY(dgnn_buffer_extend(&f->memory, arena.used, kept, "the features of edges and angles", error));
-    REAL(repflow_set_keeping)(w, f->keeping.kept);
-    arena = (struct dgnn_arena){.base = f->memory.data};
+    DGNN_TRY(dgnn_buffer_extend(&workspace->memory, arena.used, kept, "the features of edges and angles", error));
+    REAL(repflow_set_keeping)(w, workspace->keeping.kept);
+    arena = (struct dgnn_arena){.base = workspace->memory.data};
     REAL(repflow_lay_counts)(&arena, w);
     REAL(repflow_lay_geometry)(&arena, w);
     REAL(repflow_lay_work)(&arena, w, evaluation->want_gradient);
