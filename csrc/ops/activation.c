@@ -1,5 +1,7 @@
 #include "ops/ops.h"
 
+#include "base/status.h"
+
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
