@@ -83,6 +83,89 @@ static void REAL(repflow_cpu_swap)(struct REAL(repflow_work) * w)
     w->d_edge[1] = swap;
 }
 
+/* ---------------------------------------------------------------- buffers */
+
+struct REAL(repflow_listing) {
+    struct dgnn_repflow_place *places;
+    int32_t count;
+};
+
+/* n rows of width items, of which those of the first owned are owned nodes'; nothing where there is no memory. */
+static void REAL(repflow_list)(struct REAL(repflow_listing) * to, enum dgnn_repflow_buffer buffer, int64_t l, void *data,
+                               int64_t n, int64_t owned, int64_t item)
+{
+    if (data && n * item > 0) {
+        to->places[to->count++] = (struct dgnn_repflow_place){buffer, l, data, n * item, owned * item};
+    }
+}
+
+static void REAL(repflow_list_layer)(const struct REAL(repflow_work) * w, int64_t l, struct REAL(repflow_listing) * to)
+{
+    const struct REAL(dgnn_repflow) *f = w->f;
+    const struct REAL(repflow_kept) *k = &w->layer[l];
+    int64_t size = sizeof(real), a = w->nangle, ncentre = l + 1 < f->nlayer ? w->nowned : w->nused;
+    int64_t nedge = w->first[ncentre], with_angles = l + 2 < f->nlayer ? w->nowned : w->nused;
+    int64_t nangle = w->angle_first[with_angles], nsecond = w->second_first[with_angles];
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_NODE, l, k->node, w->nnode, w->nowned, f->n * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_CENTRE_ROWS, l, k->centre, ncentre, ncentre, f->layer[l].centre.ncol * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_OTHER_ROWS, l, k->other, w->nnode, w->nnode, (f->m + f->e) * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_MOMENT, l, k->moment, ncentre, ncentre, 3 * (f->e + f->n) * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_SYMMETRIC, l, k->symmetric, ncentre, ncentre, f->n * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_EDGE, l, k->edge, nedge, nedge, f->e * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_EDGE_MIDDLE, l, k->edge_middle, nedge, nedge, f->e * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_EDGE_LAST, l, k->edge_last, nedge, nedge, f->e * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_EDGE_PRE, l, k->edge_pre, nedge, nedge, (f->m + f->e) * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_ANGLE, l, k->angle, a, a, f->a * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_ANGLE_NEXT, l, k->angle_next, a, a, f->a * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_ANGLE_PRE, l, k->angle_pre, nangle, nangle, (f->e + f->a) * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_SECOND_PRE, l, k->second_pre, nsecond, nsecond, f->e * size);
+}
+
+static void REAL(repflow_list_scalars)(const struct REAL(repflow_work) * w, struct REAL(repflow_listing) * to)
+{
+    int64_t size = sizeof(real), e = w->nedge;
+    real *const made[] = {w->edge_switch, w->angle_switch, w->edge_input};
+    double *const gradients[] = {w->d_edge_switch, w->d_angle_switch, w->d_edge_input};
+    for (int k = 0; k < 3; k++) {
+        REAL(repflow_list)(to, DGNN_REPFLOW_AT_SCALARS, -1, made[k], e, e, size);
+        REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_SCALARS, -1, gradients[k], e, e, sizeof(double));
+    }
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_SCALARS, -1, w->direction, e, e, 3 * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_SCALARS, -1, w->unit, e, e, 3 * sizeof(double));
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_SCALARS, -1, w->cosine, w->nangle, w->nangle, size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_SCALARS, -1, w->d_direction, e, e, 3 * sizeof(double));
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_SCALARS, -1, w->d_unit, e, e, 3 * sizeof(double));
+}
+
+static int32_t REAL(repflow_cpu_places)(void *of, struct dgnn_repflow_place *places)
+{
+    const struct REAL(repflow_work) *w = &((struct REAL(repflow_workspace) *)of)->work;
+    const struct REAL(dgnn_repflow) *f = w->f;
+    struct REAL(repflow_listing) to = {.places = places};
+    int64_t size = sizeof(real), n = w->nowned, wide = f->m + f->e, all = w->threads * w->nnode, e = w->nedge;
+    for (int64_t l = 0; l < f->nlayer; l++) {
+        REAL(repflow_list_layer)(w, l, &to);
+    }
+    REAL(repflow_list_scalars)(w, &to);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_MESSAGE, -1, w->message, n, n, f->m * size);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_NODE_LAST, -1, w->node_last, n, n, f->n * size);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_SCRATCH, -1, w->scratch, w->threads, 0, w->scratch_size);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_SCRATCH, -1, w->gram, w->threads * REAL(REPFLOW_ROWS), 0,
+                       f->axis * (f->e + f->n) * size);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_NODE_SUM, -1, w->d_node, w->nnode, n, f->n * size);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_NODE_ROWS, -1, w->d_node_rows, w->nnode, w->nnode, f->n * size);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_ACCUMULATORS, -1, w->d_other, all, all, (wide + f->n) * size);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_CENTRE_ROWS, -1, w->d_centre, n, n, f->layer[0].centre.ncol * size);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_EDGE_ROWS, -1, w->d_edge_centre, n, n, wide * size);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_MOMENT, -1, w->d_moment, n, n, 3 * (f->e + f->n) * size);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_EDGE_OUT, -1, w->d_edge[0], e, e, f->e * size);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_EDGE_IN, -1, w->d_edge[1], e, e, f->e * size);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_ANGLE, -1, w->d_angle, w->nangle, w->nangle, f->a * size);
+    return to.count;
+}
+
+/* ---------------------------------------------------------------- stages */
+
 /* A stage over centres, and one over node rows. */
 #define REPFLOW_CPU_CENTRES(name, body)                                                                                \
     static void REAL(repflow_cpu_##name)(void *of, int64_t l, enum dgnn_repflow_part part)                            \
@@ -168,6 +251,7 @@ const struct dgnn_repflow_backend REAL(dgnn_repflow_cpu) = {
     .forward_end = REAL(repflow_cpu_forward_end),
     .backward_begin = REAL(repflow_cpu_backward_begin),
     .backward_end = REAL(repflow_cpu_backward_end),
+    .places = REAL(repflow_cpu_places),
     .stage = {[DGNN_REPFLOW_GEOMETRY] = REAL(repflow_cpu_geometry),
               [DGNN_REPFLOW_FIRST_NODES] = REAL(repflow_cpu_first_nodes),
               [DGNN_REPFLOW_FIRST_EDGES] = REAL(repflow_cpu_first_edges),

@@ -11,6 +11,8 @@
 
 struct dgnn_dpa3_settings;
 
+enum { DGNN_REPFLOW_PLACES = 40 };
+
 /* In the order of a layer. What each reads and writes is said in the terms of struct repflow_kept and repflow_work
  * (repflow_memory_body.h), and held by tests/c/test_stages.c. */
 enum dgnn_repflow_stage {
@@ -46,6 +48,48 @@ struct dgnn_repflow_rows {
     int item_size; /* bytes */
 };
 
+/* Buffers of a workspace, as far as stages pass something on in them. Those of a layer come first. */
+enum dgnn_repflow_buffer {
+    DGNN_REPFLOW_AT_NODE, /* of each layer: what comes in, and what is kept for backward */
+    DGNN_REPFLOW_AT_CENTRE_ROWS,
+    DGNN_REPFLOW_AT_OTHER_ROWS,
+    DGNN_REPFLOW_AT_MOMENT,
+    DGNN_REPFLOW_AT_SYMMETRIC,
+    DGNN_REPFLOW_AT_EDGE,
+    DGNN_REPFLOW_AT_EDGE_MIDDLE,
+    DGNN_REPFLOW_AT_EDGE_LAST,
+    DGNN_REPFLOW_AT_EDGE_PRE,
+    DGNN_REPFLOW_AT_ANGLE,
+    DGNN_REPFLOW_AT_ANGLE_NEXT,
+    DGNN_REPFLOW_AT_ANGLE_PRE,
+    DGNN_REPFLOW_AT_SECOND_PRE,
+    DGNN_REPFLOW_OF_LAYER, /* the number of those of a layer */
+    DGNN_REPFLOW_AT_SCALARS = DGNN_REPFLOW_OF_LAYER, /* what geometry makes of edges and angles */
+    DGNN_REPFLOW_AT_MESSAGE,
+    DGNN_REPFLOW_AT_NODE_LAST,
+    DGNN_REPFLOW_AT_SCRATCH,
+    DGNN_REPFLOW_AT_D_SCALARS,
+    DGNN_REPFLOW_AT_D_NODE_SUM, /* the gradient of nodes */
+    DGNN_REPFLOW_AT_D_NODE_ROWS,
+    DGNN_REPFLOW_AT_D_ACCUMULATORS,
+    DGNN_REPFLOW_AT_D_CENTRE_ROWS,
+    DGNN_REPFLOW_AT_D_EDGE_ROWS, /* of centres, from edges */
+    DGNN_REPFLOW_AT_D_MOMENT,
+    DGNN_REPFLOW_AT_D_EDGE_OUT,
+    DGNN_REPFLOW_AT_D_EDGE_IN,
+    DGNN_REPFLOW_AT_D_ANGLE,
+    DGNN_REPFLOW_BUFFERS
+};
+
+/* Where one is, in host memory, so far the only place. Two may be at one place. */
+struct dgnn_repflow_place {
+    enum dgnn_repflow_buffer buffer;
+    int64_t l; /* layer; -1: of none */
+    void *data;
+    int64_t nbytes;
+    int64_t owned; /* bytes of owned nodes, edges and angles, the first ones; the rest are ghosts' */
+};
+
 /* Which parts of layer l reach the energy. */
 struct dgnn_repflow_reach {
     int32_t with_edge, with_angle_edge, with_angle;
@@ -76,6 +120,10 @@ struct dgnn_repflow_backend {
     void (*forward_end)(void *workspace, double *output); /* nowned x dim_out */
     void (*backward_begin)(void *workspace, const struct dgnn_evaluation *evaluation, const double *output_gradient);
     void (*backward_end)(void *workspace);
+
+    /* After reserve: all buffers; returns how many. places: room for DGNN_REPFLOW_PLACES + layers times
+     * DGNN_REPFLOW_OF_LAYER. For tests. */
+    int32_t (*places)(void *workspace, struct dgnn_repflow_place *places);
 
     void (*stage[DGNN_REPFLOW_STAGES])(void *workspace, int64_t l, enum dgnn_repflow_part part);
 };
