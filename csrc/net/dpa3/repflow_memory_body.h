@@ -17,7 +17,7 @@ struct REAL(repflow_kept) {
     real *angle_next;  /* where the layer's angle update goes */
     real *angle_pre;
     real *second_pre;
-    int32_t with_edge, with_angle_edge, with_angle; /* which updates reach the energy */
+    struct dgnn_repflow_reach reach;
 };
 
 struct REAL(repflow_work) {
@@ -61,27 +61,28 @@ enum {
     REAL(REPFLOW_TRIAL) = 64 /* owned nodes, the fewest that can show what is faster to keep */
 };
 
-struct REAL(dgnn_repflow_workspace) {
+/* What evaluations write. */
+struct REAL(repflow_workspace) {
     const struct REAL(dgnn_repflow) * f;
     struct REAL(repflow_work) work; /* of the evaluation under way */
     struct dgnn_buffer memory;      /* of its arrays */
     struct dgnn_keeping keeping;
 };
 
-int REAL(dgnn_repflow_workspace_create)(const struct REAL(dgnn_repflow) * f,
-                                        struct REAL(dgnn_repflow_workspace) * *workspace, struct dgnn_error *error)
+static int REAL(repflow_workspace_create)(const void *weights, void **workspace, struct dgnn_error *error)
 {
-    struct REAL(dgnn_repflow_workspace) *made = dgnn_alloc_zeroed(1, sizeof(*made));
+    struct REAL(repflow_workspace) *made = dgnn_alloc_zeroed(1, sizeof(*made));
     if (!made) {
         return dgnn_status_no_memory(error, "a workspace", sizeof(*made));
     }
-    made->f = f;
+    made->f = weights;
     *workspace = made;
     return DGNN_OK;
 }
 
-void REAL(dgnn_repflow_workspace_free)(struct REAL(dgnn_repflow_workspace) * workspace)
+static void REAL(repflow_workspace_free)(void *of)
 {
+    struct REAL(repflow_workspace) *workspace = of;
     if (workspace) {
         dgnn_buffer_free(&workspace->memory);
         dgnn_alloc_free(workspace);
@@ -124,36 +125,32 @@ static void REAL(repflow_run_rows_part)(void *of, int64_t t, int32_t thread)
                   (int)t);
 }
 
-static void REAL(repflow_run)(struct REAL(repflow_work) * w, int64_t l, REAL(repflow_stage) * stage,
-                              enum dgnn_phase phase)
+static void REAL(repflow_run)(struct REAL(repflow_work) * w, int64_t l, REAL(repflow_stage) * stage)
 {
     const int64_t *bound = l + 1 < w->f->nlayer ? w->bound : w->used_bound;
     struct REAL(repflow_region) region = {.w = w, .l = l, .stage = stage, .bound = bound};
     dgnn_parallel_run(w->threads, w->threads, REAL(repflow_run_part), &region);
-    dgnn_profile_end(w->profile, phase);
 }
 
 /* What reaches the energy of centres from begin on: those whose last features are not used are a layer ahead. */
-static const struct REAL(repflow_kept) * REAL(repflow_reach)(const struct REAL(repflow_work) * w, int64_t l,
-                                                             int64_t begin)
+static const struct dgnn_repflow_reach *REAL(repflow_reach)(const struct REAL(repflow_work) * w, int64_t l,
+                                                            int64_t begin)
 {
-    return &w->layer[begin >= w->nused && l + 1 < w->f->nlayer ? l + 1 : l];
+    return &w->layer[begin >= w->nused && l + 1 < w->f->nlayer ? l + 1 : l].reach;
 }
 
 /* The same over the node rows [first, last). */
 static void REAL(repflow_run_rows)(struct REAL(repflow_work) * w, int64_t l, int64_t first, int64_t last,
-                                   REAL(repflow_stage) * stage, enum dgnn_phase phase)
+                                   REAL(repflow_stage) * stage)
 {
     struct REAL(repflow_region) region = {.w = w, .l = l, .stage = stage, .first = first, .last = last};
     dgnn_parallel_run(w->threads, w->threads, REAL(repflow_run_rows_part), &region);
-    dgnn_profile_end(w->profile, phase);
 }
 
 /* Over all node rows, ghosts among them. */
-static void REAL(repflow_run_nodes)(struct REAL(repflow_work) * w, int64_t l, REAL(repflow_stage) * stage,
-                                    enum dgnn_phase phase)
+static void REAL(repflow_run_nodes)(struct REAL(repflow_work) * w, int64_t l, REAL(repflow_stage) * stage)
 {
-    REAL(repflow_run_rows)(w, l, 0, w->nnode, stage, phase);
+    REAL(repflow_run_rows)(w, l, 0, w->nnode, stage);
 }
 
 /* ---------------------------------------------------------------- counts and memory */
@@ -227,9 +224,9 @@ static double REAL(repflow_centre_cost)(const struct repflow_costs *c, int64_t n
     return c->node + c->edge * (double)nedge + (c->angle_edge + c->angle * angles) * angles;
 }
 
-double REAL(dgnn_repflow_centre_work)(const struct REAL(dgnn_repflow) * f, int64_t nedge, int64_t nangle_edge)
+static double REAL(repflow_centre_work)(const void *weights, int64_t nedge, int64_t nangle_edge)
 {
-    struct repflow_costs costs = REAL(repflow_costs)(f);
+    struct repflow_costs costs = REAL(repflow_costs)(weights);
     return REAL(repflow_centre_cost)(&costs, nedge, nangle_edge);
 }
 
@@ -317,9 +314,7 @@ static void REAL(repflow_lay_edges)(struct dgnn_arena *arena, struct REAL(repflo
     int64_t ncentre = l + 1 < f->nlayer ? w->nowned : w->nused, nedge = w->first[ncentre];
     int64_t with_angles = l + 2 < f->nlayer ? w->nowned : w->nused;
     int64_t nangle = w->angle_first[with_angles], nsecond = w->second_first[with_angles];
-    kept.with_edge = sequential || l + 1 < f->nlayer;
-    kept.with_angle_edge = f->settings->has_angles && kept.with_edge;
-    kept.with_angle = f->settings->has_angles && (sequential || l + 2 < f->nlayer);
+    kept.reach = dgnn_driver_reach(f->settings, l);
     kept.node = dgnn_arena_take(arena, w->nnode * f->n, sizeof(real));
     kept.centre = dgnn_arena_take(arena, ncentre * f->layer[l].centre.ncol, sizeof(real));
     kept.other = dgnn_arena_take(arena, w->nnode * (f->m + f->e), sizeof(real));
@@ -335,10 +330,10 @@ static void REAL(repflow_lay_edges)(struct dgnn_arena *arena, struct REAL(repflo
     if (w->keep_edge_pre && !(again && repflow_starts_from_numbers(f->settings, l))) {
         kept.edge_pre = dgnn_arena_take(arena, nedge * (f->m + f->e), sizeof(real));
     }
-    if (w->keep_angle_pre && kept.with_angle_edge && !again) {
+    if (w->keep_angle_pre && kept.reach.with_angle_edge && !again) {
         kept.angle_pre = dgnn_arena_take(arena, nangle * (f->e + f->a), sizeof(real));
     }
-    if (kept.with_angle_edge) {
+    if (kept.reach.with_angle_edge) {
         kept.second_pre = dgnn_arena_take(arena, nsecond * f->e, sizeof(real));
     }
     if (arena->base) {
@@ -433,7 +428,7 @@ static void REAL(repflow_set_keeping)(struct REAL(repflow_work) * w, int32_t kep
 
 /* Chooses what is kept. Not on trial: systems whose blocks are soon done, and the sequence, whose edges and angles share a
  * stage. */
-static void REAL(repflow_begin_keeping)(struct REAL(dgnn_repflow_workspace) * workspace,
+static void REAL(repflow_begin_keeping)(struct REAL(repflow_workspace) * workspace,
                                         const struct dgnn_evaluation *evaluation)
 {
     const struct REAL(dgnn_repflow) *f = workspace->f;
@@ -449,7 +444,7 @@ static void REAL(repflow_begin_keeping)(struct REAL(dgnn_repflow_workspace) * wo
     }
 }
 
-static int REAL(repflow_reserve)(struct REAL(dgnn_repflow_workspace) * workspace,
+static int REAL(repflow_reserve)(struct REAL(repflow_workspace) * workspace,
                                  const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
     const struct REAL(dgnn_repflow) *f = workspace->f;

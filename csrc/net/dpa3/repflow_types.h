@@ -31,20 +31,6 @@ struct REAL(dgnn_repflow) {
     struct REAL(dgnn_layer) mix; /* of charge and spin */
 };
 
-/* What evaluations write. */
-struct REAL(dgnn_repflow_workspace);
-
 int REAL(dgnn_repflow_load)(struct dgnn_dpa3_settings *settings, struct REAL(dgnn_repflow) * *repflow,
                             struct dgnn_error *error);
-void REAL(dgnn_repflow_free)(struct REAL(dgnn_repflow) * repflow);
-int REAL(dgnn_repflow_workspace_create)(const struct REAL(dgnn_repflow) * repflow,
-                                        struct REAL(dgnn_repflow_workspace) * *workspace, struct dgnn_error *error);
-void REAL(dgnn_repflow_workspace_free)(struct REAL(dgnn_repflow_workspace) * workspace); /* NULL is allowed */
-/* About what a centre costs forward and backward, in operations. */
-double REAL(dgnn_repflow_centre_work)(const struct REAL(dgnn_repflow) * repflow, int64_t nedge, int64_t nangle_edge);
-int REAL(dgnn_repflow_prepare)(struct REAL(dgnn_repflow_workspace) * workspace, const struct dgnn_evaluation *evaluation,
-                               struct dgnn_error *error);
-int REAL(dgnn_repflow_forward)(struct REAL(dgnn_repflow_workspace) * workspace, const struct dgnn_evaluation *evaluation,
-                               double *output, struct dgnn_error *error);
-int REAL(dgnn_repflow_backward)(struct REAL(dgnn_repflow_workspace) * workspace, const struct dgnn_evaluation *evaluation,
-                                const double *output_gradient, struct dgnn_error *error);
+void REAL(dgnn_repflow_free)(struct REAL(dgnn_repflow) * repflow); /* NULL is allowed */
