@@ -24,7 +24,9 @@ ROW = re.compile(r'DGNN_(INT|DOUBLE|BOOL|STRING|VALUE|SAME|IGNORED|ONLY|VARIABLE
 TYPE_ROW = re.compile(r'DGNN_TYPE\("(.*)"\)\s*$')
 TYPES = {"se_r": "se_e2_r", "se_t": "se_e3", "se_a": "se_e2_a", "linear_ener": "linear"}
 PARTS = {"repflow_args": "repflow", "repinit_args": "repinit", "repformer_args": "repformer", "spin": "spin",
-         "attention_layers": "attention_layer", "attention_layer": "gated_attention"}
+         "attention_layers": "attention_layer", "attention_layer": "gated_attention",
+         **{name: name for name in ("env_mat", "repflow_variable", "repinit_variable", "repinit_three_body_variable",
+                                    "repformers_variable")}}
 # Groups of options -> the table that knows them. A group whose table is not there must be refused by its type.
 TABLES = {
     "descriptor/dpa3": "dpa3", "repflow": "repflow", "RepFlowLayer": "repflow_layer",

@@ -43,16 +43,22 @@ static int atomic_bad(const struct dgnn_value *where, const char *problem, struc
     return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
 }
 
-/* out_bias is 1 x ntypes x 1. (out_std is there too; energies are not scaled by it.) */
+/* out_bias is 1 x ntypes x 1; without it the bias is 0, as in deepmd-kit. out_std has the same shape; energies are not
+ * scaled by it. */
 int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double **bias, struct dgnn_error *error)
 {
     struct dgnn_value variables = dgnn_value_member(model, "@variables");
     struct dgnn_value member = dgnn_value_member(&variables, "out_bias");
+    struct dgnn_value spread = dgnn_value_member(&variables, "out_std");
     struct dgnn_tensor tensor;
     const int64_t shape[3] = {1, ntypes, 1};
     *bias = dgnn_alloc_zeroed(ntypes, sizeof(double));
     if (!*bias) {
         return dgnn_status_no_memory(error, "a bias", ntypes * 8);
+    }
+    DGNN_TRY(dgnn_value_object(&variables, error));
+    if (dgnn_value_kind(&spread) != DGNN_VALUE_ABSENT) {
+        DGNN_TRY(dgnn_value_tensor_shaped(&spread, 3, shape, &tensor, error));
     }
     if (dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
         return DGNN_OK;

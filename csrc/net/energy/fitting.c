@@ -221,6 +221,10 @@ static int fitting_load_dropped(struct dgnn_fitting *f, struct dgnn_error *error
 
 static int fitting_check_atom_energies(const struct dgnn_value *list, struct dgnn_error *error)
 {
+    int64_t count;
+    if (dgnn_value_kind(list) > DGNN_VALUE_NULL) {
+        DGNN_TRY(dgnn_value_list(list, &count, error));
+    }
     for (int64_t i = 0; i < dgnn_value_count(list); i++) {
         struct dgnn_value item = dgnn_value_item(list, i);
         if (dgnn_value_kind(&item) != DGNN_VALUE_NULL) {
