@@ -15,7 +15,16 @@ from dgnn._core import (
     ModelFormatError,
     UnsupportedModelError,
 )
-from dgnn.model import Border, Direct, Model, Result, SmallSpinWarning, TruncationWarning
+from dgnn.model import (
+    Border,
+    Direct,
+    Model,
+    Result,
+    SmallSpinWarning,
+    TruncationWarning,
+    UntrainedElementWarning,
+    heads,
+)
 
 __version__ = _core.version
 
@@ -32,5 +41,7 @@ __all__ = [
     "SmallSpinWarning",
     "TruncationWarning",
     "UnsupportedModelError",
+    "UntrainedElementWarning",
     "__version__",
+    "heads",
 ]
