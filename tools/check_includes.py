@@ -9,12 +9,13 @@ CSRC = ROOT / "csrc"
 ROOMS = {  # room -> the rooms that it may include, beside itself and include/
     "base": set(),
     "io": {"base"},
+    "convert": {"base", "io"},
     "ops": {"base"},
     "geom": {"base", "ops"},
     "comm": {"base"},
     "system": {"base", "geom", "comm"},
     "net": {"base", "ops", "geom", "comm", "io"},
-    "model": {"base", "io", "ops", "geom", "comm", "system", "net"},
+    "model": {"base", "io", "convert", "ops", "geom", "comm", "system", "net"},
     "bind": set(),
 }
 FILES = {  # file -> headers that it may include beyond its room's
