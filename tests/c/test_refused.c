@@ -205,17 +205,17 @@ static void test_directory_ends(void)
                 {1, 43, 255, "not where its end says"}};
     for (int wide = 0; wide < 2; wide++) {
         zip_begin("extra/model.json", MODEL, 0);
-        (void)(wide ? zip_end64(&zip, 0) : zip_end(&zip, 0, 0, ""));
+        (void)(wide ? zip_end64(&zip, 0, ZIP_NARROW_FULL, "") : zip_end(&zip, 0, 0, ""));
         CHECK_STATUS(read_zip(), DGNN_OK, "");
     }
     for (size_t k = 0; k < COUNT(rows); k++) {
         zip_begin("extra/model.json", MODEL, 0);
-        (void)(rows[k].wide ? zip_end64(&zip, 0) : zip_end(&zip, 0, 0, ""));
+        (void)(rows[k].wide ? zip_end64(&zip, 0, ZIP_NARROW_FULL, "") : zip_end(&zip, 0, 0, ""));
         zip.bytes[zip.length - (size_t)rows[k].from_end] = rows[k].value;
         CHECK_STATUS(read_zip(), DGNN_ERROR_FORMAT, rows[k].text);
     }
     zip_begin("extra/model.json", MODEL, 0);
-    zip_end64(&zip, 0);
+    zip_end64(&zip, 0, ZIP_NARROW_FULL, "");
     memmove(zip.bytes, zip.bytes + zip.length - 70, 70); /* no room for the records that it promises */
     memcpy(zip.bytes, "PK\3\4", 4);
     zip.length = 70;
