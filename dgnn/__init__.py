@@ -27,7 +27,16 @@ from dgnn._core import (
     ModelFormatError,
     UnsupportedModelError,
 )
-from dgnn.model import Border, Direct, Model, Result, SmallSpinWarning, TruncationWarning
+from dgnn.model import (
+    Border,
+    Direct,
+    Model,
+    Result,
+    SmallSpinWarning,
+    TruncationWarning,
+    UntrainedElementWarning,
+    heads,
+)
 
 __version__ = _core.version
 
@@ -44,7 +53,9 @@ __all__ = [
     "SmallSpinWarning",
     "TruncationWarning",
     "UnsupportedModelError",
+    "UntrainedElementWarning",
     "__version__",
+    "heads",
 ]
 
 _SUBMODULES = ("calculator", "communicators", "testing")  # reached as attributes of dgnn; imported when they are

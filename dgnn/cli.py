@@ -12,6 +12,8 @@ from dgnn.keywords import suggestion
 
 EXAMPLES = """examples:
   dgnn info model.pt2                               what the model is and needs
+  dgnn info DPA-3.1-3M.pt                           the tasks that it was trained for
+  dgnn eval DPA-3.1-3M.pt --head Omat24 a.cif       by one of them
   dgnn eval model.pt2 water.xyz                     a line for each frame: energy, largest force, pressure
   dgnn eval model.pt2 md.traj -o results.extxyz     energies, forces and stresses, for anything that ASE reads
   dgnn eval model.pt2 md.traj@0:100:10 --json       chosen frames, as JSON
@@ -21,6 +23,8 @@ EXAMPLES = """examples:
 """
 INFO_EXAMPLES = """examples:
   dgnn info model.pt2
+  dgnn info DPA-3.1-3M.pt                 its tasks (heads)
+  dgnn info DPA-3.1-3M.pt --head Omat24
   dgnn info model.pt2 --json | python3 -m json.tool
 """
 EVAL_EXAMPLES = """examples:
@@ -36,6 +40,7 @@ moments: vectors, or numbers along z. -o adds a column magforces, and virial as 
 PACK_EXAMPLES = """examples:
   dgnn pack model.pt2 model.dgnn       dgnn's own archive, which loads fastest
   dgnn pack model.pt2 model.dp         deepmd-kit's data form (HDF5; .yaml too)
+  dgnn pack DPA-3.1-3M.pt --head Omat24 omat24.dgnn      one task of several
 """
 EV_PER_A3_IN_GPA = 160.21766208
 OUTPUTS = {"": "extxyz", ".extxyz": "extxyz", ".xyz": "extxyz", ".traj": "traj"}  # what -o's suffix says, as ASE calls it
@@ -110,7 +115,8 @@ def add_command(commands, name, run, help, epilog):
     command = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".", epilog=epilog,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
     command.set_defaults(run=run)
-    command.add_argument("model", metavar="MODEL", help=".pt2, .json, .dgnn, .dp or .yaml")
+    command.add_argument("model", metavar="MODEL", help=".pt, .pth, .pt2, .pte, .json, .dgnn, .dp, .hlo or .yaml")
+    command.add_argument("--head", metavar="NAME", help="the task, of a model that was trained for several; 'dgnn info' lists them")
     return command
 
 
@@ -123,7 +129,7 @@ def add_load_options(command):
 
 def load(options):
     return dgnn.Model.load(options.model, dtype=options.dtype, threads=options.threads, memory=options.memory,
-                           semantics=options.semantics)
+                           semantics=options.semantics, head=options.head)
 
 
 def check_output(option, path):
@@ -156,7 +162,14 @@ def add_info(commands):
 
 
 def run_info(options):
-    information = load(options).info()
+    try:
+        information = load(options).info()
+    except dgnn.InputError:
+        tasks = {} if options.head else dgnn.heads(options.model)
+        if not tasks:
+            raise
+        print_heads(options.model, tasks, options.json)
+        return
     if options.json:
         print(json.dumps(information))
         return
@@ -170,6 +183,20 @@ def run_info(options):
                 print(f"note: {note}")
         else:
             print(f"{key:34} {describe(value)}")
+
+
+def print_heads(model, tasks, as_json):
+    if as_json:
+        print(json.dumps({"heads": tasks}))
+        return
+    width = max(map(len, tasks))
+    for name, task in tasks.items():
+        seen = task["elements"]
+        told = f"another name of {task['alias_of']}" if task["alias_of"] else " ".join(
+            element for element in task["type_map"] if seen is None or element in seen) or "no element"
+        print(f"{name:{width}}  {told}")
+    print(f"note: trained for {len([1 for task in tasks.values() if not task['alias_of']])} tasks; say which: dgnn info {model} "
+          f"--head {next(iter(tasks))}, dgnn.Model.load(..., head={next(iter(tasks))!r}). After a name: the elements of its training data")
 
 
 def describe(value):
@@ -393,4 +420,4 @@ def add_pack(commands):
 
 
 def run_pack(options):
-    dgnn.Model.load(options.model).save(options.output)
+    dgnn.Model.load(options.model, head=options.head).save(options.output)

@@ -35,6 +35,15 @@ def make(source, options):
         return _made(source, options)
 
 
+def heads(path):
+    """The tasks in a file, as dgnn.heads gives them."""
+    with foreign.explained(foreign.MODELS, path):
+        if _python_reader(path) is None:
+            return json.loads(_core.heads(path))
+        _read(path)  # of one task; what is wrong with the file is said
+        return {}
+
+
 def _read(path):
     name = os.fsdecode(path)
     reader = _python_reader(path)

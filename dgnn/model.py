@@ -28,6 +28,10 @@ class TruncationWarning(UserWarning):
     """Some atoms have more neighbours than the model's sel; the farthest ones are left out, as deepmd-kit does."""
 
 
+class UntrainedElementWarning(UserWarning):
+    """A structure has an element that the model, or the chosen head of it, never saw in training."""
+
+
 class SmallSpinWarning(UserWarning):
     """A magnetic atom has nearly no spin: its virtual atom is nearly at its own place, where the model is singular."""
 
@@ -111,6 +115,22 @@ def _described(core):
     return json.loads(core.describe())
 
 
+def _untrained_types(info):
+    """index -> element, of types that training never saw; empty where the file doesn't tell."""
+    seen = info.get("elements")
+    return {} if seen is None else {k: name for k, name in enumerate(info["type_map"]) if name not in seen}
+
+
+def heads(path: str | bytes | os.PathLike) -> dict[str, Any]:
+    """The tasks of a model that was trained for several: name -> {"type_map": its types, "elements": those of them that
+    its training data had (None: the file doesn't tell), "alias_of": None, or the head that this is another name of}.
+    Empty for a model of one task.
+    """
+    from dgnn import files
+
+    return files.heads(os.fspath(path))
+
+
 class Model:
     """A loaded model. Made by Model.load. Threads may share it and compute at the same time; with a communicator they take
     one each (comm.Dup()), as a busy one raises BusyError on all ranks."""
@@ -122,6 +142,7 @@ class Model:
         self._options = options
         self._info = _described(core)
         self._warned: set[Any] = set()
+        self._untrained = _untrained_types(self._info)
         self._speaks = True  # for all ranks of the communicator that it last used
         self.path = os.path.abspath(path)  #: where it was loaded from
 
@@ -129,8 +150,8 @@ class Model:
     @checked_keywords
     def load(cls, path: str | bytes | os.PathLike, dtype: DTypeLike | None = None, threads: int | None = None,
              device: str = "cpu", memory: str = "fast", semantics: str | None = None, skin: float | None = None,
-             comm: Any = None) -> Model:
-        """Reads a model from a .pt2, .json, .dgnn, .dp or .yaml file. Nothing in the file is executed.
+             comm: Any = None, head: str | None = None) -> Model:
+        """Reads a model from a .pt, .pth, .pt2, .pte, .json, .dgnn, .dp, .hlo or .yaml file. Nothing in it is executed.
 
         dtype: "float32" or "float64", what the network computes in (None: as the archive says).
         threads: worker threads (None: OMP_NUM_THREADS, else the cores that this process may use).
@@ -138,11 +159,12 @@ class Model:
         semantics: "dense" or "graph", where the model has both kinds of neighbour list.
         skin: Å by which neighbour lists outlive motion (None: 0.5; 0: a new list at each call).
         comm: an mpi4py communicator: rank 0 reads the file and sends it to the others; an error is raised on all.
+        head: the task, or an alias of it, of a model that was trained for several; dgnn.heads(path) names them.
         """
         from dgnn import files
 
         path = os.fspath(path)
-        options = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics, skin=skin)
+        options = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics, skin=skin, head=head)
         if comm is None:
             return cls(files.load(path, _load_options(**options)), path, options)
         from dgnn import communicators
@@ -255,6 +277,7 @@ class Model:
             result = _stack(results, array, fixed["atomic"], self.is_spin)
         if comm is None or self._speaks:
             self._warn_of_truncation(result)
+        self._warn_of_untrained(types)
         self._warn_of_small_spins(types, spins)
         return result
 
@@ -285,6 +308,7 @@ class Model:
         communicator, arguments = self._join(comm, "compute_ghosted", prepare)
         result = Result(**self._call(self._core.compute_ghosted, communicator, **arguments))
         self._warn_of_truncation(result)
+        self._warn_of_untrained(types)
         self._warn_of_small_spins(types, spins)
         return result
 
@@ -338,6 +362,18 @@ class Model:
                               "jumps a little where a neighbour enters or leaves such a list (said once for each model)",
                               TruncationWarning, stacklevel=4)
 
+    def _warn_of_untrained(self, types):
+        """Once for each model, of what it first meets. Each rank looks at its own atoms."""
+        if not self._untrained or UntrainedElementWarning in self._warned:
+            return
+        present = np.unique(self._types(types))
+        found = [name for k, name in self._untrained.items() if k in present]
+        if found:
+            self._warned.add(UntrainedElementWarning)
+            head = (self._options or {}).get("head")
+            warnings.warn(f"the training data of {f'the head {head!r}' if head else 'this model'} had no {', '.join(found)}; for these "
+                          "atoms its numbers mean nothing (said once for each model)", UntrainedElementWarning, stacklevel=4)
+
     def _warn_of_small_spins(self, types, spins):
         if spins is None or SmallSpinWarning in self._warned:
             return
@@ -363,8 +399,8 @@ def _reload(path, options, digest):
 # ---------------------------------------------------------------- options
 
 
-def _load_options(dtype, threads, device, memory, semantics, skin):
-    """The tuple that _core.load takes."""
+def _load_options(dtype, threads, device, memory, semantics, skin, head):
+    """What _core.load takes."""
     if dtype is not None and not isinstance(dtype, str):
         try:
             dtype = np.dtype(dtype).name
@@ -374,14 +410,17 @@ def _load_options(dtype, threads, device, memory, semantics, skin):
         raise InputError(f"threads: expected 1 to {_MOST_THREADS} or None, found {threads!r}")
     if skin is not None and not 0 <= _number("skin", skin) <= _MOST_SKIN:
         raise InputError(f"skin: expected 0 to {_MOST_SKIN:g} Å or None, found {skin!r}")
-    return (
-        _choice("dtype", dtype, _DTYPES),
-        _choice("memory", memory, _MEMORY),
-        _choice("semantics", semantics, _SEMANTICS),
-        0 if threads is None else operator.index(threads),
-        -1.0 if skin is None else float(skin),
-        _device(device),
-    )
+    if head is not None and not (isinstance(head, str) and head):
+        raise InputError(f"head: expected a name or None, found {head!r}")
+    return {
+        "dtype": _choice("dtype", dtype, _DTYPES),
+        "memory": _choice("memory", memory, _MEMORY),
+        "semantics": _choice("semantics", semantics, _SEMANTICS),
+        "threads": 0 if threads is None else operator.index(threads),
+        "skin": -1.0 if skin is None else float(skin),
+        "device": _device(device),
+        "head": head,
+    }
 
 
 def _device(device):

@@ -10,6 +10,7 @@ CSRC = ROOT / "csrc"
 ROOMS = {  # room -> the rooms that it may include, beside itself and include/
     "base": set(),
     "io": {"base"},
+    "convert": {"base", "io"},
     "ops": {"base"},
     "geom": {"base", "ops"},
     "comm": {"base"},
@@ -20,7 +21,7 @@ ROOMS = {  # room -> the rooms that it may include, beside itself and include/
     "net/dpa2": {"base", "ops", "geom", "comm", "io", "net/params", "net/parts"},
     "net/dpa3": {"base", "ops", "geom", "comm", "io", "net/params", "net/parts"},
     "net/energy": {"base", "ops", "geom", "comm", "io", "net/params", "net/parts", "net/local", "net/dpa2", "net/dpa3"},
-    "model": {"base", "io", "ops", "geom", "comm", "system", "net/params", "net/parts", "net/energy"},
+    "model": {"base", "io", "convert", "ops", "geom", "comm", "system", "net/params", "net/parts", "net/energy"},
     "mpi": set(),
     "bind": set(),
 }

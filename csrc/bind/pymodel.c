@@ -65,24 +65,39 @@ static PyObject *pymodel_wrap(PyTypeObject *type, struct dgnn_model *model)
     return (PyObject *)self;
 }
 
-static int pymodel_options(PyObject *value, struct dgnn_load_options *options)
+/* A tuple, in the order of names, or a dict with some of them. *held keeps the strings in *options alive. */
+static int pymodel_options(PyObject *value, struct dgnn_load_options *options, PyObject **held)
 {
-    *options = (struct dgnn_load_options){.size = sizeof *options};
-    return PyArg_ParseTuple(value, "iiiids:options", &options->dtype, &options->memory, &options->semantics,
-                            &options->threads, &options->skin, &options->device)
-               ? 0
-               : -1;
+    static char *names[] = {"dtype", "memory", "semantics", "threads", "skin", "device", "head", NULL};
+    int is_dict = PyDict_Check(value);
+    *options = (struct dgnn_load_options){.size = sizeof *options, .skin = -1};
+    *held = NULL;
+    if (!is_dict && !PyTuple_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "options: expected a tuple or a dict");
+        return -1;
+    }
+    PyObject *tuple = is_dict ? PyTuple_New(0) : Py_NewRef(value);
+    *held = is_dict ? PyDict_Copy(value) : Py_NewRef(value);
+    int taken = tuple && *held &&
+                PyArg_ParseTupleAndKeywords(tuple, is_dict ? *held : NULL, "|iiiidzz:options", names, &options->dtype,
+                                            &options->memory, &options->semantics, &options->threads, &options->skin,
+                                            &options->device, &options->head);
+    Py_XDECREF(tuple);
+    if (!taken) {
+        Py_CLEAR(*held);
+    }
+    return taken ? 0 : -1;
 }
 
 static PyObject *pymodel_load(PyObject *module, PyObject *arguments)
 {
     const struct dgnn_state *state = dgnn_module_state(module);
-    PyObject *path, *option_values;
+    PyObject *path, *option_values, *held;
     struct dgnn_load_options options;
-    if (!PyArg_ParseTuple(arguments, "O&O!:load", PyUnicode_FSConverter, &path, &PyTuple_Type, &option_values)) {
+    if (!PyArg_ParseTuple(arguments, "O&O:load", PyUnicode_FSConverter, &path, &option_values)) {
         return NULL;
     }
-    if (pymodel_options(option_values, &options)) {
+    if (pymodel_options(option_values, &options, &held)) {
         Py_DECREF(path);
         return NULL;
     }
@@ -93,19 +108,19 @@ static PyObject *pymodel_load(PyObject *module, PyObject *arguments)
     status = dgnn_model_load(PyBytes_AS_STRING(path), &options, &model, &error);
     Py_END_ALLOW_THREADS
     Py_DECREF(path);
+    Py_DECREF(held);
     return status ? dgnn_pyerror_raise(state, &error) : pymodel_wrap(state->model_type, model);
 }
 
 static PyObject *pymodel_load_bytes(PyObject *module, PyObject *arguments)
 {
     const struct dgnn_state *state = dgnn_module_state(module);
-    PyObject *name, *bytes, *option_values;
+    PyObject *name, *bytes, *option_values, *held;
     struct dgnn_load_options options;
-    if (!PyArg_ParseTuple(arguments, "O&SO!:load_bytes", PyUnicode_FSConverter, &name, &bytes, &PyTuple_Type,
-                          &option_values)) {
+    if (!PyArg_ParseTuple(arguments, "O&SO:load_bytes", PyUnicode_FSConverter, &name, &bytes, &option_values)) {
         return NULL;
     }
-    if (pymodel_options(option_values, &options)) {
+    if (pymodel_options(option_values, &options, &held)) {
         Py_DECREF(name);
         return NULL;
     }
@@ -117,7 +132,49 @@ static PyObject *pymodel_load_bytes(PyObject *module, PyObject *arguments)
                                     &options, &model, &error);
     Py_END_ALLOW_THREADS
     Py_DECREF(name);
+    Py_DECREF(held);
     return status ? dgnn_pyerror_raise(state, &error) : pymodel_wrap(state->model_type, model);
+}
+
+/* Frees json. */
+static PyObject *pymodel_heads_text(const struct dgnn_state *state, int status, char *json, struct dgnn_error *error)
+{
+    PyObject *text = status ? dgnn_pyerror_raise(state, error) : PyUnicode_FromString(json);
+    dgnn_heads_free(json);
+    return text;
+}
+
+static PyObject *pymodel_heads(PyObject *module, PyObject *arguments)
+{
+    PyObject *path;
+    if (!PyArg_ParseTuple(arguments, "O&:heads", PyUnicode_FSConverter, &path)) {
+        return NULL;
+    }
+    char *json = NULL;
+    struct dgnn_error error = {0};
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_heads(PyBytes_AS_STRING(path), &json, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
+    return pymodel_heads_text(dgnn_module_state(module), status, json, &error);
+}
+
+static PyObject *pymodel_heads_bytes(PyObject *module, PyObject *arguments)
+{
+    PyObject *name, *bytes;
+    if (!PyArg_ParseTuple(arguments, "O&S:heads_bytes", PyUnicode_FSConverter, &name, &bytes)) {
+        return NULL;
+    }
+    char *json = NULL;
+    struct dgnn_error error = {0};
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_heads_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes), &json,
+                               &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(name);
+    return pymodel_heads_text(dgnn_module_state(module), status, json, &error);
 }
 
 /* The arrays of a tree, with what keeps them alive in *held (a list). */
@@ -177,13 +234,14 @@ static PyObject *pymodel_load_tree(PyObject *module, PyObject *arguments)
 {
     struct pymodel_tree_arguments in;
     struct dgnn_load_options options;
-    PyObject *result = NULL;
-    if (!PyArg_ParseTuple(arguments, "O&s#OO!:load_tree", PyUnicode_FSConverter, &in.name, &in.json, &in.json_length,
-                          &in.arrays, &PyTuple_Type, &in.options)) {
+    PyObject *result = NULL, *held;
+    if (!PyArg_ParseTuple(arguments, "O&s#OO:load_tree", PyUnicode_FSConverter, &in.name, &in.json, &in.json_length,
+                          &in.arrays, &in.options)) {
         return NULL;
     }
-    if (!pymodel_options(in.options, &options)) {
+    if (!pymodel_options(in.options, &options, &held)) {
         result = pymodel_load_tree_call(dgnn_module_state(module), &in, &options);
+        Py_DECREF(held);
     }
     Py_DECREF(in.name);
     return result;
@@ -747,6 +805,10 @@ static PyType_Spec pymodel_spec = {
 static PyMethodDef pymodel_functions[] = {
     {"load", pymodel_load, METH_VARARGS,
      "load(path, options, /)\n--\n\noptions: (dtype, memory, semantics, threads, skin, device)."},
+    {"heads", pymodel_heads, METH_VARARGS,
+     "heads(path, /)\n--\n\nThe heads of a checkpoint as JSON text: dgnn_heads in dgnn.h."},
+    {"heads_bytes", pymodel_heads_bytes, METH_VARARGS,
+     "heads_bytes(name, data, /)\n--\n\nThe same from the bytes of a file."},
     {"load_bytes", pymodel_load_bytes, METH_VARARGS,
      "load_bytes(name, data, options, /)\n--\n\nFrom the bytes of an archive."},
     {"load_tree", pymodel_load_tree, METH_VARARGS,

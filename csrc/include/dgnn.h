@@ -77,10 +77,13 @@ struct dgnn_load_options {
     int32_t threads;   /* worker threads; 0: OMP_NUM_THREADS, else this rank's share of the cores */
     double skin;       /* Angstrom by which lists outlive motion; < 0: the default, 0.5; 0: rebuild at each call */
     const char *device; /* NULL or "cpu" */
+    const char *head;   /* which model of a checkpoint with several, by name or alias; NULL: the only one */
 };
 
-/* Reads a deepmd-kit archive (.pt2, .json) or dgnn's own (.dgnn). Nothing in the archive is executed.
- * options may be NULL. *model is set on success only. Errors: FORMAT, UNSUPPORTED, INPUT, MEMORY, SYSTEM. */
+/* Reads a deepmd-kit archive (.pt2, .pte, .json), a checkpoint (.pt) or TorchScript archive (.pth) of its pt and pt_expt
+ * backends, or dgnn's own (.dgnn). Nothing in the archive is executed. options may be NULL. *model is set on success
+ * only. Errors: FORMAT, UNSUPPORTED, INPUT (a head that is not there; several and none chosen, with the list), MEMORY,
+ * SYSTEM. */
 DGNN_API int dgnn_model_load(const char *path, const struct dgnn_load_options *options,
                              struct dgnn_model **model, struct dgnn_error *error);
 
@@ -88,6 +91,17 @@ DGNN_API int dgnn_model_load(const char *path, const struct dgnn_load_options *o
 DGNN_API int dgnn_model_load_memory(const char *name, const void *data, size_t length,
                                     const struct dgnn_load_options *options, struct dgnn_model **model,
                                     struct dgnn_error *error);
+
+/* The heads of a checkpoint: *json is a JSON object, name or alias to {"type_map": [...], "elements": [symbols] or null,
+ * "alias_of": null or the head's own name}; {} where the file holds one model. elements are those that the model saw in
+ * training: the checkpoint's note of them (info.observed_type in model_params, which deepmd-kit's trainer writes), else
+ * the types whose out_bias is beyond 1e-6 from zero, as deepmd-kit judges; null where neither is there. *json is freed
+ * with dgnn_heads_free. Errors: FORMAT, UNSUPPORTED, INPUT, MEMORY, SYSTEM. */
+DGNN_API int dgnn_heads(const char *path, char **json, struct dgnn_error *error);
+/* The same from the bytes of a file; name is used in messages. */
+DGNN_API int dgnn_heads_memory(const char *name, const void *data, size_t length, char **json,
+                               struct dgnn_error *error);
+DGNN_API void dgnn_heads_free(char *json);
 
 /* Writes dgnn's own archive (.dgnn): the model as it was read, whatever dtype and semantics it was loaded with.
  * Whatever happens, path is afterwards the old file or the new one, whole. May run beside dgnn_model_compute.
@@ -128,8 +142,8 @@ DGNN_API void dgnn_model_free(struct dgnn_model *model);
 /* A JSON object that describes the model: type_map, cutoff, dtype, semantics, has_message_passing,
  * has_message_passing_across_ranks, is_spin, virtual_scale (of each type; null without spins), dim_fparam,
  * dim_aparam, dim_charge_spin, has_default_fparam, has_default_charge_spin, parameters, instruction_set, threads,
- * memory, descriptor (its hyper-parameters), archive (format, digest, flags), notes (things a user should know). Owned by
- * the model. */
+ * memory, descriptor (its hyper-parameters), archive (format, digest, flags), elements (symbols with statistics, as
+ * dgnn_heads tells them, or null), notes (things a user should know). Owned by the model. */
 DGNN_API const char *dgnn_model_describe(const struct dgnn_model *model);
 
 /* ------------------------------------------------------------------ one system */

@@ -13,27 +13,6 @@
 
 /* ------------------------------------------------------------------ JSON */
 
-/* As an integer where it is one, else with the 17 digits that bring back the same double; '.' in every
- * locale. */
-static int writer_number(double number, struct dgnn_text *text, struct dgnn_error *error)
-{
-    char digits[48], plain[48];
-    size_t length = 0;
-    if (number == floor(number) && fabs(number) < 9007199254740992.0 && !signbit(number)) {
-        return dgnn_text_add(text, error, "%lld", (long long)number);
-    }
-    snprintf(digits, sizeof(digits), "%.17g", number);
-    for (const char *c = digits; *c; c++) {
-        if (strchr("0123456789+-e", *c)) {
-            plain[length++] = *c;
-        } else if (length == 0 || plain[length - 1] != '.') {
-            plain[length++] = '.';
-        }
-    }
-    plain[length] = 0;
-    return dgnn_text_add(text, error, "%s", plain);
-}
-
 static int writer_array(const struct dgnn_value *value, struct dgnn_text *text, struct dgnn_buffer *tensors,
                         int64_t *narrays, struct dgnn_error *error)
 {
@@ -82,7 +61,7 @@ int dgnn_writer_json(const struct dgnn_value *value, struct dgnn_text *text, str
         return dgnn_text_add(text, error, truth ? "true" : "false");
     case DGNN_VALUE_NUMBER:
         DGNN_TRY(dgnn_value_double(value, &number, error));
-        return writer_number(number, text, error);
+        return dgnn_text_add_number(text, number, error);
     case DGNN_VALUE_STRING:
         DGNN_TRY(dgnn_value_string(value, &string, error));
         return dgnn_text_add_quoted(text, string, error);

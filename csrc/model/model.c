@@ -2,9 +2,13 @@
 #include "model/model.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/text.h"
+#include "convert/convert.h"
+#include "convert/elements.h"
+#include "convert/heads.h"
 #include "model/metadata.h"
 #include "model/pool.h"
 #include "model/spinmodel.h"
@@ -182,6 +186,13 @@ static int model_load(struct dgnn_archive *archive, const struct dgnn_load_optio
     return DGNN_OK;
 }
 
+/* NULL from a caller whose options end before it. */
+static const char *model_head(const struct dgnn_load_options *options)
+{
+    return options && options->size >= offsetof(struct dgnn_load_options, head) + sizeof(options->head) ? options->head
+                                                                                                        : NULL;
+}
+
 int dgnn_model_load(const char *path, const struct dgnn_load_options *options, struct dgnn_model **model,
                     struct dgnn_error *error)
 {
@@ -189,7 +200,7 @@ int dgnn_model_load(const char *path, const struct dgnn_load_options *options, s
     if (!path || !model) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_load: path and model must not be NULL");
     }
-    DGNN_TRY(dgnn_archive_read(path, &archive, error));
+    DGNN_TRY(dgnn_convert_open(path, model_head(options), &archive, error));
     return model_load(&archive, options, model, error);
 }
 
@@ -198,7 +209,8 @@ int dgnn_model_load_memory(const char *name, const void *data, size_t length,
                            struct dgnn_error *error)
 {
     struct dgnn_archive archive = {0};
-    DGNN_TRY(dgnn_archive_read_memory(name, data, length, &archive, error));
+    struct dgnn_archive_bytes bytes = {.name = name, .data = data, .length = length};
+    DGNN_TRY(dgnn_convert_open_memory(&bytes, model_head(options), &archive, error));
     return model_load(&archive, options, model, error);
 }
 
@@ -207,9 +219,42 @@ int dgnn_model_load_tree(const char *name, const char *json, size_t json_length,
                          struct dgnn_error *error)
 {
     struct dgnn_archive archive = {.format = "tree"};
+    if (model_head(options)) {
+        return dgnn_heads_none(name, model_head(options), error);
+    }
     DGNN_TRY(dgnn_tree_parse(name, json, json_length, arrays, narrays, &archive.model, error));
     dgnn_archive_set_digest(&archive);
     return model_load(&archive, options, model, error);
+}
+
+static int model_take_heads(int status, struct dgnn_text *text, char **json)
+{
+    *json = status ? NULL : text->data;
+    return status;
+}
+
+int dgnn_heads(const char *path, char **json, struct dgnn_error *error)
+{
+    struct dgnn_text text = {0};
+    if (!path || !json) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_heads: path and json must not be NULL");
+    }
+    return model_take_heads(dgnn_convert_heads(path, &text, error), &text, json);
+}
+
+int dgnn_heads_memory(const char *name, const void *data, size_t length, char **json, struct dgnn_error *error)
+{
+    struct dgnn_text text = {0};
+    struct dgnn_archive_bytes bytes = {.name = name, .data = data, .length = length};
+    if (!name || !json) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_heads_memory: name and json must not be NULL");
+    }
+    return model_take_heads(dgnn_convert_heads_memory(&bytes, &text, error), &text, json);
+}
+
+void dgnn_heads_free(char *json)
+{
+    dgnn_alloc_free(json);
 }
 
 void dgnn_model_free(struct dgnn_model *m)
@@ -295,6 +340,29 @@ static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t,
                          m->memory == DGNN_MEMORY_FAST ? "fast" : "small", m->skin);
 }
 
+/* Symbols that the model saw in training; NULL where the archive does not say. */
+static int model_describe_elements(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
+{
+    struct dgnn_value root = dgnn_tree_root(m->archive.model);
+    struct dgnn_value script = dgnn_value_member(&root, "model_def_script");
+    struct dgnn_value model = dgnn_value_member(&root, "model");
+    struct dgnn_value backbone = dgnn_value_member(&model, "backbone_model");
+    struct dgnn_value *network = m->is_spin ? &backbone : &model;
+    struct dgnn_value variables = dgnn_value_member(network, "@variables");
+    struct dgnn_value out_bias = dgnn_value_member(&variables, "out_bias");
+    struct dgnn_elements_source source = {.info = dgnn_value_member(&script, "info"),
+                                          .type_map = m->type_map,
+                                          .ntypes = m->ntypes};
+    struct dgnn_tensor bias;
+    if (dgnn_value_kind(&out_bias) == DGNN_VALUE_TENSOR) {
+        DGNN_TRY(dgnn_value_tensor(&out_bias, &bias, error));
+        source.out_bias = &bias;
+    }
+    DGNN_TRY(dgnn_text_add(t, error, "\"elements\": "));
+    DGNN_TRY(dgnn_elements_json(&source, t, error));
+    return dgnn_text_add(t, error, ", ");
+}
+
 static int model_describe_notes(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
 {
     const char *first = m->properties.descriptor.uses_first_type && m->dense
@@ -308,6 +376,7 @@ static int model_describe_all(const struct dgnn_model *m, struct dgnn_text *t, s
 {
     DGNN_TRY(dgnn_text_add(t, error, "{"));
     DGNN_TRY(model_describe_types(m, t, error));
+    DGNN_TRY(model_describe_elements(m, t, error));
     DGNN_TRY(model_describe_facts(m, t, error));
     DGNN_TRY(model_describe_archive(m, t, error));
     DGNN_TRY(dgnn_linear_describe(m->linear, t, error));

@@ -1,4 +1,4 @@
-"""The files of saved.tar.xz, each put together again byte by byte.
+"""Files that deepmd-kit wrote: those of formats/, unpacked, and those of saved.tar.xz, put together again byte by byte.
 
 A file that deepmd-kit saved holds the numbers of its case's model.pt2 once more. saved.tar.xz has what is left of it
 (CASE.KIND), and where which array of the .pt2's tree was cut out (CASE.KIND.json: sha256 of the whole file, the case whose
@@ -8,6 +8,7 @@ tree it is, and a list of [place in the file, number of the array in the order o
 import hashlib
 import io
 import json
+import lzma
 import pathlib
 import tarfile
 import zipfile
@@ -15,6 +16,7 @@ import zipfile
 import numpy as np
 
 DATA = pathlib.Path(__file__).resolve().parent
+FORMATS = DATA / "formats"
 STORE = DATA / "saved.tar.xz"
 SHORTEST = 64  # bytes of an array that is worth a reference
 
@@ -100,3 +102,10 @@ def saved():
         data = joined(members[name], recipe["places"], arrays_of(tree_of(recipe["weights"])))
         assert hashlib.sha256(data).hexdigest() == recipe["sha256"], name
         yield case, kind, data
+
+
+def format_file(name, file, folder):
+    """The path of a file of formats/NAME, unpacked into a folder."""
+    path = folder / f"{name}.{file}"
+    path.write_bytes(lzma.decompress((FORMATS / name / f"{file}.xz").read_bytes()))
+    return path
