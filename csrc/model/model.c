@@ -89,8 +89,8 @@ static int model_has_heads(const struct dgnn_value *heads, struct dgnn_error *er
     }
     if (!status) {
         status = dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                 "%s: a multi-task file with %lld models (%s%s), of which one is to be frozen: 'dp --pt-expt "
-                                 "freeze --head NAME -o model.pt2'",
+                                 "%s: a multi-task file with %lld models (%s%s), of which one is to be frozen: "
+                                 "'dp --pt-expt freeze --head NAME -o model.pt2'",
                                  dgnn_value_path(heads, path, sizeof(path)), (long long)count,
                                  names.data ? names.data : "none", shown < count ? ", ..." : "");
     }

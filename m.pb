@@ -1,3 +1,0 @@
-
-
-descrpt
