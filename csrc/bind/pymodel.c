@@ -8,6 +8,7 @@ struct pymodel {
     PyObject_HEAD
     struct dgnn_model *model; /* NULL once closed */
     int in_use;               /* calls under way; changed only with the GIL held */
+    struct dgnn_pyturn turn;
 };
 
 /* One call: what it holds until its end. */
@@ -62,6 +63,10 @@ static PyObject *pymodel_wrap(PyTypeObject *type, struct dgnn_model *model)
         return NULL;
     }
     self->model = model;
+    if (dgnn_pyturn_setup(&self->turn)) {
+        Py_DECREF(self); /* frees the model */
+        return NULL;
+    }
     return (PyObject *)self;
 }
 
@@ -99,20 +104,24 @@ static PyObject *pymodel_load(PyObject *module, PyObject *arguments)
 static PyObject *pymodel_load_bytes(PyObject *module, PyObject *arguments)
 {
     const struct dgnn_state *state = dgnn_module_state(module);
-    const char *name;
-    PyObject *bytes, *option_values;
+    PyObject *name, *bytes, *option_values;
     struct dgnn_load_options options;
-    if (!PyArg_ParseTuple(arguments, "sSO!:load_bytes", &name, &bytes, &PyTuple_Type, &option_values) ||
-        pymodel_options(option_values, &options)) {
+    if (!PyArg_ParseTuple(arguments, "O&SO!:load_bytes", PyUnicode_FSConverter, &name, &bytes, &PyTuple_Type,
+                          &option_values)) {
+        return NULL;
+    }
+    if (pymodel_options(option_values, &options)) {
+        Py_DECREF(name);
         return NULL;
     }
     struct dgnn_model *model = NULL;
     struct dgnn_error error = {0};
     int status;
     Py_BEGIN_ALLOW_THREADS
-    status = dgnn_model_load_memory(name, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes), &options, &model,
-                                    &error);
+    status = dgnn_model_load_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes),
+                                    &options, &model, &error);
     Py_END_ALLOW_THREADS
+    Py_DECREF(name);
     return status ? dgnn_pyerror_raise(state, &error) : pymodel_wrap(state->model_type, model);
 }
 
@@ -137,19 +146,18 @@ static struct dgnn_array *pymodel_tree_arrays(const struct dgnn_state *state, Py
     return arrays;
 }
 
-static PyObject *pymodel_load_tree(PyObject *module, PyObject *arguments)
-{
-    const struct dgnn_state *state = dgnn_module_state(module);
-    const char *name, *json;
+/* The arguments of load_tree. */
+struct pymodel_tree_arguments {
+    PyObject *name; /* bytes, as the file system has them; owned */
+    const char *json;
     Py_ssize_t json_length;
-    PyObject *array_values, *option_values;
-    struct dgnn_load_options options;
-    if (!PyArg_ParseTuple(arguments, "ss#OO!:load_tree", &name, &json, &json_length, &array_values, &PyTuple_Type,
-                          &option_values) ||
-        pymodel_options(option_values, &options)) {
-        return NULL;
-    }
-    PyObject *sequence = PySequence_Fast(array_values, "arrays: expected a sequence");
+    PyObject *arrays, *options;
+};
+
+static PyObject *pymodel_load_tree_call(const struct dgnn_state *state, const struct pymodel_tree_arguments *in,
+                                        const struct dgnn_load_options *options)
+{
+    PyObject *sequence = PySequence_Fast(in->arrays, "arrays: expected a sequence");
     PyObject *held = sequence ? PyList_New(0) : NULL;
     struct dgnn_array *arrays = held ? pymodel_tree_arrays(state, sequence, held) : NULL;
     PyObject *result = NULL;
@@ -159,13 +167,30 @@ static PyObject *pymodel_load_tree(PyObject *module, PyObject *arguments)
         int status;
         size_t narrays = (size_t)PyList_GET_SIZE(held);
         Py_BEGIN_ALLOW_THREADS
-        status = dgnn_model_load_tree(name, json, (size_t)json_length, arrays, narrays, &options, &model, &error);
+        status = dgnn_model_load_tree(PyBytes_AS_STRING(in->name), in->json, (size_t)in->json_length, arrays, narrays,
+                                      options, &model, &error);
         Py_END_ALLOW_THREADS
         result = status ? dgnn_pyerror_raise(state, &error) : pymodel_wrap(state->model_type, model);
     }
     PyMem_Free(arrays);
     Py_XDECREF(held);
     Py_XDECREF(sequence);
+    return result;
+}
+
+static PyObject *pymodel_load_tree(PyObject *module, PyObject *arguments)
+{
+    struct pymodel_tree_arguments in;
+    struct dgnn_load_options options;
+    PyObject *result = NULL;
+    if (!PyArg_ParseTuple(arguments, "O&s#OO!:load_tree", PyUnicode_FSConverter, &in.name, &in.json, &in.json_length,
+                          &in.arrays, &PyTuple_Type, &in.options)) {
+        return NULL;
+    }
+    if (!pymodel_options(in.options, &options)) {
+        result = pymodel_load_tree_call(dgnn_module_state(module), &in, &options);
+    }
+    Py_DECREF(in.name);
     return result;
 }
 
@@ -317,12 +342,46 @@ static int pymodel_begin(struct pymodel *self, const struct dgnn_state *state)
     return 0;
 }
 
+/* The core's call for a system or for a host's rows (the other is NULL). */
+struct pymodel_evaluation {
+    struct dgnn_model *model;
+    const struct dgnn_system *system;
+    const struct dgnn_ghosted *ghosted;
+    struct dgnn_comm *comm;
+    struct dgnn_result *result;
+    struct dgnn_error error;
+};
+
+static int pymodel_evaluation_run(void *of)
+{
+    struct pymodel_evaluation *e = of;
+    return e->system ? dgnn_model_compute(e->model, e->system, e->comm, e->result, &e->error)
+                     : dgnn_model_compute_ghosted(e->model, e->ghosted, e->comm, e->result, &e->error);
+}
+
+/* -1 with a Python error, which is that of all ranks. */
+static int pymodel_evaluate(struct pymodel *self, const struct dgnn_state *state, struct pymodel_evaluation *e)
+{
+    struct dgnn_pyturn_work work = {pymodel_evaluation_run, e};
+    int status = DGNN_OK;
+    e->model = self->model;
+    if (dgnn_pyturn_run(state, &self->turn, !e->comm, &work, &status)) {
+        dgnn_pyerror_agree(state, e->comm, e->system ? "compute" : "compute_ghosted");
+        return -1;
+    }
+    if (status) {
+        dgnn_pyerror_raise(state, &e->error);
+        return -1;
+    }
+    return 0;
+}
+
 static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call *call,
                                       const struct pymodel_compute_arguments *in, struct dgnn_comm *comm)
 {
     struct dgnn_system system;
     struct dgnn_result result;
-    struct dgnn_error error = {0};
+    struct pymodel_evaluation evaluation = {.system = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
     if (pymodel_compute_take(call, in, &system) ||
         !(dict = pymodel_result_new(&result, system.natoms, system.natoms, system.spins != NULL, in->atomic))) {
@@ -331,15 +390,7 @@ static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call 
     }
     struct dgnn_profile profile = {.size = sizeof profile};
     result.profile = in->profile ? &profile : NULL;
-    int status;
-    Py_BEGIN_ALLOW_THREADS
-    status = dgnn_model_compute(self->model, &system, comm, &result, &error);
-    Py_END_ALLOW_THREADS
-    if (status) {
-        Py_DECREF(dict);
-        return dgnn_pyerror_raise(call->state, &error);
-    }
-    if (pymodel_result_finish(dict, &result) ||
+    if (pymodel_evaluate(self, call->state, &evaluation) || pymodel_result_finish(dict, &result) ||
         (in->profile && pymodel_result_set(dict, "profile", pymodel_profile_object(&profile)))) {
         Py_CLEAR(dict);
     }
@@ -554,22 +605,14 @@ static PyObject *pymodel_ghosted_call(struct pymodel *self, struct pymodel_call 
     struct dgnn_border border = {0};
     struct dgnn_direct direct = {0};
     struct dgnn_result result;
-    struct dgnn_error error = {0};
+    struct pymodel_evaluation evaluation = {.ghosted = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
     if (pymodel_ghosted_take(call, in, &system, &border, &direct) ||
         !(dict = pymodel_result_new(&result, system.nall, system.nlocal, system.spins != NULL, in->atomic))) {
         dgnn_pyerror_agree(call->state, comm, "compute_ghosted");
         return NULL;
     }
-    int status;
-    Py_BEGIN_ALLOW_THREADS
-    status = dgnn_model_compute_ghosted(self->model, &system, comm, &result, &error);
-    Py_END_ALLOW_THREADS
-    if (status) {
-        Py_DECREF(dict);
-        return dgnn_pyerror_raise(call->state, &error);
-    }
-    if (pymodel_result_finish(dict, &result)) {
+    if (pymodel_evaluate(self, call->state, &evaluation) || pymodel_result_finish(dict, &result)) {
         Py_CLEAR(dict);
     }
     return dict;
@@ -681,8 +724,10 @@ static PyObject *pymodel_close(PyObject *object, PyObject *unused)
 
 static void pymodel_dealloc(PyObject *object)
 {
+    struct pymodel *self = (struct pymodel *)object;
     PyTypeObject *type = Py_TYPE(object);
-    dgnn_model_free(((struct pymodel *)object)->model);
+    dgnn_model_free(self->model);
+    dgnn_pyturn_free(&self->turn);
     type->tp_free(object);
     Py_DECREF(type);
 }
