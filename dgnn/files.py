@@ -1,5 +1,6 @@
 """Reads and writes model files: .dp (HDF5) and .yaml here, everything else in C. Nothing in a file is executed."""
 
+import errno
 import json
 import os
 import re
@@ -7,7 +8,7 @@ import stat
 
 import numpy as np
 
-from dgnn import _core
+from dgnn import _core, foreign
 from dgnn._core import Error, InputError, ModelFormatError, UnsupportedModelError
 
 MAX_DEPTH = 64
@@ -17,28 +18,39 @@ MAX_BYTES = 8 << 30
 
 def load(path, options):
     """A _core.Model."""
-    return _core.load(path, options) if _python_reader(path) is None else make(read(path), options)
+    with foreign.explained(foreign.MODELS, path):
+        return _core.load(path, options) if _python_reader(path) is None else _made(_read(path), options)
 
 
 def read(path):
     """What a file holds, for make on this rank or another: (name, bytes) or (name, JSON text, arrays)."""
+    with foreign.explained(foreign.MODELS, path):
+        return _read(path)
+
+
+def make(source, options):
+    """A _core.Model from what read found."""
+    with foreign.explained(foreign.MODELS, *source[:2]):
+        return _made(source, options)
+
+
+def _read(path):
     name = os.fsdecode(path)
     reader = _python_reader(path)
     if reader is None:
         return name, _read_bytes(name)
-    if not os.path.isfile(name):
-        if os.path.exists(name):
-            raise InputError(f"{name}: expected a file")
-        raise FileNotFoundError(2, "no such file", name)
+    if not stat.S_ISREG(os.stat(name).st_mode):  # a missing file, or a loop of links, says what it is
+        raise InputError(f"{name}: expected a file")
     tree, arrays = reader(name)
+    if not isinstance(tree, dict) or not isinstance(tree.get("model"), dict):
+        raise ModelFormatError(f"{name}: model: missing; expected an object")
     try:
         return name, json.dumps(tree, allow_nan=False), arrays
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelFormatError(f"{name}: {error}") from None
 
 
-def make(source, options):
-    """A _core.Model from what read found."""
+def _made(source, options):
     return _core.load_bytes(*source, options) if len(source) == 2 else _core.load_tree(*source, options)
 
 
@@ -174,12 +186,16 @@ def save(core, path):
 
 
 def _replace(name, data):
-    """Through a file beside it, which is synced and read back."""
+    """Through a file beside it, which is synced and read back. Links stay, and permissions; as csrc/io/writer.c does it."""
+    name = followed(name)
+    mode = old_mode(name)
     temporary = f"{name}.tmp.{os.getpid()}.{os.urandom(8).hex()}"
     try:
         with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         if _read_bytes(temporary) != data:
             raise Error(f"{temporary}: reads back as another file")
@@ -192,6 +208,28 @@ def _replace(name, data):
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def followed(name):
+    """What symbolic links lead to."""
+    start = name
+    for _ in range(40):
+        if not os.path.islink(name):
+            return name
+        name = os.path.join(os.path.dirname(name), os.readlink(name))
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), start)
+
+
+def old_mode(name):
+    """The permissions of the file that is replaced, or None."""
+    try:
+        mode = os.stat(name).st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(number, f"not a regular file ({os.strerror(number)})", name)
+    return stat.S_IMODE(mode)
 
 
 def _is_array(value):

@@ -77,7 +77,8 @@ struct dgnn_load_options {
     const char *device; /* NULL or "cpu" */
 };
 
-/* Reads a deepmd-kit archive (.pt2, .json) or dgnn's own (.dgnn). Nothing in the archive is executed.
+/* threads: at most 1024; skin: at most 100. An option that is out of range is INPUT, by name.
+ * Reads a deepmd-kit archive (.pt2, .json) or dgnn's own (.dgnn). Nothing in the archive is executed.
  * options may be NULL. *model is set on success only. Errors: FORMAT, UNSUPPORTED, INPUT, MEMORY, SYSTEM. */
 DGNN_API int dgnn_model_load(const char *path, const struct dgnn_load_options *options,
                              struct dgnn_model **model, struct dgnn_error *error);

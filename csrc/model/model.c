@@ -1,6 +1,7 @@
 /* Loading and describing a model. */
 #include "model/model.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/parallel.h"
@@ -10,8 +11,38 @@
 #include "net/params/params.h"
 
 #define MODEL_DEFAULT_SKIN 0.5
+#define MODEL_MOST_SKIN 100.0 /* Angstrom */
+#define MODEL_MOST_THREADS 1024
 
 /* ---------------------------------------------------------------- loading */
+
+/* Of one that is a number: its name, and what it may be. */
+struct model_option {
+    const char *name;
+    double value, least, most;
+};
+
+static int model_check_options(const struct dgnn_load_options *o, struct dgnn_error *error)
+{
+    if (!o) {
+        return DGNN_OK;
+    }
+    const struct model_option options[] = {
+        {"dtype", o->dtype, DGNN_DTYPE_ARCHIVE, DGNN_DTYPE_FLOAT64},
+        {"memory", o->memory, DGNN_MEMORY_FAST, DGNN_MEMORY_SMALL},
+        {"semantics", o->semantics, DGNN_SEMANTICS_ARCHIVE, DGNN_SEMANTICS_GRAPH},
+        {"threads", o->threads, 0, MODEL_MOST_THREADS},
+        {"skin", o->skin, -INFINITY, MODEL_MOST_SKIN},
+    };
+    for (size_t k = 0; k < sizeof(options) / sizeof(options[0]); k++) {
+        const struct model_option *option = &options[k];
+        if (!(option->value >= option->least && option->value <= option->most)) { /* also true for NaN */
+            return dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: found %g; expected %g to %g", option->name, option->value,
+                                   option->least < 0 ? 0.0 : option->least, option->most);
+        }
+    }
+    return DGNN_OK;
+}
 
 static int model_set_options(struct dgnn_model *m, const struct dgnn_load_options *o, struct dgnn_error *error)
 {
@@ -21,18 +52,34 @@ static int model_set_options(struct dgnn_model *m, const struct dgnn_load_option
     m->skin = o && o->skin >= 0 ? o->skin : MODEL_DEFAULT_SKIN;
     m->memory = o ? o->memory : DGNN_MEMORY_FAST;
     m->threads = o && o->threads > 0 ? o->threads : dgnn_cpu_threads();
-    if (o && (!(m->skin < 100) || o->memory < 0 || o->memory > DGNN_MEMORY_SMALL || o->dtype < 0 ||
-              o->dtype > DGNN_DTYPE_FLOAT64 || o->semantics < 0 || o->semantics > DGNN_SEMANTICS_GRAPH ||
-              o->threads < 0 || o->threads > 1024)) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "load options: dtype %d, memory %d, semantics %d, threads %d, skin %g: one is out of range",
-                               o->dtype, o->memory, o->semantics, o->threads, o->skin);
-    }
+    DGNN_TRY(model_check_options(o, error));
     if (device && strcmp(device, "cpu")) {
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
                                "device '%s': no backend for it is built into this dgnn; built in: cpu", device);
     }
     return DGNN_OK;
+}
+
+/* A file of several models: which they are, and what to do. */
+static int model_has_heads(const struct dgnn_value *heads, struct dgnn_error *error)
+{
+    struct dgnn_text names = {0};
+    char path[256];
+    int64_t count = dgnn_value_count(heads), shown = count < 8 ? count : 8;
+    int status = DGNN_OK;
+    for (int64_t k = 0; !status && k < shown; k++) {
+        struct dgnn_value head = dgnn_value_item(heads, k);
+        status = dgnn_text_add(&names, error, "%s%.64s", k ? ", " : "", head.name);
+    }
+    if (!status) {
+        status = dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                                 "%s: a multi-task file with %lld models (%s%s), of which one is to be frozen: "
+                                 "'dp --pt-expt freeze --head NAME -o model.pt2'",
+                                 dgnn_value_path(heads, path, sizeof(path)), (long long)count,
+                                 names.data ? names.data : "none", shown < count ? ", ..." : "");
+    }
+    dgnn_text_free(&names);
+    return status;
 }
 
 /* The object whose parts are evaluated for nodes: the model itself, or a spin model's backbone, which has a type for
@@ -41,7 +88,11 @@ static int model_load_types(struct dgnn_model *m, const struct dgnn_value *model
                             struct dgnn_error *error)
 {
     struct dgnn_value list = dgnn_value_member(network, "type_map");
+    struct dgnn_value heads = dgnn_value_member(network, "model_dict");
     double *scale;
+    if (dgnn_value_kind(&heads) == DGNN_VALUE_OBJECT && dgnn_value_kind(&list) == DGNN_VALUE_ABSENT) {
+        return model_has_heads(&heads, error);
+    }
     DGNN_TRY(dgnn_params_type_map(&list, &m->node_types, &m->type_map, error));
     m->ntypes = m->node_types;
     if (dgnn_spinmodel_is(model)) {

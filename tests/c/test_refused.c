@@ -321,6 +321,8 @@ static void test_options(void)
     for (size_t k = 0; k < COUNT(rows); k++) {
         rows[k] = plain;
     }
+    static const char *const numbers[] = {"dtype: found", "memory: found", "semantics: found", "threads: found",
+                                          "skin: found"};
     rows[0].dtype = -1;
     rows[1].dtype = 3;
     rows[2].memory = -1;
@@ -329,7 +331,7 @@ static void test_options(void)
     rows[5].semantics = 3;
     rows[6].threads = -1;
     rows[7].threads = 1025;
-    rows[8].skin = 100;
+    rows[8].skin = 101;
     rows[9].skin = INFINITY;
     rows[10].device = "cuda";
     rows[11].device = "";
@@ -337,7 +339,7 @@ static void test_options(void)
     for (size_t k = 0; k < COUNT(rows); k++) {
         int status = k == 10 || k == 11 ? DGNN_ERROR_UNSUPPORTED : DGNN_ERROR_INPUT;
         CHECK_STATUS(load("se_e2_r", &rows[k], &model), status,
-                     k < 10   ? "one is out of range"
+                     k < 10   ? numbers[k / 2]
                      : k < 12 ? "no backend for it"
                               : "descriptor 'se_e2_r' has the dense form");
     }
