@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _DTYPES = {None: 0, "float32": 1, "float64": 2}
 _MEMORY = {"fast": 0, "small": 1}
 _SMALL_DISPLACEMENT = 0.05  # Å
+_MOST_THREADS, _MOST_SKIN = 1024, 100.0  # as in csrc/model/model.c
 _SEMANTICS = {None: 0, "dense": 1, "graph": 2}
 
 
@@ -111,7 +112,8 @@ def _described(core):
 
 
 class Model:
-    """A loaded model. Made by Model.load; usable from several threads, one call at a time."""
+    """A loaded model. Made by Model.load. Threads may share it: while one computes, another one's call waits (with a
+    communicator it raises BusyError on all ranks, as these would wait with it)."""
 
     def __init__(self, core: _core.Model, path: str | bytes = "", options: dict[str, Any] | None = None) -> None:
         if not isinstance(core, _core.Model):
@@ -246,7 +248,7 @@ class Model:
             return len(frames), (array, frames, nframes, fixed)
 
         communicator, (array, frames, nframes, fixed) = self._join(comm, "compute", prepare)
-        results = [self._complete(self._core.compute(**frame, **fixed, comm=communicator)) for frame in frames]
+        results = [self._call(self._core.compute, communicator, **frame, **fixed) for frame in frames]
         if nframes is None:
             result = Result(**results[0])
         else:
@@ -281,7 +283,7 @@ class Model:
                 same_list=_flag("same_list", same_list), atomic=_flag("atomic", atomic))
 
         communicator, arguments = self._join(comm, "compute_ghosted", prepare)
-        result = Result(**self._complete(self._core.compute_ghosted(**arguments, comm=communicator)))
+        result = Result(**self._call(self._core.compute_ghosted, communicator, **arguments))
         self._warn_of_truncation(result)
         self._warn_of_small_spins(types, spins)
         return result
@@ -309,11 +311,20 @@ class Model:
 
         return communicators.join(self, comm, name, prepare)
 
-    def _complete(self, arrays):
-        """A rank without atoms may pass no spins."""
+    def _call(self, function, comm, **arguments):
+        """The core's arrays. A rank without atoms may pass no spins."""
+        try:
+            arrays = function(**arguments, comm=comm)
+        except MemoryError as error:
+            raise MemoryError(f"{str(error) or 'out of memory'}; {self._less_memory()}") from None
         if self.is_spin:
             arrays.setdefault("forces_mag", np.zeros_like(arrays["forces"]))
         return arrays
+
+    def _less_memory(self):
+        ways = ['memory="small"'] if self._info["memory"] == "fast" else []
+        ways += ['dtype="float32"'] if self.dtype == "float64" else []
+        return f"{', '.join([*ways, 'more ranks'])}: each needs less"
 
     def _warn_of_truncation(self, result):
         """Once for each model, on rank 0 where the count is that of all. Where a list is cut, energy is not continuous:
@@ -359,10 +370,10 @@ def _load_options(dtype, threads, device, memory, semantics, skin):
             dtype = np.dtype(dtype).name
         except Exception:  # NumPy's, of many classes
             raise InputError(f"dtype: expected float32, float64 or None, found {dtype!r}") from None
-    if threads is not None and not 1 <= _integer("threads", threads) <= 4096:
-        raise InputError(f"threads: expected 1 to 4096 or None, found {threads!r}")
-    if skin is not None and not 0 <= _number("skin", skin) < float("inf"):
-        raise InputError(f"skin: expected a length of 0 or more, or None, found {skin!r}")
+    if threads is not None and not 1 <= _integer("threads", threads) <= _MOST_THREADS:
+        raise InputError(f"threads: expected 1 to {_MOST_THREADS} or None, found {threads!r}")
+    if skin is not None and not 0 <= _number("skin", skin) <= _MOST_SKIN:
+        raise InputError(f"skin: expected 0 to {_MOST_SKIN:g} Å or None, found {skin!r}")
     return (
         _choice("dtype", dtype, _DTYPES),
         _choice("memory", memory, _MEMORY),

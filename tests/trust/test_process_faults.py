@@ -105,6 +105,7 @@ import numpy as np
 rng = np.random.default_rng(0)
 n = 400
 coords, types, box = rng.random((n, 3)) * 17, rng.integers(0, 2, n), np.eye(3) * 17
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under nohup and in the background, and inherited
 model = dgnn.Model.load(sys.argv[1], threads=int(sys.argv[2]))
 call = lambda: model.compute(coords, types, box).energy
 energy = call()
@@ -165,6 +166,33 @@ except KeyboardInterrupt:
     for _ in range(3):
         done = python(code, base_path, 2)
         assert done.stdout.strip() == "True", done.stdout + done.stderr
+
+
+def test_interrupt_of_a_wait(base_path):
+    """Ctrl-C ends the wait for another thread's call, which goes on."""
+    code = START + """
+many = rng.random((8000, 3)) * 46
+thread = threading.Thread(target=model.compute, args=(many, np.arange(8000) % 2, np.eye(3) * 46))
+thread.start()
+time.sleep(0.05)
+threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    call()
+    print("no interrupt")
+except KeyboardInterrupt:
+    print(thread.is_alive())
+thread.join()
+print(call() == energy)
+"""
+    done = python(code, base_path, 1)
+    assert done.stdout.split() == ["True", "True"], done.stdout + done.stderr
+
+
+def test_interrupt_where_it_was_ignored(base_path):
+    """The test above, as it runs under nohup."""
+    code = "import signal, subprocess, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nsys.exit(subprocess.run(sys.argv[1:]).returncode)"
+    done = python(code, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::test_interrupt")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 ENDS = {
@@ -321,7 +349,7 @@ def test_stopped_and_continued(base_path):
 
 
 def test_close_during_a_call(base_path):
-    """Says busy; the call ends as it would have."""
+    """Closing says busy, another call waits, and both calls end as they would have."""
     model = dgnn.Model.load(base_path, threads=1, skin=0)
     rng = np.random.default_rng(0)
     arguments = rng.random((3000, 3)) * 33, rng.integers(0, 2, 3000), np.eye(3) * 33
@@ -332,8 +360,7 @@ def test_close_during_a_call(base_path):
     time.sleep(0.1)
     with pytest.raises(dgnn.BusyError):
         model.close()
-    with pytest.raises(dgnn.BusyError):
-        model.compute([[0.0, 0, 0]], [0])
+    assert np.isfinite(model.compute([[0.0, 0, 0]], [0]).energy)
     thread.join()
     assert energies == [expected]
     model.close()
