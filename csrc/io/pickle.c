@@ -33,7 +33,7 @@ static const struct {
 struct pickle_reader {
     struct dgnn_pickle *pickle;
     const char *name;
-    const unsigned char *bytes = NULL;
+    const unsigned char *bytes;
     int64_t length, at; /* at: behind the operation's first byte */
     struct dgnn_buffer stack, memo;
     int64_t depth;            /* of the stack */
