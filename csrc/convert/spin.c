@@ -195,26 +195,50 @@ static int spin_define_descriptor(struct dgnn_emit *emit, struct dgnn_emit_setti
     return strcmp(name, "se_e2_a") ? DGNN_OK : dgnn_emit_define_doubled(emit, s, "sel", "descriptor.sel", "");
 }
 
-int dgnn_spin_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int expt)
+/* A TorchScript archive has the settings of the backbone, where deepmd-kit has done all this already. */
+static int spin_define_done(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
+{
+    static const char *const rows[][2] = {{"exclude", "?pair_exclude_types=[]?"},
+                                          {"pair_exclude", "?pair_exclude_types=[]?"},
+                                          {"atom_exclude", "?atom_exclude_types=[]?"},
+                                          {"protection", "?descriptor.env_protection=0.0?"}};
+    for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+        DGNN_TRY(dgnn_emit_define(emit, s, rows[k][0], rows[k][1]));
+    }
+    return DGNN_OK;
+}
+
+static int spin_define_all(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct spin_types *types, int expt)
 {
     struct dgnn_value spin = dgnn_value_member(s->scope.params, "spin");
     struct dgnn_value uses = dgnn_value_member(&spin, "use_spin");
-    struct spin_types types = {.type_map = dgnn_value_member(s->scope.params, "type_map")};
+    struct dgnn_value first = dgnn_value_item(&uses, 0);
     char ntypes[32];
+    int done = dgnn_value_kind(&first) == DGNN_VALUE_BOOL && types->n == 2 * dgnn_value_count(&uses);
+    types->n = done ? types->n / 2 : types->n;
+    DGNN_TRY(spin_read_uses(types, &uses, emit->error));
+    DGNN_TRY(spin_define_uses(emit, s, types));
+    DGNN_TRY(spin_define_scale(emit, s, types, &spin));
+    if (done) {
+        return spin_define_done(emit, s);
+    }
+    snprintf(ntypes, sizeof(ntypes), "%lld", (long long)(2 * types->n));
+    DGNN_TRY(spin_define_pairs(emit, s, types));
+    DGNN_TRY(spin_define_atoms(emit, s, types));
+    DGNN_TRY(spin_define_descriptor(emit, s, expt));
+    DGNN_TRY(dgnn_emit_define_doubled(emit, s, "type_map", "type_map", "_spin"));
+    return dgnn_emit_define(emit, s, "ntypes", ntypes);
+}
+
+int dgnn_spin_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int expt)
+{
+    struct spin_types types = {.type_map = dgnn_value_member(s->scope.params, "type_map")};
     DGNN_TRY(dgnn_value_list(&types.type_map, &types.n, emit->error));
     types.uses = dgnn_alloc_zeroed(types.n, 1);
     if (!types.uses) {
         return dgnn_status_no_memory(emit->error, "a spin model's types", types.n);
     }
-    snprintf(ntypes, sizeof(ntypes), "%lld", (long long)(2 * types.n));
-    int status = spin_read_uses(&types, &uses, emit->error);
-    status = status ? status : spin_define_uses(emit, s, &types);
-    status = status ? status : spin_define_scale(emit, s, &types, &spin);
-    status = status ? status : spin_define_pairs(emit, s, &types);
-    status = status ? status : spin_define_atoms(emit, s, &types);
-    status = status ? status : spin_define_descriptor(emit, s, expt);
-    status = status ? status : dgnn_emit_define_doubled(emit, s, "type_map", "type_map", "_spin");
-    status = status ? status : dgnn_emit_define(emit, s, "ntypes", ntypes);
+    int status = spin_define_all(emit, s, &types, expt);
     dgnn_alloc_free(types.uses);
     return status;
 }

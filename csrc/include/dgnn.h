@@ -80,16 +80,11 @@ struct dgnn_load_options {
     const char *head;   /* which model of a checkpoint with several, by name or alias; NULL: the only one */
 };
 
-<<<<<<< ours
 /* Reads a deepmd-kit archive (.pt2, .pte, .json), a checkpoint (.pt) or TorchScript archive (.pth) of its pt and pt_expt
  * backends, or dgnn's own (.dgnn). Nothing in the archive is executed. options may be NULL. *model is set on success
- * only. Errors: FORMAT, UNSUPPORTED, INPUT (a head that is not there; several and none chosen, with the list), MEMORY,
+ * only. threads: at most 1024; skin: at most 100; an option that is out of range is INPUT, by name.
+ * Errors: FORMAT, UNSUPPORTED, INPUT (a head that is not there; several and none chosen, with the list), MEMORY,
  * SYSTEM. */
-=======
-/* threads: at most 1024; skin: at most 100. An option that is out of range is INPUT, by name.
- * Reads a deepmd-kit archive (.pt2, .json) or dgnn's own (.dgnn). Nothing in the archive is executed.
- * options may be NULL. *model is set on success only. Errors: FORMAT, UNSUPPORTED, INPUT, MEMORY, SYSTEM. */
->>>>>>> theirs
 DGNN_API int dgnn_model_load(const char *path, const struct dgnn_load_options *options,
                              struct dgnn_model **model, struct dgnn_error *error);
 

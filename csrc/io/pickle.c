@@ -33,7 +33,7 @@ static const struct {
 struct pickle_reader {
     struct dgnn_pickle *pickle;
     const char *name;
-    const unsigned char *bytes = NULL;
+    const unsigned char *bytes;
     int64_t length, at; /* at: behind the operation's first byte */
     struct dgnn_buffer stack, memo;
     int64_t depth;            /* of the stack */
@@ -229,7 +229,7 @@ static int pickle_float(struct pickle_reader *r)
 {
     const unsigned char *bytes = NULL;
     uint64_t bits = 0;
-    int32_t node;
+    int32_t node = -1;
     DGNN_TRY(pickle_take(r, 8, &bytes));
     for (int i = 0; i < 8; i++) {
         bits = bits << 8 | bytes[i];
@@ -242,7 +242,7 @@ static int pickle_float(struct pickle_reader *r)
 static int pickle_string(struct pickle_reader *r)
 {
     const unsigned char *bytes = NULL;
-    int32_t node;
+    int32_t node = -1;
     DGNN_TRY(pickle_take(r, 4, &bytes));
     int64_t length = (int64_t)pickle_get(bytes, 4);
     DGNN_TRY(pickle_take(r, length, &bytes));
@@ -311,7 +311,7 @@ static int pickle_gather(struct pickle_reader *r, int pairs, int marked)
 
 static int pickle_tuple(struct pickle_reader *r, int64_t first, int marked)
 {
-    int32_t tuple;
+    int32_t tuple = -1;
     if (first < 0) {
         return pickle_fail(r, "an operation without its value");
     }
@@ -341,7 +341,7 @@ static int pickle_put(struct pickle_reader *r, int width)
     const unsigned char *bytes = NULL;
     DGNN_TRY(pickle_take(r, width, &bytes));
     int64_t index = (int64_t)pickle_get(bytes, width);
-    int32_t node;
+    int32_t node = -1;
     DGNN_TRY(pickle_pop(r, &node));
     r->depth++;
     if (index >= DGNN_LIMIT_PICKLED) {
@@ -373,10 +373,10 @@ static int pickle_recall(struct pickle_reader *r, int width)
 
 static int pickle_global(struct pickle_reader *r)
 {
-    const char *module, *name;
-    int64_t nmodule, nname;
+    const char *module = NULL, *name = NULL;
+    int64_t nmodule = 0, nname = 0;
     char text[2048];
-    int32_t node, type;
+    int32_t node = -1, type;
     DGNN_TRY(pickle_line(r, &module, &nmodule));
     DGNN_TRY(pickle_line(r, &name, &nname));
     memcpy(text, module, (size_t)nmodule);
@@ -413,7 +413,7 @@ static int64_t pickle_unpack(struct pickle_reader *r, int32_t tuple, int32_t *no
 /* ("storage", class, name, place, nelement) */
 static int pickle_storage(struct pickle_reader *r)
 {
-    int32_t tuple, part[5];
+    int32_t tuple = -1, part[5];
     DGNN_TRY(pickle_pop(r, &tuple));
     if (pickle_kind(r, tuple) != DGNN_PICKLE_TUPLE || pickle_unpack(r, tuple, part, 5) != 5 ||
         pickle_kind(r, part[0]) != DGNN_PICKLE_STRING || pickle_kind(r, part[1]) != DGNN_PICKLE_CLASS ||
@@ -421,7 +421,7 @@ static int pickle_storage(struct pickle_reader *r)
         pickle_kind(r, part[4]) != DGNN_PICKLE_INT || pickle_node(r, part[4])->as.integer < 0) {
         return pickle_fail(r, "a persistent value that is no storage");
     }
-    int32_t storage;
+    int32_t storage = -1;
     struct dgnn_pickle_node whole = *pickle_node(r, tuple);
     DGNN_TRY(pickle_push_new(r, DGNN_PICKLE_STORAGE, &storage));
     whole.kind = DGNN_PICKLE_STORAGE;
@@ -433,7 +433,7 @@ static int pickle_storage(struct pickle_reader *r)
 /* (storage, offset, shape, strides, ...): checked here once, so that whoever reads it need not. */
 static int pickle_tensor(struct pickle_reader *r, int32_t tuple)
 {
-    int32_t part[4], node;
+    int32_t part[4], node = -1;
     struct dgnn_pickle_tensor tensor;
     if (pickle_unpack(r, tuple, part, 4) < 4 || pickle_kind(r, part[0]) != DGNN_PICKLE_STORAGE ||
         pickle_kind(r, part[1]) != DGNN_PICKLE_INT || pickle_kind(r, part[2]) != DGNN_PICKLE_TUPLE ||
@@ -452,7 +452,7 @@ static int pickle_tensor(struct pickle_reader *r, int32_t tuple)
 
 static int pickle_reduce(struct pickle_reader *r)
 {
-    int32_t arguments, callee, part[2], made;
+    int32_t arguments = -1, callee = -1, part[2] = {-1, -1}, made;
     DGNN_TRY(pickle_pop(r, &arguments));
     DGNN_TRY(pickle_pop(r, &callee));
     if (pickle_kind(r, callee) != DGNN_PICKLE_CLASS || pickle_kind(r, arguments) != DGNN_PICKLE_TUPLE) {
@@ -483,7 +483,7 @@ static int pickle_reduce(struct pickle_reader *r)
 /* An object of a TorchScript class, without arguments. */
 static int pickle_object(struct pickle_reader *r)
 {
-    int32_t arguments, callee, made;
+    int32_t arguments = -1, callee = -1, made;
     DGNN_TRY(pickle_pop(r, &arguments));
     DGNN_TRY(pickle_pop(r, &callee));
     if (pickle_kind(r, callee) != DGNN_PICKLE_CLASS || pickle_node(r, callee)->as.integer != PICKLE_TORCHSCRIPT ||
@@ -497,7 +497,7 @@ static int pickle_object(struct pickle_reader *r)
  * OrderedDict it is a note of torch's (_metadata). */
 static int pickle_build(struct pickle_reader *r)
 {
-    int32_t state, object;
+    int32_t state = -1, object = -1;
     DGNN_TRY(pickle_pop(r, &state));
     DGNN_TRY(pickle_pop(r, &object));
     r->depth++;
