@@ -61,12 +61,16 @@ static PyObject *pyerror_kind(const struct dgnn_state *state, int32_t status)
     case DGNN_ERROR_BUSY: return state->busy_error;
     case DGNN_ERROR_MEMORY: return PyExc_MemoryError;
     case DGNN_ERROR_SYSTEM: return PyExc_OSError;
+    case DGNN_ERROR_INTERRUPTED: return PyExc_KeyboardInterrupt;
     default: return state->error;
     }
 }
 
 PyObject *dgnn_pyerror_raise(const struct dgnn_state *state, const struct dgnn_error *error)
 {
+    if (error->status == DGNN_ERROR_INTERRUPTED && PyErr_Occurred()) {
+        return NULL; /* what the handler of a signal raised */
+    }
     PyObject *message = pyerror_message(error);
     if (!message) {
         return NULL;
@@ -88,7 +92,8 @@ PyObject *dgnn_pyerror_raise(const struct dgnn_state *state, const struct dgnn_e
 /* What the other ranks hear of an exception: one that is none of dgnn's is an input error there, under its own name. */
 static void pyerror_describe(const struct dgnn_state *state, PyObject *exception, struct dgnn_error *error)
 {
-    static const int32_t statuses[] = {DGNN_ERROR_INPUT, DGNN_ERROR_MEMORY, DGNN_ERROR_BUSY, DGNN_ERROR_COMM};
+    static const int32_t statuses[] = {DGNN_ERROR_INPUT, DGNN_ERROR_MEMORY, DGNN_ERROR_BUSY, DGNN_ERROR_COMM,
+                                       DGNN_ERROR_INTERRUPTED};
     const char *name = Py_TYPE(exception)->tp_name;
     PyObject *text = PyObject_Str(exception);
     const char *words = text ? PyUnicode_AsUTF8(text) : NULL;

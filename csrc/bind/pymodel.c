@@ -62,6 +62,7 @@ static PyObject *pymodel_wrap(PyTypeObject *type, struct dgnn_model *model)
         return NULL;
     }
     self->model = model;
+    dgnn_model_set_stop(model, dgnn_pysignal_wanted, NULL, NULL); /* cannot fail: nobody else has it yet */
     return (PyObject *)self;
 }
 

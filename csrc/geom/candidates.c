@@ -361,6 +361,9 @@ static void search_centres(const struct search *search, int64_t *first, struct d
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
 #endif
     for (int64_t i = 0; i < ncentre; i++) {
+        if (dgnn_stop_skips(search->input->stop)) {
+            continue;
+        }
         if (pairs) {
             search_centre(search, i, pairs + first[i]);
         } else {
@@ -387,6 +390,7 @@ int dgnn_candidates_search(struct dgnn_nlist *list, const struct dgnn_nlist_inpu
     search_set_bins(&search);
     DGNN_TRY(search_list_images(&search, list, error));
     search_centres(&search, first, NULL);
+    DGNN_TRY(dgnn_stop_check(input->stop, error));
     for (int64_t i = 0; i < n; i++) {
         list->longest = first[i + 1] > list->longest ? first[i + 1] : list->longest;
         first[i + 1] += first[i];
@@ -395,5 +399,5 @@ int dgnn_candidates_search(struct dgnn_nlist *list, const struct dgnn_nlist_inpu
     DGNN_TRY(dgnn_candidates_reserve(&list->candidates, list->ncandidate, sizeof(struct dgnn_pair),
                                      "the neighbour list", error));
     search_centres(&search, first, list->candidates.data);
-    return DGNN_OK;
+    return dgnn_stop_check(input->stop, error);
 }

@@ -241,7 +241,7 @@ static void nlist_select_centre(const struct update *update, int64_t centre, cha
 
 static void nlist_select_part(const struct update *update, int64_t begin, int64_t end, char *work)
 {
-    for (int64_t centre = begin; centre < end; centre++) {
+    for (int64_t centre = begin; centre < end && !dgnn_stop_skips(update->input->stop); centre++) {
         nlist_select_centre(update, centre, work);
     }
 }
@@ -291,9 +291,11 @@ static int nlist_write(const struct update *update, struct dgnn_nlist *list, str
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
 #endif
     for (int64_t i = 0; i < n; i++) {
-        nlist_write_centre(update, list, i);
+        if (!dgnn_stop_skips(update->input->stop)) {
+            nlist_write_centre(update, list, i);
+        }
     }
-    return DGNN_OK;
+    return dgnn_stop_check(update->input->stop, error);
 }
 
 /* The first pair at one place that may not be there. Distance 0 sorts first, so few entries are looked at. */
@@ -358,6 +360,7 @@ static int nlist_finish(struct dgnn_nlist *list, const struct dgnn_nlist_input *
         .work = list->sort_work.data,
     };
     nlist_select(&update);
+    DGNN_TRY(dgnn_stop_check(input->stop, error));
     DGNN_TRY(nlist_write(&update, list, error));
     list->ncentre = n;
     list->nrow = input->nrow;

@@ -8,6 +8,7 @@
 #define DGNN_GEOM_NLIST_H
 
 #include "base/alloc.h"
+#include "base/stop.h"
 #include "geom/cell.h"
 
 /* Two rows closer than this are at one place (Angstrom). */
@@ -25,6 +26,7 @@ struct dgnn_nlist_input {
     double skin;       /* >= 0; 0: build at each update */
     int32_t may_reuse; /* 1: rows stand for the same atoms as at the last update */
     int32_t threads;   /* >= 1; the result does not depend on it */
+    struct dgnn_stop *stop; /* NULL: nobody may end it early */
 };
 
 /* Zero it before its first use; free it with dgnn_nlist_free. */

@@ -42,7 +42,8 @@ enum dgnn_status {
     DGNN_ERROR_MEMORY,      /* an allocation failed; nothing was leaked */
     DGNN_ERROR_SYSTEM,      /* the operating system refused; system_errno says why */
     DGNN_ERROR_BUSY,        /* the model, or the communicator, is in use by another thread */
-    DGNN_ERROR_INTERNAL     /* a broken promise inside dgnn; please report it */
+    DGNN_ERROR_INTERNAL,    /* a broken promise inside dgnn; please report it */
+    DGNN_ERROR_INTERRUPTED  /* the caller wished that the call end early: dgnn_model_set_stop */
 };
 
 #define DGNN_MESSAGE_LENGTH 1024
@@ -332,6 +333,16 @@ struct dgnn_comm_count {
     int64_t feature_bytes; /* of them, in forward and reverse messages */
 };
 DGNN_API void dgnn_comm_counts(struct dgnn_comm *comm, struct dgnn_comm_count *count, int32_t reset);
+
+/* ------------------------------------------------------------------ ending a call early */
+
+/* From now on the thread that computes asks wanted(context) between pieces of its work, every 50 ms at most.
+ * Where the answer is not 0, the call ends within a piece with DGNN_ERROR_INTERRUPTED, and the model goes
+ * on as after any error. wanted may be what a signal handler or another thread has set; it must not use the model.
+ * NULL: nobody is asked, as after loading. A call with a communicator never asks: it ends for all ranks together.
+ * Errors: INPUT, BUSY. */
+DGNN_API int dgnn_model_set_stop(struct dgnn_model *model, int (*wanted)(void *context), void *context,
+                                 struct dgnn_error *error);
 
 #ifdef __cplusplus
 }

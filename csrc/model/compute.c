@@ -86,6 +86,7 @@ static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *no
         .skin = m->skin,
         .may_reuse = nodes->may_reuse,
         .threads = m->threads,
+        .stop = m->may_stop,
     };
     struct dgnn_graph_input input = {.list = &m->list,
                                      .nnode = nodes->nnode,
@@ -106,6 +107,7 @@ static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *no
         DGNN_TRY(dgnn_nlist_update(&m->list, &list, error));
     }
     dgnn_profile_end(m->profile, DGNN_PHASE_LIST);
+    DGNN_TRY(dgnn_stop_check(m->may_stop, error));
     return dgnn_graph_build(&m->builder, &input, &rules, error);
 }
 
@@ -168,7 +170,8 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_model *m, con
                                     .charge_spin = charge_spin,
                                     .edge_gradient = m->ordered ? m->order.edge_gradient : m->edge_gradient.data,
                                     .want_gradient = 1,
-                                    .profile = m->profile};
+                                    .profile = m->profile,
+                                    .stop = m->may_stop};
 }
 
 /* All that can fail on this rank alone, without messages: virtual nodes, graph and memory. */
@@ -181,6 +184,7 @@ static int compute_prepare(struct dgnn_model *m, const struct dgnn_nodes *atoms,
     }
     dgnn_profile_end(m->profile, DGNN_PHASE_ATOMS);
     DGNN_TRY(compute_build_graph(m, nodes, error));
+    DGNN_TRY(dgnn_stop_check(m->may_stop, error));
     DGNN_TRY(compute_order(m, nodes, error));
     DGNN_TRY(compute_reserve(m, nodes, want_atom_virial, error));
     if (m->is_spin) {
@@ -189,7 +193,7 @@ static int compute_prepare(struct dgnn_model *m, const struct dgnn_nodes *atoms,
     struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
     DGNN_TRY(dgnn_linear_prepare(m->linear, &evaluation, error));
     dgnn_profile_end(m->profile, DGNN_PHASE_GRAPH);
-    return DGNN_OK;
+    return dgnn_stop_check(m->may_stop, error);
 }
 
 /* As dgnn_linear_evaluate, with aparam and energies in the order of nodes, and gradients in that of the graph's edges,
@@ -402,6 +406,15 @@ static int compute_enter(struct dgnn_model *m, struct dgnn_comm *comm, const cha
     return status;
 }
 
+/* With a communicator nobody ends a call early. */
+static void compute_begin(struct dgnn_model *m, const struct dgnn_comm *comm, const struct dgnn_result *result)
+{
+    m->profile = compute_profile(result);
+    dgnn_profile_start(m->profile);
+    m->may_stop = comm ? NULL : &m->stop;
+    dgnn_stop_begin(&m->stop);
+}
+
 static void compute_leave(struct dgnn_model *m, struct dgnn_comm *comm)
 {
     atomic_store(&m->busy, 0);
@@ -414,8 +427,7 @@ int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *syste
     struct dgnn_error own; /* an agreement needs a place for its message */
     error = error ? error : &own;
     DGNN_TRY(compute_enter(model, comm, "compute", system && result, error));
-    model->profile = compute_profile(result);
-    dgnn_profile_start(model->profile);
+    compute_begin(model, comm, result);
     int status = comm ? compute_ranks(model, system, comm, result, error)
                       : compute_serial(model, system, result, error);
     compute_leave(model, comm);
@@ -488,9 +500,19 @@ int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghost
     struct dgnn_error own;
     error = error ? error : &own;
     DGNN_TRY(compute_enter(model, comm, "compute_ghosted", system && result, error));
-    model->profile = compute_profile(result);
-    dgnn_profile_start(model->profile);
+    compute_begin(model, comm, result);
     int status = compute_ghosted(model, system, comm, result, error);
     compute_leave(model, comm);
     return status;
+}
+
+/* ---------------------------------------------------------------- ending a call early */
+
+int dgnn_model_set_stop(struct dgnn_model *model, int (*wanted)(void *context), void *context, struct dgnn_error *error)
+{
+    DGNN_TRY(compute_enter(model, NULL, "set_stop", 1, error));
+    model->stop.wanted = wanted;
+    model->stop.context = context;
+    compute_leave(model, NULL);
+    return DGNN_OK;
 }

@@ -10,6 +10,7 @@
 #include "net/params.h"
 
 #define MODEL_DEFAULT_SKIN 0.5
+#define MODEL_STOP_INTERVAL 0.05 /* seconds */
 
 /* ---------------------------------------------------------------- loading */
 
@@ -19,6 +20,7 @@ static int model_set_options(struct dgnn_model *m, const struct dgnn_load_option
     dgnn_parallel_watch_forks();
     DGNN_TRY(dgnn_cpu_best(&m->cpu, error));
     m->skin = o && o->skin >= 0 ? o->skin : MODEL_DEFAULT_SKIN;
+    m->stop.interval = MODEL_STOP_INTERVAL;
     m->memory = o ? o->memory : DGNN_MEMORY_FAST;
     m->threads = o && o->threads > 0 ? o->threads : dgnn_cpu_threads();
     if (o && (!(m->skin < 100) || o->memory < 0 || o->memory > DGNN_MEMORY_SMALL || o->dtype < 0 ||

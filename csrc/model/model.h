@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "base/cpu.h"
+#include "base/stop.h"
 #include "geom/graphbuild.h"
 #include "geom/order.h"
 #include "io/archive.h"
@@ -41,6 +42,8 @@ struct dgnn_model {
     struct dgnn_order order;
     int32_t ordered; /* does net see the graph in that order? */
     struct dgnn_profile *profile; /* of this call; NULL: nothing is measured */
+    struct dgnn_stop stop;
+    struct dgnn_stop *may_stop;   /* in this call: that, or NULL with a communicator */
     struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows;
 };
 

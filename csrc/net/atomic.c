@@ -203,13 +203,16 @@ int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *ev
     struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
     double *rows = a->descriptor_rows.data;
     DGNN_TRY(kind->forward(a->descriptor, &own, rows, error));
+    DGNN_TRY(dgnn_stop_check(evaluation->stop, error));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
     struct dgnn_fitting_input fitting = {.n = graph->nowned - own.nidle,
                                          .type = graph->type,
                                          .descriptor = rows,
                                          .fparam = input->fparam,
-                                         .aparam = input->aparam};
+                                         .aparam = input->aparam,
+                                         .stop = evaluation->stop};
     dgnn_fitting_evaluate(a->fitting, &fitting, energy, evaluation->want_gradient ? rows : NULL);
+    DGNN_TRY(dgnn_stop_check(evaluation->stop, error));
     for (int64_t i = 0; i < graph->nowned; i++) {
         int32_t type = graph->type[i];
         int dropped = atomic_drops(a, input, type);
@@ -223,5 +226,5 @@ int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *ev
         DGNN_TRY(kind->backward(a->descriptor, &own, rows, error));
         dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
     }
-    return DGNN_OK;
+    return dgnn_stop_check(evaluation->stop, error);
 }

@@ -4,6 +4,7 @@
 #define DGNN_NET_DESCR_H
 
 #include "base/profile.h"
+#include "base/stop.h"
 #include "comm/exchange.h"
 #include "geom/graph.h"
 #include "io/tree.h"
@@ -50,6 +51,7 @@ struct dgnn_evaluation {
     int32_t want_gradient;          /* 0: backward will not be called */
     int64_t nidle; /* outputs of so many owned nodes, the last ones, are not used, and their gradients are 0 */
     struct dgnn_profile *profile;   /* NULL: nothing is measured */
+    struct dgnn_stop *stop;         /* NULL: nobody may end it early. Pieces of work are left out where this skips them */
 };
 
 struct dgnn_descriptor_kind {

@@ -131,6 +131,9 @@ static void fitting_range(const struct dgnn_fitting *f, const struct dgnn_fittin
                 b->row[count++] = i;
             }
             if (count == FITTING_ROWS || (count && i + 1 == end)) {
+                if (dgnn_stop_skips(in->stop)) {
+                    return;
+                }
                 fitting_run(f, in, k, count, b, energy, gradient);
                 count = 0;
             }

@@ -26,6 +26,7 @@ struct dgnn_fitting_input {
     const double *descriptor; /* n x dim_descriptor */
     const double *fparam;     /* dim_fparam; NULL: the default */
     const double *aparam;     /* n x dim_aparam */
+    struct dgnn_stop *stop;   /* as an evaluation's */
 };
 
 /* The memory of evaluate, whatever the number of atoms. Errors: MEMORY. */

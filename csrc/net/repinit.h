@@ -34,6 +34,7 @@ struct dgnn_repinit_context {
     int32_t ntypes;
     int32_t threads;
     int32_t keep; /* 1: keep intermediates; 0: compute them again */
+    struct dgnn_stop *stop; /* of the evaluation that is prepared */
     enum dgnn_cpu cpu;
     const uint8_t *excluded; /* ntypes x ntypes or NULL; outlives the block */
 };
