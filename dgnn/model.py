@@ -12,7 +12,7 @@ import numpy as np
 
 from dgnn import _core
 from dgnn._core import InputError
-from dgnn.keywords import checked_keywords, suggestion
+from dgnn.keywords import collective, suggestion
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -124,7 +124,7 @@ class Model:
         self.path = os.path.abspath(path)  #: where it was loaded from
 
     @classmethod
-    @checked_keywords
+    @collective
     def load(cls, path: str | bytes | os.PathLike, dtype: DTypeLike | None = None, threads: int | None = None,
              device: str = "cpu", memory: str = "fast", semantics: str | None = None, skin: float | None = None,
              comm: Any = None) -> Model:
@@ -147,7 +147,7 @@ class Model:
 
         return cls(communicators.load(path, lambda: _load_options(**options), comm), path, options)
 
-    @checked_keywords
+    @collective
     def save(self, path: str | bytes | os.PathLike, *, comm: Any = None) -> None:
         """Writes the model as it was read: .dgnn (loads fastest), or .dp or .yaml, which deepmd-kit reads.
 
@@ -218,7 +218,7 @@ class Model:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @checked_keywords
+    @collective
     def compute(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,
                 pbc: ArrayLike | None = None, spins: ArrayLike | None = None, fparam: ArrayLike | None = None,
                 aparam: ArrayLike | None = None, charge_spin: ArrayLike | None = None, atomic: bool = False,
@@ -246,7 +246,11 @@ class Model:
             return len(frames), (array, frames, nframes, fixed)
 
         communicator, (array, frames, nframes, fixed) = self._join(comm, "compute", prepare)
-        results = [self._complete(self._core.compute(**frame, **fixed, comm=communicator)) for frame in frames]
+        results = []
+        for frame in frames:
+            if results and communicator is not None and (raised := _core.interrupted()):
+                communicator.agree("compute", raised)  # where the others begin this frame
+            results.append(self._complete(self._core.compute(**frame, **fixed, comm=communicator)))
         if nframes is None:
             result = Result(**results[0])
         else:
@@ -256,7 +260,7 @@ class Model:
         self._warn_of_small_spins(types, spins)
         return result
 
-    @checked_keywords
+    @collective
     def compute_ghosted(self, coords: ArrayLike, types: ArrayLike, nlocal: int, *,
                         border: Border | Direct | None = None, mapping: ArrayLike | None = None,
                         neighbours: Sequence[ArrayLike] | None = None, spins: ArrayLike | None = None,

@@ -92,8 +92,7 @@ PyObject *dgnn_pyerror_raise(const struct dgnn_state *state, const struct dgnn_e
 /* What the other ranks hear of an exception: one that is none of dgnn's is an input error there, under its own name. */
 static void pyerror_describe(const struct dgnn_state *state, PyObject *exception, struct dgnn_error *error)
 {
-    static const int32_t statuses[] = {DGNN_ERROR_INPUT, DGNN_ERROR_MEMORY, DGNN_ERROR_BUSY, DGNN_ERROR_COMM,
-                                       DGNN_ERROR_INTERRUPTED};
+    static const int32_t statuses[] = {DGNN_ERROR_INPUT, DGNN_ERROR_MEMORY, DGNN_ERROR_BUSY, DGNN_ERROR_COMM};
     const char *name = Py_TYPE(exception)->tp_name;
     PyObject *text = PyObject_Str(exception);
     const char *words = text ? PyUnicode_AsUTF8(text) : NULL;

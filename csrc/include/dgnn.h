@@ -334,6 +334,15 @@ struct dgnn_comm_count {
 };
 DGNN_API void dgnn_comm_counts(struct dgnn_comm *comm, struct dgnn_comm_count *count, int32_t reset);
 
+/* As dgnn_comm_agree, and *vote becomes the largest that a rank passes (each 0 or more). */
+DGNN_API int dgnn_comm_vote(struct dgnn_comm *comm, const char *operation, int32_t status, int32_t *vote,
+                            struct dgnn_error *error);
+
+/* Local: this rank begins another call, for which it will come to an agreement. Agreements compare the numbers of calls
+ * begun: ranks of which one began a call and left it get COMM on all, not the results of different calls. A host whose
+ * calls may be left before they agree (by an exception, say) begins each with this. Errors: INPUT, BUSY. */
+DGNN_API int dgnn_comm_begin(struct dgnn_comm *comm, struct dgnn_error *error);
+
 /* ------------------------------------------------------------------ ending a call early */
 
 /* From now on the thread that computes asks wanted(context) between pieces of its work, every 50 ms at most.

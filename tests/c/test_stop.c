@@ -123,8 +123,8 @@ int main(void)
         const int64_t place[3] = {i % SIDE, i / SIDE % SIDE, i / (SIDE * SIDE)};
         types[i] = (int32_t)(i % 2);
         for (int c = 0; c < 3; c++) {
-            coords[3 * i + c] = 2.4 * ((double)place[c] + random_uniform(&state, 0.2, 0.8));
-            spins[3 * i + c] = random_uniform(&state, 0.3, 0.6);
+            coords[3 * i + c] = 2.4 * ((double)place[c] + 0.2 + 0.6 * random_uniform(&state));
+            spins[3 * i + c] = 0.3 + 0.3 * random_uniform(&state);
         }
     }
     for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
