@@ -36,7 +36,7 @@ def together(comm, name, call):
     try:
         return call()
     except BaseException as error:
-        if own.is_open:
+        if own.is_open():
             try:
                 own.agree(name, error)
             except Error:

@@ -1,11 +1,13 @@
 """Unknown keywords are refused with the nearest right one: a misspelled option must not be ignored."""
 
 import functools
+import os
 import sys
 from typing import Any, Callable, TypeVar, cast
 
 from dgnn import _core
 
+_HOME = os.path.dirname(__file__) + os.sep
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 
 
@@ -58,6 +60,14 @@ def _misplaced(kwargs):
     MPI = sys.modules.get("mpi4py.MPI")
     kinds = (_core.Comm, MPI.Comm) if MPI else (_core.Comm,)
     return next((value for value in kwargs.values() if isinstance(value, kinds)), None)
+
+
+def outside() -> int:
+    """The stacklevel at which a warning of the caller's points out of dgnn, however it was called."""
+    frame, level = sys._getframe(1), 1
+    while frame is not None and frame.f_code.co_filename.startswith(_HOME):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def suggestion(word, known):

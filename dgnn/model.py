@@ -12,7 +12,7 @@ import numpy as np
 
 from dgnn import _core
 from dgnn._core import InputError
-from dgnn.keywords import collective, suggestion
+from dgnn.keywords import collective, outside, suggestion
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -329,7 +329,7 @@ class Model:
                 self._warned.add(what)
                 warnings.warn(f"{count} atoms have more neighbours than the model's {what}, as in deepmd-kit. Energy "
                               "jumps a little where a neighbour enters or leaves such a list (said once for each model)",
-                              TruncationWarning, stacklevel=4)
+                              TruncationWarning, stacklevel=outside())
 
     def _warn_of_small_spins(self, types, spins):
         if spins is None or SmallSpinWarning in self._warned:
@@ -343,7 +343,7 @@ class Model:
             self._warned.add(SmallSpinWarning)
             warnings.warn(f"{small} magnetic atoms have spins that put their virtual atoms less than "
                           f"{_SMALL_DISPLACEMENT} Å away; the model is nearly singular there, and magnetic forces are huge "
-                          "(said once for each model)", SmallSpinWarning, stacklevel=4)
+                          "(said once for each model)", SmallSpinWarning, stacklevel=outside())
 
 
 def _reload(path, options, digest):

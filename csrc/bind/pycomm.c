@@ -157,7 +157,7 @@ static PyObject *pycomm_begin(PyObject *object, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-static PyObject *pycomm_is_open(PyObject *object, void *unused)
+static PyObject *pycomm_is_open(PyObject *object, PyObject *unused)
 {
     (void)unused;
     return PyBool_FromLong(((struct pycomm *)object)->is_open);
@@ -198,15 +198,12 @@ static PyMethodDef pycomm_methods[] = {
      "also an error where ranks pass another operation, or are in another call. The largest vote."},
     {"begin", pycomm_begin, METH_NOARGS,
      "begin($self, /)\n--\n\nLocal. Counts a call, which is open until an agreement of this communicator."},
+    {"is_open", pycomm_is_open, METH_NOARGS,
+     "is_open($self, /)\n--\n\nWas a call begun that has not come to its agreement?"},
     {"close", pycomm_close, METH_NOARGS, "close($self, /)\n--\n\nFrees it; local."},
     {"counts", pycomm_counts, METH_VARARGS,
      "counts($self, reset=False, /)\n--\n\nTraffic of this rank since creation or the last reset."},
     {NULL, NULL, 0, NULL},
-};
-
-static PyGetSetDef pycomm_getset[] = {
-    {"is_open", pycomm_is_open, NULL, "Was a call begun that has not come to its agreement?", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot pycomm_slots[] = {
@@ -215,7 +212,6 @@ static PyType_Slot pycomm_slots[] = {
     {Py_tp_new, pycomm_new},
     {Py_tp_dealloc, pycomm_dealloc},
     {Py_tp_methods, pycomm_methods},
-    {Py_tp_getset, pycomm_getset},
     {0, NULL},
 };
 

@@ -151,7 +151,7 @@ def test_multiprocessing(base_path):
 
 
 def test_interrupt(base_path):
-    """Ctrl-C during calls: KeyboardInterrupt when the call is over, and the model is usable."""
+    """Ctrl-C during calls: KeyboardInterrupt, and the model is usable."""
     code = START + """
 threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 start = time.monotonic()
@@ -165,6 +165,41 @@ except KeyboardInterrupt:
     for _ in range(3):
         done = python(code, base_path, 2)
         assert done.stdout.strip() == "True", done.stdout + done.stderr
+
+
+LATENCY = """
+import dgnn, os, signal, sys, threading, time, warnings
+import numpy as np
+warnings.simplefilter("ignore")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which nohup's children do not have
+model = dgnn.Model.load(sys.argv[1], threads=int(sys.argv[3]))
+rng, n = np.random.default_rng(0), int(sys.argv[2])
+places = np.stack(np.meshgrid(*[np.arange(40)] * 3, indexing="ij"), -1).reshape(-1, 3)[:n]
+coords, types = (places + rng.uniform(0.2, 0.8, (n, 3))) * 2.0, rng.integers(0, 2, n)
+given = dict(spins=rng.normal(size=(n, 3))) if model.is_spin else {}
+few = {key: value[:20] for key, value in given.items()}
+call = lambda: model.compute(coords[:20], types[:20], **few).energy
+energy, sent = call(), []
+def signals():
+    sent.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Timer(0.3, signals).start()
+try:
+    model.compute(coords, types, **given)
+    print("over before")
+except KeyboardInterrupt:
+    print(time.monotonic() - sent[0], call() == energy)
+"""
+
+
+@pytest.mark.parametrize("name, natoms", [("dpa3_base", 6000), ("dpa2_base", 6000), ("dpa1_attn2", 12000), ("se_e2_a", 40000),
+                                          ("se_e3", 12000), ("spin_dpa3", 4000)])
+def test_interrupt_ends_a_long_call(name, natoms, figures):
+    """Within a second; the next call has the numbers of before. tests/c/test_stop.c has each family at each question."""
+    done = python(LATENCY, DATA / "cases" / name / "model.pt2", natoms, 2)
+    seconds, good = done.stdout.split()
+    assert good == "True" and float(seconds) < 1, done.stdout + done.stderr
+    figures.record("Ctrl-C in a long call", name, "seconds", float(seconds), 1)
 
 
 ENDS = {
