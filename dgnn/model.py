@@ -12,7 +12,7 @@ import numpy as np
 
 from dgnn import _core
 from dgnn._core import InputError
-from dgnn.keywords import checked_keywords, suggestion
+from dgnn.keywords import collective, outside, suggestion
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -147,7 +147,7 @@ class Model:
         self.path = os.path.abspath(path)  #: where it was loaded from
 
     @classmethod
-    @checked_keywords
+    @collective
     def load(cls, path: str | bytes | os.PathLike, dtype: DTypeLike | None = None, threads: int | None = None,
              device: str = "cpu", memory: str = "fast", semantics: str | None = None, skin: float | None = None,
              comm: Any = None, head: str | None = None) -> Model:
@@ -171,7 +171,7 @@ class Model:
 
         return cls(communicators.load(path, lambda: _load_options(**options), comm), path, options)
 
-    @checked_keywords
+    @collective
     def save(self, path: str | bytes | os.PathLike, *, comm: Any = None) -> None:
         """Writes the model as it was read: .dgnn (loads fastest), or .dp or .yaml, which deepmd-kit reads.
 
@@ -242,7 +242,7 @@ class Model:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @checked_keywords
+    @collective
     def compute(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,
                 pbc: ArrayLike | None = None, spins: ArrayLike | None = None, fparam: ArrayLike | None = None,
                 aparam: ArrayLike | None = None, charge_spin: ArrayLike | None = None, atomic: bool = False,
@@ -270,7 +270,11 @@ class Model:
             return len(frames), (array, frames, nframes, fixed)
 
         communicator, (array, frames, nframes, fixed) = self._join(comm, "compute", prepare)
-        results = [self._call(self._core.compute, communicator, **frame, **fixed) for frame in frames]
+        results = []
+        for frame in frames:
+            if results and communicator is not None and (raised := _core.interrupted()):
+                communicator.agree("compute", raised)  # where the others begin this frame
+            results.append(self._call(self._core.compute, communicator, **frame, **fixed))
         if nframes is None:
             result = Result(**results[0])
         else:
@@ -281,7 +285,7 @@ class Model:
         self._warn_of_small_spins(types, spins)
         return result
 
-    @checked_keywords
+    @collective
     def compute_ghosted(self, coords: ArrayLike, types: ArrayLike, nlocal: int, *,
                         border: Border | Direct | None = None, mapping: ArrayLike | None = None,
                         neighbours: Sequence[ArrayLike] | None = None, spins: ArrayLike | None = None,
@@ -360,7 +364,7 @@ class Model:
                 self._warned.add(what)
                 warnings.warn(f"{count} atoms have more neighbours than the model's {what}, as in deepmd-kit. Energy "
                               "jumps a little where a neighbour enters or leaves such a list (said once for each model)",
-                              TruncationWarning, stacklevel=4)
+                              TruncationWarning, stacklevel=outside())
 
     def _warn_of_untrained(self, types):
         """Once for each model, of what it first meets. Each rank looks at its own atoms."""
@@ -386,7 +390,7 @@ class Model:
             self._warned.add(SmallSpinWarning)
             warnings.warn(f"{small} magnetic atoms have spins that put their virtual atoms less than "
                           f"{_SMALL_DISPLACEMENT} Å away; the model is nearly singular there, and magnetic forces are huge "
-                          "(said once for each model)", SmallSpinWarning, stacklevel=4)
+                          "(said once for each model)", SmallSpinWarning, stacklevel=outside())
 
 
 def _reload(path, options, digest):

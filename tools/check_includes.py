@@ -37,16 +37,17 @@ THIRD_PARTY = {  # header -> the files that may include it
     "cJSON.h": r"io/json\.c|io/tree\.c",
     "mpi.h": r"mpi/mpi_transport\.h|include/dgnn_mpi\.h",
     "Python.h": r"bind/(state\.h|mpi/_mpi\.c)",
+    "structmember.h": r"bind/pysignal\.c",
     "numpy/arrayobject.h": r"bind/pyarray\.c",
     "immintrin.h": r"ops/\w*(avx2|avx512)\w*\.(c|h)",
     "arm_neon.h": r"ops/\w*neon\w*\.(c|h)",
     "cblas.h": r"ops/\w+\.c",
 }
 SYSTEM = {
-    "assert.h", "complex.h", "ctype.h", "errno.h", "fcntl.h", "float.h", "inttypes.h", "limits.h", "locale.h", "math.h",
-    "pthread.h", "sched.h", "signal.h", "stdalign.h", "stdarg.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h",
-    "stdio.h", "stdlib.h", "string.h", "strings.h", "sys/auxv.h", "sys/mman.h", "sys/stat.h", "sys/types.h", "time.h",
-    "unistd.h", "dlfcn.h", "sys/random.h", "cpuid.h",
+    "assert.h", "complex.h", "ctype.h", "errno.h", "fcntl.h", "float.h", "inttypes.h", "limits.h", "locale.h",
+    "math.h", "pthread.h", "sched.h", "signal.h", "stdalign.h", "stdarg.h", "stdatomic.h", "stdbool.h",
+    "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h", "strings.h", "sys/auxv.h", "sys/mman.h", "sys/stat.h",
+    "sys/syscall.h", "sys/types.h", "time.h", "unistd.h", "dlfcn.h", "sys/random.h", "cpuid.h",
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 

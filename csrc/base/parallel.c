@@ -1,5 +1,7 @@
 #include "base/parallel.h"
 
+#include "base/stop.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -14,6 +16,7 @@ struct parallel_region {
     dgnn_parallel_part *part;
     void *of;
     int64_t nparts;
+    struct dgnn_stop *stop; /* of the call that it belongs to */
     atomic_llong next;    /* the first part that nobody has */
     atomic_int working;   /* workers that are not done */
     atomic_int sleeping;  /* does the caller sleep until they are? */
@@ -59,7 +62,7 @@ static int parallel_spins(void)
 /* The parts that are left, one after the other. */
 static void parallel_work(struct parallel_region *r, int64_t part, int32_t thread)
 {
-    while (part < r->nparts) {
+    while (part < r->nparts && !dgnn_stop_skips()) {
         r->part(r->of, part, thread);
         part = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
     }
@@ -99,6 +102,7 @@ static void *parallel_main(void *of)
     struct parallel_worker *w = of;
     for (;;) {
         struct parallel_region *r = parallel_await(w);
+        dgnn_stop_lend(r->stop);
         parallel_work(r, w->thread, w->thread);
         atomic_store(&w->region, NULL);
         atomic_store(&w->taken, 0);
@@ -236,11 +240,11 @@ void dgnn_parallel_run(int32_t threads, int64_t nparts, dgnn_parallel_part *part
         nworker = parallel_take((int32_t)most - 1, taken);
     }
     if (nworker) {
-        struct parallel_region region = {.part = part, .of = of, .nparts = nparts};
+        struct parallel_region region = {.part = part, .of = of, .nparts = nparts, .stop = dgnn_stop_here()};
         parallel_run(nworker, taken, &region);
         return;
     }
-    for (int64_t k = 0; k < nparts; k++) {
+    for (int64_t k = 0; k < nparts && !dgnn_stop_skips(); k++) {
         part(of, k, 0);
     }
 }

@@ -15,7 +15,8 @@ typedef void dgnn_parallel_part(void *of, int64_t part, int32_t thread);
 
 /* Runs the parts [0, nparts) on at most so many threads, the caller among them, and returns when all are done. Parts
  * begin in ascending order; the first ones are handed out in the order of threads, so that parts as many as threads stay
- * where their memory is. Allocates nothing, fails never: with fewer workers, or none, the caller does more. */
+ * where their memory is. Allocates nothing, fails never: with fewer workers, or none, the caller does more.
+ * Where the call is to end early (base/stop.h), parts are left out; who called then sees to dgnn_stop_check. */
 void dgnn_parallel_run(int32_t threads, int64_t nparts, dgnn_parallel_part *part, void *of);
 
 /* Worker threads of this process. */

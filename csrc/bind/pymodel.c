@@ -62,6 +62,7 @@ static PyObject *pymodel_wrap(PyTypeObject *type, struct dgnn_model *model)
         return NULL;
     }
     self->model = model;
+    dgnn_model_set_stop(model, dgnn_pysignal_wanted, NULL, NULL); /* cannot fail: nobody else has it yet */
     return (PyObject *)self;
 }
 
@@ -419,6 +420,23 @@ static int pymodel_evaluate(struct pymodel *self, const struct dgnn_state *state
     return 0;
 }
 
+/* What cannot be parsed is an error of all ranks too, where a communicator is among it. NULL. */
+static PyObject *pymodel_refuse(const struct dgnn_state *state, PyObject *keywords, const char *operation)
+{
+    PyObject *type, *value, *traceback;
+    struct dgnn_comm *comm = NULL;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *given = keywords ? PyDict_GetItemString(keywords, "comm") : NULL;
+    int held = given && PyObject_TypeCheck(given, state->comm_type) && !dgnn_pycomm_hold(state, given, &comm);
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+    if (held) {
+        dgnn_pyerror_agree(state, comm, operation);
+        dgnn_pycomm_release(given);
+    }
+    return NULL;
+}
+
 static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call *call,
                                       const struct pymodel_compute_arguments *in, struct dgnn_comm *comm)
 {
@@ -446,7 +464,10 @@ static PyObject *pymodel_compute(PyObject *object, PyObject *arguments, PyObject
     struct pymodel_call call = {.state = dgnn_module_state_of(object)};
     struct pymodel_compute_arguments in = {0};
     struct dgnn_comm *comm;
-    if (pymodel_compute_parse(arguments, keywords, &in) || dgnn_pycomm_hold(call.state, in.comm, &comm)) {
+    if (pymodel_compute_parse(arguments, keywords, &in)) {
+        return pymodel_refuse(call.state, keywords, "compute");
+    }
+    if (dgnn_pycomm_hold(call.state, in.comm, &comm)) {
         return NULL;
     }
     PyObject *dict = NULL;
@@ -667,7 +688,10 @@ static PyObject *pymodel_ghosted(PyObject *object, PyObject *arguments, PyObject
     struct pymodel_call call = {.state = dgnn_module_state_of(object)};
     struct pymodel_ghosted_arguments in;
     struct dgnn_comm *comm;
-    if (pymodel_ghosted_parse(arguments, keywords, &in) || dgnn_pycomm_hold(call.state, in.comm, &comm)) {
+    if (pymodel_ghosted_parse(arguments, keywords, &in)) {
+        return pymodel_refuse(call.state, keywords, "compute_ghosted");
+    }
+    if (dgnn_pycomm_hold(call.state, in.comm, &comm)) {
         return NULL;
     }
     PyObject *dict = NULL;

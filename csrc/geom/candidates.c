@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "base/stop.h"
 
 /* Added to the reach (Angstrom): far above rounding in this file, far below any distance that matters. */
 #define CANDIDATES_SLACK 1e-6
@@ -366,7 +367,7 @@ static void search_part(void *of, int64_t part, int32_t thread)
     const struct search_pass *pass = of;
     int64_t n = pass->search->input->ncentre, threads = pass->search->input->threads;
     (void)thread;
-    for (int64_t i = n * part / threads; i < n * (part + 1) / threads; i++) {
+    for (int64_t i = n * part / threads; i < n * (part + 1) / threads && !dgnn_stop_skips(); i++) {
         if (pass->pairs) {
             search_centre(pass->search, i, pass->pairs + pass->first[i]);
         } else {
@@ -399,6 +400,7 @@ int dgnn_candidates_search(struct dgnn_nlist *list, const struct dgnn_nlist_inpu
     search_set_bins(&search);
     DGNN_TRY(search_list_images(&search, list, error));
     search_centres(&search, first, NULL);
+    DGNN_TRY(dgnn_stop_check(error));
     for (int64_t i = 0; i < n; i++) {
         list->longest = first[i + 1] > list->longest ? first[i + 1] : list->longest;
         first[i + 1] += first[i];
@@ -407,5 +409,5 @@ int dgnn_candidates_search(struct dgnn_nlist *list, const struct dgnn_nlist_inpu
     DGNN_TRY(dgnn_candidates_reserve(&list->candidates, list->ncandidate, sizeof(struct dgnn_pair),
                                      "the neighbour list", error));
     search_centres(&search, first, list->candidates.data);
-    return DGNN_OK;
+    return dgnn_stop_check(error);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "base/stop.h"
 
 /* What a centre's candidates are sorted by. */
 struct item {
@@ -247,7 +248,7 @@ static void nlist_select_part(void *of, int64_t part, int32_t thread)
     int64_t n = update->input->ncentre, threads = update->input->threads;
     char *work = update->work + part * update_work_size(update->longest);
     (void)thread;
-    for (int64_t centre = n * part / threads; centre < n * (part + 1) / threads; centre++) {
+    for (int64_t centre = n * part / threads; centre < n * (part + 1) / threads && !dgnn_stop_skips(); centre++) {
         nlist_select_centre(update, centre, work);
     }
 }
@@ -282,7 +283,7 @@ static void nlist_write_part(void *of, int64_t part, int32_t thread)
     const struct write *write = of;
     int64_t n = write->update->input->ncentre, threads = write->update->input->threads;
     (void)thread;
-    for (int64_t i = n * part / threads; i < n * (part + 1) / threads; i++) {
+    for (int64_t i = n * part / threads; i < n * (part + 1) / threads && !dgnn_stop_skips(); i++) {
         nlist_write_centre(write->update, write->list, i);
     }
 }
@@ -301,7 +302,7 @@ static int nlist_write(const struct update *update, struct dgnn_nlist *list, str
     DGNN_TRY(dgnn_candidates_reserve(&list->output_distance, npair, sizeof(double), "neighbours", error));
     struct write write = {update, list};
     dgnn_parallel_run(update->input->threads, update->input->threads, nlist_write_part, &write);
-    return DGNN_OK;
+    return dgnn_stop_check(error);
 }
 
 /* The first pair at one place that may not be there. Distance 0 sorts first, so few entries are looked at. */
@@ -366,6 +367,7 @@ static int nlist_finish(struct dgnn_nlist *list, const struct dgnn_nlist_input *
         .work = list->sort_work.data,
     };
     nlist_select(&update);
+    DGNN_TRY(dgnn_stop_check(error));
     DGNN_TRY(nlist_write(&update, list, error));
     list->ncentre = n;
     list->nrow = input->nrow;

@@ -44,7 +44,8 @@ enum dgnn_status {
     DGNN_ERROR_MEMORY,      /* an allocation failed; nothing was leaked */
     DGNN_ERROR_SYSTEM,      /* the operating system refused; system_errno says why */
     DGNN_ERROR_BUSY,        /* the session, or the communicator, is in use by another thread */
-    DGNN_ERROR_INTERNAL     /* a broken promise inside dgnn; please report it */
+    DGNN_ERROR_INTERNAL,    /* a broken promise inside dgnn; please report it */
+    DGNN_ERROR_INTERRUPTED  /* the caller wished that the call end early: dgnn_model_set_stop */
 };
 
 #define DGNN_MESSAGE_LENGTH 1024
@@ -394,6 +395,29 @@ struct dgnn_comm_count {
     int64_t feature_bytes; /* of them, in forward and reverse messages */
 };
 DGNN_API void dgnn_comm_counts(struct dgnn_comm *comm, struct dgnn_comm_count *count, int32_t reset);
+
+/* As dgnn_comm_agree, and *vote becomes the largest that a rank passes (each 0 or more). */
+DGNN_API int dgnn_comm_vote(struct dgnn_comm *comm, const char *operation, int32_t status, int32_t *vote,
+                            struct dgnn_error *error);
+
+/* Local: this rank begins another call, for which it will come to an agreement. Agreements compare the numbers of calls
+ * begun: ranks of which one began a call and left it get COMM on all, not the results of different calls. A host whose
+ * calls may be left before they agree (by an exception, say) begins each with this. Errors: INPUT, BUSY. */
+DGNN_API int dgnn_comm_begin(struct dgnn_comm *comm, struct dgnn_error *error);
+
+/* ------------------------------------------------------------------ ending a call early */
+
+/* From now on a thread that computes with the model asks wanted(context) between pieces of its work, every 50 ms at most.
+ * Where the answer is not 0, the call ends within a piece with DGNN_ERROR_INTERRUPTED, and the model goes on as after any
+ * error. wanted may be what a signal handler or another thread has set; it must not use the model, and calls side by side
+ * ask it side by side. NULL: nobody is asked, as after loading. A call with a communicator never asks: it ends for all
+ * ranks together. Errors: INPUT. */
+DGNN_API int dgnn_model_set_stop(struct dgnn_model *model, int (*wanted)(void *context), void *context,
+                                 struct dgnn_error *error);
+
+/* The same for calls of a session. Errors: INPUT, BUSY. */
+DGNN_API int dgnn_session_set_stop(struct dgnn_session *session, int (*wanted)(void *context), void *context,
+                                   struct dgnn_error *error);
 
 #ifdef __cplusplus
 }

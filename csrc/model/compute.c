@@ -155,6 +155,7 @@ static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part
         dgnn_profile_resume(part->profile);
     }
     DGNN_TRY(compute_build_graph(s, part, nodes, error));
+    DGNN_TRY(dgnn_stop_check(error));
     DGNN_TRY(compute_order(s, part, nodes, error));
     DGNN_TRY(compute_reserve(s, nodes, dgnn_graph_nedge(compute_graph(part)), call->want_atom_virial, error));
     if (s->is_spin) {
@@ -163,7 +164,7 @@ static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part
     struct dgnn_evaluation evaluation = compute_evaluation(s, part, call);
     DGNN_TRY(dgnn_linear_prepare(part->workspace, &evaluation, error));
     dgnn_profile_end(part->profile, DGNN_PHASE_GRAPH);
-    return DGNN_OK;
+    return dgnn_stop_check(error);
 }
 
 /* All that can fail on this rank alone, without messages: virtual nodes, list, graphs and memory. */
@@ -510,7 +511,10 @@ int dgnn_compute(struct dgnn_session *s, const struct dgnn_system *system, struc
     if (status) {
         return dgnn_transport_agree(comm, "compute", status, error);
     }
-    return comm ? compute_ranks(s, system, comm, results, error) : compute_serial(s, system, results, error);
+    dgnn_stop_enter(comm ? NULL : &s->stop);
+    status = comm ? compute_ranks(s, system, comm, results, error) : compute_serial(s, system, results, error);
+    dgnn_stop_leave();
+    return status;
 }
 
 /* ---------------------------------------------------------------- a host's ghosts */
@@ -585,5 +589,8 @@ int dgnn_compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *syst
     if (status) {
         return dgnn_transport_agree(comm, "compute_ghosted", status, error);
     }
-    return compute_ghosted(s, system, comm, results, error);
+    dgnn_stop_enter(comm ? NULL : &s->stop);
+    status = compute_ghosted(s, system, comm, results, error);
+    dgnn_stop_leave();
+    return status;
 }

@@ -38,6 +38,8 @@ struct dgnn_pool {
     struct dgnn_model *model;
     pthread_mutex_t lock;
     pthread_cond_t given_back;
+    int (*wanted)(void *context); /* of dgnn_model_set_stop */
+    void *context;
     struct pool_session *first; /* the one that stays is the last of the list */
     int32_t working; /* calls without a communicator that are under way */
     int32_t limit;   /* ... that may be */
@@ -214,6 +216,8 @@ static void pool_take(struct dgnn_pool *pool, struct pool_session *taken, const 
         p->thread = p->thread == pool_thread() ? 0 : p->thread; /* its last call is another one now */
     }
     taken->taken = 1;
+    taken->session->stop.wanted = pool->wanted;
+    taken->session->stop.context = pool->context;
     taken->thread = pool_thread();
     taken->key = *key;
 }
@@ -343,6 +347,14 @@ void dgnn_pool_free(struct dgnn_pool *pool)
     dgnn_alloc_free(pool);
 }
 
+void dgnn_pool_set_stop(struct dgnn_pool *pool, int (*wanted)(void *context), void *context)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->wanted = wanted;
+    pool->context = context;
+    pthread_mutex_unlock(&pool->lock);
+}
+
 int32_t dgnn_pool_count(struct dgnn_pool *pool)
 {
     int32_t count = 0;
@@ -415,4 +427,13 @@ int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghost
     pool_leave(model->pool, p, comm != NULL);
     dgnn_transport_leave(comm);
     return status;
+}
+
+int dgnn_model_set_stop(struct dgnn_model *model, int (*wanted)(void *context), void *context, struct dgnn_error *error)
+{
+    if (!model) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_set_stop: an argument is NULL");
+    }
+    dgnn_pool_set_stop(model->pool, wanted, context);
+    return DGNN_OK;
 }

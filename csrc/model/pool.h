@@ -8,6 +8,8 @@ struct dgnn_pool;
 
 /* Errors: MEMORY. The model outlives its pool. */
 int dgnn_pool_create(struct dgnn_model *model, struct dgnn_pool **pool, struct dgnn_error *error);
+/* Whom the next calls ask whether they are to end early; NULL: nobody. */
+void dgnn_pool_set_stop(struct dgnn_pool *pool, int (*wanted)(void *context), void *context);
 void dgnn_pool_free(struct dgnn_pool *pool); /* NULL is allowed; no call is under way */
 
 /* For tests: how many sessions are there, and the one that stays, NULL before the first call. No call is under way. */

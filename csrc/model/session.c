@@ -361,6 +361,16 @@ static void session_leave(struct dgnn_session *s, struct dgnn_comm *comm)
     dgnn_transport_leave(comm);
 }
 
+int dgnn_session_set_stop(struct dgnn_session *session, int (*wanted)(void *context), void *context,
+                          struct dgnn_error *error)
+{
+    DGNN_TRY(session_enter(session, NULL, "set_stop", 1, error));
+    session->stop.wanted = wanted;
+    session->stop.context = context;
+    session_leave(session, NULL);
+    return DGNN_OK;
+}
+
 int dgnn_session_compute(struct dgnn_session *session, const struct dgnn_system *system, struct dgnn_comm *comm,
                          struct dgnn_result *results, struct dgnn_error *error)
 {

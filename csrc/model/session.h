@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "base/stop.h"
 #include "geom/graphbuild.h"
 #include "geom/order.h"
 #include "model/model.h"
@@ -30,6 +31,7 @@ enum dgnn_session_call { DGNN_SESSION_NOTHING = 0, DGNN_SESSION_SERIAL, DGNN_SES
 
 struct dgnn_session {
     atomic_int busy;
+    struct dgnn_stop stop;
     int32_t nmodel;
     struct dgnn_session_part *part; /* nmodel */
 

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/parallel.h"
+#include "base/stop.h"
 #include "net/dpa3/dpa3.h"
 
 /* Switch and its slope at r (deepmd/dpmodel/utils/env_mat.py: compute_smooth_weight, compute_exp_sw). */

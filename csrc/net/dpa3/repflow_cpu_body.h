@@ -72,7 +72,9 @@ static void REAL(repflow_cpu_backward_end)(void *of)
 {
     struct REAL(repflow_workspace) *workspace = of;
     dgnn_keeping_stop(&workspace->keeping, workspace->work.profile);
-    dgnn_keeping_end(&workspace->keeping);
+    if (!dgnn_stop_skips()) {
+        dgnn_keeping_end(&workspace->keeping);
+    }
 }
 
 /* The gradient of edges that was made is the one that is taken next. */

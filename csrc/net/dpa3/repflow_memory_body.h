@@ -58,6 +58,7 @@ struct REAL(repflow_work) {
 
 enum {
     REAL(REPFLOW_ROWS) = 32, /* nodes done together where a matrix is shared */
+    REAL(REPFLOW_PIECE) = 8 * REAL(REPFLOW_ROWS), /* nodes between two questions whether to stop */
     REAL(REPFLOW_TRIAL) = 64 /* owned nodes, the fewest that can show what is faster to keep */
 };
 
@@ -101,6 +102,14 @@ struct REAL(repflow_region) {
     int64_t first, last;  /* ... of rows */
 };
 
+/* In pieces, so that a wish to end the call is heard in between. */
+static void REAL(repflow_run_pieces)(const struct REAL(repflow_region) *region, int64_t begin, int64_t end, int t)
+{
+    for (int64_t i = begin; i < end && !dgnn_stop_skips(); i += REAL(REPFLOW_PIECE)) {
+        region->stage(region->w, region->l, i, end - i < REAL(REPFLOW_PIECE) ? end : i + REAL(REPFLOW_PIECE), t);
+    }
+}
+
 static void REAL(repflow_run_part)(void *of, int64_t t, int32_t thread)
 {
     const struct REAL(repflow_region) *region = of;
@@ -108,12 +117,8 @@ static void REAL(repflow_run_part)(void *of, int64_t t, int32_t thread)
     int64_t begin = region->bound[t], end = region->bound[t + 1];
     int64_t middle = w->nused < begin ? begin : w->nused < end ? w->nused : end;
     (void)thread;
-    if (middle > begin) {
-        region->stage(w, region->l, begin, middle, (int)t);
-    }
-    if (end > middle) {
-        region->stage(w, region->l, middle, end, (int)t);
-    }
+    REAL(repflow_run_pieces)(region, begin, middle, (int)t);
+    REAL(repflow_run_pieces)(region, middle, end, (int)t);
 }
 
 static void REAL(repflow_run_rows_part)(void *of, int64_t t, int32_t thread)

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/stop.h"
 #include "base/text.h"
 #include "net/energy/registry.h"
 #include "net/params/params.h"
@@ -246,6 +247,7 @@ int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_eval
     struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
     double *rows = w->rows.data;
     DGNN_TRY(kind->forward(a->descriptor, w->descriptor, &own, rows, error));
+    DGNN_TRY(dgnn_stop_check(error));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
     struct dgnn_fitting_input fitting = {.n = graph->nowned - own.nidle,
                                          .type = graph->type,
@@ -253,6 +255,7 @@ int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_eval
                                          .fparam = input->fparam,
                                          .aparam = input->aparam};
     dgnn_fitting_evaluate(w->fitting, &fitting, energy, evaluation->want_gradient ? rows : NULL);
+    DGNN_TRY(dgnn_stop_check(error));
     for (int64_t i = 0; i < graph->nowned; i++) {
         int32_t type = graph->type[i];
         int dropped = atomic_drops(a, input, type);
@@ -266,5 +269,5 @@ int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_eval
         DGNN_TRY(kind->backward(a->descriptor, w->descriptor, &own, rows, error));
         dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
     }
-    return DGNN_OK;
+    return dgnn_stop_check(error);
 }

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/parallel.h"
+#include "base/stop.h"
 #include "net/parts/layer.h"
 #include "net/params/params.h"
 
@@ -134,7 +135,7 @@ static void fitting_range(const struct dgnn_fitting *f, const struct dgnn_fittin
 {
     for (int64_t k = 0; k < f->nnet; k++) {
         int64_t count = 0;
-        for (int64_t i = begin; i < end; i++) {
+        for (int64_t i = begin; i < end && !(i % FITTING_ROWS == 0 && dgnn_stop_skips()); i++) {
             if (f->nnet == 1 || in->type[i] == k) {
                 b->row[count++] = i;
             }
