@@ -111,7 +111,7 @@ def _described(core):
 
 
 class Model:
-    """A loaded model. Made by Model.load; usable from several threads, one call at a time."""
+    """A loaded model. Made by Model.load; several threads may compute with it at the same time."""
 
     def __init__(self, core: _core.Model, path: str | bytes = "", options: dict[str, Any] | None = None) -> None:
         if not isinstance(core, _core.Model):
