@@ -36,7 +36,7 @@ int dgnn_pyerror_setup(PyObject *module, struct dgnn_state *state)
                                     "A message between ranks failed; the communicator is not used again.",
                                     PyExc_RuntimeError);
     state->busy_error = pyerror_new(module, state, "BusyError",
-                                    "The model is in use by another thread, and this call may not wait.",
+                                    "A communicator, or a model that is being closed, is in use by another thread.",
                                     PyExc_RuntimeError);
     return state->model_format_error && state->unsupported_model_error && state->input_error &&
                    state->comm_error && state->busy_error

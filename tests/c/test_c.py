@@ -32,9 +32,9 @@ def test_c(source, record_property, tmp_path):
     record_property("checks in C", passed)
 
 
-@pytest.mark.parametrize("name", ["test_threads", "test_inproc"])
+@pytest.mark.parametrize("name", ["test_threads", "test_inproc", "test_session"])
 def test_no_races(name, tmp_path):
-    """Under ThreadSanitizer, which knows pthreads but not OpenMP: without that, and with the plain C kernels."""
+    """Under ThreadSanitizer, with the plain C kernels."""
     (program,) = builder.build_programs([FOLDER / f"{name}.c"], "tsan")
     environment = {**os.environ, "TMPDIR": str(tmp_path), "DGNN_DISABLE_CPU": "avx512,avx2,neon,portable",
                    "TSAN_OPTIONS": f"suppressions={FOLDER / 'tsan.suppressions'}"}
