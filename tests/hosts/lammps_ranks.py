@@ -46,7 +46,8 @@ def start(before="", after="", units="metal", boundary="p p p", box=BOX, origin=
         mass 2 1.008
         comm_modify cutoff 3.0
         timestep {0.5 if units == 'real' else 0.0005}""")
-    lmp.create_atoms(n, list(range(1, n + 1)), (types + 1).tolist(), (positions + low).ravel().tolist())
+    if n:
+        lmp.create_atoms(n, list(range(1, n + 1)), (types + 1).tolist(), (positions + low).ravel().tolist())
     lmp.commands_string(OUTPUT + after)
     return lmp
 
@@ -307,7 +308,7 @@ def refusals(comm, path, spin, parameters):
         option=attach(thread=1), own=attach(type_mapp=1), loaded=attach(model=loaded, threads=1), comm=attach(comm=comm),
         fparam=attach(fparam=[1.0]), aparam=attach(model=parameters, fparam=[1.0, 2.0]), rows=attach(aparam="x"),
         number=attach(model=3), host=lambda: dgnn.lammps.attach(3, path, type_map=["O", "H"]), fix=attach(fix_id="two words"),
-        taken=attach(start(after="fix move all nve"), fix_id="move"), ids=lambda: attach(start(before="atom_modify id no"))().run(0),
+        taken=attach(start(after="fix move all nve"), fix_id="move"), ids=lambda: attach(_without_ids())().run(0),
         one=attach(type_map=["O", "Pt" if last else "H"]), other=attach(type_map=["O", "NULL" if last else "H"]),
         detached=lambda: detached.run(1), cleared=lambda: cleared.run(1), closed=lambda: closed.run(1), respa=lambda: respa.run(1),
         timer=lambda: _with_timer(attach(start())()))
@@ -317,6 +318,12 @@ def refusals(comm, path, spin, parameters):
 def _without_box():
     lmp = lammps(cmdargs=QUIET)
     lmp.command("units metal")
+    return lmp
+
+
+def _without_ids():
+    lmp = start(before="atom_modify id no", n=0)
+    lmp.command("create_atoms 1 random 8 5 NULL")
     return lmp
 
 
