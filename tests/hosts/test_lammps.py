@@ -2,6 +2,8 @@
 
 import functools
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
 
@@ -113,6 +115,33 @@ def test_mpi4py_comes_first():
     assert done.returncode == 0 and int(done.stdout) > 2022_00_00, done.stderr
     done = python("import sys; sys.modules['mpi4py'] = None; import dgnn.lammps")
     assert done.returncode and "needs mpi4py and an MPI, imported before LAMMPS is started" in done.stderr
+
+
+INPUT = """
+units metal
+lattice sc 3.1
+region box block 0 3 0 3 0 3
+create_box 2 box
+create_atoms 1 box
+set group all type/ratio 2 0.6 7
+mass 1 15.999
+mass 2 1.008
+comm_modify cutoff 3.0
+velocity all create 100 7
+fix move all nve
+timestep 0.0005
+"""
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/lammps.md"])
+def test_pages(page, tmp_path):
+    """What the pages say to type."""
+    shutil.copy(case("dpa3_base"), tmp_path / "model.pt2")
+    (tmp_path / "in.water").write_text(INPUT)
+    block, = (found for found in re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S) if "lammps" in found)
+    code = block.replace("1000)", "5)") + "\nprint(lmp.extract_global('ntimestep'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0 and int(done.stdout.split()[-1]) >= 5, done.stderr
 
 
 @pytest.mark.parametrize("ranks", [1, 4])
