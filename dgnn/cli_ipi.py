@@ -38,17 +38,34 @@ def run_ipi(options):
     check(options)
     comm = world()
     try:
-        serve(options, comm)
+        name, atoms, client = prepared(options, comm)
+    except Exception:
+        return on_all(comm)
+    try:
+        client.run(atoms, use_stress=bool(atoms.pbc.all()))
     except dgnn.Error:
-        if comm is not None and comm.Get_rank():
-            return 2  # rank 0 says it: all ranks have the same error
-        raise
-    except Exception as error:
-        if comm is None:
-            raise
-        cli.complain(cli.one_line(error))
-        sys.stderr.flush()
-        comm.Abort(2)  # the others wait for this rank
+        return on_all(comm)
+    except (AssertionError, KeyError, ValueError) as error:  # ASE's, of what it was sent
+        return alone(comm, UsageError(f"i-PI sent what does not fit {name}, of {len(atoms)} atoms "
+                                      f"({type(error).__name__}: {error})"))
+    except OSError as error:
+        return alone(comm, UsageError(f"the connection to i-PI broke ({error or type(error).__name__})"))
+
+
+def on_all(comm):
+    """All ranks have the error that is being raised; rank 0 says it."""
+    if comm is not None and comm.Get_rank():
+        return 2
+    raise
+
+
+def alone(comm, error):
+    """The others wait for this rank."""
+    if comm is None:
+        raise error from None
+    cli.complain(str(error))
+    sys.stderr.flush()
+    comm.Abort(2)
 
 
 def check(options):
@@ -78,40 +95,30 @@ def together(comm, work):
     return work() if comm is None else communicators._together(comm, work)
 
 
-def serve(options, comm):
+def prepared(options, comm):
+    """(name of the structure, its atoms with a calculator, ASE's client); what fails on one rank fails on all."""
     name, atoms = together(comm, lambda: cli.read_last(options.structure, options.format))
     atoms.calc = make_calculator(options, comm)
     cli.set_parameters(options, atoms)
-    log = None
-    if options.log and (comm is None or comm.Get_rank() == 0):
-        log = sys.stdout if options.log == "-" else open(options.log, "w")
-    try:
-        client = together(comm, lambda: connected(options, comm, log))
-        try:
-            client.run(atoms, use_stress=bool(atoms.pbc.all()))
-        except (AssertionError, KeyError, ValueError) as error:  # ASE's, of what it was sent
-            if isinstance(error, dgnn.Error):
-                raise
-            raise UsageError(f"i-PI sent what does not fit {name}, of {len(atoms)} atoms ({type(error).__name__}: {error})") \
-                from None
-    finally:
-        if log not in (None, sys.stdout):
-            log.close()
+    return name, atoms, together(comm, lambda: connected(options, comm))
 
 
 def make_calculator(options, comm):
     from dgnn.calculator import DGNNCalculator
 
     model = cli.load(options, comm)
-    return DGNNCalculator(model, comm=comm, type_map=cli.type_map(options.type_map, model.type_map))
+    return together(comm, lambda: DGNNCalculator(model, comm=comm, type_map=cli.type_map(options.type_map, model.type_map)))
 
 
-def connected(options, comm, log):
-    """ASE's client; its rank 0 has the socket, and waits for i-PI to be there."""
+def connected(options, comm):
+    """ASE's client; its rank 0 has the socket and the log, and waits for i-PI to be there."""
     from ase import parallel
     from ase.calculators.socketio import SocketClient
 
     ranks = parallel.DummyMPI() if comm is None else parallel.MPI4PY(comm)
+    log = None
+    if options.log and ranks.rank == 0:
+        log = sys.stdout if options.log == "-" else open(options.log, "w")  # until this process ends; ASE flushes each line
     end = time.monotonic() + options.wait
     while True:
         try:

