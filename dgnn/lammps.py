@@ -234,7 +234,7 @@ class Handle:
         box = np.array([[high[0] - low[0], 0.0, 0.0], [xy, high[1] - low[1], 0.0], [xz, yz, high[2] - low[2]]])
         inputs = dict(self._inputs, box=box, pbc=[bool(along) for along in periodic])
         if nlocal:
-            if ids is None:
+            if ids is None or not np.all(ids):
                 raise InputError("atom_modify id no: dgnn needs the atoms' ids")
             types = np.array(self._lmp.numpy.extract_atom("type")).ravel()[:nlocal]
             inputs.update(coords=np.array(positions).reshape(nlocal, 3) - np.array(low), types=self._types[types],

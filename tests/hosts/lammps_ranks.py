@@ -28,13 +28,13 @@ def system(n=36, seed=3):
     return (places + rng.uniform(0.25, 0.75, (n, 3))) @ np.diag([2.2] * 3), rng.integers(0, 2, n)
 
 
-def start(before="", after="", units="metal", boundary="p p p", box=BOX, origin=(0.5, -1.0, 2.0), n=36, arguments=()):
+def start(before="", after="", units="metal", boundary="p p p", box=BOX, origin=(0.5, -1.0, 2.0), n=36, comm=None):
     """A LAMMPS with atoms that stand still; origin: of its box."""
     positions, types = system(n)
     low, high = np.array(origin), np.array(origin) + np.diag(box)
     edges = " ".join(f"{a:.17g} {b:.17g}" for a, b in zip(low, high))
     tilts = f"{box[1, 0]:.17g} {box[2, 0]:.17g} {box[2, 1]:.17g}"
-    lmp = lammps(cmdargs=[*QUIET, *arguments])
+    lmp = lammps(cmdargs=QUIET, comm=comm)
     lmp.commands_string(f"""
         units {units}
         atom_style atomic
@@ -173,10 +173,10 @@ def scenarios(comm, path, other, parameters):
     record("parameters", lmp, (parameters, [0, 1], given))
 
     if comm.size == 4:
-        lmp = start(arguments=["-partition", "1", "3", "-pscreen", "none", "-plog", "none"], n=30 + 6 * (comm.rank > 0))
-        assert communicator(lmp).size == (1 if comm.rank == 0 else 3)
+        part = comm.Split(comm.rank > 0)
+        lmp = start(comm=part, n=30 + 6 * (comm.rank > 0))
         attach(lmp, path, type_map=["O", "H"]).run(1)
-        record("partitions", lmp)
+        record("one rank and three", lmp)
     return found
 
 
@@ -298,7 +298,6 @@ def refusals(comm, path, spin, parameters):
     detached.detach()
     cleared._lmp.command("clear")
     closed._lmp.close()
-    closed.detach()
     respa._lmp.command("run_style respa 1 pair 1")
     last = comm.rank == comm.size - 1
     calls = dict(
@@ -311,7 +310,9 @@ def refusals(comm, path, spin, parameters):
         one=attach(type_map=["O", "Pt" if last else "H"]), other=attach(type_map=["O", "NULL" if last else "H"]),
         detached=lambda: detached.run(1), cleared=lambda: cleared.run(1), closed=lambda: closed.run(1), respa=lambda: respa.run(1),
         timer=lambda: _with_timer(attach(start())()))
-    return {name: _raised(call) for name, call in calls.items()}
+    raised = {name: _raised(call) for name, call in calls.items()}
+    closed.detach()
+    return raised
 
 
 def _without_box():
