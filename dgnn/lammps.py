@@ -220,7 +220,7 @@ class Handle:
         try:
             result = self.model.compute(**inputs, atomic=self._atomic, comm=communicator)
             self._to_lammps(result, nlocal, forces)
-        except CommError:  # ranks are missing: no more agreement
+        except Error:  # dgnn's come on all ranks
             raise
         except BaseException as error:
             failure = error
