@@ -29,7 +29,7 @@ def on_ranks(ranks):
     parts += [("nve", [path, 100])] * (ranks in (1, 4)) + [("without_handle", [path])] * (ranks in (1, 3))
     parts += [("refusals", [path, case("spin_dpa3"), case("dpa3_fparam_aparam")])] * (ranks in (1, 2))
     try:
-        return run_mpi(everything, ranks, parts, timeout=400)
+        return run_mpi(everything, ranks, parts, timeout=400, environment={"OMP_NUM_THREADS": "1"})
     except RanksFailed as error:
         return error  # for each test that asks, without another run
 
