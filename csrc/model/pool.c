@@ -139,7 +139,7 @@ static struct pool_key pool_key(const struct dgnn_comm *comm, int is_ghosted, in
     struct pool_key key = {.comm = comm, .is_ghosted = is_ghosted, .natoms = natoms};
     struct dgnn_digest digest;
     dgnn_digest_begin(&digest);
-    if (natoms > 0 && types && coords) { /* else the call is refused */
+    if (natoms > 0 && natoms <= INT32_MAX && types && coords) { /* else the call is refused */
         dgnn_digest_add(&digest, types, sizeof(*types) * (size_t)natoms);
         memcpy(key.place, coords, sizeof(key.place));
     }
@@ -419,7 +419,8 @@ int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghost
     struct pool_session *p;
     int good = model && system && result;
     error = error ? error : &own;
-    struct pool_key key = pool_key(comm, 1, good ? system->nall : 0, good ? system->types : NULL,
+    int counts = good && system->nlocal >= 0 && system->nlocal <= system->nall; /* else it is refused, too */
+    struct pool_key key = pool_key(comm, 1, counts ? system->nall : 0, good ? system->types : NULL,
                                    good ? system->coords : NULL);
     DGNN_TRY(dgnn_transport_enter(comm, error));
     DGNN_TRY(pool_begin(good ? model : NULL, &key, comm, good && system->same_list, &p, error));

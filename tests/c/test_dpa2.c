@@ -248,6 +248,7 @@ static void check_case(const char *name)
     static struct cluster c;
     static struct answer answer, other;
     struct dgnn_descriptor *d, *small, *threaded;
+    struct dgnn_descriptor_workspace *workspace;
     struct dgnn_descriptor_properties p;
     struct dgnn_error error;
     int dense;
@@ -258,10 +259,12 @@ static void check_case(const char *name)
     CHECK(p.dim_out <= 64 && p.has_message_passing && (dense || p.has_graph_form));
     cluster_place(&c);
     cluster_edges(&c, &p, dense);
-    CHECK_STATUS(evaluate(d, &c.graph, NULL, &answer, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_descriptor_kind(d)->workspace_create(d, &workspace, &error), DGNN_OK, "");
+    CHECK_STATUS(evaluate_in(d, workspace, &c.graph, NULL, &answer, &error), DGNN_OK, "");
     int64_t allocations = dgnn_alloc_count();
-    CHECK_STATUS(evaluate(d, &c.graph, NULL, &other, &error), DGNN_OK, "");
+    CHECK_STATUS(evaluate_in(d, workspace, &c.graph, NULL, &other, &error), DGNN_OK, "");
     CHECK(dgnn_alloc_count() == allocations);
+    dgnn_descriptor_kind(d)->workspace_free(workspace);
     CHECK(!memcmp(&answer, &other, sizeof(answer)));
     CHECK_STATUS(evaluate(small, &c.graph, NULL, &other, &error), DGNN_OK, "");
     CHECK(!memcmp(&answer, &other, sizeof(answer)));
