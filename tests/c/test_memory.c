@@ -124,10 +124,10 @@ int main(void)
                                         "dpa3_training_only", "se_e3_tebd_silu", "se_atten_v2_all"};
     char path[256];
     memory_make_system();
+    test_unknown_descriptor();
     for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
         struct dgnn_load_options options = {.size = sizeof(options), .threads = 1 + (int32_t)(c % 2), .skin = -1};
         snprintf(path, sizeof(path), "tests/data/cases/%s/model.pt2", cases[c]);
-    test_unknown_descriptor();
         test_load(path, &options);
         test_compute(path, &options);
     }

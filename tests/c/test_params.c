@@ -179,9 +179,10 @@ static void test_repeats(void)
                       l = dgnn_value_member(&root, "l"), a = dgnn_value_member(&root, "a"),
                       n = dgnn_value_member(&root, "n"), none = dgnn_value_member(&root, "none"),
                       wide = dgnn_value_member(&root, "wide");
-    struct dgnn_activation linear = {0}, tanh = {.kind = DGNN_ACTIVATION_TANH};
+    struct dgnn_activation linear, tanh;
     struct dgnn_error error;
     struct dgnn_tensor tensor;
+    CHECK(!dgnn_activation_parse("none", &linear, &error) && !dgnn_activation_parse("tanh", &tanh, &error));
     CHECK(!dgnn_params_same_int(&i, 3, "w", &error) && !dgnn_params_same_int(&none, 9, "w", &error));
     CHECK_STATUS(dgnn_params_same_int(&i, 4, "the weights", &error), DGNN_ERROR_FORMAT,
                  "p.json: i: contradicts the weights, by which it is 4");
