@@ -149,7 +149,8 @@ def mutants_of_variables(holder, where, rows):
         yield Mutant(f"{where}.{key} deleted", delete(holder, key), EITHER, zeros)
         yield Mutant(f"{where}.{key}: 7", put(holder, key, 7), REFUSED)
         if isinstance(value, dict):
-            yield Mutant(f"{where}.{key}: null", put(holder, key, None), EITHER)
+            if not (key == "b" and rows["@class"].meaning == "LayerNorm"):  # deepmd-kit then scales and shifts nothing
+                yield Mutant(f"{where}.{key}: null", put(holder, key, None), EITHER)
             longer = {**value, "value": [*value["value"], value["value"][0]]} if value["value"] else value
             yield Mutant(f"{where}.{key}: longer", put(holder, key, longer), REFUSED)
         elif value is None:
