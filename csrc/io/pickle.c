@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-enum { PICKLE_MARK = -1, PICKLE_SMALL = 256 };
-
 /* What a GLOBAL may name. Behind these: storages, in the order of pickle_storages. */
 enum pickle_global {
     PICKLE_ORDERED_DICT = 0,
@@ -30,150 +28,7 @@ static const struct {
                       {"torch.jit._pickle build_tensorlist", PICKLE_TYPED_LIST},
                       {"torch.jit._pickle restore_type_tag", PICKLE_TYPE_TAG}};
 
-struct pickle_reader {
-    struct dgnn_pickle *pickle;
-    const char *name;
-    const unsigned char *bytes = NULL;
-    int64_t length, at; /* at: behind the operation's first byte */
-    struct dgnn_buffer stack, memo;
-    int64_t depth;            /* of the stack */
-    int64_t nmemo;
-    int64_t nnode, nlink;
-    int32_t constant[3];      /* None, False, True; -1: not yet made */
-    int32_t small[PICKLE_SMALL];
-    struct dgnn_error *error;
-};
-
-/* ------------------------------------------------------------------ small things */
-
-static int pickle_fail(struct pickle_reader *r, const char *what)
-{
-    return dgnn_status_set(r->error, DGNN_ERROR_FORMAT, "%s: byte %lld: %s", r->name, (long long)r->at - 1, what);
-}
-
-static uint64_t pickle_get(const unsigned char *bytes, int width)
-{
-    uint64_t value = 0;
-    for (int i = width - 1; i >= 0; i--) {
-        value = value << 8 | bytes[i];
-    }
-    return value;
-}
-
-static int pickle_take(struct pickle_reader *r, int64_t nbytes, const unsigned char **bytes)
-{
-    if (nbytes > r->length - r->at) {
-        return pickle_fail(r, "the pickle ends inside of an operation");
-    }
-    *bytes = r->bytes + r->at;
-    r->at += nbytes;
-    return DGNN_OK;
-}
-
-/* Up to and without a newline, which is passed over. */
-static int pickle_line(struct pickle_reader *r, const char **text, int64_t *length)
-{
-    const unsigned char *start = r->bytes + r->at;
-    const unsigned char *end = memchr(start, '\n', (size_t)(r->length - r->at));
-    if (!end || end - start > 1000) {
-        return pickle_fail(r, "a name without end");
-    }
-    *text = (const char *)start;
-    *length = end - start;
-    r->at += *length + 1;
-    return DGNN_OK;
-}
-
-static struct dgnn_pickle_node *pickle_node(struct pickle_reader *r, int32_t node)
-{
-    return (struct dgnn_pickle_node *)r->pickle->node_buffer.data + node;
-}
-
-static struct dgnn_pickle_link *pickle_link(struct pickle_reader *r, int32_t link)
-{
-    return (struct dgnn_pickle_link *)r->pickle->link_buffer.data + link;
-}
-
-/* Room for one more of size bytes each. */
-static int pickle_room(struct dgnn_buffer *buffer, int64_t count, int64_t size, struct dgnn_error *error)
-{
-    if ((count + 1) * size <= buffer->capacity) {
-        return DGNN_OK;
-    }
-    return dgnn_buffer_extend(buffer, (count + count / 2 + 64) * size, count * size, "the values of a pickle", error);
-}
-
-static int pickle_make(struct pickle_reader *r, enum dgnn_pickle_kind kind, int32_t *made)
-{
-    if (r->nnode >= DGNN_LIMIT_PICKLED) {
-        return pickle_fail(r, "more values than dgnn reads");
-    }
-    DGNN_TRY(pickle_room(&r->pickle->node_buffer, r->nnode, sizeof(struct dgnn_pickle_node), r->error));
-    *made = (int32_t)r->nnode++;
-    *pickle_node(r, *made) = (struct dgnn_pickle_node){.kind = (int32_t)kind, .first = -1, .last = -1};
-    return DGNN_OK;
-}
-
-static int pickle_append(struct pickle_reader *r, int32_t owner, int32_t key, int32_t value)
-{
-    if (r->nlink >= DGNN_LIMIT_PICKLED) {
-        return pickle_fail(r, "more members than dgnn reads");
-    }
-    DGNN_TRY(pickle_room(&r->pickle->link_buffer, r->nlink, sizeof(struct dgnn_pickle_link), r->error));
-    int32_t link = (int32_t)r->nlink++;
-    struct dgnn_pickle_node *node = pickle_node(r, owner);
-    *pickle_link(r, link) = (struct dgnn_pickle_link){.key = key, .value = value, .next = -1};
-    if (node->last >= 0) {
-        pickle_link(r, node->last)->next = link;
-    } else {
-        node->first = link;
-    }
-    node->last = link;
-    node->count++;
-    return DGNN_OK;
-}
-
-static int pickle_push(struct pickle_reader *r, int32_t node)
-{
-    if (r->depth >= DGNN_LIMIT_PICKLED) {
-        return pickle_fail(r, "more values at once than dgnn reads");
-    }
-    DGNN_TRY(pickle_room(&r->stack, r->depth, sizeof(int32_t), r->error));
-    ((int32_t *)r->stack.data)[r->depth++] = node;
-    return DGNN_OK;
-}
-
-static int pickle_pop(struct pickle_reader *r, int32_t *node)
-{
-    if (r->depth == 0 || ((int32_t *)r->stack.data)[r->depth - 1] == PICKLE_MARK) {
-        return pickle_fail(r, "an operation without its value");
-    }
-    *node = ((int32_t *)r->stack.data)[--r->depth];
-    return DGNN_OK;
-}
-
-static int pickle_push_new(struct pickle_reader *r, enum dgnn_pickle_kind kind, int32_t *made)
-{
-    DGNN_TRY(pickle_make(r, kind, made));
-    return pickle_push(r, *made);
-}
-
-/* Where the values behind the last mark begin. */
-static int pickle_find_mark(struct pickle_reader *r, int64_t *first)
-{
-    const int32_t *stack = r->stack.data;
-    int64_t at = r->depth;
-    while (at > 0 && stack[at - 1] != PICKLE_MARK) {
-        at--;
-    }
-    *first = at;
-    return at > 0 ? DGNN_OK : pickle_fail(r, "an operation without its mark");
-}
-
-static enum dgnn_pickle_kind pickle_kind(struct pickle_reader *r, int32_t node)
-{
-    return (enum dgnn_pickle_kind)pickle_node(r, node)->kind;
-}
+#include "io/pickle_stack.inc"
 
 /* ------------------------------------------------------------------ plain values */
 
@@ -229,7 +84,7 @@ static int pickle_float(struct pickle_reader *r)
 {
     const unsigned char *bytes = NULL;
     uint64_t bits = 0;
-    int32_t node;
+    int32_t node = -1;
     DGNN_TRY(pickle_take(r, 8, &bytes));
     for (int i = 0; i < 8; i++) {
         bits = bits << 8 | bytes[i];
@@ -242,7 +97,7 @@ static int pickle_float(struct pickle_reader *r)
 static int pickle_string(struct pickle_reader *r)
 {
     const unsigned char *bytes = NULL;
-    int32_t node;
+    int32_t node = -1;
     DGNN_TRY(pickle_take(r, 4, &bytes));
     int64_t length = (int64_t)pickle_get(bytes, 4);
     DGNN_TRY(pickle_take(r, length, &bytes));
@@ -311,7 +166,7 @@ static int pickle_gather(struct pickle_reader *r, int pairs, int marked)
 
 static int pickle_tuple(struct pickle_reader *r, int64_t first, int marked)
 {
-    int32_t tuple;
+    int32_t tuple = -1;
     if (first < 0) {
         return pickle_fail(r, "an operation without its value");
     }
@@ -341,7 +196,7 @@ static int pickle_put(struct pickle_reader *r, int width)
     const unsigned char *bytes = NULL;
     DGNN_TRY(pickle_take(r, width, &bytes));
     int64_t index = (int64_t)pickle_get(bytes, width);
-    int32_t node;
+    int32_t node = -1;
     DGNN_TRY(pickle_pop(r, &node));
     r->depth++;
     if (index >= DGNN_LIMIT_PICKLED) {
@@ -373,10 +228,10 @@ static int pickle_recall(struct pickle_reader *r, int width)
 
 static int pickle_global(struct pickle_reader *r)
 {
-    const char *module, *name;
-    int64_t nmodule, nname;
+    const char *module = NULL, *name = NULL;
+    int64_t nmodule = 0, nname = 0;
     char text[2048];
-    int32_t node, type;
+    int32_t node = -1, type;
     DGNN_TRY(pickle_line(r, &module, &nmodule));
     DGNN_TRY(pickle_line(r, &name, &nname));
     memcpy(text, module, (size_t)nmodule);
@@ -413,7 +268,7 @@ static int64_t pickle_unpack(struct pickle_reader *r, int32_t tuple, int32_t *no
 /* ("storage", class, name, place, nelement) */
 static int pickle_storage(struct pickle_reader *r)
 {
-    int32_t tuple, part[5];
+    int32_t tuple = -1, part[5];
     DGNN_TRY(pickle_pop(r, &tuple));
     if (pickle_kind(r, tuple) != DGNN_PICKLE_TUPLE || pickle_unpack(r, tuple, part, 5) != 5 ||
         pickle_kind(r, part[0]) != DGNN_PICKLE_STRING || pickle_kind(r, part[1]) != DGNN_PICKLE_CLASS ||
@@ -421,7 +276,7 @@ static int pickle_storage(struct pickle_reader *r)
         pickle_kind(r, part[4]) != DGNN_PICKLE_INT || pickle_node(r, part[4])->as.integer < 0) {
         return pickle_fail(r, "a persistent value that is no storage");
     }
-    int32_t storage;
+    int32_t storage = -1;
     struct dgnn_pickle_node whole = *pickle_node(r, tuple);
     DGNN_TRY(pickle_push_new(r, DGNN_PICKLE_STORAGE, &storage));
     whole.kind = DGNN_PICKLE_STORAGE;
@@ -433,7 +288,7 @@ static int pickle_storage(struct pickle_reader *r)
 /* (storage, offset, shape, strides, ...): checked here once, so that whoever reads it need not. */
 static int pickle_tensor(struct pickle_reader *r, int32_t tuple)
 {
-    int32_t part[4], node;
+    int32_t part[4], node = -1;
     struct dgnn_pickle_tensor tensor;
     if (pickle_unpack(r, tuple, part, 4) < 4 || pickle_kind(r, part[0]) != DGNN_PICKLE_STORAGE ||
         pickle_kind(r, part[1]) != DGNN_PICKLE_INT || pickle_kind(r, part[2]) != DGNN_PICKLE_TUPLE ||
@@ -452,7 +307,7 @@ static int pickle_tensor(struct pickle_reader *r, int32_t tuple)
 
 static int pickle_reduce(struct pickle_reader *r)
 {
-    int32_t arguments, callee, part[2], made;
+    int32_t arguments = -1, callee = -1, part[2] = {-1, -1}, made;
     DGNN_TRY(pickle_pop(r, &arguments));
     DGNN_TRY(pickle_pop(r, &callee));
     if (pickle_kind(r, callee) != DGNN_PICKLE_CLASS || pickle_kind(r, arguments) != DGNN_PICKLE_TUPLE) {
@@ -483,7 +338,7 @@ static int pickle_reduce(struct pickle_reader *r)
 /* An object of a TorchScript class, without arguments. */
 static int pickle_object(struct pickle_reader *r)
 {
-    int32_t arguments, callee, made;
+    int32_t arguments = -1, callee = -1, made;
     DGNN_TRY(pickle_pop(r, &arguments));
     DGNN_TRY(pickle_pop(r, &callee));
     if (pickle_kind(r, callee) != DGNN_PICKLE_CLASS || pickle_node(r, callee)->as.integer != PICKLE_TORCHSCRIPT ||
@@ -497,7 +352,7 @@ static int pickle_object(struct pickle_reader *r)
  * OrderedDict it is a note of torch's (_metadata). */
 static int pickle_build(struct pickle_reader *r)
 {
-    int32_t state, object;
+    int32_t state = -1, object = -1;
     DGNN_TRY(pickle_pop(r, &state));
     DGNN_TRY(pickle_pop(r, &object));
     r->depth++;
