@@ -40,7 +40,7 @@ def heads(path):
     with foreign.explained(foreign.MODELS, path):
         if _python_reader(path) is None:
             return json.loads(_core.heads(path))
-        _read(path)  # of one task; what is wrong with the file is said
+        _made(_read(path), {})  # of one task; what is wrong with the file is said
         return {}
 
 

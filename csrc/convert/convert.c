@@ -1,9 +1,9 @@
 #include "convert/convert.h"
 
 #include "convert/elements.h"
-#include "convert/fitting.h"
+#include "convert/fittings.h"
 #include "convert/heads.h"
-#include "convert/spin.h"
+#include "convert/spinsettings.h"
 #include "io/writer.h"
 
 #include <stdio.h>
@@ -89,7 +89,7 @@ static int convert_find(struct convert_source *source, struct dgnn_error *error)
 /* ------------------------------------------------------------------ models */
 
 /* Did the pt_expt backend write it? Its fittings keep their networks under another name. */
-static int convert_is_expt(const struct dgnn_state *state)
+static int convert_is_expt(const struct dgnn_states *state)
 {
     for (int64_t i = 0; i < state->nentry; i++) {
         if (strstr(state->entries[i].name, "fitting_net.nets.")) {
@@ -112,7 +112,7 @@ static int convert_emit_standard(struct dgnn_emit *emit, const struct dgnn_emit_
     DGNN_TRY(dgnn_emit_template(emit, scope, convert_standard));
     DGNN_TRY(dgnn_descriptor_emit(emit, &inner, &facts));
     DGNN_TRY(dgnn_text_add(&emit->text, emit->error, ", \"fitting\": "));
-    DGNN_TRY(dgnn_fitting_emit(emit, scope, &facts));
+    DGNN_TRY(dgnn_fittings_emit(emit, scope, &facts));
     *graph = *graph && facts.graph;
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
@@ -170,7 +170,7 @@ static int convert_emit_spin(struct dgnn_emit *emit, struct dgnn_emit_settings *
 {
     int32_t graph = 0;
     struct dgnn_emit_scope backbone;
-    DGNN_TRY(dgnn_spin_define(emit, s, expt));
+    DGNN_TRY(dgnn_spinsettings_define(emit, s, expt));
     backbone = s->scope;
     backbone.prefix = "backbone_model.atomic_model.";
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, "{'type': 'spin_ener', 'spin': {'use_spin': $use_spin$, "
@@ -230,14 +230,14 @@ static int convert_emit(struct dgnn_emit *emit, const struct dgnn_value *params,
     return status ? status : dgnn_text_add(&emit->text, emit->error, "}");
 }
 
-static int convert_state(const struct convert_source *source, const struct dgnn_value *params, struct dgnn_state *state,
+static int convert_state(const struct convert_source *source, const struct dgnn_value *params, struct dgnn_states *state,
                          struct dgnn_archive *archive, struct dgnn_error *error)
 {
     static const char graph_metadata[] = "{\"lower_input_kind\": \"graph\"}";
     struct dgnn_emit emit = {.state = state, .error = error};
     int32_t graph = 0;
     int status = convert_emit(&emit, params, &graph);
-    status = status ? status : dgnn_state_check_used(state, error);
+    status = status ? status : dgnn_states_check_used(state, error);
     status = status ? status
                     : dgnn_tree_parse(source->checkpoint->name, emit.text.data, (size_t)emit.text.length,
                                       emit.arrays.data, (size_t)emit.narrays, &archive->model, error);
@@ -269,15 +269,15 @@ static int convert_model(const struct convert_source *source, const char *head, 
 {
     struct dgnn_value settings = dgnn_tree_root(source->settings);
     struct dgnn_heads_choice choice;
-    struct dgnn_state state;
+    struct dgnn_states state;
     char prefix[220] = "";
     DGNN_TRY(dgnn_heads_choose(&settings, head, &choice, error));
     if (dgnn_pickled_kind(source->states) == DGNN_PICKLE_DICT) {
         DGNN_TRY(convert_prefix(choice.name, prefix, sizeof(prefix), error));
     }
-    DGNN_TRY(dgnn_state_read(source->checkpoint, source->states, prefix, &state, error));
+    DGNN_TRY(dgnn_states_read(source->checkpoint, source->states, prefix, &state, error));
     int status = convert_state(source, &choice.params, &state, archive, error);
-    dgnn_state_free(&state);
+    dgnn_states_free(&state);
     return status;
 }
 

@@ -76,8 +76,8 @@ static int descriptor_graph_disabled(struct dgnn_emit *emit, const struct dgnn_e
     char name[DGNN_EMIT_NAME_MAX];
     struct dgnn_tensor tensor;
     DGNN_TRY(dgnn_emit_name(emit, scope, "graph_lower_disabled", name, emit->error));
-    if (dgnn_state_find(emit->state, name)) {
-        DGNN_TRY(dgnn_state_tensor(emit->state, name, &tensor, emit->error));
+    if (dgnn_states_find(emit->state, name)) {
+        DGNN_TRY(dgnn_states_tensor(emit->state, name, &tensor, emit->error));
         *graph = *graph && tensor.dtype == '?' && dgnn_tensor_size(&tensor) == 1 &&
                  !*(const unsigned char *)tensor.data;
     }
@@ -335,7 +335,7 @@ static int descriptor_emit_dpa2(struct dgnn_emit *emit, struct dgnn_emit_setting
     DGNN_TRY(descriptor_define_dpa2(emit, s));
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa2));
     DGNN_TRY(dgnn_emit_name(emit, &s->scope, "g1_shape_tranform", prefix, emit->error));
-    if (!dgnn_state_has(emit->state, prefix)) {
+    if (!dgnn_states_has(emit->state, prefix)) {
         DGNN_TRY(dgnn_emit_template(emit, &s->scope, ", 'g1_shape_tranform': {'@class': 'Identity', '@version': 1}"));
     }
     DGNN_TRY(descriptor_type_embed(emit, s, "[?repinit.tebd_dim=8?]"));

@@ -34,7 +34,7 @@ int dgnn_emit_name(const struct dgnn_emit *emit, const struct dgnn_emit_scope *s
             return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: a name of more than 480 characters",
                                    emit->state->checkpoint->name);
         }
-        names = dgnn_state_has(emit->state, name) || !bar ? NULL : bar + 1;
+        names = dgnn_states_has(emit->state, name) || !bar ? NULL : bar + 1;
     }
     return DGNN_OK;
 }
@@ -44,7 +44,7 @@ int dgnn_emit_name(const struct dgnn_emit *emit, const struct dgnn_emit_scope *s
 static int emit_tensor(struct dgnn_emit *emit, const char *name)
 {
     struct dgnn_tensor tensor;
-    DGNN_TRY(dgnn_state_tensor(emit->state, name, &tensor, emit->error));
+    DGNN_TRY(dgnn_states_tensor(emit->state, name, &tensor, emit->error));
     int64_t size = sizeof(struct dgnn_array);
     if ((emit->narrays + 1) * size > emit->arrays.capacity) {
         DGNN_TRY(dgnn_buffer_extend(&emit->arrays, (2 * emit->narrays + 64) * size, emit->narrays * size,
@@ -63,9 +63,9 @@ static int emit_part(struct dgnn_emit *emit, const char *name, const char *suffi
 {
     char full[DGNN_EMIT_NAME_MAX + 64];
     snprintf(full, sizeof(full), "%s.%s", name, suffix);
-    if (!dgnn_state_find(emit->state, full)) {
+    if (!dgnn_states_find(emit->state, full)) {
         snprintf(full, sizeof(full), "%s.%s", name, other);
-        if (!needed && !dgnn_state_find(emit->state, full)) {
+        if (!needed && !dgnn_states_find(emit->state, full)) {
             return dgnn_text_add(&emit->text, emit->error, "null");
         }
     }
@@ -77,7 +77,7 @@ static int emit_has_part(const struct dgnn_emit *emit, const char *name, const c
     char full[2][DGNN_EMIT_NAME_MAX + 64];
     snprintf(full[0], sizeof(full[0]), "%s.%s", name, suffix);
     snprintf(full[1], sizeof(full[1]), "%s.%s", name, other);
-    return dgnn_state_find(emit->state, full[0]) || dgnn_state_find(emit->state, full[1]);
+    return dgnn_states_find(emit->state, full[0]) || dgnn_states_find(emit->state, full[1]);
 }
 
 static int emit_tensors(struct dgnn_emit *emit, const char *name)
@@ -85,7 +85,7 @@ static int emit_tensors(struct dgnn_emit *emit, const char *name)
     char element[DGNN_EMIT_NAME_MAX + 32];
     for (int k = 0;; k++) {
         snprintf(element, sizeof(element), "%s.%d", name, k);
-        if (!dgnn_state_find(emit->state, element)) {
+        if (!dgnn_states_find(emit->state, element)) {
             return DGNN_OK;
         }
         DGNN_TRY(dgnn_text_add(&emit->text, emit->error, k ? ", " : ""));
@@ -119,10 +119,10 @@ int64_t dgnn_emit_width(const struct dgnn_emit *emit, const char *layer, int axi
 {
     char full[DGNN_EMIT_NAME_MAX + 64];
     snprintf(full, sizeof(full), "%s.matrix", layer);
-    struct dgnn_state_entry *entry = dgnn_state_find(emit->state, full);
+    struct dgnn_states_entry *entry = dgnn_states_find(emit->state, full);
     if (!entry) {
         snprintf(full, sizeof(full), "%s.w", layer);
-        entry = dgnn_state_find(emit->state, full);
+        entry = dgnn_states_find(emit->state, full);
     }
     struct dgnn_pickle_tensor tensor = {0};
     if (entry) {
@@ -137,7 +137,7 @@ static int emit_count(const struct dgnn_emit *emit, const char *name, const char
     int count = 0;
     do {
         snprintf(element, sizeof(element), "%s.%d%s", name, count++, below);
-    } while (dgnn_state_has(emit->state, element));
+    } while (dgnn_states_has(emit->state, element));
     return count - 1;
 }
 
@@ -189,7 +189,7 @@ static int emit_collection(struct dgnn_emit *emit, const struct dgnn_emit_scope 
     for (long long k = 0; k < count; k++) {
         snprintf(element, sizeof(element), "%s.%lld", name, k);
         DGNN_TRY(dgnn_text_add(&emit->text, emit->error, k ? ", " : ""));
-        if (!dgnn_state_has(emit->state, element) && ndim[0] != '0') {
+        if (!dgnn_states_has(emit->state, element) && ndim[0] != '0') {
             DGNN_TRY(dgnn_text_add(&emit->text, emit->error, "null"));
             continue;
         }
@@ -267,7 +267,7 @@ static int emit_layer_mark(struct dgnn_emit *emit, const struct dgnn_emit_scope 
     DGNN_TRY(dgnn_emit_name(emit, scope, part[0], name, emit->error));
     snprintf(activation, sizeof(activation), "\"%s\"", part[1]);
     const char *act = part[1][0] == '$' ? dgnn_emit_variable(scope, part[1] + 1) : activation;
-    if (optional && !dgnn_state_has(emit->state, name)) {
+    if (optional && !dgnn_states_has(emit->state, name)) {
         return DGNN_OK;
     }
     if (optional) {
@@ -296,7 +296,7 @@ static int emit_mark(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope
         return emit_collection(emit, scope, name, part[1], text);
     default:
         DGNN_TRY(dgnn_emit_name(emit, scope, argument, name, emit->error));
-        if (mark == '&' && !dgnn_state_find(emit->state, name)) {
+        if (mark == '&' && !dgnn_states_find(emit->state, name)) {
             return dgnn_text_add(&emit->text, emit->error, "null");
         }
         return mark == '*' ? emit_tensors(emit, name) : emit_tensor(emit, name);

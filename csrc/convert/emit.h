@@ -15,11 +15,11 @@
 #ifndef DGNN_CONVERT_EMIT_H
 #define DGNN_CONVERT_EMIT_H
 
-#include "convert/state.h"
+#include "convert/states.h"
 #include "io/tree.h"
 
 struct dgnn_emit {
-    const struct dgnn_state *state;
+    const struct dgnn_states *state;
     struct dgnn_text text;
     struct dgnn_buffer arrays; /* struct dgnn_array; data belongs to the checkpoint */
     int64_t narrays;

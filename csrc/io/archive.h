@@ -34,10 +34,10 @@ struct dgnn_archive_bytes {
     size_t length;
 };
 
-/* .pt2 (and .pte): a ZIP with X/extra/model.json or extra/model.json, and metadata.json beside it where there
- * is one; .json: the text of such a model.json; .dgnn: see io/packed.h; .pt and .pth, which torch writes, where there is
- * a converter (else NULL). What the file is called makes no difference. Errors: SYSTEM (open, read), FORMAT, UNSUPPORTED, MEMORY. On failure nothing stays allocated.
- */
+/* .pt2 (and .pte): a ZIP with X/extra/model.json or extra/model.json, and metadata.json beside it where there is one;
+ * .json: the text of such a model.json; .dgnn: see io/packed.h; .pt and .pth, which torch writes, where there is a
+ * converter (else NULL). What the file is called makes no difference. Errors: SYSTEM (open, read), FORMAT, UNSUPPORTED,
+ * MEMORY, and the converter's. On failure nothing stays allocated. */
 int dgnn_archive_convert(const char *path, const struct dgnn_archive_converter *converter, struct dgnn_archive *archive,
                          struct dgnn_error *error);
 int dgnn_archive_convert_memory(const struct dgnn_archive_bytes *bytes, const struct dgnn_archive_converter *converter,

@@ -169,8 +169,9 @@ static int checkpoint_load(struct dgnn_checkpoint *c, const struct dgnn_pickle_t
         storage->is_read = 1;
     }
     if (storage->nbytes / tensor->item_size != tensor->nelement || storage->nbytes % tensor->item_size) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %.300s: its storage has %lld bytes, expected %lld elements",
-                               c->name, name, (long long)storage->nbytes, (long long)tensor->nelement);
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
+                               "%s: %.300s: its storage has %lld bytes, expected %lld elements", c->name, name,
+                               (long long)storage->nbytes, (long long)tensor->nelement);
     }
     *found = storage;
     return DGNN_OK;
@@ -211,7 +212,8 @@ static int checkpoint_copy(struct dgnn_checkpoint *c, const struct dgnn_pickle_t
     int64_t size = dgnn_tensor_size(out);
     int64_t spread = size > tensor->nelement ? (size - tensor->nelement) * tensor->item_size : 0;
     if (spread > CHECKPOINT_SPREAD - c->nspread) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: tensors that are much larger than their storages", c->name);
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: tensors that are much larger than their storages",
+                               c->name);
     }
     c->nspread += spread;
     DGNN_TRY(dgnn_buffer_extend(&c->copies, (c->ncopy + 1) * (int64_t)sizeof(void *),

@@ -23,10 +23,14 @@ struct zip_entry {
     int wide;               /* sizes and place in a 64-bit extra field; 2: cut off; 3: another field only */
 };
 
+#ifndef ZIP_MAKER_BYTES
+#define ZIP_MAKER_BYTES (1 << 16)
+#endif
+
 struct zip_maker {
-    unsigned char bytes[1 << 16];
+    unsigned char bytes[ZIP_MAKER_BYTES];
     size_t length;
-    unsigned char directory[1 << 14];
+    unsigned char directory[ZIP_MAKER_BYTES / 4];
     size_t directory_length;
     size_t count;
     uint32_t previous;

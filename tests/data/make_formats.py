@@ -24,7 +24,7 @@ import zipfile
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
-from saved_files import DATA, STORE, arrays_of, cut, joined, tree_of
+from saved_files import DATA, NOT_SAVED, STORE, arrays_of, cut, joined, tree_of
 
 torch.set_num_threads(1)
 import deepmd.pt.model.model as pt
@@ -216,7 +216,7 @@ def run(names):
     os.chmod(file.name, 0o644)
     os.replace(file.name, STORE)
     print(f"{len(kept)} files, {STORE.stat().st_size} bytes")
-    print("not built:", *failures, sep="\n  ")
+    NOT_SAVED.write_text("".join(f"{line}\n" for line in failures))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ A file that deepmd-kit saved holds the numbers of its case's model.pt2 once more
 tree it is, and a list of [place in the file, number of the array in the order of the tree, its form]).
 """
 
+import functools
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ import numpy as np
 DATA = pathlib.Path(__file__).resolve().parent
 FORMATS = DATA / "formats"
 STORE = DATA / "saved.tar.xz"
+NOT_SAVED = DATA / "not_saved.txt"
 SHORTEST = 64  # bytes of an array that is worth a reference
 
 
@@ -92,16 +94,30 @@ def joined(left, places, arrays):
     return b"".join([*parts, left[used:]])
 
 
-def saved():
-    """(case, kind, bytes of the file) of all."""
+@functools.cache
+def members():
     with tarfile.open(STORE) as store:
-        members = {member.name: store.extractfile(member).read() for member in store}
-    for name in sorted(name.removesuffix(".json") for name in members if name.endswith(".json")):
-        case, kind = name.split(".", 1)
-        recipe = json.loads(members[f"{name}.json"])
-        data = joined(members[name], recipe["places"], arrays_of(tree_of(recipe["weights"])))
-        assert hashlib.sha256(data).hexdigest() == recipe["sha256"], name
-        yield case, kind, data
+        return {member.name: store.extractfile(member).read() for member in store}
+
+
+def names():
+    """(case, kind) of all saved files."""
+    return {tuple(name.removesuffix(".json").split(".", 1)) for name in members() if name.endswith(".json")}
+
+
+def not_saved(kind):
+    """Cases that deepmd-kit could not save so: case -> why."""
+    rows = [line.split(": ", 1) for line in NOT_SAVED.read_text().splitlines()]
+    return {name.split(".", 1)[0]: why for name, why in rows if name.split(".", 1)[1] == kind}
+
+
+def saved(kind):
+    """(case, bytes of the file) of all of a kind."""
+    for case in sorted(case for case, other in names() if other == kind):
+        recipe = json.loads(members()[f"{case}.{kind}.json"])
+        data = joined(members()[f"{case}.{kind}"], recipe["places"], arrays_of(tree_of(recipe["weights"])))
+        assert hashlib.sha256(data).hexdigest() == recipe["sha256"], (case, kind)
+        yield case, data
 
 
 def format_file(name, file, folder):

@@ -1,16 +1,16 @@
-#include "convert/spin.h"
+#include "convert/spinsettings.h"
 
 #include <stdio.h>
 #include <string.h>
 
-struct spin_types {
+struct spinsettings_types {
     struct dgnn_value type_map;
     int64_t n;
     unsigned char *uses; /* n */
     int64_t nspin;
 };
 
-static int spin_type_of(const struct spin_types *types, const struct dgnn_value *item, int64_t *type,
+static int spinsettings_type_of(const struct spinsettings_types *types, const struct dgnn_value *item, int64_t *type,
                         struct dgnn_error *error)
 {
     const char *name, *other;
@@ -33,7 +33,7 @@ static int spin_type_of(const struct spin_types *types, const struct dgnn_value 
 }
 
 /* A boolean for each type, or the types or symbols of those with spins. */
-static int spin_read_uses(struct spin_types *types, const struct dgnn_value *list, struct dgnn_error *error)
+static int spinsettings_read_uses(struct spinsettings_types *types, const struct dgnn_value *list, struct dgnn_error *error)
 {
     int64_t count;
     char path[300];
@@ -49,7 +49,7 @@ static int spin_read_uses(struct spin_types *types, const struct dgnn_value *lis
                                        dgnn_value_path(list, path, sizeof(path)));
             }
         } else {
-            DGNN_TRY(spin_type_of(types, &item, &type, error));
+            DGNN_TRY(spinsettings_type_of(types, &item, &type, error));
         }
         types->uses[type] = (unsigned char)use;
     }
@@ -59,7 +59,7 @@ static int spin_read_uses(struct spin_types *types, const struct dgnn_value *lis
     return DGNN_OK;
 }
 
-static int spin_define_text(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const char *name,
+static int spinsettings_define_text(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const char *name,
                             struct dgnn_text *text)
 {
     int status = dgnn_emit_define(emit, s, name, text->data ? text->data : "");
@@ -67,7 +67,7 @@ static int spin_define_text(struct dgnn_emit *emit, struct dgnn_emit_settings *s
     return status;
 }
 
-static int spin_define_uses(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const struct spin_types *types)
+static int spinsettings_define_uses(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const struct spinsettings_types *types)
 {
     struct dgnn_text text = {0};
     int status = DGNN_OK;
@@ -79,11 +79,11 @@ static int spin_define_uses(struct dgnn_emit *emit, struct dgnn_emit_settings *s
         dgnn_text_free(&text);
         return status;
     }
-    return spin_define_text(emit, s, "use_spin", &text);
+    return spinsettings_define_text(emit, s, "use_spin", &text);
 }
 
 /* One number for all types, or a list for each type or each with a spin. */
-static int spin_scale_text(const struct spin_types *types, const struct dgnn_value *scale, struct dgnn_text *text,
+static int spinsettings_scale_text(const struct spinsettings_types *types, const struct dgnn_value *scale, struct dgnn_text *text,
                            struct dgnn_error *error)
 {
     int list = dgnn_value_kind(scale) == DGNN_VALUE_LIST;
@@ -107,21 +107,21 @@ static int spin_scale_text(const struct spin_types *types, const struct dgnn_val
     return dgnn_text_add(text, error, "]");
 }
 
-static int spin_define_scale(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const struct spin_types *types,
+static int spinsettings_define_scale(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const struct spinsettings_types *types,
                              const struct dgnn_value *spin)
 {
     struct dgnn_value scale = dgnn_value_member(spin, "virtual_scale");
     struct dgnn_text text = {0};
-    int status = spin_scale_text(types, &scale, &text, emit->error);
+    int status = spinsettings_scale_text(types, &scale, &text, emit->error);
     if (status) {
         dgnn_text_free(&text);
         return status;
     }
-    return spin_define_text(emit, s, "virtual_scale", &text);
+    return spinsettings_define_text(emit, s, "virtual_scale", &text);
 }
 
 /* Virtual atoms of types without a spin are no neighbours. */
-static int spin_define_pairs(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const struct spin_types *types)
+static int spinsettings_define_pairs(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const struct spinsettings_types *types)
 {
     struct dgnn_text text = {0};
     struct dgnn_value pairs = dgnn_value_member(s->scope.params, "pair_exclude_types");
@@ -153,7 +153,7 @@ static int spin_define_pairs(struct dgnn_emit *emit, struct dgnn_emit_settings *
 }
 
 /* All virtual atoms have no energy. */
-static int spin_define_atoms(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const struct spin_types *types)
+static int spinsettings_define_atoms(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const struct spinsettings_types *types)
 {
     struct dgnn_text text = {0};
     struct dgnn_value atoms = dgnn_value_member(s->scope.params, "atom_exclude_types");
@@ -174,10 +174,10 @@ static int spin_define_atoms(struct dgnn_emit *emit, struct dgnn_emit_settings *
         dgnn_text_free(&text);
         return status;
     }
-    return spin_define_text(emit, s, "atom_exclude", &text);
+    return spinsettings_define_text(emit, s, "atom_exclude", &text);
 }
 
-static int spin_define_descriptor(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int expt)
+static int spinsettings_define_descriptor(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int expt)
 {
     struct dgnn_value descriptor = dgnn_value_member(s->scope.params, "descriptor");
     struct dgnn_value protection = dgnn_value_member(&descriptor, "env_protection");
@@ -196,7 +196,7 @@ static int spin_define_descriptor(struct dgnn_emit *emit, struct dgnn_emit_setti
 }
 
 /* A TorchScript archive has the settings of the backbone, where deepmd-kit has done all this already. */
-static int spin_define_done(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
+static int spinsettings_define_done(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
 {
     static const char *const rows[][2] = {{"exclude", "?pair_exclude_types=[]?"},
                                           {"pair_exclude", "?pair_exclude_types=[]?"},
@@ -208,7 +208,7 @@ static int spin_define_done(struct dgnn_emit *emit, struct dgnn_emit_settings *s
     return DGNN_OK;
 }
 
-static int spin_define_all(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct spin_types *types, int expt)
+static int spinsettings_define_all(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct spinsettings_types *types, int expt)
 {
     struct dgnn_value spin = dgnn_value_member(s->scope.params, "spin");
     struct dgnn_value uses = dgnn_value_member(&spin, "use_spin");
@@ -216,29 +216,29 @@ static int spin_define_all(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
     char ntypes[32];
     int done = dgnn_value_kind(&first) == DGNN_VALUE_BOOL && types->n == 2 * dgnn_value_count(&uses);
     types->n = done ? types->n / 2 : types->n;
-    DGNN_TRY(spin_read_uses(types, &uses, emit->error));
-    DGNN_TRY(spin_define_uses(emit, s, types));
-    DGNN_TRY(spin_define_scale(emit, s, types, &spin));
+    DGNN_TRY(spinsettings_read_uses(types, &uses, emit->error));
+    DGNN_TRY(spinsettings_define_uses(emit, s, types));
+    DGNN_TRY(spinsettings_define_scale(emit, s, types, &spin));
     if (done) {
-        return spin_define_done(emit, s);
+        return spinsettings_define_done(emit, s);
     }
     snprintf(ntypes, sizeof(ntypes), "%lld", (long long)(2 * types->n));
-    DGNN_TRY(spin_define_pairs(emit, s, types));
-    DGNN_TRY(spin_define_atoms(emit, s, types));
-    DGNN_TRY(spin_define_descriptor(emit, s, expt));
+    DGNN_TRY(spinsettings_define_pairs(emit, s, types));
+    DGNN_TRY(spinsettings_define_atoms(emit, s, types));
+    DGNN_TRY(spinsettings_define_descriptor(emit, s, expt));
     DGNN_TRY(dgnn_emit_define_doubled(emit, s, "type_map", "type_map", "_spin"));
     return dgnn_emit_define(emit, s, "ntypes", ntypes);
 }
 
-int dgnn_spin_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int expt)
+int dgnn_spinsettings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int expt)
 {
-    struct spin_types types = {.type_map = dgnn_value_member(s->scope.params, "type_map")};
+    struct spinsettings_types types = {.type_map = dgnn_value_member(s->scope.params, "type_map")};
     DGNN_TRY(dgnn_value_list(&types.type_map, &types.n, emit->error));
     types.uses = dgnn_alloc_zeroed(types.n, 1);
     if (!types.uses) {
         return dgnn_status_no_memory(emit->error, "a spin model's types", types.n);
     }
-    int status = spin_define_all(emit, s, &types, expt);
+    int status = spinsettings_define_all(emit, s, &types, expt);
     dgnn_alloc_free(types.uses);
     return status;
 }

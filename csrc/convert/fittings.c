@@ -1,9 +1,9 @@
-#include "convert/fitting.h"
+#include "convert/fittings.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const char fitting_energy[] =
+static const char fittings_energy[] =
     "{'@class': 'Fitting', '@version': 4, 'var_name': 'energy', 'ntypes': $ntypes$, 'dim_descrpt': $dim_descrpt$, "
     "'neuron': $neuron$, 'resnet_dt': $resnet_dt$, 'numb_fparam': $numb_fparam$, 'numb_aparam': $numb_aparam$, "
     "'dim_case_embd': $dim_case_embd$, 'default_fparam': ?default_fparam=null?, 'rcond': null, "
@@ -14,7 +14,7 @@ static const char fitting_energy[] =
     "'type_map': $type_map$, 'tot_ener_zero': false, 'trainable': [$trainable$], 'layer_name': null, "
     "'use_aparam_as_mask': $mask$, 'spin': null, 'type': 'ener', 'dim_out': 1, 'atom_ener': null}";
 
-static int64_t fitting_integer(const struct dgnn_emit_scope *scope, const char *name)
+static int64_t fittings_integer(const struct dgnn_emit_scope *scope, const char *name)
 {
     long long value = 0;
     const char *text = dgnn_emit_variable(scope, name);
@@ -22,23 +22,23 @@ static int64_t fitting_integer(const struct dgnn_emit_scope *scope, const char *
 }
 
 /* How wide the first network's input is: what remains beside parameters is the descriptor. */
-static int fitting_define_dim(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
+static int fittings_define_dim(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
 {
     char names[DGNN_EMIT_NAME_MAX], name[DGNN_EMIT_NAME_MAX + 32], text[32];
     DGNN_TRY(dgnn_emit_name(emit, &s->scope, "filter_layers.networks|nets._module_networks|nets._networks", names,
                             emit->error));
     snprintf(name, sizeof(name), "%s.0.layers.0", names);
-    int64_t width = dgnn_emit_width(emit, name, 0) - fitting_integer(&s->scope, "numb_fparam") -
-                    fitting_integer(&s->scope, "dim_case_embd");
+    int64_t width = dgnn_emit_width(emit, name, 0) - fittings_integer(&s->scope, "numb_fparam") -
+                    fittings_integer(&s->scope, "dim_case_embd");
     if (strcmp(dgnn_emit_variable(&s->scope, "mask"), "true")) {
-        width -= fitting_integer(&s->scope, "numb_aparam");
+        width -= fittings_integer(&s->scope, "numb_aparam");
     }
     snprintf(text, sizeof(text), "%lld", (long long)width);
     return dgnn_emit_define(emit, s, "dim_descrpt", text);
 }
 
 /* One for each layer. */
-static int fitting_define_trainable(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
+static int fittings_define_trainable(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
 {
     char text[512] = "true";
     size_t used = 4;
@@ -53,7 +53,7 @@ static int fitting_define_trainable(struct dgnn_emit *emit, struct dgnn_emit_set
     return dgnn_emit_define(emit, s, "trainable", text);
 }
 
-static int fitting_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int mixed)
+static int fittings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int mixed)
 {
     static const char *const rows[][2] = {{"neuron", "?neuron=[128, 128, 128]?"},
                                           {"resnet_dt", "?resnet_dt=true?"},
@@ -69,11 +69,11 @@ static int fitting_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s, 
     DGNN_TRY(dgnn_emit_define(emit, s, "precision", dgnn_emit_precision(dgnn_emit_variable(&s->scope, "precision"))));
     DGNN_TRY(dgnn_emit_define(emit, s, "mixed_types", mixed ? "true" : "false"));
     DGNN_TRY(dgnn_emit_define(emit, s, "ndim", mixed ? "0" : "1"));
-    DGNN_TRY(fitting_define_trainable(emit, s));
-    return fitting_define_dim(emit, s);
+    DGNN_TRY(fittings_define_trainable(emit, s));
+    return fittings_define_dim(emit, s);
 }
 
-int dgnn_fitting_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
+int dgnn_fittings_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
                       const struct dgnn_descriptor_facts *facts)
 {
     struct dgnn_value params = dgnn_value_member(scope->params, "fitting_net");
@@ -91,8 +91,8 @@ int dgnn_fitting_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scop
     struct dgnn_emit_settings settings = {.scope = *scope};
     settings.scope.params = &params;
     settings.scope.prefix = prefix;
-    int status = fitting_define(emit, &settings, facts->mixed_types);
-    status = status ? status : dgnn_emit_template(emit, &settings.scope, fitting_energy);
+    int status = fittings_define(emit, &settings, facts->mixed_types);
+    status = status ? status : dgnn_emit_template(emit, &settings.scope, fittings_energy);
     dgnn_emit_undefine(&settings);
     return status;
 }
