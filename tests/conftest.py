@@ -11,7 +11,7 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parent
 ROOT = TESTS.parent
 DATA = TESTS / "data"
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path[:0] = [str(ROOT / "tools"), str(DATA)]
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 
