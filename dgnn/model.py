@@ -270,7 +270,7 @@ class Model:
             return len(frames), (array, frames, nframes, fixed)
 
         communicator, (array, frames, nframes, fixed) = self._join(comm, "compute", prepare)
-        results = []
+        results: list[dict[str, Any]] = []
         for frame in frames:
             if results and communicator is not None and (raised := _core.interrupted()):
                 communicator.agree("compute", raised)  # where the others begin this frame
@@ -375,8 +375,9 @@ class Model:
         if found:
             self._warned.add(UntrainedElementWarning)
             head = (self._options or {}).get("head")
-            warnings.warn(f"the training data of {f'the head {head!r}' if head else 'this model'} had no {', '.join(found)}; for these "
-                          "atoms its numbers mean nothing (said once for each model)", UntrainedElementWarning, stacklevel=4)
+            trained = f"the head {head!r}" if head else "this model"
+            warnings.warn(f"the training data of {trained} had no {', '.join(found)}; for these atoms "
+                          "its numbers mean nothing (said once for each model)", UntrainedElementWarning, stacklevel=4)
 
     def _warn_of_small_spins(self, types, spins):
         if spins is None or SmallSpinWarning in self._warned:

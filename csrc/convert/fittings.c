@@ -74,7 +74,7 @@ static int fittings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
 }
 
 int dgnn_fittings_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
-                      const struct dgnn_descriptor_facts *facts)
+                      const struct dgnn_descriptors_facts *facts)
 {
     struct dgnn_value params = dgnn_value_member(scope->params, "fitting_net");
     struct dgnn_value type = dgnn_value_member(&params, "type");

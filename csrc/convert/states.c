@@ -1,6 +1,6 @@
 #include "convert/states.h"
 
-#include "io/limits.h"
+#include "base/limits.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 
 #include "io/central.h"
 #include "io/libzip.h"
-#include "io/limits.h"
+#include "base/limits.h"
 
 #include <sys/stat.h>
 

@@ -1,7 +1,7 @@
 /* Operations are those of Python's pickletools; the comments there say what each does to the stack. */
-#include "io/pickle.h"
+#include "pickle/pickle.h"
 
-#include "io/limits.h"
+#include "base/limits.h"
 
 #include <string.h>
 
@@ -28,7 +28,7 @@ static const struct {
                       {"torch.jit._pickle build_tensorlist", PICKLE_TYPED_LIST},
                       {"torch.jit._pickle restore_type_tag", PICKLE_TYPE_TAG}};
 
-#include "io/pickle_stack.inc"
+#include "pickle/pickle_stack.h"
 
 /* ------------------------------------------------------------------ plain values */
 
