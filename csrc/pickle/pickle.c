@@ -486,8 +486,8 @@ int dgnn_pickle_read(const char *name, const void *bytes, int64_t nbytes, struct
     struct pickle_reader reader = {.pickle = made, .name = name, .bytes = bytes, .length = nbytes, .error = error};
     memset(reader.constant, 0xff, sizeof(reader.constant));
     memset(reader.small, 0xff, sizeof(reader.small));
+    made->bytes = bytes; /* what a tensor says is checked while the pickle is read */
     int status = pickle_run(&reader);
-    made->bytes = bytes;
     made->nodes = made->node_buffer.data;
     made->links = made->link_buffer.data;
     dgnn_buffer_free(&reader.stack);
