@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from dgnn._core import InputError
+from dgnn._core import InputError, Uninterrupted
 from dgnn.keywords import checked_keywords
 from dgnn.model import Model
 
@@ -55,6 +56,24 @@ class Stored(NamedTuple):
     @classmethod
     def nothing(cls):
         return cls(None, {}, {})
+
+
+def uninterrupted(method):
+    """With a communicator, handlers of signals run when it is over: a rank that left would be out of step."""
+    return functools.update_wrapper(Uninterrupted(method, attribute="comm"), method)
+
+
+def together(method):
+    """With a communicator, a call of all ranks: what one raises before they agreed is raised on all."""
+    @functools.wraps(method)
+    def wrapper(self, *args, **kwargs):
+        if self.comm is None:
+            return method(self, *args, **kwargs)
+        from dgnn import communicators
+
+        return communicators.together(self.comm, method.__name__, lambda: method(self, *args, **kwargs))
+
+    return uninterrupted(wrapper)
 
 
 class DGNNCalculator(Calculator):
@@ -133,7 +152,8 @@ class DGNNCalculator(Calculator):
         changes = compare_atoms(stored.atoms, atoms, tol=tol, excluded_properties=set(self.ignored_changes))
         if stored.atoms is None:
             return changes
-        changes += [key for key in PARAMETERS if not same(stored.parameters.get(key), given(atoms, key))]
+        changes += [key for key in PARAMETERS
+                    if given_twice(atoms, key) or not same(stored.parameters.get(key), given(atoms, key))]
         columns = ["spins", TYPE_COLUMN] if self._by_number else ["spins"]
         return changes + [key for key in columns if not same(stored.atoms.arrays.get(key), atoms.arrays.get(key))]
 
@@ -155,6 +175,26 @@ class DGNNCalculator(Calculator):
         result = stored.results[name]
         return result.copy() if isinstance(result, np.ndarray) else result
 
+    @uninterrupted
+    def get_property(self, name, atoms=None, allow_calculation=True):
+        """As ASE's. With a communicator it is for all ranks, also where results are there: what one rank must compute,
+        all compute, and atoms that changed on one of them alone are an error on all. (allow_calculation=False, with which
+        files are written, is for this rank.)"""
+        if self.comm is None or not allow_calculation:
+            return super().get_property(name, atoms, allow_calculation)
+        return self._agreed_property(name, atoms)
+
+    @together
+    def _agreed_property(self, name, atoms):
+        from dgnn import communicators
+
+        atoms = self.atoms if atoms is None else atoms
+        if name in self.implemented_properties:
+            if communicators.vote(self.comm, f"get_property {name}", self.calculation_required(atoms, [name])):
+                self.reset()
+        return super().get_property(name, atoms)
+
+    @together
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         stored = self._stored
         if atoms is not None and self._changes(stored, atoms):
@@ -240,7 +280,7 @@ class DGNNCalculator(Calculator):
         found, info = {}, self.model._info
         for key, parameter in PARAMETERS.items():
             value, width = given(atoms, key), info[parameter.width]
-            if parameter.per_atom and key in atoms.arrays and atoms.info.get(key) is not None:
+            if given_twice(atoms, key):
                 raise InputError(f"{key}: found in atoms.info and in atoms.arrays; remove one")
             count = len(atoms) if parameter.per_atom else 1
             if value is not None:
@@ -352,6 +392,10 @@ def given(atoms, key):
     """The value of one of PARAMETERS, or None."""
     column = atoms.arrays.get(key) if PARAMETERS[key].per_atom else None
     return atoms.info.get(key) if column is None else column
+
+
+def given_twice(atoms, key):
+    return PARAMETERS[key].per_atom and key in atoms.arrays and atoms.info.get(key) is not None
 
 
 def numbers(key, value):

@@ -7,6 +7,7 @@ import sys
 import warnings
 
 import dgnn
+from dgnn import foreign
 from dgnn.keywords import suggestion
 
 EXAMPLES = """examples:
@@ -18,6 +19,7 @@ EXAMPLES = """examples:
   dgnn eval model.pt2 md.traj@0:100:10 --json       chosen frames, as JSON
   dgnn parity model.pt2 water.xyz                   are several ranks' results those of one?
   dgnn bench model.pt2 water.xyz                    how fast is it here, and where does the time go?
+  dgnn ipi model.pt2 water.xyz --unix water         compute for i-PI
   dgnn pack model.pt2 model.dgnn                    the same model in a file that loads fastest
 """
 INFO_EXAMPLES = """examples:
@@ -29,12 +31,12 @@ INFO_EXAMPLES = """examples:
 EVAL_EXAMPLES = """examples:
   dgnn eval model.pt2 POSCAR
   dgnn eval model.pt2 a.cif b.traj md.xyz@-1 -o results.extxyz
-  dgnn eval model.pt2 data.water --format lammps-data
-  dgnn eval model.pt2 slab.xyz --type-map Pt=NULL D=H          Pt takes no part, D is the model's H
+  dgnn eval model.pt2 data.water --format lammps-data --type-map 1=O 2=H
+  dgnn eval model.pt2 slab.xyz --type-map Pt=NULL D=H          Pt takes no part, D is the model's H; others by name
   dgnn eval model.pt2 ion.xyz --fparam 0.5 1.2 --dtype float32 --threads 4
 
 A spin model takes its spins from a column spins of three numbers (extxyz: spins:R:3), else from the initial magnetic
-moments: vectors, or numbers along z. -o adds a column magforces.
+moments: vectors, or numbers along z. -o adds a column magforces, and virial as deepmd-kit has it (-stress * volume).
 """
 PACK_EXAMPLES = """examples:
   dgnn pack model.pt2 model.dgnn       dgnn's own archive, which loads fastest
@@ -42,6 +44,7 @@ PACK_EXAMPLES = """examples:
   dgnn pack DPA-3.1-3M.pt --head Omat24 omat24.dgnn      one task of several
 """
 EV_PER_A3_IN_GPA = 160.21766208
+OUTPUTS = {"": "extxyz", ".extxyz": "extxyz", ".xyz": "extxyz", ".traj": "traj"}  # what -o's suffix says, as ASE calls it
 
 
 class UsageError(Exception):
@@ -57,6 +60,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments=None):
+    for stream in (sys.stdout, sys.stderr):  # names of files that are not UTF-8 come out as they came in
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="surrogateescape")
     try:
         options = parser().parse_args(arguments)
         with warnings.catch_warnings():
@@ -98,10 +104,11 @@ def parser():
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     add_info(commands)
     add_eval(commands)
-    from dgnn import cli_bench, cli_parity
+    from dgnn import cli_bench, cli_ipi, cli_parity
 
     cli_parity.add_parity(commands)
     cli_bench.add_bench(commands)
+    cli_ipi.add_ipi(commands)
     add_pack(commands)
     return top
 
@@ -122,9 +129,22 @@ def add_load_options(command):
     command.add_argument("--semantics", choices=["dense", "graph"], help="neighbour lists, where the model has both")
 
 
-def load(options):
+def load(options, comm=None):
     return dgnn.Model.load(options.model, dtype=options.dtype, threads=options.threads, memory=options.memory,
-                           semantics=options.semantics, head=options.head)
+                           semantics=options.semantics, head=options.head, comm=comm)
+
+
+def add_structure_options(command):
+    command.add_argument("--type-map", nargs="+", default=[], metavar="ELEMENT=TYPE",
+                         help="the model's type for an element, or for a number that LAMMPS has; NULL: it takes no part")
+    command.add_argument("--fparam", nargs="+", type=float, metavar="X", help="frame parameters, for all frames")
+    command.add_argument("--charge-spin", nargs=2, type=float, metavar=("CHARGE", "SPIN"), help="for all frames")
+
+
+def set_parameters(options, atoms):
+    for key in ("fparam", "charge_spin"):
+        if getattr(options, key) is not None:
+            atoms.info[key] = getattr(options, key)
 
 
 def check_output(option, path):
@@ -212,16 +232,14 @@ def add_eval(commands):
     command.add_argument("structures", metavar="STRUCTURE", nargs="+",
                          help="any file that ase.io reads, all its frames; FILE@SLICE for some")
     command.add_argument("--format", metavar="FORMAT", help="of the structures, as ASE calls it, where their names don't say")
-    command.add_argument("-o", "--output", metavar="OUT.extxyz", help="write the frames with their results")
+    command.add_argument("-o", "--output", metavar="OUT", help="write the frames with their results: .extxyz, .xyz or .traj")
     command.add_argument("--json", action="store_true", help="print the results as JSON, one line for each frame")
-    command.add_argument("--type-map", nargs="+", default=[], metavar="ELEMENT=TYPE",
-                         help="the model's type for an element; NULL: it takes no part")
-    command.add_argument("--fparam", nargs="+", type=float, metavar="X", help="frame parameters, for all frames")
-    command.add_argument("--charge-spin", nargs=2, type=float, metavar=("CHARGE", "SPIN"), help="for all frames")
+    add_structure_options(command)
     add_load_options(command)
 
 
 def type_map(pairs, known):
+    """For the calculator: element -> name or None; or number of a LAMMPS type -> name or None. None: nothing was said."""
     mapping = {}
     for pair in pairs:
         element, equals, name = pair.partition("=")
@@ -229,8 +247,30 @@ def type_map(pairs, known):
             raise UsageError(f"--type-map: expected ELEMENT=TYPE, found {pair!r}")
         if name != "NULL" and name not in known:
             raise UsageError(f"--type-map: {pair!r}: no such type{suggestion(name, [*known, 'NULL'])}")
-        mapping[element] = None if name == "NULL" else name
+        mapping[int(element) if element.isdecimal() else element] = None if name == "NULL" else name
+    if len({type(key) for key in mapping}) > 1:
+        raise UsageError("--type-map: expected elements, or numbers of types, found both")
     return mapping or None
+
+
+def name_types(atoms, mapping):
+    """Where numbers of types have names, those that are elements replace what ASE took the numbers for."""
+    from ase.data import atomic_numbers
+
+    for number, name in mapping.items():
+        atoms.numbers[atoms.arrays["type"] == number] = atomic_numbers.get(name, 0)
+
+
+def warn_of_numbers(name, atoms):
+    """ASE takes type 1 of LAMMPS for hydrogen and 2 for helium, where a file has no masses or labels."""
+    types = atoms.arrays.get("type")
+    if types is None or not len(atoms) or atoms.has("masses") or not (types == atoms.numbers).all():
+        return
+    symbols = dict(zip(types.tolist(), atoms.get_chemical_symbols()))
+    taken = ", ".join(f"{number} for {symbols[number]}" for number in sorted(symbols))
+    pairs = " ".join(f"{number}=NAME" for number in sorted(symbols))
+    warnings.warn(f"{name}: has numbers of types, not elements; ASE takes {taken}. Say what they are: --type-map {pairs}",
+                  stacklevel=2)
 
 
 def read_frames(names, format=None):
@@ -240,15 +280,19 @@ def read_frames(names, format=None):
     except ImportError:
         raise UsageError("reading structures needs ASE: pip install 'dgnn[ase]'") from None
     for name in names:
-        path = name if os.path.exists(name) else name.partition("@")[0]
-        if not os.path.exists(path):
-            raise UsageError(f"{path}: no such file")
+        path = name if os.path.lexists(name) else name.partition("@")[0]
+        try:
+            os.stat(path)
+        except OSError as error:  # a loop of links is not missing
+            missing = isinstance(error, FileNotFoundError)
+            raise UsageError(f"{path}: {'no such file' if missing else error.strerror}") from None
         try:
             frames = ase.io.read(name, index=None if path != name else ":", format=format)
         except StopIteration:
             raise UsageError(f"{name}: {path} has fewer frames") from None
         except Exception as error:  # ASE's readers raise whatever their formats run into
-            raise UsageError(f"{name}: ASE cannot read it ({type(error).__name__}: {error})") from None
+            known = foreign.recognise(foreign.ANYTHING if format else foreign.STRUCTURES, foreign.File(path))
+            raise known or UsageError(f"{name}: ASE cannot read it ({type(error).__name__}: {error})") from None
         frames = frames if isinstance(frames, list) else [frames]
         if not frames:
             raise UsageError(f"{name}: ASE finds no frames in it")
@@ -256,9 +300,9 @@ def read_frames(names, format=None):
             yield name, number, atoms
 
 
-def read_last(name):
+def read_last(name, format=None):
     """The last frame; there is nothing to compare or measure without atoms."""
-    name, _, atoms = list(read_frames([name]))[-1]
+    name, _, atoms = list(read_frames([name], format))[-1]
     if not len(atoms):
         raise UsageError(f"{name}: has no atoms")
     return name, atoms
@@ -275,20 +319,33 @@ def with_progress(frames):
     return tqdm(frames, unit="frame", file=sys.stderr, leave=False)
 
 
+def output_format(path):
+    """As ASE calls it. Said before anything is computed."""
+    check_output("-o", path)
+    format = OUTPUTS.get(os.path.splitext(path)[1].lower())
+    if not format:
+        raise UsageError(f"-o: {path}: expected a name that ends with .extxyz, .xyz or .traj, which hold results")
+    return format
+
+
 def run_eval(options):
-    if options.output:
-        check_output("-o", options.output)
+    output = output_format(options.output) if options.output else None
     model = load(options)
+    if output == "traj" and model.is_spin:
+        raise UsageError(f"-o: {options.output}: ASE's .traj holds no magnetic forces; expected .extxyz or .xyz")
+    mapping = type_map(options.type_map, model.type_map)
+    by_number = mapping is not None and all(isinstance(key, int) for key in mapping)
     frames = list(read_frames(options.structures, options.format))
     from dgnn.calculator import DGNNCalculator
 
-    calculator = DGNNCalculator(model, type_map=type_map(options.type_map, model.type_map))
+    calculator = DGNNCalculator(model, type_map=mapping)
     width = max(30, *(len(name) for name, _, _ in frames))
-    done = []
+    done, looked_at = [], set()
     for name, number, atoms in with_progress(frames):
-        for key in ("fparam", "charge_spin"):
-            if getattr(options, key) is not None:
-                atoms.info[key] = getattr(options, key)
+        if not by_number and name not in looked_at:
+            looked_at.add(name)
+            warn_of_numbers(name, atoms)
+        set_parameters(options, atoms)
         atoms.calc = calculator
         try:
             atoms.get_potential_energy()
@@ -299,28 +356,42 @@ def run_eval(options):
             print_json(name, number, results)
         elif not options.output:
             print_row(f"{name:{width}}", number, atoms, results, first=not done)
+        if by_number:
+            name_types(atoms, mapping)
         done.append(with_results(atoms, results))
-    if options.output:
-        write(options.output, done)
+    if output:
+        write(options.output, done, output)
 
 
 def with_results(atoms, results):
+    """The frame with these results, and with nothing under their names that it came with."""
     from ase.calculators.singlepoint import SinglePointCalculator
+    from dgnn.calculator import DGNNCalculator
 
+    for name in (*DGNNCalculator.implemented_properties, "magforces"):
+        atoms.info.pop(name, None)
+        atoms.arrays.pop(name, None)
     kept = {key: results[key] for key in ("energy", "free_energy", "energies", "forces", "stress") if key in results}
     atoms.calc = SinglePointCalculator(atoms, **kept)
+    atoms.info["virial"] = results["virial"]
     if "magforces" in results:
         atoms.arrays["magforces"] = results["magforces"]
     return atoms
 
 
-def write(path, frames):
-    """To a file beside it first: what is there is whole."""
+def write(path, frames, format):
+    """To a file beside it first: what is there is whole. Links stay, and permissions."""
     import ase.io
 
+    from dgnn import files
+
+    path = files.followed(path)
+    mode = files.old_mode(path)
     partial = f"{path}.part{os.getpid()}"
     try:
-        ase.io.write(partial, frames, format="extxyz")
+        ase.io.write(partial, frames, format=format)
+        if mode is not None:
+            os.chmod(partial, mode)
         os.replace(partial, path)
     finally:
         if os.path.exists(partial):

@@ -251,7 +251,7 @@ def launching(options):
     rows = []
     with tempfile.TemporaryDirectory(prefix="dgnn-parity-") as folder:
         np.savez(os.path.join(folder, "reference.npz"), **want)
-        for (start, environment), (ranks, grid) in zip(starts, todo):
+        for (start, environment), (ranks, grid) in zip(starts, todo, strict=True):
             rows.append(one_launch(options, start, environment, ranks, grid, pathlib.Path(folder)))
     return report(options, model, system, want, rows)
 

@@ -52,6 +52,8 @@ def _read(path):
     if not stat.S_ISREG(os.stat(name).st_mode):  # a missing file, or a loop of links, says what it is
         raise InputError(f"{name}: expected a file")
     tree, arrays = reader(name)
+    if not isinstance(tree, dict) or not isinstance(tree.get("model"), dict):
+        raise ModelFormatError(f"{name}: model: missing; expected an object")
     try:
         return name, json.dumps(tree, allow_nan=False), arrays
     except (TypeError, ValueError, RecursionError) as error:
@@ -221,8 +223,8 @@ def save(core, path):
 
 def _replace(name, data):
     """Through a file beside it, which is synced and read back. Links stay, and permissions; as csrc/io/writer.c does it."""
-    name = _followed(name)
-    mode = _old_mode(name)
+    name = followed(name)
+    mode = old_mode(name)
     temporary = f"{name}.tmp.{os.getpid()}.{os.urandom(8).hex()}"
     try:
         with open(temporary, "xb") as file:
@@ -244,7 +246,7 @@ def _replace(name, data):
         os.close(folder)
 
 
-def _followed(name):
+def followed(name):
     """What symbolic links lead to."""
     start = name
     for _ in range(40):
@@ -254,7 +256,7 @@ def _followed(name):
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), start)
 
 
-def _old_mode(name):
+def old_mode(name):
     """The permissions of the file that is replaced, or None."""
     try:
         mode = os.stat(name).st_mode

@@ -52,7 +52,7 @@ class File:
             return None
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(self.head)
-        if self.suffix in (".yaml", ".yml"):
+        if self.suffix in (".yaml", ".yml") or re.search(rb"^model\s*:", self.head, re.MULTILINE):
             with contextlib.suppress(Exception):  # PyYAML's, of many classes, or there is none
                 import yaml
 
@@ -172,7 +172,7 @@ FROM_PADDLE = ("deepmd-kit converts no file of Paddle's; where both are installe
                "(deepmd.dpmodel.utils.serialization.save_dp_model('{stem}.dp', {{'model': model.serialize()}})), and load the .dp")
 MODELS = [  # in this order
     *ANYTHING,
-    Kind(InputError, is_training_input, "an input for training, not a model: train with it ('dp --pt train {base}'), freeze what "
+    Kind(ModelFormatError, is_training_input, "an input for training, not a model: train with it ('dp --pt train {base}'), freeze what "
          "comes out ('dp --pt-expt freeze -o model.pt2'), and load that"),
     Kind(UnsupportedModelError, is_jax_saved_model, "a compiled model of JAX (SavedModel), which holds no tree of weights: load the "
          "file that it was made of (.dp, .hlo, .pt, ...)"),

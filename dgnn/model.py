@@ -12,7 +12,7 @@ import numpy as np
 
 from dgnn import _core
 from dgnn._core import InputError
-from dgnn.keywords import checked_keywords, suggestion
+from dgnn.keywords import collective, outside, suggestion
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -132,7 +132,8 @@ def heads(path: str | bytes | os.PathLike) -> dict[str, Any]:
 
 
 class Model:
-    """A loaded model. Made by Model.load; usable from several threads, one call at a time."""
+    """A loaded model. Made by Model.load. Threads may share it and compute at the same time; with a communicator they take
+    one each (comm.Dup()), as a busy one raises BusyError on all ranks."""
 
     def __init__(self, core: _core.Model, path: str | bytes = "", options: dict[str, Any] | None = None) -> None:
         if not isinstance(core, _core.Model):
@@ -146,7 +147,7 @@ class Model:
         self.path = os.path.abspath(path)  #: where it was loaded from
 
     @classmethod
-    @checked_keywords
+    @collective
     def load(cls, path: str | bytes | os.PathLike, dtype: DTypeLike | None = None, threads: int | None = None,
              device: str = "cpu", memory: str = "fast", semantics: str | None = None, skin: float | None = None,
              comm: Any = None, head: str | None = None) -> Model:
@@ -170,7 +171,7 @@ class Model:
 
         return cls(communicators.load(path, lambda: _load_options(**options), comm), path, options)
 
-    @checked_keywords
+    @collective
     def save(self, path: str | bytes | os.PathLike, *, comm: Any = None) -> None:
         """Writes the model as it was read: .dgnn (loads fastest), or .dp or .yaml, which deepmd-kit reads.
 
@@ -241,7 +242,7 @@ class Model:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @checked_keywords
+    @collective
     def compute(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,
                 pbc: ArrayLike | None = None, spins: ArrayLike | None = None, fparam: ArrayLike | None = None,
                 aparam: ArrayLike | None = None, charge_spin: ArrayLike | None = None, atomic: bool = False,
@@ -269,7 +270,11 @@ class Model:
             return len(frames), (array, frames, nframes, fixed)
 
         communicator, (array, frames, nframes, fixed) = self._join(comm, "compute", prepare)
-        results = [self._complete(self._core.compute(**frame, **fixed, comm=communicator)) for frame in frames]
+        results = []
+        for frame in frames:
+            if results and communicator is not None and (raised := _core.interrupted()):
+                communicator.agree("compute", raised)  # where the others begin this frame
+            results.append(self._call(self._core.compute, communicator, **frame, **fixed))
         if nframes is None:
             result = Result(**results[0])
         else:
@@ -280,7 +285,7 @@ class Model:
         self._warn_of_small_spins(types, spins)
         return result
 
-    @checked_keywords
+    @collective
     def compute_ghosted(self, coords: ArrayLike, types: ArrayLike, nlocal: int, *,
                         border: Border | Direct | None = None, mapping: ArrayLike | None = None,
                         neighbours: Sequence[ArrayLike] | None = None, spins: ArrayLike | None = None,
@@ -305,7 +310,7 @@ class Model:
                 same_list=_flag("same_list", same_list), atomic=_flag("atomic", atomic))
 
         communicator, arguments = self._join(comm, "compute_ghosted", prepare)
-        result = Result(**self._complete(self._core.compute_ghosted(**arguments, comm=communicator)))
+        result = Result(**self._call(self._core.compute_ghosted, communicator, **arguments))
         self._warn_of_truncation(result)
         self._warn_of_untrained(types)
         self._warn_of_small_spins(types, spins)
@@ -334,11 +339,20 @@ class Model:
 
         return communicators.join(self, comm, name, prepare)
 
-    def _complete(self, arrays):
-        """A rank without atoms may pass no spins."""
+    def _call(self, function, comm, **arguments):
+        """The core's arrays. A rank without atoms may pass no spins."""
+        try:
+            arrays = function(**arguments, comm=comm)
+        except MemoryError as error:
+            raise MemoryError(f"{str(error) or 'out of memory'}; {self._less_memory()}") from None
         if self.is_spin:
             arrays.setdefault("forces_mag", np.zeros_like(arrays["forces"]))
         return arrays
+
+    def _less_memory(self):
+        ways = ['memory="small"'] if self._info["memory"] == "fast" else []
+        ways += ['dtype="float32"'] if self.dtype == "float64" else []
+        return f"{', '.join([*ways, 'more ranks'])}: each needs less"
 
     def _warn_of_truncation(self, result):
         """Once for each model, on rank 0 where the count is that of all. Where a list is cut, energy is not continuous:
@@ -350,7 +364,7 @@ class Model:
                 self._warned.add(what)
                 warnings.warn(f"{count} atoms have more neighbours than the model's {what}, as in deepmd-kit. Energy "
                               "jumps a little where a neighbour enters or leaves such a list (said once for each model)",
-                              TruncationWarning, stacklevel=4)
+                              TruncationWarning, stacklevel=outside())
 
     def _warn_of_untrained(self, types):
         """Once for each model, of what it first meets. Each rank looks at its own atoms."""
@@ -376,7 +390,7 @@ class Model:
             self._warned.add(SmallSpinWarning)
             warnings.warn(f"{small} magnetic atoms have spins that put their virtual atoms less than "
                           f"{_SMALL_DISPLACEMENT} Å away; the model is nearly singular there, and magnetic forces are huge "
-                          "(said once for each model)", SmallSpinWarning, stacklevel=4)
+                          "(said once for each model)", SmallSpinWarning, stacklevel=outside())
 
 
 def _reload(path, options, digest):
@@ -579,7 +593,7 @@ def _neighbours(neighbours):
             raise InputError(f"neighbours: expected (first, rows), found a tuple of {len(neighbours)}")
         return neighbours
     lists = [_as_array("neighbours", rows) for rows in _as_list("neighbours", neighbours)]
-    if any(rows.ndim != 1 or rows.dtype.kind not in "iu" and rows.size for rows in lists):
+    if any(rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size) for rows in lists):
         raise InputError("neighbours: expected a list of rows for each owned row, or a tuple (first, rows)")
     first = np.concatenate([[0], np.cumsum([len(rows) for rows in lists], dtype=np.int64)])
     return first, np.concatenate([*lists, np.zeros(0, np.int32)]) if first[-1] else np.zeros(0, np.int32)

@@ -36,7 +36,7 @@ int dgnn_pyerror_setup(PyObject *module, struct dgnn_state *state)
                                     "A message between ranks failed; the communicator is not used again.",
                                     PyExc_RuntimeError);
     state->busy_error = pyerror_new(module, state, "BusyError",
-                                    "The model is in use by another thread, and this call may not wait.",
+                                    "A communicator, or a model that is being closed, is in use by another thread.",
                                     PyExc_RuntimeError);
     return state->model_format_error && state->unsupported_model_error && state->input_error &&
                    state->comm_error && state->busy_error
@@ -62,12 +62,16 @@ static PyObject *pyerror_kind(const struct dgnn_state *state, int32_t status)
     case DGNN_ERROR_BUSY: return state->busy_error;
     case DGNN_ERROR_MEMORY: return PyExc_MemoryError;
     case DGNN_ERROR_SYSTEM: return PyExc_OSError;
+    case DGNN_ERROR_INTERRUPTED: return PyExc_KeyboardInterrupt;
     default: return state->error;
     }
 }
 
 PyObject *dgnn_pyerror_raise(const struct dgnn_state *state, const struct dgnn_error *error)
 {
+    if (error->status == DGNN_ERROR_INTERRUPTED && PyErr_Occurred()) {
+        return NULL; /* what the handler of a signal raised */
+    }
     PyObject *message = pyerror_message(error);
     if (!message) {
         return NULL;

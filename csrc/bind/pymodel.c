@@ -8,7 +8,6 @@ struct pymodel {
     PyObject_HEAD
     struct dgnn_model *model; /* NULL once closed */
     int in_use;               /* calls under way; changed only with the GIL held */
-    struct dgnn_pyturn turn;
 };
 
 /* One call: what it holds until its end. */
@@ -63,10 +62,7 @@ static PyObject *pymodel_wrap(PyTypeObject *type, struct dgnn_model *model)
         return NULL;
     }
     self->model = model;
-    if (dgnn_pyturn_setup(&self->turn)) {
-        Py_DECREF(self); /* frees the model */
-        return NULL;
-    }
+    dgnn_model_set_stop(model, dgnn_pysignal_wanted, NULL, NULL); /* cannot fail: nobody else has it yet */
     return (PyObject *)self;
 }
 
@@ -402,7 +398,6 @@ static int pymodel_begin(struct pymodel *self, const struct dgnn_state *state)
 
 /* The core's call for a system or for a host's rows (the other is NULL). */
 struct pymodel_evaluation {
-    struct dgnn_model *model;
     const struct dgnn_system *system;
     const struct dgnn_ghosted *ghosted;
     struct dgnn_comm *comm;
@@ -410,28 +405,36 @@ struct pymodel_evaluation {
     struct dgnn_error error;
 };
 
-static int pymodel_evaluation_run(void *of)
-{
-    struct pymodel_evaluation *e = of;
-    return e->system ? dgnn_model_compute(e->model, e->system, e->comm, e->result, &e->error)
-                     : dgnn_model_compute_ghosted(e->model, e->ghosted, e->comm, e->result, &e->error);
-}
-
-/* -1 with a Python error, which is that of all ranks. */
+/* -1 with a Python error, which is that of all ranks. Other threads of Python's go on meanwhile, in calls of this model too. */
 static int pymodel_evaluate(struct pymodel *self, const struct dgnn_state *state, struct pymodel_evaluation *e)
 {
-    struct dgnn_pyturn_work work = {pymodel_evaluation_run, e};
-    int status = DGNN_OK;
-    e->model = self->model;
-    if (dgnn_pyturn_run(state, &self->turn, !e->comm, &work, &status)) {
-        dgnn_pyerror_agree(state, e->comm, e->system ? "compute" : "compute_ghosted");
-        return -1;
-    }
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = e->system ? dgnn_model_compute(self->model, e->system, e->comm, e->result, &e->error)
+                       : dgnn_model_compute_ghosted(self->model, e->ghosted, e->comm, e->result, &e->error);
+    Py_END_ALLOW_THREADS
     if (status) {
         dgnn_pyerror_raise(state, &e->error);
         return -1;
     }
     return 0;
+}
+
+/* What cannot be parsed is an error of all ranks too, where a communicator is among it. NULL. */
+static PyObject *pymodel_refuse(const struct dgnn_state *state, PyObject *keywords, const char *operation)
+{
+    PyObject *type, *value, *traceback;
+    struct dgnn_comm *comm = NULL;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *given = keywords ? PyDict_GetItemString(keywords, "comm") : NULL;
+    int held = given && PyObject_TypeCheck(given, state->comm_type) && !dgnn_pycomm_hold(state, given, &comm);
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+    if (held) {
+        dgnn_pyerror_agree(state, comm, operation);
+        dgnn_pycomm_release(given);
+    }
+    return NULL;
 }
 
 static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call *call,
@@ -461,7 +464,10 @@ static PyObject *pymodel_compute(PyObject *object, PyObject *arguments, PyObject
     struct pymodel_call call = {.state = dgnn_module_state_of(object)};
     struct pymodel_compute_arguments in = {0};
     struct dgnn_comm *comm;
-    if (pymodel_compute_parse(arguments, keywords, &in) || dgnn_pycomm_hold(call.state, in.comm, &comm)) {
+    if (pymodel_compute_parse(arguments, keywords, &in)) {
+        return pymodel_refuse(call.state, keywords, "compute");
+    }
+    if (dgnn_pycomm_hold(call.state, in.comm, &comm)) {
         return NULL;
     }
     PyObject *dict = NULL;
@@ -682,7 +688,10 @@ static PyObject *pymodel_ghosted(PyObject *object, PyObject *arguments, PyObject
     struct pymodel_call call = {.state = dgnn_module_state_of(object)};
     struct pymodel_ghosted_arguments in;
     struct dgnn_comm *comm;
-    if (pymodel_ghosted_parse(arguments, keywords, &in) || dgnn_pycomm_hold(call.state, in.comm, &comm)) {
+    if (pymodel_ghosted_parse(arguments, keywords, &in)) {
+        return pymodel_refuse(call.state, keywords, "compute_ghosted");
+    }
+    if (dgnn_pycomm_hold(call.state, in.comm, &comm)) {
         return NULL;
     }
     PyObject *dict = NULL;
@@ -785,7 +794,6 @@ static void pymodel_dealloc(PyObject *object)
     struct pymodel *self = (struct pymodel *)object;
     PyTypeObject *type = Py_TYPE(object);
     dgnn_model_free(self->model);
-    dgnn_pyturn_free(&self->turn);
     type->tp_free(object);
     Py_DECREF(type);
 }

@@ -62,29 +62,11 @@ Py_ssize_t dgnn_pyarray_length(PyObject *array, int axis);
 PyObject *dgnn_pyarray_tensor(const struct dgnn_state *state, PyObject *value, Py_ssize_t index,
                               struct dgnn_array *out);
 
-/* ------------------------------------------------------------------ pyturn.c */
+/* ------------------------------------------------------------------ pysignal.c */
 
-/* Whose turn it is to compute with a model. Fields are looked at with the GIL held. */
-struct dgnn_pyturn {
-    PyThread_type_lock lock; /* held while the core computes */
-    long process;            /* that the counts below are true in */
-    int ncall;               /* calls that compute or wait */
-};
-
-/* What is done when it is its turn: run(of), without the GIL. Returns a status of the core's. */
-struct dgnn_pyturn_work {
-    int (*run)(void *of);
-    void *of;
-};
-
-int dgnn_pyturn_setup(struct dgnn_pyturn *turn); /* -1 with a Python error on failure */
-void dgnn_pyturn_free(struct dgnn_pyturn *turn);
-/* Does the work alone, and sets *status to what it returned. Where another thread computes: may_wait waits for its end
- * (Ctrl-C ends the wait), else BusyError. So it is for calls with a communicator: a rank that waits for its own other
- * thread would keep all ranks, and ranks that are threads with one model would wait for each other. -1 with a Python error
- * where nothing was done; also in a child of fork, where a call was under way in the parent. */
-int dgnn_pyturn_run(const struct dgnn_state *state, struct dgnn_pyturn *turn, int may_wait,
-                    const struct dgnn_pyturn_work *work, int *status);
+int dgnn_pysignal_setup(PyObject *module);
+/* For dgnn_model_set_stop: has the handler of a signal raised? The exception is set then. */
+int dgnn_pysignal_wanted(void *unused);
 
 /* ------------------------------------------------------------------ pymodel.c, pycomm.c, pyalloc.c */
 

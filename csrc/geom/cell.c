@@ -7,6 +7,9 @@
 
 /* Below this share of the product of the lengths a volume is rounding error. */
 #define CELL_SINGULAR 1e-9
+/* Lattice planes closer than this (Angstrom) are those of a sheared cell: an atom a thousand Angstrom from the origin is as
+ * many cells out as keep their precision. */
+#define CELL_THIN 1e-3
 /* Each shortens a vector to half at least, or is among the last few. */
 #define CELL_ROUNDS 200
 
@@ -94,23 +97,35 @@ static void cell_reduce(double *h, const int32_t pbc[3])
     }
 }
 
-/* h: the box, or a reduced one where that is too sheared to compute with; with its area and determinant. Returns 0 where it
- * is singular; area is then the box's. What is left of a reduced one must be well above the rounding of the long vectors. */
+/* The least distance of lattice planes along the directions asked for. */
+static double cell_thickness(double area[3][3], double determinant, const int32_t along[3])
+{
+    double least = INFINITY;
+    for (int k = 0; k < 3; k++) {
+        least = along[k] ? fmin(least, fabs(determinant) / cell_length(area[k])) : least;
+    }
+    return least;
+}
+
+/* h: the box, or a reduced one where that is so sheared that its volume drowns in rounding, or that atoms in reach of
+ * each other lie too many cells apart. Returns 0 where it is singular; area is then the box's. What is left of a reduced
+ * one must be well above the rounding of the long vectors. */
 static int cell_lattice(const double *box, const int32_t pbc[3], double h[9], double area[3][3], double *determinant)
 {
+    static const int32_t all[3] = {1, 1, 1};
     double longest = fmax(fmax(cell_length(box), cell_length(box + 3)), cell_length(box + 6));
     memcpy(h, box, 9 * sizeof *h);
-    if (cell_measure(h, area, determinant) > CELL_SINGULAR) {
+    int sound = cell_measure(h, area, determinant) > CELL_SINGULAR;
+    if (sound && cell_thickness(area, *determinant, pbc) > CELL_THIN) {
         return 1;
     }
     cell_reduce(h, pbc);
-    int sound = cell_measure(h, area, determinant) > CELL_SINGULAR;
-    for (int k = 0; k < 3; k++) {
-        sound = sound && fabs(*determinant) / cell_length(area[k]) > CELL_SINGULAR * longest;
+    if (cell_measure(h, area, determinant) > CELL_SINGULAR &&
+        cell_thickness(area, *determinant, all) > CELL_SINGULAR * longest) {
+        return 1;
     }
-    if (!sound) {
-        cell_measure(box, area, determinant);
-    }
+    memcpy(h, box, 9 * sizeof *h);
+    cell_measure(h, area, determinant);
     return sound;
 }
 

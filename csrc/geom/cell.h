@@ -18,8 +18,9 @@ struct dgnn_cell {
 };
 
 /* box: 3 x 3 rows, or NULL for an open system (pbc is then not read). A left-handed box is taken as it is.
- * One whose volume is below 1e-9 of the product of its lengths is replaced by shorter vectors of its lattice, by integer
- * multiples of the periodic ones. INPUT where it is not finite, or is singular: still below that. */
+ * One whose volume is below 1e-9 of the product of its lengths, or whose planes along a periodic vector are closer than
+ * 0.001 A, is replaced by shorter vectors of its lattice, by integer multiples of the periodic ones. INPUT where it is not
+ * finite, or is singular: still below 1e-9. */
 int dgnn_cell_set(struct dgnn_cell *cell, const double *box, const int32_t pbc[3], struct dgnn_error *error);
 
 /* The same lattice and periodicity, bit for bit? */

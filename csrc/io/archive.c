@@ -220,7 +220,7 @@ void dgnn_archive_set_digest(struct dgnn_archive *archive)
 static int archive_read_packed_trees(struct archive_reader *reader, const struct dgnn_packed *packed)
 {
     DGNN_TRY(archive_read_tree(reader, ARCHIVE_PACKED_MODEL, packed, &reader->archive->model));
-    DGNN_TRY(archive_read_tree(reader, ARCHIVE_PACKED_METADATA, NULL, &reader->archive->metadata));
+    DGNN_TRY(archive_read_tree(reader, ARCHIVE_PACKED_METADATA, packed, &reader->archive->metadata));
     dgnn_archive_set_digest(reader->archive);
     if (memcmp(reader->archive->digest, packed->digest, sizeof(packed->digest))) {
         return archive_refuse(reader, "dgnn/arrays.json", "the digest is not that of the model");

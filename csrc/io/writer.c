@@ -137,8 +137,7 @@ static int writer_make_parts(const struct dgnn_archive *archive, struct writer_p
     DGNN_TRY(dgnn_writer_json(&model, &parts->model, &parts->tensors, &parts->narrays, error));
     if (archive->metadata) {
         struct dgnn_value metadata = dgnn_tree_root(archive->metadata);
-        int64_t none = parts->narrays;
-        DGNN_TRY(dgnn_writer_json(&metadata, &parts->metadata, NULL, &none, error));
+        DGNN_TRY(dgnn_writer_json(&metadata, &parts->metadata, &parts->tensors, &parts->narrays, error));
     }
     int status = writer_index_arrays(parts, &list, error);
     if (!status) {

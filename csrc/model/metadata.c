@@ -7,14 +7,14 @@
 
 struct metadata_params {
 #include "net/params/params_fields.h"
-#include "net/params/metadata.def"
+#include "net/params/objects/metadata.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param metadata_rows[] = {
 #define DGNN_PARAM_STRUCT struct metadata_params
 #include "net/params/params_rows.h"
-#include "net/params/metadata.def"
+#include "net/params/objects/metadata.def"
 #include "net/params/params_end.h"
 };
 

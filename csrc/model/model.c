@@ -5,12 +5,12 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "base/parallel.h"
 #include "base/text.h"
 #include "convert/convert.h"
 #include "convert/elements.h"
 #include "convert/heads.h"
 #include "model/metadata.h"
+#include "model/pool.h"
 #include "model/spinmodel.h"
 #include "net/params/params.h"
 
@@ -20,14 +20,14 @@
 
 struct model_file_params {
 #include "net/params/params_fields.h"
-#include "net/params/file.def"
+#include "net/params/objects/file.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param model_file_rows[] = {
 #define DGNN_PARAM_STRUCT struct model_file_params
 #include "net/params/params_rows.h"
-#include "net/params/file.def"
+#include "net/params/objects/file.def"
 #include "net/params/params_end.h"
 };
 
@@ -64,7 +64,6 @@ static int model_check_options(const struct dgnn_load_options *o, struct dgnn_er
 static int model_set_options(struct dgnn_model *m, const struct dgnn_load_options *o, struct dgnn_error *error)
 {
     const char *device = o ? o->device : NULL;
-    dgnn_parallel_watch_forks();
     DGNN_TRY(dgnn_cpu_best(&m->cpu, error));
     m->skin = o && o->skin >= 0 ? o->skin : MODEL_DEFAULT_SKIN;
     m->memory = o ? o->memory : DGNN_MEMORY_FAST;
@@ -90,8 +89,8 @@ static int model_has_heads(const struct dgnn_value *heads, struct dgnn_error *er
     }
     if (!status) {
         status = dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                 "%s: a multi-task file with %lld models (%s%s), of which one is to be frozen: 'dp --pt-expt "
-                                 "freeze --head NAME -o model.pt2'",
+                                 "%s: a multi-task file with %lld models (%s%s), of which one is to be frozen: "
+                                 "'dp --pt-expt freeze --head NAME -o model.pt2'",
                                  dgnn_value_path(heads, path, sizeof(path)), (long long)count,
                                  names.data ? names.data : "none", shown < count ? ", ..." : "");
     }
@@ -164,6 +163,7 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
                                         .properties = &m->properties};
     DGNN_TRY(dgnn_metadata_check(m->archive.metadata, &facts, &archived, error));
     DGNN_TRY(model_set_semantics(m, options ? options->semantics : DGNN_SEMANTICS_ARCHIVE, archived, error));
+    DGNN_TRY(dgnn_pool_create(m, &m->pool, error));
     return model_describe(m, error);
 }
 
@@ -262,22 +262,11 @@ void dgnn_model_free(struct dgnn_model *m)
     if (!m) {
         return;
     }
+    dgnn_pool_free(m->pool);
     dgnn_linear_free(m->linear);
     dgnn_alloc_free((void *)m->spin.scale);
     dgnn_alloc_free(m->type_map);
     dgnn_alloc_free(m->description);
-    dgnn_serial_free(&m->serial);
-    dgnn_magnetic_free(&m->magnetic);
-    dgnn_domain_free(&m->domain);
-    dgnn_ghosted_free(&m->ghosted);
-    dgnn_nlist_free(&m->list);
-    dgnn_graph_builder_free(&m->builder);
-    dgnn_order_free(&m->order);
-    struct dgnn_buffer *all[] = {&m->energy,      &m->forces,        &m->forces_mag,
-                                 &m->atom_virial, &m->edge_gradient, &m->ordered_rows};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        dgnn_buffer_free(all[i]);
-    }
     dgnn_archive_free(&m->archive);
     dgnn_alloc_free(m);
 }

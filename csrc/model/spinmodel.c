@@ -19,14 +19,14 @@ static const struct dgnn_param spinmodel_rows[] = {
 
 struct spinmodel_object_params {
 #include "net/params/params_fields.h"
-#include "net/params/spinmodel.def"
+#include "net/params/objects/spinmodel.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param spinmodel_object_rows[] = {
 #define DGNN_PARAM_STRUCT struct spinmodel_object_params
 #include "net/params/params_rows.h"
-#include "net/params/spinmodel.def"
+#include "net/params/objects/spinmodel.def"
 #include "net/params/params_end.h"
 };
 

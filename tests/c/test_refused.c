@@ -581,11 +581,6 @@ static void test_ghosted(void)
                  "an argument is NULL");
     CHECK_STATUS(dgnn_model_compute_ghosted(model, &good, NULL, NULL, &error), DGNN_ERROR_INPUT, "an argument is NULL");
     CHECK(dgnn_model_compute_ghosted(model, &s[0], NULL, &result, NULL) == DGNN_ERROR_INPUT);
-    atomic_store(&model->busy, 1);
-    CHECK_STATUS(dgnn_model_compute_ghosted(model, &good, NULL, &result, &error), DGNN_ERROR_BUSY, "another thread");
-    CHECK_STATUS(dgnn_model_compute(model, &(struct dgnn_system){0}, NULL, &result, &error), DGNN_ERROR_BUSY,
-                 "another thread");
-    atomic_store(&model->busy, 0);
     dgnn_model_free(model);
     CHECK_STATUS(load("se_e2_a", &plain, &model), DGNN_OK, "");
     s[7].add_ghost_forces = 1;

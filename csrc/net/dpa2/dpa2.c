@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/parallel.h"
 #include "net/parts/typeembed.h"
 
 static const struct dgnn_param dpa2_params[] = {
@@ -26,7 +27,7 @@ enum {
 /* What stands where the first features are as wide as a node's. */
 static const struct dgnn_param dpa2_identity[] = {
 #include "net/params/params_rows.h"
-#include "net/params/identity.def"
+#include "net/params/objects/identity.def"
 #include "net/params/params_end.h"
 };
 
@@ -252,30 +253,66 @@ static int dpa2_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_text_add(text, error, "}");
 }
 
-static int dpa2_prepare(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                        struct dgnn_error *error)
+/* Of one of the two. */
+struct dpa2_workspace {
+    struct dgnn_dpa2_workspace_f32 f32;
+    struct dgnn_dpa2_workspace_f64 f64;
+};
+
+static void dpa2_workspace_free(struct dgnn_descriptor_workspace *workspace)
 {
-    struct dpa2 *d = (struct dpa2 *)descriptor;
-    return d->settings.dtype == DGNN_DTYPE_FLOAT32 ? dgnn_dpa2_prepare_f32(&d->f32, evaluation, error)
-                                                   : dgnn_dpa2_prepare_f64(&d->f64, evaluation, error);
+    struct dpa2_workspace *w = (struct dpa2_workspace *)workspace;
+    if (w) {
+        dgnn_dpa2_workspace_free_f32(&w->f32);
+        dgnn_dpa2_workspace_free_f64(&w->f64);
+        dgnn_alloc_free(w);
+    }
 }
 
-static int dpa2_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                        double *output, struct dgnn_error *error)
+static int dpa2_workspace_create(const struct dgnn_descriptor *descriptor,
+                                 struct dgnn_descriptor_workspace **workspace, struct dgnn_error *error)
 {
-    struct dpa2 *d = (struct dpa2 *)descriptor;
-    return d->settings.dtype == DGNN_DTYPE_FLOAT32
-               ? dgnn_dpa2_forward_f32(&d->f32, evaluation, output, error)
-               : dgnn_dpa2_forward_f64(&d->f64, evaluation, output, error);
+    const struct dpa2 *d = (const struct dpa2 *)descriptor;
+    struct dpa2_workspace *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    int status = d->settings.dtype == DGNN_DTYPE_FLOAT32 ? dgnn_dpa2_workspace_create_f32(&d->f32, &w->f32, error)
+                                                         : dgnn_dpa2_workspace_create_f64(&d->f64, &w->f64, error);
+    if (status) {
+        dpa2_workspace_free((struct dgnn_descriptor_workspace *)w);
+        return status;
+    }
+    *workspace = (struct dgnn_descriptor_workspace *)w;
+    return DGNN_OK;
 }
 
-static int dpa2_backward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                         const double *output_gradient, struct dgnn_error *error)
+static int dpa2_prepare(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                        const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
-    struct dpa2 *d = (struct dpa2 *)descriptor;
-    return d->settings.dtype == DGNN_DTYPE_FLOAT32
-               ? dgnn_dpa2_backward_f32(&d->f32, evaluation, output_gradient, error)
-               : dgnn_dpa2_backward_f64(&d->f64, evaluation, output_gradient, error);
+    struct dpa2_workspace *w = (struct dpa2_workspace *)workspace;
+    return ((const struct dpa2 *)descriptor)->settings.dtype == DGNN_DTYPE_FLOAT32
+               ? dgnn_dpa2_prepare_f32(&w->f32, evaluation, error)
+               : dgnn_dpa2_prepare_f64(&w->f64, evaluation, error);
+}
+
+static int dpa2_forward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                        const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error)
+{
+    struct dpa2_workspace *w = (struct dpa2_workspace *)workspace;
+    return ((const struct dpa2 *)descriptor)->settings.dtype == DGNN_DTYPE_FLOAT32
+               ? dgnn_dpa2_forward_f32(&w->f32, evaluation, output, error)
+               : dgnn_dpa2_forward_f64(&w->f64, evaluation, output, error);
+}
+
+static int dpa2_backward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                         const struct dgnn_evaluation *evaluation, const double *output_gradient,
+                         struct dgnn_error *error)
+{
+    struct dpa2_workspace *w = (struct dpa2_workspace *)workspace;
+    return ((const struct dpa2 *)descriptor)->settings.dtype == DGNN_DTYPE_FLOAT32
+               ? dgnn_dpa2_backward_f32(&w->f32, evaluation, output_gradient, error)
+               : dgnn_dpa2_backward_f64(&w->f64, evaluation, output_gradient, error);
 }
 
 const struct dgnn_descriptor_kind dgnn_dpa2 = {
@@ -285,6 +322,8 @@ const struct dgnn_descriptor_kind dgnn_dpa2 = {
     .properties = dpa2_properties,
     .describe = dpa2_describe,
     .work = dpa2_work,
+    .workspace_create = dpa2_workspace_create,
+    .workspace_free = dpa2_workspace_free,
     .prepare = dpa2_prepare,
     .forward = dpa2_forward,
     .backward = dpa2_backward,

@@ -2,11 +2,9 @@
 
 #include <math.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "base/arena.h"
+#include "base/parallel.h"
 
 static const struct dgnn_param repformer_params[] = {
 #define DGNN_PARAM_STRUCT struct dgnn_repformer_params
@@ -30,70 +28,73 @@ static const struct dgnn_param repformer_layer_params[] = {
 
 struct repformer_variable_params {
 #include "net/params/params_fields.h"
-#include "net/params/repformer_variable.def"
+#include "net/params/objects/repformer_variable.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param repformer_variable_rows[] = {
 #define DGNN_PARAM_STRUCT struct repformer_variable_params
 #include "net/params/params_rows.h"
-#include "net/params/repformer_variable.def"
+#include "net/params/objects/repformer_variable.def"
 #include "net/params/params_end.h"
 };
 
 struct repformer_map_params {
 #include "net/params/params_fields.h"
-#include "net/params/attention_pair.def"
+#include "net/params/objects/attention_pair.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param repformer_map_rows[] = {
 #define DGNN_PARAM_STRUCT struct repformer_map_params
 #include "net/params/params_rows.h"
-#include "net/params/attention_pair.def"
+#include "net/params/objects/attention_pair.def"
 #include "net/params/params_end.h"
 };
 
 struct repformer_apply_params {
 #include "net/params/params_fields.h"
-#include "net/params/attention_value.def"
+#include "net/params/objects/attention_value.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param repformer_apply_rows[] = {
 #define DGNN_PARAM_STRUCT struct repformer_apply_params
 #include "net/params/params_rows.h"
-#include "net/params/attention_value.def"
+#include "net/params/objects/attention_value.def"
 #include "net/params/params_end.h"
 };
 
 struct repformer_equivariant_params {
 #include "net/params/params_fields.h"
-#include "net/params/attention_vector.def"
+#include "net/params/objects/attention_vector.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param repformer_equivariant_rows[] = {
 #define DGNN_PARAM_STRUCT struct repformer_equivariant_params
 #include "net/params/params_rows.h"
-#include "net/params/attention_vector.def"
+#include "net/params/objects/attention_vector.def"
 #include "net/params/params_end.h"
 };
 
 struct repformer_local_params {
 #include "net/params/params_fields.h"
-#include "net/params/attention_node.def"
+#include "net/params/objects/attention_node.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param repformer_local_rows[] = {
 #define DGNN_PARAM_STRUCT struct repformer_local_params
 #include "net/params/params_rows.h"
-#include "net/params/attention_node.def"
+#include "net/params/objects/attention_node.def"
 #include "net/params/params_end.h"
 };
 
 #define REPFORMER_COUNT(rows) (sizeof(rows) / sizeof(rows[0]))
+
+/* Of smooth attention's logits; deepmd-kit makes no other, and the tables refuse one. */
+#define REPFORMER_SHIFT 20.0
 
 /* Widths and heads are bounded, so that their products cannot overflow. */
 enum { REPFORMER_WIDTH_MAX = 1 << 16, REPFORMER_HEADS_MAX = 1 << 12 };
@@ -198,15 +199,6 @@ static void repformer_switches(const struct repformer_layer_params *p, struct dg
         .axis = p->axis_neuron,
         .style = p->update_style ? p->update_style : "null",
     };
-}
-
-static int32_t repformer_thread(void)
-{
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
 }
 
 /* Width and heads of an attention must be the layer's. */

@@ -119,7 +119,7 @@ static int REAL(repformer_pair_form)(const struct dgnn_value *value,
     struct REAL(dgnn_layer) weights;
     int64_t heads = layer->s.pair_heads, pad = dgnn_table_pad(ng2, REAL_LANES);
     DGNN_TRY(repformer_map_load(value, ng2, &layer->s, &attention, error));
-    layer->s.pair_shift = attention.attnw_shift;
+    layer->s.pair_shift = REPFORMER_SHIFT;
     DGNN_TRY(REAL(repformer_plain)(&attention.mapqk, ng2, attention.hidden_dim * 2 * heads, &weights, error));
     for (int64_t h = 0; h < heads; h++) {
         struct REAL(repformer_fold) fold = {.left = &weights.w,
@@ -273,7 +273,7 @@ static int REAL(repformer_node_attention)(const struct repformer_layer_params *p
     struct repformer_local_params attention;
     DGNN_TRY(repformer_local_load(&p->loc_attn, ng1, &layer->s, &attention, error));
     const struct dgnn_value *parts[3] = {&attention.mapq, &attention.mapkv, &attention.head_map};
-    layer->s.node_shift = attention.attnw_shift;
+    layer->s.node_shift = REPFORMER_SHIFT;
     DGNN_TRY(REAL(repformer_map_make)(ng1, heads * pad, &layer->node_form, error));
     DGNN_TRY(REAL(repformer_map_make)(heads * pad, ng1, &layer->node_value, error));
     DGNN_TRY(REAL(repformer_row)(ng1, &layer->node_attn_bias, error));
@@ -450,14 +450,9 @@ static int REAL(repformer_load_layers)(const struct dgnn_value *list,
                                (long long)shape->nlayer);
     }
     block->layer = dgnn_alloc_zeroed(count, sizeof(*block->layer));
-    block->g1 = dgnn_alloc_zeroed(3 * (count + 1), sizeof(real *));
-    block->pair_kept = dgnn_alloc_zeroed(count, sizeof(*block->pair_kept));
-    block->node_kept = dgnn_alloc_zeroed(count, sizeof(*block->node_kept));
-    if (!block->layer || !block->g1 || !block->pair_kept || !block->node_kept) {
+    if (!block->layer) {
         return dgnn_status_no_memory(error, "layers", count * (int64_t)sizeof(*block->layer));
     }
-    block->g2 = block->g1 + count + 1;
-    block->h2 = block->g2 + count + 1;
     block->nlayer = count;
     for (int64_t l = 0; l < count; l++) {
         struct dgnn_value item = dgnn_value_item(list, l);
@@ -520,11 +515,5 @@ void REAL(dgnn_repformer_free)(struct REAL(dgnn_repformer) * block)
     dgnn_environment_free(&block->environment);
     REAL(dgnn_layer_free)(&block->embedding);
     dgnn_alloc_free(block->layer);
-    dgnn_alloc_free(block->g1);
-    dgnn_alloc_free(block->pair_kept);
-    dgnn_alloc_free(block->node_kept);
-    dgnn_sublist_free(&block->list);
-    dgnn_buffer_free(&block->buffer);
-    dgnn_buffer_free(&block->scratch);
     *block = (struct REAL(dgnn_repformer)){0};
 }

@@ -4,6 +4,7 @@
 
 #include "net/parts/descriptor.h"
 #include "net/dpa3/keeping.h"
+#include "net/dpa3/stages.h"
 #include "net/parts/layer.h"
 #include "net/params/params.h"
 
@@ -15,7 +16,7 @@ struct dgnn_repflow_params {
 
 struct dgnn_repflow_layer_params {
 #include "net/params/params_fields.h"
-#include "net/params/repflow_layer.def"
+#include "net/params/objects/repflow_layer.def"
 #include "net/params/params_end.h"
 };
 
@@ -66,5 +67,8 @@ int dgnn_dpa3_layer(const struct dgnn_value *value, const struct dgnn_dpa3_setti
 #undef DGNN_REAL_BITS
 
 extern const struct dgnn_descriptor_kind dgnn_dpa3;
+
+/* Workspaces that are made from now on use a backend whose weights are those of the one that it takes the place of. */
+void dgnn_dpa3_set_backend(struct dgnn_descriptor *descriptor, const struct dgnn_repflow_backend *backend);
 
 #endif

@@ -6,14 +6,14 @@
 
 struct repflow_variable_params {
 #include "net/params/params_fields.h"
-#include "net/params/repflow_variable.def"
+#include "net/params/objects/repflow_variable.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param repflow_variable_params[] = {
 #define DGNN_PARAM_STRUCT struct repflow_variable_params
 #include "net/params/params_rows.h"
-#include "net/params/repflow_variable.def"
+#include "net/params/objects/repflow_variable.def"
 #include "net/params/params_end.h"
 };
 

@@ -367,8 +367,7 @@ static int REAL(repflow_load_all)(struct dgnn_dpa3_settings *s, struct REAL(dgnn
                                (long long)s->repflow.nlayers);
     }
     f->layer = dgnn_alloc_zeroed(count, sizeof(*f->layer));
-    f->work = dgnn_alloc_zeroed(1, REAL(dgnn_repflow_work_size)());
-    if (!f->layer || !f->work) {
+    if (!f->layer) {
         return dgnn_status_no_memory(error, "layers", count * (int64_t)sizeof(*f->layer));
     }
     f->nlayer = count;
@@ -418,8 +417,6 @@ void REAL(dgnn_repflow_free)(struct REAL(dgnn_repflow) * f)
     }
     dgnn_alloc_free(f->layer);
     dgnn_alloc_free(f->rows);
-    dgnn_alloc_free(f->work);
     REAL(dgnn_layer_free)(&f->mix);
-    dgnn_buffer_free(&f->memory);
     dgnn_alloc_free(f);
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/stop.h"
 #include "base/text.h"
 #include "net/energy/registry.h"
 #include "net/params/params.h"
@@ -28,7 +29,13 @@ struct dgnn_atomic {
     uint8_t *dropped;      /* ntypes: atom_exclude_types */
     uint8_t *pair_exclude; /* ntypes x ntypes */
     int32_t any_pair;
-    struct dgnn_buffer descriptor_rows;
+};
+
+struct dgnn_atomic_workspace {
+    const struct dgnn_atomic *atomic;
+    struct dgnn_descriptor_workspace *descriptor;
+    struct dgnn_fitting_workspace *fitting;
+    struct dgnn_buffer rows; /* nowned x dim_descriptor: the descriptor's output, then its gradient */
 };
 
 static int atomic_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
@@ -37,16 +44,22 @@ static int atomic_bad(const struct dgnn_value *where, const char *problem, struc
     return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
 }
 
-/* out_bias is 1 x ntypes x 1. (out_std is there too; energies are not scaled by it.) */
+/* out_bias is 1 x ntypes x 1; without it the bias is 0, as in deepmd-kit. out_std has the same shape; energies are not
+ * scaled by it. */
 int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double **bias, struct dgnn_error *error)
 {
     struct dgnn_value variables = dgnn_value_member(model, "@variables");
     struct dgnn_value member = dgnn_value_member(&variables, "out_bias");
+    struct dgnn_value spread = dgnn_value_member(&variables, "out_std");
     struct dgnn_tensor tensor;
     const int64_t shape[3] = {1, ntypes, 1};
     *bias = dgnn_alloc_zeroed(ntypes, sizeof(double));
     if (!*bias) {
         return dgnn_status_no_memory(error, "a bias", ntypes * 8);
+    }
+    DGNN_TRY(dgnn_value_object(&variables, error));
+    if (dgnn_value_kind(&spread) != DGNN_VALUE_ABSENT) {
+        DGNN_TRY(dgnn_value_tensor_shaped(&spread, 3, shape, &tensor, error));
     }
     if (dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
         return DGNN_OK;
@@ -138,7 +151,6 @@ void dgnn_atomic_free(struct dgnn_atomic *a)
     dgnn_alloc_free(a->bias);
     dgnn_alloc_free(a->dropped);
     dgnn_alloc_free(a->pair_exclude);
-    dgnn_buffer_free(&a->descriptor_rows);
     dgnn_alloc_free(a);
 }
 
@@ -167,6 +179,35 @@ int dgnn_atomic_describe(const struct dgnn_atomic *a, struct dgnn_text *text, st
     return dgnn_text_add(text, error, "}");
 }
 
+void dgnn_atomic_workspace_free(struct dgnn_atomic_workspace *w)
+{
+    if (!w) {
+        return;
+    }
+    dgnn_descriptor_kind(w->atomic->descriptor)->workspace_free(w->descriptor);
+    dgnn_fitting_workspace_free(w->fitting);
+    dgnn_buffer_free(&w->rows);
+    dgnn_alloc_free(w);
+}
+
+int dgnn_atomic_workspace_create(const struct dgnn_atomic *a, struct dgnn_atomic_workspace **workspace,
+                                 struct dgnn_error *error)
+{
+    struct dgnn_atomic_workspace *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    w->atomic = a;
+    int status = dgnn_descriptor_kind(a->descriptor)->workspace_create(a->descriptor, &w->descriptor, error);
+    status = status ? status : dgnn_fitting_workspace_create(a->fitting, &w->fitting, error);
+    if (status) {
+        dgnn_atomic_workspace_free(w);
+        return status;
+    }
+    *workspace = w;
+    return DGNN_OK;
+}
+
 static int atomic_drops(const struct dgnn_atomic *a, const struct dgnn_atomic_input *input, int32_t type)
 {
     return a->dropped[type] || (input->dropped && input->dropped[type]);
@@ -184,32 +225,37 @@ static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic *a, con
     return own;
 }
 
-int dgnn_atomic_prepare(struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
+int dgnn_atomic_prepare(struct dgnn_atomic_workspace *w, const struct dgnn_evaluation *evaluation,
+                        struct dgnn_error *error)
 {
+    const struct dgnn_atomic *a = w->atomic;
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
     struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
-    DGNN_TRY(dgnn_buffer_reserve(&a->descriptor_rows,
+    DGNN_TRY(dgnn_buffer_reserve(&w->rows,
                                  evaluation->graph->nowned * a->dim_descriptor * (int64_t)sizeof(double),
                                  "the descriptor", error));
-    DGNN_TRY(dgnn_fitting_prepare(a->fitting, error));
-    return kind->prepare ? kind->prepare(a->descriptor, &own, error) : DGNN_OK;
+    DGNN_TRY(dgnn_fitting_prepare(w->fitting, error));
+    return kind->prepare ? kind->prepare(a->descriptor, w->descriptor, &own, error) : DGNN_OK;
 }
 
-int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation,
+int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_evaluation *evaluation,
                          const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
 {
+    const struct dgnn_atomic *a = w->atomic;
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
     const struct dgnn_graph *graph = evaluation->graph;
     struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
-    double *rows = a->descriptor_rows.data;
-    DGNN_TRY(kind->forward(a->descriptor, &own, rows, error));
+    double *rows = w->rows.data;
+    DGNN_TRY(kind->forward(a->descriptor, w->descriptor, &own, rows, error));
+    DGNN_TRY(dgnn_stop_check(error));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
     struct dgnn_fitting_input fitting = {.n = graph->nowned - own.nidle,
                                          .type = graph->type,
                                          .descriptor = rows,
                                          .fparam = input->fparam,
                                          .aparam = input->aparam};
-    dgnn_fitting_evaluate(a->fitting, &fitting, energy, evaluation->want_gradient ? rows : NULL);
+    dgnn_fitting_evaluate(w->fitting, &fitting, energy, evaluation->want_gradient ? rows : NULL);
+    DGNN_TRY(dgnn_stop_check(error));
     for (int64_t i = 0; i < graph->nowned; i++) {
         int32_t type = graph->type[i];
         int dropped = atomic_drops(a, input, type);
@@ -220,8 +266,8 @@ int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *ev
     }
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FITTING);
     if (evaluation->want_gradient) {
-        DGNN_TRY(kind->backward(a->descriptor, &own, rows, error));
+        DGNN_TRY(kind->backward(a->descriptor, w->descriptor, &own, rows, error));
         dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
     }
-    return DGNN_OK;
+    return dgnn_stop_check(error);
 }

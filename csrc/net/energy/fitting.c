@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/parallel.h"
+#include "base/stop.h"
 #include "net/parts/layer.h"
 #include "net/params/params.h"
 
@@ -35,7 +37,11 @@ struct dgnn_fitting {
     double *fparam_average, *fparam_scale, *aparam_average, *aparam_scale, *case_embedding, *default_fparam;
     int64_t width, width_kept, width_max; /* of the networks */
     int64_t parameters;
-    struct dgnn_buffer work;
+};
+
+struct dgnn_fitting_workspace {
+    const struct dgnn_fitting *fitting;
+    struct dgnn_buffer scratch; /* threads x fitting_room */
 };
 
 /* value: the fitting net's object. */
@@ -129,7 +135,7 @@ static void fitting_range(const struct dgnn_fitting *f, const struct dgnn_fittin
 {
     for (int64_t k = 0; k < f->nnet; k++) {
         int64_t count = 0;
-        for (int64_t i = begin; i < end; i++) {
+        for (int64_t i = begin; i < end && !(i % FITTING_ROWS == 0 && dgnn_stop_skips()); i++) {
             if (f->nnet == 1 || in->type[i] == k) {
                 b->row[count++] = i;
             }
@@ -216,6 +222,10 @@ static int fitting_load_dropped(struct dgnn_fitting *f, struct dgnn_error *error
 
 static int fitting_check_atom_energies(const struct dgnn_value *list, struct dgnn_error *error)
 {
+    int64_t count;
+    if (dgnn_value_kind(list) > DGNN_VALUE_NULL) {
+        DGNN_TRY(dgnn_value_list(list, &count, error));
+    }
     for (int64_t i = 0; i < dgnn_value_count(list); i++) {
         struct dgnn_value item = dgnn_value_item(list, i);
         if (dgnn_value_kind(&item) != DGNN_VALUE_NULL) {
@@ -313,7 +323,6 @@ void dgnn_fitting_free(struct dgnn_fitting *f)
     dgnn_alloc_free(f->aparam_scale);
     dgnn_alloc_free(f->case_embedding);
     dgnn_alloc_free(f->default_fparam);
-    dgnn_buffer_free(&f->work);
     dgnn_alloc_free(f);
 }
 
@@ -337,20 +346,54 @@ static int64_t fitting_room(const struct dgnn_fitting *f)
     return arena.used;
 }
 
-int dgnn_fitting_prepare(struct dgnn_fitting *f, struct dgnn_error *error)
+int dgnn_fitting_workspace_create(const struct dgnn_fitting *f, struct dgnn_fitting_workspace **workspace,
+                                  struct dgnn_error *error)
 {
-    return dgnn_buffer_reserve(&f->work, fitting_room(f) * f->threads, "the fitting net", error);
+    struct dgnn_fitting_workspace *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    w->fitting = f;
+    *workspace = w;
+    return DGNN_OK;
 }
 
-void dgnn_fitting_evaluate(struct dgnn_fitting *f, const struct dgnn_fitting_input *in, double *energy,
+void dgnn_fitting_workspace_free(struct dgnn_fitting_workspace *w)
+{
+    if (w) {
+        dgnn_buffer_free(&w->scratch);
+        dgnn_alloc_free(w);
+    }
+}
+
+int dgnn_fitting_prepare(struct dgnn_fitting_workspace *w, struct dgnn_error *error)
+{
+    return dgnn_buffer_reserve(&w->scratch, fitting_room(w->fitting) * w->fitting->threads, "the fitting net", error);
+}
+
+/* One evaluation. */
+struct fitting_job {
+    const struct dgnn_fitting_workspace *workspace;
+    const struct dgnn_fitting_input *input;
+    double *energy, *gradient;
+    int64_t room;
+};
+
+static void fitting_part(void *of, int64_t part, int32_t thread)
+{
+    const struct fitting_job *job = of;
+    const struct dgnn_fitting *f = job->workspace->fitting;
+    struct dgnn_arena own = {.base = (char *)job->workspace->scratch.data + part * job->room};
+    struct fitting_batch b;
+    int64_t n = job->input->n;
+    (void)thread;
+    fitting_lay(&own, f, &b);
+    fitting_range(f, job->input, n * part / f->threads, n * (part + 1) / f->threads, &b, job->energy, job->gradient);
+}
+
+void dgnn_fitting_evaluate(struct dgnn_fitting_workspace *w, const struct dgnn_fitting_input *in, double *energy,
                            double *gradient)
 {
-    int64_t each = fitting_room(f);
-#pragma omp parallel for schedule(static, 1) num_threads(f->threads) if (f->threads > 1)
-    for (int t = 0; t < f->threads; t++) {
-        struct dgnn_arena own = {.base = (char *)f->work.data + t * each};
-        struct fitting_batch b;
-        fitting_lay(&own, f, &b);
-        fitting_range(f, in, in->n * t / f->threads, in->n * (t + 1) / f->threads, &b, energy, gradient);
-    }
+    struct fitting_job job = {w, in, energy, gradient, fitting_room(w->fitting)};
+    dgnn_parallel_run(w->fitting->threads, w->fitting->threads, fitting_part, &job);
 }

@@ -222,10 +222,11 @@ static double dpa1_work(const struct dgnn_descriptor *descriptor, int64_t n, con
     return 4.0 * (edge + two * (double)n) * (double)n;
 }
 
-#define DPA1_KIND(name, loader)                                                                               \
-    {                                                                                                         \
-        .type = name, .load = loader, .free = dpa1_free, .properties = dpa1_properties,                       \
-        .describe = dpa1_describe, .work = dpa1_work, .forward = dpa1_forward, .backward = dpa1_backward      \
+#define DPA1_KIND(name, loader)                                                                              \
+    {                                                                                                        \
+        .type = name, .load = loader, .free = dpa1_free, .properties = dpa1_properties,                      \
+        .describe = dpa1_describe, .work = dpa1_work, .workspace_create = dpa1_workspace_create,             \
+        .workspace_free = dpa1_workspace_free, .forward = dpa1_forward, .backward = dpa1_backward            \
     }
 
 const struct dgnn_descriptor_kind dgnn_dpa1 = DPA1_KIND("dpa1", dpa1_load);

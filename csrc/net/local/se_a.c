@@ -133,10 +133,11 @@ static int se_a_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
 }
 
-#define SE_A_KIND(name)                                                                                       \
-    {                                                                                                         \
-        .type = name, .load = se_a_load, .free = se_a_free, .properties = se_a_properties,                    \
-        .describe = se_a_describe, .forward = se_a_forward, .backward = se_a_backward                         \
+#define SE_A_KIND(name)                                                                                      \
+    {                                                                                                        \
+        .type = name, .load = se_a_load, .free = se_a_free, .properties = se_a_properties,                   \
+        .describe = se_a_describe, .workspace_create = se_a_workspace_create,                                \
+        .workspace_free = se_a_workspace_free, .forward = se_a_forward, .backward = se_a_backward            \
     }
 
 const struct dgnn_descriptor_kind dgnn_se_a_e2 = SE_A_KIND("se_e2_a");

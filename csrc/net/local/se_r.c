@@ -116,10 +116,11 @@ static int se_r_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
 }
 
-#define SE_R_KIND(name)                                                                                       \
-    {                                                                                                         \
-        .type = name, .load = se_r_load, .free = se_r_free, .properties = se_r_properties,                    \
-        .describe = se_r_describe, .forward = se_r_forward, .backward = se_r_backward                         \
+#define SE_R_KIND(name)                                                                                      \
+    {                                                                                                        \
+        .type = name, .load = se_r_load, .free = se_r_free, .properties = se_r_properties,                   \
+        .describe = se_r_describe, .workspace_create = se_r_workspace_create,                                \
+        .workspace_free = se_r_workspace_free, .forward = se_r_forward, .backward = se_r_backward            \
     }
 
 const struct dgnn_descriptor_kind dgnn_se_r_e2 = SE_R_KIND("se_e2_r");

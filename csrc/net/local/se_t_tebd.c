@@ -173,6 +173,8 @@ const struct dgnn_descriptor_kind dgnn_se_t_tebd = {
     .properties = se_t_tebd_properties,
     .describe = se_t_tebd_describe,
     .work = se_t_tebd_work,
+    .workspace_create = se_t_tebd_workspace_create,
+    .workspace_free = se_t_tebd_workspace_free,
     .forward = se_t_tebd_forward,
     .backward = se_t_tebd_backward,
 };

@@ -92,7 +92,7 @@ static int attend_check(const struct attend_params *params, const struct dgnn_at
     DGNN_TRY(dgnn_params_same_int(&params->embed_dim, shape->width, what, error));
     DGNN_TRY(dgnn_params_same_int(&params->hidden_dim, shape->hidden, what, error));
     DGNN_TRY(dgnn_params_same_bool(&params->dotr, shape->angular, what, error));
-    return dgnn_params_same_count(&params->attention_layers, shape->nlayer, "attn_layer", error);
+    return dgnn_params_same_count(&params->attention_layers, shape->nlayer, what, error);
 }
 
 /* What a layer and the attention inside it repeat. */
@@ -109,7 +109,12 @@ static int attend_same(const struct attend_layer_params *outer, const struct att
     DGNN_TRY(dgnn_params_same_int(&gated->nnei, shape->slots, what, error));
     DGNN_TRY(dgnn_params_same_int(&gated->embed_dim, shape->width, what, error));
     DGNN_TRY(dgnn_params_same_int(&hidden, shape->hidden, what, error));
-    return dgnn_params_same_bool(&dotr, shape->angular, what, error);
+    DGNN_TRY(dgnn_params_same_bool(&dotr, shape->angular, what, error));
+    char path[256];
+    return gated->dotr == shape->angular
+               ? DGNN_OK
+               : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: missing, so it is false; by the descriptor it is true",
+                                 dgnn_value_path(&dotr, path, sizeof(path)));
 }
 
 /* Reflects the columns from i on of the rows of a (n of them, stride apart) by v, which is 0 before i and whose square

@@ -8,14 +8,14 @@
 
 struct environment_params {
 #include "net/params/params_fields.h"
-#include "net/params/environment.def"
+#include "net/params/objects/environment.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param environment_rows[] = {
 #define DGNN_PARAM_STRUCT struct environment_params
 #include "net/params/params_rows.h"
-#include "net/params/environment.def"
+#include "net/params/objects/environment.def"
 #include "net/params/params_end.h"
 };
 

@@ -14,66 +14,66 @@ static int layer_shape_error(const struct dgnn_value *value, const char *what, i
 
 struct layer_params {
 #include "net/params/params_fields.h"
-#include "net/params/layer.def"
+#include "net/params/objects/layer.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param layer_rows[] = {
 #define DGNN_PARAM_STRUCT struct layer_params
 #include "net/params/params_rows.h"
-#include "net/params/layer.def"
+#include "net/params/objects/layer.def"
 #include "net/params/params_end.h"
 };
 
 struct layer_network_params {
 #include "net/params/params_fields.h"
-#include "net/params/network.def"
+#include "net/params/objects/network.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param layer_network_rows[] = {
 #define DGNN_PARAM_STRUCT struct layer_network_params
 #include "net/params/params_rows.h"
-#include "net/params/network.def"
+#include "net/params/objects/network.def"
 #include "net/params/params_end.h"
 };
 
 struct layer_fitting_params {
 #include "net/params/params_fields.h"
-#include "net/params/network_fitting.def"
+#include "net/params/objects/network_fitting.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param layer_fitting_rows[] = {
 #define DGNN_PARAM_STRUCT struct layer_fitting_params
 #include "net/params/params_rows.h"
-#include "net/params/network_fitting.def"
+#include "net/params/objects/network_fitting.def"
 #include "net/params/params_end.h"
 };
 
 struct layer_collection_params {
 #include "net/params/params_fields.h"
-#include "net/params/collection.def"
+#include "net/params/objects/collection.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param layer_collection_rows[] = {
 #define DGNN_PARAM_STRUCT struct layer_collection_params
 #include "net/params/params_rows.h"
-#include "net/params/collection.def"
+#include "net/params/objects/collection.def"
 #include "net/params/params_end.h"
 };
 
 struct layer_norm_params {
 #include "net/params/params_fields.h"
-#include "net/params/norm.def"
+#include "net/params/objects/norm.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param layer_norm_rows[] = {
 #define DGNN_PARAM_STRUCT struct layer_norm_params
 #include "net/params/params_rows.h"
-#include "net/params/norm.def"
+#include "net/params/objects/norm.def"
 #include "net/params/params_end.h"
 };
 

@@ -215,6 +215,10 @@ int dgnn_typeembed_load_f64(const struct dgnn_value *value, int32_t ntypes, cons
         return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: embeds %lld types, expected %d",
                                dgnn_value_path(value, path, sizeof(path)), (long long)params.ntypes, ntypes);
     }
+    if (dgnn_value_kind(&params.type_map) > DGNN_VALUE_NULL) { /* read with electronic configurations only */
+        int64_t count;
+        DGNN_TRY(dgnn_value_list(&params.type_map, &count, error));
+    }
     int64_t nin = params.use_econf_tebd ? DGNN_TYPEEMBED_CONFIGURATION : ntypes;
     DGNN_TRY(dgnn_network_load_f64(&params.embedding, nin, width, &network, error));
     int status = dgnn_network_same_f64(&network, network.nlayer, value, "neuron", error);
