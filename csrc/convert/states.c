@@ -196,7 +196,8 @@ static const struct {
     {"virtual_scale_mask", STATES_SKIP_ALWAYS},
     {"nlist_cut_idx", STATES_SKIP_ALWAYS},        /* pt_expt's hybrids: columns of lists, made from cutoffs and sel */
     {"mapping_list", STATES_SKIP_ALWAYS},         /* pt_expt's sums: made from the type maps */
-    {"nsels", STATES_SKIP_ALWAYS},                /* pt's sums: sel again */
+    {"nsels", STATES_SKIP_ALWAYS},                /* pt's sums: sel and cutoffs again */
+    {"rcuts", STATES_SKIP_ALWAYS},
     {"sec", STATES_SKIP_ALWAYS},                  /* pt's se_e2_r: ends of the sections of sel */
     {"compress_info", STATES_SKIP_EMPTY},         /* tables of a compressed model */
     {"compress_data", STATES_SKIP_EMPTY},
