@@ -57,6 +57,9 @@ int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double
     if (!*bias) {
         return dgnn_status_no_memory(error, "a bias", ntypes * 8);
     }
+    if (dgnn_value_kind(&variables) == DGNN_VALUE_ABSENT) { /* a tree from before models had statistics */
+        return DGNN_OK;
+    }
     DGNN_TRY(dgnn_value_object(&variables, error));
     if (dgnn_value_kind(&spread) != DGNN_VALUE_ABSENT) {
         DGNN_TRY(dgnn_value_tensor_shaped(&spread, 3, shape, &tensor, error));
