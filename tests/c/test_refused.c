@@ -568,7 +568,7 @@ static void test_ghosted(void)
     struct dgnn_ghosted s[17];
     static const char *const texts[17] = {
         "nlocal: -1 of 4 rows", "nlocal: 5 of 4 rows", "of 2147483648 rows", "with coords NULL", "with coords and types",
-        "border: found with a mapping", "mapping: row 2 is mapped to row 0; expected",
+        "border: found with a mapping", "border: found with a direct plan",
         "this model passes messages, so its 2 ghosts need", "mapping: row 0 is mapped to row 1; expected itself",
         "mapping: row 2 is mapped to row 2; expected an owned row", "mapping: row 2 is mapped to row -1",
         "row 2 has type 0, but its owner, row 1, has type 1", "neighbours: 2 of them, but no rows",
@@ -587,7 +587,9 @@ static void test_ghosted(void)
     s[3].coords = NULL;
     s[4].types = NULL;
     s[5].border = &border;
+    s[6].border = &border;
     s[6].direct = &direct;
+    s[6].mapping = NULL;
     s[7].mapping = NULL;
     s[8].mapping = moved;
     s[9].mapping = beyond;
