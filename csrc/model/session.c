@@ -219,7 +219,7 @@ static int session_same_rules(const struct dgnn_session *s, const struct dgnn_se
 {
     const struct dgnn_atomic_properties *p = &a->model->properties, *q = &b->model->properties;
     int64_t types = s->node_types, pairs = (int64_t)a->model->node_types * a->model->node_types;
-    const struct dgnn_descriptor_properties *d = &p->descriptor, *e = &q->descriptor;
+    const struct dgnn_descriptor_properties *d = &a->model->properties.descriptor, *e = &b->model->properties.descriptor;
     return a->model->dense == b->model->dense && a->model->node_types == b->model->node_types &&
            d->cutoff == e->cutoff && d->mixed_types == e->mixed_types && d->nsel == e->nsel &&
            !memcmp(d->sel, e->sel, sizeof(*d->sel) * (size_t)d->nsel) && !a->type_of == !b->type_of &&
@@ -317,6 +317,8 @@ void dgnn_session_free(struct dgnn_session *s)
     if (!s) {
         return;
     }
+    dgnn_domain_free(&s->domain); /* requests go before the rows that they name */
+    dgnn_ghosted_free(&s->ghosted);
     for (int32_t k = 0; k < s->nmodel; k++) {
         session_free_part(&s->part[k]);
     }
@@ -324,8 +326,6 @@ void dgnn_session_free(struct dgnn_session *s)
     dgnn_alloc_free((void *)s->spin.scale);
     dgnn_serial_free(&s->serial);
     dgnn_magnetic_free(&s->magnetic);
-    dgnn_domain_free(&s->domain);
-    dgnn_ghosted_free(&s->ghosted);
     dgnn_nlist_free(&s->list);
     struct dgnn_buffer *all[] = {&s->energy,      &s->forces,        &s->forces_mag,
                                  &s->atom_virial, &s->edge_gradient, &s->ordered_rows};

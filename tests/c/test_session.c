@@ -421,7 +421,7 @@ static void test_threads(int32_t threads)
     }
     pthread_barrier_destroy(&c.start);
     CHECK(atomic_load(&c.good) == THREADS * ROUNDS);
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int cores = dgnn_cpu_cores();
     CHECK(dgnn_parallel_workers() < (threads > cores ? threads : cores));
     CHECK(dgnn_pool_count(c.model->pool) <= (cores < 2 ? 2 : cores));
     getrusage(RUSAGE_SELF, &usage);

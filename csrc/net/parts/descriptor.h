@@ -72,7 +72,8 @@ struct dgnn_descriptor_kind {
      * independent: each may be at work in a thread of its own. The descriptor outlives them. Errors: MEMORY. */
     int (*workspace_create)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace **workspace,
                             struct dgnn_error *error);
-    void (*workspace_free)(struct dgnn_descriptor_workspace *workspace); /* NULL is allowed */
+    /* NULL is allowed. An exchange that had its rows is settled before, or freed. */
+    void (*workspace_free)(struct dgnn_descriptor_workspace *workspace);
 
     /* Does all of an evaluation that can fail, on this rank alone and without messages: checks of what the evaluation
      * brings, memory of forward and backward, dgnn_exchange_prepare of the rows that they exchange. The ranks agree
