@@ -478,8 +478,9 @@ static void test_systems(void)
     CHECK(dgnn_model_compute(model, &s[0], NULL, &result, NULL) == DGNN_ERROR_INPUT);
     CHECK_STATUS(dgnn_model_save(NULL, "x", &error), DGNN_ERROR_INPUT, "model and path");
     CHECK_STATUS(dgnn_model_save(model, NULL, &error), DGNN_ERROR_INPUT, "model and path");
-    CHECK_STATUS(dgnn_model_tree(model, NULL, &error), DGNN_ERROR_INPUT, "NULL, or a tree that is too small");
-    CHECK_STATUS(dgnn_model_tree(model, &(struct dgnn_model_tree){.size = 8}, &error), DGNN_ERROR_INPUT, "too small");
+    CHECK_STATUS(dgnn_model_tree(model, NULL, &error), DGNN_ERROR_INPUT, "must not be NULL");
+    CHECK_STATUS(dgnn_model_tree(model, &(struct dgnn_model_tree){.size = 8}, &error), DGNN_ERROR_INPUT,
+                 "model tree: its size is 8");
     test_memory(model);
     dgnn_model_free(model);
 }
@@ -541,7 +542,7 @@ static void test_ghosted(void)
     struct dgnn_ghosted s[17];
     static const char *const texts[17] = {
         "nlocal: -1 of 4 rows", "nlocal: 5 of 4 rows", "of 2147483648 rows", "with coords NULL", "with coords and types",
-        "more than one of border, direct plan", "more than one of border, direct plan",
+        "border: found with a mapping", "border: found with a direct plan",
         "this model passes messages, so its 2 ghosts need", "mapping: row 0 is mapped to row 1; expected itself",
         "mapping: row 2 is mapped to row 2; expected an owned row", "mapping: row 2 is mapped to row -1",
         "row 2 has type 0, but its owner, row 1, has type 1", "neighbours: 2 of them, but no rows",
@@ -560,7 +561,9 @@ static void test_ghosted(void)
     s[3].coords = NULL;
     s[4].types = NULL;
     s[5].border = &border;
+    s[6].border = &border;
     s[6].direct = &direct;
+    s[6].mapping = NULL;
     s[7].mapping = NULL;
     s[8].mapping = moved;
     s[9].mapping = beyond;
