@@ -320,6 +320,47 @@ int dgnn_transport_alltoall(struct dgnn_comm *comm, const int64_t *send, int64_t
     return dgnn_transport_alltoallv(comm, send, one, receive, one, sizeof(int64_t), error);
 }
 
+/* A round in which each rank sends to one rank at most and hears from one: -1 for none. */
+struct transport_round {
+    int32_t to, from;
+    const void *out;
+    void *in;
+    int64_t nbytes;
+};
+
+static int transport_pass(struct dgnn_comm *comm, const struct transport_round *round, struct dgnn_error *error)
+{
+    int32_t nrank = comm->transport.nrank;
+    int64_t *send = comm->scratch, *receive = send + nrank;
+    memset(send, 0, 2 * (size_t)nrank * sizeof(*send));
+    if (round->to >= 0) {
+        send[round->to] = round->nbytes;
+    }
+    if (round->from >= 0) {
+        receive[round->from] = round->nbytes;
+    }
+    return dgnn_transport_alltoallv(comm, round->out, send, round->in, receive, 1, error);
+}
+
+/* After the round of distance d, each rank has the sum of itself and the 2 d - 1 ranks below. */
+int dgnn_transport_scan(struct dgnn_comm *comm, int64_t value, int64_t *before, struct dgnn_error *error)
+{
+    int32_t me = dgnn_transport_rank(comm), nrank = dgnn_transport_nrank(comm);
+    int64_t all = value;
+    for (int64_t d = 1; d < nrank; d *= 2) {
+        int64_t below = 0;
+        const struct transport_round round = {.to = me + d < nrank ? (int32_t)(me + d) : -1,
+                                              .from = me >= d ? (int32_t)(me - d) : -1,
+                                              .out = &all,
+                                              .in = &below,
+                                              .nbytes = sizeof(all)};
+        DGNN_TRY(transport_pass(comm, &round, error));
+        all += below;
+    }
+    *before = all - value;
+    return DGNN_OK;
+}
+
 int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error)
 {
     enum { AT_ONCE = TRANSPORT_SCRATCH / sizeof(double) };
