@@ -79,13 +79,15 @@ lint: build $(STAMP)/lint
 	@$(BIN)/python tools/check_style.py
 	@$(BIN)/python tools/gen_params.py --check
 	@$(BIN)/python tools/gen_tests.py --check
+	@$(BIN)/python tools/gen_header.py --check
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy --no-error-summary dgnn
 
-# The pages that tables and tests make.
+# The pages that tables, tests and headers make.
 params: build
 	@$(BIN)/python tools/gen_params.py
 	@$(BIN)/python tools/gen_tests.py
+	@$(BIN)/python tools/gen_header.py
 
 # The table of goals (build/bench.json has all), then each operation; BENCH_FULL=1: rows that need 25 GB or minutes, too.
 bench: build

@@ -26,10 +26,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dgnn import launch
+from dgnn import _core, launch
 from dgnn._core import InputError
 
-__all__ = ["Run", "RanksFailed", "run_mpi"]
+__all__ = ["Run", "RanksFailed", "run_mpi", "thread_ranks"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,16 @@ class RanksFailed(RuntimeError):
     def __init__(self, message: str, run: Run) -> None:
         super().__init__(message)
         self.run = run
+
+
+def thread_ranks(ranks: int, timeout: float = 120.0) -> list[_core.Comm]:
+    """Communicators for threads of this process that stand for ranks: item r goes to rank r's thread as comm=.
+
+    Each rank has a model of its own. timeout: seconds that a rank waits for others, which then get a CommError.
+    comm.counts(reset=False) gives this rank's traffic since it was made or last reset: messages by kind, "bytes", and
+    "feature_bytes" of them; what it counts for a collective is what an MPI library sends for it, about.
+    """
+    return _core._comm_threads(ranks, timeout)
 
 
 def run_mpi(what: str | os.PathLike | Callable[..., Any], ranks: int, *arguments: Any, mpi: str | None = None,

@@ -36,11 +36,15 @@ struct inproc_mailbox {
     struct inproc_request *waiting[2]; /* sends, receives; oldest first */
 };
 
+/* Of an allreduce: INPROC_REDUCE + enum dgnn_reduction. */
+enum inproc_collective { INPROC_GATHER = 0, INPROC_ALLTOALL, INPROC_REDUCE };
+
 /* What a rank brought to a collective. */
 struct inproc_part {
-    const char *in;
+    enum inproc_collective kind;
+    const char *in; /* allreduce: the same as out */
     char *out;
-    int64_t nbytes; /* allgather; < 0: alltoallv */
+    int64_t nbytes; /* allgather, allreduce */
     const int64_t *send_count, *send_place, *receive_count, *receive_place;
 };
 
@@ -288,15 +292,35 @@ static void inproc_do_alltoallv(const struct inproc_world *world)
     }
 }
 
+static int64_t inproc_reduced(int64_t a, int64_t b, int32_t reduction)
+{
+    return reduction == DGNN_REDUCE_SUM ? a + b : (a > b) == (reduction == DGNN_REDUCE_MAX) ? a : b;
+}
+
+static void inproc_do_allreduce(const struct inproc_world *world)
+{
+    const struct inproc_part *part = world->part;
+    int64_t *all = (int64_t *)(void *)part[0].out;
+    for (int32_t r = 1; r < world->nrank; r++) {
+        const int64_t *values = (const int64_t *)(const void *)part[r].in;
+        for (int64_t k = 0; k < part[0].nbytes / (int64_t)sizeof(*all); k++) {
+            all[k] = inproc_reduced(all[k], values[k], (int32_t)part[0].kind - INPROC_REDUCE);
+        }
+    }
+    for (int32_t r = 1; r < world->nrank; r++) {
+        memcpy(part[r].out, all, (size_t)part[0].nbytes);
+    }
+}
+
 static int inproc_parts_fit(struct inproc_world *world, struct dgnn_error *error)
 {
     const struct inproc_part *part = world->part;
     for (int32_t r = 1; r < world->nrank; r++) {
-        if (part[r].nbytes != part[0].nbytes) {
+        if (part[r].kind != part[0].kind || part[r].nbytes != part[0].nbytes) {
             return dgnn_status_set(error, DGNN_ERROR_COMM, "ranks 0 and %d are in different collectives", r);
         }
     }
-    for (int32_t to = 0; to < world->nrank && part[0].nbytes < 0; to++) {
+    for (int32_t to = 0; to < world->nrank && part[0].kind == INPROC_ALLTOALL; to++) {
         for (int32_t from = 0; from < world->nrank; from++) {
             if (part[from].send_count[to] != part[to].receive_count[from]) {
                 return dgnn_status_set(error, DGNN_ERROR_COMM,
@@ -324,10 +348,10 @@ static void inproc_last_arrival(struct inproc_world *world)
         inproc_fail(world, error.message);
         return;
     }
-    if (world->part[0].nbytes < 0) {
-        inproc_do_alltoallv(world);
-    } else {
-        inproc_do_allgather(world);
+    switch (world->part[0].kind) {
+    case INPROC_GATHER: inproc_do_allgather(world); break;
+    case INPROC_ALLTOALL: inproc_do_alltoallv(world); break;
+    default: inproc_do_allreduce(world);
     }
     world->arrived = 0;
     world->generation += 1;
@@ -370,7 +394,7 @@ static int inproc_meet(struct inproc_context *context, const struct inproc_part 
 static int inproc_allgather(void *context, const void *in, int64_t nbytes, void *out, double deadline_s,
                             struct dgnn_error *error)
 {
-    const struct inproc_part part = {.in = in, .out = out, .nbytes = nbytes};
+    const struct inproc_part part = {.kind = INPROC_GATHER, .in = in, .out = out, .nbytes = nbytes};
     return inproc_meet(context, &part, deadline_s, error);
 }
 
@@ -378,7 +402,18 @@ static int inproc_alltoallv(void *context, const void *send, const int64_t *send
                             const int64_t *send_place, void *receive, const int64_t *receive_count,
                             const int64_t *receive_place, double deadline_s, struct dgnn_error *error)
 {
-    const struct inproc_part part = {send, receive, -1, send_count, send_place, receive_count, receive_place};
+    const struct inproc_part part = {INPROC_ALLTOALL, send,          receive,      0, send_count,
+                                     send_place,      receive_count, receive_place};
+    return inproc_meet(context, &part, deadline_s, error);
+}
+
+static int inproc_allreduce(void *context, int64_t *values, int64_t nvalue, int32_t reduction, double deadline_s,
+                            struct dgnn_error *error)
+{
+    const struct inproc_part part = {.kind = INPROC_REDUCE + (uint32_t)reduction,
+                                     .in = (const char *)values,
+                                     .out = (char *)values,
+                                     .nbytes = nvalue * (int64_t)sizeof(*values)};
     return inproc_meet(context, &part, deadline_s, error);
 }
 
@@ -454,7 +489,10 @@ static int inproc_comm_create(struct inproc_world *world, int32_t rank, double d
                                              .request_free = inproc_request_free,
                                              .allgather = inproc_allgather,
                                              .alltoallv = inproc_alltoallv,
-                                             .free = inproc_free};
+                                             .free = inproc_free,
+                                             .allreduce = inproc_allreduce,
+                                             .node_rank = rank,
+                                             .node_nrank = world->nrank};
     world->alive += 1;
     return dgnn_comm_create(&transport, deadline_s, comm, error);
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/sized.h"
 #include "comm/transport.h"
 
 #define OWNERS_OPERATION "direct_from_owners"
@@ -29,9 +30,6 @@ struct owners_work {
 
 static int owners_check(const struct dgnn_owners *in, int32_t nrank, struct dgnn_error *error)
 {
-    if (in->size < sizeof(*in)) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "owners: size is %zu, expected %zu", in->size, sizeof(*in));
-    }
     if (in->nlocal < 0 || in->nall < in->nlocal || in->nall > INT32_MAX || (in->nall > in->nlocal && (!in->rank || !in->row))) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT,
                                "owners: %lld owned of %lld rows; expected 0 <= nlocal <= nall < 2^31, with rank and row of "
@@ -114,6 +112,9 @@ static int owners_begin(struct owners_plan *p, struct owners_work *w, const stru
                         const struct dgnn_comm *comm, struct dgnn_error *error)
 {
     int32_t nrank = dgnn_transport_nrank(comm);
+    if (!p) {
+        return dgnn_status_no_memory(error, "a plan of ghosts", sizeof(*p));
+    }
     DGNN_TRY(owners_check(in, nrank, error));
     DGNN_TRY(owners_allocate(p, w, in, nrank, error));
     return owners_map(p, w, in, dgnn_transport_rank(comm), error);
@@ -181,13 +182,15 @@ static int owners_ask(struct owners_plan *p, struct owners_work *w, const struct
 static int owners_make(const struct dgnn_owners *in, struct dgnn_comm *comm, struct dgnn_ghost_plan **plan,
                        struct dgnn_error *error)
 {
+    static const struct dgnn_sized kind = {"owners", sizeof(*in), sizeof(*in)};
     struct owners_work w = {0};
+    struct dgnn_owners own = {0};
     struct owners_plan *p = dgnn_alloc_zeroed(1, sizeof(*p));
     int status = !in || !plan ? dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_direct_from_owners: an argument is NULL")
-                 : !p         ? dgnn_status_no_memory(error, "a plan of ghosts", sizeof(*p))
-                              : owners_begin(p, &w, in, comm, error);
+                              : dgnn_sized_take(&kind, in, &own, error);
+    status = status ? status : owners_begin(p, &w, &own, comm, error);
     status = dgnn_transport_agree(comm, OWNERS_OPERATION, status, error);
-    status = status ? status : owners_ask(p, &w, in, comm, error);
+    status = status ? status : owners_ask(p, &w, &own, comm, error);
     dgnn_alloc_free(w.ghost);
     dgnn_alloc_free(w.wanted);
     dgnn_alloc_free(w.nwanted);

@@ -1,6 +1,7 @@
 #include "comm/transport.h"
 
 #include "base/alloc.h"
+#include "base/sized.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,13 +13,10 @@ enum {
     TRANSPORT_OPERATION_LENGTH = 64, /* of the name of a step, with its zero */
 };
 
-/* What each rank shows the others when they agree. */
+/* What each rank shows the others when they cannot agree. */
 struct transport_word {
     int64_t sequence;
     int64_t call; /* of those begun with dgnn_comm_begin */
-    int32_t status;
-    int32_t system_errno;
-    int32_t vote;
     char operation[TRANSPORT_OPERATION_LENGTH];
 };
 
@@ -41,10 +39,6 @@ static const char *transport_missing(const struct dgnn_transport *t)
 
 static int transport_complete(const struct dgnn_transport *transport, struct dgnn_error *error)
 {
-    if (transport->size < sizeof(*transport)) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: its size is %zu, expected at least %zu",
-                               transport->size, sizeof(*transport));
-    }
     if (transport->nrank < 1 || transport->rank < 0 || transport->rank >= transport->nrank) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: rank %d of %d is no rank",
                                transport->rank, transport->nrank);
@@ -66,14 +60,17 @@ static void transport_release(struct dgnn_comm *comm)
 int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s, struct dgnn_comm **comm,
                      struct dgnn_error *error)
 {
-    int status = transport_complete(transport, error);
+    static const struct dgnn_sized kind = {"transport", DGNN_SIZED_TO(struct dgnn_transport, free), sizeof(*transport)};
+    struct dgnn_transport own = {0};
+    DGNN_TRY(dgnn_sized_take(&kind, transport, &own, error));
+    int status = transport_complete(&own, error);
     if (status) {
-        if (transport->size >= sizeof(*transport) && transport->free) {
-            transport->free(transport->context);
+        if (own.free) {
+            own.free(own.context);
         }
         return status;
     }
-    int64_t nrank = transport->nrank;
+    int64_t nrank = own.nrank;
     struct dgnn_comm *made = dgnn_alloc_zeroed(1, sizeof(*made));
     if (made) {
         made->scratch = dgnn_alloc(nrank, TRANSPORT_SCRATCH);
@@ -83,10 +80,10 @@ int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s, 
         if (made) {
             transport_release(made);
         }
-        transport->free(transport->context);
+        own.free(own.context);
         return dgnn_status_no_memory(error, "a communicator", nrank * TRANSPORT_SCRATCH);
     }
-    made->transport = *transport;
+    made->transport = own;
     atomic_init(&made->references, 1);
     atomic_init(&made->busy, 0);
     made->deadline_s = deadline_s > 0 ? deadline_s : TRANSPORT_DEADLINE_S;
@@ -240,6 +237,45 @@ int dgnn_transport_allgather(struct dgnn_comm *comm, const void *in, int64_t nby
     return transport_result(comm, t->allgather(t->context, in, nbytes, out, comm->deadline_s, error), error);
 }
 
+/* Of a message library that has no all-reduce. */
+static int transport_reduce_gathered(struct dgnn_comm *comm, int64_t *values, int64_t nvalue,
+                                     enum dgnn_reduction reduction, struct dgnn_error *error)
+{
+    enum { AT_ONCE = TRANSPORT_SCRATCH / sizeof(int64_t) };
+    const int64_t *all = comm->scratch;
+    for (int64_t start = 0; start < nvalue; start += AT_ONCE) {
+        int64_t n = nvalue - start < AT_ONCE ? nvalue - start : AT_ONCE;
+        DGNN_TRY(dgnn_transport_allgather(comm, values + start, n * (int64_t)sizeof(*values), comm->scratch, error));
+        for (int64_t k = 0; k < n; k++) {
+            int64_t one = all[k];
+            for (int32_t r = 1; r < comm->transport.nrank; r++) {
+                int64_t other = all[r * n + k];
+                one = reduction == DGNN_REDUCE_SUM ? one + other
+                      : (one > other) == (reduction == DGNN_REDUCE_MAX) ? one : other;
+            }
+            values[start + k] = one;
+        }
+    }
+    return DGNN_OK;
+}
+
+int dgnn_transport_reduce(struct dgnn_comm *comm, int64_t *values, int64_t nvalue, enum dgnn_reduction reduction,
+                          struct dgnn_error *error)
+{
+    if (!comm) {
+        return DGNN_OK;
+    }
+    const struct dgnn_transport *t = &comm->transport;
+    if (!t->allreduce) {
+        return transport_reduce_gathered(comm, values, nvalue, reduction, error);
+    }
+    for (int64_t n = 1; n < t->nrank; n *= 2) {
+        dgnn_transport_count(comm, DGNN_TRAFFIC_OTHER, nvalue * (int64_t)sizeof(*values));
+    }
+    DGNN_TRY(transport_usable(comm, error));
+    return transport_result(comm, t->allreduce(t->context, values, nvalue, reduction, comm->deadline_s, error), error);
+}
+
 int dgnn_transport_alltoallv(struct dgnn_comm *comm, const void *send, const int64_t *send_count,
                              void *receive, const int64_t *receive_count, int64_t item_size,
                              struct dgnn_error *error)
@@ -284,6 +320,47 @@ int dgnn_transport_alltoall(struct dgnn_comm *comm, const int64_t *send, int64_t
     return dgnn_transport_alltoallv(comm, send, one, receive, one, sizeof(int64_t), error);
 }
 
+/* A round in which each rank sends to one rank at most and hears from one: -1 for none. */
+struct transport_round {
+    int32_t to, from;
+    const void *out;
+    void *in;
+    int64_t nbytes;
+};
+
+static int transport_pass(struct dgnn_comm *comm, const struct transport_round *round, struct dgnn_error *error)
+{
+    int32_t nrank = comm->transport.nrank;
+    int64_t *send = comm->scratch, *receive = send + nrank;
+    memset(send, 0, 2 * (size_t)nrank * sizeof(*send));
+    if (round->to >= 0) {
+        send[round->to] = round->nbytes;
+    }
+    if (round->from >= 0) {
+        receive[round->from] = round->nbytes;
+    }
+    return dgnn_transport_alltoallv(comm, round->out, send, round->in, receive, 1, error);
+}
+
+/* After the round of distance d, each rank has the sum of itself and the 2 d - 1 ranks below. */
+int dgnn_transport_scan(struct dgnn_comm *comm, int64_t value, int64_t *before, struct dgnn_error *error)
+{
+    int32_t me = dgnn_transport_rank(comm), nrank = dgnn_transport_nrank(comm);
+    int64_t all = value;
+    for (int64_t d = 1; d < nrank; d *= 2) {
+        int64_t below = 0;
+        const struct transport_round round = {.to = me + d < nrank ? (int32_t)(me + d) : -1,
+                                              .from = me >= d ? (int32_t)(me - d) : -1,
+                                              .out = &all,
+                                              .in = &below,
+                                              .nbytes = sizeof(all)};
+        DGNN_TRY(transport_pass(comm, &round, error));
+        all += below;
+    }
+    *before = all - value;
+    return DGNN_OK;
+}
+
 int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error)
 {
     enum { AT_ONCE = TRANSPORT_SCRATCH / sizeof(double) };
@@ -308,38 +385,41 @@ int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, s
 
 /* ------------------------------------------------------------------ agreement */
 
-/* The lowest failing rank's message on every rank. */
+/* What the lowest failing rank tells the others. */
+struct transport_told {
+    int32_t status;
+    int32_t system_errno;
+    char message[DGNN_TRANSPORT_MESSAGE_LENGTH];
+};
+
+/* On every rank, what went wrong on rank from, with its message. */
 static int transport_spread(struct dgnn_comm *comm, int32_t from, const struct dgnn_error *mine,
                             struct dgnn_error *error)
 {
     const struct dgnn_transport *t = &comm->transport;
-    char sent[DGNN_TRANSPORT_MESSAGE_LENGTH] = {0};
-    char received[DGNN_TRANSPORT_MESSAGE_LENGTH] = {0};
+    struct transport_told sent = {.status = mine->status, .system_errno = mine->system_errno}, received = {0};
     int64_t *count = comm->scratch;
     int64_t *expected = count + t->nrank;
-    const struct transport_word word = ((const struct transport_word *)comm->scratch)[from];
     for (int32_t r = 0; r < t->nrank; r++) {
         count[r] = t->rank == from ? (int64_t)sizeof(sent) : 0;
         expected[r] = r == from ? (int64_t)sizeof(received) : 0;
     }
-    if (t->rank == from) {
-        snprintf(sent, sizeof(sent), "%.*s", (int)sizeof(sent) - 1, mine->message);
-    }
+    snprintf(sent.message, sizeof(sent.message), "%.*s", (int)sizeof(sent.message) - 1, mine->message);
     /* Sent to each rank from the same place, so not dgnn_transport_alltoallv. */
     int64_t *places = comm->counts;
     memset(places, 0, (size_t)t->nrank * sizeof(*places));
-    int status = t->alltoallv(t->context, sent, count, places, received, expected, places, comm->deadline_s,
+    int status = t->alltoallv(t->context, &sent, count, places, &received, expected, places, comm->deadline_s,
                               error);
     if (status) {
         return transport_result(comm, status, error);
     }
     if (t->nrank > 1) {
-        dgnn_status_set(error, word.status, "rank %d: %s", from, received);
+        dgnn_status_set(error, received.status, "rank %d: %s", from, received.message);
     } else {
-        dgnn_status_set(error, word.status, "%s", received);
+        dgnn_status_set(error, received.status, "%s", received.message);
     }
-    error->system_errno = word.system_errno;
-    return word.status;
+    error->system_errno = received.system_errno;
+    return received.status;
 }
 
 static int transport_same_sequence(struct dgnn_comm *comm, const struct transport_word *words,
@@ -372,35 +452,78 @@ static int transport_same_operation(const struct transport_word *words, int32_t 
     return DGNN_OK;
 }
 
+/* What ranks take together when they agree, each the largest: a number and its negative are equal on all ranks where the
+ * two largest are one another's negatives. */
+enum transport_agreed {
+    AGREED_SEQUENCE = 0,
+    AGREED_SEQUENCE_NEGATIVE,
+    AGREED_CALL,
+    AGREED_CALL_NEGATIVE,
+    AGREED_FAILED, /* the number of ranks less the failing rank: the largest is the lowest rank's; 0: it went well */
+    AGREED_VOTE,
+    AGREED_OPERATION, /* a number for its name */
+    AGREED_OPERATION_NEGATIVE,
+    AGREED_COUNT
+};
+
+/* FNV-1a, without the sign. */
+static int64_t transport_name_number(const char *name)
+{
+    uint64_t number = 14695981039346656037u;
+    for (int k = 0; name[k] && k < TRANSPORT_OPERATION_LENGTH - 1; k++) {
+        number = (number ^ (unsigned char)name[k]) * 1099511628211u;
+    }
+    return (int64_t)(number >> 1);
+}
+
+/* Ranks are not at one step: what each of them is at, as all of them know by now. */
+static int transport_tell_apart(struct dgnn_comm *comm, const char *operation, struct dgnn_error *error)
+{
+    struct transport_word word = {.sequence = comm->sequence, .call = comm->call};
+    snprintf(word.operation, sizeof(word.operation), "%s", operation);
+    DGNN_TRY(dgnn_transport_allgather(comm, &word, sizeof(word), comm->scratch, error));
+    DGNN_TRY(transport_same_sequence(comm, comm->scratch, error));
+    return transport_same_operation(comm->scratch, comm->transport.nrank, error);
+}
+
+static int transport_failed_in(const char *operation, int failed, struct dgnn_error *error)
+{
+    struct dgnn_error why = *error;
+    return dgnn_status_set(error, failed, "in %s: %.*s", operation, DGNN_TRANSPORT_MESSAGE_LENGTH, why.message);
+}
+
 static int transport_vote(struct dgnn_comm *comm, const char *operation, int status, int32_t *vote,
                           struct dgnn_error *error)
 {
     if (!comm || (comm->broken && status)) {
         return status;
     }
-    struct transport_word word = {
-        .sequence = ++comm->sequence, .call = comm->call, .status = status, .vote = *vote};
+    const struct dgnn_transport *t = &comm->transport;
     struct dgnn_error mine = {0};
+    int64_t name = transport_name_number(operation), sequence = ++comm->sequence;
+    int64_t all[AGREED_COUNT] = {[AGREED_SEQUENCE] = sequence,
+                                 [AGREED_SEQUENCE_NEGATIVE] = -sequence,
+                                 [AGREED_CALL] = comm->call,
+                                 [AGREED_CALL_NEGATIVE] = -comm->call,
+                                 [AGREED_FAILED] = status ? t->nrank - t->rank : 0,
+                                 [AGREED_VOTE] = *vote,
+                                 [AGREED_OPERATION] = name,
+                                 [AGREED_OPERATION_NEGATIVE] = -name};
     if (status) {
         mine = *error;
-        word.system_errno = mine.system_errno;
+        mine.status = status;
     }
-    snprintf(word.operation, sizeof(word.operation), "%s", operation);
-    int failed = dgnn_transport_allgather(comm, &word, sizeof(word), comm->scratch, error);
+    int failed = dgnn_transport_reduce(comm, all, AGREED_COUNT, DGNN_REDUCE_MAX, error);
     if (failed) {
-        mine = *error;
-        return dgnn_status_set(error, failed, "in %s: %.*s", operation, DGNN_TRANSPORT_MESSAGE_LENGTH,
-                               mine.message);
+        return transport_failed_in(operation, failed, error);
     }
-    const struct transport_word *words = comm->scratch;
-    DGNN_TRY(transport_same_sequence(comm, words, error));
-    for (int32_t r = 0; r < comm->transport.nrank; r++) {
-        if (words[r].status) {
-            return transport_spread(comm, r, &mine, error);
-        }
-        *vote = words[r].vote > *vote ? words[r].vote : *vote;
+    int in_step = all[AGREED_SEQUENCE] == -all[AGREED_SEQUENCE_NEGATIVE] && all[AGREED_CALL] == -all[AGREED_CALL_NEGATIVE];
+    if (in_step && all[AGREED_FAILED]) {
+        return transport_spread(comm, t->nrank - (int32_t)all[AGREED_FAILED], &mine, error);
     }
-    return transport_same_operation(words, comm->transport.nrank, error);
+    *vote = (int32_t)all[AGREED_VOTE];
+    return in_step && all[AGREED_OPERATION] == -all[AGREED_OPERATION_NEGATIVE] ? DGNN_OK
+                                                                              : transport_tell_apart(comm, operation, error);
 }
 
 int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int status, struct dgnn_error *error)

@@ -62,6 +62,13 @@ int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int stat
 /* values: the sums over the ranks, added in rank order, so the same bits on each. */
 int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error);
 
+/* values: on each rank those of all ranks taken together. One message costs as many as the logarithm of the ranks. */
+int dgnn_transport_reduce(struct dgnn_comm *comm, int64_t *values, int64_t nvalue, enum dgnn_reduction reduction,
+                          struct dgnn_error *error);
+
+/* before: the sum of value over the ranks below this one, in as many messages as the logarithm of the ranks. */
+int dgnn_transport_scan(struct dgnn_comm *comm, int64_t value, int64_t *before, struct dgnn_error *error);
+
 /* out: nrank x nbytes, in rank order. */
 int dgnn_transport_allgather(struct dgnn_comm *comm, const void *in, int64_t nbytes, void *out,
                              struct dgnn_error *error);

@@ -4,7 +4,8 @@
  *
  * Units are eV and Angstrom throughout. Arrays are row-major, contiguous and owned by the caller, unless a
  * declaration says otherwise. Every struct that may grow begins with its own size: set it to sizeof the
- * struct and zero the rest, and a newer library reads what an older caller knew.
+ * struct and zero the rest. A newer library reads the struct of an older caller as far as it goes, and writes nothing
+ * beyond. It grows at its end only; structs without a size are frozen: they never change.
  *
  * Every function that can fail returns an enum dgnn_status (0 is success) and, on failure, fills *error
  * (which may be NULL). A failed call leaves the model usable, except after DGNN_ERROR_COMM: then the
@@ -148,6 +149,38 @@ DGNN_API void dgnn_model_free(struct dgnn_model *model);
  * dgnn_heads tells them, or null), notes (things a user should know). Owned by the model. */
 DGNN_API const char *dgnn_model_describe(const struct dgnn_model *model);
 
+/* What a model's answer is, beside forces. */
+enum dgnn_output { DGNN_OUTPUT_ENERGY = 0 };
+
+/* What a host must know of a model. Pointers belong to the model. */
+struct dgnn_model_info {
+    size_t size;                       /* sizeof(struct dgnn_model_info), set by the caller */
+    double cutoff;                     /* Angstrom; with spins, a host's ghosts reach further: dgnn_model_compute_ghosted */
+    int32_t ntypes;
+    int32_t output;                    /* enum dgnn_output */
+    const char *const *type_names;     /* ntypes */
+    int32_t dtype;                     /* enum dgnn_dtype: what the network computes in, never DGNN_DTYPE_ARCHIVE */
+    int32_t semantics;                 /* enum dgnn_semantics, never DGNN_SEMANTICS_ARCHIVE */
+    int32_t memory;                    /* enum dgnn_memory */
+    int32_t threads;
+    int32_t has_message_passing;       /* then a host's ghosts need a border, a direct plan or a mapping */
+    int32_t has_message_passing_across_ranks; /* as deepmd-kit answers */
+    int64_t dim_fparam;                /* 0: takes none */
+    const double *default_fparam;      /* dim_fparam, or NULL: each call brings it */
+    int64_t dim_aparam;                /* numbers of each atom; without a default */
+    int32_t is_spin;
+    int32_t dim_charge_spin;           /* 0, or 2 */
+    const double *default_charge_spin; /* 2, or NULL */
+    const double *virtual_scale;       /* ntypes: Angstrom per unit of spin, 0 for types without; NULL without spins */
+    double skin;                       /* Angstrom */
+    int64_t parameters;                /* numbers in the weights */
+    int32_t nsel;                      /* 1: neighbours of all types together; else ntypes */
+    const int64_t *sel;                /* nsel: most neighbours, in dense semantics */
+};
+
+/* Fills *info. Errors: INPUT (NULL, or no size). */
+DGNN_API int dgnn_model_get_info(const struct dgnn_model *model, struct dgnn_model_info *info, struct dgnn_error *error);
+
 /* ------------------------------------------------------------------ one system */
 
 struct dgnn_comm; /* ranks that compute together; below */
@@ -244,7 +277,7 @@ DGNN_API int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_syst
 
 /* ------------------------------------------------------------------ a host code's own ghosts */
 
-/* A host's swap sequence: docs/exchange.md has the contract. Indices are rows of the host's arrays. */
+/* A host's swap sequence: docs/exchange.md has the contract. Indices are rows of the host's arrays. Frozen. */
 struct dgnn_border {
     int32_t nswap;            /* the same on every rank */
     const int32_t *sendproc;  /* nswap */
@@ -255,7 +288,7 @@ struct dgnn_border {
     const int32_t *firstrecv; /* nswap, or NULL; checked against the counts */
 };
 
-/* A host's direct plan, for hosts without swaps: one message to and from each neighbour. */
+/* A host's direct plan, for hosts without swaps: one message to and from each neighbour. Frozen. */
 struct dgnn_direct {
     int32_t nneighbour;
     const int32_t *rank;       /* nneighbour */
@@ -363,10 +396,35 @@ DGNN_API int dgnn_session_compute_ghosted(struct dgnn_session *session, const st
                                           struct dgnn_comm *comm, struct dgnn_result *results,
                                           struct dgnn_error *error);
 
+/* What a session may tell its host, each kind once, at the first call that went well and met it. */
+enum dgnn_notice_kind {
+    DGNN_NOTICE_TRUNCATED = 0,    /* atoms have more neighbours than sel, and the farthest are left out */
+    DGNN_NOTICE_ANGLES_TRUNCATED, /* ... than may form angles */
+    DGNN_NOTICE_SMALL_SPINS,      /* magnetic atoms whose virtual atoms stand nearer than 0.05 Angstrom: nearly singular */
+    DGNN_NOTICE_COUNT
+};
+
+struct dgnn_notice {
+    size_t size;         /* set by dgnn */
+    int32_t kind;        /* enum dgnn_notice_kind */
+    int32_t model;       /* which of the session's */
+    int64_t count;       /* atoms: of all ranks with dgnn_session_compute, but for spins; else of this rank */
+    const char *message; /* a sentence; valid during the call of notice */
+};
+
+/* From now on calls of the session tell what a user should know: notice(context, ...) in the thread that computes, before
+ * the call returns; it must not use the session or its communicator. NULL: nobody is told, as after creation. Kinds that were
+ * told are told again after this. Errors: INPUT, BUSY. */
+DGNN_API int dgnn_set_notice(struct dgnn_session *session,
+                             void (*notice)(void *context, const struct dgnn_notice *notice), void *context,
+                             struct dgnn_error *error);
+
 /* Before its models and, with a message library, before that ends. NULL is allowed. */
 DGNN_API void dgnn_session_free(struct dgnn_session *session);
 
 /* ------------------------------------------------------------------ ranks */
+
+enum dgnn_reduction { DGNN_REDUCE_MAX = 0, DGNN_REDUCE_MIN = 1, DGNN_REDUCE_SUM = 2 };
 
 /* What dgnn needs of a message library. MPI is one filling (the Python package carries one per MPI), ranks as
  * threads of one process another. Each function returns 0 or an enum dgnn_status and fills *error.
@@ -392,6 +450,15 @@ struct dgnn_transport {
                      void *receive, const int64_t *receive_count, const int64_t *receive_place, double deadline_s,
                      struct dgnn_error *error);
     void (*free)(void *context); /* local; called once, by dgnn_comm_free */
+
+    /* A transport may end here, or leave what follows 0. */
+
+    /* values, nvalue of them, become on each rank those of all ranks taken together: enum dgnn_reduction. NULL: dgnn does it
+     * with allgather, whose cost grows with the ranks. */
+    int (*allreduce)(void *context, int64_t *values, int64_t nvalue, int32_t reduction, double deadline_s,
+                     struct dgnn_error *error);
+    int32_t node_rank;  /* this rank's number among those of its machine, in [0, node_nrank) */
+    int32_t node_nrank; /* ranks on its machine; 0: not known */
 };
 
 /* Takes over the transport (also on failure, where it is freed at once). deadline_s: how long a wait may take;
@@ -412,7 +479,7 @@ DGNN_API int dgnn_comm_create_threads(int32_t nrank, double deadline_s, struct d
  * that cannot make the call that the others make passes its error to that agreement instead, and nobody waits. */
 DGNN_API int dgnn_comm_agree(struct dgnn_comm *comm, const char *operation, int32_t status, struct dgnn_error *error);
 
-/* Traffic of this rank since creation or the last reset; not during another call that uses the communicator. */
+/* Traffic of this rank since creation or the last reset; not during another call that uses the communicator. Frozen. */
 struct dgnn_comm_count {
     int64_t forward_messages; /* feature rows to ghosts */
     int64_t reverse_messages; /* their gradients back */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "geom/gradient.h"
 #include "model/session.h"
 
@@ -322,13 +323,10 @@ static void compute_set_counts(const struct dgnn_session *s, const struct dgnn_s
     result->list_reused = s->list.reused;
 }
 
-/* NULL where the caller wants none, or knows none: its structs are shorter then. */
-static struct dgnn_profile *compute_profile(const struct dgnn_result *result)
-{
-    int knows = result->size >= offsetof(struct dgnn_result, profile) + sizeof(result->profile);
-    struct dgnn_profile *profile = knows ? result->profile : NULL;
-    return profile && profile->size >= sizeof(*profile) ? profile : NULL;
-}
+/* Results as callers know them, and a profile. */
+static const struct dgnn_sized compute_result = {"results", DGNN_SIZED_TO(struct dgnn_result, virial),
+                                                 sizeof(struct dgnn_result)};
+static const struct dgnn_sized compute_profile = {"profile", sizeof(size_t), sizeof(struct dgnn_profile)};
 
 /* What a call begins with. Returns whether one of the results has room for atomic virials. */
 static int compute_begin(struct dgnn_session *s, struct dgnn_result *results)
@@ -336,25 +334,44 @@ static int compute_begin(struct dgnn_session *s, struct dgnn_result *results)
     int want_atom_virial = 0;
     for (int32_t k = 0; k < s->nmodel; k++) {
         const struct dgnn_result *result = dgnn_session_result(results, k);
-        s->part[k].profile = compute_profile(result);
+        s->part[k].profile = result->profile ? &s->part[k].measured : NULL;
         dgnn_profile_start(s->part[k].profile);
         want_atom_virial |= result->atom_virial != NULL;
     }
     return want_atom_virial;
 }
 
-/* Results of several models are found by their size. */
-static int compute_check_results(const struct dgnn_session *s, struct dgnn_result *results, struct dgnn_error *error)
+/* The session's own results: the caller's as far as they go. Of several models they are found by their size. */
+static int compute_take_results(struct dgnn_session *s, struct dgnn_result *theirs, struct dgnn_error *error)
 {
-    for (int32_t k = 0; s->nmodel > 1 && k < s->nmodel; k++) {
-        size_t size = dgnn_session_result(results, k)->size;
-        if (size < offsetof(struct dgnn_result, profile) || size != results->size) {
+    DGNN_TRY(dgnn_buffer_reserve(&s->results, s->nmodel * (int64_t)sizeof(*theirs), "results", error));
+    struct dgnn_result *own = s->results.data;
+    struct dgnn_profile ignored;
+    memset(own, 0, (size_t)s->nmodel * sizeof(*own));
+    for (int32_t k = 0; k < s->nmodel; k++) {
+        struct dgnn_result *result = dgnn_session_result(theirs, k);
+        if (result->size != theirs->size) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "results: size of result %d is %zu; expected sizeof(struct dgnn_result) in each", k,
-                                   size);
+                                   "results: size of result %d is %zu; expected that of the first one, %zu", k,
+                                   result->size, theirs->size);
+        }
+        DGNN_TRY(dgnn_sized_take(&compute_result, result, &own[k], error));
+        if (own[k].profile) {
+            DGNN_TRY(dgnn_sized_take(&compute_profile, own[k].profile, &ignored, error));
         }
     }
     return DGNN_OK;
+}
+
+static void compute_give_results(const struct dgnn_session *s, struct dgnn_result *theirs)
+{
+    const struct dgnn_result *own = s->results.data;
+    for (int32_t k = 0; k < s->nmodel; k++) {
+        if (own[k].profile) {
+            dgnn_sized_give(&compute_profile, &s->part[k].measured, own[k].profile);
+        }
+        dgnn_sized_give(&compute_result, &own[k], dgnn_session_result(theirs, k));
+    }
 }
 
 /* ---------------------------------------------------------------- one rank */
@@ -507,13 +524,18 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
 int dgnn_compute(struct dgnn_session *s, const struct dgnn_system *system, struct dgnn_comm *comm,
                  struct dgnn_result *results, struct dgnn_error *error)
 {
-    int status = compute_check_results(s, results, error);
+    int status = compute_take_results(s, results, error);
     if (status) {
         return dgnn_transport_agree(comm, "compute", status, error);
     }
+    struct dgnn_result *own = s->results.data;
     dgnn_stop_enter(comm ? NULL : &s->stop);
-    status = comm ? compute_ranks(s, system, comm, results, error) : compute_serial(s, system, results, error);
+    status = comm ? compute_ranks(s, system, comm, own, error) : compute_serial(s, system, own, error);
     dgnn_stop_leave();
+    if (!status) {
+        compute_give_results(s, results);
+        dgnn_notice_tell(s, &(struct dgnn_notice_spins){system->spins, system->types, system->natoms}, own);
+    }
     return status;
 }
 
@@ -585,12 +607,17 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
 int dgnn_compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
                          struct dgnn_result *results, struct dgnn_error *error)
 {
-    int status = compute_check_results(s, results, error);
+    int status = compute_take_results(s, results, error);
     if (status) {
         return dgnn_transport_agree(comm, "compute_ghosted", status, error);
     }
+    struct dgnn_result *own = s->results.data;
     dgnn_stop_enter(comm ? NULL : &s->stop);
-    status = compute_ghosted(s, system, comm, results, error);
+    status = compute_ghosted(s, system, comm, own, error);
     dgnn_stop_leave();
+    if (!status) {
+        compute_give_results(s, results);
+        dgnn_notice_tell(s, &(struct dgnn_notice_spins){system->spins, system->types, system->nlocal}, own);
+    }
     return status;
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "base/text.h"
 #include "convert/convert.h"
 #include "convert/elements.h"
@@ -41,9 +42,6 @@ struct model_option {
 
 static int model_check_options(const struct dgnn_load_options *o, struct dgnn_error *error)
 {
-    if (!o) {
-        return DGNN_OK;
-    }
     const struct model_option options[] = {
         {"dtype", o->dtype, DGNN_DTYPE_ARCHIVE, DGNN_DTYPE_FLOAT64},
         {"memory", o->memory, DGNN_MEMORY_FAST, DGNN_MEMORY_SMALL},
@@ -63,11 +61,11 @@ static int model_check_options(const struct dgnn_load_options *o, struct dgnn_er
 
 static int model_set_options(struct dgnn_model *m, const struct dgnn_load_options *o, struct dgnn_error *error)
 {
-    const char *device = o ? o->device : NULL;
+    const char *device = o->device;
     DGNN_TRY(dgnn_cpu_best(&m->cpu, error));
-    m->skin = o && o->skin >= 0 ? o->skin : MODEL_DEFAULT_SKIN;
-    m->memory = o ? o->memory : DGNN_MEMORY_FAST;
-    m->threads = o && o->threads > 0 ? o->threads : dgnn_cpu_threads();
+    m->skin = o->skin >= 0 ? o->skin : MODEL_DEFAULT_SKIN;
+    m->memory = o->memory;
+    m->threads = o->threads > 0 ? o->threads : dgnn_cpu_threads();
     DGNN_TRY(model_check_options(o, error));
     if (device && strcmp(device, "cpu")) {
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
@@ -146,7 +144,7 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
     DGNN_TRY(dgnn_value_object(&model, error));
     struct dgnn_value network = dgnn_spinmodel_is(&model) ? dgnn_value_member(&model, "backbone_model") : model;
     DGNN_TRY(model_load_types(m, &model, &network, error));
-    struct dgnn_load_context context = {.dtype = options ? options->dtype : DGNN_DTYPE_ARCHIVE,
+    struct dgnn_load_context context = {.dtype = options->dtype,
                                         .memory = m->memory,
                                         .ntypes = m->node_types,
                                         .type_map = m->type_map,
@@ -162,7 +160,7 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
                                         .network = &network,
                                         .properties = &m->properties};
     DGNN_TRY(dgnn_metadata_check(m->archive.metadata, &facts, &archived, error));
-    DGNN_TRY(model_set_semantics(m, options ? options->semantics : DGNN_SEMANTICS_ARCHIVE, archived, error));
+    DGNN_TRY(model_set_semantics(m, options->semantics, archived, error));
     DGNN_TRY(dgnn_pool_create(m, &m->pool, error));
     return model_describe(m, error);
 }
@@ -186,22 +184,26 @@ static int model_load(struct dgnn_archive *archive, const struct dgnn_load_optio
     return DGNN_OK;
 }
 
-/* NULL from a caller whose options end before it. */
-static const char *model_head(const struct dgnn_load_options *options)
+/* own: the caller's options as far as they go, and the defaults. */
+static int model_take_options(const struct dgnn_load_options *theirs, struct dgnn_load_options *own,
+                              struct dgnn_error *error)
 {
-    return options && options->size >= offsetof(struct dgnn_load_options, head) + sizeof(options->head) ? options->head
-                                                                                                        : NULL;
+    static const struct dgnn_sized kind = {"load options", sizeof(size_t), sizeof(*own)};
+    *own = (struct dgnn_load_options){.size = sizeof(*own), .skin = -1};
+    return theirs ? dgnn_sized_take(&kind, theirs, own, error) : DGNN_OK;
 }
 
 int dgnn_model_load(const char *path, const struct dgnn_load_options *options, struct dgnn_model **model,
                     struct dgnn_error *error)
 {
     struct dgnn_archive archive = {0};
+    struct dgnn_load_options own;
     if (!path || !model) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_load: path and model must not be NULL");
     }
-    DGNN_TRY(dgnn_convert_open(path, model_head(options), &archive, error));
-    return model_load(&archive, options, model, error);
+    DGNN_TRY(model_take_options(options, &own, error));
+    DGNN_TRY(dgnn_convert_open(path, own.head, &archive, error));
+    return model_load(&archive, &own, model, error);
 }
 
 int dgnn_model_load_memory(const char *name, const void *data, size_t length,
@@ -210,8 +212,10 @@ int dgnn_model_load_memory(const char *name, const void *data, size_t length,
 {
     struct dgnn_archive archive = {0};
     struct dgnn_archive_bytes bytes = {.name = name, .data = data, .length = length};
-    DGNN_TRY(dgnn_convert_open_memory(&bytes, model_head(options), &archive, error));
-    return model_load(&archive, options, model, error);
+    struct dgnn_load_options own;
+    DGNN_TRY(model_take_options(options, &own, error));
+    DGNN_TRY(dgnn_convert_open_memory(&bytes, own.head, &archive, error));
+    return model_load(&archive, &own, model, error);
 }
 
 int dgnn_model_load_tree(const char *name, const char *json, size_t json_length, const struct dgnn_array *arrays,
@@ -219,12 +223,14 @@ int dgnn_model_load_tree(const char *name, const char *json, size_t json_length,
                          struct dgnn_error *error)
 {
     struct dgnn_archive archive = {.format = "tree"};
-    if (model_head(options)) {
-        return dgnn_heads_none(name, model_head(options), error);
+    struct dgnn_load_options own;
+    DGNN_TRY(model_take_options(options, &own, error));
+    if (own.head) {
+        return dgnn_heads_none(name, own.head, error);
     }
     DGNN_TRY(dgnn_tree_parse(name, json, json_length, arrays, narrays, &archive.model, error));
     dgnn_archive_set_digest(&archive);
-    return model_load(&archive, options, model, error);
+    return model_load(&archive, &own, model, error);
 }
 
 static int model_take_heads(int status, struct dgnn_text *text, char **json)

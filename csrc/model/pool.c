@@ -382,8 +382,7 @@ static int pool_begin(struct dgnn_model *m, const struct pool_key *key, struct d
                       struct pool_session **found, struct dgnn_error *error)
 {
     const char *operation = key->is_ghosted ? "compute_ghosted" : "compute";
-    int status = m ? pool_enter(m->pool, key, same_list, found, error)
-                   : dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_%s: an argument is NULL", operation);
+    int status = m ? pool_enter(m->pool, key, same_list, found, error) : error->status; /* of what it brings */
     if (status) {
         if (m) {
             pool_leave(m->pool, NULL, comm != NULL);
@@ -399,13 +398,13 @@ int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *syste
 {
     struct dgnn_error own; /* an agreement needs a place for its message */
     struct pool_session *p;
-    int good = model && system && result;
+    struct dgnn_system call;
     error = error ? error : &own;
-    struct pool_key key = pool_key(comm, 0, good ? system->natoms : 0, good ? system->types : NULL,
-                                   good ? system->coords : NULL);
     DGNN_TRY(dgnn_transport_enter(comm, error));
+    int good = !dgnn_session_take("dgnn_model_compute", model && result, system, &call, error);
+    struct pool_key key = pool_key(comm, 0, call.natoms, call.types, call.coords);
     DGNN_TRY(pool_begin(good ? model : NULL, &key, comm, 0, &p, error));
-    int status = dgnn_compute(p->session, system, comm, result, error);
+    int status = dgnn_compute(p->session, &call, comm, result, error);
     pool_leave(model->pool, p, comm != NULL);
     dgnn_transport_leave(comm);
     return status;
@@ -416,14 +415,14 @@ int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghost
 {
     struct dgnn_error own;
     struct pool_session *p;
-    int good = model && system && result;
+    struct dgnn_ghosted call;
     error = error ? error : &own;
-    int counts = good && system->nlocal >= 0 && system->nlocal <= system->nall; /* else it is refused, too */
-    struct pool_key key = pool_key(comm, 1, counts ? system->nall : 0, good ? system->types : NULL,
-                                   good ? system->coords : NULL);
     DGNN_TRY(dgnn_transport_enter(comm, error));
-    DGNN_TRY(pool_begin(good ? model : NULL, &key, comm, good && system->same_list, &p, error));
-    int status = dgnn_compute_ghosted(p->session, system, comm, result, error);
+    int good = !dgnn_session_take_ghosted("dgnn_model_compute_ghosted", model && result, system, &call, error);
+    int counts = call.nlocal >= 0 && call.nlocal <= call.nall; /* else it is refused, too */
+    struct pool_key key = pool_key(comm, 1, counts ? call.nall : 0, call.types, call.coords);
+    DGNN_TRY(pool_begin(good ? model : NULL, &key, comm, call.same_list, &p, error));
+    int status = dgnn_compute_ghosted(p->session, &call, comm, result, error);
     pool_leave(model->pool, p, comm != NULL);
     dgnn_transport_leave(comm);
     return status;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/digest.h"
+#include "base/sized.h"
 
 enum { SESSION_MODELS_MAX = 1024 };
 
@@ -114,9 +115,6 @@ static int session_map_types(struct dgnn_session *s, struct dgnn_session_part *p
 /* A type that no model has would be refused at each call; that it is named at all is a mistake. */
 static int session_check_names(const struct dgnn_session_options *o, struct dgnn_error *error)
 {
-    if (o->size < sizeof(*o)) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "session options: size is %zu, expected %zu", o->size, sizeof(*o));
-    }
     if (o->type_map && o->ntypes < 1) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "session options: a type_map of %d names", o->ntypes);
     }
@@ -134,13 +132,17 @@ static int session_check_names(const struct dgnn_session_options *o, struct dgnn
     return DGNN_OK;
 }
 
-static int session_set_types(struct dgnn_session *s, const struct dgnn_session_options *o, struct dgnn_error *error)
+static int session_set_types(struct dgnn_session *s, const struct dgnn_session_options *theirs, struct dgnn_error *error)
 {
+    static const struct dgnn_sized kind = {"session options", sizeof(size_t), sizeof(*theirs)};
     const struct dgnn_model *first = s->part[0].model;
+    struct dgnn_session_options own = {.size = sizeof(own)};
+    const struct dgnn_session_options *o = theirs ? &own : NULL;
     const char *const *names = first->type_map;
     s->ntypes = first->ntypes;
     s->is_spin = first->is_spin;
     if (o) {
+        DGNN_TRY(dgnn_sized_take(&kind, theirs, &own, error));
         DGNN_TRY(session_check_names(o, error));
         names = o->type_map ? o->type_map : names;
         s->ntypes = o->type_map ? o->ntypes : s->ntypes;
@@ -327,7 +329,7 @@ void dgnn_session_free(struct dgnn_session *s)
     dgnn_serial_free(&s->serial);
     dgnn_magnetic_free(&s->magnetic);
     dgnn_nlist_free(&s->list);
-    struct dgnn_buffer *all[] = {&s->energy,      &s->forces,        &s->forces_mag,
+    struct dgnn_buffer *all[] = {&s->energy,      &s->forces,        &s->forces_mag, &s->results,
                                  &s->atom_virial, &s->edge_gradient, &s->ordered_rows};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
@@ -337,15 +339,30 @@ void dgnn_session_free(struct dgnn_session *s)
 
 /* ---------------------------------------------------------------- one call at a time */
 
-/* With a communicator, a rank that may not begin takes part in the agreement with which the others do. */
-static int session_enter(struct dgnn_session *s, struct dgnn_comm *comm, const char *operation, int has_arguments,
+int dgnn_session_take(const char *function, int has_others, const struct dgnn_system *theirs, struct dgnn_system *own,
+                      struct dgnn_error *error)
+{
+    static const struct dgnn_sized kind = {"system", DGNN_SIZED_TO(struct dgnn_system, types), sizeof(*own)};
+    memset(own, 0, sizeof(*own));
+    return has_others && theirs ? dgnn_sized_take(&kind, theirs, own, error)
+                                : dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: an argument is NULL", function);
+}
+
+int dgnn_session_take_ghosted(const char *function, int has_others, const struct dgnn_ghosted *theirs,
+                              struct dgnn_ghosted *own, struct dgnn_error *error)
+{
+    static const struct dgnn_sized kind = {"ghosted", DGNN_SIZED_TO(struct dgnn_ghosted, types), sizeof(*own)};
+    memset(own, 0, sizeof(*own));
+    return has_others && theirs ? dgnn_sized_take(&kind, theirs, own, error)
+                                : dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: an argument is NULL", function);
+}
+
+/* With a communicator, which has been entered, a rank that may not begin takes part in the agreement with which the others
+ * do. status: of what the call brings. */
+static int session_enter(struct dgnn_session *s, struct dgnn_comm *comm, const char *operation, int status,
                          struct dgnn_error *error)
 {
-    int status = DGNN_OK;
-    DGNN_TRY(dgnn_transport_enter(comm, error));
-    if (!s || !has_arguments) {
-        status = dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_session_%s: an argument is NULL", operation);
-    } else if (atomic_exchange(&s->busy, 1)) {
+    if (!status && atomic_exchange(&s->busy, 1)) {
         status = dgnn_status_set(error, DGNN_ERROR_BUSY, "the session is computing in another thread");
     }
     if (status) {
@@ -364,7 +381,10 @@ static void session_leave(struct dgnn_session *s, struct dgnn_comm *comm)
 int dgnn_session_set_stop(struct dgnn_session *session, int (*wanted)(void *context), void *context,
                           struct dgnn_error *error)
 {
-    DGNN_TRY(session_enter(session, NULL, "set_stop", 1, error));
+    if (!session) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_session_set_stop: an argument is NULL");
+    }
+    DGNN_TRY(session_enter(session, NULL, "set_stop", DGNN_OK, error));
     session->stop.wanted = wanted;
     session->stop.context = context;
     session_leave(session, NULL);
@@ -375,9 +395,12 @@ int dgnn_session_compute(struct dgnn_session *session, const struct dgnn_system 
                          struct dgnn_result *results, struct dgnn_error *error)
 {
     struct dgnn_error own; /* an agreement needs a place for its message */
+    struct dgnn_system call;
     error = error ? error : &own;
-    DGNN_TRY(session_enter(session, comm, "compute", system && results, error));
-    int status = dgnn_compute(session, system, comm, results, error);
+    DGNN_TRY(dgnn_transport_enter(comm, error));
+    int status = dgnn_session_take("dgnn_session_compute", session && results, system, &call, error);
+    DGNN_TRY(session_enter(session, comm, "compute", status, error));
+    status = dgnn_compute(session, &call, comm, results, error);
     session_leave(session, comm);
     return status;
 }
@@ -386,9 +409,12 @@ int dgnn_session_compute_ghosted(struct dgnn_session *session, const struct dgnn
                                  struct dgnn_comm *comm, struct dgnn_result *results, struct dgnn_error *error)
 {
     struct dgnn_error own;
+    struct dgnn_ghosted call;
     error = error ? error : &own;
-    DGNN_TRY(session_enter(session, comm, "compute_ghosted", system && results, error));
-    int status = dgnn_compute_ghosted(session, system, comm, results, error);
+    DGNN_TRY(dgnn_transport_enter(comm, error));
+    int status = dgnn_session_take_ghosted("dgnn_session_compute_ghosted", session && results, system, &call, error);
+    DGNN_TRY(session_enter(session, comm, "compute_ghosted", status, error));
+    status = dgnn_compute_ghosted(session, &call, comm, results, error);
     session_leave(session, comm);
     return status;
 }

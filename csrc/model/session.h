@@ -24,6 +24,7 @@ struct dgnn_session_part {
     struct dgnn_order order;
     int32_t ordered; /* does net see the graph in that order? */
     struct dgnn_profile *profile; /* of this call; NULL: nothing is measured */
+    struct dgnn_profile measured;
 };
 
 /* What a session's last call was, which decides what the next one may take over. */
@@ -48,6 +49,11 @@ struct dgnn_session {
     int32_t has_message_passing;
     uint64_t digest[2];
 
+    /* dgnn_set_notice. */
+    void (*notice)(void *context, const struct dgnn_notice *notice);
+    void *notice_context;
+    uint32_t told; /* bits of kinds */
+
     /* Of the call under way, and of the last one. */
     enum dgnn_session_call last;
     struct dgnn_serial serial;
@@ -55,11 +61,19 @@ struct dgnn_session {
     struct dgnn_domain domain;
     struct dgnn_ghosted_nodes ghosted;
     struct dgnn_nlist list;
+    struct dgnn_buffer results; /* nmodel: the caller's, as far as they go */
     struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows; /* of one model at a time */
 };
 
 /* All that dgnn_session_compute checks of its input but the atoms' places. Errors: INPUT. */
 int dgnn_session_check(const struct dgnn_session *session, const struct dgnn_system *system, struct dgnn_error *error);
+
+/* own: what a caller brings, as far as his struct goes, and zeros; all zeros where the status is not 0. has_others: are
+ * arguments beside theirs there? Errors: INPUT. */
+int dgnn_session_take(const char *function, int has_others, const struct dgnn_system *theirs, struct dgnn_system *own,
+                      struct dgnn_error *error);
+int dgnn_session_take_ghosted(const char *function, int has_others, const struct dgnn_ghosted *theirs,
+                              struct dgnn_ghosted *own, struct dgnn_error *error);
 
 /* Result k of a call: results are as far apart as their caller's struct is long. */
 static inline struct dgnn_result *dgnn_session_result(struct dgnn_result *results, int32_t k)
@@ -67,7 +81,17 @@ static inline struct dgnn_result *dgnn_session_result(struct dgnn_result *result
     return (struct dgnn_result *)((char *)results + (size_t)k * (k ? results->size : 0));
 }
 
-/* One call, of a session that is the caller's alone; with a communicator, which has been entered. */
+/* After a call that went well: what the host is to know. results: of dgnn's own length. */
+struct dgnn_notice_spins {
+    const double *spins; /* n x 3, or NULL */
+    const int32_t *types;
+    int64_t n;
+};
+void dgnn_notice_tell(struct dgnn_session *session, const struct dgnn_notice_spins *spins,
+                       const struct dgnn_result *results);
+
+/* One call, of a session that is the caller's alone; with a communicator, which has been entered. system is of dgnn's own
+ * length, results are the caller's. */
 int dgnn_compute(struct dgnn_session *session, const struct dgnn_system *system, struct dgnn_comm *comm,
                  struct dgnn_result *results, struct dgnn_error *error);
 int dgnn_compute_ghosted(struct dgnn_session *session, const struct dgnn_ghosted *system, struct dgnn_comm *comm,

@@ -462,6 +462,29 @@ static int mpi_allgather(void *context, const void *in, int64_t nbytes, void *ou
     return status;
 }
 
+static int mpi_allreduce(void *context, int64_t *values, int64_t nvalue, int32_t reduction, double deadline_s,
+                         struct dgnn_error *error)
+{
+    struct mpi_context *c = context;
+    MPI_Op operation = reduction == DGNN_REDUCE_MAX ? MPI_MAX : reduction == DGNN_REDUCE_MIN ? MPI_MIN : MPI_SUM;
+    size_t nbytes = (size_t)nvalue * sizeof(*values);
+    MPI_Request request;
+    TRY(mpi_enter(c, error));
+    if (c->abandoned) {
+        return mpi_error(error, DGNN_ERROR_COMM, "an earlier wait on this communicator failed");
+    }
+    if (nvalue < 0 || nvalue > INT_MAX) {
+        return mpi_error(error, DGNN_ERROR_INPUT, "an all-reduce of %lld values", (long long)nvalue);
+    }
+    TRY(mpi_stage_reserve(c, nbytes, error));
+    memcpy(c->stage, values, nbytes);
+    TRY(mpi_check(MPI_Iallreduce(MPI_IN_PLACE, c->stage, (int)nvalue, MPI_INT64_T, operation, c->comm, &request),
+                  "MPI_Iallreduce", error));
+    TRY(mpi_wait_one(c, &request, "MPI_Iallreduce", deadline_s, error));
+    memcpy(values, c->stage, nbytes);
+    return DGNN_OK;
+}
+
 static int mpi_alltoallv_start(struct mpi_context *context, struct mpi_request *r, char *data,
                                struct dgnn_error *error)
 {
@@ -589,6 +612,34 @@ static int mpi_context_reserve(struct mpi_context *context, struct dgnn_error *e
     return mpi_stage_reserve(context, STAGE_ITEM * (nrank + 1), error);
 }
 
+/* The rank's number on its machine, by the names that processors give: MPI's own split has no deadline. */
+static int mpi_count_node(struct mpi_context *c, double deadline_s, struct dgnn_transport *transport,
+                          struct dgnn_error *error)
+{
+    char name[MPI_MAX_PROCESSOR_NAME + 1] = {0};
+    int length = 0;
+    uint64_t own = 14695981039346656037u; /* FNV-1a: a number instead of a long name */
+    TRY_MPI(MPI_Get_processor_name(name, &length), error);
+    for (int i = 0; i < length; i++) {
+        own = (own ^ (unsigned char)name[i]) * 1099511628211u;
+    }
+    uint64_t *all = malloc((size_t)c->nrank * sizeof(*all));
+    int status = all ? DGNN_OK : mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: names of %d ranks", c->nrank);
+    int64_t failed = status;
+    int met = mpi_allreduce(c, &failed, 1, DGNN_REDUCE_MAX, deadline_s, error); /* nobody gathers alone */
+    status = met ? met : status;
+    if (!status && failed) {
+        status = mpi_error(error, (int)failed, "another rank is out of memory");
+    }
+    status = status ? status : mpi_allgather(c, &own, sizeof(own), all, deadline_s, error);
+    for (int r = 0; r < c->nrank && !status; r++) {
+        transport->node_rank += all[r] == own && r < c->rank;
+        transport->node_nrank += all[r] == own;
+    }
+    free(all);
+    return status;
+}
+
 int dgnn_mpi_transport_create(const MPI_Comm *comm, double deadline_s, struct dgnn_transport *transport,
                               struct dgnn_error *error)
 {
@@ -624,6 +675,11 @@ int dgnn_mpi_transport_create(const MPI_Comm *comm, double deadline_s, struct dg
                                          .request_free = mpi_request_free,
                                          .allgather = mpi_allgather,
                                          .alltoallv = mpi_alltoallv,
-                                         .free = mpi_free};
-    return DGNN_OK;
+                                         .free = mpi_free,
+                                         .allreduce = mpi_allreduce};
+    status = mpi_count_node(context, deadline_s > 0 ? deadline_s : mpi_deadline_s, transport, error);
+    if (status) {
+        mpi_free(context);
+    }
+    return status;
 }

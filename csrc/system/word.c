@@ -91,7 +91,7 @@ static int word_compare(const struct dgnn_word *all, int32_t nrank, struct dgnn_
 }
 
 /* Either all ranks that pass atoms give ids, or none. */
-static int word_ids(const struct dgnn_word *all, int32_t nrank, int32_t *has_ids, struct dgnn_error *error)
+static int word_ids(const struct dgnn_word *all, int32_t nrank, struct dgnn_error *error)
 {
     int32_t first = -1;
     for (int32_t r = 0; r < nrank; r++) {
@@ -102,46 +102,112 @@ static int word_ids(const struct dgnn_word *all, int32_t nrank, int32_t *has_ids
         }
         first = first < 0 && all[r].has_ids >= 0 ? r : first;
     }
-    *has_ids = first >= 0 && all[first].has_ids;
     return DGNN_OK;
 }
 
-static void word_summarise(const struct dgnn_word *all, int32_t nrank, int32_t me, struct dgnn_word_summary *s)
+/* What ranks take together, each the largest over the ranks. */
+enum word_together {
+    WORD_SAME = 0, /* a digest of all that must be the same, and its negative */
+    WORD_SAME_NEGATIVE,
+    WORD_IDS, /* does a rank with atoms give ids, and does one give none? */
+    WORD_NO_IDS,
+    WORD_FIRST, /* the negative of the lowest id; -INT64_MAX without atoms */
+    WORD_NO_REUSE,
+    WORD_ATOM_VIRIAL,
+    WORD_DISPLACEMENT, /* in order, as the next ones */
+    WORD_LOW, /* three, negative */
+    WORD_HIGH = WORD_LOW + 3,
+    WORD_COUNT = WORD_HIGH + 3
+};
+
+/* Integers in the order of the numbers; its own inverse. */
+static int64_t word_in_order(int64_t bits)
 {
-    int32_t first = -1;
-    s->may_reuse = 1;
+    return bits >= 0 ? bits : bits ^ INT64_MAX;
+}
+
+static int64_t word_number_in_order(double number)
+{
+    int64_t bits;
+    memcpy(&bits, &number, sizeof(bits));
+    return word_in_order(bits);
+}
+
+static double word_number(int64_t ordered)
+{
+    double number;
+    int64_t bits = word_in_order(ordered);
+    memcpy(&number, &bits, sizeof(number));
+    return number;
+}
+
+static void word_fill(const struct dgnn_word *word, int64_t together[WORD_COUNT])
+{
+    struct dgnn_digest digest;
+    uint64_t same[2];
+    dgnn_digest_begin(&digest);
+    for (size_t f = 0; f < sizeof(word_fields) / sizeof(word_fields[0]); f++) {
+        dgnn_digest_add(&digest, (const char *)word + word_fields[f].place, word_fields[f].size);
+    }
+    dgnn_digest_end(&digest, same);
+    together[WORD_SAME] = (int64_t)(same[0] >> 1);
+    together[WORD_SAME_NEGATIVE] = -together[WORD_SAME];
+    together[WORD_IDS] = word->has_ids > 0;
+    together[WORD_NO_IDS] = word->has_ids == 0;
+    together[WORD_FIRST] = word->natoms ? -word->first_id : -INT64_MAX;
+    together[WORD_NO_REUSE] = !word->may_reuse;
+    together[WORD_ATOM_VIRIAL] = word->want_atom_virial;
+    together[WORD_DISPLACEMENT] = word_number_in_order(word->displacement);
     for (int k = 0; k < 3; k++) {
-        s->low[k] = INFINITY;
-        s->high[k] = -INFINITY;
+        together[WORD_LOW + k] = word_number_in_order(-word->low[k]);
+        together[WORD_HIGH + k] = word_number_in_order(word->high[k]);
     }
-    for (int32_t r = 0; r < nrank; r++) {
-        const struct dgnn_word *word = &all[r];
-        s->first_id += r < me ? word->natoms : 0;
-        s->may_reuse &= word->may_reuse;
-        s->want_atom_virial |= word->want_atom_virial;
-        s->displacement = fmax(s->displacement, word->displacement);
-        if (word->natoms && (first < 0 || word->first_id < all[first].first_id)) {
-            first = r;
-        }
-        for (int k = 0; k < 3; k++) {
-            s->low[k] = fmin(s->low[k], word->low[k]);
-            s->high[k] = fmax(s->high[k], word->high[k]);
-        }
+}
+
+static void word_summarise(const int64_t together[WORD_COUNT], struct dgnn_word_summary *s)
+{
+    s->has_ids = together[WORD_IDS] > 0;
+    s->may_reuse = !together[WORD_NO_REUSE];
+    s->want_atom_virial = together[WORD_ATOM_VIRIAL] != 0;
+    s->displacement = word_number(together[WORD_DISPLACEMENT]);
+    for (int k = 0; k < 3; k++) {
+        s->low[k] = -word_number(together[WORD_LOW + k]);
+        s->high[k] = word_number(together[WORD_HIGH + k]);
     }
-    s->first_type = first < 0 ? -1 : all[first].first_type;
     for (int k = 0; k < 3 && s->low[k] > s->high[k]; k++) {
         s->low[k] = s->high[k] = 0;
     }
+}
+
+/* The type of the atom with the lowest id, on the lowest rank that has it. */
+static int word_first_type(const struct dgnn_word *word, int64_t lowest, struct dgnn_comm *comm, int32_t *type,
+                           struct dgnn_error *error)
+{
+    int64_t rank = dgnn_transport_rank(comm), first = INT64_MAX;
+    if (word->natoms && word->first_id == lowest) {
+        first = rank << 32 | (uint32_t)(word->first_type + 1);
+    }
+    DGNN_TRY(dgnn_transport_reduce(comm, &first, 1, DGNN_REDUCE_MIN, error));
+    *type = first == INT64_MAX ? -1 : (int32_t)(first & UINT32_MAX) - 1;
+    return DGNN_OK;
 }
 
 int dgnn_word_share(const struct dgnn_word *word, struct dgnn_comm *comm, struct dgnn_word *all,
                     struct dgnn_word_summary *summary, struct dgnn_error *error)
 {
     int32_t nrank = dgnn_transport_nrank(comm);
+    int64_t together[WORD_COUNT];
     *summary = (struct dgnn_word_summary){0};
-    DGNN_TRY(dgnn_transport_allgather(comm, word, sizeof(*word), all, error));
-    DGNN_TRY(word_compare(all, nrank, error));
-    DGNN_TRY(word_ids(all, nrank, &summary->has_ids, error));
-    word_summarise(all, nrank, dgnn_transport_rank(comm), summary);
-    return DGNN_OK;
+    word_fill(word, together);
+    DGNN_TRY(dgnn_transport_reduce(comm, together, WORD_COUNT, DGNN_REDUCE_MAX, error));
+    if (together[WORD_SAME] != -together[WORD_SAME_NEGATIVE] || (together[WORD_IDS] && together[WORD_NO_IDS])) {
+        DGNN_TRY(dgnn_transport_allgather(comm, word, sizeof(*word), all, error)); /* to say who and what */
+        DGNN_TRY(word_compare(all, nrank, error));
+        DGNN_TRY(word_ids(all, nrank, error));
+    }
+    word_summarise(together, summary);
+    if (!summary->has_ids) {
+        DGNN_TRY(dgnn_transport_scan(comm, word->natoms, &summary->first_id, error));
+    }
+    return word_first_type(word, -together[WORD_FIRST], comm, &summary->first_type, error);
 }

@@ -120,6 +120,14 @@ static int fault_allgather(void *context, const void *in, int64_t nbytes, void *
     return t->inner.allgather(t->inner.context, in, nbytes, out, deadline_s, error);
 }
 
+static int fault_allreduce(void *context, int64_t *values, int64_t nvalue, int32_t reduction, double deadline_s,
+                           struct dgnn_error *error)
+{
+    struct fault_transport *t = context;
+    DGNN_TRY(fault_step(t->rank, error));
+    return t->inner.allreduce(t->inner.context, values, nvalue, reduction, deadline_s, error);
+}
+
 static int fault_alltoallv(void *context, const void *send, const int64_t *send_count, const int64_t *send_place,
                            void *receive, const int64_t *receive_count, const int64_t *receive_place,
                            double deadline_s, struct dgnn_error *error)
@@ -168,6 +176,7 @@ static void fault_wrap(struct fault_rank *r)
     outer.start = fault_start;
     outer.wait = fault_wait;
     outer.allgather = fault_allgather;
+    outer.allreduce = fault_allreduce;
     outer.alltoallv = fault_alltoallv;
     outer.send_create = fault_send;
     outer.receive_create = fault_receive;

@@ -149,7 +149,7 @@ static void test_refused(void)
     struct dgnn_error error;
     struct dgnn_ghost_plan *plan = NULL;
     struct dgnn_owners owners = {.size = sizeof(owners) - 1};
-    CHECK_STATUS(dgnn_direct_from_owners(&owners, NULL, &plan, &error), DGNN_ERROR_INPUT, "owners: size is");
+    CHECK_STATUS(dgnn_direct_from_owners(&owners, NULL, &plan, &error), DGNN_ERROR_INPUT, "owners: its size is");
     CHECK_STATUS(dgnn_direct_from_owners(NULL, NULL, &plan, &error), DGNN_ERROR_INPUT, "an argument is NULL");
     CHECK_STATUS(dgnn_direct_from_owners(&owners, NULL, NULL, NULL), DGNN_ERROR_INPUT, "");
     owners.size++;

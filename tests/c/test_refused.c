@@ -478,8 +478,9 @@ static void test_systems(void)
     CHECK(dgnn_model_compute(model, &s[0], NULL, &result, NULL) == DGNN_ERROR_INPUT);
     CHECK_STATUS(dgnn_model_save(NULL, "x", &error), DGNN_ERROR_INPUT, "model and path");
     CHECK_STATUS(dgnn_model_save(model, NULL, &error), DGNN_ERROR_INPUT, "model and path");
-    CHECK_STATUS(dgnn_model_tree(model, NULL, &error), DGNN_ERROR_INPUT, "NULL, or a tree that is too small");
-    CHECK_STATUS(dgnn_model_tree(model, &(struct dgnn_model_tree){.size = 8}, &error), DGNN_ERROR_INPUT, "too small");
+    CHECK_STATUS(dgnn_model_tree(model, NULL, &error), DGNN_ERROR_INPUT, "must not be NULL");
+    CHECK_STATUS(dgnn_model_tree(model, &(struct dgnn_model_tree){.size = 8}, &error), DGNN_ERROR_INPUT,
+                 "model tree: its size is 8");
     test_memory(model);
     dgnn_model_free(model);
 }

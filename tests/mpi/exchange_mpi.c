@@ -91,6 +91,23 @@ static void check_collectives(struct dgnn_comm *comm)
     CHECK_STATUS(dgnn_transport_sum(comm, values, 70, &error), DGNN_OK, "");
     CHECK(memcmp(values, expected, sizeof(values)) == 0);
 
+    int64_t most[3] = {me, -me, 7}, least[3] = {me, -me, 7}, sums[300];
+    CHECK_STATUS(dgnn_transport_reduce(comm, most, 3, DGNN_REDUCE_MAX, &error), DGNN_OK, "");
+    CHECK(most[0] == n - 1 && most[1] == 0 && most[2] == 7);
+    CHECK_STATUS(dgnn_transport_reduce(comm, least, 3, DGNN_REDUCE_MIN, &error), DGNN_OK, "");
+    CHECK(least[0] == 0 && least[1] == 1 - n && least[2] == 7);
+    int uneven = 0;
+    for (int k = 0; k < 300; k++) {
+        sums[k] = (int64_t)k << (40 + me % 2);
+    }
+    CHECK_STATUS(dgnn_transport_reduce(comm, sums, 300, DGNN_REDUCE_SUM, &error), DGNN_OK, "");
+    for (int k = 0; k < 300; k++) {
+        uneven += sums[k] != ((int64_t)k << 40) * ((n + 1) / 2 + 2 * (n / 2));
+    }
+    CHECK(uneven == 0);
+    /* All ranks of this test are on one machine. */
+    CHECK(comm->transport.node_nrank == n && comm->transport.node_rank == me);
+
     /* Rank a sends b + 2 a items to b: some long, none to the rank itself if it is rank 0. */
     int64_t *send_count = calloc((size_t)n, sizeof(int64_t)),
             *receive_count = calloc((size_t)n, sizeof(int64_t));

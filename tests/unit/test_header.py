@@ -1,7 +1,9 @@
 """The public header: alone as C11 and as C++17, and a host program that knows nothing else."""
 
+import importlib.util
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -31,6 +33,19 @@ def test_header_is_the_manual():
     commented = sum("/*" in line or line.lstrip().startswith("*") for line in lines)
     code = sum(bool(line.strip()) and not line.lstrip().startswith(("*", "/*", "#")) for line in lines)
     assert commented * 2 > code
+
+
+def test_page():
+    """docs/c_interface.md has each function and struct of the headers, with its comment."""
+    spec = importlib.util.spec_from_file_location("gen_header", ROOT / "tools" / "gen_header.py")
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    page = maker.page()
+    assert page == maker.PAGE.read_text(), "run: make params"
+    assert len(maker.declared()) > 30
+    for name in maker.declared() | {"dgnn_system", "dgnn_transport", "dgnn_model_info", "dgnn_border"}:
+        assert re.search(rf"^### .*`{name}`", page, re.M), name
+    assert maker.code_names("*plan < 2 * n: dgnn_x") == r"`*plan` \< 2 \* n: `dgnn_x`"
 
 
 def describe_system(coords, types, box):
