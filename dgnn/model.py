@@ -376,7 +376,7 @@ class Model:
             self._warned.add(UntrainedElementWarning)
             head = (self._options or {}).get("head")
             warnings.warn(f"the training data of {f'the head {head!r}' if head else 'this model'} had no {', '.join(found)}; for these "
-                          "atoms its numbers mean nothing (said once for each model)", UntrainedElementWarning, stacklevel=4)
+                          "atoms its numbers mean nothing (said once for each model)", UntrainedElementWarning, stacklevel=outside())
 
     def _warn_of_small_spins(self, types, spins):
         if spins is None or SmallSpinWarning in self._warned:
