@@ -270,7 +270,7 @@ class Model:
             return len(frames), (array, frames, nframes, fixed)
 
         communicator, (array, frames, nframes, fixed) = self._join(comm, "compute", prepare)
-        results = []
+        results: list[dict[str, Any]] = []
         for frame in frames:
             if results and communicator is not None and (raised := _core.interrupted()):
                 communicator.agree("compute", raised)  # where the others begin this frame
@@ -294,8 +294,9 @@ class Model:
                         same_list: bool = False, comm: Any = None) -> Result:
         """For a host code that has its own ghost atoms: rows 0 to nlocal - 1 are owned, the rest ghosts.
 
-        coords, types, spins: all rows; aparam: owned rows. border: a Border or a Direct; mapping: the owned row of
-        each row, where all owners are on this rank. neighbours: a list of rows for each owned row, or a tuple
+        coords, types, spins: all rows; aparam: owned rows. border: a Border or a Direct; mapping: the row that
+        stands for each row's atom: alone, an owned row, where all owners are on this rank; with a Direct, an owned row or the
+        one ghost of a remote atom that the plan brings. neighbours: a list of rows for each owned row, or a tuple
         (first, rows) of CSR arrays (None: dgnn searches). Energy and virial are this rank's share.
         ghost_forces: "return" gives forces for all rows, "add" sends those of ghosts home. same_list: promises that
         ghosts, lists and border are those of the last call, and only positions and spins moved.
@@ -375,8 +376,9 @@ class Model:
         if found:
             self._warned.add(UntrainedElementWarning)
             head = (self._options or {}).get("head")
-            warnings.warn(f"the training data of {f'the head {head!r}' if head else 'this model'} had no {', '.join(found)}; for these "
-                          "atoms its numbers mean nothing (said once for each model)", UntrainedElementWarning, stacklevel=outside())
+            trained = f"the head {head!r}" if head else "this model"
+            warnings.warn(f"the training data of {trained} had no {', '.join(found)}; for these atoms "
+                          "its numbers mean nothing (said once for each model)", UntrainedElementWarning, stacklevel=outside())
 
     def _warn_of_small_spins(self, types, spins):
         if spins is None or SmallSpinWarning in self._warned:

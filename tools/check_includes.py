@@ -9,8 +9,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 ROOMS = {  # room -> the rooms that it may include, beside itself and include/
     "base": set(),
-    "io": {"base"},
-    "convert": {"base", "io"},
+    "pickle": {"base"},
+    "io": {"base", "pickle"},
+    "convert": {"base", "pickle", "io"},
     "ops": {"base"},
     "geom": {"base", "ops"},
     "comm": {"base"},

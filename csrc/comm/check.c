@@ -198,22 +198,24 @@ static void check_recount(struct dgnn_comm *comm, const struct dgnn_comm_count *
     }
 }
 
-static int check_rows_compare(const struct dgnn_exchange *x, const char *what, const int64_t *values,
+static int check_rows_compare(const struct dgnn_exchange *x, const struct dgnn_check_values *values,
                               const int64_t *brought, struct dgnn_error *error)
 {
+    const char *what = values->what;
     for (int64_t i = x->nowned; i < x->nnode; i++) {
-        if (brought[i] != values[i]) {
+        if (brought[i] != values->value[i]) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
                 "%ss: ghost row %lld has %s %lld, but the plan brings an atom with %s %lld", what,
-                (long long)i, what, (long long)values[i], what, (long long)brought[i]);
+                (long long)(values->row ? values->row[i] : i), what, (long long)values->value[i], what,
+                (long long)brought[i]);
         }
     }
     return DGNN_OK;
 }
 
 int dgnn_check_rows(struct dgnn_comm *comm, const char *operation, struct dgnn_exchange *exchange,
-                    const char *what, const int64_t *values, struct dgnn_error *error)
+                    const struct dgnn_check_values *values, struct dgnn_error *error)
 {
     int64_t nnode = exchange->nnode;
     int64_t *rows = dgnn_alloc(nnode, sizeof(*rows));
@@ -224,14 +226,14 @@ int dgnn_check_rows(struct dgnn_comm *comm, const char *operation, struct dgnn_e
     if (!status) {
         struct dgnn_comm_count before = comm ? comm->count : (struct dgnn_comm_count){0};
         for (int64_t i = 0; i < nnode; i++) {
-            rows[i] = i < exchange->nowned ? values[i] : INT64_MIN;
+            rows[i] = i < exchange->nowned ? values->value[i] : INT64_MIN;
         }
         /* A forward exchange copies bits, so integers of 8 bytes travel as they are. */
         status = dgnn_exchange_forward_begin(exchange, rows, 1, sizeof(*rows), error);
         status = status ? status : dgnn_exchange_forward_end(exchange, error);
         status = status ? status : dgnn_exchange_settle(exchange, error);
         check_recount(comm, &before);
-        status = status ? status : check_rows_compare(exchange, what, values, rows, error);
+        status = status ? status : check_rows_compare(exchange, values, rows, error);
         status = dgnn_transport_agree(comm, operation, status, error);
     }
     dgnn_alloc_free(rows);

@@ -16,8 +16,13 @@ int dgnn_check_swaps(struct dgnn_comm *comm, const char *operation, const struct
                      int status, struct dgnn_error *error);
 
 /* Does each ghost row have what its owner has? Sends each owned row's value (its atom's id, say; what: "id")
- * through the exchange and compares: finds a list that names a valid but wrong row. values: nnode. */
+ * through the exchange and compares: finds a list that names a valid but wrong row. */
+struct dgnn_check_values {
+    const char *what;
+    const int64_t *value; /* nnode */
+    const int32_t *row;   /* nnode: what messages call the rows; NULL: their numbers */
+};
 int dgnn_check_rows(struct dgnn_comm *comm, const char *operation, struct dgnn_exchange *exchange,
-                    const char *what, const int64_t *values, struct dgnn_error *error);
+                    const struct dgnn_check_values *values, struct dgnn_error *error);
 
 #endif

@@ -53,6 +53,7 @@ static int fittings_define_trainable(struct dgnn_emit *emit, struct dgnn_emit_se
     return dgnn_emit_define(emit, s, "trainable", text);
 }
 
+/* mixed: one network for all types, unless there is a second one. */
 static int fittings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int mixed)
 {
     static const char *const rows[][2] = {{"neuron", "?neuron=[128, 128, 128]?"},
@@ -67,6 +68,11 @@ static int fittings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
         DGNN_TRY(dgnn_emit_define(emit, s, rows[k][0], rows[k][1]));
     }
     DGNN_TRY(dgnn_emit_define(emit, s, "precision", dgnn_emit_precision(dgnn_emit_variable(&s->scope, "precision"))));
+    char names[DGNN_EMIT_NAME_MAX], second[DGNN_EMIT_NAME_MAX + 8];
+    DGNN_TRY(dgnn_emit_name(emit, &s->scope, "filter_layers.networks|nets._module_networks|nets._networks", names,
+                            emit->error));
+    snprintf(second, sizeof(second), "%s.1", names);
+    mixed = mixed && !dgnn_states_has(emit->state, second);
     DGNN_TRY(dgnn_emit_define(emit, s, "mixed_types", mixed ? "true" : "false"));
     DGNN_TRY(dgnn_emit_define(emit, s, "ndim", mixed ? "0" : "1"));
     DGNN_TRY(fittings_define_trainable(emit, s));
@@ -74,7 +80,7 @@ static int fittings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
 }
 
 int dgnn_fittings_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
-                      const struct dgnn_descriptor_facts *facts)
+                      const struct dgnn_descriptors_facts *facts)
 {
     struct dgnn_value params = dgnn_value_member(scope->params, "fitting_net");
     struct dgnn_value type = dgnn_value_member(&params, "type");

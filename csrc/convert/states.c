@@ -1,6 +1,6 @@
 #include "convert/states.h"
 
-#include "io/limits.h"
+#include "base/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +191,8 @@ static const struct {
     {"type_mask", STATES_SKIP_ALWAYS},            /* made from exclude_types */
     {"out_std", STATES_SKIP_ALWAYS},
     {"default_fparam_tensor", STATES_SKIP_ALWAYS}, /* default_fparam again */
+    {"nlist_cut_idx", STATES_SKIP_ALWAYS},        /* pt_expt's hybrids: made from sel */
+    {"mapping_list", STATES_SKIP_ALWAYS},         /* pt_expt's sums: made from type_map */
     {"graph_lower_disabled", STATES_SKIP_ALWAYS}, /* read where semantics are chosen */
     {"spin_mask", STATES_SKIP_ALWAYS},            /* made from use_spin and virtual_scale */
     {"virtual_scale_mask", STATES_SKIP_ALWAYS},

@@ -277,15 +277,43 @@ struct dgnn_ghosted {
     const double *aparam;   /* nlocal x dim_aparam */
     int64_t naparam;
     const double *charge_spin;
-    const struct dgnn_border *border; /* at most one of border, direct and mapping */
-    const struct dgnn_direct *direct;
-    const int64_t *mapping;           /* nall: the owned row of each row; the one-rank form */
+    const struct dgnn_border *border; /* alone, or: */
+    const struct dgnn_direct *direct; /* with or without a mapping */
+    const int64_t *mapping;           /* nall: the row that stands for each row's atom. Alone, the one-rank form: an owned
+                                         row for each. With direct, a ghost that direct brings stands for itself, and the
+                                         others are images of such a ghost or of an owned row: recv_row names one row for
+                                         each remote atom, however many of its images are here */
     const int64_t *neighbour_first;   /* nlocal + 1, or NULL: dgnn searches */
     const int32_t *neighbour;         /* rows; -1: an empty place */
     int32_t same_list;      /* ghosts, lists and border are those of the last call (dgnn_model_compute_ghosted: of this
                                thread's last call with the model); only positions and spins moved */
     int32_t add_ghost_forces; /* 1: ghost forces are sent home and added; 0: returned in their rows */
 };
+
+/* Who owns the ghosts of a host. */
+struct dgnn_owners {
+    size_t size;         /* sizeof(struct dgnn_owners) */
+    int64_t nlocal;      /* owned rows, first */
+    int64_t nall;        /* owned and ghost rows */
+    const int32_t *rank; /* nall - nlocal: the rank that owns each ghost's atom; it may be this one */
+    const int32_t *row;  /* nall - nlocal: the row there, below that rank's nlocal */
+};
+
+/* What struct dgnn_ghosted takes as direct and mapping; its arrays are its own. */
+struct dgnn_ghost_plan {
+    size_t size;       /* set by dgnn */
+    const struct dgnn_direct *direct;
+    const int64_t *mapping;
+    int64_t nremote;   /* rows that direct brings: one for each remote atom, the first of its ghosts */
+};
+
+/* A direct plan and a mapping from the owners of a host's ghosts, valid until rows are distributed anew. Collective where comm
+ * is given; without, all ghosts are images of owned rows. *plan is set on success only, and freed with dgnn_ghost_plan_free.
+ * Errors, on all ranks: INPUT (a rank or a row that is not there), COMM, MEMORY; BUSY. */
+DGNN_API int dgnn_direct_from_owners(const struct dgnn_owners *owners, struct dgnn_comm *comm,
+                                     struct dgnn_ghost_plan **plan, struct dgnn_error *error);
+/* Local; NULL is allowed. */
+DGNN_API void dgnn_ghost_plan_free(struct dgnn_ghost_plan *plan);
 
 /* As dgnn_model_compute, for rows that a host code distributed. forces, forces_mag and atom_virial have nall rows;
  * energy and virial are this rank's share. Collective where comm is given.

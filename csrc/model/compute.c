@@ -318,7 +318,7 @@ static void compute_set_counts(const struct dgnn_session *s, const struct dgnn_s
                                const struct dgnn_nodes *atoms, struct dgnn_result *result)
 {
     result->nedges = dgnn_graph_nedge(compute_graph(part));
-    result->nghosts = atoms->nrow - atoms->nowned;
+    result->nghosts = atoms->nnode - atoms->nowned;
     result->list_reused = s->list.reused;
 }
 

@@ -37,9 +37,9 @@ static int ghosted_check(const struct dgnn_ghosted_input *in, struct dgnn_error 
                                "nlocal: %lld of %lld rows; expected 0 <= nlocal <= rows < 2^31, with coords and types",
                                (long long)s->nlocal, (long long)s->nall);
     }
-    if ((s->border != NULL) + (s->direct != NULL) + (s->mapping != NULL) > 1) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "border and mapping: found more than one of border, direct plan "
-                                                        "and mapping; expected at most one");
+    if (s->border && (s->direct || s->mapping)) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "border: found with a %s; expected it alone (a mapping goes with a "
+                               "direct plan)", s->direct ? "direct plan" : "mapping");
     }
     if (s->neighbour_first && s->neighbour_first[s->nlocal] > 0 && !s->neighbour) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "neighbours: %lld of them, but no rows",
@@ -98,6 +98,9 @@ static int ghosted_reserve(struct dgnn_ghosted_nodes *g, const struct dgnn_ghost
     int64_t n = in->system->nall;
     DGNN_TRY(dgnn_buffer_reserve(&g->host_types, n * (int64_t)sizeof(int32_t), "rows", error));
     DGNN_TRY(dgnn_buffer_reserve(&g->new_row, n * (int64_t)sizeof(int32_t), "rows", error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->order, n * (int64_t)sizeof(int32_t), "rows", error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->place, n * (int64_t)sizeof(int32_t), "rows", error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->back, n * (int64_t)sizeof(int64_t), "rows", error));
     DGNN_TRY(dgnn_buffer_reserve(&g->row, n * (int64_t)sizeof(int64_t), "rows", error));
     DGNN_TRY(dgnn_buffer_reserve(&g->owner, n * (int64_t)sizeof(int32_t), "rows", error));
     DGNN_TRY(dgnn_buffer_reserve(&g->ids, n * (int64_t)sizeof(int64_t), "rows", error));
@@ -107,13 +110,59 @@ static int ghosted_reserve(struct dgnn_ghosted_nodes *g, const struct dgnn_ghost
     return dgnn_buffer_reserve(&g->aparam, in->system->nlocal * in->dim_aparam * (int64_t)sizeof(double), "rows", error);
 }
 
-/* Which rows are left when NULL atoms go. */
+/* Images stand for rows that are no images, and are of their type: an image and its row are one atom. */
+static int ghosted_check_mapping(const struct dgnn_ghosted *s, struct dgnn_error *error)
+{
+    int64_t end = s->direct ? s->nall : s->nlocal;
+    for (int64_t i = 0; i < s->nall; i++) {
+        int64_t to = s->mapping[i];
+        if (to < 0 || to >= end || (i < s->nlocal && to != i)) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT, "mapping: row %lld is mapped to row %lld; expected %s",
+                                   (long long)i, (long long)to,
+                                   i < s->nlocal ? "itself, as it is owned"
+                                   : s->direct   ? "itself, or the row that stands for its atom"
+                                                 : "an owned row");
+        }
+        if (s->mapping[to] != to) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT, "mapping: row %lld is mapped to row %lld, which is mapped to row "
+                                   "%lld; expected one row for each atom, mapped to itself",
+                                   (long long)i, (long long)to, (long long)s->mapping[to]);
+        }
+        if (s->types[i] != s->types[to]) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "mapping: row %lld has type %d, but its owner, row %lld, has type %d", (long long)i,
+                                   s->types[i], (long long)to, s->types[to]);
+        }
+    }
+    return DGNN_OK;
+}
+
+/* Rows in the order in which they are numbered: owned ones, ghosts that stand for an atom, then images of either. */
+static void ghosted_arrange(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s)
+{
+    int32_t *order = g->order.data, *place = g->place.data, next = 0;
+    for (int32_t images = 0; images < 2; images++) {
+        for (int32_t i = 0; i < s->nall; i++) {
+            int is_image = s->mapping && s->mapping[i] != i;
+            if (is_image == images) {
+                place[i] = next;
+                order[next++] = i;
+            }
+        }
+        g->ndistinct = images ? g->ndistinct : next;
+    }
+}
+
+/* Which rows are left when NULL atoms go. Then place says the same of rows in order, for the plan. */
 static void ghosted_number(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s)
 {
+    const int32_t *order = g->order.data;
     int32_t *new_row = g->new_row.data, *types = g->types.data, next = 0;
     int64_t *row = g->row.data;
-    for (int64_t i = 0; i < s->nall; i++) {
-        g->nodes.nowned = i <= s->nlocal ? next : g->nodes.nowned;
+    for (int64_t k = 0; k < s->nall; k++) {
+        int32_t i = order[k];
+        g->nodes.nowned = k <= s->nlocal ? next : g->nodes.nowned;
+        g->nodes.nnode = k <= g->ndistinct ? next : g->nodes.nnode;
         new_row[i] = s->types[i] < 0 ? -1 : next;
         if (s->types[i] >= 0) {
             types[next] = s->types[i];
@@ -121,9 +170,11 @@ static void ghosted_number(struct dgnn_ghosted_nodes *g, const struct dgnn_ghost
         }
     }
     g->nodes.nowned = s->nall == s->nlocal ? next : g->nodes.nowned;
+    g->nodes.nnode = s->nall == g->ndistinct ? next : g->nodes.nnode;
     g->nodes.nrow = next;
     g->nlocal = s->nlocal;
     g->nall = s->nall;
+    g->mapped = s->mapping != NULL;
     if (s->nall) {
         memcpy(g->host_types.data, s->types, sizeof(int32_t) * (size_t)s->nall);
     }
@@ -144,31 +195,17 @@ static void ghosted_place(struct dgnn_ghosted_nodes *g, const struct dgnn_ghoste
     }
 }
 
-/* Rows of the mapping become nodes; a ghost and its owner are one atom, so of one type. */
-static int ghosted_map(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_error *error)
+/* Rows of the mapping become nodes. */
+static void ghosted_map(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s)
 {
     const int32_t *new_row = g->new_row.data;
     const int64_t *row = g->row.data;
     int32_t *owner = g->owner.data;
     int64_t *ids = g->ids.data;
-    for (int64_t i = 0; i < s->nall; i++) {
-        int64_t to = s->mapping[i];
-        if (to < 0 || to >= s->nlocal || (i < s->nlocal && to != i)) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT, "mapping: row %lld is mapped to row %lld; expected %s",
-                                   (long long)i, (long long)to,
-                                   i < s->nlocal ? "itself, as it is owned" : "an owned row");
-        }
-        if (s->types[i] != s->types[to]) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "mapping: row %lld has type %d, but its owner, row %lld, has type %d", (long long)i,
-                                   s->types[i], (long long)to, s->types[to]);
-        }
-    }
     for (int64_t r = 0; r < g->nodes.nrow; r++) {
         owner[r] = new_row[s->mapping[row[r]]];
         ids[r] = owner[r];
     }
-    return DGNN_OK;
 }
 
 /* The host's lists among the rows that are left; -1 stands for an empty place. */
@@ -232,12 +269,14 @@ static void ghosted_forget(struct dgnn_ghosted_nodes *g)
 static int ghosted_check_types(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_exchange *all,
                                int status, struct dgnn_error *error)
 {
-    int64_t *types = g->ids.data; /* which only a mapping needs */
+    const int32_t *order = g->order.data;
+    int64_t *types = g->back.data;
+    struct dgnn_check_values values = {.what = "type", .value = types, .row = order};
     DGNN_TRY(dgnn_transport_agree(g->comm, "compute_ghosted", status, error));
-    for (int64_t i = 0; i < s->nall; i++) {
-        types[i] = s->types[i];
+    for (int64_t k = 0; k < g->ndistinct; k++) {
+        types[k] = s->types[order[k]];
     }
-    return dgnn_check_rows(g->comm, "compute_ghosted", all, "type", types, error);
+    return dgnn_check_rows(g->comm, "compute_ghosted", all, &values, error);
 }
 
 /* The host's plan is checked, and then goes on without NULL atoms. */
@@ -261,19 +300,63 @@ static int ghosted_border(struct dgnn_ghosted_nodes *g, const struct dgnn_ghoste
     return status;
 }
 
+/* With a mapping, the plan is one of rows in order, without images. What is no plan at all is said when it is made. */
+static int ghosted_direct_rows(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_direct *direct,
+                               struct dgnn_error *error)
+{
+    const int32_t *place = g->place.data;
+    int64_t nghost = g->ndistinct - s->nlocal;
+    *direct = *s->direct;
+    if (!s->mapping || direct->nneighbour < 1 || !direct->recv_first || !direct->recv_row) {
+        return DGNN_OK;
+    }
+    if (direct->recv_first[direct->nneighbour] != nghost) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "direct plan: recv_first counts %lld rows, expected one for each of the %lld ghosts that "
+                               "the mapping leaves as they are",
+                               (long long)direct->recv_first[direct->nneighbour], (long long)nghost);
+    }
+    DGNN_TRY(dgnn_buffer_reserve(&g->received, nghost * (int64_t)sizeof(int32_t), "rows", error));
+    int32_t *received = g->received.data;
+    for (int64_t k = 0; k < nghost; k++) {
+        int32_t row = direct->recv_row[k];
+        if (row < s->nlocal || row >= s->nall || s->mapping[row] != row) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "direct plan: recv_row[%lld] is %d, expected a ghost that is mapped to itself",
+                                   (long long)k, row);
+        }
+        received[k] = place[row];
+    }
+    direct->recv_row = received;
+    return DGNN_OK;
+}
+
+/* new_row of rows in order, in the place of their places, which nothing needs any more. */
+static const int32_t *ghosted_new_rows(struct dgnn_ghosted_nodes *g)
+{
+    const int32_t *order = g->order.data, *new_row = g->new_row.data;
+    int32_t *ordered = g->place.data;
+    for (int64_t k = 0; k < g->ndistinct; k++) {
+        ordered[k] = new_row[order[k]];
+    }
+    return ordered;
+}
+
 static int ghosted_direct(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_error *error)
 {
     struct dgnn_plan *all = NULL;
     struct dgnn_exchange *exchange = NULL;
+    struct dgnn_direct direct;
     int32_t me = dgnn_transport_rank(g->comm), nrank = dgnn_transport_nrank(g->comm);
-    int status = dgnn_plan_create(s->direct, s->nlocal, s->nall, me, nrank, &all, error);
+    int status = ghosted_direct_rows(g, s, &direct, error);
+    status = status ? status : dgnn_plan_create(&direct, s->nlocal, g->ndistinct, me, nrank, &all, error);
     status = dgnn_check_plan(g->comm, "compute_ghosted", all, status, error);
     if (!status) {
         status = dgnn_exchange_create_direct(all, g->comm, DGNN_EXCHANGE_GEOMETRY, &exchange, error);
         status = ghosted_check_types(g, s, exchange, status, error);
     }
     if (!status) {
-        status = dgnn_plan_remap(all, g->new_row.data, &g->plan, error);
+        status = dgnn_plan_remap(all, ghosted_new_rows(g), &g->plan, error);
         status = dgnn_transport_agree(g->comm, "compute_ghosted", status, error);
     }
     dgnn_exchange_free(exchange);
@@ -335,9 +418,13 @@ static int ghosted_begin(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted
         g->comm = comm;
         g->kind = ghosted_kind(s);
         DGNN_TRY(ghosted_reserve(g, in, error));
+        if (s->mapping) {
+            DGNN_TRY(ghosted_check_mapping(s, error));
+        }
+        ghosted_arrange(g, s);
         ghosted_number(g, s);
         if (s->mapping) {
-            DGNN_TRY(ghosted_map(g, s, error));
+            ghosted_map(g, s);
         }
         DGNN_TRY(ghosted_take_list(g, s, error));
     }
@@ -349,12 +436,10 @@ static int ghosted_begin(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted
 static void ghosted_set_nodes(struct dgnn_ghosted_nodes *g, int32_t same)
 {
     struct dgnn_nodes *nodes = &g->nodes;
-    int mapped = g->kind == GHOSTED_MAPPING;
-    nodes->nnode = mapped ? nodes->nowned : nodes->nrow;
     nodes->positions = g->positions.data;
     nodes->types = g->types.data;
-    nodes->owner = mapped ? g->owner.data : NULL;
-    nodes->ids = mapped ? g->ids.data : NULL;
+    nodes->owner = g->mapped ? g->owner.data : NULL;
+    nodes->ids = g->mapped ? g->ids.data : NULL;
     nodes->labels = g->row.data;
     nodes->aparam = g->aparam.data;
     nodes->spins = g->has_spins ? g->spins.data : NULL;
@@ -421,14 +506,26 @@ int dgnn_ghosted_prepare(struct dgnn_ghosted_nodes *g, struct dgnn_error *error)
     return dgnn_exchange_prepare(g->geometry, g->back.data, ghosted_shape(g).width, sizeof(double), error);
 }
 
-static void ghosted_to_owners(struct dgnn_ghosted_nodes *g, double *rows, int64_t width)
+/* Images' rows are added to those of the nodes that they are images of. */
+static void ghosted_to_nodes(struct dgnn_ghosted_nodes *g, double *rows, int64_t width)
 {
     const int32_t *owner = g->owner.data;
-    for (int64_t r = g->nodes.nowned; r < g->nodes.nrow; r++) {
+    for (int64_t r = g->nodes.nnode; r < g->nodes.nrow; r++) {
         for (int64_t c = 0; c < width; c++) {
             rows[width * owner[r] + c] += rows[width * r + c];
             rows[width * r + c] = 0;
         }
+    }
+}
+
+static void ghosted_images_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *r)
+{
+    ghosted_to_nodes(g, r->forces, 3);
+    if (g->has_spins) {
+        ghosted_to_nodes(g, r->forces_mag, 3);
+    }
+    if (g->want_atom_virial) {
+        ghosted_to_nodes(g, r->atom_virial, 9);
     }
 }
 
@@ -440,23 +537,19 @@ int dgnn_ghosted_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *r, s
     if (!g->add || g->kind == GHOSTED_NOTHING) {
         return DGNN_OK;
     }
+    if (g->mapped) {
+        ghosted_images_add(g, r);
+    }
     if (g->kind == GHOSTED_MAPPING) {
-        ghosted_to_owners(g, r->forces, 3);
-        if (g->has_spins) {
-            ghosted_to_owners(g, r->forces_mag, 3);
-        }
-        if (g->want_atom_virial) {
-            ghosted_to_owners(g, r->atom_virial, 9);
-        }
         return DGNN_OK;
     }
-    for (int64_t i = 0; i < g->nodes.nrow; i++) {
+    for (int64_t i = 0; i < g->nodes.nnode; i++) {
         dgnn_results_take(r, &shape, i, back + shape.width * i);
     }
     DGNN_TRY(dgnn_exchange_reverse_begin(g->geometry, back, shape.width, sizeof(double), error));
     DGNN_TRY(dgnn_exchange_reverse_end(g->geometry, error));
     DGNN_TRY(dgnn_exchange_settle(g->geometry, error)); /* the host gets ghosts' rows, too: zeros */
-    dgnn_results_put(back, &shape, g->nodes.nrow, r);
+    dgnn_results_put(back, &shape, g->nodes.nnode, r);
     return DGNN_OK;
 }
 
@@ -492,7 +585,8 @@ void dgnn_ghosted_return(const struct dgnn_ghosted_nodes *g, const struct dgnn_n
 void dgnn_ghosted_free(struct dgnn_ghosted_nodes *g)
 {
     struct dgnn_buffer *all[] = {&g->words, &g->host_types, &g->new_row, &g->row, &g->owner, &g->ids, &g->positions,
-                                 &g->types, &g->aparam, &g->spins, &g->list_first, &g->list_row, &g->back};
+                                 &g->types, &g->aparam, &g->spins, &g->list_first, &g->list_row, &g->back,
+                                 &g->order, &g->place, &g->received};
     ghosted_forget(g);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);

@@ -1,7 +1,9 @@
 /* Nodes of rows that a host code distributed, ghosts among them: each ghost row is an image at its own place.
  *
  * What brings features to ghosts: a border's swaps, a direct plan, or, where all owners are on this rank, a mapping, and
- * then ghosts are no nodes at all but images of owned ones. NULL rows are dropped, from plans by both of their ends.
+ * then ghosts are no nodes at all but images of owned ones. With a plan and a mapping, ghosts are images of owned nodes and
+ * of those ghosts that the plan brings, one for each remote atom. Nodes are numbered first, images follow. NULL rows are
+ * dropped, from plans by both of their ends.
  *
  * Of a spin model, nodes are atoms with the host's spins, ghosts' too, for system/magnetic.h; nodes.exchange moves both
  * nodes' rows. */
@@ -31,9 +33,10 @@ struct dgnn_ghosted_nodes {
     /* The rest belongs to ghosted.c. */
     int32_t valid;            /* may the next call be of the same list? */
     int32_t kind;             /* what brings features */
-    int32_t add, has_spins;
+    int32_t add, has_spins, mapped;
     struct dgnn_comm *comm;   /* retained */
     int64_t nlocal, nall;
+    int64_t ndistinct;        /* rows that are no images */
     struct dgnn_plan *plan;
     struct dgnn_swaps *swaps;
     struct dgnn_plan *node_plan;   /* of a spin model: of real and virtual rows */
@@ -43,12 +46,15 @@ struct dgnn_ghosted_nodes {
     struct dgnn_buffer host_types; /* nall, of the last list */
     struct dgnn_buffer new_row;    /* nall int32: row without NULL atoms, or -1 */
     struct dgnn_buffer row;        /* nrow int64: the host's row */
+    struct dgnn_buffer order;      /* nall int32: the host's rows, images last */
+    struct dgnn_buffer place;      /* nall int32: where a row stands in this order; ghosted_new_rows writes over it */
+    struct dgnn_buffer received;   /* int32: the plan's ghost rows in this order, with a mapping */
     struct dgnn_buffer owner;      /* nrow int32, with a mapping */
     struct dgnn_buffer ids;        /* nrow int64, with a mapping: the owner decides ties */
     struct dgnn_buffer positions, types, aparam, spins;
     struct dgnn_buffer list_first, list_row;
     int32_t has_list;
-    struct dgnn_buffer back;       /* nnode rows of results */
+    struct dgnn_buffer back;       /* nnode rows of results; before, types */
 };
 
 /* Collective where comm is given. status and *error as for dgnn_domain_update. Errors: INPUT, MEMORY, COMM. */

@@ -142,7 +142,7 @@ static int case_plan_create(const struct exchange_case *c, enum exchange_case_ki
         status = dgnn_exchange_create_swaps(p->swaps, comm, DGNN_EXCHANGE_FEATURES, &p->exchange, error);
     }
     DGNN_TRY(dgnn_transport_agree(comm, "case", status, error));
-    return dgnn_check_rows(comm, "case", p->exchange, "id", r->id, error);
+    return dgnn_check_rows(comm, "case", p->exchange, &(struct dgnn_check_values){.what = "id", .value = r->id}, error);
 }
 
 /* Between begin and end of a forward exchange, owned rows may be read. */

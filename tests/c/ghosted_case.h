@@ -1,4 +1,4 @@
-/* Calls of compute_ghosted on bricks, with a six-way border, a direct plan or a mapping, against one rank. */
+/* Calls of compute_ghosted on bricks, with a six-way border, a direct plan, a mapping or both, against one rank. */
 #ifndef DGNN_TESTS_GHOSTED_CASE_H
 #define DGNN_TESTS_GHOSTED_CASE_H
 
@@ -6,12 +6,13 @@
 #include "domain_case.h"
 #include "exchange_ablated.h"
 
-enum plan_kind { PLAN_BORDER, PLAN_DIRECT, PLAN_MAPPING };
+enum plan_kind { PLAN_BORDER, PLAN_DIRECT, PLAN_MAPPING, PLAN_OWNERS };
 
 struct ghosted_call {
     struct test_models *models;
     struct system_case *s;
     struct brick_world *world;
+    int64_t natoms;     /* 0: 48, far from one another */
     enum plan_kind kind;
     int32_t add, alone; /* alone: without a communicator */
     int32_t with_list;
@@ -21,6 +22,7 @@ struct ghosted_call {
     double reach;       /* of ghosts and of lists */
     struct dgnn_result result[2];
     int32_t status[MAX_RANKS];
+    int64_t nghosts[MAX_RANKS], nremote[MAX_RANKS]; /* rows that were brought, and of the plan from owners */
     double energy[MAX_RANKS][2], virial[MAX_RANKS][2][9];
     double *forces[MAX_RANKS][2], *forces_mag[MAX_RANKS][2], *atom_virial[MAX_RANKS][2];
     char message[MAX_RANKS][DGNN_MESSAGE_LENGTH];
@@ -51,6 +53,23 @@ static inline void list_make(const struct brick_rank *b, const double *x, double
     }
 }
 
+/* A plan of one row for each remote atom, as a host makes it once for a list. */
+static inline void ghosted_owners(struct ghosted_call *c, const struct ranks_rank *rank, struct dgnn_ghost_plan **plan,
+                                  struct dgnn_error *error)
+{
+    const struct brick_rank *b = &c->world->rank[rank->rank];
+    size_t nghost = (size_t)(b->nnode - b->nowned);
+    int32_t *owner = calloc(2 * nghost + 1, sizeof(*owner)), *row = owner + nghost;
+    for (int64_t i = b->nowned; i < b->nnode; i++) {
+        owner[i - b->nowned] = c->world->owner[b->id[i]];
+        row[i - b->nowned] = (int32_t)c->world->owner_row[b->id[i]];
+    }
+    struct dgnn_owners owners = {.size = sizeof(owners), .nlocal = b->nowned, .nall = b->nnode, .rank = owner, .row = row};
+    c->status[rank->rank] = dgnn_direct_from_owners(&owners, c->alone ? NULL : rank->comm, plan, error);
+    c->nremote[rank->rank] = *plan ? (*plan)->nremote : -1;
+    free(owner);
+}
+
 static inline void ghosted_body(struct ranks_rank *rank)
 {
     struct ghosted_call *c = rank->data;
@@ -62,7 +81,11 @@ static inline void ghosted_body(struct ranks_rank *rank)
     double *x = calloc(n, 24), *spins = calloc(n, 24), *aparam = calloc(n * 8, 8);
     int32_t *types = calloc(n, 4), *row = NULL;
     int64_t *mapping = calloc(n, 8), *first = NULL;
+    struct dgnn_ghost_plan *plan = NULL;
     brick_direct(c->world, rank->rank, &direct);
+    if (c->kind == PLAN_OWNERS) {
+        ghosted_owners(c, rank, &plan, &error);
+    }
     for (int step = 0; step < 2 && !c->status[rank->rank]; step++) {
         struct dgnn_result *own = &(struct dgnn_result){0};
         for (int64_t i = 0; i < b->nnode; i++) {
@@ -84,8 +107,8 @@ static inline void ghosted_body(struct ranks_rank *rank)
                                  .fparam = s->dim_fparam ? s->fparam : NULL, .nfparam = s->dim_fparam,
                                  .aparam = s->dim_aparam ? aparam : NULL, .naparam = s->dim_aparam,
                                  .border = c->kind == PLAN_BORDER ? &b->border : NULL,
-                                 .direct = c->kind == PLAN_DIRECT ? &direct : NULL,
-                                 .mapping = c->kind == PLAN_MAPPING ? mapping : NULL,
+                                 .direct = plan ? plan->direct : c->kind == PLAN_DIRECT ? &direct : NULL,
+                                 .mapping = plan ? plan->mapping : c->kind == PLAN_MAPPING ? mapping : NULL,
                                  .neighbour_first = first, .neighbour = row,
                                  .same_list = step, .add_ghost_forces = c->add};
         if (c->spoil && c->bad_rank == rank->rank) {
@@ -100,6 +123,7 @@ static inline void ghosted_body(struct ranks_rank *rank)
         c->status[rank->rank] = dgnn_model_compute_ghosted(c->models->rank[rank->rank], &g,
                                                            c->alone ? NULL : rank->comm, own, &error);
         c->energy[rank->rank][step] = own->energy;
+        c->nghosts[rank->rank] = own->nghosts;
         memcpy(c->virial[rank->rank][step], own->virial, sizeof(own->virial));
         for (int64_t i = 0; i < b->nowned; i++) {
             c->result[step].atom_energy[b->id[i]] = own->atom_energy[i];
@@ -111,6 +135,7 @@ static inline void ghosted_body(struct ranks_rank *rank)
     }
     snprintf(c->message[rank->rank], DGNN_MESSAGE_LENGTH, "%s", error.message);
     brick_direct_free(&direct);
+    dgnn_ghost_plan_free(plan);
     free(x), free(spins), free(aparam), free(types), free(mapping), free(first), free(row);
 }
 
@@ -209,7 +234,7 @@ static inline void case_make(struct system_case *s, struct ghosted_call *c, cons
     int32_t is_spin = c->models->serial->is_spin;
     c->reach = is_spin ? 6.5 : 5.5; /* 5, and twice the longest displacement, and a move */
     struct brick_grid grid = {.cutoff = c->reach};
-    system_create(s, 48, 0.03, 0, c->models->serial->ntypes, SYSTEM_GAS, &seed);
+    system_create(s, c->natoms ? c->natoms : 48, c->natoms ? 0.1 : 0.03, 0, c->models->serial->ntypes, SYSTEM_GAS, &seed);
     for (int k = 0; k < 3; k++) { /* wide enough that a six-way border can be built; atoms back into the cell */
         for (int64_t i = 0; i < s->n; i++) {
             s->x[3 * i + k] -= floor(s->x[3 * i + k] / s->box[4 * k]) * s->box[4 * k];
@@ -253,6 +278,27 @@ static inline void case_end(struct ghosted_call *c)
     free(c->turn);
 }
 
+/* Has each remote atom that is no NULL atom one row, and no other a row? */
+static inline int case_rows_good(const struct ghosted_call *c)
+{
+    int good = 1;
+    char *seen = calloc((size_t)c->s->n + 1, 1);
+    for (int32_t r = 0; r < c->world->nrank; r++) {
+        const struct brick_rank *b = &c->world->rank[r];
+        int64_t remote = 0, left = 0;
+        memset(seen, 0, (size_t)c->s->n);
+        for (int64_t i = b->nowned; i < b->nnode; i++) {
+            int is_new = c->world->owner[b->id[i]] != r && !seen[b->id[i]];
+            seen[b->id[i]] |= (char)is_new;
+            remote += is_new;
+            left += is_new && c->s->types[b->id[i]] >= 0;
+        }
+        good &= c->nremote[r] == remote && c->nghosts[r] == left;
+    }
+    free(seen);
+    return good;
+}
+
 static inline void test_case(struct test_models *m, const int32_t ranks[3], enum plan_kind kind, enum thinning thin, int variant,
                       const struct tolerance *t)
 {
@@ -267,6 +313,7 @@ static inline void test_case(struct test_models *m, const int32_t ranks[3], enum
                 ranks[2], kind, thin, variant, share);
     }
     CHECK(share <= 1);
+    CHECK(kind != PLAN_OWNERS || case_rows_good(&c));
     case_end(&c);
 }
 
@@ -282,6 +329,9 @@ static inline void test_bricks(const char *name, int variant_step, struct tolera
                 test_case(&m, grids[g], PLAN_DIRECT, thin, variant, &t);
                 if (g == 0) {
                     test_case(&m, grids[g], PLAN_MAPPING, thin, variant, &t);
+                }
+                if (variant % 3 == 0) {
+                    test_case(&m, grids[g], PLAN_OWNERS, thin, variant, &t);
                 }
             }
         }

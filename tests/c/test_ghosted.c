@@ -1,4 +1,4 @@
-/* compute_ghosted on bricks with a six-way border, a direct plan and a mapping, against one rank. */
+/* compute_ghosted on bricks with a six-way border, a direct plan, a mapping and both, against one rank. */
 #include "ghosted_case.h"
 
 /* ------------------------------------------------------------------ faults */
@@ -62,6 +62,58 @@ static void spoil_ghost_spin(struct dgnn_ghosted *g)
     ((double *)(uintptr_t)g->spins)[3 * g->nlocal + 2] = INFINITY;
 }
 
+static void spoil_border_too(struct dgnn_ghosted *g)
+{
+    static struct dgnn_border border;
+    g->border = &border;
+}
+
+/* The last ghost is an image in cells of this size. */
+static void spoil_image(struct dgnn_ghosted *g)
+{
+    int64_t *mapping = (int64_t *)(uintptr_t)g->mapping, last = g->nall - 1;
+    while (mapping[last] == last) {
+        last--;
+    }
+    ((int32_t *)(uintptr_t)g->types)[last] = 1 - g->types[last];
+}
+
+static void spoil_chain(struct dgnn_ghosted *g)
+{
+    int64_t *mapping = (int64_t *)(uintptr_t)g->mapping, last = g->nall - 1;
+    while (mapping[last] == last) {
+        last--;
+    }
+    mapping[mapping[last] == 0 ? 1 : 0] = last;
+}
+
+static void spoil_between(struct dgnn_ghosted *g)
+{
+    int64_t *mapping = (int64_t *)(uintptr_t)g->mapping, row = g->nlocal;
+    while (mapping[row] != row) {
+        row++;
+    }
+    mapping[row] = g->nall;
+}
+
+static void spoil_stands(struct dgnn_ghosted *g)
+{
+    int64_t *mapping = (int64_t *)(uintptr_t)g->mapping, row = g->nlocal;
+    while (mapping[row] == row) {
+        row++;
+    }
+    mapping[row] = row; /* an image, which the plan does not bring */
+}
+
+static void spoil_received(struct dgnn_ghosted *g)
+{
+    int64_t row = g->nlocal;
+    while (g->mapping[row] == row) {
+        row++;
+    }
+    ((int32_t *)(uintptr_t)g->direct->recv_row)[0] = (int32_t)row;
+}
+
 static void test_faults(void)
 {
     static const struct {
@@ -82,6 +134,14 @@ static void test_faults(void)
         {spoil_same, "rank 1: same_list: ", NULL, PLAN_BORDER},
         {spoil_nan, "rank 1: coords: atom 0 has y = nan", NULL, PLAN_BORDER},
         {spoil_add, "ghost_forces: rank 1 has another than rank 0", NULL, PLAN_BORDER},
+        {spoil_border_too, "rank 1: border: found with a direct plan", NULL, PLAN_DIRECT},
+        {spoil_image, "rank 1: mapping: row", NULL, PLAN_OWNERS},
+        {spoil_chain, "expected itself, as it is owned", NULL, PLAN_OWNERS},
+        {spoil_between, "expected itself, or the row that stands for its atom", NULL, PLAN_OWNERS},
+        {spoil_stands, "of the ", NULL, PLAN_OWNERS},
+        {spoil_received, "recv_row[0] is", NULL, PLAN_OWNERS},
+        {spoil_type, "types: ghost row ", NULL, PLAN_DIRECT},
+        {spoil_same, "rank 1: same_list: ", NULL, PLAN_OWNERS},
     };
     struct tolerance t = {1e-11, 1e-13};
     for (size_t k = 0; k < sizeof(faults) / sizeof(faults[0]); k++) {
@@ -129,6 +189,31 @@ static void test_ablations(const char *name)
     models_free(&m);
 }
 
+/* One row for each remote atom, in a cell whose images are all around: of 192 atoms on two ranks, which own 96 each, 96. */
+static void test_one_row(const char *name, struct tolerance t)
+{
+    struct test_models m = models_load(name, 0.5, 3);
+    struct system_case s = {0};
+    struct ghosted_call c = {.models = &m, .kind = PLAN_OWNERS, .add = 1, .natoms = 192};
+    uint64_t seed = 9;
+    case_make(&s, &c, (const int32_t[]){2, 1, 1}, ALL_REAL, seed);
+    while (c.world->rank[0].nowned != 96) {
+        case_end(&c);
+        case_make(&s, &c, (const int32_t[]){2, 1, 1}, ALL_REAL, ++seed);
+    }
+    ghosted_run(&c);
+    CHECK(ghosted_compare(&c, &t) <= 1);
+    CHECK(case_rows_good(&c));
+    for (int32_t r = 0; r < 2; r++) {
+        const struct brick_rank *b = &c.world->rank[r];
+        printf("%s, 192 atoms, rank %d of 2: %lld own, %lld ghosts, %lld rows of remote atoms\n", name, r,
+               (long long)b->nowned, (long long)(b->nnode - b->nowned), (long long)c.nghosts[r]);
+        CHECK(c.nghosts[r] <= 96 && b->nnode - b->nowned > 4 * c.nghosts[r]);
+    }
+    case_end(&c);
+    models_free(&m);
+}
+
 int main(void)
 {
     test_bricks("dpa3_base", 1, (struct tolerance){1e-11, 1e-13});
@@ -136,6 +221,8 @@ int main(void)
     test_bricks("dpa3_f32", 1, (struct tolerance){1e-5, 1e-6});
     test_bricks("spin_dpa3", 3, (struct tolerance){1e-11, 1e-13});
     test_bricks("spin_fparam", 3, (struct tolerance){1e-11, 1e-13});
+    test_one_row("dpa3_base", (struct tolerance){1e-11, 1e-13});
+    test_one_row("dpa3_f32", (struct tolerance){1e-5, 1e-6});
     test_faults();
     test_ablations("dpa3_base");
     test_ablations("spin_dpa3");

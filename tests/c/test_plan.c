@@ -512,7 +512,8 @@ static void wrong_row_body(struct ranks_rank *rank)
     status = dgnn_check_swaps(rank->comm, "plan", swaps, status, &local);
     status = status ? status
                     : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_GEOMETRY, &x, &local);
-    status = status ? status : dgnn_check_rows(rank->comm, "plan", x, "id", r->id, &local);
+    const struct dgnn_check_values ids = {.what = "id", .value = r->id};
+    status = status ? status : dgnn_check_rows(rank->comm, "plan", x, &ids, &local);
     job->status[rank->rank] = status;
     snprintf(job->message[rank->rank], sizeof(job->message[0]), "%.255s", status ? local.message : "");
     struct dgnn_comm_count count;

@@ -1,6 +1,6 @@
-#include "convert/descriptor.h"
+#include "convert/descriptors.h"
 
-#include "convert/descriptor_tables.inc"
+#include "convert/descriptor_tables.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -86,7 +86,7 @@ static int descriptor_graph_disabled(struct dgnn_emit *emit, const struct dgnn_e
 
 /* ------------------------------------------------------------------ local descriptors */
 
-static int descriptor_emit_se_a(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptor_facts *facts)
+static int descriptor_emit_se_a(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptors_facts *facts)
 {
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[25, 50, 100]?"));
@@ -95,14 +95,14 @@ static int descriptor_emit_se_a(struct dgnn_emit *emit, struct dgnn_emit_setting
     return dgnn_emit_template(emit, &s->scope, descriptor_se_a);
 }
 
-static int descriptor_emit_se_r(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptor_facts *facts)
+static int descriptor_emit_se_r(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptors_facts *facts)
 {
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[25, 50, 100]?"));
     return dgnn_emit_template(emit, &s->scope, descriptor_se_r);
 }
 
-static int descriptor_emit_se_t(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptor_facts *facts)
+static int descriptor_emit_se_t(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptors_facts *facts)
 {
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[24, 48, 96]?"));
@@ -110,7 +110,7 @@ static int descriptor_emit_se_t(struct dgnn_emit *emit, struct dgnn_emit_setting
 }
 
 static int descriptor_emit_se_t_tebd(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
-                                     struct dgnn_descriptor_facts *facts)
+                                     struct dgnn_descriptors_facts *facts)
 {
     (void)facts;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[2, 4, 8]?"));
@@ -165,7 +165,7 @@ static int descriptor_define_dpa1(struct dgnn_emit *emit, struct dgnn_emit_setti
 }
 
 static int descriptor_emit_dpa1_kind(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
-                                     struct dgnn_descriptor_facts *facts, int v2)
+                                     struct dgnn_descriptors_facts *facts, int v2)
 {
     DGNN_TRY(descriptor_define_dpa1(emit, s, v2));
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa1));
@@ -182,13 +182,13 @@ static int descriptor_emit_dpa1_kind(struct dgnn_emit *emit, struct dgnn_emit_se
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
-static int descriptor_emit_dpa1(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptor_facts *facts)
+static int descriptor_emit_dpa1(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptors_facts *facts)
 {
     return descriptor_emit_dpa1_kind(emit, s, facts, 0);
 }
 
 static int descriptor_emit_se_atten_v2(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
-                                       struct dgnn_descriptor_facts *facts)
+                                       struct dgnn_descriptors_facts *facts)
 {
     return descriptor_emit_dpa1_kind(emit, s, facts, 1);
 }
@@ -213,7 +213,7 @@ static int descriptor_emit_dpa3_layers(struct dgnn_emit *emit, struct dgnn_emit_
     return dgnn_text_add(&emit->text, emit->error, "]}");
 }
 
-static int descriptor_emit_dpa3(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptor_facts *facts)
+static int descriptor_emit_dpa3(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptors_facts *facts)
 {
     (void)facts;
     DGNN_TRY(dgnn_emit_define(emit, s, "activation", "?activation_function='silu'?"));
@@ -328,7 +328,7 @@ static int descriptor_define_dpa2(struct dgnn_emit *emit, struct dgnn_emit_setti
     return descriptor_is(&s->scope, "ln_eps", "null") ? dgnn_emit_define(emit, s, "ln_eps", "1e-05") : DGNN_OK;
 }
 
-static int descriptor_emit_dpa2(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptor_facts *facts)
+static int descriptor_emit_dpa2(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptors_facts *facts)
 {
     int64_t nlayer, last;
     char prefix[DGNN_EMIT_NAME_MAX];
@@ -359,7 +359,7 @@ static int descriptor_emit_dpa2(struct dgnn_emit *emit, struct dgnn_emit_setting
 /* ------------------------------------------------------------------ hybrids, and which it is */
 
 static int descriptor_emit_hybrid(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
-                                  struct dgnn_descriptor_facts *facts)
+                                  struct dgnn_descriptors_facts *facts)
 {
     struct dgnn_value list = dgnn_value_member(s->scope.params, "list");
     int64_t count;
@@ -369,7 +369,7 @@ static int descriptor_emit_hybrid(struct dgnn_emit *emit, struct dgnn_emit_setti
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, "{'@class': 'Descriptor', 'type': 'hybrid', '@version': 1, 'list': ["));
     for (int64_t k = 0; k < count; k++) {
         struct dgnn_value item = dgnn_value_item(&list, k);
-        struct dgnn_descriptor_facts own;
+        struct dgnn_descriptors_facts own;
         struct dgnn_emit_scope scope = s->outer;
         if (snprintf(prefix, sizeof(prefix), "%sdescrpt_list.%lld.", s->scope.prefix, (long long)k) > 400) {
             return dgnn_status_set(emit->error, DGNN_ERROR_FORMAT, "hybrids nested too deeply");
@@ -377,7 +377,7 @@ static int descriptor_emit_hybrid(struct dgnn_emit *emit, struct dgnn_emit_setti
         scope.prefix = prefix;
         scope.params = &item;
         DGNN_TRY(dgnn_text_add(&emit->text, emit->error, k ? ", " : ""));
-        DGNN_TRY(dgnn_descriptor_emit(emit, &scope, &own));
+        DGNN_TRY(dgnn_descriptors_emit(emit, &scope, &own));
         facts->mixed_types |= own.mixed_types;
     }
     return dgnn_text_add(&emit->text, emit->error, "]}");
@@ -385,7 +385,7 @@ static int descriptor_emit_hybrid(struct dgnn_emit *emit, struct dgnn_emit_setti
 
 static const struct {
     const char *type;
-    int (*emit)(struct dgnn_emit *emit, struct dgnn_emit_settings *settings, struct dgnn_descriptor_facts *facts);
+    int (*emit)(struct dgnn_emit *emit, struct dgnn_emit_settings *settings, struct dgnn_descriptors_facts *facts);
 } descriptor_families[] = {{"dpa3", descriptor_emit_dpa3},
                            {"dpa2", descriptor_emit_dpa2},
                            {"dpa1", descriptor_emit_dpa1},
@@ -422,13 +422,13 @@ static int descriptor_define(struct dgnn_emit *emit, struct dgnn_emit_settings *
     return sel[0] == '[' || sel[0] == 'n' ? DGNN_OK : dgnn_emit_define(emit, s, "sel", "[$sel$]");
 }
 
-int dgnn_descriptor_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
-                         struct dgnn_descriptor_facts *facts)
+int dgnn_descriptors_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
+                         struct dgnn_descriptors_facts *facts)
 {
     struct dgnn_value type = dgnn_value_member(scope->params, "type");
     const char *name;
     char path[512];
-    *facts = (struct dgnn_descriptor_facts){.mixed_types = 1};
+    *facts = (struct dgnn_descriptors_facts){.mixed_types = 1};
     DGNN_TRY(dgnn_value_string(&type, &name, emit->error));
     for (size_t k = 0; k < sizeof(descriptor_families) / sizeof(descriptor_families[0]); k++) {
         if (!strcmp(descriptor_families[k].type, name)) {

@@ -5,13 +5,13 @@
  * (__torch__.*). Anything else is refused with its name. Nothing is called and nothing imported; a storage is a name
  * and a number of elements.
  *
- * Limits are those of io/limits.h: DGNN_LIMIT_PICKLED values and links, nesting DGNN_LIMIT_DEPTH, no value inside
+ * Limits are those of base/limits.h: DGNN_LIMIT_PICKLED values and links, nesting DGNN_LIMIT_DEPTH, no value inside
  * itself, DGNN_LIMIT_EXPANDED values where each is counted as often as it can be reached: sharing cannot make a short
  * file a huge tree. */
-#ifndef DGNN_IO_PICKLE_H
-#define DGNN_IO_PICKLE_H
+#ifndef DGNN_PICKLE_PICKLE_H
+#define DGNN_PICKLE_PICKLE_H
 
-#include "io/pickled.h"
+#include "pickle/pickled.h"
 
 /* bytes must live as long as the pickle; at most DGNN_LIMIT_PICKLE. name is used in messages. Errors: FORMAT,
  * UNSUPPORTED (a global that is none of those above), MEMORY. */

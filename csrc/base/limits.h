@@ -3,8 +3,8 @@
  * Together they bound memory: reading takes at most 64 MiB plus six times the uncompressed bytes of the
  * members read. The text counts once; numbers of two characters ("0,") become tensors of four times their text;
  * outside of arrays a value costs about 100 bytes, so their count is limited. */
-#ifndef DGNN_IO_LIMITS_H
-#define DGNN_IO_LIMITS_H
+#ifndef DGNN_BASE_LIMITS_H
+#define DGNN_BASE_LIMITS_H
 
 #include <stdint.h>
 

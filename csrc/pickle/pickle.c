@@ -1,7 +1,7 @@
 /* Operations are those of Python's pickletools; the comments there say what each does to the stack. */
-#include "io/pickle.h"
+#include "pickle/pickle.h"
 
-#include "io/limits.h"
+#include "base/limits.h"
 
 #include <string.h>
 
@@ -28,7 +28,7 @@ static const struct {
                       {"torch.jit._pickle build_tensorlist", PICKLE_TYPED_LIST},
                       {"torch.jit._pickle restore_type_tag", PICKLE_TYPE_TAG}};
 
-#include "io/pickle_stack.inc"
+#include "pickle/pickle_stack.h"
 
 /* ------------------------------------------------------------------ plain values */
 
@@ -486,8 +486,8 @@ int dgnn_pickle_read(const char *name, const void *bytes, int64_t nbytes, struct
     struct pickle_reader reader = {.pickle = made, .name = name, .bytes = bytes, .length = nbytes, .error = error};
     memset(reader.constant, 0xff, sizeof(reader.constant));
     memset(reader.small, 0xff, sizeof(reader.small));
+    made->bytes = bytes; /* what a tensor says is checked while the pickle is read */
     int status = pickle_run(&reader);
-    made->bytes = bytes;
     made->nodes = made->node_buffer.data;
     made->links = made->link_buffer.data;
     dgnn_buffer_free(&reader.stack);

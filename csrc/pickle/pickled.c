@@ -1,6 +1,6 @@
-#include "io/pickled.h"
+#include "pickle/pickled.h"
 
-#include "io/limits.h"
+#include "base/limits.h"
 
 #include <string.h>
 

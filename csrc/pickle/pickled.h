@@ -1,6 +1,6 @@
 /* Values of a pickle that was read: plain ones, and the tensors, storages and classes that torch's files name. */
-#ifndef DGNN_IO_PICKLED_H
-#define DGNN_IO_PICKLED_H
+#ifndef DGNN_PICKLE_PICKLED_H
+#define DGNN_PICKLE_PICKLED_H
 
 #include "base/tensor.h"
 #include "base/text.h"
