@@ -378,7 +378,7 @@ class Model:
             head = (self._options or {}).get("head")
             trained = f"the head {head!r}" if head else "this model"
             warnings.warn(f"the training data of {trained} had no {', '.join(found)}; for these atoms "
-                          "its numbers mean nothing (said once for each model)", UntrainedElementWarning, stacklevel=4)
+                          "its numbers mean nothing (said once for each model)", UntrainedElementWarning, stacklevel=outside())
 
     def _warn_of_small_spins(self, types, spins):
         if spins is None or SmallSpinWarning in self._warned:

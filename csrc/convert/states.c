@@ -196,8 +196,6 @@ static const struct {
     {"graph_lower_disabled", STATES_SKIP_ALWAYS}, /* read where semantics are chosen */
     {"spin_mask", STATES_SKIP_ALWAYS},            /* made from use_spin and virtual_scale */
     {"virtual_scale_mask", STATES_SKIP_ALWAYS},
-    {"nlist_cut_idx", STATES_SKIP_ALWAYS},        /* pt_expt's hybrids: columns of lists, made from cutoffs and sel */
-    {"mapping_list", STATES_SKIP_ALWAYS},         /* pt_expt's sums: made from the type maps */
     {"nsels", STATES_SKIP_ALWAYS},                /* pt's sums: sel and cutoffs again */
     {"rcuts", STATES_SKIP_ALWAYS},
     {"sec", STATES_SKIP_ALWAYS},                  /* pt's se_e2_r: ends of the sections of sel */

@@ -217,6 +217,8 @@ static int linear_load_sum(const struct dgnn_value *value, const struct dgnn_loa
                            const struct linear_level *level, struct dgnn_linear *l, struct dgnn_error *error)
 {
     struct linear_params params;
+    struct dgnn_value variables = dgnn_value_member(value, "@variables");
+    DGNN_TRY(dgnn_value_object(&variables, error)); /* without it deepmd-kit makes a bias of the parts' */
     DGNN_TRY(dgnn_params_load(value, linear_rows, sizeof(linear_rows) / sizeof(linear_rows[0]), &params, error));
     if (!l->is_sum) { /* the outermost: bias and exclusions of sums inside it do not count, as in deepmd-kit */
         l->is_sum = 1;
