@@ -2,6 +2,7 @@
 #ifndef DGNN_OPS_TABLE_H
 #define DGNN_OPS_TABLE_H
 
+#include "ops/dpa4c.h"
 #include "ops/ops.h"
 
 /* Columns or rows of features, rounded up to whole 64-byte lines. */

@@ -1,0 +1,61 @@
+/* Sizes of DPA4C's arrays (deepmd/dpmodel/descriptor/dpa4c.py), shared by net and the blocks of ops/dpa4c.inc. */
+#ifndef DGNN_OPS_DPA4C_H
+#define DGNN_OPS_DPA4C_H
+
+#include <stdint.h>
+
+enum {
+    DGNN_DPA4C_DEGREES = 5,     /* l = 0..4 */
+    DGNN_DPA4C_MOST_ANGULAR = 24, /* harmonics of degrees 1 to 4 */
+    DGNN_DPA4C_SPIN_ROWS = 13   /* M, W, V (3), P (3), N (5), in this order */
+};
+
+/* Widths without padding, and strides that are whole lines. */
+struct dgnn_dpa4c_shape {
+    int64_t channels, lmax, modes;
+    int64_t width[DGNN_DPA4C_DEGREES]; /* C_l: channels of degree l */
+    int64_t rank[DGNN_DPA4C_DEGREES];  /* K_l: probes of degree l; of 0 none */
+    int64_t nangular;                  /* harmonics of degrees 1 to lmax */
+    int64_t nspin;                     /* 0, or DGNN_DPA4C_SPIN_ROWS */
+    int64_t dim_out;
+    int64_t channel_stride;
+    int64_t line;                /* of a moment of degree 1 or more: C_1 padded */
+    int64_t spin_begin;          /* coefficients of spins begin here */
+    int64_t coefficient_stride;
+    int64_t radial_stride;       /* channels, then modes */
+    int64_t pair_stride;         /* gamma, beta, U of each mode, and with spins gamma and beta of spins (line each) */
+    int64_t moment_stride;       /* degree 0, then a line for each harmonic, then for each spin row */
+};
+
+/* chi(r) = y^4 (1 + 4 x + 10 x^2 + 20 x^3 + 35 x^4), x = r / cutoff held to at most 1, y = 1 - x. */
+static inline double dgnn_dpa4c_envelope(double r, double cutoff, double *slope)
+{
+    double x = r < cutoff ? r / cutoff : 1, y = 1 - x, cube = y * y * y, square = x * x;
+    *slope = -280 * square * square * cube / cutoff;
+    return cube * y * (1 + x * (4 + x * (10 + x * (20 + x * 35))));
+}
+
+/* Weights of value, slope and curvature at both ends of an interval, for the value at t in [0, 1] and for its slope. */
+static inline void dgnn_dpa4c_hermite(double t, double *value, double *slope)
+{
+    double t2 = t * t, t3 = t2 * t, u = 1 - t, u2 = u * u, u3 = u2 * u;
+    value[0] = u3 * (1 + 3 * t + 6 * t2);
+    value[1] = u3 * t * (1 + 3 * t);
+    value[2] = 0.5 * u3 * t2;
+    value[3] = t3 * (1 + 3 * u + 6 * u2);
+    value[4] = -t3 * u * (1 + 3 * u);
+    value[5] = 0.5 * t3 * u2;
+    slope[0] = -30 * u2 * t2;
+    slope[1] = u2 * (1 + 2 * t - 15 * t2);
+    slope[2] = 0.5 * u2 * t * (2 - 5 * t);
+    slope[3] = 30 * u2 * t2;
+    slope[4] = t2 * (1 + 2 * u - 15 * u2);
+    slope[5] = -0.5 * t2 * u * (2 - 5 * u);
+}
+
+static inline int64_t dgnn_dpa4c_moment_row(const struct dgnn_dpa4c_shape *shape, int64_t row)
+{
+    return shape->channel_stride + row * shape->line;
+}
+
+#endif
