@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "tools"))
 import compile as builder  # noqa: E402
 
-MPI_SOURCES = sorted((ROOT / "csrc" / "bind" / "mpi").glob("*.c"))
+MPI_SOURCES = sorted([*(ROOT / "csrc" / "mpi").glob("*.c"), *(ROOT / "csrc" / "bind" / "mpi").glob("*.c")])
 
 
 def command_output(*command):
@@ -77,6 +77,7 @@ class BuildExtension(build_ext):
             objects = builder.compile_objects(builder.core_sources(), "release", compile_flags)
             objects += builder.compile_objects(builder.bind_sources(), "release", builder.python_flags(),
                                                folder=ROOT / "build" / tag)
+            builder.write_commands()
             flags = ["-shared", "-fopenmp", "-pthread", *libraries, "-lm"]
         else:
             sources = [ROOT / source for source in ext.sources]

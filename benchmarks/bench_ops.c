@@ -57,12 +57,12 @@ static void bench_line(const char *set, int bits, const struct bench_line *line,
 }
 
 #define DGNN_REAL_BITS 32
-#include "ops_case.inc"
-#include "../../benchmarks/bench_ops.inc"
+#include "ops_case_body.h"
+#include "../../benchmarks/bench_ops_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
-#include "ops_case.inc"
-#include "../../benchmarks/bench_ops.inc"
+#include "ops_case_body.h"
+#include "../../benchmarks/bench_ops_body.h"
 
 int main(int argc, char **argv)
 {

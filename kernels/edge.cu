@@ -7,9 +7,9 @@ extern "C" {
 #include "device.cuh"
 
 #define DGNN_REAL_BITS 32
-#include "edge.inc"
-#include "edge_launch.inc"
+#include "edge_body.h"
+#include "edge_launch_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
-#include "edge.inc"
-#include "edge_launch.inc"
+#include "edge_body.h"
+#include "edge_launch_body.h"

@@ -5,7 +5,7 @@ usage: check_arguments.py [--tables DIR] [--cases DIR]... [--brief]
 For every option of deepmd-kit's argument lists, and every key of the models that it writes (both from
 tests/data/deepmd_arguments.json), one of these must hold:
 
-    case      a row of a table in csrc/net/params_*.def, and a reference case where it is not at deepmd-kit's default
+    case      a row of a table in csrc/net/params/*.def, and a reference case where it is not at deepmd-kit's default
     refused   a row that names the only value that dgnn evaluates, or a class that dgnn refuses by its type
     training  a row that says "training only": without effect on an evaluation
     input     never in an archive; INPUT_ONLY says what becomes of it
@@ -113,8 +113,8 @@ Row = collections.namedtuple("Row", "kind rest meaning")
 
 def read_tables(folder):
     tables = {}
-    for path in sorted(folder.glob("params_*.def")):
-        rows = tables[path.stem.removeprefix("params_")] = {}
+    for path in sorted(folder.glob("*.def")):
+        rows = tables[path.stem] = {}
         for number, line in enumerate(path.read_text().splitlines(), 1):
             match = ROW.match(line)
             if not match:
@@ -215,19 +215,20 @@ class Check:
 
 
 def read_source(tables):
-    return "".join(path.read_text() for folder in (tables, ROOT / "csrc" / "model") for path in folder.glob("*.*"))
+    return "".join(path.read_text() for folder in (tables, ROOT / "csrc" / "net", ROOT / "csrc" / "model")
+                   for path in sorted(folder.rglob("*.*")))
 
 
 def make_check(tables=None, cases=()):
     facts = json.loads((ROOT / "tests" / "data" / "deepmd_arguments.json").read_text())
     folders = [pathlib.Path(folder) for folder in cases] or [ROOT / "tests" / "data" / "cases"]
-    tables = tables or ROOT / "csrc" / "net"
+    tables = tables or ROOT / "csrc" / "net" / "params"
     return Check(read_tables(tables), read_cases(folders), facts, read_source(tables))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", type=pathlib.Path, help="folder of params_*.def and of the sources that read them")
+    parser.add_argument("--tables", type=pathlib.Path, help="folder of *.def and of sources that read them")
     parser.add_argument("--cases", action="append", default=[], help="folder of cases; may be repeated")
     parser.add_argument("--brief", action="store_true", help="only what fails, and the counts")
     arguments = parser.parse_args()

@@ -1,5 +1,6 @@
 """Checks who includes what: the rooms of csrc and their one direction, and each third-party header in its file."""
 
+import collections
 import pathlib
 import re
 import sys
@@ -13,23 +14,31 @@ ROOMS = {  # room -> the rooms that it may include, beside itself and include/
     "geom": {"base", "ops"},
     "comm": {"base"},
     "system": {"base", "geom", "comm"},
-    "net": {"base", "ops", "geom", "comm", "io"},
-    "model": {"base", "io", "ops", "geom", "comm", "system", "net"},
+    "net/params": {"base", "ops", "io"},
+    "net/parts": {"base", "ops", "geom", "comm", "io", "net/params"},
+    "net/local": {"base", "ops", "geom", "comm", "io", "net/params", "net/parts"},
+    "net/dpa2": {"base", "ops", "geom", "comm", "io", "net/params", "net/parts"},
+    "net/dpa3": {"base", "ops", "geom", "comm", "io", "net/params", "net/parts"},
+    "net/energy": {"base", "ops", "geom", "comm", "io", "net/params", "net/parts", "net/local", "net/dpa2", "net/dpa3"},
+    "model": {"base", "io", "ops", "geom", "comm", "system", "net/params", "net/parts", "net/energy"},
+    "mpi": set(),
     "bind": set(),
 }
+LIMIT = 30  # files of a room
 FILES = {  # file -> headers that it may include beyond its room's
     "bind/pyalloc.c": {"base/alloc.h"},
+    "bind/mpi/_mpi.c": {"mpi/mpi_transport.h"},
 }
 # net reads a model's tree and exchanges rows; of io and comm it sees these two headers only.
 NET_ONLY = {"io": {"io/tree.h"}, "comm": {"comm/exchange.h"}}
 THIRD_PARTY = {  # header -> the files that may include it
     "zip.h": r"io/libzip\.h",
     "cJSON.h": r"io/json\.c|io/tree\.c",
-    "mpi.h": r"bind/mpi/mpi_transport\.h",
+    "mpi.h": r"mpi/mpi_transport\.h",
     "Python.h": r"bind/(state\.h|mpi/_mpi\.c)",
     "numpy/arrayobject.h": r"bind/pyarray\.c",
-    "immintrin.h": r"ops/\w*(avx2|avx512)\w*\.(c|h|inc)",
-    "arm_neon.h": r"ops/\w*neon\w*\.(c|h|inc)",
+    "immintrin.h": r"ops/\w*(avx2|avx512)\w*\.(c|h)",
+    "arm_neon.h": r"ops/\w*neon\w*\.(c|h)",
     "cblas.h": r"ops/\w+\.c",
 }
 SYSTEM = {
@@ -41,9 +50,15 @@ SYSTEM = {
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 
 
+def room_of(name):
+    """The room of a file or a header, as "io" or "net/dpa3"."""
+    parts = name.split("/")
+    return "/".join(parts[:2]) if parts[0] == "net" else parts[0]
+
+
 def check_file(path):
     name = path.relative_to(CSRC).as_posix()
-    room = name.split("/")[0]
+    room = room_of(name)
     for kind, header in INCLUDE.findall(path.read_text()):
         problem = check_include(name, room, kind, header)
         if problem:
@@ -60,12 +75,12 @@ def check_include(name, room, kind, header):
         return None if header in SYSTEM else "unknown system header; add it to tools/check_includes.py if it is wanted"
     if header == "dgnn.h" or header in FILES.get(name, ()):
         return None
-    target = header.split("/")[0]
+    target = room_of(header)
     if "/" not in header or not (CSRC / header).exists():
         return 'expected "room/file.h" under csrc'
     if target != room and target not in ROOMS.get(room, ()):
         return f"{room} may include {', '.join(sorted(ROOMS.get(room, ()))) or 'include/'} only"
-    if room == "net" and target in NET_ONLY and header not in NET_ONLY[target]:
+    if room.startswith("net/") and target in NET_ONLY and header not in NET_ONLY[target]:
         return f"of {target}, net may include {', '.join(NET_ONLY[target])} only"
     return None
 
@@ -94,9 +109,12 @@ def header_cycles():
 
 def main():
     problems, seen = [], {}
-    sources = sorted(path for path in CSRC.rglob("*") if path.suffix in (".c", ".h", ".inc", ".def"))
+    sources = sorted(path for path in CSRC.rglob("*") if path.suffix in (".c", ".h", ".def"))
+    counts = collections.Counter(path.parent for path in sources)
+    problems += [f"{folder.relative_to(ROOT)}: {count} files; a room has at most {LIMIT}"
+                 for folder, count in counts.items() if count > LIMIT]
     for path in sources:
-        room = path.relative_to(CSRC).parts[0]
+        room = room_of(path.relative_to(CSRC).as_posix())
         if room not in ROOMS and room != "include":
             problems.append(f"csrc/{room}: not a room")
         problems += check_file(path)

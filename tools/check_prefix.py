@@ -21,13 +21,13 @@ def symbols(path):
 
 
 def own_header(source):
-    """Names in the header of the same name, and, with the suffixes of both element types, in the .inc files it includes."""
+    """Names in the header of the same name, and, with the suffixes of both element types, in the templates that it includes."""
     header = source.with_suffix(".h")
     if not header.exists():
         return set()
     text = header.read_text()
     names = set(re.findall(r"\b(dgnn_\w+)", text))
-    for body in re.findall(r'#include "([\w/]+\.inc)"', text):
+    for body in re.findall(r'#include "([\w/]+_(?:types|body)\.h)"', text):
         for name in re.findall(r"REAL\((dgnn_\w+)\)", (builder.CSRC / body).read_text()):
             names |= {f"{name}_f32", f"{name}_f64"}
     return names

@@ -10,6 +10,7 @@ An object is built again when its source, a header that it includes, or its comm
 
 import argparse
 import concurrent.futures
+import json
 import os
 import pathlib
 import platform
@@ -73,8 +74,8 @@ def is_for_this_machine(path):
 
 
 def core_sources():
-    """Everything but the binding."""
-    found = [path for path in sorted(CSRC.rglob("*.c")) if "bind" not in path.relative_to(CSRC).parts]
+    """Everything but the binding and the transport over MPI, which need Python and an MPI."""
+    found = [path for path in sorted(CSRC.rglob("*.c")) if path.relative_to(CSRC).parts[0] not in ("bind", "mpi")]
     return [path for path in found if is_for_this_machine(path)]
 
 
@@ -150,6 +151,14 @@ def is_current(target, command):
         return False
     made = target.stat().st_mtime
     return all(path.exists() and path.stat().st_mtime <= made for path in read_dependencies(depfile))
+
+
+def write_commands(variant="release"):
+    """build/compile_commands.json, from which editors and clang's tools learn how each file is compiled."""
+    entries = [{"directory": str(ROOT), "file": command[command.index("-c") + 1], "arguments": command}
+               for note in sorted((ROOT / "build" / variant).rglob("*.cmd"))
+               for command in [shlex.split(note.read_text())] if (ROOT / command[command.index("-c") + 1]).exists()]
+    (ROOT / "build" / "compile_commands.json").write_text(json.dumps(entries, indent=1))
 
 
 def compile_one(source, target, flags, cc):

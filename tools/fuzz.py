@@ -44,7 +44,7 @@ def is_possible():
 
 def write_dictionary():
     """The names of all options, for libFuzzer to put into its inputs."""
-    rows = "".join(path.read_text() for path in sorted((ROOT / "csrc" / "net").glob("params_*.def")))
+    rows = "".join(path.read_text() for path in sorted((ROOT / "csrc" / "net" / "params").glob("*.def")))
     names = sorted(set(re.findall(r"^DGNN_\w+\((\w+)", rows, re.M)))
     DICTIONARY.write_text("".join(f'"\\"{name}\\":"\n' for name in names))
 

@@ -1,4 +1,4 @@
-"""Write docs/parameters.md from the tables csrc/net/params_*.def.
+"""Write docs/parameters.md from the tables csrc/net/params/*.def.
 
 usage: gen_params.py [--check]      --check: write nothing; fail if the page is not what the tables say
 """
@@ -24,7 +24,7 @@ KINDS = {"INT": "integer", "DOUBLE": "number", "BOOL": "true or false", "STRING"
          "IGNORED": "without effect", "ONLY": "refused otherwise"}
 HEAD = """# Parameters
 
-<!-- Written by tools/gen_params.py from csrc/net/params_*.def. -->
+<!-- Written by tools/gen_params.py from csrc/net/params/*.def. -->
 
 Every option that dgnn knows, as it stands in an archive. A model with an option that is not here is refused, and the
 message names the option. *Part*: a list or an object that the code reads itself. *Without effect*: known, and no
@@ -48,7 +48,7 @@ def default_of(row):
 
 def page():
     lines = [HEAD]
-    tables = check_arguments.read_tables(ROOT / "csrc" / "net")
+    tables = check_arguments.read_tables(ROOT / "csrc" / "net" / "params")
     order = [name for name in TITLES if name in tables] + sorted(set(tables) - set(TITLES))
     for name in order:
         lines += [f"## {TITLES.get(name, name)}", "", "| name | kind | default | meaning |", "|---|---|---|---|"]

@@ -3,7 +3,7 @@
 #ifndef DGNN_MODEL_METADATA_H
 #define DGNN_MODEL_METADATA_H
 
-#include "net/atomic.h"
+#include "net/energy/atomic.h"
 
 struct dgnn_metadata_facts {
     int32_t ntypes;

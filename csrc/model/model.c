@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "model/metadata.h"
 #include "model/spinmodel.h"
-#include "net/params.h"
+#include "net/params/params.h"
 
 #define MODEL_DEFAULT_SKIN 0.5
 

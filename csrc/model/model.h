@@ -8,7 +8,7 @@
 #include "geom/graphbuild.h"
 #include "geom/order.h"
 #include "io/archive.h"
-#include "net/linear.h"
+#include "net/energy/linear.h"
 #include "system/domain.h"
 #include "system/ghosted.h"
 #include "system/magnetic.h"

@@ -2,19 +2,19 @@
 
 #include <string.h>
 
-#include "net/params.h"
+#include "net/params/params.h"
 
 struct spinmodel_params {
-#include "net/params_fields.inc"
-#include "net/params_spin.def"
-#include "net/params_end.inc"
+#include "net/params/params_fields.h"
+#include "net/params/spin.def"
+#include "net/params/params_end.h"
 };
 
 static const struct dgnn_param spinmodel_rows[] = {
 #define DGNN_PARAM_STRUCT struct spinmodel_params
-#include "net/params_rows.inc"
-#include "net/params_spin.def"
-#include "net/params_end.inc"
+#include "net/params/params_rows.h"
+#include "net/params/spin.def"
+#include "net/params/params_end.h"
 };
 
 static int spinmodel_bad(const struct dgnn_value *where, int status, const char *problem, struct dgnn_error *error)

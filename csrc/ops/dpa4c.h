@@ -1,4 +1,4 @@
-/* Sizes of DPA4C's arrays (deepmd/dpmodel/descriptor/dpa4c.py), shared by net and the blocks of ops/dpa4c.inc. */
+/* Sizes of DPA4C's arrays (deepmd/dpmodel/descriptor/dpa4c.py), shared by net and the blocks of ops/dpa4c_types.h. */
 #ifndef DGNN_OPS_DPA4C_H
 #define DGNN_OPS_DPA4C_H
 

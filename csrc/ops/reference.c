@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define DGNN_REAL_BITS 32
-#include "ops/reference.inc"
+#include "ops/reference_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
-#include "ops/reference.inc"
+#include "ops/reference_body.h"

@@ -2,7 +2,7 @@
 #include "ops/vector.h"
 
 #define DGNN_REAL_BITS 32
-#include "ops/select.inc"
+#include "ops/select_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
-#include "ops/select.inc"
+#include "ops/select_body.h"

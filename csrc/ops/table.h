@@ -19,10 +19,10 @@ struct dgnn_gram_shape {
 };
 
 #define DGNN_REAL_BITS 32
-#include "ops/table.inc"
+#include "ops/table_types.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
-#include "ops/table.inc"
+#include "ops/table_types.h"
 #undef DGNN_REAL_BITS
 
 #endif

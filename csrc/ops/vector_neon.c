@@ -10,12 +10,12 @@
 #define VECTOR_CPU DGNN_CPU_NEON
 #define VECTOR_FUSED 0
 #define VECTOR_POWERS 1
-#define VECTOR_SPECIAL "ops/vector_plain.inc"
+#define VECTOR_SPECIAL "ops/vector_plain.h"
 #define VECTOR_STREAM(address, vector) V(store)(address, vector)
 #define VECTOR_HOLD(vector) __asm__("" : "+w"(vector))
 
 #define DGNN_REAL_BITS 32
-#include "ops/vector.inc"
+#include "ops/vector_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
-#include "ops/vector.inc"
+#include "ops/vector_body.h"

@@ -15,7 +15,7 @@ static int ops_first_layer __attribute__((unused)); /* differences: cosine x wei
 static char ops_where[160]; /* what is tested, for messages */
 
 /* Units of rounding that a block may lose against the reference: sums of at most 100 terms in another order, each
- * rounded, then activations (bounds in ops_test.inc), and a few of these one after another. */
+ * rounded, then activations (bounds in ops_test_body.h), and a few of these one after another. */
 static const double ops_limit32 = 1e-5, ops_limit64 = 1e-12;
 static double ops_worst32, ops_worst64;
 

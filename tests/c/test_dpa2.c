@@ -6,7 +6,7 @@
 #include "check.h"
 #include "comm/exchange_create.h"
 #include "io/archive.h"
-#include "net/registry.h"
+#include "net/energy/registry.h"
 
 enum { NATOM = 18, NEDGE_MAX = NATOM * NATOM, NROW = 2 * NATOM };
 

@@ -1,5 +1,5 @@
 /* The fitting net: energies against the formula, gradients against its derivative, with each input that it may have. */
-#include "net/fitting.h"
+#include "net/energy/fitting.h"
 
 #include <stdlib.h>
 

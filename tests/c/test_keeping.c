@@ -1,5 +1,5 @@
 /* What is kept, chosen by seconds that are made up here; and that results are the same bits, whatever is. */
-#include "net/keeping.h"
+#include "net/dpa3/keeping.h"
 
 #include <string.h>
 

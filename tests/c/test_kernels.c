@@ -4,14 +4,14 @@
 #include "../../kernels/common.cuh"
 
 #define DGNN_REAL_BITS 32
-#include "ops_case.inc"
-#include "../../kernels/edge.inc"
-#include "kernels_test.inc"
+#include "ops_case_body.h"
+#include "../../kernels/edge_body.h"
+#include "kernels_test_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
-#include "ops_case.inc"
-#include "../../kernels/edge.inc"
-#include "kernels_test.inc"
+#include "ops_case_body.h"
+#include "../../kernels/edge_body.h"
+#include "kernels_test_body.h"
 
 int main(void)
 {

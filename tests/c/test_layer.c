@@ -1,15 +1,15 @@
 /* Affine layers and networks of them: values against the formulas, gradients against derivatives of the formulas, for
  * each activation, residual and instruction set; and what is refused. */
-#include "net/layer.h"
+#include "net/parts/layer.h"
 
 #include "check.h"
 #include "layer_net.h"
 
 #define DGNN_REAL_BITS 32
-#include "layer_case.inc"
+#include "layer_case_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
-#include "layer_case.inc"
+#include "layer_case_body.h"
 #undef DGNN_REAL_BITS
 
 static struct net_text text;

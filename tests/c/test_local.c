@@ -8,11 +8,11 @@
 
 #include "base/arena.h"
 #include "base/cpu.h"
-#include "net/attend.h"
-#include "net/edgerows.h"
-#include "net/environment.h"
-#include "net/params.h"
-#include "net/typeembed.h"
+#include "net/parts/attend.h"
+#include "net/local/edgerows.h"
+#include "net/parts/environment.h"
+#include "net/params/params.h"
+#include "net/parts/typeembed.h"
 #include "ops/table.h"
 
 static uint64_t state = 88172645463325252u;
@@ -175,10 +175,10 @@ static void test_rows(void)
 enum { CASE_HIDDEN = 17 };
 
 #define DGNN_REAL_BITS 32
-#include "attention_case.inc"
+#include "attention_case_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
-#include "attention_case.inc"
+#include "attention_case_body.h"
 
 static void test_attention(void)
 {

@@ -4,13 +4,13 @@
 #include "ops_frame.h"
 
 #define DGNN_REAL_BITS 32
-#include "ops_case.inc"
-#include "ops_test.inc"
+#include "ops_case_body.h"
+#include "ops_test_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
-#include "ops_case.inc"
-#include "ops_test.inc"
-#include "ops_difference.inc"
+#include "ops_case_body.h"
+#include "ops_test_body.h"
+#include "ops_difference_body.h"
 
 static void test_reference_is_complete(void)
 {

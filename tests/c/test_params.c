@@ -1,5 +1,5 @@
 /* Tables of hyper-parameters: what is read, described and refused, for a table with a row of each kind. */
-#include "net/params.h"
+#include "net/params/params.h"
 
 #include <stddef.h>
 

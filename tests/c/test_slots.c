@@ -1,7 +1,7 @@
 /* Soft occupancy: the level adds up to the capacity, the plain denominator where logits are large, and gradients
  * against central differences where some logits are below -shift. */
 #include "check.h"
-#include "net/slots.h"
+#include "net/parts/slots.h"
 
 enum { N = 13 };
 

@@ -10,7 +10,7 @@ import dgnn
 import pytest
 from conftest import DATA, ROOT
 
-TABLES = check_arguments.read_tables(ROOT / "csrc" / "net")
+TABLES = check_arguments.read_tables(ROOT / "csrc" / "net" / "params")
 FACTS = json.loads((DATA / "deepmd_arguments.json").read_text())
 # Tables -> the groups whose objects the base model has.
 REACHABLE = {"dpa3": "descriptor/dpa3", "repflow": "repflow", "fitting": "fitting/ener", "typeembed": "TypeEmbedNet",
@@ -40,7 +40,7 @@ def test_every_option_has_a_case_or_a_refusal():
 
 
 def test_the_check_can_fail(tmp_path):
-    for path in (ROOT / "csrc" / "net").glob("params_*.def"):
+    for path in (ROOT / "csrc" / "net" / "params").glob("*.def"):
         text = path.read_text().replace("DGNN_BOOL(sequential_update,", "DGNN_BOOL(sequential_updates,")
         (tmp_path / path.name).write_text(text)
     bad = check_arguments.make_check(tmp_path).run()

@@ -14,7 +14,7 @@ PAGE = (ROOT / "docs" / "families.md").read_text()
 FAMILIES, REFUSED = (
     [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     for table in re.findall(r"(?:^\|.*\n)+", PAGE, re.M))
-TABLES = check_arguments.read_tables(ROOT / "csrc" / "net")
+TABLES = check_arguments.read_tables(ROOT / "csrc" / "net" / "params")
 
 
 def test_refused_options():

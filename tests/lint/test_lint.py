@@ -20,15 +20,17 @@ def test_the_include_check_can_fail(tmp_path):
     import check_includes
 
     for name, header, kind in [
-        ("net/dpa3.c", "io/archive.h", '"'),
-        ("io/json.c", "net/descr.h", '"'),
-        ("net/dpa3.c", "mpi.h", "<"),
+        ("net/dpa3/dpa3.c", "io/archive.h", '"'),
+        ("io/json.c", "net/parts/descriptor.h", '"'),
+        ("net/dpa3/dpa3.c", "mpi.h", "<"),
+        ("net/dpa3/dpa3.c", "net/dpa2/dpa2.h", '"'),
+        ("net/parts/layer.c", "net/local/local.h", '"'),
         ("bind/pymodel.c", "base/alloc.h", '"'),
         ("base/alloc.c", "unheard_of.h", "<"),
         ("include/dgnn.h", "stdio.h", "<"),
     ]:
         assert check_includes.check_include(name, name.split("/")[0], kind, header), (name, header)
-    assert check_includes.check_include("net/dpa3.c", "net", '"', "io/tree.h") is None
+    assert check_includes.check_include("net/dpa3/dpa3.c", "net/dpa3", '"', "io/tree.h") is None
 
 
 def test_files_are_short():

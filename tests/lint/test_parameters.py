@@ -8,7 +8,7 @@ import check_arguments
 import pytest
 from conftest import ROOT
 
-TABLES = check_arguments.read_tables(ROOT / "csrc" / "net")
+TABLES = check_arguments.read_tables(ROOT / "csrc" / "net" / "params")
 NAMES = sorted({name for rows in TABLES.values() for name in rows})
 # Words that also name other things: a layer's arrays, a property of every descriptor, what info() and warnings say.
 OTHER_MEANINGS = {"bias": "csrc/net/", "dim_out": "csrc/net/", "mixed_types": "csrc/net/", "weights": "csrc/net/",
@@ -43,5 +43,5 @@ def test_a_name_is_in_few_files(name):
 
 
 def test_the_trace_finds():
-    assert set(trace("a_compress_rate")) >= {"csrc/net/params_repflow.def", "csrc/net/dpa3.c"}
+    assert set(trace("a_compress_rate")) >= {"csrc/net/params/repflow.def", "csrc/net/dpa3/dpa3.c"}
     assert trace("no_such_parameter") == []

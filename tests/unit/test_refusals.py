@@ -1,5 +1,5 @@
 """Each part of a model's tree, changed in every way that JSON allows: a model or a clear error, and nothing leaked. And
-each row of the tables in csrc/net/params_*.def: what it refuses, it refuses by name."""
+each row of the tables in csrc/net/params/*.def: what it refuses, it refuses by name."""
 
 import copy
 import json
@@ -13,7 +13,7 @@ import pytest
 from conftest import DATA, ROOT
 from dgnn import _core
 
-TABLES = check_arguments.read_tables(ROOT / "csrc" / "net")
+TABLES = check_arguments.read_tables(ROOT / "csrc" / "net" / "params")
 # Small models that have each class of part among them.
 CASES = ["dpa1_attn2", "dpa1_strip", "dpa2_all_updates", "dpa2_like_medium", "dpa2_strip", "dpa3_charge_spin_default",
          "dpa3_compress_sequential", "dpa3_fitting_each", "dpa3_all_parameters", "hybrid_dpa3",

@@ -5,7 +5,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "bind/mpi/mpi_transport.h"
+#include "mpi/mpi_transport.h"
 
 #include <stdlib.h>
 

@@ -1,0 +1,260 @@
+#include "net/dpa2/dpa2.h"
+
+#include <string.h>
+
+#include "net/parts/typeembed.h"
+
+static const struct dgnn_param dpa2_params[] = {
+#define DGNN_PARAM_STRUCT struct dgnn_dpa2_params
+#include "net/params/params_rows.h"
+#include "net/params/dpa2.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param dpa2_repinit_params[] = {
+#define DGNN_PARAM_STRUCT struct dgnn_repinit_params
+#include "net/params/params_rows.h"
+#include "net/params/repinit.def"
+#include "net/params/params_end.h"
+};
+
+enum {
+    DPA2_NPARAM = sizeof(dpa2_params) / sizeof(dpa2_params[0]),
+    DPA2_NREPINIT = sizeof(dpa2_repinit_params) / sizeof(dpa2_repinit_params[0])
+};
+
+#define DGNN_REAL_BITS 32
+#include "net/dpa2/dpa2_body.h"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "net/dpa2/dpa2_body.h"
+#undef DGNN_REAL_BITS
+
+struct dpa2 {
+    struct dgnn_descriptor_base base;
+    struct dgnn_dpa2_settings settings;
+    struct dgnn_dpa2_f32 f32; /* one of the two, by settings.dtype */
+    struct dgnn_dpa2_f64 f64;
+};
+
+static int dpa2_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
+{
+    char path[256];
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
+                           problem);
+}
+
+/* ---------------------------------------------------------------- settings */
+
+static int dpa2_check_repinit(struct dgnn_dpa2_settings *s, const struct dgnn_value *where,
+                              struct dgnn_error *error)
+{
+    const struct dgnn_repinit_params *p = &s->repinit;
+    const int64_t limit = 1 << 24;
+    if (p->nsel < 1 || p->nsel > limit || p->three_body_sel < 1 || p->three_body_sel > limit) {
+        return dpa2_bad(where, "nsel and three_body_sel must be in [1, 16777216]", error);
+    }
+    if (p->tebd_dim < 1 || p->tebd_dim > 1 << 16) {
+        return dpa2_bad(where, "tebd_dim must be in [1, 65536]", error);
+    }
+    if (!p->tebd_input_mode ||
+        (strcmp(p->tebd_input_mode, "concat") && strcmp(p->tebd_input_mode, "strip"))) {
+        return dpa2_bad(where, "tebd_input_mode must be concat or strip", error);
+    }
+    s->strip = !strcmp(p->tebd_input_mode, "strip");
+    return DGNN_OK;
+}
+
+/* The inner lists are parts of the outer one; deepmd-kit makes no model where cutoffs and slots order
+ * differently. */
+static int dpa2_check_lists(const struct dgnn_dpa2_settings *s, const struct dgnn_value *where,
+                            struct dgnn_error *error)
+{
+    const struct dgnn_repinit_params *p = &s->repinit;
+    const struct dgnn_repformer_shape *q = &s->shape;
+    if (!(p->rcut > q->cutoff && p->nsel > q->slots)) {
+        return dpa2_bad(where, "rcut and nsel of repinit_args must be larger than those of repformer_args",
+                        error);
+    }
+    if (p->use_three_body && ((p->three_body_rcut > p->rcut && p->three_body_sel < p->nsel) ||
+                              (p->three_body_rcut < p->rcut && p->three_body_sel > p->nsel) ||
+                              (p->three_body_rcut > q->cutoff && p->three_body_sel < q->slots) ||
+                              (p->three_body_rcut < q->cutoff && p->three_body_sel > q->slots))) {
+        return dpa2_bad(where, "cutoffs and numbers of slots of the blocks are not in the same order", error);
+    }
+    return DGNN_OK;
+}
+
+static int dpa2_check_version(const struct dgnn_value *value, struct dgnn_error *error)
+{
+    struct dgnn_value version = dgnn_value_member(value, "@version");
+    struct dgnn_value variable = dgnn_value_member(value, "repinit_variable");
+    struct dgnn_value compress = dgnn_value_member(&variable, "compress");
+    int64_t number = 3;
+    char path[256];
+    if (dgnn_value_kind(&version) != DGNN_VALUE_ABSENT) {
+        DGNN_TRY(dgnn_value_int(&version, &number, error));
+    }
+    if (number == 4 || dgnn_value_kind(&compress) != DGNN_VALUE_ABSENT) {
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                               "%s: a compressed model; dgnn evaluates the model before compression",
+                               dgnn_value_path(value, path, sizeof(path)));
+    }
+    return dgnn_params_version(value, 3, 3, 1, error);
+}
+
+static int dpa2_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                              struct dgnn_dpa2_settings *s, struct dgnn_error *error)
+{
+    int32_t any;
+    DGNN_TRY(dpa2_check_version(value, error));
+    DGNN_TRY(dgnn_params_load(value, dpa2_params, DPA2_NPARAM, &s->own, error));
+    DGNN_TRY(dgnn_params_load(&s->own.repinit_args, dpa2_repinit_params, DPA2_NREPINIT, &s->repinit, error));
+    DGNN_TRY(dgnn_repformer_params_load(&s->own.repformer_args, &s->repformer, &s->shape, error));
+    DGNN_TRY(dpa2_check_repinit(s, &s->own.repinit_args, error));
+    DGNN_TRY(dpa2_check_lists(s, value, error));
+    if (s->own.ntypes != context->ntypes) {
+        return dpa2_bad(value, "ntypes is not the length of the model's type_map", error);
+    }
+    DGNN_TRY(dgnn_params_precision(s->own.precision, value, &s->dtype, error));
+    s->dtype = context->dtype == DGNN_DTYPE_ARCHIVE ? s->dtype : context->dtype;
+    s->keep = context->memory == DGNN_MEMORY_FAST;
+    s->threads = context->threads;
+    s->cpu = context->cpu;
+    s->ntypes = context->ntypes;
+    DGNN_TRY(dgnn_params_pairs(&s->own.exclude_types, s->ntypes, &s->excluded, &any, error));
+    if (!any) {
+        dgnn_alloc_free(s->excluded);
+        s->excluded = NULL;
+    }
+    return DGNN_OK;
+}
+
+/* ---------------------------------------------------------------- the kind */
+
+static void dpa2_free(struct dgnn_descriptor *descriptor)
+{
+    struct dpa2 *d = (struct dpa2 *)descriptor;
+    dgnn_dpa2_free_f32(&d->f32);
+    dgnn_dpa2_free_f64(&d->f64);
+    dgnn_alloc_free(d->settings.excluded);
+    dgnn_alloc_free(d->settings.tebd);
+    dgnn_alloc_free(d);
+}
+
+static int dpa2_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                          struct dpa2 *d, struct dgnn_error *error)
+{
+    struct dgnn_dpa2_settings *s = &d->settings;
+    DGNN_TRY(dpa2_load_settings(value, context, s, error));
+    DGNN_TRY(dgnn_typeembed_load_f64(&s->own.type_embedding, s->ntypes, context->type_map,
+                                     s->repinit.tebd_dim, &s->tebd, error));
+    return s->dtype == DGNN_DTYPE_FLOAT32 ? dgnn_dpa2_load_f32(s, &d->f32, error)
+                                          : dgnn_dpa2_load_f64(s, &d->f64, error);
+}
+
+static int dpa2_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                     struct dgnn_descriptor **descriptor, struct dgnn_error *error)
+{
+    struct dpa2 *d = dgnn_alloc_zeroed(1, sizeof(*d));
+    if (!d) {
+        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
+    }
+    d->base.kind = &dgnn_dpa2;
+    int status = dpa2_load_into(value, context, d, error);
+    if (status) {
+        dpa2_free((struct dgnn_descriptor *)d);
+        return status;
+    }
+    *descriptor = (struct dgnn_descriptor *)d;
+    return DGNN_OK;
+}
+
+static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
+{
+    const struct dpa2 *d = (const struct dpa2 *)descriptor;
+    const struct dgnn_dpa2_settings *s = &d->settings;
+    int narrow = s->dtype == DGNN_DTYPE_FLOAT32;
+    int32_t empty = narrow ? d->f32.pair.has_empty || d->f32.three.has_empty
+                           : d->f64.pair.has_empty || d->f64.three.has_empty;
+    *p = (struct dgnn_descriptor_properties){
+        .cutoff = s->repinit.rcut,
+        .mixed_types = 1,
+        .nsel = 1,
+        .sel = &s->repinit.nsel,
+        .dim_out = s->shape.ng1 + (s->own.concat_output_tebd ? s->repinit.tebd_dim : 0),
+        .parameters = narrow ? d->f32.parameters : d->f64.parameters,
+        .dtype = s->dtype,
+        .has_message_passing = 1,
+        .has_message_passing_across_ranks = 1,
+        .has_graph_form = !s->repinit.use_three_body && s->repinit.set_davg_zero && s->shape.centred,
+        .uses_first_type = empty && (!s->strip || !s->own.smooth),
+    };
+}
+
+/* Networks of the first block's pairs, and of pairs of its three-body block's; then layers of nodes, of pairs, and of
+ * attention between two pairs of a centre. */
+static double dpa2_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+{
+    const struct dpa2 *d = (const struct dpa2 *)descriptor;
+    const struct dgnn_dpa2_settings *s = &d->settings;
+    int narrow = s->dtype == DGNN_DTYPE_FLOAT32;
+    double pair = (double)(narrow ? d->f32.pair.parameters : d->f64.pair.parameters);
+    double triple = (double)(narrow ? d->f32.three.parameters : d->f64.three.parameters);
+    double node = (double)s->shape.ng1, edge = (double)s->shape.ng2, layers = (double)s->shape.nlayer;
+    double near = (double)dgnn_descriptor_within(n, distance, s->repinit.three_body_rcut);
+    double inner = (double)dgnn_descriptor_within(n, distance, s->shape.cutoff);
+    double two = s->repformer.update_g2_has_attn ? 8 * edge : 0;
+    return 4 * (pair * (double)n + 0.5 * triple * near * near +
+                layers * (4 * node * node + inner * (node * (edge + 8) + edge * edge) + inner * inner * two));
+}
+
+static int dpa2_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text,
+                         struct dgnn_error *error)
+{
+    const struct dgnn_dpa2_settings *s = &((const struct dpa2 *)descriptor)->settings;
+    DGNN_TRY(dgnn_params_describe(dpa2_params, DPA2_NPARAM, &s->own, text, error));
+    DGNN_TRY(dgnn_text_add(text, error, ", \"repinit\": {"));
+    DGNN_TRY(dgnn_params_describe(dpa2_repinit_params, DPA2_NREPINIT, &s->repinit, text, error));
+    DGNN_TRY(dgnn_text_add(text, error, "}, \"repformer\": {"));
+    DGNN_TRY(dgnn_repformer_params_describe(&s->repformer, text, error));
+    return dgnn_text_add(text, error, "}");
+}
+
+static int dpa2_prepare(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
+                        struct dgnn_error *error)
+{
+    struct dpa2 *d = (struct dpa2 *)descriptor;
+    return d->settings.dtype == DGNN_DTYPE_FLOAT32 ? dgnn_dpa2_prepare_f32(&d->f32, evaluation, error)
+                                                   : dgnn_dpa2_prepare_f64(&d->f64, evaluation, error);
+}
+
+static int dpa2_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
+                        double *output, struct dgnn_error *error)
+{
+    struct dpa2 *d = (struct dpa2 *)descriptor;
+    return d->settings.dtype == DGNN_DTYPE_FLOAT32
+               ? dgnn_dpa2_forward_f32(&d->f32, evaluation, output, error)
+               : dgnn_dpa2_forward_f64(&d->f64, evaluation, output, error);
+}
+
+static int dpa2_backward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
+                         const double *output_gradient, struct dgnn_error *error)
+{
+    struct dpa2 *d = (struct dpa2 *)descriptor;
+    return d->settings.dtype == DGNN_DTYPE_FLOAT32
+               ? dgnn_dpa2_backward_f32(&d->f32, evaluation, output_gradient, error)
+               : dgnn_dpa2_backward_f64(&d->f64, evaluation, output_gradient, error);
+}
+
+const struct dgnn_descriptor_kind dgnn_dpa2 = {
+    .type = "dpa2",
+    .load = dpa2_load,
+    .free = dpa2_free,
+    .properties = dpa2_properties,
+    .describe = dpa2_describe,
+    .work = dpa2_work,
+    .prepare = dpa2_prepare,
+    .forward = dpa2_forward,
+    .backward = dpa2_backward,
+};

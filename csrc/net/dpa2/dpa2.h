@@ -1,0 +1,40 @@
+/* DPA2 (Zhang et al., npj Comput Mater 10, 293; deepmd/dpmodel/descriptor/dpa2.py): settings, and the two
+ * blocks put together for each element type. */
+#ifndef DGNN_NET_DPA2_H
+#define DGNN_NET_DPA2_H
+
+#include "net/dpa2/repformer.h"
+#include "net/dpa2/repinit.h"
+
+struct dgnn_dpa2_params {
+#include "net/params/params_fields.h"
+#include "net/params/dpa2.def"
+#include "net/params/params_end.h"
+};
+
+/* What both element types share. */
+struct dgnn_dpa2_settings {
+    struct dgnn_dpa2_params own;
+    struct dgnn_repinit_params repinit;
+    struct dgnn_repformer_params repformer;
+    struct dgnn_repformer_shape shape; /* of the repformer */
+    int32_t dtype;
+    int32_t keep;
+    int32_t strip;
+    int32_t threads;
+    int32_t ntypes;
+    enum dgnn_cpu cpu;
+    uint8_t *excluded; /* ntypes x ntypes; NULL: no pair is */
+    double *tebd;      /* (ntypes + 1) x tebd_dim */
+};
+
+#define DGNN_REAL_BITS 32
+#include "net/dpa2/dpa2_types.h"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "net/dpa2/dpa2_types.h"
+#undef DGNN_REAL_BITS
+
+extern const struct dgnn_descriptor_kind dgnn_dpa2;
+
+#endif

@@ -1,0 +1,228 @@
+#include "net/energy/atomic.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "net/energy/registry.h"
+#include "net/params/params.h"
+
+struct atomic_params {
+#include "net/params/params_fields.h"
+#include "net/params/model.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param atomic_rows[] = {
+#define DGNN_PARAM_STRUCT struct atomic_params
+#include "net/params/params_rows.h"
+#include "net/params/model.def"
+#include "net/params/params_end.h"
+};
+
+struct dgnn_atomic {
+    struct dgnn_descriptor *descriptor;
+    struct dgnn_fitting *fitting;
+    int32_t ntypes;
+    int64_t dim_descriptor;
+    double *bias;          /* ntypes: out_bias */
+    uint8_t *dropped;      /* ntypes: atom_exclude_types */
+    uint8_t *pair_exclude; /* ntypes x ntypes */
+    int32_t any_pair;
+    struct dgnn_buffer descriptor_rows;
+};
+
+static int atomic_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
+{
+    char path[256];
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
+}
+
+/* out_bias is 1 x ntypes x 1. (out_std is there too; energies are not scaled by it.) */
+int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double **bias, struct dgnn_error *error)
+{
+    struct dgnn_value variables = dgnn_value_member(model, "@variables");
+    struct dgnn_value member = dgnn_value_member(&variables, "out_bias");
+    struct dgnn_tensor tensor;
+    const int64_t shape[3] = {1, ntypes, 1};
+    *bias = dgnn_alloc_zeroed(ntypes, sizeof(double));
+    if (!*bias) {
+        return dgnn_status_no_memory(error, "a bias", ntypes * 8);
+    }
+    if (dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_value_tensor_shaped(&member, 3, shape, &tensor, error));
+    dgnn_tensor_to_double(&tensor, *bias);
+    return DGNN_OK;
+}
+
+int dgnn_atomic_load_dropped(const struct dgnn_value *list, int32_t ntypes, uint8_t **dropped,
+                             struct dgnn_error *error)
+{
+    int64_t count = 0, type;
+    *dropped = dgnn_alloc_zeroed(ntypes, 1);
+    if (!*dropped) {
+        return dgnn_status_no_memory(error, "excluded types", ntypes);
+    }
+    if (dgnn_value_kind(list) != DGNN_VALUE_ABSENT && dgnn_value_kind(list) != DGNN_VALUE_NULL) {
+        DGNN_TRY(dgnn_value_list(list, &count, error));
+    }
+    for (int64_t i = 0; i < count; i++) {
+        struct dgnn_value item = dgnn_value_item(list, i);
+        DGNN_TRY(dgnn_value_int(&item, &type, error));
+        if (type < 0 || type >= ntypes) {
+            return atomic_bad(&item, "not a type of the model", error);
+        }
+        (*dropped)[type] = 1;
+    }
+    return DGNN_OK;
+}
+
+int dgnn_atomic_exclude_idle(const struct dgnn_descriptor_properties *descriptor, int32_t ntypes,
+                             const uint8_t *dropped, uint8_t *pair_exclude)
+{
+    int any = 0;
+    for (int64_t t = 0; t < ntypes && !descriptor->has_message_passing; t++) {
+        if (dropped[t]) {
+            memset(pair_exclude + t * ntypes, 1, (size_t)ntypes);
+            any = 1;
+        }
+    }
+    return any;
+}
+
+static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                            struct dgnn_atomic *a, struct dgnn_error *error)
+{
+    struct atomic_params params;
+    struct dgnn_atomic_properties p;
+    a->ntypes = context->ntypes;
+    DGNN_TRY(dgnn_params_version(value, 1, 2, 1, error));
+    DGNN_TRY(dgnn_params_load(value, atomic_rows, sizeof(atomic_rows) / sizeof(atomic_rows[0]), &params, error));
+    DGNN_TRY(dgnn_atomic_load_bias(value, a->ntypes, &a->bias, error));
+    DGNN_TRY(dgnn_atomic_load_dropped(&params.atom_exclude_types, a->ntypes, &a->dropped, error));
+    DGNN_TRY(dgnn_params_pairs(&params.pair_exclude_types, a->ntypes, &a->pair_exclude, &a->any_pair, error));
+    DGNN_TRY(dgnn_registry_load(&params.descriptor, context, &a->descriptor, error));
+    DGNN_TRY(dgnn_fitting_load(&params.fitting, context, &a->fitting, error));
+    dgnn_atomic_properties(a, &p);
+    a->dim_descriptor = p.descriptor.dim_out;
+    a->any_pair |= dgnn_atomic_exclude_idle(&p.descriptor, a->ntypes, a->dropped, a->pair_exclude);
+    if (p.descriptor.dim_out != p.fitting.dim_descriptor) {
+        return atomic_bad(&params.fitting, "dim_descrpt is not the width of the descriptor", error);
+    }
+    return DGNN_OK;
+}
+
+int dgnn_atomic_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                     struct dgnn_atomic **atomic, struct dgnn_error *error)
+{
+    struct dgnn_atomic *a = dgnn_alloc_zeroed(1, sizeof(*a));
+    if (!a) {
+        return dgnn_status_no_memory(error, "a model", sizeof(*a));
+    }
+    int status = atomic_load_into(value, context, a, error);
+    if (status) {
+        dgnn_atomic_free(a);
+        return status;
+    }
+    *atomic = a;
+    return DGNN_OK;
+}
+
+void dgnn_atomic_free(struct dgnn_atomic *a)
+{
+    if (!a) {
+        return;
+    }
+    dgnn_registry_free(a->descriptor);
+    dgnn_fitting_free(a->fitting);
+    dgnn_alloc_free(a->bias);
+    dgnn_alloc_free(a->dropped);
+    dgnn_alloc_free(a->pair_exclude);
+    dgnn_buffer_free(&a->descriptor_rows);
+    dgnn_alloc_free(a);
+}
+
+void dgnn_atomic_properties(const struct dgnn_atomic *a, struct dgnn_atomic_properties *p)
+{
+    dgnn_descriptor_kind(a->descriptor)->properties(a->descriptor, &p->descriptor);
+    dgnn_fitting_properties(a->fitting, &p->fitting);
+    p->descriptor_type = dgnn_descriptor_kind(a->descriptor)->type;
+    p->pair_exclude = a->any_pair ? a->pair_exclude : NULL;
+}
+
+/* The fitting net multiplies and adds once for each of its numbers forward and once backward, in float64. */
+double dgnn_atomic_work(const struct dgnn_atomic *a, int64_t n, const double *distance)
+{
+    struct dgnn_atomic_properties p;
+    dgnn_atomic_properties(a, &p);
+    int32_t nets = p.descriptor.mixed_types ? 1 : a->ntypes, dear = p.descriptor.dtype == DGNN_DTYPE_FLOAT32 ? 2 : 1;
+    return dgnn_descriptor_work(a->descriptor, n, distance) + 4.0 * (double)(p.fitting.parameters * dear / nets);
+}
+
+int dgnn_atomic_describe(const struct dgnn_atomic *a, struct dgnn_text *text, struct dgnn_error *error)
+{
+    const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
+    DGNN_TRY(dgnn_text_add(text, error, "\"descriptor\": {\"type\": \"%s\", ", kind->type));
+    DGNN_TRY(kind->describe(a->descriptor, text, error));
+    return dgnn_text_add(text, error, "}");
+}
+
+static int atomic_drops(const struct dgnn_atomic *a, const struct dgnn_atomic_input *input, int32_t type)
+{
+    return a->dropped[type] || (input->dropped && input->dropped[type]);
+}
+
+/* What the descriptor sees: the last nodes may have no energy, as a spin model's virtual ones. */
+static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation)
+{
+    struct dgnn_evaluation own = *evaluation;
+    const struct dgnn_graph *graph = evaluation->graph;
+    own.nidle = 0;
+    while (own.nidle < graph->nowned && a->dropped[graph->type[graph->nowned - 1 - own.nidle]]) {
+        own.nidle++;
+    }
+    return own;
+}
+
+int dgnn_atomic_prepare(struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
+{
+    const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
+    struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
+    DGNN_TRY(dgnn_buffer_reserve(&a->descriptor_rows,
+                                 evaluation->graph->nowned * a->dim_descriptor * (int64_t)sizeof(double),
+                                 "the descriptor", error));
+    DGNN_TRY(dgnn_fitting_prepare(a->fitting, error));
+    return kind->prepare ? kind->prepare(a->descriptor, &own, error) : DGNN_OK;
+}
+
+int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation,
+                         const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
+{
+    const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
+    const struct dgnn_graph *graph = evaluation->graph;
+    struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
+    double *rows = a->descriptor_rows.data;
+    DGNN_TRY(kind->forward(a->descriptor, &own, rows, error));
+    dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
+    struct dgnn_fitting_input fitting = {.n = graph->nowned - own.nidle,
+                                         .type = graph->type,
+                                         .descriptor = rows,
+                                         .fparam = input->fparam,
+                                         .aparam = input->aparam};
+    dgnn_fitting_evaluate(a->fitting, &fitting, energy, evaluation->want_gradient ? rows : NULL);
+    for (int64_t i = 0; i < graph->nowned; i++) {
+        int32_t type = graph->type[i];
+        int dropped = atomic_drops(a, input, type);
+        energy[i] = dropped ? 0 : energy[i] + (input->without_bias ? 0 : a->bias[type]);
+        if (dropped && evaluation->want_gradient) {
+            memset(rows + i * a->dim_descriptor, 0, sizeof(double) * (size_t)a->dim_descriptor);
+        }
+    }
+    dgnn_profile_end(evaluation->profile, DGNN_PHASE_FITTING);
+    if (evaluation->want_gradient) {
+        DGNN_TRY(kind->backward(a->descriptor, &own, rows, error));
+        dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
+    }
+    return DGNN_OK;
+}

@@ -1,0 +1,54 @@
+/* A standard atomic model: descriptor, fitting net, bias per type (deepmd/dpmodel/atomic_model/dp_atomic_model.py). */
+#ifndef DGNN_NET_ATOMIC_H
+#define DGNN_NET_ATOMIC_H
+
+#include "net/parts/descriptor.h"
+#include "net/energy/fitting.h"
+
+struct dgnn_atomic;
+
+/* value: an object of class Model and type standard. context->ntypes and type_map are the model's. */
+int dgnn_atomic_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                     struct dgnn_atomic **atomic, struct dgnn_error *error);
+void dgnn_atomic_free(struct dgnn_atomic *atomic); /* NULL is allowed */
+
+struct dgnn_atomic_properties {
+    struct dgnn_descriptor_properties descriptor;
+    struct dgnn_fitting_properties fitting;
+    const char *descriptor_type;
+    const uint8_t *pair_exclude; /* ntypes x ntypes, centre by neighbour, or NULL where no pair is excluded */
+};
+void dgnn_atomic_properties(const struct dgnn_atomic *atomic, struct dgnn_atomic_properties *properties);
+int dgnn_atomic_describe(const struct dgnn_atomic *atomic, struct dgnn_text *text, struct dgnn_error *error);
+
+/* As of the descriptor, with the fitting net's. */
+double dgnn_atomic_work(const struct dgnn_atomic *atomic, int64_t n, const double *distance);
+
+/* Parts of a Model object that sums of models have too. bias: ntypes, out_bias (zeros where there is none); dropped:
+ * ntypes, 1 for the types in the list atom_exclude_types. Both are allocated (dgnn_alloc_free), also after an error. */
+int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double **bias, struct dgnn_error *error);
+int dgnn_atomic_load_dropped(const struct dgnn_value *list, int32_t ntypes, uint8_t **dropped,
+                             struct dgnn_error *error);
+/* Where no messages pass, a centre without energy needs no edges: its pairs are excluded too. Is there one? */
+int dgnn_atomic_exclude_idle(const struct dgnn_descriptor_properties *descriptor, int32_t ntypes,
+                             const uint8_t *dropped, uint8_t *pair_exclude);
+
+struct dgnn_atomic_input {
+    const double *fparam; /* dim_fparam; NULL: the default */
+    const double *aparam; /* nowned x dim_aparam */
+    /* For a part of a sum of models, which has a bias and excluded types of its own: */
+    int32_t without_bias;   /* 1: out_bias is not added */
+    const uint8_t *dropped;  /* ntypes, 1: atoms of this type have no energy either; or NULL */
+};
+
+/* All of an evaluation that can fail on this rank alone, memory above all; without messages. Ranks that compute together
+ * agree on its status and then evaluate. Errors: INPUT, MEMORY. */
+int dgnn_atomic_prepare(struct dgnn_atomic *atomic, const struct dgnn_evaluation *evaluation,
+                        struct dgnn_error *error);
+
+/* After prepare, with the same evaluation. energy: nowned; evaluation->edge_gradient gets the gradient of their sum
+ * added. Collective with an exchange. */
+int dgnn_atomic_evaluate(struct dgnn_atomic *atomic, const struct dgnn_evaluation *evaluation,
+                         const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error);
+
+#endif

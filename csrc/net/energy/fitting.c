@@ -1,0 +1,357 @@
+#include "net/energy/fitting.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "net/parts/layer.h"
+#include "net/params/params.h"
+
+struct fitting_params {
+#include "net/params/params_fields.h"
+#include "net/params/fitting.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param fitting_rows[] = {
+#define DGNN_PARAM_STRUCT struct fitting_params
+#include "net/params/params_rows.h"
+#include "net/params/fitting.def"
+#include "net/params/params_end.h"
+};
+
+/* Computed in float64 whatever the archive's precision: it costs a hundredth of a model, and energies of float32 models
+ * then lose nothing after the descriptor. */
+enum { FITTING_ROWS = 64 }; /* atoms that go through the network together */
+
+struct dgnn_fitting {
+    struct fitting_params params;
+    int32_t threads;
+    int32_t ntypes;
+    int64_t nnet;
+    struct dgnn_network_f64 *net; /* nnet */
+    const struct dgnn_ops_f64 *ops;
+    double *bias;     /* ntypes */
+    uint8_t *dropped; /* ntypes: exclude_types */
+    double *fparam_average, *fparam_scale, *aparam_average, *aparam_scale, *case_embedding, *default_fparam;
+    int64_t width, width_kept, width_max; /* of the networks */
+    int64_t parameters;
+    struct dgnn_buffer work;
+};
+
+static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *list, struct dgnn_error *error)
+{
+    int64_t count = dgnn_value_count(list);
+    struct dgnn_network_f64 *net = dgnn_alloc_zeroed(count, sizeof(*net));
+    if (!net) {
+        return dgnn_status_no_memory(error, "networks", count * (int64_t)sizeof(*net));
+    }
+    f->net = net;
+    f->nnet = count;
+    for (int64_t k = 0; k < count; k++) {
+        struct dgnn_value item = dgnn_value_item(list, k);
+        DGNN_TRY(dgnn_network_load_f64(&item, f->width, 1, &net[k], error));
+        f->parameters += dgnn_network_parameters_f64(&net[k]);
+        f->width_kept = net[k].width_kept > f->width_kept ? net[k].width_kept : f->width_kept;
+        f->width_max = net[k].width_max > f->width_max ? net[k].width_max : f->width_max;
+    }
+    return DGNN_OK;
+}
+
+/* A thread's room for one batch. */
+struct fitting_batch {
+    int64_t *row;   /* FITTING_ROWS: atoms */
+    double *input;    /* FITTING_ROWS x width; its gradient after backward */
+    double *output;   /* FITTING_ROWS */
+    double *one;      /* FITTING_ROWS ones: dE/doutput */
+    double *kept;
+    double *work;
+};
+
+static void fitting_lay(struct dgnn_arena *arena, const struct dgnn_fitting *f, struct fitting_batch *b)
+{
+    b->row = dgnn_arena_take(arena, FITTING_ROWS, sizeof(*b->row));
+    b->input = dgnn_arena_take(arena, FITTING_ROWS * f->width, sizeof(double));
+    b->output = dgnn_arena_take(arena, FITTING_ROWS, sizeof(double));
+    b->one = dgnn_arena_take(arena, FITTING_ROWS, sizeof(double));
+    b->kept = dgnn_arena_take(arena, FITTING_ROWS * f->width_kept, sizeof(double));
+    b->work = dgnn_arena_take(arena, 3 * FITTING_ROWS * f->width_max, sizeof(double));
+}
+
+static void fitting_fill(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t atom,
+                               double *row)
+{
+    const double *fparam = in->fparam ? in->fparam : f->default_fparam;
+    for (int64_t c = 0; c < f->params.dim_descrpt; c++) {
+        *row++ = in->descriptor[atom * f->params.dim_descrpt + c];
+    }
+    for (int64_t c = 0; c < f->params.numb_fparam; c++) {
+        *row++ = ((fparam[c] - f->fparam_average[c]) * f->fparam_scale[c]);
+    }
+    for (int64_t c = 0; c < f->params.numb_aparam; c++) {
+        *row++ = ((in->aparam[atom * f->params.numb_aparam + c] - f->aparam_average[c]) * f->aparam_scale[c]);
+    }
+    for (int64_t c = 0; c < f->params.dim_case_embd; c++) {
+        *row++ = f->case_embedding[c];
+    }
+}
+
+static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t k,
+                              int64_t count, const struct fitting_batch *b, double *energy, double *gradient)
+{
+    const struct dgnn_network_f64 *net = &f->net[k];
+    const struct dgnn_ops_f64 *ops = f->ops;
+    int64_t width = f->params.dim_descrpt;
+    for (int64_t r = 0; r < count; r++) {
+        fitting_fill(f, in, b->row[r], b->input + r * f->width);
+        b->one[r] = f->dropped[in->type[b->row[r]]] ? 0 : 1;
+    }
+    dgnn_network_forward_f64(ops, net, count, b->input, f->width, b->output, b->kept, b->work);
+    for (int64_t r = 0; r < count; r++) {
+        int32_t type = in->type[b->row[r]];
+        energy[b->row[r]] = f->dropped[type] ? 0 : b->output[r] + f->bias[type];
+    }
+    if (gradient) {
+        dgnn_network_backward_f64(ops, net, count, b->one, b->input, b->kept, b->work);
+        for (int64_t r = 0; r < count; r++) {
+            for (int64_t c = 0; c < width; c++) {
+                gradient[b->row[r] * width + c] = b->input[r * f->width + c];
+            }
+        }
+    }
+}
+
+/* Atoms [begin, end), in batches that share a network. */
+static void fitting_range(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t begin,
+                                int64_t end, const struct fitting_batch *b, double *energy, double *gradient)
+{
+    for (int64_t k = 0; k < f->nnet; k++) {
+        int64_t count = 0;
+        for (int64_t i = begin; i < end; i++) {
+            if (f->nnet == 1 || in->type[i] == k) {
+                b->row[count++] = i;
+            }
+            if (count == FITTING_ROWS || (count && i + 1 == end)) {
+                fitting_run(f, in, k, count, b, energy, gradient);
+                count = 0;
+            }
+        }
+    }
+}
+
+static int fitting_bad(const struct dgnn_value *where, int status, const char *problem, struct dgnn_error *error)
+{
+    char path[256];
+    return dgnn_status_set(error, status, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
+}
+
+/* n numbers of "@variables", as double. */
+static int fitting_load_row(const struct dgnn_value *value, const char *name, int64_t n, double **out,
+                            struct dgnn_error *error)
+{
+    struct dgnn_value variables = dgnn_value_member(value, "@variables");
+    struct dgnn_value member = dgnn_value_member(&variables, name);
+    struct dgnn_tensor tensor;
+    if (n == 0) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_value_tensor(&member, &tensor, error));
+    if (dgnn_tensor_size(&tensor) != n) {
+        return fitting_bad(&member, DGNN_ERROR_FORMAT, "wrong number of elements", error);
+    }
+    DGNN_TRY(dgnn_value_tensor_shaped(&member, tensor.ndim, tensor.shape, &tensor, error));
+    *out = dgnn_alloc(n, sizeof(double));
+    if (!*out) {
+        return dgnn_status_no_memory(error, "fitting parameters", n * 8);
+    }
+    dgnn_tensor_to_double(&tensor, *out);
+    return DGNN_OK;
+}
+
+static int fitting_load_default(struct dgnn_fitting *f, struct dgnn_error *error)
+{
+    const struct dgnn_value *list = &f->params.default_fparam;
+    int64_t count;
+    if (dgnn_value_kind(list) == DGNN_VALUE_ABSENT || dgnn_value_kind(list) == DGNN_VALUE_NULL) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_value_list(list, &count, error));
+    if (count != f->params.numb_fparam) {
+        return fitting_bad(list, DGNN_ERROR_FORMAT, "its length is not numb_fparam", error);
+    }
+    f->default_fparam = dgnn_alloc(count, sizeof(double));
+    if (!f->default_fparam) {
+        return dgnn_status_no_memory(error, "fitting parameters", count * 8);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        struct dgnn_value item = dgnn_value_item(list, i);
+        DGNN_TRY(dgnn_value_double(&item, &f->default_fparam[i], error));
+    }
+    return DGNN_OK;
+}
+
+static int fitting_load_dropped(struct dgnn_fitting *f, struct dgnn_error *error)
+{
+    const struct dgnn_value *list = &f->params.exclude_types;
+    int64_t count = 0, type;
+    f->dropped = dgnn_alloc_zeroed(f->ntypes, 1);
+    if (!f->dropped) {
+        return dgnn_status_no_memory(error, "fitting parameters", f->ntypes);
+    }
+    if (dgnn_value_kind(list) != DGNN_VALUE_ABSENT && dgnn_value_kind(list) != DGNN_VALUE_NULL) {
+        DGNN_TRY(dgnn_value_list(list, &count, error));
+    }
+    for (int64_t i = 0; i < count; i++) {
+        struct dgnn_value item = dgnn_value_item(list, i);
+        DGNN_TRY(dgnn_value_int(&item, &type, error));
+        if (type < 0 || type >= f->ntypes) {
+            return fitting_bad(&item, DGNN_ERROR_FORMAT, "not a type of the model", error);
+        }
+        f->dropped[type] = 1;
+    }
+    return DGNN_OK;
+}
+
+static int fitting_check_atom_energies(const struct dgnn_value *list, struct dgnn_error *error)
+{
+    for (int64_t i = 0; i < dgnn_value_count(list); i++) {
+        struct dgnn_value item = dgnn_value_item(list, i);
+        if (dgnn_value_kind(&item) != DGNN_VALUE_NULL) {
+            return fitting_bad(list, DGNN_ERROR_UNSUPPORTED,
+                               "fits shifted to the energies of isolated atoms (atom_ener) are not supported", error);
+        }
+    }
+    return DGNN_OK;
+}
+
+static int fitting_load_networks(struct dgnn_fitting *f, struct dgnn_error *error)
+{
+    struct dgnn_value list = dgnn_value_member(&f->params.nets, "networks");
+    int64_t count, expected = f->params.mixed_types ? 1 : f->ntypes;
+    DGNN_TRY(dgnn_value_list(&list, &count, error));
+    if (count != expected) {
+        return fitting_bad(&list, DGNN_ERROR_FORMAT, "expected one network, or one for each type", error);
+    }
+    f->width = f->params.dim_descrpt + f->params.numb_fparam + f->params.numb_aparam + f->params.dim_case_embd;
+    return fitting_load_each(f, &list, error);
+}
+
+static int fitting_check_counts(const struct fitting_params *p, const struct dgnn_value *value,
+                                const struct dgnn_load_context *context, struct dgnn_error *error)
+{
+    const int64_t limit = 1 << 24;
+    if (p->ntypes != context->ntypes) {
+        return fitting_bad(value, DGNN_ERROR_FORMAT, "ntypes is not the length of the model's type_map", error);
+    }
+    if (p->dim_descrpt < 1 || p->dim_descrpt > limit || p->numb_fparam < 0 || p->numb_fparam > limit ||
+        p->numb_aparam < 0 || p->numb_aparam > limit || p->dim_case_embd < 0 || p->dim_case_embd > limit) {
+        return fitting_bad(value, DGNN_ERROR_FORMAT, "a width is negative or too large", error);
+    }
+    return DGNN_OK;
+}
+
+static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                             struct dgnn_fitting *f, struct dgnn_error *error)
+{
+    struct dgnn_value type = dgnn_value_member(value, "type");
+    const char *name;
+    int32_t precision; /* checked; see above */
+    DGNN_TRY(dgnn_value_string(&type, &name, error));
+    if (strcmp(name, "ener")) {
+        char path[256];
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                               "%s: found '%s'; dgnn evaluates energies only: expected 'ener'",
+                               dgnn_value_path(&type, path, sizeof(path)), name);
+    }
+    DGNN_TRY(dgnn_params_version(value, 1, 4, 1, error));
+    DGNN_TRY(dgnn_params_load(value, fitting_rows, sizeof(fitting_rows) / sizeof(fitting_rows[0]), &f->params, error));
+    DGNN_TRY(fitting_check_counts(&f->params, value, context, error));
+    f->ntypes = context->ntypes;
+    f->threads = context->threads;
+    f->ops = dgnn_select_ops_f64(context->cpu);
+    DGNN_TRY(dgnn_params_precision(f->params.precision, value, &precision, error));
+    DGNN_TRY(fitting_check_atom_energies(&f->params.atom_ener, error));
+    DGNN_TRY(fitting_load_row(value, "bias_atom_e", f->ntypes, &f->bias, error));
+    DGNN_TRY(fitting_load_row(value, "fparam_avg", f->params.numb_fparam, &f->fparam_average, error));
+    DGNN_TRY(fitting_load_row(value, "fparam_inv_std", f->params.numb_fparam, &f->fparam_scale, error));
+    DGNN_TRY(fitting_load_row(value, "aparam_avg", f->params.numb_aparam, &f->aparam_average, error));
+    DGNN_TRY(fitting_load_row(value, "aparam_inv_std", f->params.numb_aparam, &f->aparam_scale, error));
+    DGNN_TRY(fitting_load_row(value, "case_embd", f->params.dim_case_embd, &f->case_embedding, error));
+    DGNN_TRY(fitting_load_default(f, error));
+    DGNN_TRY(fitting_load_dropped(f, error));
+    return fitting_load_networks(f, error);
+}
+
+int dgnn_fitting_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                      struct dgnn_fitting **fitting, struct dgnn_error *error)
+{
+    struct dgnn_fitting *f = dgnn_alloc_zeroed(1, sizeof(*f));
+    if (!f) {
+        return dgnn_status_no_memory(error, "a fitting net", sizeof(*f));
+    }
+    int status = fitting_load_into(value, context, f, error);
+    if (status) {
+        dgnn_fitting_free(f);
+        return status;
+    }
+    *fitting = f;
+    return DGNN_OK;
+}
+
+void dgnn_fitting_free(struct dgnn_fitting *f)
+{
+    if (!f) {
+        return;
+    }
+    for (int64_t k = 0; k < f->nnet; k++) {
+        dgnn_network_free_f64(&f->net[k]);
+    }
+    dgnn_alloc_free(f->net);
+    dgnn_alloc_free(f->bias);
+    dgnn_alloc_free(f->dropped);
+    dgnn_alloc_free(f->fparam_average);
+    dgnn_alloc_free(f->fparam_scale);
+    dgnn_alloc_free(f->aparam_average);
+    dgnn_alloc_free(f->aparam_scale);
+    dgnn_alloc_free(f->case_embedding);
+    dgnn_alloc_free(f->default_fparam);
+    dgnn_buffer_free(&f->work);
+    dgnn_alloc_free(f);
+}
+
+void dgnn_fitting_properties(const struct dgnn_fitting *f, struct dgnn_fitting_properties *p)
+{
+    *p = (struct dgnn_fitting_properties){
+        .dim_descriptor = f->params.dim_descrpt,
+        .dim_fparam = f->params.numb_fparam,
+        .dim_aparam = f->params.numb_aparam,
+        .default_fparam = f->default_fparam,
+        .parameters = f->parameters,
+    };
+}
+
+/* Bytes of one thread's room. */
+static int64_t fitting_room(const struct dgnn_fitting *f)
+{
+    struct dgnn_arena arena = {0};
+    struct fitting_batch measured;
+    fitting_lay(&arena, f, &measured);
+    return arena.used;
+}
+
+int dgnn_fitting_prepare(struct dgnn_fitting *f, struct dgnn_error *error)
+{
+    return dgnn_buffer_reserve(&f->work, fitting_room(f) * f->threads, "the fitting net", error);
+}
+
+void dgnn_fitting_evaluate(struct dgnn_fitting *f, const struct dgnn_fitting_input *in, double *energy,
+                           double *gradient)
+{
+    int64_t each = fitting_room(f);
+#pragma omp parallel for schedule(static, 1) num_threads(f->threads) if (f->threads > 1)
+    for (int t = 0; t < f->threads; t++) {
+        struct dgnn_arena own = {.base = (char *)f->work.data + t * each};
+        struct fitting_batch b;
+        fitting_lay(&own, f, &b);
+        fitting_range(f, in, in->n * t / f->threads, in->n * (t + 1) / f->threads, &b, energy, gradient);
+    }
+}

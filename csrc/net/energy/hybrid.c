@@ -1,0 +1,324 @@
+/* hybrid (deepmd/dpmodel/descriptor/hybrid.py): descriptors side by side on one neighbour list, their outputs joined.
+ *
+ * The list is the hybrid's, at the largest cutoff. A child gets the first sel of each row (of each type, where it tells
+ * types apart), not cut at its own cutoff. */
+#include <string.h>
+
+#include "geom/prefix.h"
+#include "net/params/params.h"
+#include "net/energy/registry.h"
+
+enum { HYBRID_MAX_CHILDREN = 64 };
+
+struct hybrid_params {
+#include "net/params/params_fields.h"
+#include "net/params/hybrid.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param hybrid_rows[] = {
+#define DGNN_PARAM_STRUCT struct hybrid_params
+#include "net/params/params_rows.h"
+#include "net/params/hybrid.def"
+#include "net/params/params_end.h"
+};
+
+struct hybrid_child {
+    struct dgnn_descriptor *descriptor;
+    struct dgnn_descriptor_properties properties;
+    struct dgnn_prefix part;
+    struct dgnn_buffer rows; /* nowned x its dim_out: output, then its gradient */
+};
+
+struct hybrid {
+    struct dgnn_descriptor_base base;
+    int64_t nchild;
+    struct hybrid_child *child;
+    int32_t ntypes;
+    int64_t *sel; /* ntypes, or 1 */
+    struct dgnn_angle_limit *angle; /* all children's */
+    struct dgnn_descriptor_properties properties;
+};
+
+/* ---------------------------------------------------------------- properties */
+
+/* One list for all: it tells types apart only where each child does. */
+static void hybrid_join_sel(struct hybrid *h)
+{
+    struct dgnn_descriptor_properties *all = &h->properties;
+    all->nsel = all->mixed_types ? 1 : h->ntypes;
+    all->sel = h->sel;
+    memset(h->sel, 0, sizeof(*h->sel) * (size_t)all->nsel);
+    for (int64_t c = 0; c < h->nchild; c++) {
+        const struct dgnn_descriptor_properties *own = &h->child[c].properties;
+        int64_t total = 0;
+        for (int32_t k = 0; k < own->nsel; k++) {
+            total += own->sel[k];
+            if (!all->mixed_types && own->sel[k] > h->sel[k]) {
+                h->sel[k] = own->sel[k];
+            }
+        }
+        if (all->mixed_types && total > h->sel[0]) {
+            h->sel[0] = total;
+        }
+    }
+}
+
+/* A default of charge and spin is one only where all children that take them agree on it. */
+static void hybrid_join_charge_spin(struct hybrid *h)
+{
+    struct dgnn_descriptor_properties *all = &h->properties;
+    for (int64_t c = 0; c < h->nchild; c++) {
+        const struct dgnn_descriptor_properties *own = &h->child[c].properties;
+        if (!own->dim_charge_spin) {
+            continue;
+        }
+        const double *mine = own->default_charge_spin, *theirs = all->default_charge_spin;
+        int agree = mine && theirs && mine[0] == theirs[0] && mine[1] == theirs[1];
+        all->default_charge_spin = !all->dim_charge_spin || agree ? mine : NULL;
+        all->dim_charge_spin = own->dim_charge_spin;
+    }
+}
+
+static int hybrid_join(struct hybrid *h, struct dgnn_error *error)
+{
+    struct dgnn_descriptor_properties *all = &h->properties;
+    all->dtype = DGNN_DTYPE_FLOAT32;
+    for (int64_t c = 0; c < h->nchild; c++) {
+        const struct dgnn_descriptor_properties *own = &h->child[c].properties;
+        all->cutoff = own->cutoff > all->cutoff ? own->cutoff : all->cutoff;
+        all->mixed_types |= own->mixed_types;
+        all->dim_out += own->dim_out;
+        all->parameters += own->parameters;
+        all->dtype = own->dtype == DGNN_DTYPE_FLOAT64 ? own->dtype : all->dtype;
+        all->has_message_passing |= own->has_message_passing;
+        all->has_message_passing_across_ranks |= own->has_message_passing_across_ranks;
+        all->uses_first_type |= own->uses_first_type;
+        DGNN_TRY(dgnn_registry_join_angles(all, own, &h->angle, error));
+    }
+    hybrid_join_sel(h);
+    hybrid_join_charge_spin(h);
+    return DGNN_OK;
+}
+
+static void hybrid_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
+{
+    *p = ((const struct hybrid *)descriptor)->properties;
+}
+
+static double hybrid_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+{
+    const struct hybrid *h = (const struct hybrid *)descriptor;
+    double sum = 0;
+    for (int64_t c = 0; c < h->nchild; c++) {
+        const struct hybrid_child *child = &h->child[c];
+        sum += dgnn_descriptor_work(child->descriptor, dgnn_descriptor_within(n, distance, child->properties.cutoff),
+                                    distance);
+    }
+    return sum;
+}
+
+/* ---------------------------------------------------------------- loading */
+
+static void hybrid_free(struct dgnn_descriptor *descriptor)
+{
+    struct hybrid *h = (struct hybrid *)descriptor;
+    for (int64_t c = 0; h->child && c < h->nchild; c++) {
+        dgnn_registry_free(h->child[c].descriptor);
+        dgnn_prefix_free(&h->child[c].part);
+        dgnn_buffer_free(&h->child[c].rows);
+    }
+    dgnn_alloc_free(h->child);
+    dgnn_alloc_free(h->sel);
+    dgnn_alloc_free(h->angle);
+    dgnn_alloc_free(h);
+}
+
+static int hybrid_load_children(const struct dgnn_value *list, const struct dgnn_load_context *context,
+                                struct hybrid *h, struct dgnn_error *error)
+{
+    char path[256];
+    DGNN_TRY(dgnn_value_list(list, &h->nchild, error));
+    if (h->nchild < 1 || h->nchild > HYBRID_MAX_CHILDREN) {
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %lld descriptors; expected 1 to %d",
+                               dgnn_value_path(list, path, sizeof(path)), (long long)h->nchild, HYBRID_MAX_CHILDREN);
+    }
+    h->child = dgnn_alloc_zeroed(h->nchild, sizeof(*h->child));
+    h->sel = dgnn_alloc_zeroed(h->ntypes, sizeof(*h->sel));
+    if (!h->child || !h->sel) {
+        return dgnn_status_no_memory(error, "a hybrid descriptor", h->nchild * (int64_t)sizeof(*h->child));
+    }
+    for (int64_t c = 0; c < h->nchild; c++) {
+        struct hybrid_child *child = &h->child[c];
+        struct dgnn_value item = dgnn_value_item(list, c);
+        DGNN_TRY(dgnn_registry_load(&item, context, &child->descriptor, error));
+        dgnn_descriptor_kind(child->descriptor)->properties(child->descriptor, &child->properties);
+    }
+    return DGNN_OK;
+}
+
+static int hybrid_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context, struct hybrid *h,
+                            struct dgnn_error *error)
+{
+    struct hybrid_params params;
+    h->ntypes = context->ntypes;
+    DGNN_TRY(dgnn_params_version(value, 1, 1, 1, error));
+    DGNN_TRY(dgnn_params_load(value, hybrid_rows, sizeof(hybrid_rows) / sizeof(hybrid_rows[0]), &params, error));
+    DGNN_TRY(hybrid_load_children(&params.list, context, h, error));
+    return hybrid_join(h, error);
+}
+
+static int hybrid_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                       struct dgnn_descriptor **descriptor, struct dgnn_error *error)
+{
+    struct hybrid *h = dgnn_alloc_zeroed(1, sizeof(*h));
+    if (!h) {
+        return dgnn_status_no_memory(error, "a descriptor", sizeof(*h));
+    }
+    h->base.kind = &dgnn_hybrid;
+    int status = hybrid_load_into(value, context, h, error);
+    if (status) {
+        hybrid_free((struct dgnn_descriptor *)h);
+        return status;
+    }
+    *descriptor = (struct dgnn_descriptor *)h;
+    return DGNN_OK;
+}
+
+static int hybrid_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error)
+{
+    const struct hybrid *h = (const struct hybrid *)descriptor;
+    DGNN_TRY(dgnn_text_add(text, error, "\"list\": ["));
+    for (int64_t c = 0; c < h->nchild; c++) {
+        const struct dgnn_descriptor *child = h->child[c].descriptor;
+        const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(child);
+        DGNN_TRY(dgnn_text_add(text, error, "%s{\"type\": \"%s\", ", c ? ", " : "", kind->type));
+        DGNN_TRY(kind->describe(child, text, error));
+        DGNN_TRY(dgnn_text_add(text, error, "}"));
+    }
+    return dgnn_text_add(text, error, "]");
+}
+
+/* ---------------------------------------------------------------- evaluation */
+
+/* n rows of width numbers, between places whose rows are so many numbers apart. */
+static void hybrid_copy(int64_t n, int64_t width, double *to, int64_t to_step, const double *from, int64_t from_step)
+{
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(to + i * to_step, from + i * from_step, sizeof(double) * (size_t)width);
+    }
+}
+
+static int hybrid_build_part(const struct hybrid *h, struct hybrid_child *child, const struct dgnn_graph *graph,
+                             struct dgnn_error *error)
+{
+    const struct dgnn_descriptor_properties *own = &child->properties;
+    struct dgnn_prefix_rules rules = {
+        .sel = own->sel, .nsel = own->mixed_types ? 1 : own->nsel, .ntypes = h->ntypes};
+    DGNN_TRY(dgnn_buffer_reserve(&child->rows, graph->nowned * own->dim_out * (int64_t)sizeof(double),
+                                 "the output of a hybrid's child", error));
+    return dgnn_prefix_build(&child->part, graph, &rules, error);
+}
+
+static struct dgnn_evaluation hybrid_evaluation(struct hybrid_child *child, const struct dgnn_evaluation *evaluation)
+{
+    struct dgnn_evaluation own = *evaluation;
+    own.graph = &child->part.graph;
+    own.charge_spin = child->properties.dim_charge_spin ? evaluation->charge_spin : NULL;
+    return own;
+}
+
+static int hybrid_forward_child(struct hybrid_child *child, const struct dgnn_evaluation *evaluation,
+                                struct dgnn_error *error)
+{
+    struct dgnn_evaluation own = hybrid_evaluation(child, evaluation);
+    return dgnn_descriptor_kind(child->descriptor)->forward(child->descriptor, &own, child->rows.data, error);
+}
+
+/* A child without a step to prepare exchanges nothing, and may fail later: its forward is done here. */
+static int hybrid_prepare_child(struct hybrid_child *child, const struct dgnn_evaluation *evaluation,
+                                struct dgnn_error *error)
+{
+    const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(child->descriptor);
+    struct dgnn_evaluation own = hybrid_evaluation(child, evaluation);
+    DGNN_TRY(dgnn_prefix_prepare(&child->part, 1, error));
+    return kind->prepare ? kind->prepare(child->descriptor, &own, error)
+                         : hybrid_forward_child(child, evaluation, error);
+}
+
+static int hybrid_prepare(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
+                          struct dgnn_error *error)
+{
+    struct hybrid *h = (struct hybrid *)descriptor;
+    for (int64_t c = 0; c < h->nchild; c++) {
+        DGNN_TRY(hybrid_build_part(h, &h->child[c], evaluation->graph, error));
+        DGNN_TRY(hybrid_prepare_child(&h->child[c], evaluation, error));
+    }
+    return DGNN_OK;
+}
+
+static int hybrid_is_local(const struct hybrid_child *child)
+{
+    return !dgnn_descriptor_kind(child->descriptor)->prepare;
+}
+
+static int hybrid_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, double *output,
+                          struct dgnn_error *error)
+{
+    struct hybrid *h = (struct hybrid *)descriptor;
+    int64_t n = evaluation->graph->nowned;
+    for (int64_t c = 0; c < h->nchild; c++) {
+        struct hybrid_child *child = &h->child[c];
+        int64_t dim = child->properties.dim_out;
+        if (!hybrid_is_local(child)) {
+            DGNN_TRY(hybrid_forward_child(child, evaluation, error));
+        }
+        hybrid_copy(n, dim, output, h->properties.dim_out, child->rows.data, dim);
+        output += dim;
+    }
+    return DGNN_OK;
+}
+
+static int hybrid_backward_child(struct hybrid_child *child, const struct dgnn_evaluation *evaluation,
+                                 struct dgnn_error *error)
+{
+    struct dgnn_evaluation own = hybrid_evaluation(child, evaluation);
+    double *all = evaluation->edge_gradient;
+    own.edge_gradient = dgnn_prefix_begin_gradient(&child->part, all, 1);
+    DGNN_TRY(dgnn_descriptor_kind(child->descriptor)->backward(child->descriptor, &own, child->rows.data, error));
+    dgnn_prefix_end_gradient(&child->part, own.edge_gradient, 1, all);
+    return DGNN_OK;
+}
+
+/* Children that exchange go first: what fails after them keeps no other rank waiting. */
+static int hybrid_backward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
+                           const double *output_gradient, struct dgnn_error *error)
+{
+    struct hybrid *h = (struct hybrid *)descriptor;
+    for (int64_t c = 0; c < h->nchild; c++) {
+        struct hybrid_child *child = &h->child[c];
+        int64_t dim = child->properties.dim_out;
+        hybrid_copy(evaluation->graph->nowned, dim, child->rows.data, dim, output_gradient, h->properties.dim_out);
+        output_gradient += dim;
+    }
+    for (int local = 0; local < 2; local++) {
+        for (int64_t c = 0; c < h->nchild; c++) {
+            if (hybrid_is_local(&h->child[c]) == local) {
+                DGNN_TRY(hybrid_backward_child(&h->child[c], evaluation, error));
+            }
+        }
+    }
+    return DGNN_OK;
+}
+
+const struct dgnn_descriptor_kind dgnn_hybrid = {
+    .type = "hybrid",
+    .load = hybrid_load,
+    .free = hybrid_free,
+    .properties = hybrid_properties,
+    .describe = hybrid_describe,
+    .work = hybrid_work,
+    .prepare = hybrid_prepare,
+    .forward = hybrid_forward,
+    .backward = hybrid_backward,
+};

@@ -1,0 +1,31 @@
+/* What gives a system its energy: one atomic model, or a weighted sum of several (deepmd/dpmodel/atomic_model/
+ * linear_atomic_model.py). The parts of a sum share one neighbour list, at the largest cutoff and the largest sel; each
+ * gets the first sel of it within its own cutoff, and its own numbers for the types. */
+#ifndef DGNN_NET_LINEAR_H
+#define DGNN_NET_LINEAR_H
+
+#include "net/energy/atomic.h"
+
+struct dgnn_linear;
+
+/* value: an object of class Model and type standard, linear or linear_ener (sums of sums too). context->ntypes and
+ * type_map are the model's. UNSUPPORTED for other types, naming them, and for parts that tell the types of neighbours
+ * apart, which deepmd-kit doesn't sum either. */
+int dgnn_linear_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                     struct dgnn_linear **linear, struct dgnn_error *error);
+void dgnn_linear_free(struct dgnn_linear *linear); /* NULL is allowed */
+
+/* As of one atomic model. */
+void dgnn_linear_properties(const struct dgnn_linear *linear, struct dgnn_atomic_properties *properties);
+int dgnn_linear_describe(const struct dgnn_linear *linear, struct dgnn_text *text, struct dgnn_error *error);
+
+/* As work of dgnn_descriptor_kind, of the whole. */
+double dgnn_linear_work(const struct dgnn_linear *linear, int64_t n, const double *distance);
+
+/* As of dgnn_atomic. */
+int dgnn_linear_prepare(struct dgnn_linear *linear, const struct dgnn_evaluation *evaluation,
+                        struct dgnn_error *error);
+int dgnn_linear_evaluate(struct dgnn_linear *linear, const struct dgnn_evaluation *evaluation,
+                         const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error);
+
+#endif

@@ -1,0 +1,130 @@
+/* se_e3 (deepmd/dpmodel/descriptor/se_t.py): the angles at a centre,
+ *
+ *     D = sum_{t <= t'} 1/(sel_t sel_t') sum_{j in t, k in t'} x_jk N_tt'(x_jk),  x_jk = u_j . u_k
+ *
+ * with u the vector part of the environment's row and a network for each pair of types. The list is dense; empty slots
+ * count only where the mean of u is not 0, those of excluded pairs never. */
+#include <string.h>
+
+#include "base/parallel.h"
+#include "net/local/edgerows.h"
+#include "net/parts/environment.h"
+#include "net/params/params.h"
+#include "net/local/local.h"
+#include "net/local/triples.h"
+
+struct se_t_params {
+#include "net/params/params_fields.h"
+#include "net/params/se_t.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param se_t_params[] = {
+#define DGNN_PARAM_STRUCT struct se_t_params
+#include "net/params/params_rows.h"
+#include "net/params/se_t.def"
+#include "net/params/params_end.h"
+};
+
+enum { SE_T_NPARAM = sizeof(se_t_params) / sizeof(se_t_params[0]) };
+
+/* What both element types share. */
+struct se_t_settings {
+    struct se_t_params params;
+    struct dgnn_environment environment;
+    int32_t *group;  /* ntypes x ntypes: the neighbour's type, or -1 for excluded pairs */
+    int64_t *sel;    /* ntypes */
+    int64_t dim_out;
+    int64_t parameters;
+    int32_t ntypes;
+    int32_t has_mean; /* of the vector part */
+    int32_t dtype, memory, threads;
+    enum dgnn_cpu cpu;
+};
+
+#define DGNN_REAL_BITS 32
+#include "net/local/se_t_body.h"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "net/local/se_t_body.h"
+
+#define LOCAL_NAME se_t
+#include "net/parts/descriptor_glue.h"
+
+/* ---------------------------------------------------------------- settings */
+
+static int se_t_load_lists(const struct dgnn_value *value, struct se_t_settings *s, struct dgnn_error *error)
+{
+    s->environment = (struct dgnn_environment){.cutoff = s->params.rcut,
+                                               .smooth = s->params.rcut_smth,
+                                               .protection = s->params.env_protection,
+                                               .width = 4,
+                                               .ntypes = s->ntypes};
+    DGNN_TRY(dgnn_environment_load_types(&s->environment, value, &s->params.sel, &s->sel, error));
+    s->has_mean = dgnn_environment_has_mean(&s->environment, 1);
+    return dgnn_edgerows_neighbours(&s->params.exclude_types, s->ntypes, &s->group, error);
+}
+
+static int se_t_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                              const struct dgnn_descriptor_kind *kind, struct se_t_settings *s,
+                              struct dgnn_error *error)
+{
+    (void)kind;
+    (void)context;
+    DGNN_TRY(dgnn_params_version(value, 1, 3, 1, error));
+    DGNN_TRY(dgnn_params_load(value, se_t_params, SE_T_NPARAM, &s->params, error));
+    return se_t_load_lists(value, s, error);
+}
+
+/* ---------------------------------------------------------------- the kinds */
+
+static void se_t_free_settings(struct se_t_settings *s)
+{
+    dgnn_environment_free(&s->environment);
+    dgnn_alloc_free(s->sel);
+    dgnn_alloc_free(s->group);
+}
+
+static int se_t_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                     struct dgnn_descriptor **descriptor, struct dgnn_error *error)
+{
+    return se_t_load_kind(value, context, &dgnn_se_t, descriptor, error);
+}
+
+static void se_t_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
+{
+    const struct se_t_settings *s = &((const struct se_t *)descriptor)->settings;
+    *p = (struct dgnn_descriptor_properties){
+        .cutoff = s->params.rcut,
+        .nsel = s->ntypes,
+        .sel = s->sel,
+        .dim_out = s->dim_out,
+        .parameters = s->parameters,
+        .dtype = s->dtype,
+    };
+}
+
+static int se_t_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error)
+{
+    const struct se_t_settings *s = &((const struct se_t *)descriptor)->settings;
+    DGNN_TRY(dgnn_params_describe(se_t_params, SE_T_NPARAM, &s->params, text, error));
+    return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
+}
+
+/* A network for each two neighbours. */
+static double se_t_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+{
+    const struct se_t_settings *s = &((const struct se_t *)descriptor)->settings;
+    (void)distance;
+    return 2.0 * (double)s->parameters * (double)n * (double)n;
+}
+
+#define SE_T_KIND(name)                                                                                       \
+    {                                                                                                         \
+        .type = name, .load = se_t_load, .free = se_t_free, .properties = se_t_properties,                    \
+        .describe = se_t_describe, .work = se_t_work, .forward = se_t_forward, .backward = se_t_backward      \
+    }
+
+const struct dgnn_descriptor_kind dgnn_se_t = SE_T_KIND("se_e3");
+const struct dgnn_descriptor_kind dgnn_se_t_at = SE_T_KIND("se_at");
+const struct dgnn_descriptor_kind dgnn_se_t_3be = SE_T_KIND("se_a_3be");

@@ -1,0 +1,300 @@
+#include "net/params/params.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct dgnn_param *params_find(const struct dgnn_param *params, size_t nparam, const char *name)
+{
+    for (size_t p = 0; p < nparam; p++) {
+        if (!strcmp(params[p].name, name)) {
+            return &params[p];
+        }
+    }
+    return NULL;
+}
+
+static int params_check_names(const struct dgnn_value *object, const struct dgnn_param *params, size_t nparam,
+                              struct dgnn_error *error)
+{
+    char path[256];
+    for (int64_t m = 0; m < dgnn_value_count(object); m++) {
+        struct dgnn_value member = dgnn_value_item(object, m);
+        if (member.name[0] != '@' && strcmp(member.name, "type") && !params_find(params, nparam, member.name)) {
+            return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                                   "%s: dgnn does not know this option, so it does not evaluate a model that has it",
+                                   dgnn_value_path(&member, path, sizeof(path)));
+        }
+    }
+    return DGNN_OK;
+}
+
+static int params_missing(const struct dgnn_value *object, const char *name, struct dgnn_error *error)
+{
+    char path[256];
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: member '%s' is missing",
+                           dgnn_value_path(object, path, sizeof(path)), name);
+}
+
+/* Is a value what the JSON literal says? Literals: null, true, false, [], a number, a "string". */
+static int params_is_literal(const struct dgnn_value *value, const char *json)
+{
+    const char *string;
+    double number;
+    char *end;
+    int flag;
+    switch (dgnn_value_kind(value)) {
+    case DGNN_VALUE_ABSENT:
+        return 1;
+    case DGNN_VALUE_NULL:
+        return !strcmp(json, "null");
+    case DGNN_VALUE_BOOL:
+        return !dgnn_value_bool(value, &flag, NULL) && !strcmp(json, flag ? "true" : "false");
+    case DGNN_VALUE_LIST:
+        return dgnn_value_count(value) == 0 && !strcmp(json, "[]");
+    case DGNN_VALUE_NUMBER:
+        return !dgnn_value_double(value, &number, NULL) && number == strtod(json, &end) && end != json;
+    case DGNN_VALUE_STRING:
+        return !dgnn_value_string(value, &string, NULL) && json[0] == '"' &&
+               !strncmp(json + 1, string, strlen(string)) && !strcmp(json + 1 + strlen(string), "\"");
+    default:
+        return 0;
+    }
+}
+
+static int params_check_only(const struct dgnn_value *member, const struct dgnn_param *param,
+                             struct dgnn_error *error)
+{
+    char path[256];
+    if (params_is_literal(member, param->text)) {
+        return DGNN_OK;
+    }
+    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: dgnn evaluates only models where this is %s (%s)",
+                           dgnn_value_path(member, path, sizeof(path)), param->text, param->meaning);
+}
+
+static int params_load_string(const struct dgnn_value *object, const struct dgnn_value *member,
+                              const struct dgnn_param *param, const char **out, struct dgnn_error *error)
+{
+    enum dgnn_value_kind kind = dgnn_value_kind(member);
+    if (kind == DGNN_VALUE_ABSENT || kind == DGNN_VALUE_NULL) {
+        *out = param->text;
+        return param->text || kind == DGNN_VALUE_NULL ? DGNN_OK : params_missing(object, param->name, error);
+    }
+    return dgnn_value_string(member, out, error);
+}
+
+static int params_load_number(const struct dgnn_value *object, const struct dgnn_value *member,
+                              const struct dgnn_param *param, void *place, struct dgnn_error *error)
+{
+    int absent = dgnn_value_kind(member) == DGNN_VALUE_ABSENT;
+    if (absent && param->number == (double)DGNN_REQUIRED) {
+        return params_missing(object, param->name, error);
+    }
+    if (param->kind == DGNN_PARAM_INT) {
+        *(int64_t *)place = (int64_t)param->number;
+        return absent ? DGNN_OK : dgnn_value_int(member, place, error);
+    }
+    if (param->kind == DGNN_PARAM_DOUBLE) {
+        *(double *)place = param->number;
+        return absent ? DGNN_OK : dgnn_value_double(member, place, error);
+    }
+    *(int32_t *)place = param->number != 0;
+    return absent ? DGNN_OK : dgnn_value_bool(member, place, error);
+}
+
+int dgnn_params_load(const struct dgnn_value *object, const struct dgnn_param *params, size_t nparam, void *out,
+                     struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_value_object(object, error));
+    DGNN_TRY(params_check_names(object, params, nparam, error));
+    for (size_t p = 0; p < nparam; p++) {
+        struct dgnn_value member = dgnn_value_member(object, params[p].name);
+        void *place = (char *)out + params[p].offset;
+        switch (params[p].kind) {
+        case DGNN_PARAM_IGNORED:
+            break;
+        case DGNN_PARAM_ONLY:
+            DGNN_TRY(params_check_only(&member, &params[p], error));
+            break;
+        case DGNN_PARAM_STRING:
+            DGNN_TRY(params_load_string(object, &member, &params[p], place, error));
+            break;
+        case DGNN_PARAM_VALUE:
+            if (params[p].required && dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
+                return params_missing(object, params[p].name, error);
+            }
+            *(struct dgnn_value *)place = member;
+            break;
+        default:
+            DGNN_TRY(params_load_number(object, &member, &params[p], place, error));
+        }
+    }
+    return DGNN_OK;
+}
+
+int dgnn_params_describe(const struct dgnn_param *params, size_t nparam, const void *from, struct dgnn_text *text,
+                         struct dgnn_error *error)
+{
+    const char *separator = "";
+    for (size_t p = 0; p < nparam; p++) {
+        const void *place = (const char *)from + params[p].offset;
+        const char *string = params[p].kind == DGNN_PARAM_STRING ? *(const char *const *)place : NULL;
+        if (params[p].kind > DGNN_PARAM_STRING || (params[p].kind == DGNN_PARAM_STRING && !string)) {
+            continue;
+        }
+        DGNN_TRY(dgnn_text_add(text, error, "%s\"%s\": ", separator, params[p].name));
+        if (params[p].kind == DGNN_PARAM_INT) {
+            DGNN_TRY(dgnn_text_add(text, error, "%lld", (long long)*(const int64_t *)place));
+        } else if (params[p].kind == DGNN_PARAM_DOUBLE) {
+            DGNN_TRY(dgnn_text_add(text, error, "%.17g", *(const double *)place));
+        } else if (params[p].kind == DGNN_PARAM_BOOL) {
+            DGNN_TRY(dgnn_text_add(text, error, "%s", *(const int32_t *)place ? "true" : "false"));
+        } else {
+            DGNN_TRY(dgnn_text_add_quoted(text, string, error));
+        }
+        separator = ", ";
+    }
+    return DGNN_OK;
+}
+
+int dgnn_params_version(const struct dgnn_value *object, int64_t lowest, int64_t highest, int64_t absent_version,
+                        struct dgnn_error *error)
+{
+    struct dgnn_value member = dgnn_value_member(object, "@version");
+    int64_t version = absent_version;
+    char path[256];
+    if (dgnn_value_kind(&member) != DGNN_VALUE_ABSENT) {
+        DGNN_TRY(dgnn_value_int(&member, &version, error));
+    }
+    if (version < lowest || version > highest) {
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: version %lld; dgnn reads %lld to %lld",
+                               dgnn_value_path(object, path, sizeof(path)), (long long)version, (long long)lowest,
+                               (long long)highest);
+    }
+    return DGNN_OK;
+}
+
+static int params_pair_type(const struct dgnn_value *pair, int64_t index, int32_t ntypes, int64_t *type,
+                            struct dgnn_error *error)
+{
+    struct dgnn_value item = dgnn_value_item(pair, index);
+    char path[256];
+    DGNN_TRY(dgnn_value_int(&item, type, error));
+    if (*type < 0 || *type >= ntypes) {
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: type %lld is not in [0, %d)",
+                               dgnn_value_path(&item, path, sizeof(path)), (long long)*type, ntypes);
+    }
+    return DGNN_OK;
+}
+
+static int params_fill_pairs(const struct dgnn_value *list, int64_t count, int32_t ntypes, uint8_t *table,
+                             struct dgnn_error *error)
+{
+    char path[256];
+    for (int64_t p = 0; p < count; p++) {
+        struct dgnn_value pair = dgnn_value_item(list, p);
+        int64_t length, a, b;
+        DGNN_TRY(dgnn_value_list(&pair, &length, error));
+        if (length != 2) {
+            return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: expected a pair of types, found %lld values",
+                                   dgnn_value_path(&pair, path, sizeof(path)), (long long)length);
+        }
+        DGNN_TRY(params_pair_type(&pair, 0, ntypes, &a, error));
+        DGNN_TRY(params_pair_type(&pair, 1, ntypes, &b, error));
+        table[a * ntypes + b] = table[b * ntypes + a] = 1;
+    }
+    return DGNN_OK;
+}
+
+int dgnn_params_pairs(const struct dgnn_value *list, int32_t ntypes, uint8_t **table, int32_t *any,
+                      struct dgnn_error *error)
+{
+    enum dgnn_value_kind kind = dgnn_value_kind(list);
+    int64_t count = 0;
+    if (kind != DGNN_VALUE_ABSENT && kind != DGNN_VALUE_NULL) {
+        DGNN_TRY(dgnn_value_list(list, &count, error));
+    }
+    uint8_t *pairs = dgnn_alloc_zeroed((int64_t)ntypes * ntypes, 1);
+    if (!pairs) {
+        return dgnn_status_no_memory(error, "a table of excluded pairs", (int64_t)ntypes * ntypes);
+    }
+    int status = params_fill_pairs(list, count, ntypes, pairs, error);
+    if (status) {
+        dgnn_alloc_free(pairs);
+        return status;
+    }
+    *table = pairs;
+    *any = count > 0;
+    return DGNN_OK;
+}
+
+static int params_fill_names(const struct dgnn_value *list, int64_t count, const char **names,
+                             struct dgnn_error *error)
+{
+    char path[256];
+    for (int64_t t = 0; t < count; t++) {
+        struct dgnn_value item = dgnn_value_item(list, t);
+        DGNN_TRY(dgnn_value_string(&item, &names[t], error));
+        for (int64_t s = 0; s < t; s++) {
+            if (!strcmp(names[s], names[t])) {
+                return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: type '%s' is there twice",
+                                       dgnn_value_path(&item, path, sizeof(path)), names[t]);
+            }
+        }
+    }
+    return DGNN_OK;
+}
+
+int dgnn_params_type_map(const struct dgnn_value *list, int32_t *ntypes, const char ***names, struct dgnn_error *error)
+{
+    int64_t count;
+    char path[256];
+    DGNN_TRY(dgnn_value_list(list, &count, error));
+    if (count < 1 || count > 4096) {
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %lld types; expected 1 to 4096",
+                               dgnn_value_path(list, path, sizeof(path)), (long long)count);
+    }
+    const char **found = dgnn_alloc_zeroed(count, sizeof(*found));
+    if (!found) {
+        return dgnn_status_no_memory(error, "the type map", count * 8);
+    }
+    int status = params_fill_names(list, count, found, error);
+    if (status) {
+        dgnn_alloc_free(found);
+        return status;
+    }
+    *names = found;
+    *ntypes = (int32_t)count;
+    return DGNN_OK;
+}
+
+int dgnn_params_precision(const char *name, const struct dgnn_value *where, int32_t *dtype,
+                          struct dgnn_error *error)
+{
+    static const struct {
+        const char *name;
+        int32_t dtype;
+    } known[] = {{"float64", DGNN_DTYPE_FLOAT64}, {"default", DGNN_DTYPE_FLOAT64}, {"double", DGNN_DTYPE_FLOAT64},
+                 {"float32", DGNN_DTYPE_FLOAT32}, {"single", DGNN_DTYPE_FLOAT32}};
+    char path[256];
+    for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+        if (name && !strcasecmp(name, known[k].name)) {
+            *dtype = known[k].dtype;
+            return DGNN_OK;
+        }
+    }
+    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                           "%s: precision '%s' is not supported; dgnn evaluates float32 and float64 models",
+                           dgnn_value_path(where, path, sizeof(path)), name ? name : "null");
+}
+
+int dgnn_params_activation(const char *name, const struct dgnn_value *where, struct dgnn_activation *activation,
+                           struct dgnn_error *error)
+{
+    struct dgnn_error own;
+    char path[256];
+    int status = dgnn_activation_parse(name ? name : "none", activation, &own);
+    return status ? dgnn_status_set(error, status, "%s: %s", dgnn_value_path(where, path, sizeof(path)), own.message)
+                  : DGNN_OK;
+}

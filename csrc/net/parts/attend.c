@@ -1,0 +1,132 @@
+#include "net/parts/attend.h"
+
+#include <math.h>
+
+#include "net/params/params.h"
+
+struct attend_params {
+#include "net/params/params_fields.h"
+#include "net/params/attention.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param attend_params[] = {
+#define DGNN_PARAM_STRUCT struct attend_params
+#include "net/params/params_rows.h"
+#include "net/params/attention.def"
+#include "net/params/params_end.h"
+};
+
+struct attend_layer_params {
+#include "net/params/params_fields.h"
+#include "net/params/attention_layer.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param attend_layer_params[] = {
+#define DGNN_PARAM_STRUCT struct attend_layer_params
+#include "net/params/params_rows.h"
+#include "net/params/attention_layer.def"
+#include "net/params/params_end.h"
+};
+
+struct attend_gated_params {
+#include "net/params/params_fields.h"
+#include "net/params/attention_gated.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param attend_gated_params[] = {
+#define DGNN_PARAM_STRUCT struct attend_gated_params
+#include "net/params/params_rows.h"
+#include "net/params/attention_gated.def"
+#include "net/params/params_end.h"
+};
+
+enum {
+    ATTEND_NPARAM = sizeof(attend_params) / sizeof(attend_params[0]),
+    ATTEND_LAYER_NPARAM = sizeof(attend_layer_params) / sizeof(attend_layer_params[0]),
+    ATTEND_GATED_NPARAM = sizeof(attend_gated_params) / sizeof(attend_gated_params[0])
+};
+
+static int attend_gated(const struct dgnn_value *value, struct attend_gated_params *params, double *scale,
+                           struct dgnn_error *error)
+{
+    char path[256];
+    DGNN_TRY(dgnn_params_load(value, attend_gated_params, ATTEND_GATED_NPARAM, params, error));
+    enum dgnn_value_kind kind = dgnn_value_kind(&params->temperature);
+    if (params->hidden_dim < 1 || params->hidden_dim > 1 << 16) {
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: hidden_dim is %lld, expected 1 to 65536",
+                               dgnn_value_path(value, path, sizeof(path)), (long long)params->hidden_dim);
+    }
+    if (kind != DGNN_VALUE_NULL && kind != DGNN_VALUE_ABSENT) {
+        return dgnn_value_double(&params->temperature, scale, error);
+    }
+    if (!(params->scaling_factor > 0)) {
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: scaling_factor is %g, expected a positive number",
+                               dgnn_value_path(value, path, sizeof(path)), params->scaling_factor);
+    }
+    *scale = 1 / sqrt((double)params->hidden_dim * params->scaling_factor);
+    return DGNN_OK;
+}
+
+/* The projections of deepmd-kit's attention are affine and no more. */
+static int attend_affine(const struct dgnn_value *value, int affine, struct dgnn_error *error)
+{
+    char path[256];
+    return affine ? DGNN_OK
+                  : dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                                    "%s: a projection with an activation, a time step or a residual",
+                                    dgnn_value_path(value, path, sizeof(path)));
+}
+
+static int attend_has(const struct dgnn_value *value)
+{
+    return dgnn_value_kind(value) != DGNN_VALUE_NULL && dgnn_value_kind(value) != DGNN_VALUE_ABSENT;
+}
+
+/* Reflects the columns from i on of the rows of a (n of them, stride apart) by v, which is 0 before i and whose square
+ * is 2. */
+static void attend_reflect(int64_t n, int64_t stride, int64_t i, const double *v, double *a)
+{
+    for (int64_t r = 0; r < n; r++) {
+        double along = 0;
+        for (int64_t c = i; c < stride; c++) {
+            along += a[r * stride + c] * v[c];
+        }
+        for (int64_t c = i; c < stride; c++) {
+            a[r * stride + c] -= along * v[c];
+        }
+    }
+}
+
+/* Turns the nrow rows of two matrices, one after the other, by the orthogonal matrix, a product of Householder's
+ * reflections, that makes the first of them (n rows) lower triangular. v: ncol. */
+static void attend_triangular(int64_t n, int64_t nrow, int64_t ncol, double *both, double *v)
+{
+    for (int64_t i = 0; i < n && i + 1 < ncol; i++) {
+        double *row = both + i * ncol, square = 0;
+        for (int64_t c = i; c < ncol; c++) {
+            v[c] = row[c];
+            square += row[c] * row[c];
+        }
+        double length = sqrt(square), first = v[i] + copysign(length, v[i]);
+        double size = sqrt(square - v[i] * v[i] + first * first);
+        v[i] = first;
+        for (int64_t c = i; c < ncol && size > 0; c++) {
+            v[c] *= M_SQRT2 / size;
+        }
+        if (size > 0) {
+            attend_reflect(nrow, ncol, i, v, both);
+        }
+        for (int64_t c = i + 1; c < ncol; c++) {
+            row[c] = 0;
+        }
+    }
+}
+
+#define DGNN_REAL_BITS 32
+#include "net/parts/attend_body.h"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "net/parts/attend_body.h"

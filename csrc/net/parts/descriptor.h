@@ -1,0 +1,113 @@
+/* What a descriptor is to the model: load, forward, backward. One const struct dgnn_descriptor_kind per family,
+ * listed in net/energy/registry.c. Adding one touches its own room, its table of parameters and the registry. */
+#ifndef DGNN_NET_DESCRIPTOR_H
+#define DGNN_NET_DESCRIPTOR_H
+
+#include "base/profile.h"
+#include "comm/exchange.h"
+#include "geom/graph.h"
+#include "io/tree.h"
+#include "ops/ops.h"
+
+struct dgnn_descriptor; /* each kind's own struct begins with struct dgnn_descriptor_base */
+struct dgnn_text;       /* base/text.h: a growing string */
+
+/* What loading needs beside the tree. */
+struct dgnn_load_context {
+    int32_t dtype;       /* enum dgnn_dtype: ARCHIVE takes each part's own precision */
+    int32_t memory;      /* enum dgnn_memory */
+    int32_t ntypes;
+    const char *const *type_map; /* ntypes element names */
+    int32_t threads;     /* worker threads, >= 1 */
+    enum dgnn_cpu cpu;
+};
+
+/* What the model must know of a descriptor. */
+struct dgnn_descriptor_properties {
+    double cutoff;         /* of the neighbour list it needs */
+    int32_t mixed_types;   /* 1: sel counts all types together, nsel is 1 */
+    int32_t nsel;          /* lengths of sel: 1, or ntypes */
+    const int64_t *sel;    /* owned by the descriptor */
+    int32_t nangle;        /* parts that form angles */
+    const struct dgnn_angle_limit *angle; /* nangle: of which neighbours; owned by the descriptor */
+    int64_t dim_out;
+    int64_t parameters;    /* numbers in its weights */
+    int32_t dtype;         /* what it computes in */
+    int32_t dim_charge_spin; /* 0 or 2 */
+    const double *default_charge_spin; /* 2, or NULL */
+    int32_t has_message_passing;
+    int32_t has_message_passing_across_ranks; /* as deepmd-kit answers; dgnn runs all on many ranks */
+    int32_t has_graph_form;  /* may graph semantics be chosen? */
+    int32_t uses_first_type; /* do empty slots carry the type embedding of the frame's first atom? */
+};
+
+/* One evaluation: what forward and backward of one frame share. */
+struct dgnn_evaluation {
+    const struct dgnn_graph *graph;
+    struct dgnn_exchange *exchange; /* NULL: no ghosts */
+    const double *charge_spin;      /* 2, or NULL */
+    double *edge_gradient;          /* nedge x 3, backward adds dE/dvector to it */
+    int32_t want_gradient;          /* 0: backward will not be called */
+    int64_t nidle; /* outputs of so many owned nodes, the last ones, are not used, and their gradients are 0 */
+    struct dgnn_profile *profile;   /* NULL: nothing is measured */
+};
+
+struct dgnn_descriptor_kind {
+    const char *type; /* as in "type" of the tree; aliases are further rows of the registry */
+
+    /* value: the descriptor's object. Unknown members are refused by name. */
+    int (*load)(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                struct dgnn_descriptor **descriptor, struct dgnn_error *error);
+    void (*free)(struct dgnn_descriptor *descriptor);
+    void (*properties)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *properties);
+    /* Appends its hyper-parameters as members of a JSON object, without the braces. */
+    int (*describe)(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error);
+    /* About how many multiplications and additions a centre with n neighbours at these distances, nearest first, takes.
+     * Ranks get equal sums of it. NULL: it goes by the number of neighbours. */
+    double (*work)(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance);
+
+    /* Does all of an evaluation that can fail, on this rank alone and without messages: checks of what the evaluation
+     * brings, memory of forward and backward, dgnn_exchange_prepare of the rows that they exchange. The ranks agree
+     * on its status before one of them goes on, so what follows must not fail on one rank between two exchanges.
+     * Always called before forward, with the same evaluation. NULL: forward needs no such step (no exchange). */
+    int (*prepare)(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
+                   struct dgnn_error *error);
+    /* output: nowned x dim_out. Keeps in the descriptor what backward needs. Collective where there is an exchange:
+     * all exchanges are gone through whatever the numbers are. */
+    int (*forward)(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, double *output,
+                   struct dgnn_error *error);
+    /* output_gradient: nowned x dim_out, dE/doutput. After one forward, with the same evaluation. */
+    int (*backward)(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
+                    const double *output_gradient, struct dgnn_error *error);
+};
+
+struct dgnn_descriptor_base {
+    const struct dgnn_descriptor_kind *kind;
+};
+
+static inline const struct dgnn_descriptor_kind *dgnn_descriptor_kind(const struct dgnn_descriptor *descriptor)
+{
+    return ((const struct dgnn_descriptor_base *)descriptor)->kind;
+}
+
+/* Those of n neighbours that are within a cutoff. */
+static inline int64_t dgnn_descriptor_within(int64_t n, const double *distance, double cutoff)
+{
+    while (n > 0 && distance[n - 1] > cutoff) {
+        n--;
+    }
+    return n;
+}
+
+static inline double dgnn_descriptor_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+{
+    const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(descriptor);
+    struct dgnn_descriptor_properties own;
+    if (kind->work) {
+        return kind->work(descriptor, n, distance);
+    }
+    kind->properties(descriptor, &own);
+    return 4.0 * (double)own.parameters * (double)n;
+}
+
+#endif

@@ -1,0 +1,259 @@
+#include "net/parts/environment.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+static int environment_check(const struct dgnn_environment *environment, const struct dgnn_value *variables,
+                             struct dgnn_error *error)
+{
+    char path[256];
+    if (!(environment->smooth < environment->cutoff) || environment->smooth < 0 || environment->protection < 0 ||
+        (environment->exponential && environment->smooth == 0)) {
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
+                               "%s: rcut_smth %g, rcut %g and env_protection %g: expected 0 <= rcut_smth < rcut, "
+                               "rcut_smth > 0 with the exponential switch, and a protection that is not negative",
+                               dgnn_value_path(variables->parent ? variables->parent : variables, path, sizeof(path)),
+                               environment->smooth, environment->cutoff, environment->protection);
+    }
+    return DGNN_OK;
+}
+
+/* Slots [begin, end) of one centre type into one row, which they must share. rows: the type's slots. */
+static int environment_section(const struct dgnn_value *member, const double *rows, int64_t width, int64_t begin,
+                               int64_t end, double *out, struct dgnn_error *error)
+{
+    char path[256];
+    for (int64_t c = 0; c < width && begin < end; c++) {
+        out[c] = rows[begin * width + c];
+    }
+    for (int64_t k = begin + 1; k < end; k++) {
+        if (memcmp(rows + k * width, rows + begin * width, sizeof(double) * (size_t)width)) {
+            return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                                   "%s: slots %lld and %lld differ; dgnn evaluates models whose statistics are the "
+                                   "same in all slots of a section, as deepmd-kit makes them",
+                                   dgnn_value_path(member, path, sizeof(path)), (long long)begin, (long long)k);
+        }
+    }
+    return DGNN_OK;
+}
+
+static int environment_sections(const struct dgnn_environment *environment, const struct dgnn_value *member,
+                                const int64_t *sel, const double *values, double *out, struct dgnn_error *error)
+{
+    int64_t width = environment->width;
+    for (int64_t t = 0; t < environment->ntypes; t++) {
+        int64_t begin = 0;
+        for (int64_t s = 0; s < environment->nsection; s++) {
+            double *row = out + (t * environment->nsection + s) * width;
+            DGNN_TRY(environment_section(member, values, width, begin, begin + sel[s], row, error));
+            begin += sel[s];
+        }
+        values += begin * width;
+    }
+    return DGNN_OK;
+}
+
+static int environment_read(const struct dgnn_environment *environment, const struct dgnn_value *variables,
+                            const char *name, const int64_t *sel, double start, double **out,
+                            struct dgnn_error *error)
+{
+    struct dgnn_value member = dgnn_value_member(variables, name);
+    int64_t width = environment->width, total = 0, count = environment->ntypes * environment->nsection * width;
+    struct dgnn_tensor tensor;
+    for (int64_t s = 0; s < environment->nsection; s++) {
+        total += sel[s];
+    }
+    DGNN_TRY(dgnn_value_tensor_shaped(&member, 3, (int64_t[]){environment->ntypes, total, width}, &tensor, error));
+    double *values = dgnn_alloc(dgnn_tensor_size(&tensor), sizeof(double));
+    *out = dgnn_alloc(count, sizeof(double));
+    if (!values || !*out) {
+        dgnn_alloc_free(values);
+        return dgnn_status_no_memory(error, "statistics", dgnn_tensor_size(&tensor) * (int64_t)sizeof(double));
+    }
+    for (int64_t k = 0; k < count; k++) {
+        (*out)[k] = start;
+    }
+    dgnn_tensor_to_double(&tensor, values);
+    int status = environment_sections(environment, &member, sel, values, *out, error);
+    dgnn_alloc_free(values);
+    return status;
+}
+
+static int environment_load(struct dgnn_environment *environment, const struct dgnn_value *variables,
+                            const int64_t *sel, struct dgnn_error *error)
+{
+    int64_t count = environment->ntypes * environment->nsection * environment->width;
+    char path[256];
+    DGNN_TRY(environment_check(environment, variables, error));
+    DGNN_TRY(environment_read(environment, variables, "davg", sel, 0, &environment->mean, error));
+    DGNN_TRY(environment_read(environment, variables, "dstd", sel, 1, &environment->scale, error));
+    for (int64_t k = 0; k < count; k++) {
+        if (environment->scale[k] == 0) {
+            return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s.dstd: holds a standard deviation of 0",
+                                   dgnn_value_path(variables, path, sizeof(path)));
+        }
+        environment->scale[k] = 1 / environment->scale[k];
+    }
+    return DGNN_OK;
+}
+
+int dgnn_environment_load(struct dgnn_environment *environment, const struct dgnn_value *variables,
+                          const int64_t *sel, struct dgnn_error *error)
+{
+    environment->mean = environment->scale = NULL;
+    int status = environment_load(environment, variables, sel, error);
+    if (status) {
+        dgnn_environment_free(environment);
+    }
+    return status;
+}
+
+static int environment_sel_bad(const struct dgnn_value *value, const char *problem, struct dgnn_error *error)
+{
+    char path[256];
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(value, path, sizeof(path)), problem);
+}
+
+int dgnn_environment_sel(const struct dgnn_value *value, int64_t nsection, int64_t *sel, struct dgnn_error *error)
+{
+    const int64_t limit = 1 << 24;
+    int64_t count, total = 0;
+    if (dgnn_value_kind(value) == DGNN_VALUE_NUMBER && nsection == 1) {
+        DGNN_TRY(dgnn_value_int(value, sel, error));
+        return *sel >= 1 && *sel <= limit ? DGNN_OK : environment_sel_bad(value, "expected 1 to 2^24", error);
+    }
+    DGNN_TRY(dgnn_value_list(value, &count, error));
+    if (nsection > 1 && count != nsection) {
+        return environment_sel_bad(value, "expected one number for each type", error);
+    }
+    memset(sel, 0, sizeof(int64_t) * (size_t)nsection);
+    for (int64_t k = 0; k < count; k++) {
+        struct dgnn_value item = dgnn_value_item(value, k);
+        int64_t number;
+        DGNN_TRY(dgnn_value_int(&item, &number, error));
+        if (number < 0 || number > limit || (total += number) > limit) {
+            return environment_sel_bad(&item, "expected numbers from 0, 2^24 in all at most", error);
+        }
+        sel[nsection > 1 ? k : 0] += number;
+    }
+    return total ? DGNN_OK : environment_sel_bad(value, "no neighbours at all", error);
+}
+
+int dgnn_environment_load_types(struct dgnn_environment *environment, const struct dgnn_value *descriptor,
+                                const struct dgnn_value *list, int64_t **sel, struct dgnn_error *error)
+{
+    struct dgnn_value variables = dgnn_value_member(descriptor, "@variables");
+    environment->nsection = environment->ntypes;
+    *sel = dgnn_alloc(environment->nsection, sizeof(int64_t));
+    if (!*sel) {
+        return dgnn_status_no_memory(error, "lengths of sections", environment->nsection * (int64_t)sizeof(int64_t));
+    }
+    DGNN_TRY(dgnn_environment_sel(list, environment->nsection, *sel, error));
+    return dgnn_environment_load(environment, &variables, *sel, error);
+}
+
+int dgnn_environment_describe_sel(const int64_t *sel, int64_t nsection, struct dgnn_text *text,
+                                  struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_text_add(text, error, ", \"sel\": ["));
+    for (int64_t t = 0; t < nsection; t++) {
+        DGNN_TRY(dgnn_text_add(text, error, "%s%lld", t ? ", " : "", (long long)sel[t]));
+    }
+    return dgnn_text_add(text, error, "]");
+}
+
+int dgnn_environment_has_mean(const struct dgnn_environment *environment, int64_t first)
+{
+    int64_t count = environment->ntypes * environment->nsection * environment->width;
+    for (int64_t k = 0; k < count; k++) {
+        if (k % environment->width >= first && environment->mean[k] != 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+void dgnn_environment_free(struct dgnn_environment *environment)
+{
+    dgnn_alloc_free(environment->mean);
+    dgnn_alloc_free(environment->scale);
+    environment->mean = environment->scale = NULL;
+}
+
+static double environment_polynomial(const struct dgnn_environment *environment, double distance, double *slope)
+{
+    double length = environment->cutoff - environment->smooth;
+    double u = (distance - environment->smooth) / length;
+    *slope = 0;
+    if (u <= 0) {
+        return 1;
+    }
+    if (u >= 1) {
+        return 0;
+    }
+    *slope = -30 * u * u * (1 - u) * (1 - u) / length;
+    /* In deepmd-kit's order of operations: close to the cutoff only the last bits are left, and dpa1's angular gate
+     * divides by them. */
+    return u * u * u * (-6 * (u * u) + 15 * u - 10) + 1;
+}
+
+static double environment_exponential(const struct dgnn_environment *environment, double distance, double *slope)
+{
+    double rate = 20 / environment->smooth;
+    double r = distance < environment->cutoff ? distance : environment->cutoff;
+    double inner = exp(rate * (r - environment->smooth));
+    double value = exp(-inner);
+    *slope = distance < environment->cutoff ? -rate * inner * value : 0;
+    return value;
+}
+
+double dgnn_environment_switch(const struct dgnn_environment *environment, double distance, double *slope)
+{
+    double unused;
+    slope = slope ? slope : &unused;
+    return environment->exponential ? environment_exponential(environment, distance, slope)
+                                    : environment_polynomial(environment, distance, slope);
+}
+
+double dgnn_environment_row(const struct dgnn_environment *environment, int32_t type, int64_t section,
+                            const double *vector, double distance, double *row)
+{
+    const double *mean = dgnn_environment_mean(environment, type, section);
+    const double *scale = dgnn_environment_scale(environment, type, section);
+    double value = dgnn_environment_switch(environment, distance, NULL);
+    double inverse = 1 / (distance + environment->protection);
+    row[0] = (value * inverse - mean[0]) * scale[0];
+    for (int64_t c = 1; c < environment->width; c++) {
+        row[c] = (value * inverse * inverse * vector[c - 1] - mean[c]) * scale[c];
+    }
+    return value;
+}
+
+void dgnn_environment_backward(const struct dgnn_environment *environment, int32_t type, int64_t section,
+                               const double *vector, double distance, const double *d_row, double d_switch,
+                               double *gradient)
+{
+    const double *scale = dgnn_environment_scale(environment, type, section);
+    double slope, value = dgnn_environment_switch(environment, distance, &slope);
+    double inverse = 1 / (distance + environment->protection);
+    double d_distance = d_switch * slope + d_row[0] * scale[0] * (slope - value * inverse) * inverse;
+    for (int64_t c = 1; c < environment->width; c++) {
+        double d = d_row[c] * scale[c] * inverse * inverse;
+        gradient[c - 1] += d * value;
+        d_distance += d * vector[c - 1] * (slope - 2 * value * inverse);
+    }
+    for (int c = 0; c < 3; c++) {
+        gradient[c] += d_distance / distance * vector[c];
+    }
+}
+
+void dgnn_environment_empty_row(const struct dgnn_environment *environment, int32_t type, int64_t section,
+                                double *row)
+{
+    for (int64_t c = 0; c < environment->width; c++) {
+        row[c] = -dgnn_environment_mean(environment, type, section)[c] *
+                 dgnn_environment_scale(environment, type, section)[c];
+    }
+}
