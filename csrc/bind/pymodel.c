@@ -68,8 +68,8 @@ static PyObject *pymodel_wrap(PyTypeObject *type, struct dgnn_model *model)
 static int pymodel_options(PyObject *value, struct dgnn_load_options *options)
 {
     *options = (struct dgnn_load_options){.size = sizeof *options};
-    return PyArg_ParseTuple(value, "iiiids:options", &options->dtype, &options->memory, &options->semantics,
-                            &options->threads, &options->skin, &options->device)
+    return PyArg_ParseTuple(value, "iiiidsi:options", &options->dtype, &options->memory, &options->semantics,
+                            &options->threads, &options->skin, &options->device, &options->radial)
                ? 0
                : -1;
 }
@@ -717,7 +717,7 @@ static PyType_Spec pymodel_spec = {
 
 static PyMethodDef pymodel_functions[] = {
     {"load", pymodel_load, METH_VARARGS,
-     "load(path, options, /)\n--\n\noptions: (dtype, memory, semantics, threads, skin, device)."},
+     "load(path, options, /)\n--\n\noptions: (dtype, memory, semantics, threads, skin, device, radial)."},
     {"load_bytes", pymodel_load_bytes, METH_VARARGS,
      "load_bytes(name, data, options, /)\n--\n\nFrom the bytes of an archive."},
     {"load_tree", pymodel_load_tree, METH_VARARGS,

@@ -135,12 +135,42 @@ static int compute_reserve(struct dgnn_model *m, const struct dgnn_nodes *nodes,
     DGNN_TRY(dgnn_buffer_reserve(&m->forces_mag, m->is_spin ? 3 * nodes->nrow * size : 0, "forces", error));
     DGNN_TRY(dgnn_buffer_reserve(&m->atom_virial, want_atom_virial ? 9 * nodes->nrow * size : 0, "atomic virials",
                                  error));
+    DGNN_TRY(dgnn_buffer_reserve(&m->spin_gradient, m->is_spin && !m->has_virtual ? 3 * (nodes->nowned + nedge) * size : 0,
+                                 "gradients of spins", error));
     return dgnn_buffer_reserve(&m->edge_gradient, 3 * nedge * size, "gradients of edges", error);
 }
 
 static const struct dgnn_nodes *compute_nodes(const struct dgnn_model *m, const struct dgnn_nodes *atoms)
 {
-    return m->is_spin ? &m->magnetic.nodes : atoms;
+    return m->has_virtual ? &m->magnetic.nodes : atoms;
+}
+
+/* Gradients of native spins: what comes through atoms' own, then what comes through edges. */
+static double *compute_node_spin_gradient(const struct dgnn_model *m)
+{
+    return m->is_spin && !m->has_virtual ? m->spin_gradient.data : NULL;
+}
+
+static double *compute_edge_spin_gradient(const struct dgnn_model *m)
+{
+    double *own = compute_node_spin_gradient(m);
+    return own ? own + 3 * m->builder.graph.nowned : NULL;
+}
+
+/* forces_mag: nrow x 3, -dE/dspin; rows of images hold nothing. In the order of edges: it repeats. */
+static void compute_native_forces_mag(const struct dgnn_model *m, const struct dgnn_graph *graph, int64_t nrow,
+                                      double *forces_mag)
+{
+    const double *own = compute_node_spin_gradient(m), *edge = compute_edge_spin_gradient(m);
+    memset(forces_mag, 0, sizeof(double) * (size_t)(3 * nrow));
+    for (int64_t k = 0; k < 3 * graph->nowned; k++) {
+        forces_mag[k] = -own[k];
+    }
+    for (int64_t e = 0; e < dgnn_graph_nedge(graph); e++) {
+        for (int c = 0; c < 3; c++) {
+            forces_mag[3 * (int64_t)graph->neighbour[e] + c] -= edge[3 * e + c];
+        }
+    }
 }
 
 /* Forces and virials from the gradients of edges. */
@@ -149,7 +179,10 @@ static void compute_gradients(struct dgnn_model *m, const struct dgnn_graph *gra
 {
     struct dgnn_graph joined = *graph;
     double *edge_gradient = m->edge_gradient.data;
-    if (m->is_spin) {
+    if (m->is_spin && !m->has_virtual) {
+        compute_native_forces_mag(m, graph, nrow, out->forces_mag);
+    }
+    if (m->has_virtual) {
         dgnn_gradient_forces(graph, edge_gradient, nrow, out->forces_mag);
         dgnn_magnetic_join(&m->magnetic, graph, edge_gradient, &joined);
     }
@@ -168,7 +201,10 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_model *m, con
                                     .charge_spin = charge_spin,
                                     .edge_gradient = m->ordered ? m->order.edge_gradient : m->edge_gradient.data,
                                     .want_gradient = 1,
-                                    .profile = m->profile};
+                                    .profile = m->profile,
+                                    .spins = nodes->spins,
+                                    .node_spin_gradient = compute_node_spin_gradient(m),
+                                    .edge_spin_gradient = compute_edge_spin_gradient(m)};
 }
 
 /* All that can fail on this rank alone, without messages: virtual nodes, graph and memory. */
@@ -176,14 +212,14 @@ static int compute_prepare(struct dgnn_model *m, const struct dgnn_nodes *atoms,
                            int want_atom_virial, struct dgnn_error *error)
 {
     const struct dgnn_nodes *nodes = compute_nodes(m, atoms);
-    if (m->is_spin) {
+    if (m->has_virtual) {
         DGNN_TRY(dgnn_magnetic_update(&m->magnetic, &m->spin, atoms, m->properties.fitting.dim_aparam, error));
     }
     dgnn_profile_end(m->profile, DGNN_PHASE_ATOMS);
     DGNN_TRY(compute_build_graph(m, nodes, error));
     DGNN_TRY(compute_order(m, nodes, error));
     DGNN_TRY(compute_reserve(m, nodes, want_atom_virial, error));
-    if (m->is_spin) {
+    if (m->has_virtual) {
         DGNN_TRY(dgnn_magnetic_prepare(&m->magnetic, &m->builder.graph, want_atom_virial, error));
     }
     struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
@@ -219,6 +255,9 @@ static int compute_net(struct dgnn_model *m, const struct dgnn_nodes *nodes, con
     struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
     struct dgnn_atomic_input input = {.fparam = system->fparam, .aparam = nodes->aparam};
     memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
+    if (evaluation.node_spin_gradient) {
+        memset(evaluation.node_spin_gradient, 0, sizeof(double) * (size_t)(3 * (graph->nowned + dgnn_graph_nedge(graph))));
+    }
     DGNN_TRY(compute_in_order(m, &evaluation, &input, out->energy, error));
     compute_gradients(m, graph, nodes->nrow, out);
     dgnn_profile_end(m->profile, DGNN_PHASE_GRADIENT);
@@ -258,7 +297,7 @@ static int compute_evaluate(struct dgnn_model *m, const struct dgnn_nodes *atoms
         compute_clear(nodes, &of_nodes);
     }
     *out = of_nodes;
-    if (m->is_spin) {
+    if (m->has_virtual) {
         dgnn_magnetic_return(&m->magnetic, &m->spin, &of_nodes, out);
     }
     out->ntruncated = m->builder.ntruncated;
@@ -471,6 +510,7 @@ static int compute_ghosted(struct dgnn_model *m, const struct dgnn_ghosted *syst
                                        .skin = m->skin,
                                        .needs_plan = p->has_message_passing,
                                        .has_spins = m->is_spin,
+                                       .has_virtual = m->has_virtual,
                                        .want_atom_virial = result->atom_virial != NULL};
     DGNN_TRY(dgnn_ghosted_update(g, &input, comm, compute_check_system(m, &parameters, error), error));
     int status = compute_prepare(m, &g->nodes, &parameters, g->want_atom_virial, error);

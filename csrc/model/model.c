@@ -21,6 +21,12 @@ static int model_set_options(struct dgnn_model *m, const struct dgnn_load_option
     m->skin = o && o->skin >= 0 ? o->skin : MODEL_DEFAULT_SKIN;
     m->memory = o ? o->memory : DGNN_MEMORY_FAST;
     m->threads = o && o->threads > 0 ? o->threads : dgnn_cpu_threads();
+    m->radial = o && o->size >= offsetof(struct dgnn_load_options, radial) + sizeof(o->radial) ? o->radial
+                                                                                              : DGNN_RADIAL_EXACT;
+    if (m->radial != DGNN_RADIAL_EXACT && m->radial != DGNN_RADIAL_TABLE) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "load options: radial %d; expected 0 (exact) or 1 (table)",
+                               m->radial);
+    }
     if (o && (!(m->skin < 100) || o->memory < 0 || o->memory > DGNN_MEMORY_SMALL || o->dtype < 0 ||
               o->dtype > DGNN_DTYPE_FLOAT64 || o->semantics < 0 || o->semantics > DGNN_SEMANTICS_GRAPH ||
               o->threads < 0 || o->threads > 1024)) {
@@ -47,8 +53,16 @@ static int model_load_types(struct dgnn_model *m, const struct dgnn_value *model
     if (dgnn_spinmodel_is(model)) {
         DGNN_TRY(dgnn_spinmodel_load(model, m->node_types, &scale, error));
         m->ntypes = m->node_types / 2;
-        m->is_spin = 1;
+        m->is_spin = m->has_virtual = 1;
         m->spin = (struct dgnn_magnetic_scheme){.ntypes = m->ntypes, .scale = scale};
+    } else if (dgnn_spinmodel_is_native(model)) {
+        DGNN_TRY(dgnn_spinmodel_check_native(model, m->ntypes, error));
+        scale = dgnn_alloc_zeroed(m->ntypes, sizeof(*scale));
+        if (!scale) {
+            return dgnn_status_no_memory(error, "scales of spins", m->ntypes * 8);
+        }
+        m->is_spin = 1;
+        m->spin = (struct dgnn_magnetic_scheme){.is_native = 1, .ntypes = m->ntypes, .scale = scale};
     }
     return DGNN_OK;
 }
@@ -59,10 +73,10 @@ static int model_set_semantics(struct dgnn_model *m, int32_t wanted, int32_t arc
     m->semantics_from = wanted != DGNN_SEMANTICS_ARCHIVE ? "load option"
                         : m->archive.metadata          ? "lower_input_kind of the archive"
                                                        : "default: the archive has no metadata";
-    if (!m->dense && (m->is_spin || !m->properties.descriptor.has_graph_form)) {
+    if (!m->dense && (m->has_virtual || !m->properties.descriptor.has_graph_form)) {
         return dgnn_status_set(error, wanted == DGNN_SEMANTICS_GRAPH ? DGNN_ERROR_INPUT : DGNN_ERROR_UNSUPPORTED,
                                "semantics 'graph': descriptor '%s'%s has the dense form only",
-                               m->properties.descriptor_type, m->is_spin ? " with spins" : "");
+                               m->properties.descriptor_type, m->has_virtual ? " with virtual atoms" : "");
     }
     return DGNN_OK;
 }
@@ -81,7 +95,8 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
                                         .ntypes = m->node_types,
                                         .type_map = m->type_map,
                                         .threads = m->threads,
-                                        .cpu = m->cpu};
+                                        .cpu = m->cpu,
+                                        .radial = m->radial};
     DGNN_TRY(dgnn_linear_load(&network, &context, &m->linear, error));
     dgnn_linear_properties(m->linear, &m->properties);
     int32_t archived = DGNN_SEMANTICS_DENSE;
@@ -162,7 +177,8 @@ void dgnn_model_free(struct dgnn_model *m)
     dgnn_graph_builder_free(&m->builder);
     dgnn_order_free(&m->order);
     struct dgnn_buffer *all[] = {&m->energy,      &m->forces,        &m->forces_mag,
-                                 &m->atom_virial, &m->edge_gradient, &m->ordered_rows};
+                                 &m->atom_virial, &m->edge_gradient, &m->ordered_rows,
+                                 &m->spin_gradient};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
     }
@@ -199,11 +215,11 @@ static int model_describe_types(const struct dgnn_model *m, struct dgnn_text *t,
     return dgnn_text_add(t, error, "], ");
 }
 
-/* Null in a model without spins. */
+/* Null in a model without virtual atoms. */
 static int model_describe_spin(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
 {
-    if (!m->is_spin) {
-        return dgnn_text_add(t, error, "\"is_spin\": false, \"virtual_scale\": null, ");
+    if (!m->has_virtual) {
+        return dgnn_text_add(t, error, "\"is_spin\": %s, \"virtual_scale\": null, ", m->is_spin ? "true" : "false");
     }
     DGNN_TRY(dgnn_text_add(t, error, "\"is_spin\": true, \"virtual_scale\": ["));
     for (int32_t k = 0; k < m->ntypes; k++) {
@@ -220,7 +236,7 @@ static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t,
     DGNN_TRY(dgnn_text_add(t, error, "\"cutoff\": %.17g, \"dtype\": \"%s\", \"semantics\": \"%s\", "
                            "\"semantics_from\": \"%s\", \"has_graph_form\": %s, ",
                            d->cutoff, model_dtype_name(d->dtype), m->dense ? "dense" : "graph", m->semantics_from,
-                           d->has_graph_form && !m->is_spin ? yes : no));
+                           d->has_graph_form && !m->has_virtual ? yes : no));
     DGNN_TRY(dgnn_text_add(t, error, "\"has_message_passing\": %s, \"has_message_passing_across_ranks\": %s, ",
                            d->has_message_passing ? yes : no, d->has_message_passing_across_ranks ? yes : no));
     DGNN_TRY(model_describe_spin(m, t, error));
@@ -245,7 +261,12 @@ static int model_describe_notes(const struct dgnn_model *m, struct dgnn_text *t,
                             ? "\"Empty neighbour slots carry the type of the frame's first atom, as in deepmd-kit: the "
                               "energy depends on which atom comes first.\""
                             : "";
-    return dgnn_text_add(t, error, ", \"notes\": [%s]}", first);
+    DGNN_TRY(dgnn_text_add(t, error, ", \"notes\": [%s", first));
+    if (m->properties.descriptor.note) {
+        DGNN_TRY(dgnn_text_add(t, error, "%s", first[0] ? ", " : ""));
+        DGNN_TRY(dgnn_text_add_quoted(t, m->properties.descriptor.note, error));
+    }
+    return dgnn_text_add(t, error, "]}");
 }
 
 static int model_describe_all(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)

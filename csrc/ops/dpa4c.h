@@ -53,6 +53,25 @@ static inline void dgnn_dpa4c_hermite(double t, double *value, double *slope)
     slope[5] = -0.5 * t2 * u * (2 - 5 * u);
 }
 
+/* B_2 of a vector as a homogeneous polynomial; and the gradient of sum_k w_k B_2k, which is added to d. */
+static inline void dgnn_dpa4c_quadrupole(const double *s, double *b)
+{
+    const double r3 = 1.7320508075688772;
+    b[0] = r3 * s[0] * s[1];
+    b[1] = r3 * s[1] * s[2];
+    b[2] = 0.5 * (2 * s[2] * s[2] - s[0] * s[0] - s[1] * s[1]);
+    b[3] = r3 * s[0] * s[2];
+    b[4] = 0.5 * r3 * (s[0] * s[0] - s[1] * s[1]);
+}
+
+static inline void dgnn_dpa4c_quadrupole_gradient(const double *s, const double *w, double *d)
+{
+    const double r3 = 1.7320508075688772;
+    d[0] += r3 * (s[1] * w[0] + s[2] * w[3] + s[0] * w[4]) - s[0] * w[2];
+    d[1] += r3 * (s[0] * w[0] + s[2] * w[1] - s[1] * w[4]) - s[1] * w[2];
+    d[2] += r3 * (s[1] * w[1] + s[0] * w[3]) + 2 * s[2] * w[2];
+}
+
 static inline int64_t dgnn_dpa4c_moment_row(const struct dgnn_dpa4c_shape *shape, int64_t row)
 {
     return shape->channel_stride + row * shape->line;

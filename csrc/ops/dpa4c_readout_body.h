@@ -60,25 +60,6 @@ static int64_t REAL(readout_scratch)(const struct REAL(dgnn_dpa4c_readout) * rea
     return REAL(readout_layout)(readout, NULL, &lines);
 }
 
-/* B_2 as a homogeneous polynomial. */
-static inline void REAL(readout_quadrupole)(const double *s, double *b)
-{
-    const double r3 = 1.7320508075688772;
-    b[0] = r3 * s[0] * s[1];
-    b[1] = r3 * s[1] * s[2];
-    b[2] = 0.5 * (2 * s[2] * s[2] - s[0] * s[0] - s[1] * s[1]);
-    b[3] = r3 * s[0] * s[2];
-    b[4] = 0.5 * r3 * (s[0] * s[0] - s[1] * s[1]);
-}
-
-static inline void REAL(readout_quadrupole_gradient)(const double *s, const double *w, double *d)
-{
-    const double r3 = 1.7320508075688772;
-    d[0] += r3 * (s[1] * w[0] + s[2] * w[3] + s[0] * w[4]) - s[0] * w[2];
-    d[1] += r3 * (s[0] * w[0] + s[2] * w[1] - s[1] * w[4]) - s[1] * w[2];
-    d[2] += r3 * (s[1] * w[1] + s[0] * w[3]) + 2 * s[2] * w[2];
-}
-
 /* ------------------------------------------------------------------ taking moments, giving gradients */
 
 /* Where a spin row's channel stands among the lines of spin, or -1. */
@@ -139,7 +120,7 @@ static void REAL(readout_onsite)(const struct REAL(dgnn_dpa4c_atoms) * t, int64_
         const double *spin = t->spin + 3 * atom;
         const real *weight = t->readout->spin_weight + 2 * t->type[atom];
         double b[5];
-        REAL(readout_quadrupole)(spin, b);
+        dgnn_dpa4c_quadrupole(spin, b);
         for (int k = 0; k < 3; k++) {
             l->spin[k * wide * W + i] = (real)(weight[0] * spin[k]);
         }
@@ -204,7 +185,7 @@ static void REAL(readout_give_spins)(const struct REAL(dgnn_dpa4c_atoms) * t, in
         for (int k = 0; k < 5; k++) {
             w[k] = (double)weight[1] * l->d_spin[(3 * wide + 2 * k) * W + i];
         }
-        REAL(readout_quadrupole_gradient)(t->spin + 3 * (begin + i), w, d);
+        dgnn_dpa4c_quadrupole_gradient(t->spin + 3 * (begin + i), w, d);
     }
 }
 

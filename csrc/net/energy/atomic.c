@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/parallel.h"
 #include "base/text.h"
 #include "net/energy/registry.h"
 #include "net/params/params.h"
@@ -27,8 +28,8 @@ struct dgnn_atomic {
     double *bias;          /* ntypes: out_bias */
     uint8_t *dropped;      /* ntypes: atom_exclude_types */
     uint8_t *pair_exclude; /* ntypes x ntypes */
-    int32_t any_pair;
-    struct dgnn_buffer descriptor_rows;
+    int32_t any_pair, threads;
+    struct dgnn_buffer descriptor_rows; /* of all nodes, or of the chunks that threads are at */
 };
 
 static int atomic_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
@@ -91,12 +92,34 @@ int dgnn_atomic_exclude_idle(const struct dgnn_descriptor_properties *descriptor
     return any;
 }
 
+/* A model's type, its spin object and its descriptor say the same of native spins. */
+static int atomic_check_spin(const struct dgnn_value *value, const struct atomic_params *params, int has_native_spin,
+                             struct dgnn_error *error)
+{
+    struct dgnn_value member = dgnn_value_member(value, "type");
+    const char *type;
+    DGNN_TRY(dgnn_value_string(&member, &type, error));
+    int native = !strcmp(type, "native_spin");
+    int says = dgnn_value_kind(&params->spin) > DGNN_VALUE_NULL || dgnn_value_kind(&params->backbone_type) > DGNN_VALUE_NULL;
+    if (!native && says) {
+        return atomic_bad(value, "spin and backbone_type belong to models of type native_spin", error);
+    }
+    if (native && !has_native_spin) {
+        return atomic_bad(&params->descriptor, "the model has native spins, but its descriptor takes none", error);
+    }
+    if (!native && has_native_spin) {
+        return atomic_bad(&params->descriptor, "the descriptor takes spins, but the model is not of type native_spin", error);
+    }
+    return DGNN_OK;
+}
+
 static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
                             struct dgnn_atomic *a, struct dgnn_error *error)
 {
     struct atomic_params params;
     struct dgnn_atomic_properties p;
     a->ntypes = context->ntypes;
+    a->threads = context->threads;
     DGNN_TRY(dgnn_params_version(value, 1, 2, 1, error));
     DGNN_TRY(dgnn_params_load(value, atomic_rows, sizeof(atomic_rows) / sizeof(atomic_rows[0]), &params, error));
     DGNN_TRY(dgnn_atomic_load_bias(value, a->ntypes, &a->bias, error));
@@ -106,6 +129,7 @@ static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_lo
     DGNN_TRY(dgnn_fitting_load(&params.fitting, context, &a->fitting, error));
     dgnn_atomic_properties(a, &p);
     a->dim_descriptor = p.descriptor.dim_out;
+    DGNN_TRY(atomic_check_spin(value, &params, p.descriptor.has_native_spin, error));
     a->any_pair |= dgnn_atomic_exclude_idle(&p.descriptor, a->ntypes, a->dropped, a->pair_exclude);
     if (p.descriptor.dim_out != p.fitting.dim_descriptor) {
         return atomic_bad(&params.fitting, "dim_descrpt is not the width of the descriptor", error);
@@ -185,15 +209,79 @@ static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic *a, con
     return own;
 }
 
+static int64_t atomic_chunk_most(const struct dgnn_atomic *a)
+{
+    const int64_t *first;
+    int64_t n = dgnn_descriptor_kind(a->descriptor)->by_chunk->chunks(a->descriptor, &first), most = 0;
+    for (int64_t c = 0; c < n; c++) {
+        most = first[c + 1] - first[c] > most ? first[c + 1] - first[c] : most;
+    }
+    return most;
+}
+
 int dgnn_atomic_prepare(struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
     struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
-    DGNN_TRY(dgnn_buffer_reserve(&a->descriptor_rows,
-                                 evaluation->graph->nowned * a->dim_descriptor * (int64_t)sizeof(double),
+    DGNN_TRY(kind->prepare ? kind->prepare(a->descriptor, &own, error) : DGNN_OK);
+    int64_t nrow = kind->by_chunk ? a->threads * atomic_chunk_most(a) : evaluation->graph->nowned;
+    DGNN_TRY(dgnn_buffer_reserve(&a->descriptor_rows, nrow * a->dim_descriptor * (int64_t)sizeof(double),
                                  "the descriptor", error));
-    DGNN_TRY(dgnn_fitting_prepare(a->fitting, error));
-    return kind->prepare ? kind->prepare(a->descriptor, &own, error) : DGNN_OK;
+    return dgnn_fitting_prepare(a->fitting, error);
+}
+
+/* Energies of n atoms from their rows, which become gradients: biases, and atoms that have none. */
+static void atomic_finish(const struct dgnn_atomic *a, const struct dgnn_atomic_input *input, int64_t n,
+                          const int32_t *type, double *energy, double *rows)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int dropped = atomic_drops(a, input, type[i]);
+        energy[i] = dropped ? 0 : energy[i] + (input->without_bias ? 0 : a->bias[type[i]]);
+        if (dropped && rows) {
+            memset(rows + i * a->dim_descriptor, 0, sizeof(double) * (size_t)a->dim_descriptor);
+        }
+    }
+}
+
+/* A chunk of centres, from its edges to their gradients. */
+static void atomic_chunk(struct dgnn_atomic *a, const struct dgnn_evaluation *own, const struct dgnn_atomic_input *input,
+                         int64_t chunk, double *rows, double *energy)
+{
+    const struct dgnn_descriptor_chunks *by = dgnn_descriptor_kind(a->descriptor)->by_chunk;
+    const struct dgnn_graph *graph = own->graph;
+    int thread = dgnn_parallel_thread();
+    struct dgnn_profile *profile = thread ? NULL : own->profile;
+    const int64_t *first;
+    by->chunks(a->descriptor, &first);
+    int64_t begin = first[chunk], n = first[chunk + 1] - begin, last = graph->nowned - own->nidle;
+    struct dgnn_fitting_properties fit;
+    dgnn_fitting_properties(a->fitting, &fit);
+    by->forward(a->descriptor, own, chunk, thread, rows);
+    dgnn_profile_end(profile, DGNN_PHASE_FORWARD);
+    struct dgnn_fitting_input fitting = {.n = begin + n < last ? n : begin < last ? last - begin : 0,
+                                         .type = graph->type + begin,
+                                         .descriptor = rows,
+                                         .fparam = input->fparam,
+                                         .aparam = input->aparam ? input->aparam + begin * fit.dim_aparam : NULL};
+    dgnn_fitting_evaluate_part(a->fitting, &fitting, thread, energy + begin, own->want_gradient ? rows : NULL);
+    atomic_finish(a, input, n, graph->type + begin, energy + begin, own->want_gradient ? rows : NULL);
+    dgnn_profile_end(profile, DGNN_PHASE_FITTING);
+    if (own->want_gradient) {
+        by->backward(a->descriptor, own, chunk, thread, rows);
+        dgnn_profile_end(profile, DGNN_PHASE_BACKWARD);
+    }
+}
+
+static void atomic_by_chunk(struct dgnn_atomic *a, const struct dgnn_evaluation *own,
+                            const struct dgnn_atomic_input *input, double *energy)
+{
+    const int64_t *first;
+    int64_t n = dgnn_descriptor_kind(a->descriptor)->by_chunk->chunks(a->descriptor, &first);
+    int64_t each = atomic_chunk_most(a) * a->dim_descriptor;
+#pragma omp parallel for schedule(dynamic) num_threads(a->threads) if (a->threads > 1)
+    for (int64_t c = 0; c < n; c++) {
+        atomic_chunk(a, own, input, c, (double *)a->descriptor_rows.data + each * dgnn_parallel_thread(), energy);
+    }
 }
 
 int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation,
@@ -203,6 +291,10 @@ int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *ev
     const struct dgnn_graph *graph = evaluation->graph;
     struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
     double *rows = a->descriptor_rows.data;
+    if (kind->by_chunk) {
+        atomic_by_chunk(a, &own, input, energy);
+        return DGNN_OK;
+    }
     DGNN_TRY(kind->forward(a->descriptor, &own, rows, error));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
     struct dgnn_fitting_input fitting = {.n = graph->nowned - own.nidle,
@@ -211,14 +303,7 @@ int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *ev
                                          .fparam = input->fparam,
                                          .aparam = input->aparam};
     dgnn_fitting_evaluate(a->fitting, &fitting, energy, evaluation->want_gradient ? rows : NULL);
-    for (int64_t i = 0; i < graph->nowned; i++) {
-        int32_t type = graph->type[i];
-        int dropped = atomic_drops(a, input, type);
-        energy[i] = dropped ? 0 : energy[i] + (input->without_bias ? 0 : a->bias[type]);
-        if (dropped && evaluation->want_gradient) {
-            memset(rows + i * a->dim_descriptor, 0, sizeof(double) * (size_t)a->dim_descriptor);
-        }
-    }
+    atomic_finish(a, input, graph->nowned, graph->type, energy, evaluation->want_gradient ? rows : NULL);
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FITTING);
     if (evaluation->want_gradient) {
         DGNN_TRY(kind->backward(a->descriptor, &own, rows, error));

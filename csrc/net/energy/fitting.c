@@ -343,6 +343,15 @@ int dgnn_fitting_prepare(struct dgnn_fitting *f, struct dgnn_error *error)
     return dgnn_buffer_reserve(&f->work, fitting_room(f) * f->threads, "the fitting net", error);
 }
 
+void dgnn_fitting_evaluate_part(struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int thread,
+                                double *energy, double *gradient)
+{
+    struct dgnn_arena own = {.base = (char *)f->work.data + thread * fitting_room(f)};
+    struct fitting_batch b;
+    fitting_lay(&own, f, &b);
+    fitting_range(f, in, 0, in->n, &b, energy, gradient);
+}
+
 void dgnn_fitting_evaluate(struct dgnn_fitting *f, const struct dgnn_fitting_input *in, double *energy,
                            double *gradient)
 {

@@ -1,0 +1,654 @@
+#include "base/real.h"
+
+/* The weights in this element type, padded. They stay as they are. */
+struct REAL(dpa4c_paper) {
+    struct dgnn_dpa4c_shape shape;
+    struct REAL(dgnn_dpa4c_radial) radial;
+    struct REAL(dgnn_dpa4c_readout) readout;
+    real *block; /* of everything that the two point to but the matrices */
+};
+
+/* Of the evaluation under way. */
+struct REAL(dpa4c_work) {
+    int32_t *slot;       /* ntypes: of a type that is present, in the pair table; -1 */
+    int32_t npresent;    /* 0: there is no table */
+    double charge_spin[2];
+    int64_t nchunk, row_max, centre_max;
+    const int64_t *chunk; /* nchunk + 1: centres [chunk[c], chunk[c + 1]) */
+    int64_t scratch_bytes;
+    struct dgnn_buffer slots, pair, tail, room, chunks, scratch;
+};
+
+struct REAL(dpa4c) {
+    struct dpa4c_settings *settings;
+    const struct REAL(dgnn_ops) * ops;
+    struct REAL(dpa4c_paper) paper;
+    struct REAL(dpa4c_work) work;
+};
+
+/* A thread's room: the chunk that it is at. */
+struct REAL(dpa4c_chunk) {
+    int64_t nrow;        /* edges of the chunk that count, and the place where they are remembered */
+    int64_t *counted;
+    int64_t *edge;       /* nrow: of the graph */
+    int32_t *centre;     /* nrow: from the chunk's first on */
+    int32_t *pair_row;   /* nrow */
+    double *vector;      /* nrow x 3; backward: dE/dvector */
+    double *distance, *d_distance;
+    real *unit, *envelope, *slope, *d_envelope;
+    real *coefficient, *d_coefficient; /* nrow x coefficient_stride */
+    real *phi, *spin_phi;
+    double *spin;        /* nrow x 3: the neighbours', masked, over the reference */
+    real *moment, *d_moment;
+    double *norm, *d_norm;       /* centres x 2 */
+    double *own_spin, *d_own_spin; /* centres x 3 */
+    void *edges_scratch, *readout_scratch;
+};
+
+/* ---------------------------------------------------------------- paper */
+
+static void REAL(dpa4c_free)(struct REAL(dpa4c) * d)
+{
+    if (d) {
+        REAL(dgnn_layer_matrix_free)(&d->paper.radial.first);
+        REAL(dgnn_layer_matrix_free)(&d->paper.radial.second);
+        dgnn_alloc_free(d->paper.block);
+        dgnn_alloc_free((void *)d->paper.radial.knot);
+        dgnn_alloc_free((void *)d->paper.readout.term);
+        dgnn_buffer_free(&d->work.slots);
+        dgnn_buffer_free(&d->work.pair);
+        dgnn_buffer_free(&d->work.tail);
+        dgnn_buffer_free(&d->work.room);
+        dgnn_buffer_free(&d->work.chunks);
+        dgnn_buffer_free(&d->work.scratch);
+        dgnn_alloc_free(d);
+    }
+}
+
+static void REAL(dpa4c_fill)(struct REAL(dgnn_matrix) * m, int64_t column, int64_t nrow, int64_t ncol, int64_t stride,
+                             const double *from)
+{
+    for (int64_t r = 0; r < nrow; r++) {
+        for (int64_t c = 0; c < ncol; c++) {
+            m->data[r * m->stride + column + c] = (real)from[r * stride + c];
+        }
+    }
+}
+
+static int REAL(dpa4c_load_radial)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p, struct dgnn_error *error)
+{
+    const struct dgnn_dpa4c_weights *w = &s->weights;
+    struct REAL(dgnn_dpa4c_radial) *radial = &p->radial;
+    int64_t n = s->params.n_radial, hidden = w->hidden, pad = dgnn_table_pad(hidden, REAL_LANES);
+    radial->gaussian = s->gaussian;
+    radial->nradial = n;
+    radial->hidden = hidden;
+    radial->hidden_stride = pad;
+    radial->frequency = w->frequency;
+    radial->width = s->params.rcut / (double)(n > 1 ? n - 1 : 1);
+    DGNN_TRY(REAL(dgnn_layer_matrix)(n, 2 * pad, &radial->first, error));
+    DGNN_TRY(REAL(dgnn_layer_matrix)(hidden, p->shape.radial_stride, &radial->second, error));
+    REAL(dpa4c_fill)(&radial->first, 0, n, hidden, 2 * hidden, w->radial[0]);
+    REAL(dpa4c_fill)(&radial->first, pad, n, hidden, 2 * hidden, w->radial[0] + hidden);
+    REAL(dpa4c_fill)(&radial->second, 0, hidden, p->shape.channels, p->shape.channels, w->radial[1]);
+    if (s->shape.modes) {
+        REAL(dpa4c_fill)(&radial->second, p->shape.channel_stride, hidden, s->shape.modes, s->shape.modes, w->mode);
+    }
+    return DGNN_OK;
+}
+
+/* Value, slope and curvature of each radial function at equal steps. The curvature is a difference of slopes: it only
+ * has to be good, for the interpolation is its own derivative whatever it is. */
+static void REAL(dpa4c_knot)(const struct dpa4c_settings *s, const struct REAL(dpa4c_paper) * p, double *room, int64_t k,
+                             real *knot)
+{
+    const struct dgnn_dpa4c_shape *shape = &p->shape;
+    double step = p->radial.interval, r = step * (double)k, small = 1e-3 * step;
+    int64_t count = shape->channels + shape->modes, stride = shape->radial_stride;
+    double *value = room, *slope = value + count, *after = slope + count, *before = after + count;
+    double *unused = before + count, *net = unused + count;
+    dgnn_dpa4c_radial_at(s, r, net, value, slope);
+    dgnn_dpa4c_radial_at(s, r + small, net, unused, after);
+    dgnn_dpa4c_radial_at(s, r - small, net, unused, before);
+    for (int64_t c = 0; c < count; c++) {
+        int64_t place = c < shape->channels ? c : shape->channel_stride + c - shape->channels;
+        knot[place] = (real)value[c];
+        knot[stride + place] = (real)(slope[c] * step);
+        knot[2 * stride + place] = (real)((after[c] - before[c]) / (2 * small) * step * step);
+    }
+}
+
+static int REAL(dpa4c_load_table)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p, struct dgnn_error *error)
+{
+    enum { DPA4C_INTERVALS = 512 };
+    int64_t count = p->shape.channels + p->shape.modes, row = 3 * p->shape.radial_stride;
+    if (!s->radial_table) {
+        return DGNN_OK;
+    }
+    double *room = dgnn_alloc(5 * count + 2 * s->params.n_radial + 4 * s->weights.hidden, sizeof(double));
+    real *knot = dgnn_alloc_zeroed((DPA4C_INTERVALS + 1) * row, sizeof(real));
+    p->radial.knot = knot;
+    p->radial.interval = s->params.rcut / DPA4C_INTERVALS;
+    for (int64_t k = 0; k <= DPA4C_INTERVALS && room && knot; k++) {
+        REAL(dpa4c_knot)(s, p, room, k, knot + k * row);
+    }
+    p->radial.ninterval = room && knot ? DPA4C_INTERVALS : 0;
+    dgnn_alloc_free(room);
+    return p->radial.ninterval ? DGNN_OK
+                               : dgnn_status_no_memory(error, "the radial table",
+                                                       (DPA4C_INTERVALS + 1) * row * (int64_t)sizeof(real));
+}
+
+/* n numbers at the end of *at. */
+static const real *REAL(dpa4c_take)(const double *from, int64_t n, real **at)
+{
+    real *to = *at;
+    for (int64_t k = 0; k < n; k++) {
+        to[k] = (real)from[k];
+    }
+    *at += n;
+    return to;
+}
+
+static void REAL(dpa4c_set_readout)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p, real *at)
+{
+    const struct dgnn_dpa4c_weights *w = &s->weights;
+    struct REAL(dgnn_dpa4c_readout) *r = &p->readout;
+    const struct dgnn_dpa4c_shape *shape = &p->shape;
+    real *scale;
+    r->shape = shape;
+    for (int64_t l = 1; l <= shape->lmax; l++) {
+        r->probe_first[l] = s->probe_first[l];
+        if (l <= 2) {
+            r->alignment[l] = REAL(dpa4c_take)(w->alignment[l], shape->width[l] * shape->width[l], &at);
+        }
+        if (w->probe[l]) {
+            r->probe[l] = REAL(dpa4c_take)(w->probe[l], shape->width[l] * shape->rank[l], &at);
+        }
+    }
+    r->nprobe = s->nprobe;
+    r->nterm = s->ncoupling;
+    r->nbispectrum = s->nbispectrum;
+    r->mean = REAL(dpa4c_take)(w->mean, shape->dim_out, &at);
+    r->scale = scale = at;
+    at += shape->dim_out;
+    int64_t n = shape->width[2], wide = 1 + 2 * n, last = shape->dim_out - shape->channels - 2;
+    int64_t first = shape->nspin ? last - (wide * (wide + 1) / 2 + 2 + 4 * n) : last;
+    for (int64_t k = 0; k < shape->dim_out; k++) {
+        scale[k] = (real)((k >= first && k < last ? w->spin_gate : 1) / w->deviation[k]);
+    }
+    if (shape->nspin) {
+        r->spin_weight = REAL(dpa4c_take)(w->spin_weight, 2 * s->ntypes, &at);
+    }
+}
+
+static int REAL(dpa4c_load_readout)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p, struct dgnn_error *error)
+{
+    const struct dgnn_dpa4c_shape *shape = &p->shape;
+    int64_t count = 2 * shape->dim_out + 2 * s->ntypes;
+    for (int64_t l = 1; l <= shape->lmax; l++) {
+        count += shape->width[l] * (shape->width[l] + shape->rank[l]);
+    }
+    struct REAL(dgnn_dpa4c_term) *term = dgnn_alloc(s->ncoupling, sizeof(*term));
+    p->readout.term = term;
+    p->block = dgnn_alloc(count, sizeof(real));
+    if (!term || !p->block) {
+        return dgnn_status_no_memory(error, "weights", count * (int64_t)sizeof(real));
+    }
+    for (int64_t k = 0; k < s->ncoupling; k++) {
+        const struct dgnn_dpa4c_coupling *c = &s->coupling[k];
+        term[k] = (struct REAL(dgnn_dpa4c_term)){c->out, c->a, c->b, c->c, (real)c->value};
+    }
+    REAL(dpa4c_set_readout)(s, p, p->block);
+    return DGNN_OK;
+}
+
+static int REAL(dpa4c_load_paper)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p, struct dgnn_error *error)
+{
+    p->shape = s->shape;
+    dgnn_dpa4c_set_strides(&p->shape, REAL_LANES);
+    DGNN_TRY(REAL(dpa4c_load_radial)(s, p, error));
+    DGNN_TRY(REAL(dpa4c_load_table)(s, p, error));
+    return REAL(dpa4c_load_readout)(s, p, error);
+}
+
+static int REAL(dpa4c_load)(struct dpa4c_settings *settings, struct REAL(dpa4c) * *out, struct dgnn_error *error)
+{
+    struct REAL(dpa4c) *d = dgnn_alloc_zeroed(1, sizeof(*d));
+    if (!d) {
+        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
+    }
+    d->settings = settings;
+    d->ops = REAL(dgnn_select_ops)(settings->cpu);
+    int status = REAL(dpa4c_load_paper)(settings, &d->paper, error);
+    if (status) {
+        REAL(dpa4c_free)(d);
+        return status;
+    }
+    *out = d;
+    return DGNN_OK;
+}
+
+/* ---------------------------------------------------------------- tables of the types that are present */
+
+/* Gives a slot to each type of the graph that has none, in the order of types. Is there a new one? */
+static int REAL(dpa4c_slots)(struct REAL(dpa4c) * d, const struct dgnn_graph *graph)
+{
+    struct REAL(dpa4c_work) *w = &d->work;
+    int fresh = 0;
+    for (int64_t i = 0; i < graph->nnode; i++) {
+        fresh |= w->slot[graph->type[i]] < 0;
+        w->slot[graph->type[i]] = w->slot[graph->type[i]] < 0 ? 0 : w->slot[graph->type[i]];
+    }
+    w->npresent = fresh ? 0 : w->npresent;
+    for (int32_t t = 0; t < d->settings->ntypes && fresh; t++) {
+        w->slot[t] = w->slot[t] < 0 ? -1 : w->npresent++;
+    }
+    return fresh;
+}
+
+/* A row of the pair table, padded. */
+static void REAL(dpa4c_pair_row)(const struct REAL(dpa4c) * d, int32_t a, int32_t b, const double *bias, double *room,
+                                 real *row)
+{
+    const struct dgnn_dpa4c_shape *s = &d->paper.shape;
+    int64_t n = s->channels, spins = s->nspin ? s->width[2] : 0;
+    double *values = room;
+    dgnn_dpa4c_pair(d->settings, a, b, bias, room + d->settings->weights.pair_width, values);
+    memset(row, 0, sizeof(real) * (size_t)s->pair_stride);
+    for (int64_t part = 0; part < 2 + s->modes; part++) {
+        for (int64_t c = 0; c < n; c++) {
+            row[part * s->channel_stride + c] = (real)values[part * n + c];
+        }
+    }
+    row += (2 + s->modes) * s->channel_stride;
+    for (int64_t c = 0; c < spins; c++) {
+        row[c] = (real)values[(2 + s->modes) * n + c];
+        row[s->line + c] = (real)values[(2 + s->modes) * n + spins + c];
+    }
+}
+
+/* All rows, and the last part of each type's descriptor. room: that of dpa4c_room. */
+static int REAL(dpa4c_fill_tables)(struct REAL(dpa4c) * d, double *room, struct dgnn_error *error)
+{
+    const struct dpa4c_settings *s = d->settings;
+    struct REAL(dpa4c_work) *w = &d->work;
+    int64_t n = s->shape.channels, npresent = w->npresent;
+    double *shift = room, *bias = shift + n, *rest = bias + 2 * s->weights.pair_hidden;
+    real *tail = w->tail.data, *pair = w->pair.data;
+    memset(shift, 0, sizeof(double) * (size_t)n);
+    if (s->weights.charge[0]) {
+        DGNN_TRY(dgnn_dpa4c_charge(s, w->charge_spin, rest, shift, bias, error));
+    }
+    for (int32_t a = 0; a < s->ntypes; a++) {
+        for (int64_t c = 0; c < n; c++) {
+            tail[a * n + c] = (real)(s->weights.type_table[a * n + c] + shift[c]);
+        }
+        for (int32_t b = 0; b < s->ntypes && w->slot[a] >= 0; b++) {
+            if (w->slot[b] >= 0) {
+                REAL(dpa4c_pair_row)(d, a, b, s->weights.charge[0] ? bias : NULL, rest,
+                                     pair + (w->slot[a] * npresent + w->slot[b]) * d->paper.shape.pair_stride);
+            }
+        }
+    }
+    return DGNN_OK;
+}
+
+static int REAL(dpa4c_tables)(struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
+{
+    const struct dpa4c_settings *s = d->settings;
+    struct REAL(dpa4c_work) *w = &d->work;
+    const double *charge_spin = evaluation->charge_spin ? evaluation->charge_spin : s->default_charge_spin;
+    int64_t n = s->shape.channels, hidden = s->weights.pair_hidden, count;
+    int64_t room = n + 2 * hidden + 2 * n + 2 * hidden + 2 * s->weights.pair_width + 3 * n + 2 * s->weights.hidden;
+    if (!w->slot) {
+        DGNN_TRY(dgnn_buffer_reserve(&w->slots, s->ntypes * (int64_t)sizeof(int32_t), "types", error));
+        DGNN_TRY(dgnn_buffer_reserve(&w->tail, s->ntypes * n * (int64_t)sizeof(real), "types", error));
+        DGNN_TRY(dgnn_buffer_reserve(&w->room, room * (int64_t)sizeof(double), "types", error));
+        w->slot = w->slots.data;
+        memset(w->slot, -1, sizeof(int32_t) * (size_t)s->ntypes);
+    }
+    int other = s->weights.charge[0] &&
+                (w->charge_spin[0] != charge_spin[0] || w->charge_spin[1] != charge_spin[1]);
+    int fresh = REAL(dpa4c_slots)(d, evaluation->graph);
+    if (!fresh && !other) {
+        return DGNN_OK;
+    }
+    if (!dgnn_alloc_checked((int64_t)w->npresent * w->npresent, d->paper.shape.pair_stride * (int64_t)sizeof(real), 0,
+                            &count)) {
+        count = INT64_MAX;
+    }
+    memcpy(w->charge_spin, charge_spin, sizeof(w->charge_spin));
+    int status = dgnn_buffer_reserve(&w->pair, count, "the table of pairs of types", error);
+    status = status ? status : REAL(dpa4c_fill_tables)(d, w->room.data, error);
+    if (status) { /* of no type */
+        memset(w->slot, -1, sizeof(int32_t) * (size_t)s->ntypes);
+        w->npresent = 0;
+    }
+    return status;
+}
+
+/* ---------------------------------------------------------------- chunks and memory */
+
+enum { REAL(DPA4C_CHUNK_ROWS) = 2048, REAL(DPA4C_CHUNK_CENTRES) = 64 };
+
+/* As many centres as have so many edges; bounds depend on the graph alone. */
+static int REAL(dpa4c_make_chunks)(struct REAL(dpa4c_work) * w, const struct dgnn_graph *graph, struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_buffer_reserve(&w->chunks, (graph->nowned + 1) * (int64_t)sizeof(int64_t), "chunks", error));
+    int64_t *chunk = w->chunks.data;
+    w->chunk = chunk;
+    w->nchunk = w->row_max = w->centre_max = 0;
+    chunk[0] = 0;
+    for (int64_t i = 0; i < graph->nowned;) {
+        int64_t begin = i++;
+        while (i < graph->nowned && i - begin < REAL(DPA4C_CHUNK_CENTRES) &&
+               graph->first[i + 1] - graph->first[begin] <= REAL(DPA4C_CHUNK_ROWS)) {
+            i++;
+        }
+        int64_t nrow = graph->first[i] - graph->first[begin];
+        chunk[++w->nchunk] = i;
+        w->row_max = nrow > w->row_max ? nrow : w->row_max;
+        w->centre_max = i - begin > w->centre_max ? i - begin : w->centre_max;
+    }
+    return DGNN_OK;
+}
+
+static void REAL(dpa4c_chunk_layout)(struct dgnn_arena *arena, const struct REAL(dpa4c) * d, struct REAL(dpa4c_chunk) * c)
+{
+    const struct dgnn_dpa4c_shape *s = &d->paper.shape;
+    int64_t n = d->work.row_max, m = d->work.centre_max, spins = s->nspin ? n : 0;
+    size_t moment = sizeof(real) * (size_t)s->moment_stride, coefficient = sizeof(real) * (size_t)s->coefficient_stride;
+    c->counted = dgnn_arena_take(arena, 1, sizeof(*c->counted));
+    c->edge = dgnn_arena_take(arena, n, sizeof(*c->edge));
+    c->centre = dgnn_arena_take(arena, n, sizeof(*c->centre));
+    c->pair_row = dgnn_arena_take(arena, n, sizeof(*c->pair_row));
+    c->vector = dgnn_arena_take(arena, n, 3 * sizeof(double));
+    c->distance = dgnn_arena_take(arena, n, sizeof(double));
+    c->d_distance = dgnn_arena_take(arena, n, sizeof(double));
+    c->unit = dgnn_arena_take(arena, n, 3 * sizeof(real));
+    c->envelope = dgnn_arena_take(arena, n, sizeof(real));
+    c->slope = dgnn_arena_take(arena, n, sizeof(real));
+    c->d_envelope = dgnn_arena_take(arena, n, sizeof(real));
+    c->coefficient = dgnn_arena_take(arena, n, coefficient);
+    c->d_coefficient = dgnn_arena_take(arena, n, coefficient);
+    c->phi = dgnn_arena_take(arena, n, 2 * sizeof(real) * (size_t)s->channel_stride);
+    c->spin_phi = dgnn_arena_take(arena, spins, 2 * sizeof(real) * (size_t)s->line);
+    c->spin = dgnn_arena_take(arena, spins, 3 * sizeof(double));
+    c->moment = dgnn_arena_take(arena, m, moment);
+    c->d_moment = dgnn_arena_take(arena, m, moment);
+    c->norm = dgnn_arena_take(arena, m, 2 * sizeof(double));
+    c->d_norm = dgnn_arena_take(arena, m, 2 * sizeof(double));
+    c->own_spin = dgnn_arena_take(arena, m, 3 * sizeof(double));
+    c->d_own_spin = dgnn_arena_take(arena, m, 3 * sizeof(double));
+    c->edges_scratch = dgnn_arena_take(arena, d->ops->dpa4c_scratch(&d->paper.radial), 1);
+    c->readout_scratch = dgnn_arena_take(arena, d->ops->dpa4c_readout_scratch(&d->paper.readout), 1);
+}
+
+static int REAL(dpa4c_prepare)(struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
+{
+    struct dgnn_arena arena = {0};
+    struct REAL(dpa4c_chunk) chunk;
+    int64_t total;
+    DGNN_TRY(REAL(dpa4c_tables)(d, evaluation, error));
+    DGNN_TRY(REAL(dpa4c_make_chunks)(&d->work, evaluation->graph, error));
+    REAL(dpa4c_chunk_layout)(&arena, d, &chunk);
+    d->work.scratch_bytes = arena.used;
+    if (!dgnn_alloc_checked(arena.used, d->settings->threads, 0, &total)) {
+        total = INT64_MAX;
+    }
+    return dgnn_buffer_reserve(&d->work.scratch, total, "edges of a chunk", error);
+}
+
+static struct REAL(dpa4c_chunk) REAL(dpa4c_chunk_of_thread)(const struct REAL(dpa4c) * d, int thread)
+{
+    struct dgnn_arena arena = {.base = (char *)d->work.scratch.data + d->work.scratch_bytes * thread};
+    struct REAL(dpa4c_chunk) chunk;
+    REAL(dpa4c_chunk_layout)(&arena, d, &chunk);
+    return chunk;
+}
+
+/* ---------------------------------------------------------------- a chunk */
+
+/* The edges that count, in the graph's order. Returns how many. */
+static int64_t REAL(dpa4c_gather)(const struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+                                  const struct REAL(dpa4c_chunk) * chunk)
+{
+    const struct dgnn_graph *graph = evaluation->graph;
+    const struct dpa4c_settings *s = d->settings;
+    int64_t begin = d->work.chunk[c], end = d->work.chunk[c + 1], n = 0;
+    for (int64_t i = begin; i < end; i++) {
+        int32_t a = graph->type[i];
+        const uint8_t *excluded = s->excluded + (int64_t)a * s->ntypes;
+        for (int64_t e = graph->first[i]; e < graph->first[i + 1]; e++) {
+            int32_t b = graph->type[graph->neighbour[e]];
+            if (excluded[b] || graph->distance[e] >= s->params.rcut) {
+                continue;
+            }
+            chunk->edge[n] = e;
+            chunk->centre[n] = (int32_t)(i - begin);
+            chunk->pair_row[n] = d->work.slot[a] * d->work.npresent + d->work.slot[b];
+            memcpy(chunk->vector + 3 * n, graph->vector + 3 * e, 3 * sizeof(double));
+            n++;
+        }
+    }
+    return n;
+}
+
+static struct REAL(dgnn_dpa4c_geometry) REAL(dpa4c_geometry)(const struct REAL(dpa4c) * d,
+                                                             const struct REAL(dpa4c_chunk) * c)
+{
+    return (struct REAL(dgnn_dpa4c_geometry)){.shape = &d->paper.shape,
+                                              .cutoff = d->settings->params.rcut,
+                                              .nedge = c->nrow,
+                                              .vector = c->vector,
+                                              .distance = c->distance,
+                                              .unit = c->unit,
+                                              .envelope = c->envelope,
+                                              .slope = c->slope,
+                                              .coefficient = c->coefficient,
+                                              .d_coefficient = c->d_coefficient,
+                                              .d_distance = c->d_distance,
+                                              .d_envelope = c->d_envelope,
+                                              .d_vector = c->vector};
+}
+
+static struct REAL(dgnn_dpa4c_edges) REAL(dpa4c_edges)(const struct REAL(dpa4c) * d, const struct REAL(dpa4c_chunk) * c)
+{
+    return (struct REAL(dgnn_dpa4c_edges)){.shape = &d->paper.shape,
+                                           .radial = &d->paper.radial,
+                                           .pair = d->work.pair.data,
+                                           .nedge = c->nrow,
+                                           .distance = c->distance,
+                                           .centre = c->centre,
+                                           .pair_row = c->pair_row,
+                                           .envelope = c->envelope,
+                                           .slope = c->slope,
+                                           .coefficient = c->coefficient,
+                                           .phi = c->phi,
+                                           .spin_phi = c->spin_phi,
+                                           .moment = c->moment,
+                                           .d_moment = c->d_moment,
+                                           .d_coefficient = c->d_coefficient,
+                                           .d_distance = c->d_distance,
+                                           .scratch = c->edges_scratch};
+}
+
+static struct REAL(dgnn_dpa4c_atoms) REAL(dpa4c_atoms)(const struct REAL(dpa4c) * d,
+                                                       const struct dgnn_evaluation *evaluation, int64_t c,
+                                                       const struct REAL(dpa4c_chunk) * chunk)
+{
+    int64_t begin = d->work.chunk[c];
+    return (struct REAL(dgnn_dpa4c_atoms)){.readout = &d->paper.readout,
+                                           .natom = d->work.chunk[c + 1] - begin,
+                                           .type = evaluation->graph->type + begin,
+                                           .moment = chunk->moment,
+                                           .norm = chunk->norm,
+                                           .tail = d->work.tail.data,
+                                           .spin = chunk->own_spin,
+                                           .d_moment = chunk->d_moment,
+                                           .d_norm = chunk->d_norm,
+                                           .d_spin = chunk->d_own_spin,
+                                           .scratch = chunk->readout_scratch};
+}
+
+/* Masked spins over their reference, and the coefficients of the spins' rows: |s|^2, is there one, s, (s.u) u, B_2(s). */
+static void REAL(dpa4c_spins)(const struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+                              const struct REAL(dpa4c_chunk) * chunk)
+{
+    const struct dgnn_graph *graph = evaluation->graph;
+    const struct dgnn_dpa4c_shape *shape = &d->paper.shape;
+    const double *factor = d->settings->weights.spin_factor;
+    int64_t begin = d->work.chunk[c], end = d->work.chunk[c + 1];
+    for (int64_t i = begin; i < end; i++) {
+        for (int k = 0; k < 3; k++) {
+            chunk->own_spin[3 * (i - begin) + k] = factor[graph->type[i]] * evaluation->spins[3 * i + k];
+        }
+    }
+    for (int64_t r = 0; r < chunk->nrow; r++) {
+        int64_t j = graph->neighbour[chunk->edge[r]];
+        real *row = chunk->coefficient + r * shape->coefficient_stride + shape->spin_begin;
+        const real *u = chunk->unit + 3 * r;
+        double *s = chunk->spin + 3 * r, by = factor[graph->type[j]], along = 0, quadrupole[5];
+        for (int k = 0; k < 3; k++) {
+            s[k] = by * evaluation->spins[3 * j + k];
+            along += s[k] * u[k];
+        }
+        dgnn_dpa4c_quadrupole(s, quadrupole);
+        row[0] = (real)(s[0] * s[0] + s[1] * s[1] + s[2] * s[2]);
+        row[1] = by != 0;
+        for (int k = 0; k < 3; k++) {
+            row[2 + k] = (real)s[k];
+            row[5 + k] = (real)(along * u[k]);
+        }
+        for (int k = 0; k < 5; k++) {
+            row[8 + k] = (real)quadrupole[k];
+        }
+    }
+}
+
+/* After the edges' own gradients, to which what comes through (s.u) u is added. */
+static void REAL(dpa4c_spins_backward)(const struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+                                       const struct REAL(dpa4c_chunk) * chunk)
+{
+    const struct dgnn_graph *graph = evaluation->graph;
+    const struct dgnn_dpa4c_shape *shape = &d->paper.shape;
+    const double *factor = d->settings->weights.spin_factor;
+    int64_t begin = d->work.chunk[c], end = d->work.chunk[c + 1];
+    for (int64_t i = begin; i < end; i++) {
+        for (int k = 0; k < 3; k++) {
+            evaluation->node_spin_gradient[3 * i + k] += factor[graph->type[i]] * chunk->d_own_spin[3 * (i - begin) + k];
+        }
+    }
+    for (int64_t r = 0; r < chunk->nrow; r++) {
+        int64_t e = chunk->edge[r], j = graph->neighbour[e];
+        const real *row = chunk->d_coefficient + r * shape->coefficient_stride + shape->spin_begin;
+        const double *s = chunk->spin + 3 * r;
+        double u[3], w[5], d_s[3] = {0}, d_u[3], along = 0, by_u = 0, radial = 0;
+        for (int k = 0; k < 3; k++) {
+            u[k] = chunk->unit[3 * r + k];
+            along += s[k] * u[k];
+            by_u += row[5 + k] * u[k];
+        }
+        for (int k = 0; k < 5; k++) {
+            w[k] = row[8 + k];
+        }
+        dgnn_dpa4c_quadrupole_gradient(s, w, d_s);
+        for (int k = 0; k < 3; k++) {
+            d_s[k] += 2 * s[k] * row[0] + row[2 + k] + by_u * u[k];
+            d_u[k] = row[5 + k] * along + s[k] * by_u;
+            radial += d_u[k] * u[k];
+        }
+        for (int k = 0; k < 3; k++) {
+            evaluation->edge_spin_gradient[3 * e + k] += factor[graph->type[j]] * d_s[k];
+            evaluation->edge_gradient[3 * e + k] += (d_u[k] - radial * u[k]) / chunk->distance[r];
+        }
+    }
+}
+
+static void REAL(dpa4c_forward_chunk)(struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+                                      int thread, double *output)
+{
+    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_chunk_of_thread)(d, thread);
+    int64_t ncentre = d->work.chunk[c + 1] - d->work.chunk[c];
+    *chunk.counted = chunk.nrow = REAL(dpa4c_gather)(d, evaluation, c, &chunk);
+    struct REAL(dgnn_dpa4c_geometry) geometry = REAL(dpa4c_geometry)(d, &chunk);
+    struct REAL(dgnn_dpa4c_edges) edges = REAL(dpa4c_edges)(d, &chunk);
+    struct REAL(dgnn_dpa4c_atoms) atoms = REAL(dpa4c_atoms)(d, evaluation, c, &chunk);
+    d->ops->dpa4c_geometry_forward(&geometry);
+    if (d->paper.shape.nspin) {
+        REAL(dpa4c_spins)(d, evaluation, c, &chunk);
+    }
+    memset(chunk.moment, 0, sizeof(real) * (size_t)(ncentre * d->paper.shape.moment_stride));
+    d->ops->dpa4c_forward(&edges);
+    for (int64_t k = 0; k < 2 * ncentre; k++) {
+        chunk.norm[k] = 0.25;
+    }
+    for (int64_t r = 0; r < chunk.nrow; r++) {
+        double square = (double)chunk.envelope[r] * chunk.envelope[r];
+        chunk.norm[2 * chunk.centre[r]] += square;
+        chunk.norm[2 * chunk.centre[r] + 1] += square * square;
+    }
+    for (int64_t k = 0; k < 2 * ncentre; k++) {
+        chunk.norm[k] = sqrt(chunk.norm[k]);
+    }
+    atoms.row = output;
+    if (output) { /* NULL: only to go backward from here */
+        d->ops->dpa4c_readout_forward(&atoms);
+    }
+}
+
+/* After forward_chunk of the same chunk on the same thread. */
+static void REAL(dpa4c_backward_chunk)(struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+                                       int thread, const double *output_gradient)
+{
+    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_chunk_of_thread)(d, thread);
+    chunk.nrow = *chunk.counted;
+    struct REAL(dgnn_dpa4c_geometry) geometry = REAL(dpa4c_geometry)(d, &chunk);
+    struct REAL(dgnn_dpa4c_edges) edges = REAL(dpa4c_edges)(d, &chunk);
+    struct REAL(dgnn_dpa4c_atoms) atoms = REAL(dpa4c_atoms)(d, evaluation, c, &chunk);
+    atoms.d_row = output_gradient;
+    d->ops->dpa4c_readout_backward(&atoms);
+    d->ops->dpa4c_backward(&edges);
+    for (int64_t r = 0; r < chunk.nrow; r++) {
+        const double *d_norm = chunk.d_norm + 2 * chunk.centre[r];
+        double chi = chunk.envelope[r];
+        chunk.d_envelope[r] = (real)(chi * (d_norm[0] + 2 * chi * chi * d_norm[1]));
+    }
+    d->ops->dpa4c_geometry_backward(&geometry);
+    for (int64_t r = 0; r < chunk.nrow; r++) {
+        double *gradient = evaluation->edge_gradient + 3 * chunk.edge[r];
+        for (int k = 0; k < 3; k++) {
+            gradient[k] += chunk.vector[3 * r + k];
+        }
+    }
+    if (d->paper.shape.nspin) {
+        REAL(dpa4c_spins_backward)(d, evaluation, c, &chunk);
+    }
+}
+
+/* ---------------------------------------------------------------- all chunks */
+
+static int REAL(dpa4c_forward)(struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, double *output,
+                               struct dgnn_error *error)
+{
+    (void)error;
+#pragma omp parallel for schedule(dynamic) num_threads(d->settings->threads) if (d->settings->threads > 1)
+    for (int64_t c = 0; c < d->work.nchunk; c++) {
+        REAL(dpa4c_forward_chunk)(d, evaluation, c, dgnn_parallel_thread(),
+                                  output + d->work.chunk[c] * d->paper.shape.dim_out);
+    }
+    return DGNN_OK;
+}
+
+/* Nothing is kept from forward: each chunk is done again. */
+static void REAL(dpa4c_backward)(struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation,
+                                 const double *output_gradient)
+{
+#pragma omp parallel for schedule(dynamic) num_threads(d->settings->threads) if (d->settings->threads > 1)
+    for (int64_t c = 0; c < d->work.nchunk; c++) {
+        REAL(dpa4c_forward_chunk)(d, evaluation, c, dgnn_parallel_thread(), NULL);
+        REAL(dpa4c_backward_chunk)(d, evaluation, c, dgnn_parallel_thread(),
+                                   output_gradient + d->work.chunk[c] * d->paper.shape.dim_out);
+    }
+}
