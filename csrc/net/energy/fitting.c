@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "net/energy/glu.h"
 #include "net/parts/layer.h"
 #include "net/params/params.h"
 
@@ -28,7 +29,9 @@ struct dgnn_fitting {
     int32_t threads;
     int32_t ntypes;
     int64_t nnet;
-    struct dgnn_network_f64 *net; /* nnet */
+    struct dgnn_network_f64 *net; /* nnet; of a sezm_ener fitting NULL, and */
+    struct dgnn_glu *glu;         /* nnet */
+    int32_t is_glu, modulates;
     const struct dgnn_ops_f64 *ops;
     double *bias;     /* ntypes */
     uint8_t *dropped; /* ntypes: exclude_types */
@@ -37,6 +40,30 @@ struct dgnn_fitting {
     int64_t parameters;
     struct dgnn_buffer work;
 };
+
+static void fitting_widths(struct dgnn_fitting *f, int64_t parameters, int64_t width_kept, int64_t width_max)
+{
+    f->parameters += parameters;
+    f->width_kept = width_kept > f->width_kept ? width_kept : f->width_kept;
+    f->width_max = width_max > f->width_max ? width_max : f->width_max;
+}
+
+static int fitting_load_glu(struct dgnn_fitting *f, const struct dgnn_value *list, struct dgnn_error *error)
+{
+    int64_t count = dgnn_value_count(list);
+    struct dgnn_glu *glu = dgnn_alloc_zeroed(count, sizeof(*glu));
+    if (!glu) {
+        return dgnn_status_no_memory(error, "networks", count * (int64_t)sizeof(*glu));
+    }
+    f->glu = glu;
+    f->nnet = count;
+    for (int64_t k = 0; k < count; k++) {
+        struct dgnn_value item = dgnn_value_item(list, k);
+        DGNN_TRY(dgnn_glu_load(&item, f->width, f->modulates, f->params.dim_case_embd, f->case_embedding, &glu[k], error));
+        fitting_widths(f, glu[k].parameters, glu[k].width_kept, glu[k].width_max);
+    }
+    return DGNN_OK;
+}
 
 static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *list, struct dgnn_error *error)
 {
@@ -50,9 +77,7 @@ static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *li
     for (int64_t k = 0; k < count; k++) {
         struct dgnn_value item = dgnn_value_item(list, k);
         DGNN_TRY(dgnn_network_load_f64(&item, f->width, 1, &net[k], error));
-        f->parameters += dgnn_network_parameters_f64(&net[k]);
-        f->width_kept = net[k].width_kept > f->width_kept ? net[k].width_kept : f->width_kept;
-        f->width_max = net[k].width_max > f->width_max ? net[k].width_max : f->width_max;
+        fitting_widths(f, dgnn_network_parameters_f64(&net[k]), net[k].width_kept, net[k].width_max);
     }
     return DGNN_OK;
 }
@@ -90,7 +115,7 @@ static void fitting_fill(const struct dgnn_fitting *f, const struct dgnn_fitting
     for (int64_t c = 0; c < f->params.numb_aparam; c++) {
         *row++ = ((in->aparam[atom * f->params.numb_aparam + c] - f->aparam_average[c]) * f->aparam_scale[c]);
     }
-    for (int64_t c = 0; c < f->params.dim_case_embd; c++) {
+    for (int64_t c = 0; c < f->params.dim_case_embd && !f->modulates; c++) {
         *row++ = f->case_embedding[c];
     }
 }
@@ -98,20 +123,27 @@ static void fitting_fill(const struct dgnn_fitting *f, const struct dgnn_fitting
 static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t k,
                               int64_t count, const struct fitting_batch *b, double *energy, double *gradient)
 {
-    const struct dgnn_network_f64 *net = &f->net[k];
     const struct dgnn_ops_f64 *ops = f->ops;
     int64_t width = f->params.dim_descrpt;
     for (int64_t r = 0; r < count; r++) {
         fitting_fill(f, in, b->row[r], b->input + r * f->width);
         b->one[r] = f->dropped[in->type[b->row[r]]] ? 0 : 1;
     }
-    dgnn_network_forward_f64(ops, net, count, b->input, f->width, b->output, b->kept, b->work);
+    if (f->is_glu) {
+        dgnn_glu_forward(ops, &f->glu[k], count, b->input, b->output, b->kept, b->work);
+    } else {
+        dgnn_network_forward_f64(ops, &f->net[k], count, b->input, f->width, b->output, b->kept, b->work);
+    }
     for (int64_t r = 0; r < count; r++) {
         int32_t type = in->type[b->row[r]];
         energy[b->row[r]] = f->dropped[type] ? 0 : b->output[r] + f->bias[type];
     }
     if (gradient) {
-        dgnn_network_backward_f64(ops, net, count, b->one, b->input, b->kept, b->work);
+        if (f->is_glu) {
+            dgnn_glu_backward(ops, &f->glu[k], count, b->one, b->input, b->kept, b->work);
+        } else {
+            dgnn_network_backward_f64(ops, &f->net[k], count, b->one, b->input, b->kept, b->work);
+        }
         for (int64_t r = 0; r < count; r++) {
             for (int64_t c = 0; c < width; c++) {
                 gradient[b->row[r] * width + c] = b->input[r * f->width + c];
@@ -231,8 +263,9 @@ static int fitting_load_networks(struct dgnn_fitting *f, struct dgnn_error *erro
     if (count != expected) {
         return fitting_bad(&list, DGNN_ERROR_FORMAT, "expected one network, or one for each type", error);
     }
-    f->width = f->params.dim_descrpt + f->params.numb_fparam + f->params.numb_aparam + f->params.dim_case_embd;
-    return fitting_load_each(f, &list, error);
+    f->width = f->params.dim_descrpt + f->params.numb_fparam + f->params.numb_aparam +
+               (f->modulates ? 0 : f->params.dim_case_embd);
+    return f->is_glu ? fitting_load_glu(f, &list, error) : fitting_load_each(f, &list, error);
 }
 
 static int fitting_check_counts(const struct fitting_params *p, const struct dgnn_value *value,
@@ -256,15 +289,20 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
     const char *name;
     int32_t precision; /* checked; see above */
     DGNN_TRY(dgnn_value_string(&type, &name, error));
-    if (strcmp(name, "ener")) {
+    f->is_glu = !strcmp(name, "sezm_ener") || !strcmp(name, "dpa4_ener");
+    if (strcmp(name, "ener") && !f->is_glu) {
         char path[256];
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: found '%s'; dgnn evaluates energies only: expected 'ener'",
+                               "%s: found '%s'; dgnn evaluates energies only: expected 'ener' or 'sezm_ener'",
                                dgnn_value_path(&type, path, sizeof(path)), name);
     }
     DGNN_TRY(dgnn_params_version(value, 1, 4, 1, error));
     DGNN_TRY(dgnn_params_load(value, fitting_rows, sizeof(fitting_rows) / sizeof(fitting_rows[0]), &f->params, error));
     DGNN_TRY(fitting_check_counts(&f->params, value, context, error));
+    f->modulates = f->params.case_film_embd && f->params.dim_case_embd > 0;
+    if (f->params.case_film_embd && !f->is_glu) {
+        return fitting_bad(value, DGNN_ERROR_UNSUPPORTED, "case_film_embd: only fittings of type sezm_ener have it", error);
+    }
     f->ntypes = context->ntypes;
     f->threads = context->threads;
     f->ops = dgnn_select_ops_f64(context->cpu);
@@ -302,10 +340,14 @@ void dgnn_fitting_free(struct dgnn_fitting *f)
     if (!f) {
         return;
     }
-    for (int64_t k = 0; k < f->nnet; k++) {
+    for (int64_t k = 0; k < f->nnet && f->net; k++) {
         dgnn_network_free_f64(&f->net[k]);
     }
+    for (int64_t k = 0; k < f->nnet && f->glu; k++) {
+        dgnn_glu_free(&f->glu[k]);
+    }
     dgnn_alloc_free(f->net);
+    dgnn_alloc_free(f->glu);
     dgnn_alloc_free(f->bias);
     dgnn_alloc_free(f->dropped);
     dgnn_alloc_free(f->fparam_average);
