@@ -36,7 +36,7 @@ class DGNNCalculator(Calculator):
     type_map: element -> name in the model's type_map, index into it, or None for an atom that takes no part
     (no energy, no force); or a list of elements in the order of the model's types. None: by name.
     strict: raise, rather than warn, where an atom has more neighbours than the model takes.
-    dtype, threads, device, memory, semantics, skin: as for Model.load, where model is a path.
+    dtype, threads, device, memory, semantics, skin, radial: as for Model.load, where model is a path.
 
     fparam, aparam and charge_spin are read from atoms.info. A spin model reads atoms.arrays["spins"], else the initial
     magnetic moments (vectors, or numbers along z), and gives results["magforces"]. results["virial"] is deepmd-kit's.
@@ -49,13 +49,14 @@ class DGNNCalculator(Calculator):
     @checked_keywords
     def __init__(self, model: str | bytes | os.PathLike | Model, *, comm: Any = None, dtype: DTypeLike | None = None,
                  threads: int | None = None, device: str = "cpu", memory: str = "fast", semantics: str | None = None,
-                 skin: float | None = None, type_map: Mapping[str, str | int | None] | Sequence[str | None] | None = None,
+                 skin: float | None = None, radial: str = "exact",
+                 type_map: Mapping[str, str | int | None] | Sequence[str | None] | None = None,
                  strict: bool = False) -> None:
         super().__init__()
         options: dict[str, Any] = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics,
-                                       skin=skin)
+                                       skin=skin, radial=radial)
         if isinstance(model, Model):
-            given = [name for name, value in options.items() if value not in (None, "cpu", "fast")]
+            given = [name for name, value in options.items() if value not in (None, "cpu", "fast", "exact")]
             if given:
                 raise InputError(f"{given[0]}: belongs to Model.load; this calculator was given a loaded model")
             self.model = model

@@ -114,11 +114,13 @@ def add_load_options(command):
     command.add_argument("--threads", type=int, metavar="N", help="worker threads")
     command.add_argument("--memory", choices=["fast", "small"], default="fast", help="small: compute more, keep less")
     command.add_argument("--semantics", choices=["dense", "graph"], help="neighbour lists, where the model has both")
+    command.add_argument("--radial", choices=["exact", "table"], default="exact",
+                         help="of DPA4C: the network of the distance, or a table of it")
 
 
 def load(options):
     return dgnn.Model.load(options.model, dtype=options.dtype, threads=options.threads, memory=options.memory,
-                           semantics=options.semantics)
+                           semantics=options.semantics, radial=options.radial)
 
 
 def check_output(option, path):

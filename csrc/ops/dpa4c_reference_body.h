@@ -74,10 +74,10 @@ static void REAL(reference_dpa4c_radial)(const struct REAL(dgnn_dpa4c_radial) * 
         return;
     }
     REAL(reference_dpa4c_basis)(radial, r, basis, basis + radial->nradial);
-    REFERENCE_PRODUCT(2, basis, radial->nradial, &radial->first, NULL, pre, 2 * radial->hidden_stride, 0);
+    REAL(reference_product)(2, basis, radial->nradial, &radial->first, NULL, pre, 2 * radial->hidden_stride, 0);
     REAL(reference_dpa4c_gate)(radial, pre);
     memset(out, 0, sizeof(real) * (size_t)(2 * stride));
-    REFERENCE_PRODUCT(2, pre, 2 * radial->hidden_stride, &radial->second, NULL, out, stride, 0);
+    REAL(reference_product)(2, pre, 2 * radial->hidden_stride, &radial->second, NULL, out, stride, 0);
 }
 
 static void REAL(reference_dpa4c_phi)(const struct REAL(dgnn_dpa4c_edges) * t, int64_t e, const real *radial)
@@ -197,5 +197,3 @@ static void REAL(reference_dpa4c_geometry_backward)(const struct REAL(dgnn_dpa4c
         }
     }
 }
-
-#undef REFERENCE_PRODUCT

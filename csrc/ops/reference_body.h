@@ -571,7 +571,6 @@ static void REAL(reference_embed)(const struct REAL(dgnn_embed) * e)
 }
 
 #include "ops/dpa4c_readout_body.h"
-#define REFERENCE_PRODUCT REAL(reference_product)
 #include "ops/dpa4c_reference_body.h"
 
 const struct REAL(dgnn_ops) REAL(dgnn_reference_ops) = {

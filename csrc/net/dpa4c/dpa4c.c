@@ -77,7 +77,8 @@ static void dpa4c_properties(const struct dgnn_descriptor *descriptor, struct dg
         .dim_out = s->shape.dim_out,
         .parameters = s->parameters,
         .dtype = s->dtype,
-        .dim_charge_spin = s->params.add_chg_spin_ebd ? 2 : 0,
+        /* A compressed model's tables are of its default charge, and it takes no other. */
+        .dim_charge_spin = s->params.add_chg_spin_ebd && !(s->is_compressed && s->has_default_charge_spin) ? 2 : 0,
         .default_charge_spin = s->has_default_charge_spin ? s->default_charge_spin : NULL,
         .has_graph_form = 1,
         .has_native_spin = s->shape.nspin != 0,
