@@ -21,7 +21,7 @@ import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROW = re.compile(r'DGNN_(INT|DOUBLE|BOOL|STRING|VALUE|IGNORED|ONLY)\((\w+),\s*(.*)\)\s*$')
-TYPES = {"se_r": "se_e2_r", "se_t": "se_e3", "se_a": "se_e2_a", "linear_ener": "linear"}
+TYPES = {"se_r": "se_e2_r", "se_t": "se_e3", "se_a": "se_e2_a", "linear_ener": "linear", "native_spin": "standard"}
 PARTS = {"repflow_args": "repflow", "repinit_args": "repinit", "repformer_args": "repformer", "spin": "spin",
          "attention_layers": "attention_layer", "attention_layer": "gated_attention"}
 # Groups of options -> the table that knows them. A group whose table is not there must be refused by its type.

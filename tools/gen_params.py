@@ -18,6 +18,7 @@ TITLES = {
     "attention": "Attention of dpa1", "attention_layer": "Each attention layer of dpa1",
     "attention_gated": "The attention inside a layer", "se_a": "Descriptor se_e2_a", "se_r": "Descriptor se_e2_r",
     "se_t": "Descriptor se_e3", "se_t_tebd": "Descriptor se_e3_tebd", "hybrid": "Descriptor hybrid",
+    "dpa4c": "Descriptor dpa4c", "dpa4c_part": "The parts of dpa4c", "glu": "The network of a sezm_ener fitting",
     "fitting": "Energy fitting", "typeembed": "Type embedding",
 }
 KINDS = {"INT": "integer", "DOUBLE": "number", "BOOL": "true or false", "STRING": "text", "VALUE": "part",

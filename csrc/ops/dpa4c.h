@@ -35,22 +35,17 @@ static inline double dgnn_dpa4c_envelope(double r, double cutoff, double *slope)
     return cube * y * (1 + x * (4 + x * (10 + x * (20 + x * 35))));
 }
 
-/* Weights of value, slope and curvature at both ends of an interval, for the value at t in [0, 1] and for its slope. */
-static inline void dgnn_dpa4c_hermite(double t, double *value, double *slope)
+/* The polynomial of degree 5 in t, 0 to 1 over an interval, with these values, slopes and curvatures at its two ends. */
+static inline void dgnn_dpa4c_quintic(const double begin[3], const double end[3], double *c)
 {
-    double t2 = t * t, t3 = t2 * t, u = 1 - t, u2 = u * u, u3 = u2 * u;
-    value[0] = u3 * (1 + 3 * t + 6 * t2);
-    value[1] = u3 * t * (1 + 3 * t);
-    value[2] = 0.5 * u3 * t2;
-    value[3] = t3 * (1 + 3 * u + 6 * u2);
-    value[4] = -t3 * u * (1 + 3 * u);
-    value[5] = 0.5 * t3 * u2;
-    slope[0] = -30 * u2 * t2;
-    slope[1] = u2 * (1 + 2 * t - 15 * t2);
-    slope[2] = 0.5 * u2 * t * (2 - 5 * t);
-    slope[3] = 30 * u2 * t2;
-    slope[4] = t2 * (1 + 2 * u - 15 * u2);
-    slope[5] = -0.5 * t2 * u * (2 - 5 * u);
+    double value = end[0] - begin[0] - begin[1] - 0.5 * begin[2], slope = end[1] - begin[1] - begin[2];
+    double curvature = end[2] - begin[2];
+    c[0] = begin[0];
+    c[1] = begin[1];
+    c[2] = 0.5 * begin[2];
+    c[3] = 10 * value - 4 * slope + 0.5 * curvature;
+    c[4] = -15 * value + 7 * slope - curvature;
+    c[5] = 6 * value - 3 * slope + 0.5 * curvature;
 }
 
 /* B_2 of a vector as a homogeneous polynomial; and the gradient of sum_k w_k B_2k, which is added to d. */

@@ -43,20 +43,19 @@ static void REAL(reference_dpa4c_gate)(const struct REAL(dgnn_dpa4c_radial) * ra
     }
 }
 
-/* Quintic Hermite interpolation between two knots: value and slope. */
+/* Value and slope by the table's polynomial. */
 static void REAL(reference_dpa4c_table)(const struct REAL(dgnn_dpa4c_radial) * radial, double r, real *out)
 {
     int64_t stride = radial->second.stride;
     double x = r / radial->interval;
     int64_t k = x < (double)radial->ninterval ? (int64_t)x : radial->ninterval - 1;
-    const real *knot = radial->knot + 3 * stride * k;
-    double w[6], d[6];
-    dgnn_dpa4c_hermite(x - (double)k, w, d);
+    const real *row = radial->table + 6 * stride * k;
+    double t = x - (double)k;
     for (int64_t c = 0; c < stride; c++) {
-        double value = 0, slope = 0;
-        for (int64_t j = 0; j < 6; j++) {
-            value += w[j] * knot[j * stride + c];
-            slope += d[j] * knot[j * stride + c];
+        double value = row[5 * stride + c], slope = 0;
+        for (int64_t j = 4; j >= 0; j--) {
+            slope = slope * t + value;
+            value = value * t + row[j * stride + c];
         }
         out[c] = (real)value;
         out[stride + c] = (real)(slope / radial->interval);

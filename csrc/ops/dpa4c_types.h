@@ -6,7 +6,8 @@
  *
  * No reverse goes through the radial net: dphi/dr is carried beside phi. */
 
-/* The radial net, exact or as a table of quintic Hermite interpolation. */
+/* The radial net, exact or as a table of polynomials of degree 5: in powers, not as differences of the values at both ends,
+ * whose slopes lose digits. */
 struct REAL(dgnn_dpa4c_radial) {
     int32_t gaussian;        /* 0: sin(f r) / r; 1: exp(-(r - f)^2 / 2 w^2) */
     int64_t nradial;
@@ -17,7 +18,7 @@ struct REAL(dgnn_dpa4c_radial) {
     struct REAL(dgnn_matrix) second; /* hidden x radial_stride: channels, then modes */
     int64_t ninterval;       /* of the table; 0: exact */
     double interval;         /* its step, Angstrom; it begins at 0 */
-    const real *knot;        /* (ninterval + 1) x 3 x radial_stride: value, slope x step, curvature x step^2 */
+    const real *table;       /* ninterval x 6 x radial_stride: powers of the distance from its begin, over the step */
 };
 
 /* Geometry of a tile of edges: chi and its slope, u and the coefficients chi B_lm(u). */
@@ -30,7 +31,7 @@ struct REAL(dgnn_dpa4c_geometry) {
     real *unit;           /* nedge x 3 */
     real *envelope;       /* nedge */
     real *slope;          /* nedge: d envelope / dr */
-    real *coefficient;    /* nedge x coefficient_stride; spins' are the caller's */
+    real *coefficient;    /* nedge x coefficient_stride; spins' are the caller's, and so are the zeros of padding */
     const real *d_coefficient; /* nedge x coefficient_stride */
     const double *d_distance;  /* nedge: dE/dr but what comes through envelope in coefficients and norms */
     const real *d_envelope;    /* nedge: dE/d envelope through the norms */

@@ -224,24 +224,36 @@ static void V(dpa4c_gate)(const struct REAL(dgnn_dpa4c_radial) * radial, int64_t
 static void V(dpa4c_table)(const struct REAL(dgnn_dpa4c_radial) * radial, double r, real *out)
 {
     int64_t stride = radial->second.stride;
-    double x = r / radial->interval, w[6], d[6];
+    double x = r / radial->interval;
     int64_t k = x < (double)radial->ninterval ? (int64_t)x : radial->ninterval - 1;
-    const real *knot = radial->knot + 3 * stride * k;
-    V(vec) by[6], by_slope[6];
-    dgnn_dpa4c_hermite(x - (double)k, w, d);
-    for (int j = 0; j < 6; j++) {
-        by[j] = V(splat)((real)w[j]);
-        by_slope[j] = V(splat)((real)(d[j] / radial->interval));
-    }
+    const real *row = radial->table + 6 * stride * k;
+    V(vec) t = V(splat)((real)(x - (double)k)), inverse = V(splat)((real)(1 / radial->interval));
     for (int64_t c = 0; c < stride; c += LANES) {
-        V(vec) value = {0}, slope = {0};
-        for (int j = 0; j < 6; j++) {
-            V(vec) each = V(load)(knot + j * stride + c);
-            value += by[j] * each;
-            slope += by_slope[j] * each;
+        V(vec) value = V(load)(row + 5 * stride + c), slope = {0};
+#pragma GCC unroll 5
+        for (int j = 4; j >= 0; j--) {
+            slope = slope * t + value;
+            value = value * t + V(load)(row + j * stride + c);
         }
         V(store)(out + c, value);
-        V(store)(out + stride + c, slope);
+        V(store)(out + stride + c, slope * inverse);
+    }
+}
+
+/* The product with the second matrix in blocks of columns of which all rows stay in the nearest cache together. */
+static void V(dpa4c_second)(const struct REAL(dgnn_dpa4c_radial) * radial, int64_t nrow, const real *rows, real *out)
+{
+    const int64_t room = 24576;
+    const struct REAL(dgnn_matrix) *w = &radial->second;
+    int64_t vectors = w->stride / LANES, fit = room / (w->nrow * VECTOR_BYTES);
+    int64_t nblock = (vectors + (fit > 1 ? fit : 1) - 1) / (fit > 1 ? fit : 1), begin = 0;
+    for (int64_t b = 0; b < nblock; b++) {
+        int64_t end = (b + 1) * vectors / nblock;
+        struct REAL(dgnn_matrix) part = *w;
+        part.data += begin * LANES;
+        part.ncol = (end - begin) * LANES;
+        V(vector_product)(nrow, rows, 2 * radial->hidden_stride, &part, NULL, out + begin * LANES, w->stride, 0);
+        begin = end;
     }
 }
 
@@ -266,7 +278,7 @@ static void V(dpa4c_radial)(const struct REAL(dgnn_dpa4c_radial) * radial, int64
     }
     V(vector_product)(2 * nedge, basis, width, &radial->first, NULL, pre, 2 * radial->hidden_stride, 0);
     V(dpa4c_gate)(radial, nedge, pre);
-    V(vector_product)(2 * nedge, pre, 2 * radial->hidden_stride, &radial->second, NULL, out, stride, 0);
+    V(dpa4c_second)(radial, 2 * nedge, pre, out);
 }
 
 /* ---------------------------------------------------------------- edges */

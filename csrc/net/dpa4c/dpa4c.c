@@ -1,4 +1,4 @@
-#include "net/dpa4c/dpa4c.h"
+#include "net/dpa4c/dpa4c_settings.h"
 
 #include <math.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * there are (deepmd/dpmodel/descriptor/dpa4c_nn/bispectrum.py). */
 #include <math.h>
 
-#include "net/dpa4c/dpa4c.h"
+#include "net/dpa4c/dpa4c_settings.h"
 
 #define HARMONICS_TYPE double
 #define HARMONICS_REAL double

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "net/dpa4c/dpa4c.h"
+#include "net/dpa4c/dpa4c_settings.h"
 
 struct load_part {
 #include "net/params/params_fields.h"

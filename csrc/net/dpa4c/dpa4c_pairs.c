@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "net/dpa4c/dpa4c.h"
+#include "net/dpa4c/dpa4c_settings.h"
 
 static void pairs_product(int64_t nin, int64_t nout, const double *x, const double *w, double *y)
 {

@@ -13,7 +13,7 @@ static void REAL(dpa4c_free_paper)(struct REAL(dpa4c_paper) * p)
     REAL(dgnn_layer_matrix_free)(&p->radial.first);
     REAL(dgnn_layer_matrix_free)(&p->radial.second);
     dgnn_alloc_free(p->block);
-    dgnn_alloc_free((void *)p->radial.knot);
+    dgnn_alloc_free((void *)p->radial.table);
     dgnn_alloc_free((void *)p->readout.term);
 }
 
@@ -49,46 +49,64 @@ static int REAL(dpa4c_load_radial)(const struct dpa4c_settings *s, struct REAL(d
     return DGNN_OK;
 }
 
-/* Value, slope and curvature of each radial function at equal steps. The curvature is a difference of slopes: it only
- * has to be good, for the interpolation is its own derivative whatever it is. */
-static void REAL(dpa4c_knot)(const struct dpa4c_settings *s, const struct REAL(dpa4c_paper) * p, double *room, int64_t k,
-                             real *knot)
+/* Value, slope and curvature, over the step, of each radial function at step k. The curvature is a difference of slopes: it
+ * only has to be good, for the interpolation is its own derivative whatever it is. knot: 3 x count. */
+static void REAL(dpa4c_knot)(const struct dpa4c_settings *s, double step, int64_t k, double *room, double *knot)
+{
+    int64_t count = s->shape.channels + s->shape.modes;
+    double r = step * (double)k, small = 1e-3 * step;
+    double *before = room, *unused = room + count, *net = unused + count;
+    dgnn_dpa4c_radial_at(s, r + small, net, unused, knot + 2 * count);
+    dgnn_dpa4c_radial_at(s, r - small, net, unused, before);
+    dgnn_dpa4c_radial_at(s, r, net, knot, knot + count);
+    for (int64_t c = 0; c < count; c++) {
+        knot[count + c] *= step;
+        knot[2 * count + c] = (knot[2 * count + c] - before[c]) / (2 * small) * step * step;
+    }
+}
+
+static void REAL(dpa4c_fill_table)(const struct dpa4c_settings *s, const struct REAL(dpa4c_paper) * p, double *room,
+                                   real *table)
 {
     const struct dgnn_dpa4c_shape *shape = &p->shape;
-    double step = p->radial.interval, r = step * (double)k, small = 1e-3 * step;
     int64_t count = shape->channels + shape->modes, stride = shape->radial_stride;
-    double *value = room, *slope = value + count, *after = slope + count, *before = after + count;
-    double *unused = before + count, *net = unused + count;
-    dgnn_dpa4c_radial_at(s, r, net, value, slope);
-    dgnn_dpa4c_radial_at(s, r + small, net, unused, after);
-    dgnn_dpa4c_radial_at(s, r - small, net, unused, before);
-    for (int64_t c = 0; c < count; c++) {
-        int64_t place = c < shape->channels ? c : shape->channel_stride + c - shape->channels;
-        knot[place] = (real)value[c];
-        knot[stride + place] = (real)(slope[c] * step);
-        knot[2 * stride + place] = (real)((after[c] - before[c]) / (2 * small) * step * step);
+    double *knot[2] = {room, room + 3 * count}, *rest = room + 6 * count, power[6];
+    REAL(dpa4c_knot)(s, p->radial.interval, 0, rest, knot[0]);
+    for (int64_t k = 0; k < p->radial.ninterval; k++) {
+        const double *begin = knot[k % 2], *end = knot[(k + 1) % 2];
+        REAL(dpa4c_knot)(s, p->radial.interval, k + 1, rest, knot[(k + 1) % 2]);
+        for (int64_t c = 0; c < count; c++) {
+            int64_t place = c < shape->channels ? c : shape->channel_stride + c - shape->channels;
+            const double at[2][3] = {{begin[c], begin[count + c], begin[2 * count + c]},
+                                     {end[c], end[count + c], end[2 * count + c]}};
+            dgnn_dpa4c_quintic(at[0], at[1], power);
+            for (int64_t j = 0; j < 6; j++) {
+                table[(6 * k + j) * stride + place] = (real)power[j];
+            }
+        }
     }
 }
 
 static int REAL(dpa4c_load_table)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p, struct dgnn_error *error)
 {
-    enum { DPA4C_INTERVALS = 512 };
-    int64_t count = p->shape.channels + p->shape.modes, row = 3 * p->shape.radial_stride;
+    enum { DPA4C_INTERVALS = 256 };
+    int64_t count = 8 * (p->shape.channels + p->shape.modes) + 2 * s->params.n_radial + 4 * s->weights.hidden;
     if (!s->radial_table) {
         return DGNN_OK;
     }
-    double *room = dgnn_alloc(5 * count + 2 * s->params.n_radial + 4 * s->weights.hidden, sizeof(double));
-    real *knot = dgnn_alloc_zeroed((DPA4C_INTERVALS + 1) * row, sizeof(real));
-    p->radial.knot = knot;
-    p->radial.interval = s->params.rcut / DPA4C_INTERVALS;
-    for (int64_t k = 0; k <= DPA4C_INTERVALS && room && knot; k++) {
-        REAL(dpa4c_knot)(s, p, room, k, knot + k * row);
+    double *room = dgnn_alloc(count, sizeof(double));
+    real *table = dgnn_alloc_zeroed(DPA4C_INTERVALS, 6 * sizeof(real) * (size_t)p->shape.radial_stride);
+    p->radial.table = table;
+    if (!room || !table) {
+        dgnn_alloc_free(room);
+        return dgnn_status_no_memory(error, "the radial table",
+                                     DPA4C_INTERVALS * 6 * p->shape.radial_stride * (int64_t)sizeof(real));
     }
-    p->radial.ninterval = room && knot ? DPA4C_INTERVALS : 0;
+    p->radial.interval = s->params.rcut / DPA4C_INTERVALS;
+    p->radial.ninterval = DPA4C_INTERVALS;
+    REAL(dpa4c_fill_table)(s, p, room, table);
     dgnn_alloc_free(room);
-    return p->radial.ninterval ? DGNN_OK
-                               : dgnn_status_no_memory(error, "the radial table",
-                                                       (DPA4C_INTERVALS + 1) * row * (int64_t)sizeof(real));
+    return DGNN_OK;
 }
 
 /* n numbers at the end of *at. */

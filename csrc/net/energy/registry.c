@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "net/dpa2/dpa2.h"
 #include "net/dpa3/dpa3.h"
-#include "net/dpa4c/dpa4c.h"
+#include "net/dpa4c/dpa4c_settings.h"
 #include "net/local/local.h"
 
 static const struct dgnn_descriptor_kind *const registry_kinds[] = {

@@ -6,8 +6,8 @@
  *
  * The weights are read once and stay as they are (struct dgnn_dpa4c_weights); what an evaluation needs beside them is
  * work of its own (dpa4c_body.h). */
-#ifndef DGNN_NET_DPA4C_H
-#define DGNN_NET_DPA4C_H
+#ifndef DGNN_NET_DPA4C_SETTINGS_H
+#define DGNN_NET_DPA4C_SETTINGS_H
 
 #include "net/params/params.h"
 #include "net/parts/descriptor.h"
