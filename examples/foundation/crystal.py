@@ -66,13 +66,13 @@ def equation_of_state(atoms, path):
 
 
 def phonons(atoms, path):
-    """Finite displacements in a supercell of 4 x 4 x 4, bands and density of states."""
+    """Finite displacements in a supercell of 6 x 6 x 6, bands and density of states."""
     with tempfile.TemporaryDirectory() as folder:
-        displaced = Phonons(atoms, atoms.calc, supercell=(4, 4, 4), delta=0.02, name=str(pathlib.Path(folder) / "phonon"))
+        displaced = Phonons(atoms, atoms.calc, supercell=(6, 6, 6), delta=0.02, name=str(pathlib.Path(folder) / "phonon"))
         displaced.run()
         displaced.read(acoustic=True)
-        bands = displaced.get_band_structure(atoms.cell.bandpath("GXUKGLW", npoints=160))
-        states = displaced.get_dos(kpts=(16, 16, 16)).sample_grid(npts=300, width=2e-3)
+        bands = displaced.get_band_structure(atoms.cell.bandpath("GXU,KGLW", npoints=160), verbose=False)
+        states = displaced.get_dos(kpts=(16, 16, 16), verbose=False).sample_grid(npts=300, width=2e-3)
     milli = 1e3 * bands.energies[0]
     print(f"phonons: highest {milli.max():.1f} meV, lowest {milli.min():.2f} meV (negative: imaginary)")
     x, ticks, labels = bands.get_labels()
