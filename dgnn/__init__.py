@@ -6,6 +6,18 @@
     result.energy, result.forces, result.virial
 """
 
+import importlib
+
+try:
+    import dgnn._core
+except ModuleNotFoundError as error:
+    if error.name != "dgnn._core":
+        raise
+    raise ImportError(
+        f"dgnn's C core is not built for this Python in {__path__[0]}: run 'make build' there if it is a checkout of the "
+        "sources, or start Python elsewhere to get an installed dgnn"
+    ) from None
+
 from dgnn import _core
 from dgnn._core import (
     BusyError,
@@ -15,7 +27,16 @@ from dgnn._core import (
     ModelFormatError,
     UnsupportedModelError,
 )
-from dgnn.model import Border, Direct, Model, Result, SmallSpinWarning, TruncationWarning
+from dgnn.model import (
+    Border,
+    Direct,
+    Model,
+    Result,
+    SmallSpinWarning,
+    TruncationWarning,
+    UntrainedElementWarning,
+    heads,
+)
 
 __version__ = _core.version
 
@@ -32,5 +53,15 @@ __all__ = [
     "SmallSpinWarning",
     "TruncationWarning",
     "UnsupportedModelError",
+    "UntrainedElementWarning",
     "__version__",
+    "heads",
 ]
+
+_SUBMODULES = ("calculator", "communicators", "testing")  # reached as attributes of dgnn; imported when they are
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        return importlib.import_module(f"dgnn.{name}")
+    raise AttributeError(f"module 'dgnn' has no attribute {name!r}")

@@ -3,7 +3,7 @@
 try:
     from ase._4.plugins.plugin import CalculatorPlugin
 except ImportError:  # an ASE without plugins; dgnn.calculator registers itself the older way too
-    __ase_plugins__ = frozenset()
+    __ase_plugins__: frozenset = frozenset()
 else:
     __ase_plugins__ = frozenset(
         {CalculatorPlugin("dgnn", implementation="dgnn.calculator.DGNNCalculator")}

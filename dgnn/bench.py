@@ -1,5 +1,6 @@
 """How fast a model is on this machine, beside the machine's own rate of matrix products, measured in one process."""
 
+import contextlib
 import os
 import pathlib
 import resource
@@ -55,10 +56,8 @@ def resident_megabytes(which):
 
 
 def forget_peak():
-    try:
+    with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def core_arguments(coords, types, box=None, pbc=None, spins=None, fparam=None, aparam=None, charge_spin=None, ids=None):
@@ -112,8 +111,8 @@ class Caller:
 def measure(model, inputs, repeat=None, moving=False, clock=time.perf_counter, comm=None):
     """Time, phases and memory of calls for one system, as a dict. inputs: as Model.compute takes them.
 
-    Calls to warm up and to choose what is kept, then so many that count; the one of median time gives the phases. cpu_s is processor time for each
-    thread, which suffers less from other programs than the clock on the wall.
+    Calls to warm up and to choose what is kept, then those that count; the one of median time gives the phases. cpu_s is
+    processor time for each thread, which suffers less from other programs than the clock on the wall.
     """
     info, natoms = model.info(), len(inputs["types"])
     rates = [product_rate(model.dtype, clock=clock)]

@@ -20,7 +20,7 @@ def draw(told, path):
     if any(products):
         axis.barh(places, products, height=0.35, color="black",
                   label=f"its products at the matrix rate ({told['gemm_gflops']:.0f} GFLOP/s)")
-    for place, time, product in zip(places, times, products):
+    for place, time, product in zip(places, times, products, strict=True):
         axis.annotate(f" {time:.1f} ({100 * time / sum(times):.1f} %)", (max(time, product), place), va="center",
                       fontsize="small")
     axis.set_yticks(list(places), names)

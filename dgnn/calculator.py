@@ -7,25 +7,73 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from ase.calculators import calculator as ase_calculator
-from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes, compare_atoms
 from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from dgnn._core import InputError
+from dgnn._core import InputError, Uninterrupted
 from dgnn.keywords import checked_keywords
 from dgnn.model import Model
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-INFO_KEYS = ("fparam", "aparam", "charge_spin")  # of atoms.info, as deepmd-kit's calculator reads them
+class Parameter(NamedTuple):
+    """What a model takes beside atoms, and where the calculator finds it."""
+
+    width: str  # the key of Model.info() with how many numbers it is (for each atom, where per_atom)
+    default: str | None  # the key of Model.info() that says whether the model has a default
+    per_atom: bool
+    place: str  # for messages
+    on_command_line: str
+
+
+PARAMETERS = {
+    "fparam": Parameter("dim_fparam", "has_default_fparam", False, 'atoms.info["fparam"]', "dgnn eval: --fparam"),
+    "aparam": Parameter("dim_aparam", None, True, 'atoms.arrays["aparam"] (or atoms.info["aparam"])',
+                        "in extxyz a column aparam:R:{width}"),
+    "charge_spin": Parameter("dim_charge_spin", "has_default_charge_spin", False, 'atoms.info["charge_spin"]',
+                             "dgnn eval: --charge-spin"),
+}  # of atoms.info, as deepmd-kit's calculator reads them; what belongs to atoms also of atoms.arrays, which slices take along
+TYPE_COLUMN = "type"  # of atoms.arrays, where ASE's readers keep the types of LAMMPS
+
+
+class Stored(NamedTuple):
+    """A calculation and the atoms that it belongs to: kept and replaced in one piece, as threads may share a calculator."""
+
+    atoms: Any  # a copy; None: nothing was calculated
+    parameters: dict[str, Any]  # copies
+    results: dict[str, Any]
+
+    @classmethod
+    def nothing(cls):
+        return cls(None, {}, {})
+
+
+def uninterrupted(method):
+    """With a communicator, handlers of signals run when it is over: a rank that left would be out of step."""
+    return functools.update_wrapper(Uninterrupted(method, attribute="comm"), method)
+
+
+def together(method):
+    """With a communicator, a call of all ranks: what one raises before they agreed is raised on all."""
+    @functools.wraps(method)
+    def wrapper(self, *args, **kwargs):
+        if self.comm is None:
+            return method(self, *args, **kwargs)
+        from dgnn import communicators
+
+        return communicators.together(self.comm, method.__name__, lambda: method(self, *args, **kwargs))
+
+    return uninterrupted(wrapper)
 
 
 class DGNNCalculator(Calculator):
@@ -34,12 +82,17 @@ class DGNNCalculator(Calculator):
     model: a path or a dgnn.Model.
     comm: an mpi4py communicator; every rank then holds the same atoms, which is checked, and gets all results.
     type_map: element -> name in the model's type_map, index into it, or None for an atom that takes no part
-    (no energy, no force); or a list of elements in the order of the model's types. None: by name.
+    (no energy, no force); or a list of elements in the order of the model's types. None: by name. Numbers instead of
+    elements are types of LAMMPS, which ASE keeps in atoms.arrays["type"]: {1: "O", 2: "H"}; they then decide.
     strict: raise, rather than warn, where an atom has more neighbours than the model takes.
-    dtype, threads, device, memory, semantics, skin, radial: as for Model.load, where model is a path.
+    dtype, threads, device, memory, semantics, skin, head, radial: as for Model.load, where model is a path.
 
-    fparam, aparam and charge_spin are read from atoms.info. A spin model reads atoms.arrays["spins"], else the initial
-    magnetic moments (vectors, or numbers along z), and gives results["magforces"]. results["virial"] is deepmd-kit's.
+    fparam, aparam and charge_spin are read from atoms.info, aparam from atoms.arrays too. A spin model reads
+    atoms.arrays["spins"], else the initial magnetic moments (vectors, or numbers along z), and gives
+    results["magforces"]. results["virial"] is deepmd-kit's.
+
+    Threads may share a calculator, and calculators a model: each call gives the results of its own atoms; a second one
+    waits while the model computes. calc.results and calc.atoms are those of the call that ended last.
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "stresses", "virial"]
@@ -49,12 +102,11 @@ class DGNNCalculator(Calculator):
     @checked_keywords
     def __init__(self, model: str | bytes | os.PathLike | Model, *, comm: Any = None, dtype: DTypeLike | None = None,
                  threads: int | None = None, device: str = "cpu", memory: str = "fast", semantics: str | None = None,
-                 skin: float | None = None, radial: str = "exact",
-                 type_map: Mapping[str, str | int | None] | Sequence[str | None] | None = None,
-                 strict: bool = False) -> None:
+                 skin: float | None = None, type_map: Mapping[str | int, str | int | None] | Sequence[str | None] | None = None,
+                 strict: bool = False, head: str | None = None, radial: str = "exact") -> None:
         super().__init__()
         options: dict[str, Any] = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics,
-                                       skin=skin, radial=radial)
+                                       skin=skin, head=head, radial=radial)
         if isinstance(model, Model):
             given = [name for name, value in options.items() if value not in (None, "cpu", "fast", "exact")]
             if given:
@@ -68,27 +120,97 @@ class DGNNCalculator(Calculator):
         self.strict = strict
         self._options = {name: value for name, value in options.items() if value is not None}
         self._type_of = element_types(self.model.type_map, type_map)
+        self._by_number = any(not isinstance(element, str) for element in self._type_of)
         self._given_type_map = type_map
         self._warned_of_moments = False
-        self._info: dict[str, Any] = {}  # of the last calculation
 
     # ------------------------------------------------------------ what ASE asks
 
-    def check_state(self, atoms, tol=1e-15):
-        changes = super().check_state(atoms, tol=tol)
-        if self.atoms is None:
-            return changes
-        for key in INFO_KEYS:
-            if not same(self._info.get(key), atoms.info.get(key)):
-                changes.append(key)
-        if not same(self.atoms.arrays.get("spins"), atoms.arrays.get("spins")):
-            changes.append("spins")
-        return changes
+    _stored = Stored.nothing()
 
+    @property
+    def atoms(self):
+        return self._stored.atoms
+
+    @atoms.setter
+    def atoms(self, atoms):
+        self._stored = Stored(atoms, {}, {})
+
+    @property
+    def results(self):
+        return self._stored.results
+
+    @results.setter
+    def results(self, results):
+        self._stored = self._stored._replace(results=results)
+
+    def check_state(self, atoms, tol=1e-15):
+        return self._changes(self._stored, atoms, tol)
+
+    def _changes(self, stored, atoms, tol=1e-15):
+        """What differs from the atoms of a calculation: names as ASE's, and those of parameters."""
+        changes = compare_atoms(stored.atoms, atoms, tol=tol, excluded_properties=set(self.ignored_changes))
+        if stored.atoms is None:
+            return changes
+        changes += [key for key in PARAMETERS
+                    if given_twice(atoms, key) or not same(stored.parameters.get(key), given(atoms, key))]
+        columns = ["spins", TYPE_COLUMN] if self._by_number else ["spins"]
+        return changes + [key for key in columns if not same(stored.atoms.arrays.get(key), atoms.arrays.get(key))]
+
+    def get_property(self, name, atoms=None, allow_calculation=True):
+        """As ASE's, from one calculation whatever other threads do."""
+        if name not in self.implemented_properties:
+            raise PropertyNotImplementedError(f"{name} property not implemented")
+        stored = self._stored
+        if atoms is None:
+            atoms = stored.atoms
+        elif self._changes(stored, atoms):
+            stored = self._stored = Stored.nothing()
+        if name not in stored.results:
+            if not allow_calculation:
+                return None
+            stored = self._calculate(atoms, [name])
+        if name not in stored.results:
+            raise PropertyNotImplementedError(f"{name} not present in this calculation")
+        result = stored.results[name]
+        return result.copy() if isinstance(result, np.ndarray) else result
+
+    @uninterrupted
+    def get_property(self, name, atoms=None, allow_calculation=True):
+        """As ASE's. With a communicator it is for all ranks, also where results are there: what one rank must compute,
+        all compute, and atoms that changed on one of them alone are an error on all. (allow_calculation=False, with which
+        files are written, is for this rank.)"""
+        if self.comm is None or not allow_calculation:
+            return super().get_property(name, atoms, allow_calculation)
+        return self._agreed_property(name, atoms)
+
+    @together
+    def _agreed_property(self, name, atoms):
+        from dgnn import communicators
+
+        atoms = self.atoms if atoms is None else atoms
+        if name in self.implemented_properties:
+            if communicators.vote(self.comm, f"get_property {name}", self.calculation_required(atoms, [name])):
+                self.reset()
+        return super().get_property(name, atoms)
+
+    @together
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        super().calculate(atoms, properties, system_changes)
-        atoms = self.atoms
-        self._info = copy.deepcopy({key: atoms.info.get(key) for key in INFO_KEYS})  # ASE's copy holds the same arrays
+        stored = self._stored
+        if atoms is not None and self._changes(stored, atoms):
+            self._stored = Stored.nothing()
+        self._calculate(stored.atoms if atoms is None else atoms, properties)
+
+    def _calculate(self, atoms, properties):
+        """What is then stored, too; nothing is after an error: no atoms beside results that aren't theirs."""
+        if atoms is None:
+            raise InputError("atoms: found none, and there is no calculation whose atoms could be meant")
+        parameters = copy.deepcopy({key: given(atoms, key) for key in PARAMETERS})  # ASE's copy holds the same arrays
+        atoms = atoms.copy()
+        stored = self._stored = Stored(atoms, parameters, self._results(atoms, properties))
+        return stored
+
+    def _results(self, atoms, properties):
         has_stress = bool(atoms.pbc.all())
         asked = {"stress", "stresses"}.intersection(properties)
         if asked and not has_stress:
@@ -103,15 +225,24 @@ class DGNNCalculator(Calculator):
             if self.strict and count:
                 raise InputError(f"{count} atoms have more neighbours than the model's {name}, and strict=True; load "
                                  "without strict to leave out the farthest, as deepmd-kit does")
-        self.results = {"energy": result.energy, "free_energy": result.energy, "energies": result.atom_energy,
-                        "forces": result.forces, "virial": result.virial}
+        results = {"energy": result.energy, "free_energy": result.energy, "energies": result.atom_energy,
+                   "forces": result.forces, "virial": result.virial}
         if result.forces_mag is not None:
-            self.results["magforces"] = result.forces_mag
+            results["magforces"] = result.forces_mag
         if has_stress:
             volume = atoms.get_volume()
-            self.results["stress"] = voigt(result.virial, volume)
+            results["stress"] = voigt(result.virial, volume)
             if result.atom_virial is not None:
-                self.results["stresses"] = voigt(result.atom_virial, volume)
+                results["stresses"] = voigt(result.atom_virial, volume)
+        return results
+
+    def __deepcopy__(self, memo):
+        """A model of its own; the communicator is shared, which only its owner may duplicate."""
+        memo[id(self.comm)] = self.comm
+        other = type(self).__new__(type(self))
+        memo[id(self)] = other
+        other.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return other
 
     def todict(self, skip_default=True):
         """What a trajectory stores: which model this was, not the model."""
@@ -142,16 +273,33 @@ class DGNNCalculator(Calculator):
         box = np.asarray(atoms.cell.complete()) if any_pbc else None
         inputs = dict(coords=atoms.positions, types=self._types(atoms), box=box,
                       pbc=tuple(bool(along) for along in atoms.pbc) if any_pbc else None, spins=self._spins(atoms))
-        for key in INFO_KEYS:
-            value = atoms.info.get(key)
+        return {**inputs, **self._parameters(atoms)}
+
+    def _parameters(self, atoms):
+        """The arguments among fparam, aparam and charge_spin."""
+        found, info = {}, self.model._info
+        for key, parameter in PARAMETERS.items():
+            value, width = given(atoms, key), info[parameter.width]
+            if given_twice(atoms, key):
+                raise InputError(f"{key}: found in atoms.info and in atoms.arrays; remove one")
+            count = len(atoms) if parameter.per_atom else 1
             if value is not None:
-                inputs[key] = numbers(key, value)
-        aparam = inputs.get("aparam")
-        if aparam is not None and aparam.ndim == 1 and len(atoms) and aparam.size % len(atoms) == 0:
-            inputs["aparam"] = aparam.reshape(len(atoms), -1)
-        return inputs
+                found[key] = numbers(key, value)
+                if not parameter.per_atom and found[key].ndim == 0:
+                    found[key] = found[key].reshape(1)
+                if parameter.per_atom and found[key].ndim == 1 and count and found[key].size % count == 0:
+                    found[key] = found[key].reshape(count, -1)
+            elif width and count and not (parameter.default and info[parameter.default]):
+                raise InputError(f"this model needs {key}: set {parameter.place}, {width} number{'s' * (width > 1)}"
+                                 f"{' for each atom' * parameter.per_atom} ({parameter.on_command_line.format(width=width)})")
+            if value is not None and found[key].size != width * count:
+                raise InputError(f"{key}: found {found[key].size} numbers in {parameter.place}; this model takes "
+                                 f"{f'{width} for each of {count} atoms' if parameter.per_atom and width else width or 'none'}")
+        return found
 
     def _types(self, atoms):
+        if self._by_number:
+            return self._types_of_numbers(atoms)
         symbols = atoms.get_chemical_symbols()
         unknown = sorted(set(symbols).difference(self._type_of))
         if unknown:
@@ -159,6 +307,17 @@ class DGNNCalculator(Calculator):
                              f"{', '.join(unknown)}; pass type_map={{{unknown[0]!r}: NAME}}, or None: no part in it (dgnn "
                              f"eval: --type-map {unknown[0]}=NAME or NULL)")
         return np.array([self._type_of[symbol] for symbol in symbols], np.int32)
+
+    def _types_of_numbers(self, atoms):
+        numbers = atoms.arrays.get(TYPE_COLUMN)
+        if numbers is None:
+            raise InputError(f'type_map: its numbers are types of LAMMPS, which ASE keeps in atoms.arrays["{TYPE_COLUMN}"]; '
+                             "these atoms have none. Pass elements")
+        unknown = sorted({str(number) for number in np.unique(numbers) if number not in self._type_of})
+        if unknown:
+            raise InputError(f"type_map: has types {', '.join(map(str, self._type_of))}; the structure also has "
+                             f"{', '.join(unknown)} (dgnn eval: --type-map {unknown[0]}=NAME or NULL)")
+        return np.array([self._type_of[number] for number in numbers.tolist()], np.int32)
 
     def _spins(self, atoms):
         spins = atoms.arrays.get("spins")
@@ -179,19 +338,13 @@ class DGNNCalculator(Calculator):
 
 
 def element_types(names, type_map):
-    """element -> index into names, -1 for None."""
+    """element (or number of a LAMMPS type) -> index into names, -1 for None."""
     index = {name: k for k, name in enumerate(names)}
     if type_map is None:
         return index
     if not hasattr(type_map, "items"):
-        elements = list(type_map) if np.iterable(type_map) else []
-        check_elements(elements)
-        if len(elements) != len(names):
-            raise InputError(f"type_map: expected an element for each of the model's types {', '.join(names)}, found "
-                             f"{len(elements)}")
-        return {element: k for k, element in enumerate(elements) if element is not None}
+        return listed_types(names, type_map, index)
     types = {}
-    check_elements(type_map)
     for element, target in type_map.items():
         if target is None:
             types[element] = -1
@@ -201,13 +354,32 @@ def element_types(names, type_map):
             types[element] = int(target)
         else:
             raise InputError(f"type_map: {element!r} is mapped to {target!r}; the model knows {', '.join(names)}")
+    if types and all(isinstance(key, (int, np.integer)) and not isinstance(key, bool) and key > 0 for key in types):
+        return {int(key): k for key, k in types.items()}
+    check_elements(type_map)
     return {**index, **types}
+
+
+def listed_types(names, type_map, index):
+    """Of a list of elements. One that has the model's own names in another order is likely meant as names."""
+    elements = list(type_map) if np.iterable(type_map) else []
+    check_elements(elements)
+    if len(elements) != len(names):
+        raise InputError(f"type_map: expected an element for each of the model's types {', '.join(names)}, found "
+                         f"{len(elements)}")
+    moved = [f"{element} is computed as {names[k]}" for k, element in enumerate(elements)
+             if element is not None and index.get(element, k) != k]
+    if moved:
+        warnings.warn(f"type_map: {', '.join(moved)}: a list has an element for each of the model's types "
+                      f"{', '.join(names)}, in their order. Without type_map, elements go by name; a dict says so in silence",
+                      stacklevel=5)
+    return {element: k for k, element in enumerate(elements) if element is not None}
 
 
 def check_elements(elements):
     for element in elements:
         if not isinstance(element, str | None):
-            raise InputError(f"type_map: expected symbols of elements, found {element!r}")
+            raise InputError(f"type_map: expected symbols of elements (or numbers of LAMMPS types alone), found {element!r}")
 
 
 def voigt(virial, volume):
@@ -216,11 +388,21 @@ def voigt(virial, volume):
     return full_3x3_to_voigt_6_stress(stress)
 
 
+def given(atoms, key):
+    """The value of one of PARAMETERS, or None."""
+    column = atoms.arrays.get(key) if PARAMETERS[key].per_atom else None
+    return atoms.info.get(key) if column is None else column
+
+
+def given_twice(atoms, key):
+    return PARAMETERS[key].per_atom and key in atoms.arrays and atoms.info.get(key) is not None
+
+
 def numbers(key, value):
     try:
         return np.asarray(value, float)
     except (TypeError, ValueError):
-        raise InputError(f"atoms.info[{key!r}]: expected numbers, found {value!r}") from None
+        raise InputError(f"{key}: expected numbers in {PARAMETERS[key].place}, found {value!r}") from None
 
 
 def same(one, other):

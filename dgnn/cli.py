@@ -7,36 +7,44 @@ import sys
 import warnings
 
 import dgnn
+from dgnn import foreign
 from dgnn.keywords import suggestion
 
 EXAMPLES = """examples:
   dgnn info model.pt2                               what the model is and needs
+  dgnn info DPA-3.1-3M.pt                           the tasks that it was trained for
+  dgnn eval DPA-3.1-3M.pt --head Omat24 a.cif       by one of them
   dgnn eval model.pt2 water.xyz                     a line for each frame: energy, largest force, pressure
   dgnn eval model.pt2 md.traj -o results.extxyz     energies, forces and stresses, for anything that ASE reads
   dgnn eval model.pt2 md.traj@0:100:10 --json       chosen frames, as JSON
   dgnn parity model.pt2 water.xyz                   are several ranks' results those of one?
   dgnn bench model.pt2 water.xyz                    how fast is it here, and where does the time go?
+  dgnn ipi model.pt2 water.xyz --unix water         compute for i-PI
   dgnn pack model.pt2 model.dgnn                    the same model in a file that loads fastest
 """
 INFO_EXAMPLES = """examples:
   dgnn info model.pt2
+  dgnn info DPA-3.1-3M.pt                 its tasks (heads)
+  dgnn info DPA-3.1-3M.pt --head Omat24
   dgnn info model.pt2 --json | python3 -m json.tool
 """
 EVAL_EXAMPLES = """examples:
   dgnn eval model.pt2 POSCAR
   dgnn eval model.pt2 a.cif b.traj md.xyz@-1 -o results.extxyz
-  dgnn eval model.pt2 data.water --format lammps-data
-  dgnn eval model.pt2 slab.xyz --type-map Pt=NULL D=H          Pt takes no part, D is the model's H
+  dgnn eval model.pt2 data.water --format lammps-data --type-map 1=O 2=H
+  dgnn eval model.pt2 slab.xyz --type-map Pt=NULL D=H          Pt takes no part, D is the model's H; others by name
   dgnn eval model.pt2 ion.xyz --fparam 0.5 1.2 --dtype float32 --threads 4
 
 A spin model takes its spins from a column spins of three numbers (extxyz: spins:R:3), else from the initial magnetic
-moments: vectors, or numbers along z. -o adds a column magforces.
+moments: vectors, or numbers along z. -o adds a column magforces, and virial as deepmd-kit has it (-stress * volume).
 """
 PACK_EXAMPLES = """examples:
   dgnn pack model.pt2 model.dgnn       dgnn's own archive, which loads fastest
   dgnn pack model.pt2 model.dp         deepmd-kit's data form (HDF5; .yaml too)
+  dgnn pack DPA-3.1-3M.pt --head Omat24 omat24.dgnn      one task of several
 """
 EV_PER_A3_IN_GPA = 160.21766208
+OUTPUTS = {"": "extxyz", ".extxyz": "extxyz", ".xyz": "extxyz", ".traj": "traj"}  # what -o's suffix says, as ASE calls it
 
 
 class UsageError(Exception):
@@ -52,6 +60,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments=None):
+    for stream in (sys.stdout, sys.stderr):  # names of files that are not UTF-8 come out as they came in
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="surrogateescape")
     try:
         options = parser().parse_args(arguments)
         with warnings.catch_warnings():
@@ -93,10 +104,11 @@ def parser():
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     add_info(commands)
     add_eval(commands)
-    from dgnn import cli_bench, cli_parity
+    from dgnn import cli_bench, cli_ipi, cli_parity
 
     cli_parity.add_parity(commands)
     cli_bench.add_bench(commands)
+    cli_ipi.add_ipi(commands)
     add_pack(commands)
     return top
 
@@ -105,7 +117,8 @@ def add_command(commands, name, run, help, epilog):
     command = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".", epilog=epilog,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
     command.set_defaults(run=run)
-    command.add_argument("model", metavar="MODEL", help=".pt2, .json, .dgnn, .dp or .yaml")
+    command.add_argument("model", metavar="MODEL", help=".pt, .pth, .pt2, .pte, .json, .dgnn, .dp, .hlo or .yaml")
+    command.add_argument("--head", metavar="NAME", help="the task, of a model that was trained for several; 'dgnn info' lists them")
     return command
 
 
@@ -118,9 +131,22 @@ def add_load_options(command):
                          help="of DPA4C: the network of the distance, or a table of it")
 
 
-def load(options):
+def load(options, comm=None):
     return dgnn.Model.load(options.model, dtype=options.dtype, threads=options.threads, memory=options.memory,
-                           semantics=options.semantics, radial=options.radial)
+                           semantics=options.semantics, head=options.head, radial=options.radial, comm=comm)
+
+
+def add_structure_options(command):
+    command.add_argument("--type-map", nargs="+", default=[], metavar="ELEMENT=TYPE",
+                         help="the model's type for an element, or for a number that LAMMPS has; NULL: it takes no part")
+    command.add_argument("--fparam", nargs="+", type=float, metavar="X", help="frame parameters, for all frames")
+    command.add_argument("--charge-spin", nargs=2, type=float, metavar=("CHARGE", "SPIN"), help="for all frames")
+
+
+def set_parameters(options, atoms):
+    for key in ("fparam", "charge_spin"):
+        if getattr(options, key) is not None:
+            atoms.info[key] = getattr(options, key)
 
 
 def check_output(option, path):
@@ -153,7 +179,14 @@ def add_info(commands):
 
 
 def run_info(options):
-    information = load(options).info()
+    try:
+        information = load(options).info()
+    except dgnn.InputError:
+        tasks = {} if options.head else dgnn.heads(options.model)
+        if not tasks:
+            raise
+        print_heads(options.model, tasks, options.json)
+        return
     if options.json:
         print(json.dumps(information))
         return
@@ -167,6 +200,20 @@ def run_info(options):
                 print(f"note: {note}")
         else:
             print(f"{key:34} {describe(value)}")
+
+
+def print_heads(model, tasks, as_json):
+    if as_json:
+        print(json.dumps({"heads": tasks}))
+        return
+    width = max(map(len, tasks))
+    for name, task in tasks.items():
+        seen = task["elements"]
+        told = f"another name of {task['alias_of']}" if task["alias_of"] else " ".join(
+            element for element in task["type_map"] if seen is None or element in seen) or "no element"
+        print(f"{name:{width}}  {told}")
+    print(f"note: trained for {len([1 for task in tasks.values() if not task['alias_of']])} tasks; say which: dgnn info {model} "
+          f"--head {next(iter(tasks))}, dgnn.Model.load(..., head={next(iter(tasks))!r}). After a name: the elements of its training data")
 
 
 def describe(value):
@@ -187,16 +234,14 @@ def add_eval(commands):
     command.add_argument("structures", metavar="STRUCTURE", nargs="+",
                          help="any file that ase.io reads, all its frames; FILE@SLICE for some")
     command.add_argument("--format", metavar="FORMAT", help="of the structures, as ASE calls it, where their names don't say")
-    command.add_argument("-o", "--output", metavar="OUT.extxyz", help="write the frames with their results")
+    command.add_argument("-o", "--output", metavar="OUT", help="write the frames with their results: .extxyz, .xyz or .traj")
     command.add_argument("--json", action="store_true", help="print the results as JSON, one line for each frame")
-    command.add_argument("--type-map", nargs="+", default=[], metavar="ELEMENT=TYPE",
-                         help="the model's type for an element; NULL: it takes no part")
-    command.add_argument("--fparam", nargs="+", type=float, metavar="X", help="frame parameters, for all frames")
-    command.add_argument("--charge-spin", nargs=2, type=float, metavar=("CHARGE", "SPIN"), help="for all frames")
+    add_structure_options(command)
     add_load_options(command)
 
 
 def type_map(pairs, known):
+    """For the calculator: element -> name or None; or number of a LAMMPS type -> name or None. None: nothing was said."""
     mapping = {}
     for pair in pairs:
         element, equals, name = pair.partition("=")
@@ -204,8 +249,30 @@ def type_map(pairs, known):
             raise UsageError(f"--type-map: expected ELEMENT=TYPE, found {pair!r}")
         if name != "NULL" and name not in known:
             raise UsageError(f"--type-map: {pair!r}: no such type{suggestion(name, [*known, 'NULL'])}")
-        mapping[element] = None if name == "NULL" else name
+        mapping[int(element) if element.isdecimal() else element] = None if name == "NULL" else name
+    if len({type(key) for key in mapping}) > 1:
+        raise UsageError("--type-map: expected elements, or numbers of types, found both")
     return mapping or None
+
+
+def name_types(atoms, mapping):
+    """Where numbers of types have names, those that are elements replace what ASE took the numbers for."""
+    from ase.data import atomic_numbers
+
+    for number, name in mapping.items():
+        atoms.numbers[atoms.arrays["type"] == number] = atomic_numbers.get(name, 0)
+
+
+def warn_of_numbers(name, atoms):
+    """ASE takes type 1 of LAMMPS for hydrogen and 2 for helium, where a file has no masses or labels."""
+    types = atoms.arrays.get("type")
+    if types is None or not len(atoms) or atoms.has("masses") or not (types == atoms.numbers).all():
+        return
+    symbols = dict(zip(types.tolist(), atoms.get_chemical_symbols()))
+    taken = ", ".join(f"{number} for {symbols[number]}" for number in sorted(symbols))
+    pairs = " ".join(f"{number}=NAME" for number in sorted(symbols))
+    warnings.warn(f"{name}: has numbers of types, not elements; ASE takes {taken}. Say what they are: --type-map {pairs}",
+                  stacklevel=2)
 
 
 def read_frames(names, format=None):
@@ -215,15 +282,19 @@ def read_frames(names, format=None):
     except ImportError:
         raise UsageError("reading structures needs ASE: pip install 'dgnn[ase]'") from None
     for name in names:
-        path = name if os.path.exists(name) else name.partition("@")[0]
-        if not os.path.exists(path):
-            raise UsageError(f"{path}: no such file")
+        path = name if os.path.lexists(name) else name.partition("@")[0]
+        try:
+            os.stat(path)
+        except OSError as error:  # a loop of links is not missing
+            missing = isinstance(error, FileNotFoundError)
+            raise UsageError(f"{path}: {'no such file' if missing else error.strerror}") from None
         try:
             frames = ase.io.read(name, index=None if path != name else ":", format=format)
         except StopIteration:
             raise UsageError(f"{name}: {path} has fewer frames") from None
         except Exception as error:  # ASE's readers raise whatever their formats run into
-            raise UsageError(f"{name}: ASE cannot read it ({type(error).__name__}: {error})") from None
+            known = foreign.recognise(foreign.ANYTHING if format else foreign.STRUCTURES, foreign.File(path))
+            raise known or UsageError(f"{name}: ASE cannot read it ({type(error).__name__}: {error})") from None
         frames = frames if isinstance(frames, list) else [frames]
         if not frames:
             raise UsageError(f"{name}: ASE finds no frames in it")
@@ -231,9 +302,9 @@ def read_frames(names, format=None):
             yield name, number, atoms
 
 
-def read_last(name):
+def read_last(name, format=None):
     """The last frame; there is nothing to compare or measure without atoms."""
-    name, _, atoms = list(read_frames([name]))[-1]
+    name, _, atoms = list(read_frames([name], format))[-1]
     if not len(atoms):
         raise UsageError(f"{name}: has no atoms")
     return name, atoms
@@ -250,20 +321,33 @@ def with_progress(frames):
     return tqdm(frames, unit="frame", file=sys.stderr, leave=False)
 
 
+def output_format(path):
+    """As ASE calls it. Said before anything is computed."""
+    check_output("-o", path)
+    format = OUTPUTS.get(os.path.splitext(path)[1].lower())
+    if not format:
+        raise UsageError(f"-o: {path}: expected a name that ends with .extxyz, .xyz or .traj, which hold results")
+    return format
+
+
 def run_eval(options):
-    if options.output:
-        check_output("-o", options.output)
+    output = output_format(options.output) if options.output else None
     model = load(options)
+    if output == "traj" and model.is_spin:
+        raise UsageError(f"-o: {options.output}: ASE's .traj holds no magnetic forces; expected .extxyz or .xyz")
+    mapping = type_map(options.type_map, model.type_map)
+    by_number = mapping is not None and all(isinstance(key, int) for key in mapping)
     frames = list(read_frames(options.structures, options.format))
     from dgnn.calculator import DGNNCalculator
 
-    calculator = DGNNCalculator(model, type_map=type_map(options.type_map, model.type_map))
+    calculator = DGNNCalculator(model, type_map=mapping)
     width = max(30, *(len(name) for name, _, _ in frames))
-    done = []
+    done, looked_at = [], set()
     for name, number, atoms in with_progress(frames):
-        for key in ("fparam", "charge_spin"):
-            if getattr(options, key) is not None:
-                atoms.info[key] = getattr(options, key)
+        if not by_number and name not in looked_at:
+            looked_at.add(name)
+            warn_of_numbers(name, atoms)
+        set_parameters(options, atoms)
         atoms.calc = calculator
         try:
             atoms.get_potential_energy()
@@ -274,28 +358,42 @@ def run_eval(options):
             print_json(name, number, results)
         elif not options.output:
             print_row(f"{name:{width}}", number, atoms, results, first=not done)
+        if by_number:
+            name_types(atoms, mapping)
         done.append(with_results(atoms, results))
-    if options.output:
-        write(options.output, done)
+    if output:
+        write(options.output, done, output)
 
 
 def with_results(atoms, results):
+    """The frame with these results, and with nothing under their names that it came with."""
     from ase.calculators.singlepoint import SinglePointCalculator
+    from dgnn.calculator import DGNNCalculator
 
+    for name in (*DGNNCalculator.implemented_properties, "magforces"):
+        atoms.info.pop(name, None)
+        atoms.arrays.pop(name, None)
     kept = {key: results[key] for key in ("energy", "free_energy", "energies", "forces", "stress") if key in results}
     atoms.calc = SinglePointCalculator(atoms, **kept)
+    atoms.info["virial"] = results["virial"]
     if "magforces" in results:
         atoms.arrays["magforces"] = results["magforces"]
     return atoms
 
 
-def write(path, frames):
-    """To a file beside it first: what is there is whole."""
+def write(path, frames, format):
+    """To a file beside it first: what is there is whole. Links stay, and permissions."""
     import ase.io
 
+    from dgnn import files
+
+    path = files.followed(path)
+    mode = files.old_mode(path)
     partial = f"{path}.part{os.getpid()}"
     try:
-        ase.io.write(partial, frames, format="extxyz")
+        ase.io.write(partial, frames, format=format)
+        if mode is not None:
+            os.chmod(partial, mode)
         os.replace(partial, path)
     finally:
         if os.path.exists(partial):
@@ -334,4 +432,4 @@ def add_pack(commands):
 
 
 def run_pack(options):
-    dgnn.Model.load(options.model).save(options.output)
+    dgnn.Model.load(options.model, head=options.head).save(options.output)

@@ -13,7 +13,6 @@ EXAMPLES = """examples:
   dgnn bench model.pt2 water.xyz --threads 4 --memory small --dtype float64
   dgnn bench model.pt2 md.traj@0 --moving            every atom moves before each call, as in molecular dynamics
   dgnn bench model.pt2 water.xyz --ranks 2           under mpirun, which this starts: the mean of the ranks' phases
-  dgnn bench dpa4c.pt2 water.xyz --radial table      and by how much the table changes forces
   dgnn bench model.pt2 water.xyz --json --plot phases.png
 
 Measured in a process of its own, with numpy's matrix product on as many threads just before and after; there the
@@ -69,7 +68,7 @@ def default_threads():
 
 def child_arguments(options, threads):
     given = ["-m", "dgnn", "bench", options.model, options.structure, "--child", "--threads", threads]
-    for name in ("repeat", "dtype", "memory", "semantics", "radial", "type_map"):
+    for name in ("repeat", "dtype", "memory", "semantics", "head", "radial", "type_map"):
         value = getattr(options, name)
         if value not in (None, []):
             given += [f"--{name.replace('_', '-')}", *(value if isinstance(value, list) else [value])]

@@ -133,7 +133,8 @@ def case_of(ranks, grid):
 
 
 def model_of(options, **changed):
-    given = dict(dtype=options.dtype, threads=options.threads, memory=options.memory, semantics=options.semantics)
+    given = dict(dtype=options.dtype, threads=options.threads, memory=options.memory, semantics=options.semantics,
+                 head=options.head)
     return dgnn.Model.load(options.model, **{**given, **changed})
 
 
@@ -250,7 +251,7 @@ def launching(options):
     rows = []
     with tempfile.TemporaryDirectory(prefix="dgnn-parity-") as folder:
         np.savez(os.path.join(folder, "reference.npz"), **want)
-        for (start, environment), (ranks, grid) in zip(starts, todo):
+        for (start, environment), (ranks, grid) in zip(starts, todo, strict=True):
             rows.append(one_launch(options, start, environment, ranks, grid, pathlib.Path(folder)))
     return report(options, model, system, want, rows)
 
@@ -277,8 +278,8 @@ def child_arguments(options, grid, folder):
     given = ["parity", options.model, options.structure, "--child", os.fspath(folder)]
     if grid:
         given += ["--grid", name_of(grid)]
-    for name in ("tol", "md", *(MOTION if options.md else ()), "seed", "dtype", "threads", "memory", "semantics", "null",
-                 "type_map", "fparam", "charge_spin"):
+    for name in ("tol", "md", *(MOTION if options.md else ()), "seed", "dtype", "threads", "memory", "semantics", "head",
+                 "null", "type_map", "fparam", "charge_spin"):
         value = getattr(options, name)
         if value not in (None, []):
             given += [flag(name), *map(str, value if isinstance(value, list) else [value])]

@@ -23,33 +23,57 @@ class _Bound:
         self.models = {}  # digest -> its duplicate; the last used comes last
 
 
+def lobby(comm):
+    """The core's communicator on which ranks agree before a call."""
+    return comm if isinstance(comm, _core.Comm) else _bound_to(_checked(comm), comm).lobby
+
+
+def together(comm, name, call):
+    """What call() gives, which all ranks make; counted, so that ranks in different calls are told. What it raises before
+    the ranks agreed (in join, vote or load) is raised on all."""
+    own = lobby(comm)
+    own.begin()
+    try:
+        return call()
+    except BaseException as error:
+        if own.is_open():
+            try:
+                own.agree(name, error)
+            except Error:
+                if not isinstance(error, NotImplementedError):  # ASE looks for that class
+                    raise
+        raise
+
+
+def vote(comm, name, wish):
+    """Does any rank wish it? Collective."""
+    return bool(lobby(comm).agree(name, None, int(wish)))
+
+
 def join(model, comm, name, prepare):
     """(the core's communicator for model and comm, the arguments), for a call that all ranks make; collective.
 
     prepare: gives (number of frames, arguments). Raises on all ranks what it raises on one (of several, the lowest),
     and an InputError that names two ranks where they are about to do different things.
     """
-    if isinstance(comm, _core.Comm):
-        return comm, _agreed(comm, name, prepare)
-    bound = _bound_to(_checked(comm), comm)
+    own = lobby(comm)
+    try:
+        nframes, arguments = prepare()
+    except BaseException as error:
+        own.agree(name, error)
+        raise
+    words = name + (f" of {nframes} frames" if nframes != 1 else "")
+    if own is comm:
+        own.agree(words)
+        return comm, arguments
+    digest, bound = model.digest, _bound_to(_checked(comm), comm)
     model._speaks = comm.Get_rank() == 0
-    digest = model.digest
-    arguments = _agreed(bound.lobby, name, prepare, f" with model {digest[:16]}")
+    own.agree(f"{words} with model {digest[:16]}")
     duplicate = bound.models.pop(digest, None) or _duplicate(comm)  # on all ranks or on none, as they agreed on the digest
     bound.models[digest] = duplicate
     if len(bound.models) > _KEPT:
         del bound.models[next(iter(bound.models))]  # a model that still has a plan keeps it
     return duplicate, arguments
-
-
-def _agreed(lobby, name, prepare, model=""):
-    try:
-        nframes, arguments = prepare()
-    except BaseException as error:
-        lobby.agree(name, error)
-        raise
-    lobby.agree(name + (f" of {nframes} frames" if nframes != 1 else "") + model)
-    return arguments
 
 
 def _duplicate(comm):
@@ -91,6 +115,7 @@ def _bound_to(MPI, comm):
 def load(path, make_options, comm):
     """A _core.Model on each rank from the file that rank 0 reads; collective."""
     _checked(comm)
+    lobby(comm).agree("load")
     found = _together(comm, lambda: (make_options(), files.read(path) if comm.Get_rank() == 0 else None))
     source = _broadcast(comm, found[1], 0)
     return _together(comm, lambda: files.make(source, found[0]))
@@ -99,6 +124,7 @@ def load(path, make_options, comm):
 def save(core, path, digest, comm):
     """Rank 0 writes; collective."""
     _checked(comm)
+    lobby(comm).agree("save")
     expected = _broadcast(comm, digest, 0)
 
     def check():

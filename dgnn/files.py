@@ -1,5 +1,6 @@
-"""Reads and writes model files: .dp (HDF5) and .yaml here, everything else in C. Nothing in a file is executed."""
+"""Reads and writes model files: .dp and .hlo (HDF5) and .yaml here, everything else in C. Nothing in a file is executed."""
 
+import errno
 import json
 import os
 import re
@@ -7,44 +8,86 @@ import stat
 
 import numpy as np
 
-from dgnn import _core
+from dgnn import _core, foreign
 from dgnn._core import Error, InputError, ModelFormatError, UnsupportedModelError
 
 MAX_DEPTH = 64
 MAX_VALUES = 50_000_000  # of a tree that is written out in full; YAML's aliases can make a short file a huge tree
 MAX_BYTES = 8 << 30
+_OF_A_PROGRAM = {"@variables", "constants"}  # of a .hlo: StableHLO, and what its caller must know
 
 
 def load(path, options):
     """A _core.Model."""
-    return _core.load(path, options) if _python_reader(path) is None else make(read(path), options)
+    with foreign.explained(foreign.MODELS, path):
+        return _core.load(path, options) if _python_reader(path) is None else _made(_read(path), options)
 
 
 def read(path):
     """What a file holds, for make on this rank or another: (name, bytes) or (name, JSON text, arrays)."""
+    with foreign.explained(foreign.MODELS, path):
+        return _read(path)
+
+
+def make(source, options):
+    """A _core.Model from what read found."""
+    with foreign.explained(foreign.MODELS, *source[:2]):
+        return _made(source, options)
+
+
+def heads(path):
+    """The tasks in a file, as dgnn.heads gives them."""
+    with foreign.explained(foreign.MODELS, path):
+        if _python_reader(path) is None:
+            return json.loads(_core.heads(path))
+        _made(_read(path), {})  # of one task; what is wrong with the file is said
+        return {}
+
+
+def _read(path):
     name = os.fsdecode(path)
     reader = _python_reader(path)
     if reader is None:
         return name, _read_bytes(name)
-    if not os.path.isfile(name):
-        if os.path.exists(name):
-            raise InputError(f"{name}: expected a file")
-        raise FileNotFoundError(2, "no such file", name)
+    if not stat.S_ISREG(os.stat(name).st_mode):  # a missing file, or a loop of links, says what it is
+        raise InputError(f"{name}: expected a file")
     tree, arrays = reader(name)
+    if not isinstance(tree, dict) or not isinstance(tree.get("model"), dict):
+        raise ModelFormatError(f"{name}: model: missing; expected an object")
     try:
         return name, json.dumps(tree, allow_nan=False), arrays
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelFormatError(f"{name}: {error}") from None
 
 
-def make(source, options):
-    """A _core.Model from what read found."""
+def _made(source, options):
     return _core.load_bytes(*source, options) if len(source) == 2 else _core.load_tree(*source, options)
 
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_YAML = re.compile(rb"\s*(?:(?:#[^\n]*|---[ \t]*)\n\s*)*[\"']?[@\w]+[\"']?[ \t]*:\s")
+
+
 def _python_reader(path):
-    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
-    return {".dp": _read_dp, ".yaml": _read_yaml, ".yml": _read_yaml}.get(suffix)
+    """Of HDF5 or YAML, else None. A file's beginning tells; its name where that doesn't, as for a damaged one."""
+    name = os.fsdecode(path)
+    suffix, beginning = os.path.splitext(name)[1].lower(), _beginning(name)
+    if beginning.startswith(_HDF5):
+        return _read_hdf5
+    if beginning.startswith(b"PK"):
+        return None
+    if suffix in (".yaml", ".yml") or _YAML.match(beginning):
+        return _read_yaml
+    return _read_hdf5 if suffix in (".dp", ".hlo") and not beginning.startswith(b"{") else None
+
+
+def _beginning(name):
+    """The first bytes, none where there is no such file: its reader says what is wrong."""
+    try:
+        with open(os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
+            return file.read(512) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+    except OSError:
+        return b""
 
 
 def _read_bytes(name):
@@ -84,11 +127,12 @@ class _Tree:
         return key
 
 
-def _read_dp(name):
+def _read_hdf5(name):
+    """.dp, and JAX's .hlo: the same tree, beside the program that JAX made of it."""
     try:
         import h5py
     except ImportError:
-        raise ImportError("reading a .dp file needs h5py: pip install 'dgnn[dp]'") from None
+        raise ImportError("reading a .dp or .hlo file needs h5py: pip install 'dgnn[dp]'") from None
     try:
         file = h5py.File(name, "r")
     except OSError as error:
@@ -105,6 +149,10 @@ def _read_dp(name):
             tree = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ModelFormatError(f"{name}: attribute json: {error}") from None
+
+        if isinstance(tree, dict):
+            for member in _OF_A_PROGRAM.intersection(tree):
+                del tree[member]
 
         def is_array(value, variable):
             return variable and isinstance(value, str)
@@ -174,12 +222,16 @@ def save(core, path):
 
 
 def _replace(name, data):
-    """Through a file beside it, which is synced and read back."""
+    """Through a file beside it, which is synced and read back. Links stay, and permissions; as csrc/io/writer.c does it."""
+    name = followed(name)
+    mode = old_mode(name)
     temporary = f"{name}.tmp.{os.getpid()}.{os.urandom(8).hex()}"
     try:
         with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         if _read_bytes(temporary) != data:
             raise Error(f"{temporary}: reads back as another file")
@@ -192,6 +244,28 @@ def _replace(name, data):
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def followed(name):
+    """What symbolic links lead to."""
+    start = name
+    for _ in range(40):
+        if not os.path.islink(name):
+            return name
+        name = os.path.join(os.path.dirname(name), os.readlink(name))
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), start)
+
+
+def old_mode(name):
+    """The permissions of the file that is replaced, or None."""
+    try:
+        mode = os.stat(name).st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(number, f"not a regular file ({os.strerror(number)})", name)
+    return stat.S_IMODE(mode)
 
 
 def _is_array(value):

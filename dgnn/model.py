@@ -12,7 +12,7 @@ import numpy as np
 
 from dgnn import _core
 from dgnn._core import InputError
-from dgnn.keywords import checked_keywords, suggestion
+from dgnn.keywords import collective, outside, suggestion
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 _DTYPES = {None: 0, "float32": 1, "float64": 2}
 _MEMORY = {"fast": 0, "small": 1}
 _SMALL_DISPLACEMENT = 0.05  # Å
+_MOST_THREADS, _MOST_SKIN = 1024, 100.0  # as in csrc/model/model.c
 _RADIAL = {"exact": 0, "table": 1}
 _SEMANTICS = {None: 0, "dense": 1, "graph": 2}
 
 
 class TruncationWarning(UserWarning):
     """Some atoms have more neighbours than the model's sel; the farthest ones are left out, as deepmd-kit does."""
+
+
+class UntrainedElementWarning(UserWarning):
+    """A structure has an element that the model, or the chosen head of it, never saw in training."""
 
 
 class SmallSpinWarning(UserWarning):
@@ -111,8 +116,25 @@ def _described(core):
     return json.loads(core.describe())
 
 
+def _untrained_types(info):
+    """index -> element, of types that training never saw; empty where the file doesn't tell."""
+    seen = info.get("elements")
+    return {} if seen is None else {k: name for k, name in enumerate(info["type_map"]) if name not in seen}
+
+
+def heads(path: str | bytes | os.PathLike) -> dict[str, Any]:
+    """The tasks of a model that was trained for several: name -> {"type_map": its types, "elements": those of them that
+    its training data had (None: the file doesn't tell), "alias_of": None, or the head that this is another name of}.
+    Empty for a model of one task.
+    """
+    from dgnn import files
+
+    return files.heads(os.fspath(path))
+
+
 class Model:
-    """A loaded model. Made by Model.load; usable from several threads, one call at a time."""
+    """A loaded model. Made by Model.load. Threads may share it and compute at the same time; with a communicator they take
+    one each (comm.Dup()), as a busy one raises BusyError on all ranks."""
 
     def __init__(self, core: _core.Model, path: str | bytes = "", options: dict[str, Any] | None = None) -> None:
         if not isinstance(core, _core.Model):
@@ -121,29 +143,31 @@ class Model:
         self._options = options
         self._info = _described(core)
         self._warned: set[Any] = set()
+        self._untrained = _untrained_types(self._info)
         self._speaks = True  # for all ranks of the communicator that it last used
         self.path = os.path.abspath(path)  #: where it was loaded from
 
     @classmethod
-    @checked_keywords
+    @collective
     def load(cls, path: str | bytes | os.PathLike, dtype: DTypeLike | None = None, threads: int | None = None,
              device: str = "cpu", memory: str = "fast", semantics: str | None = None, skin: float | None = None,
-             radial: str = "exact", comm: Any = None) -> Model:
-        """Reads a model from a .pt2, .json, .dgnn, .dp or .yaml file. Nothing in the file is executed.
+             comm: Any = None, head: str | None = None, radial: str = "exact") -> Model:
+        """Reads a model from a .pt, .pth, .pt2, .pte, .json, .dgnn, .dp, .hlo or .yaml file. Nothing in it is executed.
 
         dtype: "float32" or "float64", what the network computes in (None: as the archive says).
         threads: worker threads (None: OMP_NUM_THREADS, else the cores that this process may use).
         memory: "fast" keeps intermediate results, "small" computes them again.
         semantics: "dense" or "graph", where the model has both kinds of neighbour list.
         skin: Å by which neighbour lists outlive motion (None: 0.5; 0: a new list at each call).
+        comm: an mpi4py communicator: rank 0 reads the file and sends it to the others; an error is raised on all.
+        head: the task, or an alias of it, of a model that was trained for several; dgnn.heads(path) names them.
         radial: "exact", or "table": of DPA4C the network of the distance is interpolated, which is faster and changes
             forces by less than 1e-6 of the largest; other families have none, and it makes no difference.
-        comm: an mpi4py communicator: rank 0 reads the file and sends it to the others; an error is raised on all.
         """
         from dgnn import files
 
         path = os.fspath(path)
-        options = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics, skin=skin,
+        options = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics, skin=skin, head=head,
                        radial=radial)
         if comm is None:
             return cls(files.load(path, _load_options(**options)), path, options)
@@ -151,7 +175,7 @@ class Model:
 
         return cls(communicators.load(path, lambda: _load_options(**options), comm), path, options)
 
-    @checked_keywords
+    @collective
     def save(self, path: str | bytes | os.PathLike, *, comm: Any = None) -> None:
         """Writes the model as it was read: .dgnn (loads fastest), or .dp or .yaml, which deepmd-kit reads.
 
@@ -222,7 +246,7 @@ class Model:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @checked_keywords
+    @collective
     def compute(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,
                 pbc: ArrayLike | None = None, spins: ArrayLike | None = None, fparam: ArrayLike | None = None,
                 aparam: ArrayLike | None = None, charge_spin: ArrayLike | None = None, atomic: bool = False,
@@ -250,17 +274,22 @@ class Model:
             return len(frames), (array, frames, nframes, fixed)
 
         communicator, (array, frames, nframes, fixed) = self._join(comm, "compute", prepare)
-        results = [self._complete(self._core.compute(**frame, **fixed, comm=communicator)) for frame in frames]
+        results = []
+        for frame in frames:
+            if results and communicator is not None and (raised := _core.interrupted()):
+                communicator.agree("compute", raised)  # where the others begin this frame
+            results.append(self._call(self._core.compute, communicator, **frame, **fixed))
         if nframes is None:
             result = Result(**results[0])
         else:
             result = _stack(results, array, fixed["atomic"], self.is_spin)
         if comm is None or self._speaks:
             self._warn_of_truncation(result)
+        self._warn_of_untrained(types)
         self._warn_of_small_spins(types, spins)
         return result
 
-    @checked_keywords
+    @collective
     def compute_ghosted(self, coords: ArrayLike, types: ArrayLike, nlocal: int, *,
                         border: Border | Direct | None = None, mapping: ArrayLike | None = None,
                         neighbours: Sequence[ArrayLike] | None = None, spins: ArrayLike | None = None,
@@ -285,8 +314,9 @@ class Model:
                 same_list=_flag("same_list", same_list), atomic=_flag("atomic", atomic))
 
         communicator, arguments = self._join(comm, "compute_ghosted", prepare)
-        result = Result(**self._complete(self._core.compute_ghosted(**arguments, comm=communicator)))
+        result = Result(**self._call(self._core.compute_ghosted, communicator, **arguments))
         self._warn_of_truncation(result)
+        self._warn_of_untrained(types)
         self._warn_of_small_spins(types, spins)
         return result
 
@@ -313,11 +343,20 @@ class Model:
 
         return communicators.join(self, comm, name, prepare)
 
-    def _complete(self, arrays):
-        """A rank without atoms may pass no spins."""
+    def _call(self, function, comm, **arguments):
+        """The core's arrays. A rank without atoms may pass no spins."""
+        try:
+            arrays = function(**arguments, comm=comm)
+        except MemoryError as error:
+            raise MemoryError(f"{str(error) or 'out of memory'}; {self._less_memory()}") from None
         if self.is_spin:
             arrays.setdefault("forces_mag", np.zeros_like(arrays["forces"]))
         return arrays
+
+    def _less_memory(self):
+        ways = ['memory="small"'] if self._info["memory"] == "fast" else []
+        ways += ['dtype="float32"'] if self.dtype == "float64" else []
+        return f"{', '.join([*ways, 'more ranks'])}: each needs less"
 
     def _warn_of_truncation(self, result):
         """Once for each model, on rank 0 where the count is that of all. Where a list is cut, energy is not continuous:
@@ -329,7 +368,19 @@ class Model:
                 self._warned.add(what)
                 warnings.warn(f"{count} atoms have more neighbours than the model's {what}, as in deepmd-kit. Energy "
                               "jumps a little where a neighbour enters or leaves such a list (said once for each model)",
-                              TruncationWarning, stacklevel=4)
+                              TruncationWarning, stacklevel=outside())
+
+    def _warn_of_untrained(self, types):
+        """Once for each model, of what it first meets. Each rank looks at its own atoms."""
+        if not self._untrained or UntrainedElementWarning in self._warned:
+            return
+        present = np.unique(self._types(types))
+        found = [name for k, name in self._untrained.items() if k in present]
+        if found:
+            self._warned.add(UntrainedElementWarning)
+            head = (self._options or {}).get("head")
+            warnings.warn(f"the training data of {f'the head {head!r}' if head else 'this model'} had no {', '.join(found)}; for these "
+                          "atoms its numbers mean nothing (said once for each model)", UntrainedElementWarning, stacklevel=4)
 
     def _warn_of_small_spins(self, types, spins):
         if spins is None or SmallSpinWarning in self._warned or self._info["virtual_scale"] is None:
@@ -343,7 +394,7 @@ class Model:
             self._warned.add(SmallSpinWarning)
             warnings.warn(f"{small} magnetic atoms have spins that put their virtual atoms less than "
                           f"{_SMALL_DISPLACEMENT} Å away; the model is nearly singular there, and magnetic forces are huge "
-                          "(said once for each model)", SmallSpinWarning, stacklevel=4)
+                          "(said once for each model)", SmallSpinWarning, stacklevel=outside())
 
 
 def _reload(path, options, digest):
@@ -356,26 +407,29 @@ def _reload(path, options, digest):
 # ---------------------------------------------------------------- options
 
 
-def _load_options(dtype, threads, device, memory, semantics, skin, radial="exact"):
-    """The tuple that _core.load takes."""
+def _load_options(dtype, threads, device, memory, semantics, skin, head, radial="exact"):
+    """What _core.load takes."""
     if dtype is not None and not isinstance(dtype, str):
         try:
             dtype = np.dtype(dtype).name
         except Exception:  # NumPy's, of many classes
             raise InputError(f"dtype: expected float32, float64 or None, found {dtype!r}") from None
-    if threads is not None and not 1 <= _integer("threads", threads) <= 4096:
-        raise InputError(f"threads: expected 1 to 4096 or None, found {threads!r}")
-    if skin is not None and not 0 <= _number("skin", skin) < float("inf"):
-        raise InputError(f"skin: expected a length of 0 or more, or None, found {skin!r}")
-    return (
-        _choice("dtype", dtype, _DTYPES),
-        _choice("memory", memory, _MEMORY),
-        _choice("semantics", semantics, _SEMANTICS),
-        0 if threads is None else operator.index(threads),
-        -1.0 if skin is None else float(skin),
-        _device(device),
-        _choice("radial", radial, _RADIAL),
-    )
+    if threads is not None and not 1 <= _integer("threads", threads) <= _MOST_THREADS:
+        raise InputError(f"threads: expected 1 to {_MOST_THREADS} or None, found {threads!r}")
+    if skin is not None and not 0 <= _number("skin", skin) <= _MOST_SKIN:
+        raise InputError(f"skin: expected 0 to {_MOST_SKIN:g} Å or None, found {skin!r}")
+    if head is not None and not (isinstance(head, str) and head):
+        raise InputError(f"head: expected a name or None, found {head!r}")
+    return {
+        "dtype": _choice("dtype", dtype, _DTYPES),
+        "memory": _choice("memory", memory, _MEMORY),
+        "semantics": _choice("semantics", semantics, _SEMANTICS),
+        "threads": 0 if threads is None else operator.index(threads),
+        "skin": -1.0 if skin is None else float(skin),
+        "device": _device(device),
+        "head": head,
+        "radial": _choice("radial", radial, _RADIAL),
+    }
 
 
 def _device(device):
@@ -544,7 +598,7 @@ def _neighbours(neighbours):
             raise InputError(f"neighbours: expected (first, rows), found a tuple of {len(neighbours)}")
         return neighbours
     lists = [_as_array("neighbours", rows) for rows in _as_list("neighbours", neighbours)]
-    if any(rows.ndim != 1 or rows.dtype.kind not in "iu" and rows.size for rows in lists):
+    if any(rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size) for rows in lists):
         raise InputError("neighbours: expected a list of rows for each owned row, or a tuple (first, rows)")
     first = np.concatenate([[0], np.cumsum([len(rows) for rows in lists], dtype=np.int64)])
     return first, np.concatenate([*lists, np.zeros(0, np.int32)]) if first[-1] else np.zeros(0, np.int32)

@@ -26,8 +26,9 @@ def transport(comm, deadline=300.0):
     deadline: seconds that the other ranks may take to join in. Raises dgnn.InputError where comm, the MPI or the
     thread cannot be used, and dgnn.CommError where the ranks did not come together.
     """
-    from dgnn import CommError, InputError
     from mpi4py import MPI
+
+    from dgnn import CommError, InputError
 
     if not isinstance(comm, MPI.Comm):
         raise InputError(f"comm: expected an mpi4py communicator, found {type(comm).__name__}")

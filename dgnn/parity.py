@@ -242,7 +242,8 @@ class Ranks:
         """On rank 0: the largest differences from one rank at the same places, and from its own trajectory."""
         samples, rebuilt = [], [0]
         expected = zip(*(want[f"md_{name}"] for name in ("steps", "positions", "energies", "twin_positions",
-                                                         "twin_energies"))) if self.comm.rank == 0 else None
+                                                         "twin_energies")),
+                       strict=True) if self.comm.rank == 0 else None
 
         def compute(rows, coords):
             result = self.compute(rows, coords)

@@ -1,6 +1,11 @@
-"""For all suites: no silent skips, counts for each suite, and the worst figures of comparisons."""
+"""For all suites: no silent skips, counts and minutes of each suite, its budget, and the worst figures of comparisons.
+
+`make test` runs two workers side by side (pytest-xdist). Tests that share a fixture of their file stay together on one
+worker. A test marked "alone" has the machine for itself: all tests hold a lock together, it holds it by itself. What a
+worker's tests record travels to the process that prints it with their reports."""
 
 import collections
+import fcntl
 import os
 import pathlib
 import re
@@ -11,7 +16,7 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parent
 ROOT = TESTS.parent
 DATA = TESTS / "data"
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path[:0] = [str(ROOT / "tools"), str(DATA)]
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 
@@ -20,8 +25,12 @@ class Figures:
 
     def __init__(self):
         self.tables = collections.defaultdict(lambda: collections.defaultdict(dict))
+        self.recorded = []  # by the test that runs now, for its report
 
     def record(self, table, row, column, value, limit=None):
+        self.recorded.append((table, row, column, float(value), limit))
+
+    def keep(self, table, row, column, value, limit):
         cell = self.tables[table][row]
         if column not in cell or value > cell[column][0]:
             cell[column] = (float(value), limit)
@@ -37,11 +46,36 @@ class Figures:
                 terminal.write_line(f"{row:{width}} " + " ".join(values))
 
 
+class Budget:
+    """Minutes that the suites may take: rows of tests/budget.txt."""
+
+    def __init__(self):
+        self.rows, self.row_of = {}, {}
+        for line in (TESTS / "budget.txt").read_text().splitlines():
+            if line.strip() and not line.startswith("#"):
+                row, minutes, *suites = line.split()
+                self.rows[row] = float(minutes)
+                self.row_of |= dict.fromkeys(suites, row)
+
+    def write(self, terminal, seconds, workers):
+        """Prints minutes by the clock, and returns a line for each row that is over by more than a quarter."""
+        used, over = collections.Counter(), []
+        for suite, total in seconds.items():
+            used[self.row_of.get(suite, "other")] += total / 60 / workers
+        for row, minutes in self.rows.items():
+            terminal.write_line(f"{row:10} {used[row]:6.1f} of {minutes:g} minutes")
+            if used[row] > 1.25 * minutes:
+                over.append(f"{row}: {used[row]:.1f} minutes, its budget in tests/budget.txt is {minutes:g}")
+        over += [f"{suite}: this suite has no row in tests/budget.txt" for suite in seconds if suite not in self.row_of]
+        return over
+
+
 class Suites:
-    """Counts for each folder of tests, and the skips that tests/allowed_skips.txt does not know."""
+    """Counts and seconds for each folder of tests, and the skips that tests/allowed_skips.txt does not know."""
 
     def __init__(self):
         self.counts = collections.defaultdict(collections.Counter)
+        self.seconds = collections.Counter()
         self.refused = []
         self.c_checks = 0
         self.allowed = []
@@ -51,9 +85,13 @@ class Suites:
                 assert why, f"tests/allowed_skips.txt:{number}: no word on why"
                 self.allowed.append((re.compile(pattern), reason))
 
-    def count(self, nodeid, outcome):
+    @staticmethod
+    def of(nodeid):
         parts = pathlib.PurePosixPath(nodeid.split("::")[0]).parts
-        self.counts[parts[1] if len(parts) > 2 and parts[0] == "tests" else parts[0]][outcome] += 1
+        return parts[1] if len(parts) > 2 and parts[0] == "tests" else parts[0]
+
+    def count(self, nodeid, outcome):
+        self.counts[self.of(nodeid)][outcome] += 1
 
     def skip(self, nodeid, reason):
         self.count(nodeid, "skipped")
@@ -75,11 +113,58 @@ SUITES = pytest.StashKey[Suites]()
 CONFIG = None
 
 
+def pytest_addoption(parser):
+    parser.addoption("--budget", action="store_true", help="fail where a suite takes longer than tests/budget.txt says")
+
+
 def pytest_configure(config):
     global CONFIG
     CONFIG = config
     config.stash[FIGURES] = Figures()
     config.stash[SUITES] = Suites()
+
+
+def pytest_collection_modifyitems(items):
+    """A fixture of a file is made once: on one worker."""
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        if any(definitions and definitions[-1].scope == "module" for definitions in fixtures):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+
+
+class Turnstile:
+    """A shared lock that a waiter for the exclusive one is not kept from by those who come later."""
+
+    def __init__(self, folder, alone):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.paths, self.alone = (folder / "gate", folder / "tests"), alone
+
+    def __enter__(self):
+        gate, self.lock = (open(path, "w") for path in self.paths)
+        with gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            fcntl.flock(self.lock, fcntl.LOCK_EX if self.alone else fcntl.LOCK_SH)
+
+    def __exit__(self, *error):
+        self.lock.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    with Turnstile(ROOT / "build" / "locks", item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    figures = item.config.stash[FIGURES]
+    if figures.recorded:
+        report.user_properties.append(("figures", figures.recorded))
+        figures.recorded = []
+    return report
 
 
 def reason_of(report):
@@ -88,7 +173,16 @@ def reason_of(report):
 
 
 def pytest_runtest_logreport(report):
-    suites = CONFIG.stash[SUITES]
+    if hasattr(CONFIG, "workerinput"):
+        return  # the controller gets it, too
+    suites, figures = CONFIG.stash[SUITES], CONFIG.stash[FIGURES]
+    suites.seconds[suites.of(report.nodeid)] += report.duration
+    for name, value in report.user_properties if report.when == "call" else ():
+        if name == "figures":
+            for figure in value:
+                figures.keep(*figure)
+        elif name == "checks in C":
+            suites.c_checks += value
     if report.skipped:
         suites.skip(report.nodeid, reason_of(report))
     elif report.failed:
@@ -98,7 +192,7 @@ def pytest_runtest_logreport(report):
 
 
 def pytest_collectreport(report):
-    if report.skipped:
+    if report.skipped and not hasattr(CONFIG, "workerinput"):
         CONFIG.stash[SUITES].skip(report.nodeid, reason_of(report))
 
 
@@ -108,9 +202,17 @@ def pytest_sessionfinish(session, exitstatus):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_terminal_summary(terminalreporter):
+    config, suites = terminalreporter.config, CONFIG.stash[SUITES]
     CONFIG.stash[FIGURES].write(terminalreporter)
-    CONFIG.stash[SUITES].write(terminalreporter)
+    suites.write(terminalreporter)
+    over = Budget().write(terminalreporter, suites.seconds, config.getoption("numprocesses", None) or 1)
+    if over and config.getoption("--budget"):
+        for line in over:
+            terminalreporter.write_line(f"over its budget by more than a quarter: {line}", red=True)
+        session = terminalreporter._session
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

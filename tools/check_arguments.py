@@ -9,7 +9,7 @@ tests/data/deepmd_arguments.json), one of these must hold:
     refused   a row that names the only value that dgnn evaluates, or a class that dgnn refuses by its type
     training  a row that says "training only": without effect on an evaluation
     input     never in an archive; INPUT_ONLY says what becomes of it
-    implied   INTERNAL says what holds the same fact
+    implied   a row that says what holds the same fact, which the loader compares
 """
 import argparse
 import collections
@@ -20,27 +20,34 @@ import sys
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ROW = re.compile(r'DGNN_(INT|DOUBLE|BOOL|STRING|VALUE|IGNORED|ONLY)\((\w+),\s*(.*)\)\s*$')
+ROW = re.compile(r'DGNN_(INT|DOUBLE|BOOL|STRING|VALUE|SAME|IGNORED|ONLY|VARIABLE|CLASS)\((\w+),\s*(.*)\)\s*$')
+TYPE_ROW = re.compile(r'DGNN_TYPE\("(.*)"\)\s*$')
 TYPES = {"se_r": "se_e2_r", "se_t": "se_e3", "se_a": "se_e2_a", "linear_ener": "linear", "native_spin": "standard"}
 PARTS = {"repflow_args": "repflow", "repinit_args": "repinit", "repformer_args": "repformer", "spin": "spin",
-         "attention_layers": "attention_layer", "attention_layer": "gated_attention"}
+         "attention_layers": "attention_layer", "attention_layer": "gated_attention",
+         **{name: name for name in ("env_mat", "repflow_variable", "repinit_variable", "repinit_three_body_variable",
+                                    "repformers_variable")}}
 # Groups of options -> the table that knows them. A group whose table is not there must be refused by its type.
 TABLES = {
-    "descriptor/dpa3": "dpa3", "repflow": "repflow", "RepFlowLayer": "repflow",
+    "descriptor/dpa3": "dpa3", "repflow": "repflow", "RepFlowLayer": "repflow_layer",
     "descriptor/dpa2": "dpa2", "repinit": "repinit", "repformer": "repformer", "RepformerLayer": "repformer_layer",
     "descriptor/dpa1": "dpa1", "descriptor/se_atten_v2": "dpa1", "NeighborGatedAttention": "attention",
-    "attention_layer": "attention_layer", "gated_attention": "attention_gated", "descriptor/se_e2_a": "se_a", "descriptor/se_e2_r": "se_r",
+    "attention_layer": "attention_layer", "gated_attention": "attention_gated",
+    "descriptor/se_e2_a": "se_a", "descriptor/se_e2_r": "se_r",
     "descriptor/se_e3": "se_t", "descriptor/se_e3_tebd": "se_t_tebd", "descriptor/hybrid": "hybrid",
     "fitting/ener": "fitting", "TypeEmbedNet": "typeembed", "type_embedding": "typeembed", "spin": "spin",
-    "model": "model", "model/standard": "model", "model/linear": "linear", "model/spin_ener": "spin",
+    "Layer": "layer", "LayerNorm": "norm", "EmbeddingNetwork": "network", "FittingNetwork": "network_fitting",
+    "NetworkCollection": "collection", "Atten2Map": "attention_pair", "Atten2MultiHeadApply": "attention_value",
+    "Atten2EquiVarApply": "attention_vector", "LocalAtten": "attention_node", "env_mat": "environment",
+    "repflow_variable": "repflow_variable", "repinit_variable": "repinit_variable",
+    "repinit_three_body_variable": "repinit_variable", "repformers_variable": "repformer_variable",
+    "Identity": "identity", "file": "file", "metadata": "metadata",
+    "model": "model", "model/standard": "model", "model/linear": "linear", "model/spin_ener": "spinmodel",
 }
 NEEDS_TYPE = {"repinit": "descriptor/dpa2", "repformer": "descriptor/dpa2", "RepformerLayer": "descriptor/dpa2",
               "NeighborGatedAttention": "descriptor/dpa1", "attention_layer": "descriptor/dpa1",
               "gated_attention": "descriptor/dpa1",
               "spin": "model/spin_ener"}
-# Classes without a table of their own -> the tables of those that hold them: refused with all of these.
-OWNERS = {"Atten2Map": ["repformer_layer"], "Atten2MultiHeadApply": ["repformer_layer"],
-          "LocalAtten": ["repformer_layer"], "LayerNorm": ["repformer_layer", "attention"]}
 TRAINING = "before or in training"
 INPUT_ONLY = {
     "*": {"seed": "random numbers of the first weights", "sel": None},
@@ -67,23 +74,6 @@ INPUT_ONLY = {
                        "bridging_r_inner": "as bridging_method", "bridging_r_outer": "as bridging_method"},
     "model/linear": {"shared_dict": TRAINING},
 }
-# Keys of classes without a table, and those that a table needs no row for.
-LAYER = {"bias": "is there a b in @variables?", "use_timestep": "is there an idt in @variables?",
-         "precision": "the descriptor's or fitting's own counts", "trainable": "training only"}
-NETWORK = {"neuron": "the layers have their widths", "activation_function": "each layer states its own",
-           "resnet_dt": "the layers have their time steps", "precision": "the owner's own counts",
-           "in_dim": "the first layer has it", "out_dim": "the last layer has it", "bias": "the layers have it",
-           "bias_out": "the last layer has it"}
-REPFLOW_LAYER = {"ntypes": "as the block's", "precision": "as the block's", "activation_function": "as the block's"}
-INTERNAL = {
-    "Layer": LAYER, "EmbeddingNetwork": NETWORK, "FittingNetwork": NETWORK, "RepFlowLayer": REPFLOW_LAYER,
-    "NetworkCollection": {"ndim": "the owner knows", "network_type": "each network has its class",
-                          "ntypes": "the owner knows", "networks": "read by the owner"},
-    "LayerNorm": {"precision": "the descriptor's own counts", "trainable": "training only"},
-    "model/spin_ener": {"backbone_model": "read by the model", "spin": "read by the model"},
-}
-
-
 def group_of(value, name):
     """Which options a dictionary of an archive holds; name: the member that it is. None: not options."""
     kind, type_ = value.get("@class"), value.get("type")
@@ -111,17 +101,30 @@ def walk(value, name="model"):
 Row = collections.namedtuple("Row", "kind rest meaning")
 
 
-def read_tables(folder):
+def read_all_rows(folder):
+    """table -> list of (name, row), of members, variables ("@variables.w"), class ("@class") and type."""
     tables = {}
-    for path in sorted(folder.glob("*.def")):
-        rows = tables[path.stem] = {}
+    for path in sorted(folder.rglob("*.def")):
+        rows = tables[path.stem] = []
         for number, line in enumerate(path.read_text().splitlines(), 1):
-            match = ROW.match(line)
-            if not match:
+            match, type_ = ROW.match(line), TYPE_ROW.match(line)
+            if not match and not type_:
                 raise SystemExit(f"{path}:{number}: not a row of a table: {line}")
-            kind, name, rest = match.groups()
-            rows[name] = Row(kind, rest, re.findall(r"\"((?:[^\"\\]|\\.)*)\"", rest)[-1])
+            kind, name, rest = match.groups() if match else ("TYPE", "type", "")
+            words = re.findall(r"\"((?:[^\"\\]|\\.)*)\"", rest)
+            if kind == "CLASS":
+                rows.append(("@class", Row(kind, f"{name}, {rest}", name)))
+            elif kind == "TYPE":
+                rows.append((name, Row(kind, "", type_.group(1))))
+            else:
+                rows.append((("@variables." if kind == "VARIABLE" else "") + name, Row(kind, rest, words[-1])))
     return tables
+
+
+def read_tables(folder):
+    """table -> name -> row, of the members that are options or parts."""
+    return {table: {name: row for name, row in rows if row.kind not in ("CLASS", "TYPE", "VARIABLE")}
+            for table, rows in read_all_rows(folder).items()}
 
 
 def read_cases(folders):
@@ -178,17 +181,12 @@ class Check:
             return "implied", "read by the loader"
         if TABLES.get(group) and table is None:
             return "refused", f"by type: {NEEDS_TYPE.get(group, group)}"
-        if group in OWNERS and not any(owner in self.tables for owner in OWNERS[group]):
-            return "refused", "with the classes that hold it"
         if key not in self.facts["keys"].get(group, ()) and inputs.get(key) and (row is None or row.kind == "IGNORED"):
             return "input", inputs[key]
-        if row is None and key in INTERNAL.get(group, {}):
-            return "implied", INTERNAL[group][key]
-        if row is None and table is None:
-            return ("case", "read by the loader") if f'"{key}"' in self.source else (None, "not read anywhere")
         if row is None:
-            return ("case", "read by the loader") if f'"{key}"' in self.source and group == "RepFlowLayer" else (
-                None, "no row in a table")
+            return None, "no row in a table" if table else "no table"
+        if row.kind == "SAME":
+            return "implied", f"compared: {row.meaning}"
         if row.kind == "ONLY":
             return "refused", f"unless {row.rest.split(',')[0]}"
         if row.kind == "IGNORED" and row.meaning.startswith("training only"):

@@ -43,7 +43,7 @@ def main():
     compile_flags, _ = builder.library_flags()
     sources = builder.core_sources()
     problems, count = [], 0
-    for source, made in zip(sources, builder.compile_objects(sources, "release", compile_flags)):
+    for source, made in zip(sources, builder.compile_objects(sources, "release", compile_flags), strict=True):
         declared = own_header(source)
         for name in symbols(made):
             count += 1

@@ -10,6 +10,8 @@ An object is built again when its source, a header that it includes, or its comm
 
 import argparse
 import concurrent.futures
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -116,9 +118,39 @@ def library_flags():
     return [*compile_flags, f'-DDGNN_LIBZIP="{libzip_name()}"'], [*pkg_config("--libs", "libcjson"), "-ldl"]
 
 
-def openmp(variant):
-    """clang's OpenMP is a package of its own, and ThreadSanitizer does not understand gcc's."""
-    return ["-Wno-unknown-pragmas"] if variant in ("fuzz", "tsan") else ["-fopenmp"]
+def command_output(*command):
+    if not shutil.which(command[0]):
+        return None
+    done = subprocess.run(command, capture_output=True, text=True)
+    return shlex.split(done.stdout) if done.returncode == 0 else None
+
+
+def mpich_flags():
+    """MPICH of PyPI's wheel in this environment, else what mpicc.mpich says. None: not here."""
+    header = pathlib.Path(sys.prefix) / "include" / "mpi.h"
+    if header.is_file() and "MPICH_VERSION" in header.read_text(errors="replace"):
+        return [f"-I{header.parent}"], [f"-L{pathlib.Path(sys.prefix) / 'lib'}", "-lmpi"]
+    shown = command_output("mpicc.mpich", "-show")
+    if shown:
+        return ([flag for flag in shown if flag.startswith("-I")],
+                [flag for flag in shown if flag.startswith(("-L", "-lmpi"))])
+    return None
+
+
+def openmpi_flags():
+    """Open MPI by pkg-config, else what mpicc.openmpi says. None: not here."""
+    compile_flags = command_output("pkg-config", "--cflags", "ompi-c")
+    if compile_flags is not None:
+        return compile_flags, command_output("pkg-config", "--libs", "ompi-c")
+    compile_flags = command_output("mpicc.openmpi", "--showme:compile")
+    if compile_flags is not None:
+        return compile_flags, command_output("mpicc.openmpi", "--showme:link")
+    return None
+
+
+def mpi_flags():
+    """MPI's name: (compile flags, link flags), or None where its mpi.h is not here."""
+    return {"mpich": mpich_flags(), "openmpi": openmpi_flags()}
 
 
 def python_flags():
@@ -136,7 +168,7 @@ def source_flags(path, variant):
     flags = VARIANTS[variant]
     if variant in ("fuzz", "tsan") and path.stem.startswith("vector_"):
         flags = ["-O1"]  # minutes to instrument; the plain C reference runs instead
-    return flags + BASE_FLAGS + openmp(variant) + (instruction_set(path)[1] or ["-ffp-contract=off"])
+    return flags + BASE_FLAGS + (instruction_set(path)[1] or ["-ffp-contract=off"])
 
 
 def read_dependencies(depfile):
@@ -174,15 +206,29 @@ def compile_one(source, target, flags, cc):
     target.with_suffix(".cmd").write_text(shlex.join(command))
 
 
+@contextlib.contextmanager
+def building(folder):
+    """One process at a time builds in a folder; the next finds what it built."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def compile_objects(sources, variant="release", extra=(), folder=None, cc=None):
     """Builds an object from each source, in parallel; returns their paths. extra: further compile flags."""
     folder = folder or ROOT / "build" / variant
     cc = cc or compiler()
+    with building(folder):
+        return _compile_objects(sources, variant, extra, folder, cc)
+
+
+def _compile_objects(sources, variant, extra, folder, cc):
     jobs = int(os.environ.get("DGNN_BUILD_JOBS", "2"))
     objects = [folder / source.relative_to(ROOT).with_suffix(".o") for source in sources]
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         tasks = [pool.submit(compile_one, source, target, [*source_flags(source, variant), *extra], cc)
-                 for source, target in zip(sources, objects)]
+                 for source, target in zip(sources, objects, strict=True)]
         for task in tasks:
             task.result()
     return objects
@@ -192,15 +238,44 @@ def link(objects, target, flags, cc=None):
     """Links if an object is newer than target or the command changed."""
     command = [*(cc or compiler()), *[str(path) for path in objects], *flags, "-o", str(target)]
     note = ROOT / "build" / "link" / (pathlib.Path(target).name + ".cmd")
-    fresh = target.exists() and note.exists() and note.read_text() == shlex.join(command)
-    if fresh and all(path.stat().st_mtime <= target.stat().st_mtime for path in objects):
-        return
-    note.parent.mkdir(parents=True, exist_ok=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise BuildError(f"{shlex.join(command)}\n{done.stderr}")
-    note.write_text(shlex.join(command))
+    with building(note.parent):
+        fresh = target.exists() and note.exists() and note.read_text() == shlex.join(command)
+        if fresh and all(path.stat().st_mtime <= target.stat().st_mtime for path in objects):
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            raise BuildError(f"{shlex.join(command)}\n{done.stderr}")
+        note.write_text(shlex.join(command))
+
+
+def version():
+    return re.search(r'#define DGNN_VERSION "([\d.]+)"', (CSRC / "include" / "dgnn.h").read_text())[1]
+
+
+def soname(name="dgnn"):
+    """What a host's programs ask the loader for. Its number changes when dgnn.h breaks what it promised."""
+    return f"lib{name}.so.{version().split('.')[0]}"
+
+
+def link_library(folder, name=None):
+    """The core as a shared library in folder: its path. name: of the file, where it is not the soname."""
+    compile_flags, libraries = library_flags()
+    target = folder / (name or soname())
+    link(compile_objects(core_sources(), "release", compile_flags), target,
+         ["-shared", f"-Wl,-soname,{soname()}", "-pthread", *libraries, "-lm"])
+    return target
+
+
+def link_mpi_library(folder, mpi, flags, name=None):
+    """The transport over one MPI as a shared library beside libdgnn: its path. flags: (compile flags, link flags)."""
+    own = f"dgnn_mpi_{mpi}" if mpi else "dgnn_mpi"
+    target = folder / (name or soname(own))
+    objects = compile_objects(sorted((CSRC / "mpi").glob("*.c")), "release", flags[0],
+                              folder=ROOT / "build" / own)
+    link(objects, target, ["-shared", f"-Wl,-soname,{soname(own)}", "-pthread", f"-L{folder}", f"-l:{soname()}",
+                           "-Wl,-rpath,$ORIGIN", *flags[1]])
+    return target
 
 
 def with_helpers(source):
@@ -224,7 +299,7 @@ def build_programs(sources, variant, cc=None):
     for source in sources:
         own = compile_objects(with_helpers(source), variant, [*compile_flags, "-Itests/c"], cc=cc)
         program = ROOT / "build" / variant / source.stem
-        link([*own, *core], program, [*LINK_FLAGS[variant], *openmp(variant), "-pthread", *libraries, "-lm"], cc=cc)
+        link([*own, *core], program, [*LINK_FLAGS[variant], "-pthread", *libraries, "-lm"], cc=cc)
         programs.append(program)
     return programs
 
@@ -235,7 +310,7 @@ def build_foreign(source, name, cc):
             if instruction_set(path)[0] in (None, name)]
     folder = ROOT / "build" / name
     objects = compile_objects([*with_helpers(source), *core], "release", ["-Itests/c"], folder=folder, cc=cc)
-    link(objects, folder / source.stem, ["-fopenmp", "-pthread", "-lm"], cc=cc)
+    link(objects, folder / source.stem, ["-pthread", "-lm"], cc=cc)
     return folder / source.stem
 
 
@@ -246,7 +321,8 @@ def build_tests(variant):
 def build_fuzzers():
     if not shutil.which("clang"):
         raise BuildError("fuzzing needs clang; on Debian: apt-get install clang")
-    return build_programs(sorted((ROOT / "tests" / "fuzz").rglob("*.c")), "fuzz", cc=["clang", "-Wno-unused-command-line-argument"])
+    return build_programs(sorted((ROOT / "tests" / "fuzz").rglob("*.c")), "fuzz",
+                          cc=["clang", "-Wno-unused-command-line-argument"])
 
 
 def build_benchmarks():

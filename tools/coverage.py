@@ -53,7 +53,7 @@ def build_package():
     shutil.rmtree(PACKAGE, ignore_errors=True)
     shutil.copytree(ROOT / "dgnn", PACKAGE, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     builder.link(objects, PACKAGE / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}",
-                 ["-shared", "--coverage", "-fopenmp", "-pthread", *libraries, "-lm"])
+                 ["-shared", "--coverage", "-pthread", *libraries, "-lm"])
 
 
 def run_suites(only):
@@ -94,7 +94,7 @@ def add_file(known, lines):
         branches = [branch["count"] for branch in line["branches"]]
         old_count, old_branches = known.get(number, (0, []))
         if len(old_branches) == len(branches):
-            branches = [max(pair) for pair in zip(old_branches, branches)]
+            branches = [max(pair) for pair in zip(old_branches, branches, strict=True)]
         elif len(old_branches) > len(branches):
             branches = old_branches
         known[number] = (max(old_count, count), branches)
@@ -163,7 +163,7 @@ def write_tables(files):
     for name, lines in files.items():
         counts = shares(lines)
         for total in {pathlib.PurePath(name).parts[1], "core" if "/bind/" not in name else "bind"}:
-            rooms[total] = [sum(pair) for pair in zip(rooms[total], counts)]
+            rooms[total] = [sum(pair) for pair in zip(rooms[total], counts, strict=True)]
         print(row(name, counts))
     core = rooms.pop("core")
     print()

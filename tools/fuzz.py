@@ -49,6 +49,12 @@ def write_dictionary():
     DICTIONARY.write_text("".join(f'"\\"{name}\\":"\n' for name in names))
 
 
+def dictionary_of(name):
+    """A target's own, where it has one."""
+    own = FOLDER / name / f"{name}.dict"
+    return own if own.exists() else DICTIONARY
+
+
 def unpack(name):
     """The folder of what was found, here and before."""
     folder = FOUND / name
@@ -78,7 +84,7 @@ def run(name, program, seconds, executions=-1):
     crashes = ROOT / "build" / "fuzz-crashes"
     crashes.mkdir(parents=True, exist_ok=True)
     options = [f"-max_total_time={seconds}", f"-runs={executions}", "-timeout=10", "-rss_limit_mb=1024",
-               "-print_final_stats=1", f"-artifact_prefix={crashes}/{name}-", f"-dict={DICTIONARY}"]
+               "-print_final_stats=1", f"-artifact_prefix={crashes}/{name}-", f"-dict={dictionary_of(name)}"]
     done = subprocess.run([program, *options, unpack(name), FOLDER / name / "corpus"], cwd=ROOT, capture_output=True,
                           text=True, errors="replace")
     numbers = [re.findall(pattern, done.stderr) for pattern in (r"number_of_executed_units: (\d+)", r" cov: (\d+)")]

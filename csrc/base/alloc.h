@@ -13,12 +13,13 @@ char *dgnn_alloc_string(const char *text); /* a copy, or NULL */
 /* a * b + c in *out; false on overflow or when an input is negative. */
 int dgnn_alloc_checked(int64_t a, int64_t b, int64_t c, int64_t *out);
 
-/* Allocations so far in this process, and how many of them are not freed. */
-int64_t dgnn_alloc_count(void);
-int64_t dgnn_alloc_live(void);
+/* Allocations so far in this process, and how many of them are not freed. These three leave the shared library for the
+ * tests of its hosts, the Python module among them; they are no part of dgnn.h. */
+DGNN_API int64_t dgnn_alloc_count(void);
+DGNN_API int64_t dgnn_alloc_live(void);
 
 /* Makes the nth allocation from now fail (1: the next), and with persistent all that follow; 0: none. */
-void dgnn_alloc_fail_at(int64_t nth, int persistent);
+DGNN_API void dgnn_alloc_fail_at(int64_t nth, int persistent);
 
 /* A block that only grows. Zero it before its first use. */
 struct dgnn_buffer {

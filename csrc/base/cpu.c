@@ -1,5 +1,7 @@
 #include "base/cpu.h"
 
+#include "base/status.h"
+
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef DGNN_BASE_CPU_H
 #define DGNN_BASE_CPU_H
 
-#include "base/status.h"
+struct dgnn_error; /* dgnn.h; the kernels, which take minutes to compile, do not depend on it */
 
 /* From the plainest up; the reference is plain C without vectors, the portable one vectors of 16 bytes. */
 enum dgnn_cpu {

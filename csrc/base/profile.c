@@ -40,6 +40,13 @@ void dgnn_profile_start(struct dgnn_profile *profile)
     }
 }
 
+void dgnn_profile_resume(struct dgnn_profile *profile)
+{
+    if (profile) {
+        profile->clock = profile_now();
+    }
+}
+
 void dgnn_profile_add(struct dgnn_profile *profile, enum dgnn_phase phase)
 {
     double now = profile_now();

@@ -7,6 +7,9 @@
 /* Zeroes *profile and starts its clock. NULL is allowed, here and below. */
 void dgnn_profile_start(struct dgnn_profile *profile);
 
+/* Goes on now: the time since the last end of a phase was nobody's. */
+void dgnn_profile_resume(struct dgnn_profile *profile);
+
 void dgnn_profile_add(struct dgnn_profile *profile, enum dgnn_phase phase);
 
 /* The time since the last end of a phase was this phase's. */

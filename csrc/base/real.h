@@ -3,7 +3,8 @@
  *     real         float or double
  *     REAL(name)   name_f32 or name_f64
  *     REAL_LANES   elements in 64 bytes; rows of features are padded to it with zeros */
-#include "base/alloc.h"
+#include <stddef.h>
+#include <stdint.h>
 
 #undef real
 #undef REAL

@@ -1,5 +1,6 @@
 #include "base/text.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,6 +52,29 @@ int dgnn_text_add_quoted(struct dgnn_text *text, const char *string, struct dgnn
         }
     }
     return dgnn_text_add(text, error, "\"");
+}
+
+/* As an integer where it is one, else with 17 digits. */
+int dgnn_text_add_number(struct dgnn_text *text, double number, struct dgnn_error *error)
+{
+    char digits[48], plain[48];
+    size_t length = 0;
+    if (!isfinite(number)) {
+        return dgnn_text_add(text, error, "null");
+    }
+    if (number == floor(number) && fabs(number) < 9007199254740992.0 && !signbit(number)) {
+        return dgnn_text_add(text, error, "%lld", (long long)number);
+    }
+    snprintf(digits, sizeof(digits), "%.17g", number);
+    for (const char *c = digits; *c; c++) {
+        if (strchr("0123456789+-e", *c)) {
+            plain[length++] = *c;
+        } else if (length == 0 || plain[length - 1] != '.') {
+            plain[length++] = '.';
+        }
+    }
+    plain[length] = 0;
+    return dgnn_text_add(text, error, "%s", plain);
 }
 
 void dgnn_text_free(struct dgnn_text *text)

@@ -12,6 +12,8 @@ struct dgnn_text {
 
 int dgnn_text_add(struct dgnn_text *text, struct dgnn_error *error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* As a JSON number, which reads back to the same bits whatever the locale; null where it is not finite. */
+int dgnn_text_add_number(struct dgnn_text *text, double number, struct dgnn_error *error);
 /* As a JSON string with its quotes. */
 int dgnn_text_add_quoted(struct dgnn_text *text, const char *string, struct dgnn_error *error);
 void dgnn_text_free(struct dgnn_text *text);

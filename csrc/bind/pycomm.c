@@ -5,6 +5,7 @@ struct pycomm {
     PyObject_HEAD
     struct dgnn_comm *comm; /* NULL once closed */
     int in_use;             /* calls under way; changed only with the GIL held */
+    int is_open;            /* was a call begun that has not come to its agreement? */
 };
 
 static PyObject *pycomm_wrap(PyTypeObject *type, struct dgnn_comm *comm)
@@ -72,13 +73,15 @@ static void pycomm_dealloc(PyObject *object)
 
 static PyObject *pycomm_counts(PyObject *object, PyObject *arguments)
 {
+    struct pycomm *self = (struct pycomm *)object;
     struct dgnn_comm *comm;
     struct dgnn_comm_count count = {0};
-    int reset = 0;
+    int reset = 0, is_open = self->is_open;
     if (!PyArg_ParseTuple(arguments, "|p:counts", &reset) ||
         dgnn_pycomm_hold(dgnn_module_state_of(object), object, &comm)) {
         return NULL;
     }
+    self->is_open = is_open;
     dgnn_comm_counts(comm, &count, reset);
     dgnn_pycomm_release(object);
     return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:L,s:L}",
@@ -91,15 +94,34 @@ static PyObject *pycomm_counts(PyObject *object, PyObject *arguments)
                          "feature_bytes", (long long)count.feature_bytes);
 }
 
+/* Takes part in an agreement, with the error where failure is an exception. *vote: as dgnn_comm_vote has it. */
+static int pycomm_take_part(const struct dgnn_state *state, struct dgnn_comm *comm, const char *operation,
+                            PyObject *failure, int32_t *vote)
+{
+    struct dgnn_error error = {0};
+    int status = 0;
+    if (failure != Py_None) {
+        PyErr_Restore(Py_NewRef(Py_TYPE(failure)), Py_NewRef(failure), PyException_GetTraceback(failure));
+        dgnn_pyerror_agree(state, comm, operation);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        status = dgnn_comm_vote(comm, operation, DGNN_OK, vote, &error);
+        Py_END_ALLOW_THREADS
+    }
+    if (status) {
+        dgnn_pyerror_raise(state, &error);
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
 static PyObject *pycomm_agree(PyObject *object, PyObject *arguments)
 {
     const struct dgnn_state *state = dgnn_module_state_of(object);
     const char *operation;
     PyObject *failure = Py_None;
     struct dgnn_comm *comm;
-    struct dgnn_error error = {0};
-    int status = 0;
-    if (!PyArg_ParseTuple(arguments, "s|O:agree", &operation, &failure)) {
+    int vote = 0;
+    if (!PyArg_ParseTuple(arguments, "s|Oi:agree", &operation, &failure, &vote)) {
         return NULL;
     }
     if (failure != Py_None && !PyExceptionInstance_Check(failure)) {
@@ -109,19 +131,36 @@ static PyObject *pycomm_agree(PyObject *object, PyObject *arguments)
     if (dgnn_pycomm_hold(state, object, &comm)) {
         return NULL;
     }
-    if (failure != Py_None) {
-        PyErr_Restore(Py_NewRef(Py_TYPE(failure)), Py_NewRef(failure), PyException_GetTraceback(failure));
-        dgnn_pyerror_agree(state, comm, operation);
-    } else {
-        Py_BEGIN_ALLOW_THREADS
-        status = dgnn_comm_agree(comm, operation, DGNN_OK, &error);
-        Py_END_ALLOW_THREADS
-    }
+    int32_t largest = vote;
+    int failed = pycomm_take_part(state, comm, operation, failure, &largest);
     dgnn_pycomm_release(object);
-    if (status) {
-        dgnn_pyerror_raise(state, &error);
+    return failed ? NULL : PyLong_FromLong(largest);
+}
+
+static PyObject *pycomm_begin(PyObject *object, PyObject *unused)
+{
+    struct pycomm *self = (struct pycomm *)object;
+    const struct dgnn_state *state = dgnn_module_state_of(object);
+    struct dgnn_error error = {0};
+    (void)unused;
+    if (!self->comm) {
+        return dgnn_pyerror_input(state, "comm: this communicator was closed");
     }
-    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    if (self->is_open) {
+        PyErr_SetString(state->busy_error, "the communicator is in use by another thread");
+        return NULL;
+    }
+    if (dgnn_comm_begin(self->comm, &error)) {
+        return dgnn_pyerror_raise(state, &error);
+    }
+    self->is_open = 1;
+    Py_RETURN_NONE;
+}
+
+static PyObject *pycomm_is_open(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(((struct pycomm *)object)->is_open);
 }
 
 int dgnn_pycomm_hold(const struct dgnn_state *state, PyObject *value, struct dgnn_comm **comm)
@@ -141,6 +180,7 @@ int dgnn_pycomm_hold(const struct dgnn_state *state, PyObject *value, struct dgn
         return -1;
     }
     ((struct pycomm *)value)->in_use++;
+    ((struct pycomm *)value)->is_open = 0; /* whoever uses it comes to an agreement */
     return 0;
 }
 
@@ -153,9 +193,13 @@ void dgnn_pycomm_release(PyObject *value)
 
 static PyMethodDef pycomm_methods[] = {
     {"agree", pycomm_agree, METH_VARARGS,
-     "agree($self, operation, failure=None, /)\n--\n\n"
+     "agree($self, operation, failure=None, vote=0, /)\n--\n\n"
      "Collective. Where an exception is passed as failure by any rank, that of the lowest is raised on all;\n"
-     "also an error where ranks pass another operation."},
+     "also an error where ranks pass another operation, or are in another call. The largest vote."},
+    {"begin", pycomm_begin, METH_NOARGS,
+     "begin($self, /)\n--\n\nLocal. Counts a call, which is open until an agreement of this communicator."},
+    {"is_open", pycomm_is_open, METH_NOARGS,
+     "is_open($self, /)\n--\n\nWas a call begun that has not come to its agreement?"},
     {"close", pycomm_close, METH_NOARGS, "close($self, /)\n--\n\nFrees it; local."},
     {"counts", pycomm_counts, METH_VARARGS,
      "counts($self, reset=False, /)\n--\n\nTraffic of this rank since creation or the last reset."},

@@ -35,7 +35,8 @@ int dgnn_pyerror_setup(PyObject *module, struct dgnn_state *state)
     state->comm_error = pyerror_new(module, state, "CommError",
                                     "A message between ranks failed; the communicator is not used again.",
                                     PyExc_RuntimeError);
-    state->busy_error = pyerror_new(module, state, "BusyError", "The model is in use by another thread.",
+    state->busy_error = pyerror_new(module, state, "BusyError",
+                                    "A communicator, or a model that is being closed, is in use by another thread.",
                                     PyExc_RuntimeError);
     return state->model_format_error && state->unsupported_model_error && state->input_error &&
                    state->comm_error && state->busy_error
@@ -61,12 +62,16 @@ static PyObject *pyerror_kind(const struct dgnn_state *state, int32_t status)
     case DGNN_ERROR_BUSY: return state->busy_error;
     case DGNN_ERROR_MEMORY: return PyExc_MemoryError;
     case DGNN_ERROR_SYSTEM: return PyExc_OSError;
+    case DGNN_ERROR_INTERRUPTED: return PyExc_KeyboardInterrupt;
     default: return state->error;
     }
 }
 
 PyObject *dgnn_pyerror_raise(const struct dgnn_state *state, const struct dgnn_error *error)
 {
+    if (error->status == DGNN_ERROR_INTERRUPTED && PyErr_Occurred()) {
+        return NULL; /* what the handler of a signal raised */
+    }
     PyObject *message = pyerror_message(error);
     if (!message) {
         return NULL;
@@ -91,7 +96,9 @@ static void pyerror_describe(const struct dgnn_state *state, PyObject *exception
     static const int32_t statuses[] = {DGNN_ERROR_INPUT, DGNN_ERROR_MEMORY, DGNN_ERROR_BUSY, DGNN_ERROR_COMM};
     const char *name = Py_TYPE(exception)->tp_name;
     PyObject *text = PyObject_Str(exception);
-    const char *words = text ? PyUnicode_AsUTF8(text) : NULL;
+    /* A file's name may be no UTF-8: surrogates then stand for its bytes. */
+    PyObject *bytes = text ? PyUnicode_AsEncodedString(text, "utf-8", "surrogateescape") : NULL;
+    const char *words = bytes ? PyBytes_AS_STRING(bytes) : NULL;
     *error = (struct dgnn_error){0};
     for (size_t k = 0; k < sizeof statuses / sizeof *statuses && !error->status; k++) {
         if (PyErr_GivenExceptionMatches(exception, pyerror_kind(state, statuses[k]))) {
@@ -105,6 +112,7 @@ static void pyerror_describe(const struct dgnn_state *state, PyObject *exception
     PyOS_snprintf(error->message, sizeof error->message, "%s%s%s", name, *name && words && *words ? ": " : "",
                   words ? words : "");
     PyErr_Clear();
+    Py_XDECREF(bytes);
     Py_XDECREF(text);
 }
 

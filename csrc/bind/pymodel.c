@@ -62,27 +62,43 @@ static PyObject *pymodel_wrap(PyTypeObject *type, struct dgnn_model *model)
         return NULL;
     }
     self->model = model;
+    dgnn_model_set_stop(model, dgnn_pysignal_wanted, NULL, NULL); /* cannot fail: nobody else has it yet */
     return (PyObject *)self;
 }
 
-static int pymodel_options(PyObject *value, struct dgnn_load_options *options)
+/* A tuple, in the order of names, or a dict with some of them. *held keeps the strings in *options alive. */
+static int pymodel_options(PyObject *value, struct dgnn_load_options *options, PyObject **held)
 {
-    *options = (struct dgnn_load_options){.size = sizeof *options};
-    return PyArg_ParseTuple(value, "iiiidsi:options", &options->dtype, &options->memory, &options->semantics,
-                            &options->threads, &options->skin, &options->device, &options->radial)
-               ? 0
-               : -1;
+    static char *names[] = {"dtype", "memory", "semantics", "threads", "skin", "device", "head", "radial", NULL};
+    int is_dict = PyDict_Check(value);
+    *options = (struct dgnn_load_options){.size = sizeof *options, .skin = -1};
+    *held = NULL;
+    if (!is_dict && !PyTuple_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "options: expected a tuple or a dict");
+        return -1;
+    }
+    PyObject *tuple = is_dict ? PyTuple_New(0) : Py_NewRef(value);
+    *held = is_dict ? PyDict_Copy(value) : Py_NewRef(value);
+    int taken = tuple && *held &&
+                PyArg_ParseTupleAndKeywords(tuple, is_dict ? *held : NULL, "|iiiidzzi:options", names, &options->dtype,
+                                            &options->memory, &options->semantics, &options->threads, &options->skin,
+                                            &options->device, &options->head, &options->radial);
+    Py_XDECREF(tuple);
+    if (!taken) {
+        Py_CLEAR(*held);
+    }
+    return taken ? 0 : -1;
 }
 
 static PyObject *pymodel_load(PyObject *module, PyObject *arguments)
 {
     const struct dgnn_state *state = dgnn_module_state(module);
-    PyObject *path, *option_values;
+    PyObject *path, *option_values, *held;
     struct dgnn_load_options options;
-    if (!PyArg_ParseTuple(arguments, "O&O!:load", PyUnicode_FSConverter, &path, &PyTuple_Type, &option_values)) {
+    if (!PyArg_ParseTuple(arguments, "O&O:load", PyUnicode_FSConverter, &path, &option_values)) {
         return NULL;
     }
-    if (pymodel_options(option_values, &options)) {
+    if (pymodel_options(option_values, &options, &held)) {
         Py_DECREF(path);
         return NULL;
     }
@@ -93,27 +109,73 @@ static PyObject *pymodel_load(PyObject *module, PyObject *arguments)
     status = dgnn_model_load(PyBytes_AS_STRING(path), &options, &model, &error);
     Py_END_ALLOW_THREADS
     Py_DECREF(path);
+    Py_DECREF(held);
     return status ? dgnn_pyerror_raise(state, &error) : pymodel_wrap(state->model_type, model);
 }
 
 static PyObject *pymodel_load_bytes(PyObject *module, PyObject *arguments)
 {
     const struct dgnn_state *state = dgnn_module_state(module);
-    const char *name;
-    PyObject *bytes, *option_values;
+    PyObject *name, *bytes, *option_values, *held;
     struct dgnn_load_options options;
-    if (!PyArg_ParseTuple(arguments, "sSO!:load_bytes", &name, &bytes, &PyTuple_Type, &option_values) ||
-        pymodel_options(option_values, &options)) {
+    if (!PyArg_ParseTuple(arguments, "O&SO:load_bytes", PyUnicode_FSConverter, &name, &bytes, &option_values)) {
+        return NULL;
+    }
+    if (pymodel_options(option_values, &options, &held)) {
+        Py_DECREF(name);
         return NULL;
     }
     struct dgnn_model *model = NULL;
     struct dgnn_error error = {0};
     int status;
     Py_BEGIN_ALLOW_THREADS
-    status = dgnn_model_load_memory(name, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes), &options, &model,
-                                    &error);
+    status = dgnn_model_load_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes),
+                                    &options, &model, &error);
     Py_END_ALLOW_THREADS
+    Py_DECREF(name);
+    Py_DECREF(held);
     return status ? dgnn_pyerror_raise(state, &error) : pymodel_wrap(state->model_type, model);
+}
+
+/* Frees json. */
+static PyObject *pymodel_heads_text(const struct dgnn_state *state, int status, char *json, struct dgnn_error *error)
+{
+    PyObject *text = status ? dgnn_pyerror_raise(state, error) : PyUnicode_FromString(json);
+    dgnn_heads_free(json);
+    return text;
+}
+
+static PyObject *pymodel_heads(PyObject *module, PyObject *arguments)
+{
+    PyObject *path;
+    if (!PyArg_ParseTuple(arguments, "O&:heads", PyUnicode_FSConverter, &path)) {
+        return NULL;
+    }
+    char *json = NULL;
+    struct dgnn_error error = {0};
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_heads(PyBytes_AS_STRING(path), &json, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
+    return pymodel_heads_text(dgnn_module_state(module), status, json, &error);
+}
+
+static PyObject *pymodel_heads_bytes(PyObject *module, PyObject *arguments)
+{
+    PyObject *name, *bytes;
+    if (!PyArg_ParseTuple(arguments, "O&S:heads_bytes", PyUnicode_FSConverter, &name, &bytes)) {
+        return NULL;
+    }
+    char *json = NULL;
+    struct dgnn_error error = {0};
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_heads_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes), &json,
+                               &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(name);
+    return pymodel_heads_text(dgnn_module_state(module), status, json, &error);
 }
 
 /* The arrays of a tree, with what keeps them alive in *held (a list). */
@@ -137,19 +199,18 @@ static struct dgnn_array *pymodel_tree_arrays(const struct dgnn_state *state, Py
     return arrays;
 }
 
-static PyObject *pymodel_load_tree(PyObject *module, PyObject *arguments)
-{
-    const struct dgnn_state *state = dgnn_module_state(module);
-    const char *name, *json;
+/* The arguments of load_tree. */
+struct pymodel_tree_arguments {
+    PyObject *name; /* bytes, as the file system has them; owned */
+    const char *json;
     Py_ssize_t json_length;
-    PyObject *array_values, *option_values;
-    struct dgnn_load_options options;
-    if (!PyArg_ParseTuple(arguments, "ss#OO!:load_tree", &name, &json, &json_length, &array_values, &PyTuple_Type,
-                          &option_values) ||
-        pymodel_options(option_values, &options)) {
-        return NULL;
-    }
-    PyObject *sequence = PySequence_Fast(array_values, "arrays: expected a sequence");
+    PyObject *arrays, *options;
+};
+
+static PyObject *pymodel_load_tree_call(const struct dgnn_state *state, const struct pymodel_tree_arguments *in,
+                                        const struct dgnn_load_options *options)
+{
+    PyObject *sequence = PySequence_Fast(in->arrays, "arrays: expected a sequence");
     PyObject *held = sequence ? PyList_New(0) : NULL;
     struct dgnn_array *arrays = held ? pymodel_tree_arrays(state, sequence, held) : NULL;
     PyObject *result = NULL;
@@ -159,13 +220,31 @@ static PyObject *pymodel_load_tree(PyObject *module, PyObject *arguments)
         int status;
         size_t narrays = (size_t)PyList_GET_SIZE(held);
         Py_BEGIN_ALLOW_THREADS
-        status = dgnn_model_load_tree(name, json, (size_t)json_length, arrays, narrays, &options, &model, &error);
+        status = dgnn_model_load_tree(PyBytes_AS_STRING(in->name), in->json, (size_t)in->json_length, arrays, narrays,
+                                      options, &model, &error);
         Py_END_ALLOW_THREADS
         result = status ? dgnn_pyerror_raise(state, &error) : pymodel_wrap(state->model_type, model);
     }
     PyMem_Free(arrays);
     Py_XDECREF(held);
     Py_XDECREF(sequence);
+    return result;
+}
+
+static PyObject *pymodel_load_tree(PyObject *module, PyObject *arguments)
+{
+    struct pymodel_tree_arguments in;
+    struct dgnn_load_options options;
+    PyObject *result = NULL, *held;
+    if (!PyArg_ParseTuple(arguments, "O&s#OO:load_tree", PyUnicode_FSConverter, &in.name, &in.json, &in.json_length,
+                          &in.arrays, &in.options)) {
+        return NULL;
+    }
+    if (!pymodel_options(in.options, &options, &held)) {
+        result = pymodel_load_tree_call(dgnn_module_state(module), &in, &options);
+        Py_DECREF(held);
+    }
+    Py_DECREF(in.name);
     return result;
 }
 
@@ -317,12 +396,53 @@ static int pymodel_begin(struct pymodel *self, const struct dgnn_state *state)
     return 0;
 }
 
+/* The core's call for a system or for a host's rows (the other is NULL). */
+struct pymodel_evaluation {
+    const struct dgnn_system *system;
+    const struct dgnn_ghosted *ghosted;
+    struct dgnn_comm *comm;
+    struct dgnn_result *result;
+    struct dgnn_error error;
+};
+
+/* -1 with a Python error, which is that of all ranks. Other threads of Python's go on meanwhile, in calls of this model too. */
+static int pymodel_evaluate(struct pymodel *self, const struct dgnn_state *state, struct pymodel_evaluation *e)
+{
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = e->system ? dgnn_model_compute(self->model, e->system, e->comm, e->result, &e->error)
+                       : dgnn_model_compute_ghosted(self->model, e->ghosted, e->comm, e->result, &e->error);
+    Py_END_ALLOW_THREADS
+    if (status) {
+        dgnn_pyerror_raise(state, &e->error);
+        return -1;
+    }
+    return 0;
+}
+
+/* What cannot be parsed is an error of all ranks too, where a communicator is among it. NULL. */
+static PyObject *pymodel_refuse(const struct dgnn_state *state, PyObject *keywords, const char *operation)
+{
+    PyObject *type, *value, *traceback;
+    struct dgnn_comm *comm = NULL;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *given = keywords ? PyDict_GetItemString(keywords, "comm") : NULL;
+    int held = given && PyObject_TypeCheck(given, state->comm_type) && !dgnn_pycomm_hold(state, given, &comm);
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+    if (held) {
+        dgnn_pyerror_agree(state, comm, operation);
+        dgnn_pycomm_release(given);
+    }
+    return NULL;
+}
+
 static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call *call,
                                       const struct pymodel_compute_arguments *in, struct dgnn_comm *comm)
 {
     struct dgnn_system system;
     struct dgnn_result result;
-    struct dgnn_error error = {0};
+    struct pymodel_evaluation evaluation = {.system = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
     if (pymodel_compute_take(call, in, &system) ||
         !(dict = pymodel_result_new(&result, system.natoms, system.natoms, system.spins != NULL, in->atomic))) {
@@ -331,15 +451,7 @@ static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call 
     }
     struct dgnn_profile profile = {.size = sizeof profile};
     result.profile = in->profile ? &profile : NULL;
-    int status;
-    Py_BEGIN_ALLOW_THREADS
-    status = dgnn_model_compute(self->model, &system, comm, &result, &error);
-    Py_END_ALLOW_THREADS
-    if (status) {
-        Py_DECREF(dict);
-        return dgnn_pyerror_raise(call->state, &error);
-    }
-    if (pymodel_result_finish(dict, &result) ||
+    if (pymodel_evaluate(self, call->state, &evaluation) || pymodel_result_finish(dict, &result) ||
         (in->profile && pymodel_result_set(dict, "profile", pymodel_profile_object(&profile)))) {
         Py_CLEAR(dict);
     }
@@ -352,7 +464,10 @@ static PyObject *pymodel_compute(PyObject *object, PyObject *arguments, PyObject
     struct pymodel_call call = {.state = dgnn_module_state_of(object)};
     struct pymodel_compute_arguments in = {0};
     struct dgnn_comm *comm;
-    if (pymodel_compute_parse(arguments, keywords, &in) || dgnn_pycomm_hold(call.state, in.comm, &comm)) {
+    if (pymodel_compute_parse(arguments, keywords, &in)) {
+        return pymodel_refuse(call.state, keywords, "compute");
+    }
+    if (dgnn_pycomm_hold(call.state, in.comm, &comm)) {
         return NULL;
     }
     PyObject *dict = NULL;
@@ -554,22 +669,14 @@ static PyObject *pymodel_ghosted_call(struct pymodel *self, struct pymodel_call 
     struct dgnn_border border = {0};
     struct dgnn_direct direct = {0};
     struct dgnn_result result;
-    struct dgnn_error error = {0};
+    struct pymodel_evaluation evaluation = {.ghosted = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
     if (pymodel_ghosted_take(call, in, &system, &border, &direct) ||
         !(dict = pymodel_result_new(&result, system.nall, system.nlocal, system.spins != NULL, in->atomic))) {
         dgnn_pyerror_agree(call->state, comm, "compute_ghosted");
         return NULL;
     }
-    int status;
-    Py_BEGIN_ALLOW_THREADS
-    status = dgnn_model_compute_ghosted(self->model, &system, comm, &result, &error);
-    Py_END_ALLOW_THREADS
-    if (status) {
-        Py_DECREF(dict);
-        return dgnn_pyerror_raise(call->state, &error);
-    }
-    if (pymodel_result_finish(dict, &result)) {
+    if (pymodel_evaluate(self, call->state, &evaluation) || pymodel_result_finish(dict, &result)) {
         Py_CLEAR(dict);
     }
     return dict;
@@ -581,7 +688,10 @@ static PyObject *pymodel_ghosted(PyObject *object, PyObject *arguments, PyObject
     struct pymodel_call call = {.state = dgnn_module_state_of(object)};
     struct pymodel_ghosted_arguments in;
     struct dgnn_comm *comm;
-    if (pymodel_ghosted_parse(arguments, keywords, &in) || dgnn_pycomm_hold(call.state, in.comm, &comm)) {
+    if (pymodel_ghosted_parse(arguments, keywords, &in)) {
+        return pymodel_refuse(call.state, keywords, "compute_ghosted");
+    }
+    if (dgnn_pycomm_hold(call.state, in.comm, &comm)) {
         return NULL;
     }
     PyObject *dict = NULL;
@@ -681,8 +791,9 @@ static PyObject *pymodel_close(PyObject *object, PyObject *unused)
 
 static void pymodel_dealloc(PyObject *object)
 {
+    struct pymodel *self = (struct pymodel *)object;
     PyTypeObject *type = Py_TYPE(object);
-    dgnn_model_free(((struct pymodel *)object)->model);
+    dgnn_model_free(self->model);
     type->tp_free(object);
     Py_DECREF(type);
 }
@@ -717,7 +828,11 @@ static PyType_Spec pymodel_spec = {
 
 static PyMethodDef pymodel_functions[] = {
     {"load", pymodel_load, METH_VARARGS,
-     "load(path, options, /)\n--\n\noptions: (dtype, memory, semantics, threads, skin, device, radial)."},
+     "load(path, options, /)\n--\n\noptions: (dtype, memory, semantics, threads, skin, device)."},
+    {"heads", pymodel_heads, METH_VARARGS,
+     "heads(path, /)\n--\n\nThe heads of a checkpoint as JSON text: dgnn_heads in dgnn.h."},
+    {"heads_bytes", pymodel_heads_bytes, METH_VARARGS,
+     "heads_bytes(name, data, /)\n--\n\nThe same from the bytes of a file."},
     {"load_bytes", pymodel_load_bytes, METH_VARARGS,
      "load_bytes(name, data, options, /)\n--\n\nFrom the bytes of an archive."},
     {"load_tree", pymodel_load_tree, METH_VARARGS,

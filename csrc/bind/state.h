@@ -62,6 +62,12 @@ Py_ssize_t dgnn_pyarray_length(PyObject *array, int axis);
 PyObject *dgnn_pyarray_tensor(const struct dgnn_state *state, PyObject *value, Py_ssize_t index,
                               struct dgnn_array *out);
 
+/* ------------------------------------------------------------------ pysignal.c */
+
+int dgnn_pysignal_setup(PyObject *module);
+/* For dgnn_model_set_stop: has the handler of a signal raised? The exception is set then. */
+int dgnn_pysignal_wanted(void *unused);
+
 /* ------------------------------------------------------------------ pymodel.c, pycomm.c, pyalloc.c */
 
 int dgnn_pymodel_setup(PyObject *module, struct dgnn_state *state);

@@ -15,8 +15,10 @@ enum {
 /* What each rank shows the others when they agree. */
 struct transport_word {
     int64_t sequence;
+    int64_t call; /* of those begun with dgnn_comm_begin */
     int32_t status;
     int32_t system_errno;
+    int32_t vote;
     char operation[TRANSPORT_OPERATION_LENGTH];
 };
 
@@ -344,12 +346,12 @@ static int transport_same_sequence(struct dgnn_comm *comm, const struct transpor
                                    struct dgnn_error *error)
 {
     for (int32_t r = 1; r < comm->transport.nrank; r++) {
-        if (words[r].sequence != words[0].sequence) {
-            dgnn_status_set(
-                error, DGNN_ERROR_COMM,
-                "the ranks are out of step: rank %d is in %s (step %lld), rank 0 in %s (step %lld)", r,
-                words[r].operation, (long long)words[r].sequence, words[0].operation,
-                (long long)words[0].sequence);
+        if (words[r].sequence != words[0].sequence || words[r].call != words[0].call) {
+            dgnn_status_set(error, DGNN_ERROR_COMM,
+                            "the ranks are out of step: rank %d is in %s (call %lld, step %lld), rank 0 in %s (call "
+                            "%lld, step %lld); a call that one of them began was left before the others joined in",
+                            r, words[r].operation, (long long)words[r].call, (long long)words[r].sequence,
+                            words[0].operation, (long long)words[0].call, (long long)words[0].sequence);
             return transport_result(comm, DGNN_ERROR_COMM, error);
         }
     }
@@ -370,12 +372,14 @@ static int transport_same_operation(const struct transport_word *words, int32_t 
     return DGNN_OK;
 }
 
-int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int status, struct dgnn_error *error)
+static int transport_vote(struct dgnn_comm *comm, const char *operation, int status, int32_t *vote,
+                          struct dgnn_error *error)
 {
     if (!comm || (comm->broken && status)) {
         return status;
     }
-    struct transport_word word = {.sequence = ++comm->sequence, .status = status};
+    struct transport_word word = {
+        .sequence = ++comm->sequence, .call = comm->call, .status = status, .vote = *vote};
     struct dgnn_error mine = {0};
     if (status) {
         mine = *error;
@@ -394,19 +398,47 @@ int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int stat
         if (words[r].status) {
             return transport_spread(comm, r, &mine, error);
         }
+        *vote = words[r].vote > *vote ? words[r].vote : *vote;
     }
     return transport_same_operation(words, comm->transport.nrank, error);
 }
 
-int dgnn_comm_agree(struct dgnn_comm *comm, const char *operation, int32_t status, struct dgnn_error *error)
+int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int status, struct dgnn_error *error)
+{
+    int32_t none = 0;
+    return transport_vote(comm, operation, status, &none, error);
+}
+
+int dgnn_comm_vote(struct dgnn_comm *comm, const char *operation, int32_t status, int32_t *vote,
+                   struct dgnn_error *error)
 {
     struct dgnn_error own = {0};
-    if (!comm || !operation) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_comm_agree: an argument is NULL");
+    if (!comm || !operation || !vote) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_comm_vote: an argument is NULL");
     }
     error = error ? error : &own;
     DGNN_TRY(dgnn_transport_enter(comm, error));
-    status = dgnn_transport_agree(comm, operation, status, error);
+    status = transport_vote(comm, operation, status, vote, error);
     dgnn_transport_leave(comm);
     return status;
+}
+
+int dgnn_comm_agree(struct dgnn_comm *comm, const char *operation, int32_t status, struct dgnn_error *error)
+{
+    int32_t none = 0;
+    if (!comm || !operation) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_comm_agree: an argument is NULL");
+    }
+    return dgnn_comm_vote(comm, operation, status, &none, error);
+}
+
+int dgnn_comm_begin(struct dgnn_comm *comm, struct dgnn_error *error)
+{
+    if (!comm) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_comm_begin: an argument is NULL");
+    }
+    DGNN_TRY(dgnn_transport_enter(comm, error));
+    comm->call++;
+    dgnn_transport_leave(comm);
+    return DGNN_OK;
 }

@@ -33,6 +33,7 @@ struct dgnn_comm {
     atomic_int busy;       /* is a call under way? */
     double deadline_s;
     int64_t sequence; /* agreements so far */
+    int64_t call;     /* calls begun so far */
     struct dgnn_comm_count count;
     int32_t broken;
     char why[256];   /* the first failure */
@@ -54,7 +55,8 @@ int32_t dgnn_transport_nrank(const struct dgnn_comm *comm);
 /* All ranks pass the status of what they did since the last agreement, with its message in *error, and the
  * name of the step they are at ("compute"). Returns on all ranks the lowest failing rank's status and
  * message, preceded by "rank 2: " where there are several ranks. Where none failed, ranks at different steps
- * get DGNN_ERROR_INPUT that names both, on all ranks, and may go on together. */
+ * get DGNN_ERROR_INPUT that names both, on all ranks, and may go on together. Ranks that are in another call, or have
+ * come to another number of agreements, get DGNN_ERROR_COMM. */
 int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int status, struct dgnn_error *error);
 
 /* values: the sums over the ranks, added in rank order, so the same bits on each. */

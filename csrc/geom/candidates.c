@@ -6,6 +6,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/parallel.h"
+#include "base/stop.h"
+
 /* Added to the reach (Angstrom): far above rounding in this file, far below any distance that matters. */
 #define CANDIDATES_SLACK 1e-6
 /* More bins than this along one axis are made wider; keys then fit 60 bits. */
@@ -353,20 +356,30 @@ static int64_t search_centre(const struct search *search, int64_t centre, struct
 }
 
 /* One pass over all centres: the first counts (pairs NULL), the second writes at first[i]. */
-static void search_centres(const struct search *search, int64_t *first, struct dgnn_pair *pairs)
+struct search_pass {
+    const struct search *search;
+    int64_t *first;
+    struct dgnn_pair *pairs;
+};
+
+static void search_part(void *of, int64_t part, int32_t thread)
 {
-    int64_t ncentre = search->input->ncentre;
-#ifdef _OPENMP
-    int threads = search->input->threads;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-#endif
-    for (int64_t i = 0; i < ncentre; i++) {
-        if (pairs) {
-            search_centre(search, i, pairs + first[i]);
+    const struct search_pass *pass = of;
+    int64_t n = pass->search->input->ncentre, threads = pass->search->input->threads;
+    (void)thread;
+    for (int64_t i = n * part / threads; i < n * (part + 1) / threads && !dgnn_stop_skips(); i++) {
+        if (pass->pairs) {
+            search_centre(pass->search, i, pass->pairs + pass->first[i]);
         } else {
-            first[i + 1] = search_centre(search, i, NULL);
+            pass->first[i + 1] = search_centre(pass->search, i, NULL);
         }
     }
+}
+
+static void search_centres(const struct search *search, int64_t *first, struct dgnn_pair *pairs)
+{
+    struct search_pass pass = {search, first, pairs};
+    dgnn_parallel_run(search->input->threads, search->input->threads, search_part, &pass);
 }
 
 int dgnn_candidates_search(struct dgnn_nlist *list, const struct dgnn_nlist_input *input,
@@ -387,6 +400,7 @@ int dgnn_candidates_search(struct dgnn_nlist *list, const struct dgnn_nlist_inpu
     search_set_bins(&search);
     DGNN_TRY(search_list_images(&search, list, error));
     search_centres(&search, first, NULL);
+    DGNN_TRY(dgnn_stop_check(error));
     for (int64_t i = 0; i < n; i++) {
         list->longest = first[i + 1] > list->longest ? first[i + 1] : list->longest;
         first[i + 1] += first[i];
@@ -395,5 +409,5 @@ int dgnn_candidates_search(struct dgnn_nlist *list, const struct dgnn_nlist_inpu
     DGNN_TRY(dgnn_candidates_reserve(&list->candidates, list->ncandidate, sizeof(struct dgnn_pair),
                                      "the neighbour list", error));
     search_centres(&search, first, list->candidates.data);
-    return DGNN_OK;
+    return dgnn_stop_check(error);
 }

@@ -7,6 +7,11 @@
 
 /* Below this share of the product of the lengths a volume is rounding error. */
 #define CELL_SINGULAR 1e-9
+/* Lattice planes closer than this (Angstrom) are those of a sheared cell: an atom a thousand Angstrom from the origin is as
+ * many cells out as keep their precision. */
+#define CELL_THIN 1e-3
+/* Each shortens a vector to half at least, or is among the last few. */
+#define CELL_ROUNDS 200
 
 static void cell_cross(const double a[3], const double b[3], double out[3])
 {
@@ -18,6 +23,11 @@ static void cell_cross(const double a[3], const double b[3], double out[3])
 static double cell_dot(const double a[3], const double b[3])
 {
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+
+static double cell_length(const double a[3])
+{
+    return sqrt(cell_dot(a, a));
 }
 
 static void cell_open(struct dgnn_cell *cell)
@@ -38,6 +48,87 @@ static int cell_check_numbers(const double *box, struct dgnn_error *error)
     return DGNN_OK;
 }
 
+/* Fills area (area[k]: the cross product of the other two vectors) and *determinant. Returns the volume as a share of the
+ * product of the lengths, NaN where one is zero. */
+static double cell_measure(const double *h, double area[3][3], double *determinant)
+{
+    double lengths = 1;
+    for (int k = 0; k < 3; k++) {
+        cell_cross(h + 3 * ((k + 1) % 3), h + 3 * ((k + 2) % 3), area[k]);
+        lengths *= cell_length(h + 3 * k);
+    }
+    *determinant = cell_dot(h, area[0]);
+    return fabs(*determinant) / lengths;
+}
+
+/* Makes row k of h as short as a multiple of the lattice vector v makes it. The new row is rounded once, as fma is
+ * exact before that: what cancels leaves no error of the long vectors' size. Returns whether it became shorter. */
+static int cell_shorten(double *h, int k, const double v[3])
+{
+    double next[3], *row = h + 3 * k;
+    double times = -rint(cell_dot(row, v) / cell_dot(v, v));
+    for (int c = 0; c < 3; c++) {
+        next[c] = fma(times, v[c], row[c]);
+    }
+    if (!(cell_dot(next, next) < cell_dot(row, row))) {
+        return 0;
+    }
+    memcpy(row, next, sizeof next);
+    return 1;
+}
+
+/* Other vectors of the same lattice, each as short as multiples of the others and of their sum and difference make it.
+ * Only periodic directions may be added: along the others there is no lattice. */
+static void cell_reduce(double *h, const int32_t pbc[3])
+{
+    int changed = 1;
+    for (int round = 0; changed && round < CELL_ROUNDS; round++) {
+        changed = 0;
+        for (int k = 0; k < 3; k++) {
+            int a = (k + 1) % 3, b = (k + 2) % 3;
+            changed |= pbc[a] && cell_shorten(h, k, h + 3 * a);
+            changed |= pbc[b] && cell_shorten(h, k, h + 3 * b);
+            for (int sign = -1; pbc[a] && pbc[b] && sign <= 1; sign += 2) {
+                const double sum[3] = {h[3 * a] + sign * h[3 * b], h[3 * a + 1] + sign * h[3 * b + 1],
+                                       h[3 * a + 2] + sign * h[3 * b + 2]};
+                changed |= cell_shorten(h, k, sum);
+            }
+        }
+    }
+}
+
+/* The least distance of lattice planes along the directions asked for. */
+static double cell_thickness(double area[3][3], double determinant, const int32_t along[3])
+{
+    double least = INFINITY;
+    for (int k = 0; k < 3; k++) {
+        least = along[k] ? fmin(least, fabs(determinant) / cell_length(area[k])) : least;
+    }
+    return least;
+}
+
+/* h: the box, or a reduced one where that is so sheared that its volume drowns in rounding, or that atoms in reach of
+ * each other lie too many cells apart. Returns 0 where it is singular; area is then the box's. What is left of a reduced
+ * one must be well above the rounding of the long vectors. */
+static int cell_lattice(const double *box, const int32_t pbc[3], double h[9], double area[3][3], double *determinant)
+{
+    static const int32_t all[3] = {1, 1, 1};
+    double longest = fmax(fmax(cell_length(box), cell_length(box + 3)), cell_length(box + 6));
+    memcpy(h, box, 9 * sizeof *h);
+    int sound = cell_measure(h, area, determinant) > CELL_SINGULAR;
+    if (sound && cell_thickness(area, *determinant, pbc) > CELL_THIN) {
+        return 1;
+    }
+    cell_reduce(h, pbc);
+    if (cell_measure(h, area, determinant) > CELL_SINGULAR &&
+        cell_thickness(area, *determinant, all) > CELL_SINGULAR * longest) {
+        return 1;
+    }
+    memcpy(h, box, 9 * sizeof *h);
+    cell_measure(h, area, determinant);
+    return sound;
+}
+
 int dgnn_cell_set(struct dgnn_cell *cell, const double *box, const int32_t pbc[3], struct dgnn_error *error)
 {
     cell_open(cell);
@@ -45,21 +136,15 @@ int dgnn_cell_set(struct dgnn_cell *cell, const double *box, const int32_t pbc[3
         return DGNN_OK;
     }
     DGNN_TRY(cell_check_numbers(box, error));
-    double area[3][3]; /* area[k]: the cross product of the other two vectors */
-    double lengths = 1;
-    for (int k = 0; k < 3; k++) {
-        cell_cross(box + 3 * ((k + 1) % 3), box + 3 * ((k + 2) % 3), area[k]);
-        lengths *= sqrt(cell_dot(box + 3 * k, box + 3 * k));
-    }
-    double determinant = cell_dot(box, area[0]);
-    if (!(fabs(determinant) > CELL_SINGULAR * lengths)) {
+    double area[3][3], h[9], determinant;
+    if (!cell_lattice(box, pbc, h, area, &determinant)) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT,
                                "box is singular: its volume is %g A^3, the product of its lengths %g; rows "
                                "(%g, %g, %g), (%g, %g, %g), (%g, %g, %g). Pass no box for an open system",
-                               fabs(determinant), lengths, box[0], box[1], box[2], box[3], box[4], box[5],
-                               box[6], box[7], box[8]);
+                               fabs(cell_dot(box, area[0])), cell_length(box) * cell_length(box + 3) * cell_length(box + 6),
+                               box[0], box[1], box[2], box[3], box[4], box[5], box[6], box[7], box[8]);
     }
-    memcpy(cell->h, box, sizeof cell->h);
+    memcpy(cell->h, h, sizeof cell->h);
     cell->volume = fabs(determinant);
     cell->has_box = 1;
     for (int k = 0; k < 3; k++) {

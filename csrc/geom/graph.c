@@ -47,6 +47,17 @@ static int chooser_takes(struct chooser *chooser, int64_t centre, int64_t pair)
     return !(rules->pair_exclude && rules->pair_exclude[(int64_t)type[centre] * rules->ntypes + other]);
 }
 
+/* Where a centre's pairs within the cutoff end: they are the first ones of the list. */
+static int64_t graph_end(const struct chooser *chooser, int64_t centre)
+{
+    const struct dgnn_nlist *list = chooser->input->list;
+    int64_t end = list->first[centre + 1];
+    while (chooser->rules->cutoff > 0 && end > list->first[centre] && list->distance[end - 1] > chooser->rules->cutoff) {
+        end--;
+    }
+    return end;
+}
+
 static int graph_check(const struct dgnn_graph_input *input, const struct dgnn_graph_rules *rules,
                        struct dgnn_error *error)
 {
@@ -87,8 +98,9 @@ static void graph_count(struct dgnn_graph_builder *builder, struct chooser *choo
     first[0] = 0;
     for (int64_t i = 0; i < list->ncentre; i++) {
         first[i + 1] = first[i];
+        int64_t end = graph_end(chooser, i);
         chooser_begin(chooser);
-        for (int64_t k = list->first[i]; k < list->first[i + 1]; k++) {
+        for (int64_t k = list->first[i]; k < end; k++) {
             first[i + 1] += chooser_takes(chooser, i, k);
         }
         builder->ntruncated += chooser->truncated;
@@ -108,8 +120,9 @@ static int graph_copy(struct dgnn_graph_builder *builder, struct chooser *choose
     double *distance = builder->distance.data;
     int64_t place = 0;
     for (int64_t i = 0; i < list->ncentre; i++) {
+        int64_t end = graph_end(chooser, i);
         chooser_begin(chooser);
-        for (int64_t k = list->first[i]; k < list->first[i + 1]; k++) {
+        for (int64_t k = list->first[i]; k < end; k++) {
             if (chooser_takes(chooser, i, k)) {
                 row[place] = list->neighbour[k];
                 memcpy(vector + 3 * place, list->vector + 3 * k, 3 * sizeof *vector);
@@ -162,7 +175,7 @@ static int graph_build(struct dgnn_graph_builder *builder, const struct dgnn_gra
         .first_type = input->first_type,
         .dense = rules->dense,
     };
-    if (rules->dense || rules->pair_exclude) {
+    if (rules->dense || rules->pair_exclude || rules->cutoff > 0) {
         graph_count(builder, &chooser);
         if (((int64_t *)builder->first.data)[list->ncentre] < dgnn_nlist_npair(list)) {
             DGNN_TRY(graph_copy(builder, &chooser, error));

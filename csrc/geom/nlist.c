@@ -5,6 +5,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/parallel.h"
+#include "base/stop.h"
+
 /* What a centre's candidates are sorted by. */
 struct item {
     double squared;
@@ -239,24 +242,20 @@ static void nlist_select_centre(const struct update *update, int64_t centre, cha
     update->kept[centre + 1] = count;
 }
 
-static void nlist_select_part(const struct update *update, int64_t begin, int64_t end, char *work)
+static void nlist_select_part(void *of, int64_t part, int32_t thread)
 {
-    for (int64_t centre = begin; centre < end; centre++) {
+    const struct update *update = of;
+    int64_t n = update->input->ncentre, threads = update->input->threads;
+    char *work = update->work + part * update_work_size(update->longest);
+    (void)thread;
+    for (int64_t centre = n * part / threads; centre < n * (part + 1) / threads && !dgnn_stop_skips(); centre++) {
         nlist_select_centre(update, centre, work);
     }
 }
 
-static void nlist_select(const struct update *update)
+static void nlist_select(struct update *update)
 {
-    int64_t n = update->input->ncentre;
-    int threads = update->input->threads;
-#ifdef _OPENMP
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-#endif
-    for (int part = 0; part < threads; part++) {
-        nlist_select_part(update, n * part / threads, n * (part + 1) / threads,
-                          update->work + part * update_work_size(update->longest));
-    }
+    dgnn_parallel_run(update->input->threads, update->input->threads, nlist_select_part, update);
 }
 
 /* ------------------------------------------------------------------ output */
@@ -274,6 +273,21 @@ static void nlist_write_centre(const struct update *update, struct dgnn_nlist *l
                           update->order + update->first[centre], update->kept[centre + 1] - begin, &output);
 }
 
+struct write {
+    const struct update *update;
+    struct dgnn_nlist *list;
+};
+
+static void nlist_write_part(void *of, int64_t part, int32_t thread)
+{
+    const struct write *write = of;
+    int64_t n = write->update->input->ncentre, threads = write->update->input->threads;
+    (void)thread;
+    for (int64_t i = n * part / threads; i < n * (part + 1) / threads && !dgnn_stop_skips(); i++) {
+        nlist_write_centre(write->update, write->list, i);
+    }
+}
+
 static int nlist_write(const struct update *update, struct dgnn_nlist *list, struct dgnn_error *error)
 {
     int64_t n = update->input->ncentre;
@@ -286,14 +300,9 @@ static int nlist_write(const struct update *update, struct dgnn_nlist *list, str
     DGNN_TRY(dgnn_candidates_reserve(&list->output_shift, npair, 3 * sizeof(int32_t), "neighbours", error));
     DGNN_TRY(dgnn_candidates_reserve(&list->output_vector, npair, 3 * sizeof(double), "neighbours", error));
     DGNN_TRY(dgnn_candidates_reserve(&list->output_distance, npair, sizeof(double), "neighbours", error));
-#ifdef _OPENMP
-    int threads = update->input->threads;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-#endif
-    for (int64_t i = 0; i < n; i++) {
-        nlist_write_centre(update, list, i);
-    }
-    return DGNN_OK;
+    struct write write = {update, list};
+    dgnn_parallel_run(update->input->threads, update->input->threads, nlist_write_part, &write);
+    return dgnn_stop_check(error);
 }
 
 /* The first pair at one place that may not be there. Distance 0 sorts first, so few entries are looked at. */
@@ -358,6 +367,7 @@ static int nlist_finish(struct dgnn_nlist *list, const struct dgnn_nlist_input *
         .work = list->sort_work.data,
     };
     nlist_select(&update);
+    DGNN_TRY(dgnn_stop_check(error));
     DGNN_TRY(nlist_write(&update, list, error));
     list->ncentre = n;
     list->nrow = input->nrow;

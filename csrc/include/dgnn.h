@@ -10,8 +10,10 @@
  * (which may be NULL). A failed call leaves the model usable, except after DGNN_ERROR_COMM: then the
  * communicator is not used again. Nothing is printed, and nothing aborts.
  *
- * One model may be used from several threads, one call at a time: a second call at the same moment gets
- * DGNN_ERROR_BUSY (with a communicator, on all ranks). So may a communicator. Different models are independent.
+ * A model does not change once it is loaded: several threads may compute with it at the same time. What a call needs
+ * beside the weights is in a session; dgnn_model_compute works in sessions of the model's own. A session, and a
+ * communicator, serve one call at a time: a second one at the same moment gets DGNN_ERROR_BUSY (with a communicator, on
+ * all ranks). Different sessions are independent. Worker threads belong to the process, and are shared by all sessions.
  */
 #ifndef DGNN_H
 #define DGNN_H
@@ -41,8 +43,9 @@ enum dgnn_status {
     DGNN_ERROR_COMM,        /* a message failed or its deadline passed; the communicator is not used again */
     DGNN_ERROR_MEMORY,      /* an allocation failed; nothing was leaked */
     DGNN_ERROR_SYSTEM,      /* the operating system refused; system_errno says why */
-    DGNN_ERROR_BUSY,        /* the model, or the communicator, is in use by another thread */
-    DGNN_ERROR_INTERNAL     /* a broken promise inside dgnn; please report it */
+    DGNN_ERROR_BUSY,        /* the session, or the communicator, is in use by another thread */
+    DGNN_ERROR_INTERNAL,    /* a broken promise inside dgnn; please report it */
+    DGNN_ERROR_INTERRUPTED  /* the caller wished that the call end early: dgnn_model_set_stop */
 };
 
 #define DGNN_MESSAGE_LENGTH 1024
@@ -76,11 +79,15 @@ struct dgnn_load_options {
     int32_t threads;   /* worker threads; 0: OMP_NUM_THREADS, else this rank's share of the cores */
     double skin;       /* Angstrom by which lists outlive motion; < 0: the default, 0.5; 0: rebuild at each call */
     const char *device; /* NULL or "cpu" */
+    const char *head;   /* which model of a checkpoint with several, by name or alias; NULL: the only one */
     int32_t radial;     /* enum dgnn_radial: DPA4C's radial network as it is, or as a table of it */
 };
 
-/* Reads a deepmd-kit archive (.pt2, .json) or dgnn's own (.dgnn). Nothing in the archive is executed.
- * options may be NULL. *model is set on success only. Errors: FORMAT, UNSUPPORTED, INPUT, MEMORY, SYSTEM. */
+/* Reads a deepmd-kit archive (.pt2, .pte, .json), a checkpoint (.pt) or TorchScript archive (.pth) of its pt and pt_expt
+ * backends, or dgnn's own (.dgnn). Nothing in the archive is executed. options may be NULL. *model is set on success
+ * only. threads: at most 1024; skin: at most 100; an option that is out of range is INPUT, by name.
+ * Errors: FORMAT, UNSUPPORTED, INPUT (a head that is not there; several and none chosen, with the list), MEMORY,
+ * SYSTEM. */
 DGNN_API int dgnn_model_load(const char *path, const struct dgnn_load_options *options,
                              struct dgnn_model **model, struct dgnn_error *error);
 
@@ -88,6 +95,17 @@ DGNN_API int dgnn_model_load(const char *path, const struct dgnn_load_options *o
 DGNN_API int dgnn_model_load_memory(const char *name, const void *data, size_t length,
                                     const struct dgnn_load_options *options, struct dgnn_model **model,
                                     struct dgnn_error *error);
+
+/* The heads of a checkpoint: *json is a JSON object, name or alias to {"type_map": [...], "elements": [symbols] or null,
+ * "alias_of": null or the head's own name}; {} where the file holds one model. elements are those that the model saw in
+ * training: the checkpoint's note of them (info.observed_type in model_params, which deepmd-kit's trainer writes), else
+ * the types whose out_bias is beyond 1e-6 from zero, as deepmd-kit judges; null where neither is there. *json is freed
+ * with dgnn_heads_free. Errors: FORMAT, UNSUPPORTED, INPUT, MEMORY, SYSTEM. */
+DGNN_API int dgnn_heads(const char *path, char **json, struct dgnn_error *error);
+/* The same from the bytes of a file; name is used in messages. */
+DGNN_API int dgnn_heads_memory(const char *name, const void *data, size_t length, char **json,
+                               struct dgnn_error *error);
+DGNN_API void dgnn_heads_free(char *json);
 
 /* Writes dgnn's own archive (.dgnn): the model as it was read, whatever dtype and semantics it was loaded with.
  * Whatever happens, path is afterwards the old file or the new one, whole. May run beside dgnn_model_compute.
@@ -128,8 +146,8 @@ DGNN_API void dgnn_model_free(struct dgnn_model *model);
 /* A JSON object that describes the model: type_map, cutoff, dtype, semantics, has_message_passing,
  * has_message_passing_across_ranks, is_spin, virtual_scale (of each type; null without spins), dim_fparam,
  * dim_aparam, dim_charge_spin, has_default_fparam, has_default_charge_spin, parameters, instruction_set, threads,
- * memory, descriptor (its hyper-parameters), archive (format, digest, flags), notes (things a user should know). Owned by
- * the model. */
+ * memory, descriptor (its hyper-parameters), archive (format, digest, flags), elements (symbols with statistics, as
+ * dgnn_heads tells them, or null), notes (things a user should know). Owned by the model. */
 DGNN_API const char *dgnn_model_describe(const struct dgnn_model *model);
 
 /* ------------------------------------------------------------------ one system */
@@ -217,7 +235,12 @@ struct dgnn_result {
 
 /* Energy, forces and virial. comm NULL: one rank. With a communicator the call is collective, and an error on
  * one rank is returned on all. Buffers in *result belong to the caller; NULL ones are not computed where that
- * saves work. Errors: INPUT, COMM, MEMORY, BUSY. */
+ * saves work. Errors: INPUT, COMM, MEMORY, BUSY (the communicator is in use by another thread).
+ *
+ * Any number of threads may call with one model at the same time. Each call takes a free session of the model's, the one
+ * whose last call had the same atoms if there is one; the model keeps one for good, and frees others, in a later call,
+ * once no call has used them for a second. Without a communicator, as many calls as the machine has cores (at least two)
+ * are at work at a time, and further ones wait. */
 DGNN_API int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *system, struct dgnn_comm *comm,
                                 struct dgnn_result *result, struct dgnn_error *error);
 
@@ -261,7 +284,8 @@ struct dgnn_ghosted {
     const int64_t *mapping;           /* nall: the owned row of each row; the one-rank form */
     const int64_t *neighbour_first;   /* nlocal + 1, or NULL: dgnn searches */
     const int32_t *neighbour;         /* rows; -1: an empty place */
-    int32_t same_list;      /* ghosts, lists and border are those of the last call; only positions and spins moved */
+    int32_t same_list;      /* ghosts, lists and border are those of the last call (dgnn_model_compute_ghosted: of this
+                               thread's last call with the model); only positions and spins moved */
     int32_t add_ghost_forces; /* 1: ghost forces are sent home and added; 0: returned in their rows */
 };
 
@@ -276,6 +300,45 @@ struct dgnn_ghosted {
 DGNN_API int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghosted *system,
                                         struct dgnn_comm *comm, struct dgnn_result *result,
                                         struct dgnn_error *error);
+
+/* ------------------------------------------------------------------ sessions */
+
+/* What calls need beside the weights: atoms to nodes, the neighbour list, the exchange, and the numbers of each model's
+ * layers. Its memory grows with the systems that it has seen, and a second call of the same size allocates nothing.
+ *
+ * Several models on one session share the list (which reaches as far as the largest cutoff), the decomposition and the
+ * messages' plan; each model's numbers are the bits that it gives alone, whatever the cutoffs, sel, type maps and dtypes of
+ * the others. On many ranks the first model says where space is cut, so the bits are those of any session on one
+ * communicator that the same model leads. */
+struct dgnn_session;
+
+struct dgnn_session_options {
+    size_t size;                 /* sizeof(struct dgnn_session_options) */
+    const char *const *type_map; /* what types of a call stand for; NULL: the first model's */
+    int32_t ntypes;              /* names in type_map */
+};
+
+/* models: nmodel in [1, 1024], which outlive the session; one may be there twice. Types are matched by name: a type that
+ * a model lacks may be in the map, and an atom of it is INPUT. Models that take fparam, aparam or charge_spin get what the
+ * call brings, and agree on its width. Skin and threads of the list are the first model's. options may be NULL. Errors:
+ * INPUT, UNSUPPORTED (models with and without spins, or with different virtual_scale), MEMORY. */
+DGNN_API int dgnn_session_create(struct dgnn_model *const *models, int32_t nmodel,
+                                 const struct dgnn_session_options *options, struct dgnn_session **session,
+                                 struct dgnn_error *error);
+
+/* As dgnn_model_compute, for all models: results has one for each, whose sizes are the same. A session may be used with
+ * and without communicators. Where an error is returned, the contents of results are not defined. Errors: as there, and
+ * BUSY where the session computes in another thread. */
+DGNN_API int dgnn_session_compute(struct dgnn_session *session, const struct dgnn_system *system,
+                                  struct dgnn_comm *comm, struct dgnn_result *results, struct dgnn_error *error);
+
+/* As dgnn_model_compute_ghosted; same_list refers to the session's last call. */
+DGNN_API int dgnn_session_compute_ghosted(struct dgnn_session *session, const struct dgnn_ghosted *system,
+                                          struct dgnn_comm *comm, struct dgnn_result *results,
+                                          struct dgnn_error *error);
+
+/* Before its models and, with a message library, before that ends. NULL is allowed. */
+DGNN_API void dgnn_session_free(struct dgnn_session *session);
 
 /* ------------------------------------------------------------------ ranks */
 
@@ -334,6 +397,29 @@ struct dgnn_comm_count {
     int64_t feature_bytes; /* of them, in forward and reverse messages */
 };
 DGNN_API void dgnn_comm_counts(struct dgnn_comm *comm, struct dgnn_comm_count *count, int32_t reset);
+
+/* As dgnn_comm_agree, and *vote becomes the largest that a rank passes (each 0 or more). */
+DGNN_API int dgnn_comm_vote(struct dgnn_comm *comm, const char *operation, int32_t status, int32_t *vote,
+                            struct dgnn_error *error);
+
+/* Local: this rank begins another call, for which it will come to an agreement. Agreements compare the numbers of calls
+ * begun: ranks of which one began a call and left it get COMM on all, not the results of different calls. A host whose
+ * calls may be left before they agree (by an exception, say) begins each with this. Errors: INPUT, BUSY. */
+DGNN_API int dgnn_comm_begin(struct dgnn_comm *comm, struct dgnn_error *error);
+
+/* ------------------------------------------------------------------ ending a call early */
+
+/* From now on a thread that computes with the model asks wanted(context) between pieces of its work, every 50 ms at most.
+ * Where the answer is not 0, the call ends within a piece with DGNN_ERROR_INTERRUPTED, and the model goes on as after any
+ * error. wanted may be what a signal handler or another thread has set; it must not use the model, and calls side by side
+ * ask it side by side. NULL: nobody is asked, as after loading. A call with a communicator never asks: it ends for all
+ * ranks together. Errors: INPUT. */
+DGNN_API int dgnn_model_set_stop(struct dgnn_model *model, int (*wanted)(void *context), void *context,
+                                 struct dgnn_error *error);
+
+/* The same for calls of a session. Errors: INPUT, BUSY. */
+DGNN_API int dgnn_session_set_stop(struct dgnn_session *session, int (*wanted)(void *context), void *context,
+                                   struct dgnn_error *error);
 
 #ifdef __cplusplus
 }

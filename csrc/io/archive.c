@@ -1,15 +1,13 @@
 #include "io/archive.h"
 
 #include "base/alloc.h"
-#include "io/central.h"
-#include "io/libzip.h"
 #include "io/limits.h"
 #include "io/packed.h"
 #include "io/source.h"
+#include "io/zip.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* The members that dgnn reads. */
 enum archive_role {
@@ -26,122 +24,16 @@ static const char *const archive_names[ARCHIVE_NROLE] = {"extra/model.json", "ex
                                                          "dgnn/model.json",  "dgnn/metadata.json",
                                                          "dgnn/arrays.json", "dgnn/arrays.bin"};
 
-/* libzip's way to our bytes. */
-struct archive_feed {
-    const struct dgnn_libzip *libzip;
-    const struct dgnn_source *source;
-    int64_t offset;
-    zip_error_t zip_error;
-    struct dgnn_error error; /* of the last failed read; status 0: none */
-};
-
 struct archive_reader {
     const char *name;
-    const struct dgnn_libzip *libzip;
-    zip_t *zip;
-    struct archive_feed feed;
+    struct dgnn_zip *zip;
     int64_t member[ARCHIVE_NROLE]; /* index in the ZIP, or -1 */
     char prefix[128];              /* what stands before "extra/" */
+    char pickle_prefix[128];       /* what stands before "data.pkl", with its slash; empty: there is none */
+    const struct dgnn_archive_converter *converter;
     struct dgnn_archive *archive;
     struct dgnn_error *error;
 };
-
-/* ------------------------------------------------------------------ libzip on our bytes */
-
-static zip_int64_t archive_feed_read(struct archive_feed *feed, void *data, zip_uint64_t length)
-{
-    int64_t left = feed->source->length - feed->offset;
-    int64_t nbytes = length < (zip_uint64_t)left ? (int64_t)length : left;
-    if (dgnn_source_read(feed->source, feed->offset, data, nbytes, &feed->error)) {
-        feed->libzip->error_set(&feed->zip_error, ZIP_ER_READ, feed->error.system_errno);
-        return -1;
-    }
-    feed->offset += nbytes;
-    return nbytes;
-}
-
-static zip_int64_t archive_feed_seek(struct archive_feed *feed, void *data, zip_uint64_t length)
-{
-    zip_int64_t offset = feed->libzip->source_seek_compute_offset(
-        (zip_uint64_t)feed->offset, (zip_uint64_t)feed->source->length, data, length, &feed->zip_error);
-    if (offset < 0) {
-        return -1;
-    }
-    feed->offset = offset;
-    return 0;
-}
-
-static zip_int64_t archive_feed_call(void *context, void *data, zip_uint64_t length, zip_source_cmd_t command)
-{
-    struct archive_feed *feed = context;
-    switch (command) {
-    case ZIP_SOURCE_OPEN:
-        feed->offset = 0;
-        return 0;
-    case ZIP_SOURCE_READ:
-        return archive_feed_read(feed, data, length);
-    case ZIP_SOURCE_SEEK:
-        return archive_feed_seek(feed, data, length);
-    case ZIP_SOURCE_TELL:
-        return feed->offset;
-    case ZIP_SOURCE_STAT:
-        feed->libzip->stat_init(data);
-        ((zip_stat_t *)data)->valid = ZIP_STAT_SIZE;
-        ((zip_stat_t *)data)->size = (zip_uint64_t)feed->source->length;
-        return sizeof(zip_stat_t);
-    case ZIP_SOURCE_ERROR:
-        return feed->libzip->error_to_data(&feed->zip_error, data, length);
-    case ZIP_SOURCE_CLOSE:
-    case ZIP_SOURCE_FREE:
-        return 0;
-    case ZIP_SOURCE_SUPPORTS:
-        return feed->libzip->source_make_command_bitmap(
-            ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE,
-            ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_SUPPORTS, -1);
-    default:
-        feed->libzip->error_set(&feed->zip_error, ZIP_ER_OPNOTSUPP, 0);
-        return -1;
-    }
-}
-
-/* libzip's error as a status. member may be NULL. */
-static int archive_zip_fail(struct archive_reader *reader, const char *member, zip_error_t *zip_error)
-{
-    if (reader->feed.error.status) {
-        return dgnn_status_set_errno(reader->error, reader->feed.error.system_errno, "%s: cannot read",
-                                     reader->name);
-    }
-    enum { ZLIB_MEMORY = -4 }; /* zlib's Z_MEM_ERROR, which libzip passes on */
-    const struct dgnn_libzip *libzip = reader->libzip;
-    int code = libzip->error_code_zip(zip_error);
-    if (code == ZIP_ER_MEMORY || (code == ZIP_ER_ZLIB && libzip->error_code_system(zip_error) == ZLIB_MEMORY)) {
-        return dgnn_status_set(reader->error, DGNN_ERROR_MEMORY, "%s: out of memory while reading",
-                               reader->name);
-    }
-    const char *what = code == ZIP_ER_EXISTS ? "two members have the same name" : libzip->error_strerror(zip_error);
-    return member ? dgnn_status_set(reader->error, DGNN_ERROR_FORMAT, "%s: %s: damaged: %s", reader->name,
-                                    member, what)
-                  : dgnn_status_set(reader->error, DGNN_ERROR_FORMAT, "%s: not a sound ZIP archive: %s",
-                                    reader->name, what);
-}
-
-static int archive_zip_open(struct archive_reader *reader)
-{
-    const struct dgnn_libzip *libzip = reader->libzip;
-    zip_error_t zip_error;
-    libzip->error_init(&zip_error);
-    libzip->error_init(&reader->feed.zip_error);
-    zip_source_t *bytes = libzip->source_function_create(archive_feed_call, &reader->feed, &zip_error);
-    if (bytes) {
-        reader->zip = libzip->open_from_source(bytes, ZIP_RDONLY | ZIP_CHECKCONS, &zip_error);
-    }
-    int status = reader->zip ? DGNN_OK : archive_zip_fail(reader, NULL, &zip_error);
-    if (bytes && !reader->zip) {
-        libzip->source_free(bytes);
-    }
-    libzip->error_fini(&zip_error);
-    return status;
-}
 
 /* ------------------------------------------------------------------ which members */
 
@@ -188,17 +80,6 @@ static int archive_check_prefix(struct archive_reader *reader, const char *name,
     return DGNN_OK;
 }
 
-static int archive_is_file(const struct archive_reader *reader, int64_t index)
-{
-    zip_uint8_t system;
-    zip_uint32_t attributes;
-    if (reader->libzip->file_get_external_attributes(reader->zip, (zip_uint64_t)index, 0, &system, &attributes)) {
-        return 0;
-    }
-    uint32_t type = attributes >> 16 & S_IFMT;
-    return !(attributes & 0x10) && (system != ZIP_OPSYS_UNIX || type == 0 || type == S_IFREG);
-}
-
 static int archive_take_name(struct archive_reader *reader, int64_t index, const char *name)
 {
     size_t length = strlen(name);
@@ -213,7 +94,7 @@ static int archive_take_name(struct archive_reader *reader, int64_t index, const
     if (role == ARCHIVE_NROLE) {
         return DGNN_OK;
     }
-    if (folder || !archive_is_file(reader, index)) {
+    if (folder || !dgnn_zip_is_file(reader->zip, index)) {
         return archive_refuse(reader, name, "a folder or a link where a file is expected");
     }
     if (reader->member[role] >= 0) {
@@ -226,14 +107,27 @@ static int archive_take_name(struct archive_reader *reader, int64_t index, const
     return DGNN_OK;
 }
 
+/* torch's files: the first X/data.pkl, which only counts where there is no model.json. */
+static void archive_note_pickle(struct archive_reader *reader, const char *name)
+{
+    const char *slash = strchr(name, '/');
+    size_t length = slash ? (size_t)(slash - name) + 1 : 0;
+    if (slash && !strcmp(slash, "/data.pkl") && !reader->pickle_prefix[0] && length < sizeof(reader->pickle_prefix)) {
+        memcpy(reader->pickle_prefix, name, length);
+        reader->pickle_prefix[length] = 0;
+    }
+}
+
 static int archive_list(struct archive_reader *reader)
 {
-    zip_int64_t count = reader->libzip->get_num_entries(reader->zip, 0);
-    for (zip_int64_t i = 0; i < count; i++) {
-        const char *name = reader->libzip->get_name(reader->zip, (zip_uint64_t)i, ZIP_FL_ENC_RAW);
+    int64_t count = dgnn_zip_count(reader->zip);
+    for (int64_t i = 0; i < count; i++) {
+        struct dgnn_error error = {0};
+        const char *name = dgnn_zip_name(reader->zip, i, &error);
         if (!name) {
-            return archive_zip_fail(reader, NULL, reader->libzip->get_error(reader->zip));
+            return dgnn_status_set(reader->error, error.status, "%s", error.message);
         }
+        archive_note_pickle(reader, name);
         DGNN_TRY(archive_take_name(reader, i, name));
     }
     return DGNN_OK;
@@ -241,71 +135,15 @@ static int archive_list(struct archive_reader *reader)
 
 /* ------------------------------------------------------------------ reading a member */
 
-static int archive_check_stat(struct archive_reader *reader, enum archive_role role, zip_stat_t *info)
-{
-    const zip_uint64_t needed =
-        ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
-    const char *member = archive_names[role];
-    if (reader->libzip->stat_index(reader->zip, (zip_uint64_t)reader->member[role], 0, info) ||
-        (info->valid & needed) != needed) {
-        return archive_zip_fail(reader, member, reader->libzip->get_error(reader->zip));
-    }
-    if (info->encryption_method != ZIP_EM_NONE) {
-        return archive_refuse(reader, member, "it is encrypted");
-    }
-    if (info->comp_method != ZIP_CM_STORE && info->comp_method != ZIP_CM_DEFLATE) {
-        return archive_refuse(reader, member, "compressed by another method than deflate");
-    }
-    if (role == ARCHIVE_PACKED_BYTES && info->comp_method != ZIP_CM_STORE) {
-        return archive_refuse(reader, member, "it must be stored without compression");
-    }
-    if (info->size > (zip_uint64_t)DGNN_LIMIT_MEMBER) {
-        return archive_refuse(reader, member, "larger than 4 GiB");
-    }
-    if (info->size > 1024 && info->size / DGNN_LIMIT_RATIO > info->comp_size) {
-        return archive_refuse(reader, member, "compressed more than 1100 to 1");
-    }
-    return DGNN_OK;
-}
-
-/* To the end: only there is the CRC compared. The buffer grows with what has really come. */
-static int archive_read_stream(struct archive_reader *reader, const char *member, zip_file_t *file,
-                               int64_t size, struct dgnn_buffer *buffer)
-{
-    int64_t done = 0;
-    for (;;) {
-        int64_t room = size < DGNN_LIMIT_TRUSTED || done > size / 2 ? size : 2 * done;
-        room = room < DGNN_LIMIT_TRUSTED && size >= DGNN_LIMIT_TRUSTED ? DGNN_LIMIT_TRUSTED : room;
-        DGNN_TRY(dgnn_buffer_extend(buffer, room + 1, done, "a member of an archive", reader->error));
-        /* One byte more than is expected, so that the end shows. */
-        zip_int64_t got = reader->libzip->fread(file, (char *)buffer->data + done, (zip_uint64_t)(room + 1 - done));
-        if (got < 0) {
-            return archive_zip_fail(reader, member, reader->libzip->file_get_error(file));
-        }
-        done += got;
-        if (done > size || (got == 0 && done != size)) {
-            return archive_refuse(reader, member, "its length is not what the archive says");
-        }
-        if (got == 0) {
-            return DGNN_OK;
-        }
-    }
-}
-
 static int archive_read_member(struct archive_reader *reader, enum archive_role role,
                                struct dgnn_buffer *buffer, int64_t *nbytes)
 {
-    zip_stat_t info;
-    DGNN_TRY(archive_check_stat(reader, role, &info));
-    zip_file_t *file = reader->libzip->fopen_index(reader->zip, (zip_uint64_t)reader->member[role], 0);
-    if (!file) {
-        return archive_zip_fail(reader, archive_names[role], reader->libzip->get_error(reader->zip));
-    }
-    *nbytes = (int64_t)info.size;
-    int status = archive_read_stream(reader, archive_names[role], file, *nbytes, buffer);
-    reader->libzip->fclose(file);
+    struct dgnn_zip_want want = {.label = archive_names[role],
+                                 .index = reader->member[role],
+                                 .stored = role == ARCHIVE_PACKED_BYTES};
+    DGNN_TRY(dgnn_zip_read(reader->zip, &want, buffer, nbytes, reader->error));
     reader->archive->nbytes += *nbytes;
-    return status;
+    return DGNN_OK;
 }
 
 /* ------------------------------------------------------------------ members to trees */
@@ -382,7 +220,7 @@ void dgnn_archive_set_digest(struct dgnn_archive *archive)
 static int archive_read_packed_trees(struct archive_reader *reader, const struct dgnn_packed *packed)
 {
     DGNN_TRY(archive_read_tree(reader, ARCHIVE_PACKED_MODEL, packed, &reader->archive->model));
-    DGNN_TRY(archive_read_tree(reader, ARCHIVE_PACKED_METADATA, NULL, &reader->archive->metadata));
+    DGNN_TRY(archive_read_tree(reader, ARCHIVE_PACKED_METADATA, packed, &reader->archive->metadata));
     dgnn_archive_set_digest(reader->archive);
     if (memcmp(reader->archive->digest, packed->digest, sizeof(packed->digest))) {
         return archive_refuse(reader, "dgnn/arrays.json", "the digest is not that of the model");
@@ -413,9 +251,28 @@ static int archive_read_packed(struct archive_reader *reader)
     return status;
 }
 
+static int archive_read_checkpoint(struct archive_reader *reader)
+{
+    struct dgnn_checkpoint checkpoint;
+    DGNN_TRY(dgnn_checkpoint_open(archive_last_component(reader->name), reader->zip, reader->pickle_prefix, &checkpoint,
+                                  reader->error));
+    snprintf(reader->archive->format, sizeof(reader->archive->format), checkpoint.is_torchscript ? "pth" : "pt");
+    int status = reader->converter->convert(reader->converter->context, &checkpoint, reader->archive, reader->error);
+    reader->archive->nbytes += checkpoint.nread;
+    dgnn_checkpoint_close(&checkpoint);
+    if (!status && reader->archive->model) {
+        dgnn_archive_set_digest(reader->archive);
+    }
+    return status;
+}
+
 static int archive_read_members(struct archive_reader *reader)
 {
     DGNN_TRY(archive_list(reader));
+    if (reader->member[ARCHIVE_MODEL] < 0 && reader->pickle_prefix[0] && reader->converter &&
+        reader->member[ARCHIVE_PACKED_INDEX] < 0) {
+        return archive_read_checkpoint(reader);
+    }
     if (reader->member[ARCHIVE_PACKED_INDEX] >= 0) {
         return archive_read_packed(reader);
     }
@@ -429,20 +286,17 @@ static int archive_read_members(struct archive_reader *reader)
     return DGNN_OK;
 }
 
-static int archive_read_zip(const struct dgnn_source *source, struct dgnn_archive *archive,
-                            struct dgnn_error *error)
+static int archive_read_zip(const struct dgnn_source *source, const struct dgnn_archive_converter *converter,
+                            struct dgnn_archive *archive, struct dgnn_error *error)
 {
     struct archive_reader reader = {
-        .name = source->name, .feed = {.source = source}, .archive = archive, .error = error};
+        .name = source->name, .converter = converter, .archive = archive, .error = error};
     for (int role = 0; role < ARCHIVE_NROLE; role++) {
         reader.member[role] = -1;
     }
-    DGNN_TRY(dgnn_central_check(source, error));
-    DGNN_TRY(dgnn_libzip_get(&reader.libzip, error));
-    reader.feed.libzip = reader.libzip;
-    DGNN_TRY(archive_zip_open(&reader));
+    DGNN_TRY(dgnn_zip_open(source, &reader.zip, error));
     int status = archive_read_members(&reader);
-    reader.libzip->discard(reader.zip);
+    dgnn_zip_close(reader.zip);
     return status;
 }
 
@@ -472,8 +326,8 @@ static int archive_read_json(const struct dgnn_source *source, struct dgnn_archi
     return DGNN_OK;
 }
 
-static int archive_read_any(const struct dgnn_source *source, struct dgnn_archive *archive,
-                            struct dgnn_error *error)
+static int archive_read_any(const struct dgnn_source *source, const struct dgnn_archive_converter *converter,
+                            struct dgnn_archive *archive, struct dgnn_error *error)
 {
     char head[64];
     size_t length = source->length < (int64_t)sizeof(head) ? (size_t)source->length : sizeof(head);
@@ -483,7 +337,7 @@ static int archive_read_any(const struct dgnn_source *source, struct dgnn_archiv
         space++;
     }
     if (length >= 4 && (!memcmp(head, "PK\3\4", 4) || !memcmp(head, "PK\5\6", 4))) {
-        return archive_read_zip(source, archive, error);
+        return archive_read_zip(source, converter, archive, error);
     }
     if (space < length && head[space] == '{') {
         return archive_read_json(source, archive, error);
@@ -500,11 +354,11 @@ static int archive_read_any(const struct dgnn_source *source, struct dgnn_archiv
                            hint);
 }
 
-static int archive_read_source(struct dgnn_source *source, struct dgnn_archive *archive,
-                               struct dgnn_error *error)
+static int archive_read_source(struct dgnn_source *source, const struct dgnn_archive_converter *converter,
+                               struct dgnn_archive *archive, struct dgnn_error *error)
 {
     *archive = (struct dgnn_archive){0};
-    int status = archive_read_any(source, archive, error);
+    int status = archive_read_any(source, converter, archive, error);
     status = status ? status : dgnn_source_unchanged(source, error);
     dgnn_source_close(source);
     if (status) {
@@ -513,19 +367,32 @@ static int archive_read_source(struct dgnn_source *source, struct dgnn_archive *
     return status;
 }
 
-int dgnn_archive_read(const char *path, struct dgnn_archive *archive, struct dgnn_error *error)
+int dgnn_archive_convert(const char *path, const struct dgnn_archive_converter *converter, struct dgnn_archive *archive,
+                         struct dgnn_error *error)
 {
     struct dgnn_source source;
     DGNN_TRY(dgnn_source_open(path, &source, error));
-    return archive_read_source(&source, archive, error);
+    return archive_read_source(&source, converter, archive, error);
+}
+
+int dgnn_archive_convert_memory(const struct dgnn_archive_bytes *bytes, const struct dgnn_archive_converter *converter,
+                                struct dgnn_archive *archive, struct dgnn_error *error)
+{
+    struct dgnn_source source;
+    dgnn_source_memory(bytes->name, bytes->data, bytes->length, &source);
+    return archive_read_source(&source, converter, archive, error);
+}
+
+int dgnn_archive_read(const char *path, struct dgnn_archive *archive, struct dgnn_error *error)
+{
+    return dgnn_archive_convert(path, NULL, archive, error);
 }
 
 int dgnn_archive_read_memory(const char *name, const void *data, size_t length, struct dgnn_archive *archive,
                              struct dgnn_error *error)
 {
-    struct dgnn_source source;
-    dgnn_source_memory(name, data, length, &source);
-    return archive_read_source(&source, archive, error);
+    struct dgnn_archive_bytes bytes = {.name = name, .data = data, .length = length};
+    return dgnn_archive_convert_memory(&bytes, NULL, archive, error);
 }
 
 void dgnn_archive_free(struct dgnn_archive *archive)

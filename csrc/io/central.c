@@ -37,51 +37,107 @@ static int central_fail(const struct dgnn_source *source, const char *what, stru
     return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: not a sound ZIP archive: %s", source->name, what);
 }
 
-static int central_find64(const struct dgnn_source *source, struct central_place *place,
+/* Is the 32-bit field full, or the same number as the 64-bit one? */
+static int central_agrees(uint64_t narrow, int width, uint64_t wide)
+{
+    return narrow == ~UINT64_C(0) >> (64 - 8 * width) || narrow == wide;
+}
+
+/* The 64-bit record and its locator, which end at place->end; end is the 32-bit record. */
+static int central_find64(const struct dgnn_source *source, const unsigned char *end, struct central_place *place,
                           struct dgnn_error *error)
 {
-    unsigned char locator[CENTRAL_LOCATOR], end[CENTRAL_END64];
-    place->end -= CENTRAL_LOCATOR;
-    if (place->end < CENTRAL_END64) {
+    unsigned char locator[CENTRAL_LOCATOR], wide[CENTRAL_END64];
+    place->end -= CENTRAL_LOCATOR + CENTRAL_END64;
+    if (place->end < 0) {
         return central_fail(source, "its 64-bit directory is missing", error);
     }
-    DGNN_TRY(dgnn_source_read(source, place->end, locator, sizeof(locator), error));
-    place->end -= CENTRAL_END64;
-    DGNN_TRY(dgnn_source_read(source, place->end, end, sizeof(end), error));
-    if (memcmp(locator, "PK\6\7", 4) || memcmp(end, "PK\6\6", 4) ||
+    DGNN_TRY(dgnn_source_read(source, place->end, wide, sizeof(wide), error));
+    DGNN_TRY(dgnn_source_read(source, place->end + CENTRAL_END64, locator, sizeof(locator), error));
+    if (memcmp(locator, "PK\6\7", 4) || memcmp(wide, "PK\6\6", 4) ||
         central_get(locator + 8, 8) != (uint64_t)place->end ||
-        central_get(end + 4, 8) != CENTRAL_END64 - 12) {
+        central_get(wide + 4, 8) != CENTRAL_END64 - 12) {
         return central_fail(source, "its 64-bit directory is missing", error);
     }
-    if (central_get(end + 24, 8) != central_get(end + 32, 8) || central_get(end + 16, 8)) {
+    if (central_get(wide + 24, 8) != central_get(wide + 32, 8) || central_get(wide + 16, 8) ||
+        central_get(locator + 4, 4) || central_get(locator + 16, 4) > 1) {
         return central_fail(source, "it is part of several disks", error);
     }
-    place->nentries = (int64_t)central_get(end + 32, 8);
-    place->nbytes = (int64_t)central_get(end + 40, 8);
-    place->start = (int64_t)central_get(end + 48, 8);
+    if (!central_agrees(central_get(end + 10, 2), 2, central_get(wide + 32, 8)) ||
+        !central_agrees(central_get(end + 12, 4), 4, central_get(wide + 40, 8)) ||
+        !central_agrees(central_get(end + 16, 4), 4, central_get(wide + 48, 8))) {
+        return central_fail(source, "its two ends contradict each other", error);
+    }
+    place->nentries = (int64_t)central_get(wide + 32, 8);
+    place->nbytes = (int64_t)central_get(wide + 40, 8);
+    place->start = (int64_t)central_get(wide + 48, 8);
     return DGNN_OK;
+}
+
+/* Does the 64-bit locator stand before the record at place->end? Writers may leave one where nothing needs it, as
+ * PyTorch's always does. */
+static int central_has64(const struct dgnn_source *source, const unsigned char *end, const struct central_place *place,
+                         int *has, struct dgnn_error *error)
+{
+    unsigned char mark[4] = {0};
+    if (place->end >= CENTRAL_LOCATOR) {
+        DGNN_TRY(dgnn_source_read(source, place->end - CENTRAL_LOCATOR, mark, sizeof(mark), error));
+    }
+    *has = !memcmp(mark, "PK\6\7", 4) || central_get(end + 10, 2) == 0xffff || central_get(end + 12, 4) == 0xffffffff ||
+           central_get(end + 16, 4) == 0xffffffff;
+    return DGNN_OK;
+}
+
+/* The record that ends the archive: the only one whose comment is all that follows it. A second one (a comment that
+ * looks like an end) would be another way to read the file. */
+static int central_find_end(const struct dgnn_source *source, unsigned char *end, struct central_place *place,
+                            struct dgnn_error *error)
+{
+    enum { COMMENT_MAX = 65535 };
+    int64_t length = source->length < CENTRAL_END + COMMENT_MAX ? source->length : CENTRAL_END + COMMENT_MAX;
+    int found = 0;
+    unsigned char *tail = dgnn_alloc(length, 1);
+    if (!tail) {
+        return dgnn_status_no_memory(error, "the end of a ZIP archive", length);
+    }
+    int status = dgnn_source_read(source, source->length - length, tail, length, error);
+    for (int64_t i = length - CENTRAL_END; i >= 0 && !status && found < 2; i--) {
+        if (!memcmp(tail + i, "PK\5\6", 4) &&
+            (int64_t)central_get(tail + i + 20, 2) == length - CENTRAL_END - i) {
+            found++;
+            memcpy(end, tail + i, CENTRAL_END);
+            place->end = source->length - length + i;
+        }
+    }
+    dgnn_alloc_free(tail);
+    DGNN_TRY(status);
+    return found == 1 ? DGNN_OK
+                      : central_fail(source, found ? "it has two ends"
+                                                   : "it is cut off, or something follows its directory", error);
 }
 
 static int central_find(const struct dgnn_source *source, struct central_place *place,
                         struct dgnn_error *error)
 {
     unsigned char end[CENTRAL_END];
-    place->end = source->length - CENTRAL_END;
-    if (place->end < 0) {
+    int has64 = 0;
+    if (source->length < CENTRAL_END) {
         return central_fail(source, "it is too short", error);
     }
-    DGNN_TRY(dgnn_source_read(source, place->end, end, sizeof(end), error));
-    if (memcmp(end, "PK\5\6", 4) || central_get(end + 20, 2)) {
-        return central_fail(source, "it is cut off, or something follows its directory", error);
-    }
-    if (central_get(end + 4, 4) || central_get(end + 8, 2) != central_get(end + 10, 2)) {
+    DGNN_TRY(central_find_end(source, end, place, error));
+    /* Full numbers of disks: the 64-bit record has them. */
+    if (!central_agrees(central_get(end + 4, 2), 2, 0) || !central_agrees(central_get(end + 6, 2), 2, 0) ||
+        central_get(end + 8, 2) != central_get(end + 10, 2)) {
         return central_fail(source, "it is part of several disks", error);
     }
     place->nentries = (int64_t)central_get(end + 10, 2);
     place->nbytes = (int64_t)central_get(end + 12, 4);
     place->start = (int64_t)central_get(end + 16, 4);
-    if (place->nentries == 0xffff || place->nbytes == 0xffffffff || place->start == 0xffffffff) {
-        DGNN_TRY(central_find64(source, place, error));
+    DGNN_TRY(central_has64(source, end, place, &has64, error));
+    if (has64) {
+        DGNN_TRY(central_find64(source, end, place, error));
+    } else if (central_get(end + 4, 4)) {
+        return central_fail(source, "it is part of several disks", error);
     }
     if (place->nentries < 0 || place->nentries > DGNN_LIMIT_ENTRIES || place->nbytes < 0 ||
         place->nbytes > DGNN_LIMIT_DIRECTORY) {

@@ -10,6 +10,9 @@
 
 #define DGNN_LIMIT_DEPTH 64                       /* lists and objects inside each other */
 #define DGNN_LIMIT_VALUES ((int64_t)1 << 18)      /* JSON values outside of arrays */
+#define DGNN_LIMIT_PICKLE ((int64_t)256 << 20)    /* bytes of a pickle */
+#define DGNN_LIMIT_PICKLED ((int64_t)1 << 19)     /* values of a pickle, and as many links between them */
+#define DGNN_LIMIT_EXPANDED ((int64_t)1 << 22)    /* values of a pickle, each as often as it can be reached */
 #define DGNN_LIMIT_NUMBER 1024                    /* characters of one number */
 #define DGNN_LIMIT_ELEMENTS ((int64_t)1 << 31)    /* of one array */
 #define DGNN_LIMIT_MEMBER ((int64_t)4 << 30)      /* bytes of one member, or of a .json file */

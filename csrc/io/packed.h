@@ -6,7 +6,7 @@
  *                        "arrays": [{"dtype": "float32", "shape": [2, 3], "offset": 0}, ...]}
  *   dgnn/arrays.bin     N bytes: little-endian, C order, each array at the next multiple of 64, zeros between
  *   dgnn/model.json     model.json, array k as {"@class": "np.ndarray", "@is_variable": true, "@index": k}
- *   dgnn/metadata.json  as in a .pt2; missing where that has none
+ *   dgnn/metadata.json  as in a .pt2, its arrays too by @index, counted on; missing where that has none
  *
  * The digest is that of dgnn_archive: a changed model is noticed when it is loaded. */
 #ifndef DGNN_IO_PACKED_H

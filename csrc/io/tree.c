@@ -96,11 +96,15 @@ struct tree_builder {
     struct dgnn_error *error;
 };
 
-static int tree_fail(struct tree_builder *builder, const struct dgnn_value *value, const char *what)
+static int tree_fail_status(struct tree_builder *builder, const struct dgnn_value *value, int status, const char *what)
 {
     char path[512];
-    return dgnn_status_set(builder->error, DGNN_ERROR_FORMAT, "%s: %s",
-                           dgnn_value_path(value, path, sizeof(path)), what);
+    return dgnn_status_set(builder->error, status, "%s: %s", dgnn_value_path(value, path, sizeof(path)), what);
+}
+
+static int tree_fail(struct tree_builder *builder, const struct dgnn_value *value, const char *what)
+{
+    return tree_fail_status(builder, value, DGNN_ERROR_FORMAT, what);
 }
 
 static int tree_compare_keys(const void *a, const void *b)
@@ -151,6 +155,28 @@ static int32_t tree_object_array(struct tree_builder *builder, const void *objec
     return -1;
 }
 
+/* An array is these members and no others. "@is_variable" says that it was trained; "@version" has always been 1. */
+static int tree_check_array(struct tree_builder *builder, const struct dgnn_value *value)
+{
+    static const char *const known[] = {"@class", "@is_variable", "@version", "@index", "dtype", "value"};
+    for (void *child = dgnn_json_first(value->node); child; child = dgnn_json_next(child)) {
+        const char *name = dgnn_json_key(child);
+        struct dgnn_value member = {.tree = value->tree, .node = child, .parent = value, .name = name};
+        int found = 0;
+        for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+            found |= !strcmp(known[k], name);
+        }
+        if (!found) {
+            return tree_fail_status(builder, &member, DGNN_ERROR_UNSUPPORTED, "dgnn knows no such member of an array");
+        }
+        if (!strcmp(name, "@version") &&
+            (dgnn_json_kind(child) != DGNN_VALUE_NUMBER || tree_slot(builder, child)->number != 1)) {
+            return tree_fail_status(builder, &member, DGNN_ERROR_UNSUPPORTED, "dgnn reads version 1 of arrays");
+        }
+    }
+    return DGNN_OK;
+}
+
 static int tree_resolve(struct tree_builder *builder, const struct dgnn_value *value);
 
 static int tree_resolve_object(struct tree_builder *builder, const struct dgnn_value *value, int *is_array)
@@ -160,6 +186,7 @@ static int tree_resolve_object(struct tree_builder *builder, const struct dgnn_v
     int32_t array = tree_object_array(builder, value->node);
     *is_array = array >= 0;
     if (*is_array) {
+        DGNN_TRY(tree_check_array(builder, value));
         dgnn_json_set_tensor((void *)value->node, array);
     } else if (type && dgnn_json_kind(type) == DGNN_VALUE_STRING &&
                !strcmp(dgnn_json_string(type), "np.ndarray")) {

@@ -8,30 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------ JSON */
-
-/* As an integer where it is one, else with the 17 digits that bring back the same double; '.' in every
- * locale. */
-static int writer_number(double number, struct dgnn_text *text, struct dgnn_error *error)
-{
-    char digits[48], plain[48];
-    size_t length = 0;
-    if (number == floor(number) && fabs(number) < 9007199254740992.0 && !signbit(number)) {
-        return dgnn_text_add(text, error, "%lld", (long long)number);
-    }
-    snprintf(digits, sizeof(digits), "%.17g", number);
-    for (const char *c = digits; *c; c++) {
-        if (strchr("0123456789+-e", *c)) {
-            plain[length++] = *c;
-        } else if (length == 0 || plain[length - 1] != '.') {
-            plain[length++] = '.';
-        }
-    }
-    plain[length] = 0;
-    return dgnn_text_add(text, error, "%s", plain);
-}
 
 static int writer_array(const struct dgnn_value *value, struct dgnn_text *text, struct dgnn_buffer *tensors,
                         int64_t *narrays, struct dgnn_error *error)
@@ -81,7 +61,7 @@ int dgnn_writer_json(const struct dgnn_value *value, struct dgnn_text *text, str
         return dgnn_text_add(text, error, truth ? "true" : "false");
     case DGNN_VALUE_NUMBER:
         DGNN_TRY(dgnn_value_double(value, &number, error));
-        return writer_number(number, text, error);
+        return dgnn_text_add_number(text, number, error);
     case DGNN_VALUE_STRING:
         DGNN_TRY(dgnn_value_string(value, &string, error));
         return dgnn_text_add_quoted(text, string, error);
@@ -157,8 +137,7 @@ static int writer_make_parts(const struct dgnn_archive *archive, struct writer_p
     DGNN_TRY(dgnn_writer_json(&model, &parts->model, &parts->tensors, &parts->narrays, error));
     if (archive->metadata) {
         struct dgnn_value metadata = dgnn_tree_root(archive->metadata);
-        int64_t none = parts->narrays;
-        DGNN_TRY(dgnn_writer_json(&metadata, &parts->metadata, NULL, &none, error));
+        DGNN_TRY(dgnn_writer_json(&metadata, &parts->metadata, &parts->tensors, &parts->narrays, error));
     }
     int status = writer_index_arrays(parts, &list, error);
     if (!status) {
@@ -184,6 +163,9 @@ static void writer_free_parts(struct writer_parts *parts)
 /* ------------------------------------------------------------------ ZIP, stored members only */
 
 enum { WRITER_NAME = 32, WRITER_MEMBERS = 4 };
+
+/* Of a symbolic link's target, and how many may follow one another. */
+enum { WRITER_LINK = 4096, WRITER_LINKS = 40 };
 
 struct writer_member {
     char name[WRITER_NAME];
@@ -375,8 +357,22 @@ static int writer_sync_folder(const char *path, char *folder, struct dgnn_error 
     return errnum ? dgnn_status_set_errno(error, errnum, "%s: cannot sync the folder", folder) : DGNN_OK;
 }
 
-static int writer_write_temporary(const char *path, const struct writer_parts *parts,
-                                  struct dgnn_error *error)
+/* The permissions of the file that is replaced, or -1: there is none. */
+static int writer_old_mode(const char *path, int *mode, struct dgnn_error *error)
+{
+    struct stat info;
+    *mode = -1;
+    if (stat(path, &info)) {
+        return errno == ENOENT ? DGNN_OK : dgnn_status_set_errno(error, errno, "%s: cannot look at the file", path);
+    }
+    if (!S_ISREG(info.st_mode)) {
+        return dgnn_status_set_errno(error, S_ISDIR(info.st_mode) ? EISDIR : EINVAL, "%s: not a regular file", path);
+    }
+    *mode = (int)(info.st_mode & 07777);
+    return DGNN_OK;
+}
+
+static int writer_write_temporary(const char *path, int mode, const struct writer_parts *parts, struct dgnn_error *error)
 {
     struct writer_file file = {.path = path, .error = error};
     file.fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0666);
@@ -384,6 +380,9 @@ static int writer_write_temporary(const char *path, const struct writer_parts *p
         return dgnn_status_set_errno(error, errno, "%s: cannot create", path);
     }
     int status = writer_members_to_file(&file, parts);
+    if (!status && mode >= 0 && fchmod(file.fd, (mode_t)mode)) {
+        status = dgnn_status_set_errno(error, errno, "%s: cannot set its permissions", path);
+    }
     if (close(file.fd) && !status) {
         status = dgnn_status_set_errno(error, errno, "%s: cannot close", path);
     }
@@ -396,7 +395,9 @@ static int writer_write_temporary(const char *path, const struct writer_parts *p
 static int writer_replace(const char *path, char *temporary, const struct writer_parts *parts,
                           const uint64_t digest[2], struct dgnn_error *error)
 {
-    DGNN_TRY(writer_write_temporary(temporary, parts, error));
+    int mode;
+    DGNN_TRY(writer_old_mode(path, &mode, error));
+    DGNN_TRY(writer_write_temporary(temporary, mode, parts, error));
     int status = writer_verify(temporary, digest, error);
     if (!status && rename(temporary, path)) {
         status = dgnn_status_set_errno(error, errno, "%s: cannot rename %s to it", path, temporary);
@@ -408,7 +409,52 @@ static int writer_replace(const char *path, char *temporary, const struct writer
     return writer_sync_folder(path, temporary, error);
 }
 
-int dgnn_writer_save(const char *path, const struct dgnn_archive *archive, struct dgnn_error *error)
+/* One step along a symbolic link: *path (allocated) becomes what it points to; *more is 0 where it is no link. */
+static int writer_follow(char **path, int *more, struct dgnn_error *error)
+{
+    char target[WRITER_LINK];
+    ssize_t length = readlink(*path, target, sizeof(target));
+    *more = length >= 0;
+    if (!*more) {
+        return DGNN_OK; /* a file, or nothing: what is wrong with it is found out when it is replaced */
+    }
+    if (length == WRITER_LINK) {
+        return dgnn_status_set_errno(error, ENAMETOOLONG, "%s: cannot follow this link", *path);
+    }
+    const char *slash = strrchr(*path, '/');
+    int64_t folder = target[0] == '/' || !slash ? 0 : slash - *path + 1;
+    char *next = dgnn_alloc(folder + length + 1, 1);
+    if (!next) {
+        return dgnn_status_no_memory(error, "a file name", folder + length + 1);
+    }
+    memcpy(next, *path, (size_t)folder);
+    memcpy(next + folder, target, (size_t)length);
+    next[folder + length] = 0;
+    dgnn_alloc_free(*path);
+    *path = next;
+    return DGNN_OK;
+}
+
+/* *file: the path that symbolic links lead to, allocated, also on failure. */
+static int writer_follow_all(const char *path, char **file, struct dgnn_error *error)
+{
+    int64_t length = (int64_t)strlen(path) + 1;
+    int more = 1;
+    *file = dgnn_alloc(length, 1);
+    if (!*file) {
+        return dgnn_status_no_memory(error, "a file name", length);
+    }
+    memcpy(*file, path, (size_t)length);
+    for (int step = 0; more; step++) {
+        if (step == WRITER_LINKS) {
+            return dgnn_status_set_errno(error, ELOOP, "%s: cannot follow these links", path);
+        }
+        DGNN_TRY(writer_follow(file, &more, error));
+    }
+    return DGNN_OK;
+}
+
+static int writer_save(const char *path, const struct dgnn_archive *archive, struct dgnn_error *error)
 {
     struct dgnn_archive whole = *archive;
     struct writer_parts parts = {0};
@@ -427,5 +473,14 @@ int dgnn_writer_save(const char *path, const struct dgnn_archive *archive, struc
     status = status ? status : writer_replace(path, temporary, &parts, whole.digest, error);
     writer_free_parts(&parts);
     dgnn_alloc_free(temporary);
+    return status;
+}
+
+int dgnn_writer_save(const char *path, const struct dgnn_archive *archive, struct dgnn_error *error)
+{
+    char *file;
+    int status = writer_follow_all(path, &file, error);
+    status = status ? status : writer_save(file, archive, error);
+    dgnn_alloc_free(file);
     return status;
 }

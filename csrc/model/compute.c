@@ -1,80 +1,30 @@
-/* Computing: from a system to nodes, from nodes to the graph, through net, and back. The only place where system, geom,
- * comm and net meet. */
+/* Computing: from a system to nodes, from nodes to the graph of each model, through net, and back. The only place where
+ * system, geom, comm and net meet. */
 #include <math.h>
 #include <string.h>
 
 #include "geom/gradient.h"
-#include "model/model.h"
+#include "model/session.h"
 
-static int compute_check_parameters(const struct dgnn_model *m, const struct dgnn_system *s, struct dgnn_error *error)
+/* What one call carries from step to step. */
+struct compute_call {
+    const struct dgnn_nodes *atoms;
+    const struct dgnn_system *system; /* of a host's rows: what is not of an atom */
+    int32_t want_atom_virial;
+};
+
+static const struct dgnn_nodes *compute_nodes(const struct dgnn_session *s, const struct dgnn_nodes *atoms)
 {
-    const struct dgnn_fitting_properties *f = &m->properties.fitting;
-    const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
-    if (s->natoms < 0 || s->natoms > INT32_MAX || (s->natoms > 0 && (!s->coords || !s->types))) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "natoms: %lld with coords %s and types %s",
-                               (long long)s->natoms, s->coords ? "given" : "NULL", s->types ? "given" : "NULL");
-    }
-    if (m->is_spin ? !s->spins && s->natoms : s->spins != NULL) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "spins: %s",
-                               m->is_spin ? "found none; this is a spin model, which needs a vector for each atom"
-                                          : "given, but this is no spin model");
-    }
-    if (s->fparam ? s->nfparam != f->dim_fparam : f->dim_fparam && !f->default_fparam) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "fparam: found %lld numbers; this model takes %lld%s",
-                               (long long)(s->fparam ? s->nfparam : 0), (long long)f->dim_fparam,
-                               f->default_fparam ? ", or none for its default" : "");
-    }
-    if (s->aparam ? s->naparam != f->dim_aparam : f->dim_aparam && s->natoms) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "aparam: found %lld numbers per atom; this model takes %lld",
-                               (long long)(s->aparam ? s->naparam : 0), (long long)f->dim_aparam);
-    }
-    if (s->charge_spin ? !d->dim_charge_spin : d->dim_charge_spin && !d->default_charge_spin) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "charge_spin: %s",
-                               s->charge_spin ? "this model takes none" : "this model needs charge and spin");
-    }
-    return DGNN_OK;
+    return s->has_virtual ? &s->magnetic.nodes : atoms;
 }
 
-static int compute_check_finite(const char *name, const double *values, int64_t count, struct dgnn_error *error)
-{
-    for (int64_t i = 0; values && i < count; i++) {
-        if (!isfinite(values[i])) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: element %lld is %g; expected a finite number", name,
-                                   (long long)i, values[i]);
-        }
-    }
-    return DGNN_OK;
-}
+/* ---------------------------------------------------------------- list and graphs */
 
-/* Of NULL atoms, anything goes. */
-static int compute_check_atoms(const char *name, const double *values, int64_t width, const struct dgnn_system *s,
-                               struct dgnn_error *error)
+/* Candidates are those of the last call only where that was of the same kind: rows mean the same atoms then. */
+static int compute_list(struct dgnn_session *s, const struct dgnn_nodes *nodes, enum dgnn_session_call kind,
+                        struct dgnn_error *error)
 {
-    for (int64_t i = 0; values && i < s->natoms; i++) {
-        for (int64_t c = 0; s->types[i] >= 0 && c < width; c++) {
-            if (!isfinite(values[i * width + c])) {
-                return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                       "%s: atom %lld has %g in column %lld; expected a finite number", name,
-                                       (long long)i, values[i * width + c], (long long)c);
-            }
-        }
-    }
-    return DGNN_OK;
-}
-
-static int compute_check_system(const struct dgnn_model *m, const struct dgnn_system *s, struct dgnn_error *error)
-{
-    DGNN_TRY(compute_check_parameters(m, s, error));
-    DGNN_TRY(compute_check_finite("fparam", s->fparam, s->nfparam, error));
-    DGNN_TRY(compute_check_atoms("aparam", s->aparam, s->naparam, s, error));
-    DGNN_TRY(compute_check_atoms("spins", s->spins, 3, s, error));
-    return compute_check_finite("charge_spin", s->charge_spin, 2, error);
-}
-
-static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *nodes, struct dgnn_error *error)
-{
-    const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
-    struct dgnn_nlist_input list = {
+    struct dgnn_nlist_input input = {
         .ncentre = nodes->nowned,
         .nrow = nodes->nrow,
         .positions = nodes->positions,
@@ -82,16 +32,57 @@ static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *no
         .label = nodes->labels,
         .may_overlap = nodes->may_overlap,
         .cell = &nodes->cell,
-        .cutoff = d->cutoff,
-        .skin = m->skin,
-        .may_reuse = nodes->may_reuse,
-        .threads = m->threads,
+        .cutoff = s->cutoff,
+        .skin = s->skin,
+        .may_reuse = nodes->may_reuse && s->last == kind,
+        .threads = s->threads,
     };
-    struct dgnn_graph_input input = {.list = &m->list,
-                                     .nnode = nodes->nnode,
-                                     .type = nodes->types,
-                                     .owner = nodes->owner,
-                                     .first_type = nodes->first_type};
+    s->last = kind;
+    s->ghosted.valid = s->ghosted.valid && kind == DGNN_SESSION_GHOSTED;
+    return nodes->list_first ? dgnn_nlist_update_given(&s->list, &input, nodes->list_first, nodes->list_row, error)
+                             : dgnn_nlist_update(&s->list, &input, error);
+}
+
+/* Types as the model numbers them. */
+static int compute_types(struct dgnn_session_part *part, const struct dgnn_nodes *nodes, const int32_t **types,
+                         struct dgnn_error *error)
+{
+    *types = nodes->types;
+    if (!part->type_of) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_buffer_reserve(&part->types, nodes->nnode * (int64_t)sizeof(int32_t), "types", error));
+    int32_t *own = part->types.data;
+    for (int64_t i = 0; i < nodes->nnode; i++) {
+        own[i] = part->type_of[nodes->types[i]];
+        if (own[i] < 0) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "types: atom %lld has type %d, which a model of this session does not have in its "
+                                   "type map",
+                                   (long long)nodes->labels[i], nodes->types[i]);
+        }
+    }
+    *types = own;
+    return DGNN_OK;
+}
+
+static const struct dgnn_graph_builder *compute_builder(const struct dgnn_session_part *part)
+{
+    return part->twin ? &part->twin->builder : &part->builder;
+}
+
+static const struct dgnn_graph *compute_graph(const struct dgnn_session_part *part)
+{
+    return &compute_builder(part)->graph;
+}
+
+static int compute_build_graph(const struct dgnn_session *s, struct dgnn_session_part *part,
+                               const struct dgnn_nodes *nodes, struct dgnn_error *error)
+{
+    const struct dgnn_model *m = part->model;
+    const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
+    struct dgnn_graph_input input = {
+        .list = &s->list, .nnode = nodes->nnode, .owner = nodes->owner, .first_type = nodes->first_type};
     struct dgnn_graph_rules rules = {
         .dense = m->dense,
         .mixed_types = d->mixed_types,
@@ -99,69 +90,135 @@ static int compute_build_graph(struct dgnn_model *m, const struct dgnn_nodes *no
         .nsel = d->nsel,
         .sel = d->sel,
         .pair_exclude = m->properties.pair_exclude,
+        .cutoff = d->cutoff < s->cutoff ? d->cutoff : 0,
     };
-    if (nodes->list_first) {
-        DGNN_TRY(dgnn_nlist_update_given(&m->list, &list, nodes->list_first, nodes->list_row, error));
-    } else {
-        DGNN_TRY(dgnn_nlist_update(&m->list, &list, error));
+    if (part->twin) {
+        return DGNN_OK;
     }
-    dgnn_profile_end(m->profile, DGNN_PHASE_LIST);
-    return dgnn_graph_build(&m->builder, &input, &rules, error);
+    DGNN_TRY(compute_types(part, nodes, &input.type, error));
+    if (part->type_of && input.first_type >= 0) {
+        input.first_type = part->type_of[input.first_type];
+    }
+    return dgnn_graph_build(&part->builder, &input, &rules, error);
 }
 
 /* So many nodes that the rows of those in between are no longer in the cache when a neighbour needs one again. */
 enum { COMPUTE_ORDER_LEAST = 256 };
 
 /* Nodes without ghosts that gather rows of features from each other are done in an order in which they share these. */
-static int compute_order(struct dgnn_model *m, const struct dgnn_nodes *nodes, struct dgnn_error *error)
-{
-    int64_t width = m->properties.fitting.dim_aparam + 1;
-    m->ordered = m->properties.descriptor.has_message_passing && !nodes->exchange && !nodes->owner && !m->is_spin &&
-                 nodes->nnode == nodes->nowned && nodes->nowned >= COMPUTE_ORDER_LEAST;
-    if (!m->ordered) {
-        return DGNN_OK;
-    }
-    DGNN_TRY(dgnn_buffer_reserve(&m->ordered_rows, width * nodes->nowned * (int64_t)sizeof(double), "rows in order",
-                                 error));
-    return dgnn_order_build(&m->order, &m->builder.graph, nodes->positions, error);
-}
-
-static int compute_reserve(struct dgnn_model *m, const struct dgnn_nodes *nodes, int want_atom_virial,
+static int compute_order(struct dgnn_session *s, struct dgnn_session_part *part, const struct dgnn_nodes *nodes,
                          struct dgnn_error *error)
 {
-    int64_t size = sizeof(double), nedge = dgnn_graph_nedge(&m->builder.graph);
-    DGNN_TRY(dgnn_buffer_reserve(&m->energy, nodes->nowned * size, "energies", error));
-    DGNN_TRY(dgnn_buffer_reserve(&m->forces, 3 * nodes->nrow * size, "forces", error));
-    DGNN_TRY(dgnn_buffer_reserve(&m->forces_mag, m->is_spin ? 3 * nodes->nrow * size : 0, "forces", error));
-    DGNN_TRY(dgnn_buffer_reserve(&m->atom_virial, want_atom_virial ? 9 * nodes->nrow * size : 0, "atomic virials",
+    int64_t width = part->model->properties.fitting.dim_aparam + 1;
+    part->ordered = part->model->properties.descriptor.has_message_passing && !nodes->exchange && !nodes->owner &&
+                    !s->is_spin && nodes->nnode == nodes->nowned && nodes->nowned >= COMPUTE_ORDER_LEAST;
+    if (!part->ordered) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_buffer_reserve(&s->ordered_rows, width * nodes->nowned * (int64_t)sizeof(double), "rows in order",
                                  error));
-    DGNN_TRY(dgnn_buffer_reserve(&m->spin_gradient, m->is_spin && !m->has_virtual ? 3 * (nodes->nowned + nedge) * size : 0,
+    return dgnn_order_build(&part->order, compute_graph(part), nodes->positions, error);
+}
+
+static int compute_reserve(struct dgnn_session *s, const struct dgnn_nodes *nodes, int64_t nedge, int want_atom_virial,
+                           struct dgnn_error *error)
+{
+    int64_t size = sizeof(double);
+    DGNN_TRY(dgnn_buffer_reserve(&s->energy, nodes->nowned * size, "energies", error));
+    DGNN_TRY(dgnn_buffer_reserve(&s->forces, 3 * nodes->nrow * size, "forces", error));
+    DGNN_TRY(dgnn_buffer_reserve(&s->forces_mag, s->is_spin ? 3 * nodes->nrow * size : 0, "forces", error));
+    DGNN_TRY(dgnn_buffer_reserve(&s->atom_virial, want_atom_virial ? 9 * nodes->nrow * size : 0, "atomic virials",
+                                 error));
+    DGNN_TRY(dgnn_buffer_reserve(&s->spin_gradient, s->spin.is_native ? 3 * (nodes->nowned + nedge) * size : 0,
                                  "gradients of spins", error));
-    return dgnn_buffer_reserve(&m->edge_gradient, 3 * nedge * size, "gradients of edges", error);
+    return dgnn_buffer_reserve(&s->edge_gradient, 3 * nedge * size, "gradients of edges", error);
 }
 
-static const struct dgnn_nodes *compute_nodes(const struct dgnn_model *m, const struct dgnn_nodes *atoms)
+/* ---------------------------------------------------------------- before messages */
+
+/* The memory of edges' gradients may still grow with the graph of a later model: it is looked up at each use. */
+static struct dgnn_evaluation compute_evaluation(const struct dgnn_session *s, const struct dgnn_session_part *part,
+                                                 const struct compute_call *call)
 {
-    return m->has_virtual ? &m->magnetic.nodes : atoms;
+    int takes = part->model->properties.descriptor.dim_charge_spin > 0;
+    double *spin_gradient = s->spin.is_native ? s->spin_gradient.data : NULL;
+    return (struct dgnn_evaluation){.graph = part->ordered ? &part->order.graph : compute_graph(part),
+                                    .exchange = call->atoms->exchange,
+                                    .charge_spin = takes ? call->system->charge_spin : NULL,
+                                    .edge_gradient = part->ordered ? part->order.edge_gradient : s->edge_gradient.data,
+                                    .want_gradient = 1,
+                                    .profile = part->profile,
+                                    .spins = s->spin.is_native ? call->atoms->spins : NULL,
+                                    .node_spin_gradient = spin_gradient,
+                                    .edge_spin_gradient =
+                                        spin_gradient ? spin_gradient + 3 * compute_graph(part)->nowned : NULL};
 }
 
-/* Gradients of native spins: what comes through atoms' own, then what comes through edges. */
-static double *compute_node_spin_gradient(const struct dgnn_model *m)
+static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part *part,
+                                const struct compute_call *call, struct dgnn_error *error)
 {
-    return m->is_spin && !m->has_virtual ? m->spin_gradient.data : NULL;
+    const struct dgnn_nodes *nodes = compute_nodes(s, call->atoms);
+    if (part != s->part) {
+        dgnn_profile_resume(part->profile);
+    }
+    DGNN_TRY(compute_build_graph(s, part, nodes, error));
+    DGNN_TRY(dgnn_stop_check(error));
+    DGNN_TRY(compute_order(s, part, nodes, error));
+    DGNN_TRY(compute_reserve(s, nodes, dgnn_graph_nedge(compute_graph(part)), call->want_atom_virial, error));
+    if (s->has_virtual) {
+        DGNN_TRY(dgnn_magnetic_prepare(&s->magnetic, compute_graph(part), call->want_atom_virial, error));
+    }
+    struct dgnn_evaluation evaluation = compute_evaluation(s, part, call);
+    DGNN_TRY(dgnn_linear_prepare(part->workspace, &evaluation, error));
+    dgnn_profile_end(part->profile, DGNN_PHASE_GRAPH);
+    return dgnn_stop_check(error);
 }
 
-static double *compute_edge_spin_gradient(const struct dgnn_model *m)
+/* All that can fail on this rank alone, without messages: virtual nodes, list, graphs and memory. */
+static int compute_prepare(struct dgnn_session *s, const struct compute_call *call, enum dgnn_session_call kind,
+                           struct dgnn_error *error)
 {
-    double *own = compute_node_spin_gradient(m);
-    return own ? own + 3 * m->builder.graph.nowned : NULL;
+    if (s->has_virtual) {
+        DGNN_TRY(dgnn_magnetic_update(&s->magnetic, &s->spin, call->atoms, s->dim_aparam, error));
+    }
+    dgnn_profile_end(s->part[0].profile, DGNN_PHASE_ATOMS);
+    DGNN_TRY(compute_list(s, compute_nodes(s, call->atoms), kind, error));
+    dgnn_profile_end(s->part[0].profile, DGNN_PHASE_LIST);
+    for (int32_t k = 0; k < s->nmodel; k++) {
+        DGNN_TRY(compute_prepare_part(s, &s->part[k], call, error));
+    }
+    return DGNN_OK;
 }
 
-/* forces_mag: nrow x 3, -dE/dspin; rows of images hold nothing. In the order of edges: it repeats. */
-static void compute_native_forces_mag(const struct dgnn_model *m, const struct dgnn_graph *graph, int64_t nrow,
+/* ---------------------------------------------------------------- one model's numbers */
+
+/* As dgnn_linear_evaluate, with aparam and energies in the order of nodes, and gradients in that of the graph's edges,
+ * in whatever order net sees them. */
+static int compute_in_order(struct dgnn_session *s, struct dgnn_session_part *part,
+                            const struct dgnn_evaluation *evaluation, struct dgnn_atomic_input *input, double *energy,
+                            struct dgnn_error *error)
+{
+    if (!part->ordered) {
+        return dgnn_linear_evaluate(part->workspace, evaluation, input, energy, error);
+    }
+    int64_t width = part->model->properties.fitting.dim_aparam;
+    double *rows = s->ordered_rows.data, *aparam = rows + evaluation->graph->nowned;
+    if (width) {
+        dgnn_order_take(&part->order, width, input->aparam, aparam);
+        input->aparam = aparam;
+    }
+    DGNN_TRY(dgnn_linear_evaluate(part->workspace, evaluation, input, rows, error));
+    dgnn_order_return(&part->order, 1, rows, energy);
+    dgnn_order_return_gradient(&part->order, s->edge_gradient.data);
+    return DGNN_OK;
+}
+
+/* forces_mag of native spins: nrow x 3, -dE/dspin; rows of images hold nothing. First what comes through atoms' own spins,
+ * then what comes through edges, in their order, so that it repeats. */
+static void compute_native_forces_mag(const struct dgnn_session *s, const struct dgnn_graph *graph, int64_t nrow,
                                       double *forces_mag)
 {
-    const double *own = compute_node_spin_gradient(m), *edge = compute_edge_spin_gradient(m);
+    const double *own = s->spin_gradient.data, *edge = own + 3 * graph->nowned;
     memset(forces_mag, 0, sizeof(double) * (size_t)(3 * nrow));
     for (int64_t k = 0; k < 3 * graph->nowned; k++) {
         forces_mag[k] = -own[k];
@@ -174,17 +231,17 @@ static void compute_native_forces_mag(const struct dgnn_model *m, const struct d
 }
 
 /* Forces and virials from the gradients of edges. */
-static void compute_gradients(struct dgnn_model *m, const struct dgnn_graph *graph, int64_t nrow,
+static void compute_gradients(struct dgnn_session *s, const struct dgnn_graph *graph, int64_t nrow,
                               struct dgnn_node_result *out)
 {
     struct dgnn_graph joined = *graph;
-    double *edge_gradient = m->edge_gradient.data;
-    if (m->is_spin && !m->has_virtual) {
-        compute_native_forces_mag(m, graph, nrow, out->forces_mag);
+    double *edge_gradient = s->edge_gradient.data;
+    if (s->spin.is_native) {
+        compute_native_forces_mag(s, graph, nrow, out->forces_mag);
     }
-    if (m->has_virtual) {
+    if (s->has_virtual) {
         dgnn_gradient_forces(graph, edge_gradient, nrow, out->forces_mag);
-        dgnn_magnetic_join(&m->magnetic, graph, edge_gradient, &joined);
+        dgnn_magnetic_join(&s->magnetic, graph, edge_gradient, &joined);
     }
     dgnn_gradient_forces(&joined, edge_gradient, nrow, out->forces);
     dgnn_gradient_virial(&joined, edge_gradient, out->virial);
@@ -193,74 +250,22 @@ static void compute_gradients(struct dgnn_model *m, const struct dgnn_graph *gra
     }
 }
 
-static struct dgnn_evaluation compute_evaluation(const struct dgnn_model *m, const struct dgnn_nodes *nodes,
-                                                 const double *charge_spin)
-{
-    return (struct dgnn_evaluation){.graph = m->ordered ? &m->order.graph : &m->builder.graph,
-                                    .exchange = nodes->exchange,
-                                    .charge_spin = charge_spin,
-                                    .edge_gradient = m->ordered ? m->order.edge_gradient : m->edge_gradient.data,
-                                    .want_gradient = 1,
-                                    .profile = m->profile,
-                                    .spins = nodes->spins,
-                                    .node_spin_gradient = compute_node_spin_gradient(m),
-                                    .edge_spin_gradient = compute_edge_spin_gradient(m)};
-}
-
-/* All that can fail on this rank alone, without messages: virtual nodes, graph and memory. */
-static int compute_prepare(struct dgnn_model *m, const struct dgnn_nodes *atoms, const struct dgnn_system *system,
-                           int want_atom_virial, struct dgnn_error *error)
-{
-    const struct dgnn_nodes *nodes = compute_nodes(m, atoms);
-    if (m->has_virtual) {
-        DGNN_TRY(dgnn_magnetic_update(&m->magnetic, &m->spin, atoms, m->properties.fitting.dim_aparam, error));
-    }
-    dgnn_profile_end(m->profile, DGNN_PHASE_ATOMS);
-    DGNN_TRY(compute_build_graph(m, nodes, error));
-    DGNN_TRY(compute_order(m, nodes, error));
-    DGNN_TRY(compute_reserve(m, nodes, want_atom_virial, error));
-    if (m->has_virtual) {
-        DGNN_TRY(dgnn_magnetic_prepare(&m->magnetic, &m->builder.graph, want_atom_virial, error));
-    }
-    struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
-    DGNN_TRY(dgnn_linear_prepare(m->linear, &evaluation, error));
-    dgnn_profile_end(m->profile, DGNN_PHASE_GRAPH);
-    return DGNN_OK;
-}
-
-/* As dgnn_linear_evaluate, with aparam and energies in the order of nodes, and gradients in that of the graph's edges,
- * in whatever order net sees them. */
-static int compute_in_order(struct dgnn_model *m, const struct dgnn_evaluation *evaluation,
-                            struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
-{
-    if (!m->ordered) {
-        return dgnn_linear_evaluate(m->linear, evaluation, input, energy, error);
-    }
-    int64_t width = m->properties.fitting.dim_aparam;
-    double *rows = m->ordered_rows.data, *aparam = rows + evaluation->graph->nowned;
-    if (width) {
-        dgnn_order_take(&m->order, width, input->aparam, aparam);
-        input->aparam = aparam;
-    }
-    DGNN_TRY(dgnn_linear_evaluate(m->linear, evaluation, input, rows, error));
-    dgnn_order_return(&m->order, 1, rows, energy);
-    dgnn_order_return_gradient(&m->order, m->edge_gradient.data);
-    return DGNN_OK;
-}
-
-static int compute_net(struct dgnn_model *m, const struct dgnn_nodes *nodes, const struct dgnn_system *system,
+static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part, const struct compute_call *call,
                        struct dgnn_node_result *out, struct dgnn_error *error)
 {
-    const struct dgnn_graph *graph = &m->builder.graph;
-    struct dgnn_evaluation evaluation = compute_evaluation(m, nodes, system->charge_spin);
-    struct dgnn_atomic_input input = {.fparam = system->fparam, .aparam = nodes->aparam};
+    const struct dgnn_nodes *nodes = compute_nodes(s, call->atoms);
+    const struct dgnn_graph *graph = compute_graph(part);
+    const struct dgnn_fitting_properties *f = &part->model->properties.fitting;
+    struct dgnn_evaluation evaluation = compute_evaluation(s, part, call);
+    struct dgnn_atomic_input input = {.fparam = f->dim_fparam ? call->system->fparam : NULL,
+                                      .aparam = f->dim_aparam ? nodes->aparam : NULL};
     memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
     if (evaluation.node_spin_gradient) {
         memset(evaluation.node_spin_gradient, 0, sizeof(double) * (size_t)(3 * (graph->nowned + dgnn_graph_nedge(graph))));
     }
-    DGNN_TRY(compute_in_order(m, &evaluation, &input, out->energy, error));
-    compute_gradients(m, graph, nodes->nrow, out);
-    dgnn_profile_end(m->profile, DGNN_PHASE_GRADIENT);
+    DGNN_TRY(compute_in_order(s, part, &evaluation, &input, out->energy, error));
+    compute_gradients(s, graph, nodes->nrow, out);
+    dgnn_profile_end(part->profile, DGNN_PHASE_GRADIENT);
     return DGNN_OK;
 }
 
@@ -277,40 +282,53 @@ static void compute_clear(const struct dgnn_nodes *nodes, struct dgnn_node_resul
     }
 }
 
-static int64_t compute_crowded(const struct dgnn_model *m)
+static int64_t compute_crowded(const struct dgnn_session_part *part)
 {
-    const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
-    return dgnn_graph_crowded(&m->builder.graph, d->nangle, d->angle);
+    const struct dgnn_descriptor_properties *d = &part->model->properties.descriptor;
+    return dgnn_graph_crowded(compute_graph(part), d->nangle, d->angle);
 }
 
 /* After prepare: the atoms' results, zeros where it failed. Collective where nodes have an exchange. */
-static int compute_evaluate(struct dgnn_model *m, const struct dgnn_nodes *atoms, const struct dgnn_system *system,
-                            int want_atom_virial, struct dgnn_node_result *out, struct dgnn_error *error)
+static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *part, const struct compute_call *call,
+                            struct dgnn_node_result *out, struct dgnn_error *error)
 {
-    const struct dgnn_nodes *nodes = compute_nodes(m, atoms);
-    struct dgnn_node_result of_nodes = {.energy = m->energy.data,
-                                        .forces = m->forces.data,
-                                        .forces_mag = m->is_spin ? m->forces_mag.data : NULL,
-                                        .atom_virial = want_atom_virial ? m->atom_virial.data : NULL};
-    int status = compute_net(m, nodes, system, &of_nodes, error);
+    const struct dgnn_nodes *nodes = compute_nodes(s, call->atoms);
+    struct dgnn_node_result of_nodes = {.energy = s->energy.data,
+                                        .forces = s->forces.data,
+                                        .forces_mag = s->is_spin ? s->forces_mag.data : NULL,
+                                        .atom_virial = call->want_atom_virial ? s->atom_virial.data : NULL};
+    if (s->nmodel > 1) {
+        dgnn_profile_resume(part->profile);
+    }
+    int status = compute_net(s, part, call, &of_nodes, error);
     if (status) {
         compute_clear(nodes, &of_nodes);
     }
     *out = of_nodes;
-    if (m->has_virtual) {
-        dgnn_magnetic_return(&m->magnetic, &m->spin, &of_nodes, out);
+    if (s->has_virtual) {
+        dgnn_magnetic_return(&s->magnetic, &s->spin, &of_nodes, out);
     }
-    out->ntruncated = m->builder.ntruncated;
-    out->nangle_truncated = compute_crowded(m);
+    out->ntruncated = compute_builder(part)->ntruncated;
+    out->nangle_truncated = compute_crowded(part);
     return status;
+}
+
+static int compute_check_total(double energy, struct dgnn_error *error)
+{
+    return isfinite(energy) ? DGNN_OK
+                            : dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                              "energy: each atom's is finite and their sum is not; does the model have "
+                                              "an energy of a type (out_bias, bias_atom_e) that is far too large?");
 }
 
 /* A model that overflowed must not look like one that answered. */
 static int compute_check_result(const struct dgnn_node_result *r, const struct dgnn_nodes *atoms,
                                 struct dgnn_error *error)
 {
+    double total = 0;
     for (int64_t i = 0; i < atoms->nowned; i++) {
         int finite = isfinite(r->energy[i]);
+        total += r->energy[i];
         for (int c = 0; c < 3; c++) {
             finite = finite && isfinite(r->forces[3 * i + c]) && (!r->forces_mag || isfinite(r->forces_mag[3 * i + c]));
         }
@@ -321,59 +339,157 @@ static int compute_check_result(const struct dgnn_node_result *r, const struct d
                                    (long long)atoms->labels[i]);
         }
     }
+    return compute_check_total(total, error);
+}
+
+/* ---------------------------------------------------------------- results */
+
+static void compute_set_counts(const struct dgnn_session *s, const struct dgnn_session_part *part,
+                               const struct dgnn_nodes *atoms, struct dgnn_result *result)
+{
+    result->nedges = dgnn_graph_nedge(compute_graph(part));
+    result->nghosts = atoms->nrow - atoms->nowned;
+    result->list_reused = s->list.reused;
+}
+
+/* NULL where the caller wants none, or knows none: its structs are shorter then. */
+static struct dgnn_profile *compute_profile(const struct dgnn_result *result)
+{
+    int knows = result->size >= offsetof(struct dgnn_result, profile) + sizeof(result->profile);
+    struct dgnn_profile *profile = knows ? result->profile : NULL;
+    return profile && profile->size >= sizeof(*profile) ? profile : NULL;
+}
+
+/* What a call begins with. Returns whether one of the results has room for atomic virials. */
+static int compute_begin(struct dgnn_session *s, struct dgnn_result *results)
+{
+    int want_atom_virial = 0;
+    for (int32_t k = 0; k < s->nmodel; k++) {
+        const struct dgnn_result *result = dgnn_session_result(results, k);
+        s->part[k].profile = compute_profile(result);
+        dgnn_profile_start(s->part[k].profile);
+        want_atom_virial |= result->atom_virial != NULL;
+    }
+    return want_atom_virial;
+}
+
+/* Results of several models are found by their size. */
+static int compute_check_results(const struct dgnn_session *s, struct dgnn_result *results, struct dgnn_error *error)
+{
+    for (int32_t k = 0; s->nmodel > 1 && k < s->nmodel; k++) {
+        size_t size = dgnn_session_result(results, k)->size;
+        if (size < offsetof(struct dgnn_result, profile) || size != results->size) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "results: size of result %d is %zu; expected sizeof(struct dgnn_result) in each", k,
+                                   size);
+        }
+    }
     return DGNN_OK;
 }
 
-static void compute_set_counts(const struct dgnn_model *m, const struct dgnn_nodes *atoms, struct dgnn_result *result)
-{
-    result->nedges = dgnn_graph_nedge(&m->builder.graph);
-    result->nghosts = atoms->nrow - atoms->nowned;
-    result->list_reused = m->list.reused;
-}
+/* ---------------------------------------------------------------- one rank */
 
-static int compute_serial(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_result *result,
+static int compute_serial(struct dgnn_session *s, const struct dgnn_system *system, struct dgnn_result *results,
                           struct dgnn_error *error)
 {
-    const struct dgnn_nodes *atoms = &m->serial.nodes;
-    int want_atom_virial = result->atom_virial != NULL;
+    struct compute_call call = {.atoms = &s->serial.nodes, .system = system};
     struct dgnn_node_result out;
-    DGNN_TRY(compute_check_system(m, system, error));
-    DGNN_TRY(dgnn_serial_update(&m->serial, system, m->ntypes, m->properties.fitting.dim_aparam, error));
-    DGNN_TRY(compute_prepare(m, atoms, system, want_atom_virial, error));
-    DGNN_TRY(compute_evaluate(m, atoms, system, want_atom_virial, &out, error));
-    DGNN_TRY(compute_check_result(&out, atoms, error));
-    dgnn_serial_return(&m->serial, &out, result);
-    compute_set_counts(m, atoms, result);
-    dgnn_profile_end(m->profile, DGNN_PHASE_GRADIENT);
+    call.want_atom_virial = compute_begin(s, results);
+    DGNN_TRY(dgnn_session_check(s, system, error));
+    DGNN_TRY(dgnn_serial_update(&s->serial, system, s->ntypes, s->dim_aparam, error));
+    DGNN_TRY(compute_prepare(s, &call, DGNN_SESSION_SERIAL, error));
+    for (int32_t k = 0; k < s->nmodel; k++) {
+        struct dgnn_result *result = dgnn_session_result(results, k);
+        DGNN_TRY(compute_evaluate(s, &s->part[k], &call, &out, error));
+        DGNN_TRY(compute_check_result(&out, call.atoms, error));
+        dgnn_serial_return(&s->serial, &out, result);
+        compute_set_counts(s, &s->part[k], call.atoms, result);
+        dgnn_profile_end(s->part[k].profile, DGNN_PHASE_GRADIENT);
+    }
     return DGNN_OK;
 }
 
 /* ---------------------------------------------------------------- many ranks */
 
-/* From the agreement that all ranks are ready to the one that all went well, no rank returns early but where the
- * communicator broke: what goes wrong on one is told at the end. */
-static int compute_together(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_comm *comm,
-                            struct dgnn_result *result, struct dgnn_error *error)
+/* The first failure on this rank, while the others go on with it. */
+struct compute_failure {
+    int status;
+    struct dgnn_error error;
+};
+
+static void compute_note(struct compute_failure *failure, int status, const struct dgnn_error *error)
 {
-    struct dgnn_domain *d = &m->domain;
-    struct dgnn_node_result out;
-    int status = compute_evaluate(m, &d->nodes, system, d->want_atom_virial, &out, error);
+    if (status && !failure->status) {
+        failure->status = status;
+        failure->error = *error;
+    }
+}
+
+/* Evaluates a model, and tells failures of this rank alone; COMM ends the call at once. */
+static int compute_evaluate_together(struct dgnn_session *s, int32_t k, const struct compute_call *call,
+                                     struct dgnn_node_result *out, struct compute_failure *failure,
+                                     struct dgnn_error *error)
+{
+    int status = compute_evaluate(s, &s->part[k], call, out, error);
     if (status == DGNN_ERROR_COMM) {
         return status;
     }
-    struct dgnn_error own = *error;
-    DGNN_TRY(dgnn_domain_add(d, &out, error));
-    status = status ? status : compute_check_result(&out, &d->nodes, &own);
-    DGNN_TRY(dgnn_domain_return(d, &out, result, error));
-    if (status) {
-        *error = own;
-    }
-    DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
-    dgnn_profile_end(m->profile, DGNN_PHASE_MESSAGES);
+    compute_note(failure, status, error);
     return DGNN_OK;
 }
 
-/* Of an atom, from the atoms around it. A spin model's nodes are not looked at: each atom has its own virtual one. */
+static void compute_check_together(const struct dgnn_node_result *out, const struct dgnn_nodes *atoms,
+                                   struct compute_failure *failure)
+{
+    struct dgnn_error own;
+    if (!failure->status) {
+        compute_note(failure, compute_check_result(out, atoms, &own), &own);
+    }
+}
+
+/* Over all ranks. */
+static void compute_check_sum(const struct dgnn_result *result, struct compute_failure *failure)
+{
+    struct dgnn_error own;
+    if (!failure->status) {
+        compute_note(failure, compute_check_total(result->energy, &own), &own);
+    }
+}
+
+static int compute_agree(struct dgnn_comm *comm, const char *operation, const struct compute_failure *failure,
+                         struct dgnn_error *error)
+{
+    if (failure->status) {
+        *error = failure->error;
+    }
+    return dgnn_transport_agree(comm, operation, failure->status, error);
+}
+
+/* From the agreement that all ranks are ready to the one that all went well, no rank returns early but where the
+ * communicator broke: what goes wrong on one is told at the end. */
+static int compute_together(struct dgnn_session *s, const struct compute_call *call, struct dgnn_comm *comm,
+                            struct dgnn_result *results, struct dgnn_error *error)
+{
+    struct dgnn_domain *d = &s->domain;
+    struct compute_failure failure = {0};
+    for (int32_t k = 0; k < s->nmodel; k++) {
+        struct dgnn_node_result out;
+        DGNN_TRY(compute_evaluate_together(s, k, call, &out, &failure, error));
+        DGNN_TRY(dgnn_domain_add(d, &out, error));
+        compute_check_together(&out, &d->nodes, &failure);
+        DGNN_TRY(dgnn_domain_return(d, &out, dgnn_session_result(results, k), error));
+        compute_check_sum(dgnn_session_result(results, k), &failure);
+        if (k + 1 < s->nmodel) {
+            dgnn_profile_end(s->part[k].profile, DGNN_PHASE_MESSAGES);
+        }
+    }
+    DGNN_TRY(compute_agree(comm, "compute", &failure, error));
+    dgnn_profile_end(s->part[s->nmodel - 1].profile, DGNN_PHASE_MESSAGES);
+    return DGNN_OK;
+}
+
+/* Of an atom, from the atoms around it, for the first model, whose bricks a session has: with them its numbers are those
+ * that it gives alone. A spin model's nodes are not looked at: each atom has its own virtual one. */
 static double compute_work(const void *model, int64_t n, const double *distance)
 {
     const struct dgnn_model *m = model;
@@ -385,111 +501,82 @@ static double compute_work(const void *model, int64_t n, const double *distance)
     return dgnn_linear_work(m->linear, m->dense && n > most ? most : n, distance);
 }
 
-static int compute_ranks(struct dgnn_model *m, const struct dgnn_system *system, struct dgnn_comm *comm,
-                         struct dgnn_result *result, struct dgnn_error *error)
+static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *system, struct dgnn_comm *comm,
+                         struct dgnn_result *results, struct dgnn_error *error)
 {
-    struct dgnn_domain *d = &m->domain;
-    const struct dgnn_descriptor_properties *p = &m->properties.descriptor;
+    struct dgnn_domain *d = &s->domain;
+    const struct dgnn_model *first = s->part[0].model;
+    struct compute_call call = {.atoms = &d->nodes, .system = system};
     struct dgnn_domain_input input = {.system = system,
-                                      .model = {m->archive.digest[0], m->archive.digest[1]},
-                                      .dtype = p->dtype,
-                                      .dense = m->dense,
-                                      .ntypes = m->ntypes,
-                                      .dim_aparam = m->properties.fitting.dim_aparam,
-                                      .spin = m->is_spin ? &m->spin : NULL,
-                                      .cutoff = p->cutoff,
-                                      .skin = m->skin,
-                                      .threads = m->threads,
-                                      .want_atom_virial = result->atom_virial != NULL,
+                                      .model = {s->digest[0], s->digest[1]},
+                                      .dtype = first->properties.descriptor.dtype,
+                                      .dense = first->dense,
+                                      .ntypes = s->ntypes,
+                                      .dim_aparam = s->dim_aparam,
+                                      .spin = s->is_spin ? &s->spin : NULL,
+                                      .cutoff = s->cutoff,
+                                      .brick_cutoff = first->properties.descriptor.cutoff,
+                                      .skin = s->skin,
+                                      .threads = s->threads,
+                                      .want_atom_virial = compute_begin(s, results),
                                       .work = compute_work,
-                                      .work_of = m};
-    DGNN_TRY(dgnn_domain_update(d, &input, comm, compute_check_system(m, system, error), error));
-    int status = compute_prepare(m, &d->nodes, system, d->want_atom_virial, error);
+                                      .work_of = first};
+    DGNN_TRY(dgnn_domain_update(d, &input, comm, dgnn_session_check(s, system, error), error));
+    call.want_atom_virial = d->want_atom_virial;
+    int status = compute_prepare(s, &call, DGNN_SESSION_RANKS, error);
     status = status ? status : dgnn_domain_prepare(d, error);
     DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
-    dgnn_profile_end(m->profile, DGNN_PHASE_MESSAGES);
-    DGNN_TRY(compute_together(m, system, comm, result, error));
-    compute_set_counts(m, &d->nodes, result);
+    dgnn_profile_end(s->part[s->nmodel - 1].profile, DGNN_PHASE_MESSAGES);
+    DGNN_TRY(compute_together(s, &call, comm, results, error));
+    for (int32_t k = 0; k < s->nmodel; k++) {
+        compute_set_counts(s, &s->part[k], &d->nodes, dgnn_session_result(results, k));
+    }
     return DGNN_OK;
 }
 
-/* NULL where the caller wants none, or knows none: its structs are shorter then. */
-static struct dgnn_profile *compute_profile(const struct dgnn_result *result)
+int dgnn_compute(struct dgnn_session *s, const struct dgnn_system *system, struct dgnn_comm *comm,
+                 struct dgnn_result *results, struct dgnn_error *error)
 {
-    int knows = result->size >= offsetof(struct dgnn_result, profile) + sizeof(result->profile);
-    struct dgnn_profile *profile = knows ? result->profile : NULL;
-    return profile && profile->size >= sizeof(*profile) ? profile : NULL;
-}
-
-/* ---------------------------------------------------------------- one call at a time */
-
-/* With a communicator, a rank that may not begin takes part in the agreement with which the others do. */
-static int compute_enter(struct dgnn_model *m, struct dgnn_comm *comm, const char *operation, int has_arguments,
-                         struct dgnn_error *error)
-{
-    int status = DGNN_OK;
-    DGNN_TRY(dgnn_transport_enter(comm, error));
-    if (!m || !has_arguments) {
-        status = dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_%s: an argument is NULL", operation);
-    } else if (atomic_exchange(&m->busy, 1)) {
-        status = dgnn_status_set(error, DGNN_ERROR_BUSY, "the model is computing in another thread");
-    }
+    int status = compute_check_results(s, results, error);
     if (status) {
-        status = dgnn_transport_agree(comm, operation, status, error);
-        dgnn_transport_leave(comm);
+        return dgnn_transport_agree(comm, "compute", status, error);
     }
-    return status;
-}
-
-static void compute_leave(struct dgnn_model *m, struct dgnn_comm *comm)
-{
-    atomic_store(&m->busy, 0);
-    dgnn_transport_leave(comm);
-}
-
-int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *system, struct dgnn_comm *comm,
-                       struct dgnn_result *result, struct dgnn_error *error)
-{
-    struct dgnn_error own; /* an agreement needs a place for its message */
-    error = error ? error : &own;
-    DGNN_TRY(compute_enter(model, comm, "compute", system && result, error));
-    model->profile = compute_profile(result);
-    dgnn_profile_start(model->profile);
-    int status = comm ? compute_ranks(model, system, comm, result, error)
-                      : compute_serial(model, system, result, error);
-    compute_leave(model, comm);
+    dgnn_stop_enter(comm ? NULL : &s->stop);
+    status = comm ? compute_ranks(s, system, comm, results, error) : compute_serial(s, system, results, error);
+    dgnn_stop_leave();
     return status;
 }
 
 /* ---------------------------------------------------------------- a host's ghosts */
 
 /* As compute_together. */
-static int compute_ghosted_together(struct dgnn_model *m, const struct dgnn_system *parameters, struct dgnn_comm *comm,
-                                    struct dgnn_result *result, struct dgnn_error *error)
+static int compute_ghosted_together(struct dgnn_session *s, const struct compute_call *call, struct dgnn_comm *comm,
+                                    struct dgnn_result *results, struct dgnn_error *error)
 {
-    struct dgnn_ghosted_nodes *g = &m->ghosted;
-    struct dgnn_node_result out;
-    int status = compute_evaluate(m, &g->nodes, parameters, g->want_atom_virial, &out, error);
-    if (status == DGNN_ERROR_COMM) {
-        return status;
+    struct dgnn_ghosted_nodes *g = &s->ghosted;
+    struct compute_failure failure = {0};
+    for (int32_t k = 0; k < s->nmodel; k++) {
+        struct dgnn_node_result out;
+        DGNN_TRY(compute_evaluate_together(s, k, call, &out, &failure, error));
+        DGNN_TRY(dgnn_ghosted_add(g, &out, error));
+        compute_check_together(&out, &g->nodes, &failure);
+        if (k + 1 < s->nmodel) {
+            dgnn_ghosted_return(g, &out, dgnn_session_result(results, k));
+            dgnn_profile_end(s->part[k].profile, DGNN_PHASE_MESSAGES);
+            continue;
+        }
+        DGNN_TRY(compute_agree(comm, "compute_ghosted", &failure, error));
+        dgnn_ghosted_return(g, &out, dgnn_session_result(results, k));
+        dgnn_profile_end(s->part[k].profile, DGNN_PHASE_MESSAGES);
     }
-    struct dgnn_error own = *error;
-    DGNN_TRY(dgnn_ghosted_add(g, &out, error));
-    status = status ? status : compute_check_result(&out, &g->nodes, &own);
-    if (status) {
-        *error = own;
-    }
-    DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
-    dgnn_ghosted_return(g, &out, result);
-    dgnn_profile_end(m->profile, DGNN_PHASE_MESSAGES);
     return DGNN_OK;
 }
 
-static int compute_ghosted(struct dgnn_model *m, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
-                           struct dgnn_result *result, struct dgnn_error *error)
+static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
+                           struct dgnn_result *results, struct dgnn_error *error)
 {
-    struct dgnn_ghosted_nodes *g = &m->ghosted;
-    const struct dgnn_descriptor_properties *p = &m->properties.descriptor;
+    struct dgnn_ghosted_nodes *g = &s->ghosted;
+    const struct dgnn_model *first = s->part[0].model;
     /* What the checks look at; the rows, and whether there are so many, are checked on their own. */
     int has_rows = system->nlocal >= 0 && system->nlocal <= system->nall && system->types;
     struct dgnn_system parameters = {.natoms = has_rows ? system->nlocal : 0,
@@ -501,36 +588,40 @@ static int compute_ghosted(struct dgnn_model *m, const struct dgnn_ghosted *syst
                                      .aparam = system->aparam,
                                      .naparam = system->naparam,
                                      .charge_spin = system->charge_spin};
+    struct compute_call call = {.atoms = &g->nodes, .system = &parameters};
     struct dgnn_ghosted_input input = {.system = system,
-                                       .model = {m->archive.digest[0], m->archive.digest[1]},
-                                       .dtype = p->dtype,
-                                       .dense = m->dense,
-                                       .ntypes = m->ntypes,
-                                       .dim_aparam = m->properties.fitting.dim_aparam,
-                                       .skin = m->skin,
-                                       .needs_plan = p->has_message_passing,
-                                       .has_spins = m->is_spin,
-                                       .has_virtual = m->has_virtual,
-                                       .want_atom_virial = result->atom_virial != NULL};
-    DGNN_TRY(dgnn_ghosted_update(g, &input, comm, compute_check_system(m, &parameters, error), error));
-    int status = compute_prepare(m, &g->nodes, &parameters, g->want_atom_virial, error);
+                                       .model = {s->digest[0], s->digest[1]},
+                                       .dtype = first->properties.descriptor.dtype,
+                                       .dense = first->dense,
+                                       .ntypes = s->ntypes,
+                                       .dim_aparam = s->dim_aparam,
+                                       .skin = s->skin,
+                                       .needs_plan = s->has_message_passing,
+                                       .has_spins = s->is_spin,
+                                       .has_virtual = s->has_virtual,
+                                       .want_atom_virial = compute_begin(s, results)};
+    DGNN_TRY(dgnn_ghosted_update(g, &input, comm, dgnn_session_check(s, &parameters, error), error));
+    call.want_atom_virial = g->want_atom_virial;
+    int status = compute_prepare(s, &call, DGNN_SESSION_GHOSTED, error);
     status = status ? status : dgnn_ghosted_prepare(g, error);
     DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
-    dgnn_profile_end(m->profile, DGNN_PHASE_MESSAGES);
-    DGNN_TRY(compute_ghosted_together(m, &parameters, comm, result, error));
-    compute_set_counts(m, &g->nodes, result);
+    dgnn_profile_end(s->part[s->nmodel - 1].profile, DGNN_PHASE_MESSAGES);
+    DGNN_TRY(compute_ghosted_together(s, &call, comm, results, error));
+    for (int32_t k = 0; k < s->nmodel; k++) {
+        compute_set_counts(s, &s->part[k], &g->nodes, dgnn_session_result(results, k));
+    }
     return DGNN_OK;
 }
 
-int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
-                               struct dgnn_result *result, struct dgnn_error *error)
+int dgnn_compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
+                         struct dgnn_result *results, struct dgnn_error *error)
 {
-    struct dgnn_error own;
-    error = error ? error : &own;
-    DGNN_TRY(compute_enter(model, comm, "compute_ghosted", system && result, error));
-    model->profile = compute_profile(result);
-    dgnn_profile_start(model->profile);
-    int status = compute_ghosted(model, system, comm, result, error);
-    compute_leave(model, comm);
+    int status = compute_check_results(s, results, error);
+    if (status) {
+        return dgnn_transport_agree(comm, "compute_ghosted", status, error);
+    }
+    dgnn_stop_enter(comm ? NULL : &s->stop);
+    status = compute_ghosted(s, system, comm, results, error);
+    dgnn_stop_leave();
     return status;
 }

@@ -3,6 +3,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "net/params/params.h"
+
+struct metadata_params {
+#include "net/params/params_fields.h"
+#include "net/params/objects/metadata.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param metadata_rows[] = {
+#define DGNN_PARAM_STRUCT struct metadata_params
+#include "net/params/params_rows.h"
+#include "net/params/objects/metadata.def"
+#include "net/params/params_end.h"
+};
+
 static int metadata_contradicts(const struct dgnn_value *member, const char *model_says, struct dgnn_error *error)
 {
     char path[256];
@@ -140,14 +155,11 @@ static int metadata_check_pairs(const struct dgnn_value *root, const struct dgnn
     return status;
 }
 
-static int metadata_check_semantics(const struct dgnn_value *root, int32_t *semantics, struct dgnn_error *error)
+static int metadata_check_semantics(const struct dgnn_value *root, const char *kind, int32_t *semantics,
+                                    struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(root, "lower_input_kind");
-    const char *kind = "nlist";
     char path[256];
-    if (dgnn_value_kind(&member) != DGNN_VALUE_ABSENT) {
-        DGNN_TRY(dgnn_value_string(&member, &kind, error));
-    }
     if (strcmp(kind, "nlist") && strcmp(kind, "graph")) {
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: '%s' is not supported; supported: nlist, graph",
                                dgnn_value_path(&member, path, sizeof(path)), kind);
@@ -169,7 +181,8 @@ int dgnn_metadata_check(const struct dgnn_tree *metadata, const struct dgnn_meta
     for (int32_t k = 0; k < d->nsel; k++) {
         nnei += d->sel[k];
     }
-    DGNN_TRY(dgnn_value_object(&root, error));
+    struct metadata_params params;
+    DGNN_TRY(dgnn_params_load(&root, metadata_rows, sizeof(metadata_rows) / sizeof(metadata_rows[0]), &params, error));
     DGNN_TRY(metadata_check_types(&root, facts, error));
     DGNN_TRY(metadata_check_number(&root, "rcut", d->cutoff, error));
     DGNN_TRY(metadata_check_sel(&root, d, error));
@@ -179,8 +192,12 @@ int dgnn_metadata_check(const struct dgnn_tree *metadata, const struct dgnn_meta
     DGNN_TRY(metadata_check_number(&root, "dim_chg_spin", d->dim_charge_spin, error));
     DGNN_TRY(metadata_check_flag(&root, "is_spin", facts->is_spin, error));
     DGNN_TRY(metadata_check_flag(&root, "has_message_passing", d->has_message_passing, error));
+    DGNN_TRY(metadata_check_flag(&root, "mixed_types", d->mixed_types, error));
+    DGNN_TRY(metadata_check_flag(&root, "has_default_fparam", facts->properties->fitting.default_fparam != NULL, error));
+    DGNN_TRY(metadata_check_flag(&root, "has_chg_spin_ebd", d->dim_charge_spin > 0, error));
+    DGNN_TRY(metadata_check_flag(&root, "has_default_chg_spin", d->default_charge_spin != NULL, error));
     DGNN_TRY(metadata_check_pairs(&root, facts, error));
-    return metadata_check_semantics(&root, semantics, error);
+    return metadata_check_semantics(&root, params.lower_input_kind, semantics, error);
 }
 
 int dgnn_metadata_flag(const struct dgnn_tree *metadata, const char *name)

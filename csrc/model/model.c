@@ -1,44 +1,109 @@
 /* Loading and describing a model. */
 #include "model/model.h"
 
+#include <math.h>
+#include <stddef.h>
 #include <string.h>
 
-#include "base/parallel.h"
 #include "base/text.h"
+#include "convert/convert.h"
+#include "convert/elements.h"
+#include "convert/heads.h"
 #include "model/metadata.h"
+#include "model/pool.h"
 #include "model/spinmodel.h"
 #include "net/params/params.h"
 
 #define MODEL_DEFAULT_SKIN 0.5
+#define MODEL_MOST_SKIN 100.0 /* Angstrom */
+#define MODEL_MOST_THREADS 1024
+
+struct model_file_params {
+#include "net/params/params_fields.h"
+#include "net/params/objects/file.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param model_file_rows[] = {
+#define DGNN_PARAM_STRUCT struct model_file_params
+#include "net/params/params_rows.h"
+#include "net/params/objects/file.def"
+#include "net/params/params_end.h"
+};
 
 /* ---------------------------------------------------------------- loading */
+
+/* Of one that is a number: its name, and what it may be. */
+struct model_option {
+    const char *name;
+    double value, least, most;
+};
+
+/* Callers of before have shorter options. */
+static int32_t model_radial(const struct dgnn_load_options *o)
+{
+    return o && o->size >= offsetof(struct dgnn_load_options, radial) + sizeof(o->radial) ? o->radial : DGNN_RADIAL_EXACT;
+}
+
+static int model_check_options(const struct dgnn_load_options *o, struct dgnn_error *error)
+{
+    if (!o) {
+        return DGNN_OK;
+    }
+    const struct model_option options[] = {
+        {"dtype", o->dtype, DGNN_DTYPE_ARCHIVE, DGNN_DTYPE_FLOAT64},
+        {"memory", o->memory, DGNN_MEMORY_FAST, DGNN_MEMORY_SMALL},
+        {"semantics", o->semantics, DGNN_SEMANTICS_ARCHIVE, DGNN_SEMANTICS_GRAPH},
+        {"threads", o->threads, 0, MODEL_MOST_THREADS},
+        {"skin", o->skin, -INFINITY, MODEL_MOST_SKIN},
+        {"radial", model_radial(o), DGNN_RADIAL_EXACT, DGNN_RADIAL_TABLE},
+    };
+    for (size_t k = 0; k < sizeof(options) / sizeof(options[0]); k++) {
+        const struct model_option *option = &options[k];
+        if (!(option->value >= option->least && option->value <= option->most)) { /* also true for NaN */
+            return dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: found %g; expected %g to %g", option->name, option->value,
+                                   option->least < 0 ? 0.0 : option->least, option->most);
+        }
+    }
+    return DGNN_OK;
+}
 
 static int model_set_options(struct dgnn_model *m, const struct dgnn_load_options *o, struct dgnn_error *error)
 {
     const char *device = o ? o->device : NULL;
-    dgnn_parallel_watch_forks();
     DGNN_TRY(dgnn_cpu_best(&m->cpu, error));
     m->skin = o && o->skin >= 0 ? o->skin : MODEL_DEFAULT_SKIN;
     m->memory = o ? o->memory : DGNN_MEMORY_FAST;
     m->threads = o && o->threads > 0 ? o->threads : dgnn_cpu_threads();
-    m->radial = o && o->size >= offsetof(struct dgnn_load_options, radial) + sizeof(o->radial) ? o->radial
-                                                                                              : DGNN_RADIAL_EXACT;
-    if (m->radial != DGNN_RADIAL_EXACT && m->radial != DGNN_RADIAL_TABLE) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "load options: radial %d; expected 0 (exact) or 1 (table)",
-                               m->radial);
-    }
-    if (o && (!(m->skin < 100) || o->memory < 0 || o->memory > DGNN_MEMORY_SMALL || o->dtype < 0 ||
-              o->dtype > DGNN_DTYPE_FLOAT64 || o->semantics < 0 || o->semantics > DGNN_SEMANTICS_GRAPH ||
-              o->threads < 0 || o->threads > 1024)) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "load options: dtype %d, memory %d, semantics %d, threads %d, skin %g: one is out of range",
-                               o->dtype, o->memory, o->semantics, o->threads, o->skin);
-    }
+    DGNN_TRY(model_check_options(o, error));
+    m->radial = model_radial(o);
     if (device && strcmp(device, "cpu")) {
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
                                "device '%s': no backend for it is built into this dgnn; built in: cpu", device);
     }
     return DGNN_OK;
+}
+
+/* A file of several models: which they are, and what to do. */
+static int model_has_heads(const struct dgnn_value *heads, struct dgnn_error *error)
+{
+    struct dgnn_text names = {0};
+    char path[256];
+    int64_t count = dgnn_value_count(heads), shown = count < 8 ? count : 8;
+    int status = DGNN_OK;
+    for (int64_t k = 0; !status && k < shown; k++) {
+        struct dgnn_value head = dgnn_value_item(heads, k);
+        status = dgnn_text_add(&names, error, "%s%.64s", k ? ", " : "", head.name);
+    }
+    if (!status) {
+        status = dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                                 "%s: a multi-task file with %lld models (%s%s), of which one is to be frozen: "
+                                 "'dp --pt-expt freeze --head NAME -o model.pt2'",
+                                 dgnn_value_path(heads, path, sizeof(path)), (long long)count,
+                                 names.data ? names.data : "none", shown < count ? ", ..." : "");
+    }
+    dgnn_text_free(&names);
+    return status;
 }
 
 /* The object whose parts are evaluated for nodes: the model itself, or a spin model's backbone, which has a type for
@@ -47,7 +112,11 @@ static int model_load_types(struct dgnn_model *m, const struct dgnn_value *model
                             struct dgnn_error *error)
 {
     struct dgnn_value list = dgnn_value_member(network, "type_map");
+    struct dgnn_value heads = dgnn_value_member(network, "model_dict");
     double *scale;
+    if (dgnn_value_kind(&heads) == DGNN_VALUE_OBJECT && dgnn_value_kind(&list) == DGNN_VALUE_ABSENT) {
+        return model_has_heads(&heads, error);
+    }
     DGNN_TRY(dgnn_params_type_map(&list, &m->node_types, &m->type_map, error));
     m->ntypes = m->node_types;
     if (dgnn_spinmodel_is(model)) {
@@ -86,7 +155,10 @@ static int model_describe(struct dgnn_model *m, struct dgnn_error *error);
 static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_options *options, struct dgnn_error *error)
 {
     struct dgnn_value root = dgnn_tree_root(m->archive.model);
-    struct dgnn_value model = dgnn_value_member(&root, "model");
+    struct model_file_params file;
+    DGNN_TRY(dgnn_params_load(&root, model_file_rows, sizeof(model_file_rows) / sizeof(model_file_rows[0]), &file,
+                              error));
+    struct dgnn_value model = file.model;
     DGNN_TRY(dgnn_value_object(&model, error));
     struct dgnn_value network = dgnn_spinmodel_is(&model) ? dgnn_value_member(&model, "backbone_model") : model;
     DGNN_TRY(model_load_types(m, &model, &network, error));
@@ -108,6 +180,7 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
                                         .properties = &m->properties};
     DGNN_TRY(dgnn_metadata_check(m->archive.metadata, &facts, &archived, error));
     DGNN_TRY(model_set_semantics(m, options ? options->semantics : DGNN_SEMANTICS_ARCHIVE, archived, error));
+    DGNN_TRY(dgnn_pool_create(m, &m->pool, error));
     return model_describe(m, error);
 }
 
@@ -130,6 +203,13 @@ static int model_load(struct dgnn_archive *archive, const struct dgnn_load_optio
     return DGNN_OK;
 }
 
+/* NULL from a caller whose options end before it. */
+static const char *model_head(const struct dgnn_load_options *options)
+{
+    return options && options->size >= offsetof(struct dgnn_load_options, head) + sizeof(options->head) ? options->head
+                                                                                                        : NULL;
+}
+
 int dgnn_model_load(const char *path, const struct dgnn_load_options *options, struct dgnn_model **model,
                     struct dgnn_error *error)
 {
@@ -137,7 +217,7 @@ int dgnn_model_load(const char *path, const struct dgnn_load_options *options, s
     if (!path || !model) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_load: path and model must not be NULL");
     }
-    DGNN_TRY(dgnn_archive_read(path, &archive, error));
+    DGNN_TRY(dgnn_convert_open(path, model_head(options), &archive, error));
     return model_load(&archive, options, model, error);
 }
 
@@ -146,7 +226,8 @@ int dgnn_model_load_memory(const char *name, const void *data, size_t length,
                            struct dgnn_error *error)
 {
     struct dgnn_archive archive = {0};
-    DGNN_TRY(dgnn_archive_read_memory(name, data, length, &archive, error));
+    struct dgnn_archive_bytes bytes = {.name = name, .data = data, .length = length};
+    DGNN_TRY(dgnn_convert_open_memory(&bytes, model_head(options), &archive, error));
     return model_load(&archive, options, model, error);
 }
 
@@ -155,9 +236,42 @@ int dgnn_model_load_tree(const char *name, const char *json, size_t json_length,
                          struct dgnn_error *error)
 {
     struct dgnn_archive archive = {.format = "tree"};
+    if (model_head(options)) {
+        return dgnn_heads_none(name, model_head(options), error);
+    }
     DGNN_TRY(dgnn_tree_parse(name, json, json_length, arrays, narrays, &archive.model, error));
     dgnn_archive_set_digest(&archive);
     return model_load(&archive, options, model, error);
+}
+
+static int model_take_heads(int status, struct dgnn_text *text, char **json)
+{
+    *json = status ? NULL : text->data;
+    return status;
+}
+
+int dgnn_heads(const char *path, char **json, struct dgnn_error *error)
+{
+    struct dgnn_text text = {0};
+    if (!path || !json) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_heads: path and json must not be NULL");
+    }
+    return model_take_heads(dgnn_convert_heads(path, &text, error), &text, json);
+}
+
+int dgnn_heads_memory(const char *name, const void *data, size_t length, char **json, struct dgnn_error *error)
+{
+    struct dgnn_text text = {0};
+    struct dgnn_archive_bytes bytes = {.name = name, .data = data, .length = length};
+    if (!name || !json) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_heads_memory: name and json must not be NULL");
+    }
+    return model_take_heads(dgnn_convert_heads_memory(&bytes, &text, error), &text, json);
+}
+
+void dgnn_heads_free(char *json)
+{
+    dgnn_alloc_free(json);
 }
 
 void dgnn_model_free(struct dgnn_model *m)
@@ -165,23 +279,11 @@ void dgnn_model_free(struct dgnn_model *m)
     if (!m) {
         return;
     }
+    dgnn_pool_free(m->pool);
     dgnn_linear_free(m->linear);
     dgnn_alloc_free((void *)m->spin.scale);
     dgnn_alloc_free(m->type_map);
     dgnn_alloc_free(m->description);
-    dgnn_serial_free(&m->serial);
-    dgnn_magnetic_free(&m->magnetic);
-    dgnn_domain_free(&m->domain);
-    dgnn_ghosted_free(&m->ghosted);
-    dgnn_nlist_free(&m->list);
-    dgnn_graph_builder_free(&m->builder);
-    dgnn_order_free(&m->order);
-    struct dgnn_buffer *all[] = {&m->energy,      &m->forces,        &m->forces_mag,
-                                 &m->atom_virial, &m->edge_gradient, &m->ordered_rows,
-                                 &m->spin_gradient};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        dgnn_buffer_free(all[i]);
-    }
     dgnn_archive_free(&m->archive);
     dgnn_alloc_free(m);
 }
@@ -255,6 +357,29 @@ static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t,
                          m->memory == DGNN_MEMORY_FAST ? "fast" : "small", m->skin);
 }
 
+/* Symbols that the model saw in training; NULL where the archive does not say. */
+static int model_describe_elements(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
+{
+    struct dgnn_value root = dgnn_tree_root(m->archive.model);
+    struct dgnn_value script = dgnn_value_member(&root, "model_def_script");
+    struct dgnn_value model = dgnn_value_member(&root, "model");
+    struct dgnn_value backbone = dgnn_value_member(&model, "backbone_model");
+    struct dgnn_value *network = m->has_virtual ? &backbone : &model;
+    struct dgnn_value variables = dgnn_value_member(network, "@variables");
+    struct dgnn_value out_bias = dgnn_value_member(&variables, "out_bias");
+    struct dgnn_elements_source source = {.info = dgnn_value_member(&script, "info"),
+                                          .type_map = m->type_map,
+                                          .ntypes = m->ntypes};
+    struct dgnn_tensor bias;
+    if (dgnn_value_kind(&out_bias) == DGNN_VALUE_TENSOR) {
+        DGNN_TRY(dgnn_value_tensor(&out_bias, &bias, error));
+        source.out_bias = &bias;
+    }
+    DGNN_TRY(dgnn_text_add(t, error, "\"elements\": "));
+    DGNN_TRY(dgnn_elements_json(&source, t, error));
+    return dgnn_text_add(t, error, ", ");
+}
+
 static int model_describe_notes(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
 {
     const char *first = m->properties.descriptor.uses_first_type && m->dense
@@ -273,6 +398,7 @@ static int model_describe_all(const struct dgnn_model *m, struct dgnn_text *t, s
 {
     DGNN_TRY(dgnn_text_add(t, error, "{"));
     DGNN_TRY(model_describe_types(m, t, error));
+    DGNN_TRY(model_describe_elements(m, t, error));
     DGNN_TRY(model_describe_facts(m, t, error));
     DGNN_TRY(model_describe_archive(m, t, error));
     DGNN_TRY(dgnn_linear_describe(m->linear, t, error));

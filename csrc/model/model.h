@@ -1,21 +1,16 @@
-/* The model, as the files of this room share it. */
+/* The model, as the files of this room share it: paper. Nothing in it changes once it is loaded, but for its sessions,
+ * which are the pool's (model/pool.h). */
 #ifndef DGNN_MODEL_MODEL_H
 #define DGNN_MODEL_MODEL_H
 
-#include <stdatomic.h>
-
 #include "base/cpu.h"
-#include "geom/graphbuild.h"
-#include "geom/order.h"
 #include "io/archive.h"
 #include "net/energy/linear.h"
-#include "system/domain.h"
-#include "system/ghosted.h"
 #include "system/magnetic.h"
-#include "system/serial.h"
+
+struct dgnn_pool; /* model/pool.h */
 
 struct dgnn_model {
-    atomic_int busy;
     struct dgnn_archive archive; /* values of the loaded parts point into it */
     int32_t ntypes;     /* of atoms */
     int32_t node_types; /* of nodes: twice as many in a spin model */
@@ -33,17 +28,7 @@ struct dgnn_model {
     enum dgnn_cpu cpu;
     double skin;
     char *description;
-
-    struct dgnn_serial serial;
-    struct dgnn_magnetic magnetic;
-    struct dgnn_domain domain;
-    struct dgnn_ghosted_nodes ghosted;
-    struct dgnn_nlist list;
-    struct dgnn_graph_builder builder;
-    struct dgnn_order order;
-    int32_t ordered; /* does net see the graph in that order? */
-    struct dgnn_profile *profile; /* of this call; NULL: nothing is measured */
-    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows, spin_gradient;
+    struct dgnn_pool *pool; /* the sessions that dgnn_model_compute works in */
 };
 
 #endif

@@ -17,6 +17,19 @@ static const struct dgnn_param spinmodel_rows[] = {
 #include "net/params/params_end.h"
 };
 
+struct spinmodel_object_params {
+#include "net/params/params_fields.h"
+#include "net/params/objects/spinmodel.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param spinmodel_object_rows[] = {
+#define DGNN_PARAM_STRUCT struct spinmodel_object_params
+#include "net/params/params_rows.h"
+#include "net/params/objects/spinmodel.def"
+#include "net/params/params_end.h"
+};
+
 static int spinmodel_bad(const struct dgnn_value *where, int status, const char *problem, struct dgnn_error *error)
 {
     char path[256];
@@ -100,10 +113,12 @@ static int spinmodel_fill(const struct spinmodel_params *params, int64_t ntypes,
 
 int dgnn_spinmodel_load(const struct dgnn_value *model, int32_t node_types, double **scale, struct dgnn_error *error)
 {
-    struct dgnn_value spin = dgnn_value_member(model, "spin");
+    struct spinmodel_object_params object;
     struct spinmodel_params params;
     int64_t ntypes;
-    DGNN_TRY(dgnn_params_load(&spin, spinmodel_rows, sizeof(spinmodel_rows) / sizeof(spinmodel_rows[0]), &params,
+    DGNN_TRY(dgnn_params_load(model, spinmodel_object_rows,
+                              sizeof(spinmodel_object_rows) / sizeof(spinmodel_object_rows[0]), &object, error));
+    DGNN_TRY(dgnn_params_load(&object.spin, spinmodel_rows, sizeof(spinmodel_rows) / sizeof(spinmodel_rows[0]), &params,
                               error));
     DGNN_TRY(dgnn_value_list(&params.use_spin, &ntypes, error));
     if (ntypes < 1 || node_types != 2 * ntypes) {

@@ -1,5 +1,7 @@
 #include "ops/ops.h"
 
+#include "base/status.h"
+
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -112,8 +114,10 @@ double dgnn_activation_value(const struct dgnn_activation *activation, double x,
         return activation_silu(x, slope);
     case DGNN_ACTIVATION_SILUT:
         return activation_silut(activation, x, slope);
-    default:
+    case DGNN_ACTIVATION_LINEAR:
         *slope = 1.0;
         return x;
     }
+    *slope = NAN; /* the compiler warns of a kind without a case, and results are then no numbers */
+    return NAN;
 }

@@ -2,6 +2,9 @@
 #ifndef DGNN_OPS_TABLE_H
 #define DGNN_OPS_TABLE_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "ops/dpa4c.h"
 #include "ops/ops.h"
 

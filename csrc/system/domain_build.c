@@ -59,9 +59,9 @@ static int64_t build_sum(const int64_t *counts, int32_t n)
 
 /* How near an atom must be to another's brick to be a ghost there. Each of two nodes is at most the largest displacement
  * away from its atom. */
-static double build_reach(const struct build *b)
+static double build_reach(const struct build *b, double cutoff)
 {
-    return b->in->cutoff + b->in->skin + 2 * b->d->summary.displacement;
+    return cutoff + b->in->skin + 2 * b->d->summary.displacement;
 }
 
 /* Bytes that move with an atom. */
@@ -77,7 +77,7 @@ static int build_choose(struct build *b, struct dgnn_error *error)
     struct dgnn_domain *d = b->d;
     memcpy(d->bricks.low, d->summary.low, sizeof(d->bricks.low));
     memcpy(d->bricks.high, d->summary.high, sizeof(d->bricks.high));
-    DGNN_TRY(dgnn_bricks_choose(&d->bricks, &d->cell, build_reach(b), b->nrank, d->part.grid, error));
+    DGNN_TRY(dgnn_bricks_choose(&d->bricks, &d->cell, build_reach(b, b->in->brick_cutoff), b->nrank, d->part.grid, error));
     DGNN_TRY(dgnn_bricks_reserve(&d->bricks, error));
     DGNN_TRY(build_alloc(&b->out, d->nreal, sizeof(*b->out), "atoms", error));
     DGNN_TRY(build_alloc(&b->ids, d->nreal, sizeof(*b->ids), "atoms", error));
@@ -370,7 +370,7 @@ static int build_count_work(struct build *b, struct dgnn_error *error)
                                            .ids = d->ids.data,
                                            .label = d->ids.data,
                                            .cell = &d->cell,
-                                           .cutoff = b->in->cutoff,
+                                           .cutoff = b->in->brick_cutoff,
                                            .threads = b->in->threads};
     DGNN_TRY(dgnn_nlist_update(&b->list, &input, error));
     for (int64_t k = 0; k < d->nodes.nowned; k++) {
@@ -386,7 +386,7 @@ static int build_weigh(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
     const int64_t *departure = d->departure.data;
-    DGNN_TRY(build_ghosts(b, b->in->cutoff, error));
+    DGNN_TRY(build_ghosts(b, b->in->brick_cutoff, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_weighing(b, error), error));
     DGNN_TRY(build_bring_ghosts(b, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_count_work(b, error), error));
@@ -447,7 +447,7 @@ static int build_exchanges(struct build *b, struct dgnn_error *error)
 static int build_halo(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
-    DGNN_TRY(build_ghosts(b, build_reach(b), error));
+    DGNN_TRY(build_ghosts(b, build_reach(b, b->in->cutoff), error));
     int status = build_plan(b, error); /* on its own: it sets the plan that is passed below */
     DGNN_TRY(dgnn_check_plan(d->comm, "compute", d->plan, status, error));
     return dgnn_transport_agree(d->comm, "compute", build_exchanges(b, error), error);

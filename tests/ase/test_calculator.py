@@ -153,7 +153,7 @@ def test_type_map(base_path):
         renamed.calc = DGNNCalculator(base_path, type_map=type_map)
         assert renamed.get_potential_energy() == plain.get_potential_energy()
         np.testing.assert_array_equal(renamed.get_forces(), plain.get_forces())
-    for wrong in [{"S": "X"}, {"S": 2}, {"S": -1}, ["S"], {"S": 0.5}, {16: "O"}, [8, 1], 3]:
+    for wrong in [{"S": "X"}, {"S": 2}, {"S": -1}, ["S"], {"S": 0.5}, {0: "O"}, {1: "O", "S": "H"}, [8, 1], 3]:
         with pytest.raises(dgnn.InputError, match="type_map"):
             DGNNCalculator(base_path, type_map=wrong)
     assert element_types(["O", "H"], None) == {"O": 0, "H": 1}

@@ -3,7 +3,7 @@
 #define DGNN_TESTS_DOMAIN_CASE_H
 
 #include "check.h"
-#include "model/model.h"
+#include "model/pool.h"
 #include "ranks.h"
 #include "system_case.h"
 
@@ -89,7 +89,7 @@ static inline int64_t call_atoms(const struct call *c, int32_t rank, int64_t *at
 /* Messages that the last call should have sent from this rank: one for each neighbour and row. */
 static inline int call_counts_good(const struct dgnn_model *m, int64_t nlayer, struct dgnn_comm *comm)
 {
-    const struct dgnn_plan *plan = m->domain.plan;
+    const struct dgnn_plan *plan = dgnn_pool_session(m->pool)->domain.plan;
     struct dgnn_comm_count count;
     int64_t to = 0, from = 0;
     for (int32_t k = 0; k < plan->nneighbour; k++) {
@@ -254,7 +254,7 @@ static inline void call_body(struct ranks_rank *rank)
         c->status[rank->rank] = dgnn_model_compute(model, &system, rank->comm, &own, &error);
         if (!c->status[rank->rank]) {
             c->counts_good[rank->rank] &= call_counts_good(model, c->models->nlayer, rank->comm);
-            c->reused[rank->rank][step] = model->domain.reused;
+            c->reused[rank->rank][step] = dgnn_pool_session(model->pool)->domain.reused;
             c->kept[rank->rank][step] = own.list_reused;
             c->nghost[rank->rank] = own.nghosts;
             call_keep(c, rank->rank, step, &p, &own);

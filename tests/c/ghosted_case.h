@@ -92,8 +92,9 @@ static inline void ghosted_body(struct ranks_rank *rank)
             c->spoil(&g);
         }
         if (c->ablates && step == 1) {
-            exchange_ablate(c->models->rank[rank->rank]->ghosted.features, c->ablation);
-            exchange_ablate(c->models->rank[rank->rank]->ghosted.geometry, c->ablation);
+            const struct dgnn_session *session = dgnn_pool_session(c->models->rank[rank->rank]->pool);
+            exchange_ablate(session->ghosted.features, c->ablation);
+            exchange_ablate(session->ghosted.geometry, c->ablation);
         }
         system_result_create(own, b->nnode);
         c->status[rank->rank] = dgnn_model_compute_ghosted(c->models->rank[rank->rank], &g,

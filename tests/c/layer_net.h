@@ -87,7 +87,7 @@ static inline void net_add_layer(struct net_text *text, const struct net_layer *
 
 static inline void net_add_network(struct net_text *text, const struct net *net)
 {
-    net_add(text, "{\"@class\":\"FittingNetwork\",\"@version\":1,\"layers\":[");
+    net_add(text, "{\"@class\":\"EmbeddingNetwork\",\"@version\":1,\"layers\":[");
     for (int l = 0; l < net->nlayer; l++) {
         net_add(text, l ? "," : "");
         net_add_layer(text, &net->layer[l]);

@@ -19,7 +19,7 @@ def test_there_are_c_tests():
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_c(source, pytestconfig, tmp_path):
+def test_c(source, record_property, tmp_path):
     (program,) = builder.build_programs([source], "asan")
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "TMPDIR": str(tmp_path)}
     done = subprocess.run([program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
@@ -29,14 +29,12 @@ def test_c(source, pytestconfig, tmp_path):
     assert counted, f"no count at the end of: {output[-2000:]}"
     passed, failed = map(int, counted[-1])
     assert passed > 0 and failed == 0
-    from conftest import SUITES
-
-    pytestconfig.stash[SUITES].c_checks += passed
+    record_property("checks in C", passed)
 
 
-@pytest.mark.parametrize("name", ["test_threads", "test_inproc"])
+@pytest.mark.parametrize("name", ["test_threads", "test_inproc", "test_session"])
 def test_no_races(name, tmp_path):
-    """Under ThreadSanitizer, which knows pthreads but not OpenMP: without that, and with the plain C kernels."""
+    """Under ThreadSanitizer, with the plain C kernels."""
     (program,) = builder.build_programs([FOLDER / f"{name}.c"], "tsan")
     environment = {**os.environ, "TMPDIR": str(tmp_path), "DGNN_DISABLE_CPU": "avx512,avx2,neon,portable",
                    "TSAN_OPTIONS": f"suppressions={FOLDER / 'tsan.suppressions'}"}

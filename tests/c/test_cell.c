@@ -1,3 +1,4 @@
+/* Cells: what is refused, wrapping, distances between planes, and how many images are within reach. */
 #include "geom/cell.h"
 
 #include "check.h"
@@ -54,6 +55,34 @@ static void test_refused(void)
     CHECK_STATUS(dgnn_cell_set(&cell, small, periodic, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_cell_set(&cell, tilted, periodic, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_cell_set(&cell, flat, periodic, NULL), DGNN_ERROR_INPUT, "");
+}
+
+/* Sheared along one vector and then along the new one: the same lattice, in vectors as short as they were. */
+static void test_sheared(void)
+{
+    static const int32_t pbcs[3][3] = {{1, 1, 1}, {1, 1, 0}, {0, 1, 1}};
+    const double plain[9] = {4.5, 0, 0, 1.25, 5, 0, -2, 0.75, 6};
+    int32_t nreduced = 0;
+    for (int row = 0; row < 3 * 3 * 6; row++) {
+        const int32_t *pbc = pbcs[row % 3];
+        int a = row / 3 % 3, b = (a + 1) % 3, c = (a + 2) % 3;
+        double box[9], longest = 0, first = pow(10, 2 + row / 9) + 1, second = fmin(first, 9e6 / first);
+        struct dgnn_error error;
+        struct dgnn_cell cell;
+        memcpy(box, plain, sizeof box);
+        for (int x = 0; x < 3; x++) {
+            box[3 * b + x] += pbc[a] ? first * box[3 * a + x] : 0;
+            box[3 * c + x] += pbc[b] ? floor(second) * box[3 * b + x] : 0;
+        }
+        CHECK_STATUS(dgnn_cell_set(&cell, box, pbc, &error), DGNN_OK, "");
+        CHECK_NEAR(cell.volume, 135, 1e-6);
+        for (int k = 0; k < 9; k++) {
+            longest = fmax(longest, fabs(cell.h[k]));
+        }
+        CHECK(longest < 10 || !memcmp(cell.h, box, sizeof box));
+        nreduced += longest < 10;
+    }
+    CHECK(nreduced > 10);
 }
 
 static void test_same(void)
@@ -175,6 +204,7 @@ int main(void)
 {
     test_set();
     test_refused();
+    test_sheared();
     test_same();
     test_boundaries();
     test_tilted();

@@ -129,8 +129,9 @@ static double weight(int64_t k)
     return cos(0.7 * (double)k + 0.3);
 }
 
-static int evaluate(struct dgnn_descriptor *d, const struct dgnn_graph *graph, struct dgnn_exchange *exchange,
-                    struct answer *answer, struct dgnn_error *error)
+static int evaluate_in(const struct dgnn_descriptor *d, struct dgnn_descriptor_workspace *workspace,
+                       const struct dgnn_graph *graph, struct dgnn_exchange *exchange, struct answer *answer,
+                       struct dgnn_error *error)
 {
     struct dgnn_descriptor_properties p;
     struct dgnn_evaluation evaluation = {.graph = graph,
@@ -140,13 +141,23 @@ static int evaluate(struct dgnn_descriptor *d, const struct dgnn_graph *graph, s
     double d_output[NATOM * 64];
     dgnn_descriptor_kind(d)->properties(d, &p);
     memset(answer, 0, sizeof(*answer));
-    DGNN_TRY(dgnn_descriptor_kind(d)->prepare(d, &evaluation, error));
-    DGNN_TRY(dgnn_descriptor_kind(d)->forward(d, &evaluation, answer->output, error));
+    DGNN_TRY(dgnn_descriptor_kind(d)->prepare(d, workspace, &evaluation, error));
+    DGNN_TRY(dgnn_descriptor_kind(d)->forward(d, workspace, &evaluation, answer->output, error));
     for (int64_t k = 0; k < NATOM * p.dim_out; k++) {
         d_output[k] = weight(k);
         answer->value += weight(k) * answer->output[k];
     }
-    return dgnn_descriptor_kind(d)->backward(d, &evaluation, d_output, error);
+    return dgnn_descriptor_kind(d)->backward(d, workspace, &evaluation, d_output, error);
+}
+
+static int evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *graph, struct dgnn_exchange *exchange,
+                    struct answer *answer, struct dgnn_error *error)
+{
+    struct dgnn_descriptor_workspace *workspace;
+    DGNN_TRY(dgnn_descriptor_kind(d)->workspace_create(d, &workspace, error));
+    int status = evaluate_in(d, workspace, graph, exchange, answer, error);
+    dgnn_descriptor_kind(d)->workspace_free(workspace);
+    return status;
 }
 
 static double largest(const double *x, int64_t n)
@@ -237,6 +248,7 @@ static void check_case(const char *name)
     static struct cluster c;
     static struct answer answer, other;
     struct dgnn_descriptor *d, *small, *threaded;
+    struct dgnn_descriptor_workspace *workspace;
     struct dgnn_descriptor_properties p;
     struct dgnn_error error;
     int dense;
@@ -247,10 +259,12 @@ static void check_case(const char *name)
     CHECK(p.dim_out <= 64 && p.has_message_passing && (dense || p.has_graph_form));
     cluster_place(&c);
     cluster_edges(&c, &p, dense);
-    CHECK_STATUS(evaluate(d, &c.graph, NULL, &answer, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_descriptor_kind(d)->workspace_create(d, &workspace, &error), DGNN_OK, "");
+    CHECK_STATUS(evaluate_in(d, workspace, &c.graph, NULL, &answer, &error), DGNN_OK, "");
     int64_t allocations = dgnn_alloc_count();
-    CHECK_STATUS(evaluate(d, &c.graph, NULL, &other, &error), DGNN_OK, "");
+    CHECK_STATUS(evaluate_in(d, workspace, &c.graph, NULL, &other, &error), DGNN_OK, "");
     CHECK(dgnn_alloc_count() == allocations);
+    dgnn_descriptor_kind(d)->workspace_free(workspace);
     CHECK(!memcmp(&answer, &other, sizeof(answer)));
     CHECK_STATUS(evaluate(small, &c.graph, NULL, &other, &error), DGNN_OK, "");
     CHECK(!memcmp(&answer, &other, sizeof(answer)));

@@ -131,15 +131,15 @@ static void make_atoms(struct atoms *atoms, uint64_t *seed)
     }
 }
 
-static void check_fit(const struct fit *fit, struct dgnn_fitting *fitting, struct atoms *atoms, const double *fparam,
+static void check_fit(const struct fit *fit, struct dgnn_fitting_workspace *workspace, struct atoms *atoms, const double *fparam,
                       int n)
 {
     struct dgnn_fitting_input input = {.n = n, .type = atoms->type, .descriptor = atoms->descriptor, .fparam = fparam,
                                        .aparam = atoms->aparam};
     double gradient[WIDTH], worst = 0, again[ATOMS];
     const double *used = fparam ? fparam : fit->fparam;
-    dgnn_fitting_evaluate(fitting, &input, atoms->energy, atoms->gradient);
-    dgnn_fitting_evaluate(fitting, &input, again, NULL);
+    dgnn_fitting_evaluate(workspace, &input, atoms->energy, atoms->gradient);
+    dgnn_fitting_evaluate(workspace, &input, again, NULL);
     CHECK(!memcmp(again, atoms->energy, sizeof(double) * (size_t)n));
     for (int i = 0; i < n; i++) {
         worst = check_larger(worst, fabs(atoms->energy[i] - atom_energy(fit, atoms, i, used, gradient)));
@@ -156,6 +156,7 @@ static void test_fit(struct fit *fit, uint64_t *seed)
     static struct atoms atoms;
     static const double other[8] = {0.25, -0.5, 1};
     struct dgnn_fitting *fitting = NULL;
+    struct dgnn_fitting_workspace *workspace = NULL;
     struct dgnn_fitting_properties properties;
     struct dgnn_error error;
     int64_t live = dgnn_alloc_live();
@@ -163,14 +164,16 @@ static void test_fit(struct fit *fit, uint64_t *seed)
     make_atoms(&atoms, seed);
     write_fit(fit, &text);
     CHECK_STATUS(load_fit(fit, &text, &fitting, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_fitting_prepare(fitting, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_fitting_workspace_create(fitting, &workspace, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_fitting_prepare(workspace, &error), DGNN_OK, "");
     dgnn_fitting_properties(fitting, &properties);
     CHECK(properties.dim_descriptor == WIDTH && properties.dim_fparam == fit->nfparam);
     CHECK(properties.dim_aparam == fit->naparam && !properties.default_fparam == !fit->has_default);
     CHECK(properties.parameters > 0);
-    check_fit(fit, fitting, &atoms, fit->nfparam ? other : NULL, ATOMS);
-    check_fit(fit, fitting, &atoms, fit->nfparam && !fit->has_default ? other : NULL, 1);
-    check_fit(fit, fitting, &atoms, fit->nfparam ? other : NULL, 0);
+    check_fit(fit, workspace, &atoms, fit->nfparam ? other : NULL, ATOMS);
+    check_fit(fit, workspace, &atoms, fit->nfparam && !fit->has_default ? other : NULL, 1);
+    check_fit(fit, workspace, &atoms, fit->nfparam ? other : NULL, 0);
+    dgnn_fitting_workspace_free(workspace);
     dgnn_fitting_free(fitting);
     CHECK(dgnn_alloc_live() == live);
 }
@@ -182,16 +185,19 @@ static void test_in_place(uint64_t *seed)
     static struct atoms atoms;
     struct fit fit = {.mixed = 1, .threads = 1};
     struct dgnn_fitting *fitting = NULL;
+    struct dgnn_fitting_workspace *workspace = NULL;
     struct dgnn_error error;
     make_fit(&fit, seed);
     make_atoms(&atoms, seed);
     write_fit(&fit, &text);
     CHECK_STATUS(load_fit(&fit, &text, &fitting, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_fitting_prepare(fitting, &error), DGNN_OK, "");
-    check_fit(&fit, fitting, &atoms, NULL, ATOMS);
+    CHECK_STATUS(dgnn_fitting_workspace_create(fitting, &workspace, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_fitting_prepare(workspace, &error), DGNN_OK, "");
+    check_fit(&fit, workspace, &atoms, NULL, ATOMS);
     struct dgnn_fitting_input input = {.n = ATOMS, .type = atoms.type, .descriptor = atoms.descriptor};
-    dgnn_fitting_evaluate(fitting, &input, atoms.energy, atoms.descriptor);
+    dgnn_fitting_evaluate(workspace, &input, atoms.energy, atoms.descriptor);
     CHECK(!memcmp(atoms.descriptor, atoms.gradient, sizeof(atoms.gradient)));
+    dgnn_fitting_workspace_free(workspace);
     dgnn_fitting_free(fitting);
 }
 
@@ -202,6 +208,7 @@ static void test_memory(uint64_t *seed)
     struct fit fit = {
         .mixed = 1, .threads = 2, .nfparam = 2, .naparam = 1, .ncase = 1, .has_default = 1, .dropped = "[0]"};
     struct dgnn_fitting *fitting = NULL;
+    struct dgnn_fitting_workspace *workspace = NULL;
     struct dgnn_error error;
     int64_t live = dgnn_alloc_live(), nth = 0;
     int status;
@@ -209,11 +216,14 @@ static void test_memory(uint64_t *seed)
     write_fit(&fit, &text);
     do {
         fitting = NULL;
+        workspace = NULL;
         dgnn_alloc_fail_at(++nth, 0);
         status = load_fit(&fit, &text, &fitting, &error);
-        status = status ? status : dgnn_fitting_prepare(fitting, &error);
+        status = status ? status : dgnn_fitting_workspace_create(fitting, &workspace, &error);
+        status = status ? status : dgnn_fitting_prepare(workspace, &error);
         dgnn_alloc_fail_at(0, 0);
         CHECK(status == DGNN_OK || (status == DGNN_ERROR_MEMORY && strstr(error.message, "memory")));
+        dgnn_fitting_workspace_free(workspace);
         dgnn_fitting_free(fitting);
         CHECK(dgnn_alloc_live() == live);
     } while (status && nth < 1000);

@@ -1,3 +1,4 @@
+/* The graph of edges: truncation, exclusions and counts in both list semantics, and forces and virials from its gradients. */
 #include <stdlib.h>
 
 #include "geom/gradient.h"

@@ -208,9 +208,38 @@ static void test_out_of_step(void)
     ranks_run(3, 20, out_of_step_body, &o);
     for (int32_t r = 0; r < 3; r++) {
         CHECK_STEP(o, r, 0, DGNN_ERROR_COMM,
-                   "out of step: rank 1 is in compute (step 2), rank 0 in compute (step 1)");
+                   "out of step: rank 1 is in compute (call 0, step 2), rank 0 in compute (call 0, step 1)");
         CHECK_STEP(o, r, 1, DGNN_ERROR_COMM,
                    "failed earlier and is not used again; the first failure was: the ranks");
+    }
+}
+
+/* Rank 1 left a call that it had begun, and comes to the next one; before it, all vote. */
+static void shifted_body(struct ranks_rank *rank)
+{
+    struct outcome *o = rank->data;
+    struct dgnn_error local = {0};
+    for (int call = 0; call < 2 + (rank->rank == 1); call++) {
+        int32_t vote = rank->rank == 1 ? 3 : rank->rank;
+        o->wrong[rank->rank] += dgnn_comm_begin(rank->comm, &local) != DGNN_OK;
+        if (call == 1 && rank->rank == 1) {
+            continue;
+        }
+        int status = dgnn_comm_vote(rank->comm, "compute", DGNN_OK, &vote, &local);
+        note(o, rank->rank, call > 0, status, &local);
+        o->wrong[rank->rank] += !status && vote != 3;
+    }
+}
+
+static void test_shifted(void)
+{
+    struct outcome o = {0};
+    ranks_run(3, 20, shifted_body, &o);
+    for (int32_t r = 0; r < 3; r++) {
+        CHECK_STEP(o, r, 0, DGNN_OK, "");
+        CHECK_STEP(o, r, 1, DGNN_ERROR_COMM,
+                   "out of step: rank 1 is in compute (call 3, step 2), rank 0 in compute (call 2, step 2)");
+        CHECK(o.wrong[r] == 0);
     }
 }
 
@@ -400,6 +429,7 @@ int main(void)
     test_collectives();
     test_agreement();
     test_out_of_step();
+    test_shifted();
     test_leaver();
     test_lost_messages();
     test_mismatch();

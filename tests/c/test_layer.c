@@ -103,7 +103,8 @@ static void test_refusals(void)
         {"{\"layers\":[[1]]}", 2, 3, DGNN_ERROR_FORMAT, "layers[0]: expected an object"},
         {"{\"layers\":[]}", 2, 3, DGNN_ERROR_FORMAT, "layers: the number of layers is 0, expected 1"},
         {"{\"layers\":7}", 2, 3, DGNN_ERROR_FORMAT, "layers: expected a list"},
-        {"{}", 2, 3, DGNN_ERROR_FORMAT, "layers: missing"},
+        {"{\"dropout\":0.1,\"layers\":[]}", 2, 3, DGNN_ERROR_UNSUPPORTED, "dropout: dgnn does not know"},
+        {"{}", 2, 3, DGNN_ERROR_FORMAT, "member 'layers' is missing"},
         {"[]", 2, 3, DGNN_ERROR_FORMAT, "expected an object"},
         {"{\"@version\":3,\"layers\":[]}", 2, 3, DGNN_ERROR_UNSUPPORTED, "version 3; dgnn reads 1 to 2"},
         {"{\"@version\":\"1\",\"layers\":[]}", 2, 3, DGNN_ERROR_FORMAT, "@version: expected an integer"},
@@ -116,7 +117,13 @@ static void test_refusals(void)
         {LAYER("\"resnet\":1,", W23), 2, 3, DGNN_ERROR_FORMAT, "resnet: expected a boolean"},
         {ROWS(W23, "\"b\":" ARRAY("[1,2]")), 2, 3, DGNN_ERROR_FORMAT, "b: expected an array of shape (3), found (2)"},
         {ROWS(W23, "\"b\":[1,2,3]"), 2, 3, DGNN_ERROR_FORMAT, "b: expected an array, found a list"},
-        {ROWS(W23, "\"idt\":" ARRAY("[[1,2,3]]")), 2, 3, DGNN_ERROR_FORMAT, "idt: expected an array of shape (3)"},
+        {ROWS(W23, "\"idt\":" ARRAY("[[1,2,3]]")), 2, 3, DGNN_OK, ""},
+        {ROWS(W23, "\"idt\":" ARRAY("[[1,2,3],[4,5,6]]")), 2, 3, DGNN_ERROR_FORMAT, "idt: expected an array of shape (3)"},
+        {ROWS(W23, "\"B\":" ARRAY("[1,2,3]")), 2, 3, DGNN_ERROR_UNSUPPORTED, "@variables.B: dgnn does not know"},
+        {LAYER("\"bias\":true,", W23), 2, 3, DGNN_ERROR_FORMAT, "bias: contradicts @variables.b, by which it is false"},
+        {LAYER("\"use_timestep\":true,", W23), 2, 3, DGNN_ERROR_FORMAT, "use_timestep: contradicts @variables.idt"},
+        {LAYER("\"layer_norm\":true,", W23), 2, 3, DGNN_ERROR_UNSUPPORTED, "layer_norm: dgnn does not know"},
+        {LAYER("\"@class\":\"Other\",", W23), 2, 3, DGNN_ERROR_UNSUPPORTED, "@class: found 'Other', expected 'Layer'"},
     };
     for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
         struct dgnn_tree *tree = parse(rows[k].json, strlen(rows[k].json));

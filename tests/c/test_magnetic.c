@@ -1,3 +1,4 @@
+/* Virtual atoms of spin models: where they are, which rows they have, and how their forces come home. */
 #include "comm/spin.h"
 #include "system/magnetic.h"
 

@@ -31,6 +31,27 @@ static int memory_compute(struct dgnn_model *model, double *forces, double *ener
     return status;
 }
 
+/* A descriptor that nobody knows: its message lists those that are, which takes memory too. */
+static void test_unknown_descriptor(void)
+{
+    static const char json[] = "{\"model\": {\"@class\": \"Model\", \"type\": \"standard\", \"type_map\": [\"O\"], "
+                               "\"@variables\": {}, \"descriptor\": {\"type\": \"unheard_of\"}, \"fitting\": {}}}";
+    static const struct dgnn_load_options options = {.size = sizeof(options), .threads = 1, .skin = -1};
+    struct dgnn_model *model = NULL;
+    struct dgnn_error error;
+    int64_t live = dgnn_alloc_live(), nth = 0;
+    int status;
+    do {
+        dgnn_alloc_fail_at(++nth, 0);
+        status = dgnn_model_load_tree("unknown", json, strlen(json), NULL, 0, &options, &model, &error);
+        dgnn_alloc_fail_at(0, 0);
+        CHECK(status == DGNN_ERROR_MEMORY || status == DGNN_ERROR_UNSUPPORTED);
+        CHECK(dgnn_alloc_live() == live);
+    } while (status == DGNN_ERROR_MEMORY && nth < 200);
+    CHECK_STATUS(status, DGNN_ERROR_UNSUPPORTED, "descriptor 'unheard_of' is not supported; supported: dpa3");
+    CHECK(nth > 10 && nth < 200);
+}
+
 /* How many allocations a load makes, each of which then fails. */
 static void test_load(const char *path, const struct dgnn_load_options *options)
 {
@@ -103,6 +124,7 @@ int main(void)
                                         "dpa3_training_only", "se_e3_tebd_silu", "se_atten_v2_all"};
     char path[256];
     memory_make_system();
+    test_unknown_descriptor();
     for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
         struct dgnn_load_options options = {.size = sizeof(options), .threads = 1 + (int32_t)(c % 2), .skin = -1};
         snprintf(path, sizeof(path), "tests/data/cases/%s/model.pt2", cases[c]);

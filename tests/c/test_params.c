@@ -47,7 +47,7 @@ static void test_values(void)
     struct values v;
     struct dgnn_text text = {0};
     struct dgnn_tree *tree =
-        parse("{\"needed\": 3, \"part\": [1], \"given\": null, \"@class\": \"x\", \"type\": \"y\"}");
+        parse("{\"needed\": 3, \"part\": [1], \"given\": null}");
     struct dgnn_value root = dgnn_tree_root(tree);
     CHECK_STATUS(dgnn_params_load(&root, table, NTABLE, &v, &error), DGNN_OK, "");
     CHECK(v.count == 7 && v.needed == 3 && v.length == 2.5 && v.flag == 1 && !strcmp(v.name, "tanh") && !v.given);
@@ -124,24 +124,84 @@ static void test_refusals(void)
     }
 }
 
-static void test_versions(void)
+/* A table with a class, a type and variables; members of "@" that it does not have are refused like any other. */
+static void test_classes(void)
 {
+    static const struct dgnn_param thing[] = {
+        {"Thing", DGNN_PARAM_CLASS, 3, 2, NULL, 2, ""},
+        {"type", DGNN_PARAM_IGNORED, 0, 0, NULL, 0, ""},
+        {"w", DGNN_PARAM_VARIABLE, 0, 0, NULL, 0, ""},
+    };
     static const struct {
+        size_t nrow; /* 1: the class only */
         const char *json;
         int status;
         const char *text;
-    } rows[] = {{"{}", DGNN_OK, ""},
-                {"{\"@version\": 2}", DGNN_OK, ""},
-                {"{\"@version\": 1}", DGNN_ERROR_UNSUPPORTED, "p.json: version 1; dgnn reads 2 to 3"},
-                {"{\"@version\": 4}", DGNN_ERROR_UNSUPPORTED, "version 4"},
-                {"{\"@version\": \"2\"}", DGNN_ERROR_FORMAT, "@version: expected an integer"}};
+    } rows[] = {{3, "{}", DGNN_OK, ""},
+                {3, "{\"@version\": 2, \"@class\": \"Thing\", \"type\": \"y\", \"@variables\": {\"w\": 1}}", DGNN_OK, ""},
+                {3, "{\"@version\": 1}", DGNN_ERROR_UNSUPPORTED, "p.json: version 1; dgnn reads 2 to 3"},
+                {3, "{\"@version\": 4}", DGNN_ERROR_UNSUPPORTED, "version 4"},
+                {3, "{\"@version\": \"2\"}", DGNN_ERROR_FORMAT, "@version: expected an integer"},
+                {3, "{\"@class\": \"Other\"}", DGNN_ERROR_UNSUPPORTED, "@class: found 'Other', expected 'Thing'"},
+                {3, "{\"@class\": 1}", DGNN_ERROR_FORMAT, "@class: expected a string"},
+                {3, "{\"@variables\": {\"v\": 1}}", DGNN_ERROR_UNSUPPORTED, "@variables.v: dgnn does not know"},
+                {3, "{\"@variables\": 7}", DGNN_ERROR_FORMAT, "@variables: expected an object"},
+                {3, "{\"w\": 1}", DGNN_ERROR_UNSUPPORTED, "w: dgnn does not know"},
+                {3, "{\"Thing\": 1}", DGNN_ERROR_UNSUPPORTED, "Thing: dgnn does not know"},
+                {3, "{\"@extra\": 1}", DGNN_ERROR_UNSUPPORTED, "@extra: dgnn does not know"},
+                {1, "{\"type\": \"y\"}", DGNN_ERROR_UNSUPPORTED, "type: dgnn does not know"},
+                {1, "{\"@variables\": {}}", DGNN_ERROR_UNSUPPORTED, "@variables: dgnn does not know"}};
     struct dgnn_error error;
     for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
         struct dgnn_tree *tree = parse(rows[k].json);
         struct dgnn_value root = dgnn_tree_root(tree);
-        CHECK_STATUS(dgnn_params_version(&root, 2, 3, 2, &error), rows[k].status, rows[k].text);
+        CHECK_STATUS(dgnn_params_load(&root, thing, rows[k].nrow, NULL, &error), rows[k].status, rows[k].text);
         dgnn_tree_free(tree);
     }
+    struct dgnn_tree *tree = parse("{\"@class\": \"Thing\"}");
+    struct dgnn_value root = dgnn_tree_root(tree);
+    CHECK_STATUS(dgnn_params_load(&root, thing + 1, 2, NULL, &error), DGNN_ERROR_UNSUPPORTED, "@class: dgnn does not know");
+    dgnn_tree_free(tree);
+}
+
+/* What is said twice, and rows of one dimension however they are written. */
+static void test_repeats(void)
+{
+#define ROW(value) "{\"@class\": \"np.ndarray\", \"dtype\": \"float64\", \"value\": " value "}"
+    static const char *const shapes[] = {"flat", "row", "column", "deep"};
+    struct dgnn_tree *tree = parse("{\"i\": 3, \"d\": 0.5, \"b\": true, \"s\": \"x\", \"l\": [1, 2], \"a\": \"Linear\", "
+                                   "\"n\": null, \"flat\": " ROW("[1, 2, 3]") ", \"row\": " ROW("[[1, 2, 3]]")
+                                   ", \"column\": " ROW("[[1], [2], [3]]") ", \"deep\": " ROW("[[[1, 2, 3]]]")
+                                   ", \"wide\": " ROW("[[1, 2, 3], [4, 5, 6]]") "}");
+    struct dgnn_value root = dgnn_tree_root(tree);
+    struct dgnn_value i = dgnn_value_member(&root, "i"), d = dgnn_value_member(&root, "d"),
+                      b = dgnn_value_member(&root, "b"), s = dgnn_value_member(&root, "s"),
+                      l = dgnn_value_member(&root, "l"), a = dgnn_value_member(&root, "a"),
+                      n = dgnn_value_member(&root, "n"), none = dgnn_value_member(&root, "none"),
+                      wide = dgnn_value_member(&root, "wide");
+    struct dgnn_activation linear, tanh;
+    struct dgnn_error error;
+    struct dgnn_tensor tensor;
+    CHECK(!dgnn_activation_parse("none", &linear, &error) && !dgnn_activation_parse("tanh", &tanh, &error));
+    CHECK(!dgnn_params_same_int(&i, 3, "w", &error) && !dgnn_params_same_int(&none, 9, "w", &error));
+    CHECK_STATUS(dgnn_params_same_int(&i, 4, "the weights", &error), DGNN_ERROR_FORMAT,
+                 "p.json: i: contradicts the weights, by which it is 4");
+    CHECK(!dgnn_params_same_double(&d, 0.5, "w", &error) && dgnn_params_same_double(&d, 0.25, "w", &error));
+    CHECK(!dgnn_params_same_bool(&b, 1, "w", &error) && dgnn_params_same_bool(&b, 0, "w", &error));
+    CHECK(!dgnn_params_same_string(&s, "x", "w", &error) && dgnn_params_same_string(&s, "y", "w", &error));
+    CHECK(!dgnn_params_same_count(&l, 2, "w", &error) && dgnn_params_same_count(&l, 3, "w", &error));
+    CHECK(!dgnn_params_same_activation(&a, &linear, "w", &error) && !dgnn_params_same_activation(&n, &linear, "w", &error));
+    CHECK(dgnn_params_same_activation(&a, &tanh, "w", &error) == DGNN_ERROR_FORMAT);
+    CHECK(!dgnn_params_unused(&none, "why", &error) && !dgnn_params_unused(&n, "why", &error));
+    CHECK_STATUS(dgnn_params_unused(&i, "it is off", &error), DGNN_ERROR_FORMAT, "i: is there, but it is off");
+    for (size_t k = 0; k < sizeof(shapes) / sizeof(shapes[0]); k++) {
+        struct dgnn_value member = dgnn_value_member(&root, shapes[k]);
+        CHECK_STATUS(dgnn_params_row(&member, 3, &tensor, &error), DGNN_OK, "");
+        CHECK(tensor.ndim == 1 && tensor.shape[0] == 3 && ((const double *)tensor.data)[2] == 3);
+        CHECK(dgnn_params_row(&member, 2, &tensor, &error) == DGNN_ERROR_FORMAT);
+    }
+    CHECK(dgnn_params_row(&wide, 6, &tensor, &error) == DGNN_ERROR_FORMAT);
+    dgnn_tree_free(tree);
 }
 
 /* Lists of pairs of 3 types, and of their names. */
@@ -220,7 +280,8 @@ int main(void)
 {
     test_values();
     test_refusals();
-    test_versions();
+    test_classes();
+    test_repeats();
     test_lists();
     test_names();
     return check_report();

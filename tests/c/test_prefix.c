@@ -1,3 +1,4 @@
+/* A graph's prefix: the same centres with fewer or nearer neighbours, as hybrids and sums of models see it. */
 #include "geom/prefix.h"
 
 #include "check.h"

@@ -23,10 +23,14 @@ struct zip_entry {
     int wide;               /* sizes and place in a 64-bit extra field; 2: cut off; 3: another field only */
 };
 
+#ifndef ZIP_MAKER_BYTES
+#define ZIP_MAKER_BYTES (1 << 16)
+#endif
+
 struct zip_maker {
-    unsigned char bytes[1 << 16];
+    unsigned char bytes[ZIP_MAKER_BYTES];
     size_t length;
-    unsigned char directory[1 << 14];
+    unsigned char directory[ZIP_MAKER_BYTES / 4];
     size_t directory_length;
     size_t count;
     uint32_t previous;
@@ -139,8 +143,12 @@ static inline void zip_end(struct zip_maker *zip, int count_add, int place_add, 
     zip_put_bytes(zip->bytes, &zip->length, comment, strlen(comment));
 }
 
-/* As above with 64-bit records, as PyTorch's writer leaves them; offset_add damages the place they give. */
-static inline void zip_end64(struct zip_maker *zip, int64_t offset_add)
+/* What the 32-bit record says beside 64-bit ones. */
+enum zip_narrow { ZIP_NARROW_FULL, ZIP_NARROW_SAME, ZIP_NARROW_COUNT, ZIP_NARROW_SIZE, ZIP_NARROW_PLACE };
+
+/* As above with 64-bit records; offset_add damages the place they give. ZIP_NARROW_SAME is as PyTorch's writer
+ * leaves it; with the later ones a field of the 32-bit record is another number. */
+static inline void zip_end64(struct zip_maker *zip, int64_t offset_add, enum zip_narrow narrow, const char *comment)
 {
     uint64_t start = zip->length;
     zip_put_bytes(zip->bytes, &zip->length, zip->directory, zip->directory_length);
@@ -159,9 +167,13 @@ static inline void zip_end64(struct zip_maker *zip, int64_t offset_add)
     zip_put(zip->bytes, &zip->length, 1, 4);
     zip_put(zip->bytes, &zip->length, 0x06054b50, 4);
     zip_put(zip->bytes, &zip->length, 0, 4);
-    zip_put(zip->bytes, &zip->length, ~0ull, 8); /* counts (2 x 2 bytes), size */
-    zip_put(zip->bytes, &zip->length, 0xffffffff, 4);
-    zip_put(zip->bytes, &zip->length, 0, 2);
+    for (int copy = 0; copy < 2; copy++) {
+        zip_put(zip->bytes, &zip->length, narrow ? zip->count + (narrow == ZIP_NARROW_COUNT) : ~0ull, 2);
+    }
+    zip_put(zip->bytes, &zip->length, narrow ? zip->directory_length + (narrow == ZIP_NARROW_SIZE) : ~0ull, 4);
+    zip_put(zip->bytes, &zip->length, narrow ? start + (narrow == ZIP_NARROW_PLACE) : ~0ull, 4);
+    zip_put(zip->bytes, &zip->length, strlen(comment), 2);
+    zip_put_bytes(zip->bytes, &zip->length, comment, strlen(comment));
 }
 
 #endif

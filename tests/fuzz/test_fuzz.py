@@ -10,9 +10,9 @@ import pytest
 
 BAD = pathlib.Path(__file__).resolve().parent.parent / "bad"
 SECONDS = 30
-EXECUTIONS = {"archive": 5_000_000, "model": 1_000_000, "plan": 5_000_000, "tree": 10_000_000}  # of the long form
+EXECUTIONS = {"archive": 5_000_000, "checkpoint": 10_000_000, "model": 1_000_000, "plan": 5_000_000, "tree": 10_000_000}  # of the long form
 # How far a run must at least have come, so that one that does nothing fails: edges of the program's graph.
-EDGES = {"archive": 1000, "model": 4000, "plan": 500, "tree": 500}
+EDGES = {"archive": 1000, "checkpoint": 1000, "model": 4000, "plan": 500, "tree": 500}
 
 pytestmark = pytest.mark.skipif(not fuzz.is_possible(), reason="clang with libFuzzer is not installed")
 

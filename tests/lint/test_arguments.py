@@ -40,7 +40,7 @@ def test_every_option_has_a_case_or_a_refusal():
 
 
 def test_the_check_can_fail(tmp_path):
-    for path in (ROOT / "csrc" / "net" / "params").glob("*.def"):
+    for path in (ROOT / "csrc" / "net" / "params").rglob("*.def"):
         text = path.read_text().replace("DGNN_BOOL(sequential_update,", "DGNN_BOOL(sequential_updates,")
         (tmp_path / path.name).write_text(text)
     bad = check_arguments.make_check(tmp_path).run()

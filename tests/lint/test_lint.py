@@ -29,7 +29,7 @@ def test_the_include_check_can_fail(tmp_path):
         ("base/alloc.c", "unheard_of.h", "<"),
         ("include/dgnn.h", "stdio.h", "<"),
     ]:
-        assert check_includes.check_include(name, name.split("/")[0], kind, header), (name, header)
+        assert check_includes.check_include(name, check_includes.room_of(name), kind, header), (name, header)
     assert check_includes.check_include("net/dpa3/dpa3.c", "net/dpa3", '"', "io/tree.h") is None
 
 

@@ -170,6 +170,7 @@ def interrupt():
     """Ctrl-C on ranks that wait for a slow one in mid-call: KeyboardInterrupt when the call is over, on those alone; the
     others have the right numbers, and so has the next call of all. (The slow rank's operations are Python, which would
     hear of a signal at once; so it sends them.)"""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under nohup, and inherited
     test, delay, runs = Test(), 0.15, 0
     pids = WORLD.allgather(os.getpid())
     for slow in range(WORLD.size):

@@ -11,14 +11,14 @@ from test_transport import MPIS, launcher
 FOLDER = pathlib.Path(__file__).resolve().parent
 # what -> ranks -> checks: a run that skips some is seen
 RUNS = {
-    "random": {1: 621, 2: 621, 4: 621, 6: 621, 8: 621},
-    "frames": {1: 19, 3: 19},
-    "replicated": {1: 62, 2: 62, 4: 62},
-    "spins": {1: 20, 3: 20},
-    "faults": {1: 110, 2: 149, 3: 149, 4: 149},
-    "split": {1: 216, 3: 216, 4: 216},
+    "random": {1: 720, 2: 720, 4: 720, 6: 720, 8: 720},
+    "frames": {1: 20, 3: 20},
+    "replicated": {1: 72, 2: 72, 4: 72},
+    "spins": {1: 22, 3: 22},
+    "faults": {1: 121, 2: 164, 3: 164, 4: 164},
+    "split": {1: 252, 3: 252, 4: 252},
     "lifetime": {1: 28, 2: 28},
-    "ghosted": {1: 456, 2: 456, 4: 912, 8: 456},
+    "ghosted": {1: 576, 2: 576, 4: 1152, 8: 576},
 }
 LAUNCHES = [(what, ranks) for what in RUNS for ranks in RUNS[what]]
 

@@ -36,7 +36,7 @@ def library(tmp_path_factory):
     target = tmp_path_factory.mktemp("mpi") / "exchange_mpi.so"
     folder = builder.ROOT / "build" / "mpi"
     objects = builder.compile_objects(sources, "release", ["-Itests/c"], folder=folder)
-    builder.link(objects, target, ["-shared", "-fopenmp", "-pthread", "-lm"])
+    builder.link(objects, target, ["-shared", "-pthread", "-lm"])
     return target
 
 

@@ -2,7 +2,10 @@
 
 import gc
 import inspect
+import os
 import pickle
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -306,10 +309,12 @@ def test_unknown_keywords(base, call, message):
     (dict(dtype="float16"), "dtype: found 'float16'"),
     (dict(dtype=np.int32), "dtype: found 'int32'"),
     (dict(dtype=object()), "dtype"),
-    (dict(threads=0), "threads: expected 1 to 4096"),
+    (dict(threads=0), "threads: expected 1 to 1024"),
+    (dict(threads=4096), "threads: expected 1 to 1024"),
     (dict(threads=1.5), "threads: expected an integer"),
-    (dict(skin=-0.1), "skin: expected a length"),
-    (dict(skin=float("nan")), "skin: expected a length"),
+    (dict(skin=-0.1), "skin: expected 0 to 100 Å"),
+    (dict(skin=1e300), "skin: expected 0 to 100 Å"),
+    (dict(skin=float("nan")), "skin: expected 0 to 100 Å"),
     (dict(skin="thick"), "skin: expected a number"),
     (dict(memory="tiny"), "memory: found 'tiny'"),
     (dict(semantics="sparse"), "semantics: found 'sparse'"),
@@ -429,25 +434,94 @@ def test_input_is_a_snapshot(base):
 
 
 def test_one_model_in_many_threads(base):
+    """At the same time, each with a session of its own."""
     model, inputs = base
     expected = model.compute(**inputs)
     outcomes = []
 
     def work():
         for _ in range(5):
-            try:
-                result = model.compute(**inputs)
-            except dgnn.BusyError:
-                outcomes.append("busy")
-            else:
-                outcomes.append(np.array_equal(result.forces, expected.forces))
+            outcomes.append(np.array_equal(model.compute(**inputs).forces, expected.forces))
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(outcomes) == 40 and set(outcomes) <= {True, "busy"} and True in outcomes
+    assert outcomes == [True] * 40
+
+
+def test_a_call_in_the_arguments_of_another(base):
+    """An argument that computes with the same model, in the same thread, doesn't wait for itself."""
+    model, inputs = base
+    expected = model.compute(**inputs)
+
+    class Coords:
+        def __array__(self, *args, **kwargs):
+            same_bits(model.compute(**inputs), expected)
+            return np.array(inputs["coords"])
+
+    same_bits(model.compute(**{**inputs, "coords": Coords()}), expected)
+    model._core.compute(**{**dict.fromkeys(("box", "spins", "fparam", "aparam", "charge_spin", "ids", "comm")), **inputs,
+                           "coords": Coords(), "pbc": (1, 1, 1), "grid": (0, 0, 0), "replicated": False, "atomic": False})
+
+
+@pytest.mark.parametrize("options,advice", [
+    ({}, 'memory="small", dtype="float32", more ranks: each needs less'),
+    ({"memory": "small"}, 'dtype="float32", more ranks: each needs less'),
+    ({"memory": "small", "dtype": "float32"}, "more ranks: each needs less"),
+])
+def test_out_of_memory_says_what_helps(base_path, options, advice):
+    model = dgnn.Model.load(base_path, **options)
+    dgnn._core._alloc_fail_at(1, True)
+    try:
+        with pytest.raises(MemoryError, match=re.escape(f"; {advice}") + "$"):
+            model.compute([[0.0, 0, 0], [0, 0, 1.1]], [0, 1])
+    finally:
+        dgnn._core._alloc_fail_at(0)
+
+
+def test_sheared_cells(base_path):
+    """The same lattice in vectors up to ten million Å long, periodic along all or two of them."""
+    model = dgnn.Model.load(base_path, threads=1)
+    rng = np.random.default_rng(3)
+    coords, types, box = rng.random((20, 3)) * 6, rng.integers(0, 2, 20), np.array([[6.5, 0, 0], [1.25, 6, 0], [-0.5, 1, 7]])
+    for pbc in (True, (1, 1, 0)):
+        plain = model.compute(coords, types, box, pbc=pbc, atomic=True)
+        for shears in ([[1, 0, 0], [10001, 1, 0], [0, 0, 1]], [[1, 0, 0], [10001, 1, 0], [700000, 1234, 1]],
+                       [[1, 0, 0], [10**5 + 1, 1, 0], [3, 1000, 1]], [[1, 0, 0], [9999, 1, 0], [9999 * 999, 999, 1]]):
+            result = model.compute(coords, types, np.array(shears) @ box, pbc=pbc, atomic=True)
+            assert result.energy == pytest.approx(plain.energy, abs=1e-9) and result.nedges == plain.nedges
+            np.testing.assert_allclose(result.forces, plain.forces, atol=1e-8)
+            np.testing.assert_allclose(result.virial, plain.virial, atol=1e-8)
+            np.testing.assert_allclose(result.atom_virial, plain.atom_virial, atol=1e-8)
+    with pytest.raises(dgnn.InputError, match="box is singular"):
+        model.compute(coords, types, [[1 / 3, 0, 0], [1e5 / 3, 1e-12, 0], [0, 0, 1e4]])
+
+
+def test_limits_of_options(base_path):
+    """The same in Python and the core, which names the option too."""
+    for name, good in (("threads", 1024), ("skin", 100)):
+        assert dgnn.Model.load(base_path, **{name: good}).info()[name] == good
+    for options, message in (((0, 0, 0, 4096, -1.0, "cpu"), "threads: found 4096; expected 0 to 1024"),
+                             ((0, 0, 0, 1, 100.5, "cpu"), "skin: found 100.5; expected 0 to 100")):
+        with pytest.raises(dgnn.InputError, match=f"^{message}"):
+            _core.load(str(base_path), options)
+
+
+def test_submodules_need_no_import():
+    """As docs/ranks.md writes it."""
+    code = ("import dgnn, sys\nassert 'dgnn.communicators' not in sys.modules and not hasattr(dgnn, 'nothing')\n"
+            "dgnn.communicators.DEADLINE = 7.0\nfrom dgnn import communicators\nprint(communicators.DEADLINE, dgnn.testing.run_mpi)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("7.0 <function run_mpi"), done.stderr
+
+
+def test_a_checkout_without_a_build(tmp_path):
+    shutil.copytree(os.path.dirname(dgnn.__file__), tmp_path / "dgnn", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    done = subprocess.run([sys.executable, "-S", "-c", "import dgnn"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+                          env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"})
+    assert done.returncode == 1 and "dgnn's C core is not built for this Python" in done.stderr and "make build" in done.stderr
 
 
 def test_the_interpreter_goes_on(base_path):

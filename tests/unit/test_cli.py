@@ -76,6 +76,77 @@ def test_eval_writes_extxyz(base_path, structures, tmp_path):
     assert os.listdir(tmp_path) == ["structures.xyz", "out.extxyz"] or len(os.listdir(tmp_path)) == 2
 
 
+@pytest.mark.parametrize("suffix", [".extxyz", ".xyz", ".traj", ""])
+def test_eval_leaves_nothing_old(base_path, structures, tmp_path, suffix):
+    """Results that came with a frame are not left beside its new ones; the suffix says what is written."""
+    path, frames = structures
+    wanted = [expected(base_path, atoms) for atoms in frames]
+    for atoms in frames:
+        atoms.info.update(virial=np.full((3, 3), 7.0), stress=np.full((3, 3), 7.0), REF_energy=3.0)
+        atoms.arrays.update(magforces=np.full((6, 3), 7.0), REF_forces=np.full((6, 3), 7.0))
+    old, out = tmp_path / "old.extxyz", tmp_path / f"out{suffix}"
+    ase.io.write(old, frames)
+    assert "virial" in old.read_text() and "magforces" in old.read_text()
+    done = run("eval", base_path, old, "-o", out)
+    assert done.returncode == 0 and done.stderr == ""
+    written = ase.io.read(out, ":", format="traj" if suffix == ".traj" else "extxyz")
+    for atoms, result in zip(written, wanted, strict=True):
+        np.testing.assert_allclose(atoms.get_forces(), result.forces, atol=1e-7)
+        np.testing.assert_allclose(np.reshape(atoms.info["virial"], (3, 3)), result.virial, atol=1e-7)
+        assert "magforces" not in atoms.arrays and "stress" not in atoms.info and atoms.info["REF_energy"] == 3
+        assert ("stress" in atoms.calc.results) == bool(atoms.pbc.all())
+        assert suffix == ".traj" or "REF_forces" in atoms.arrays
+
+
+def test_eval_writes_through_links(base_path, structures, tmp_path):
+    out = tmp_path / "there" / "out.extxyz"
+    out.parent.mkdir()
+    out.write_text("old")
+    out.chmod(0o640)
+    link = tmp_path / "link.extxyz"
+    link.symlink_to("there/out.extxyz")
+    assert run("eval", base_path, structures[0], "-o", link).returncode == 0
+    assert link.is_symlink() and len(ase.io.read(out, ":")) == 2 and out.stat().st_mode & 0o777 == 0o640
+
+
+def test_numbers_of_types(base_path, structures, tmp_path):
+    """LAMMPS's types 1 and 2 are H and He for ASE: said, and named by --type-map, also in what is written."""
+    _, frames = structures
+    path, out = tmp_path / "data.water", tmp_path / "out.extxyz"
+    ase.io.write(path, frames[0], format="lammps-data", specorder=["O", "H"], masses=False)
+    energy = pytest.approx(expected(base_path, frames[0]).energy, abs=1e-6)
+    arguments = "eval", base_path, path, "--format", "lammps-data", "--json"
+    done = run(*arguments, "--type-map", "1=O", "2=H")
+    assert json.loads(done.stdout)["energy"] == energy and done.stderr == ""
+    done = run(*arguments, "--type-map", "He=H")
+    assert done.returncode == 0 and json.loads(done.stdout)["energy"] != energy
+    assert "data.water: has numbers of types, not elements; ASE takes 1 for H, 2 for He" in done.stderr
+    assert "--type-map 1=NAME 2=NAME" in done.stderr and done.stderr.count("\n") == 1
+    done = run(*arguments, "-o", out, "--type-map", "1=O", "2=H")
+    assert sorted(ase.io.read(out).symbols) == sorted(frames[0].symbols)
+    done = run("eval", base_path, out, "--json")
+    assert json.loads(done.stdout)["energy"] == energy and done.stderr == ""
+    for pairs, message in ((["1=O"], "the structure also has 2"), (["1=O", "He=H"], "found both")):
+        done = run(*arguments, "--type-map", *pairs)
+        assert done.returncode == 2 and message in done.stderr
+    done = run("eval", base_path, structures[0], "--type-map", "1=O", "2=H")
+    assert done.returncode == 2 and 'types of LAMMPS, which ASE keeps in atoms.arrays["type"]' in done.stderr
+    ase.io.write(path, frames[0], format="lammps-data", specorder=["O", "H"], masses=True)
+    done = run(*arguments)
+    assert json.loads(done.stdout)["energy"] == energy and done.stderr == ""
+
+
+def test_names_that_are_not_utf8(base_path, structures, tmp_path):
+    path = os.fsencode(tmp_path) + b"/q\xff.xyz"
+    with open(path, "wb") as file:
+        file.write(structures[0].read_bytes())
+    command = [sys.executable, "-m", "dgnn", "eval", str(base_path), path]
+    done = subprocess.run(command, capture_output=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.count(path) == 2, done.stderr
+    done = subprocess.run([*command[:-1], path + b"x"], capture_output=True, timeout=120)
+    assert done.returncode == 2 and done.stderr == b"dgnn: " + path + b"x: no such file\n"
+
+
 def test_format(base_path, structures):
     """Of a name that says nothing."""
     path, frames = structures
@@ -168,6 +239,10 @@ def test_type_map(base_path, tmp_path):
     (["eval", "{model}", "{structures}", "-o", "no/such/folder/x.extxyz"], "-o: no/such/folder: no such folder"),
     (["eval", "{model}", "{structures}", "-o", "{folder}"], "expected a file, found a folder"),
     (["eval", "{model}", "{folder}"], "ASE cannot read it"),
+    (["eval", "{model}", "{structures}", "-o", "x.cif"], "-o: x.cif: expected a name that ends with .extxyz, .xyz or .traj"),
+    (["eval", "{spin}", "{structures}", "-o", "x.traj"], "-o: x.traj: ASE's .traj holds no magnetic forces"),
+    (["eval", "{model}", "{loop}"], "Too many levels of symbolic links"),
+    (["info", "{loop}"], "Too many levels of symbolic links"),
     (["eval", "{model}", "{structures}@2"], "structures.xyz has fewer frames"),
     (["eval", "{model}", "{structures}", "--outpu", "x.extxyz"], "unrecognized arguments: --outpu"),
     (["bench", "{model}", "{structures}", "--plot", "no/such/folder/x.png"], "--plot: no/such/folder: no such folder"),
@@ -179,11 +254,13 @@ def test_type_map(base_path, tmp_path):
     (["info", "{model}", "--jsn"], "unrecognized arguments"),
     ([], "COMMAND"),
 ])
-def test_errors_are_one_line(arguments, message, base_path, structures, tmp_path):
+def test_errors_are_one_line(arguments, message, base_path, structures, data, tmp_path):
+    (tmp_path / "loop.dp").symlink_to("loop.dp")
     text = tmp_path / "text.xyz"
     text.write_text("no structure and no model\n")
     ase.io.write(tmp_path / "nothing.xyz", Atoms())
-    places = dict(model=base_path, structures=structures[0], text=text, folder=tmp_path, nothing=tmp_path / "nothing.xyz")
+    places = dict(model=base_path, structures=structures[0], text=text, folder=tmp_path, nothing=tmp_path / "nothing.xyz",
+                  loop=tmp_path / "loop.dp", spin=data / "cases" / "spin_dpa3" / "model.pt2")
     done = run(*[argument.format(**places) for argument in arguments], cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert message in done.stderr and done.stderr.startswith("dgnn: ") and done.stderr.count("\n") == 1

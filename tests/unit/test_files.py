@@ -197,3 +197,25 @@ def test_path_types(tmp_path):
         dgnn.Model.load(3)
     with pytest.raises(ValueError, match="null"):
         dgnn.Model.load("a\0b.pt2")
+
+
+@pytest.mark.parametrize("system", ["cluster", "sparse"])
+def test_biases_and_time_steps_may_be_rows(system):
+    """As conversions of old TensorFlow models have them, of shape (1, n); deepmd-kit flattens them."""
+    folder = DATA / "formats" / "row_biases"
+    with np.load(folder / "cases.npz") as file:
+        given = [file[f"{system}/in/{key}"] for key in ("coord", "type", "box") if f"{system}/in/{key}" in file.files]
+        energy, forces = file[f"{system}/out/energy"], file[f"{system}/out/force"]
+    result = dgnn.Model.load(folder / "model.dp", threads=1).compute(*given)
+    assert result.energy == pytest.approx(float(energy[0]), rel=1e-12)
+    np.testing.assert_allclose(result.forces, forces, atol=1e-11)
+
+
+def test_a_sum_of_energies_that_is_not_finite(tree, tmp_path):
+    huge = copy.deepcopy(tree)
+    huge["model"]["@variables"]["out_bias"]["value"] = [[[1e308], [1e308]]]
+    (tmp_path / "model.json").write_text(json.dumps(huge))
+    model = dgnn.Model.load(tmp_path / "model.json", threads=1)
+    assert np.isfinite(model.compute([[0.0, 0, 0]], [0]).energy)
+    with pytest.raises(dgnn.Error, match="their sum is not"):
+        model.compute([[0.0, 0, 0], [0, 0, 1], [0, 1, 0]], [0, 1, 1])

@@ -1,9 +1,12 @@
 """Models written to .dgnn, .dp and .yaml: the same tree, the same numbers, and old or new whatever happens."""
 
+import errno
 import json
 import os
+import pickle
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -168,6 +171,87 @@ def test_killed_writers_leave_old_or_new(kind, base_path, tmp_path):
     left = [name for name in os.listdir(tmp_path) if name != path.name]
     assert all(name.startswith(f"{path.name}.tmp.") for name in left)
     dgnn.Model.load(base_path).save(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_links_and_permissions_stay(kind, depth, base_path, tmp_path):
+    """The file that links lead to is written, there or not yet; one that is replaced keeps its permissions."""
+    model = dgnn.Model.load(base_path)
+    path = tmp_path / "there" / f"model.{kind}"
+    path.parent.mkdir()
+    name = tmp_path / f"name.{kind}" if depth else path
+    for step in range(depth):
+        link = tmp_path / f"{'name' if step == 0 else step}.{kind}"
+        link.symlink_to(f"{step + 1}.{kind}" if step + 1 < depth else path if depth == 3 else f"there/model.{kind}")
+    old = os.umask(0o027)
+    try:
+        model.save(name)
+    finally:
+        os.umask(old)
+    assert path.stat().st_mode & 0o777 == 0o640 and not path.is_symlink()
+    for mode in (0o664, 0o600):
+        path.chmod(mode)
+        before = path.stat().st_ino
+        model.save(name)
+        assert path.stat().st_mode & 0o777 == mode and path.stat().st_ino != before
+    assert dgnn.Model.load(name).type_map == model.type_map
+    assert os.listdir(path.parent) == [path.name] and len(os.listdir(tmp_path)) == 1 + depth
+    assert sum(entry.is_symlink() for entry in tmp_path.iterdir()) == depth
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_links_that_lead_nowhere(kind, base_path, tmp_path):
+    model = dgnn.Model.load(base_path)
+    loop, device, fifo = (tmp_path / f"{name}.{kind}" for name in ("loop", "device", "fifo"))
+    loop.symlink_to(loop.name)
+    device.symlink_to("/dev/null")
+    os.mkfifo(fifo)
+    for call in (lambda: model.save(loop), lambda: dgnn.Model.load(loop)):
+        with pytest.raises(OSError) as caught:
+            call()
+        assert caught.value.errno == errno.ELOOP and loop.name in str(caught.value)
+    for path in (device, fifo):
+        with pytest.raises(OSError, match="not a regular file"):
+            model.save(path)
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode) and len(os.listdir(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_of_any_bytes(kind, base_path, tmp_path):
+    """A name that is no UTF-8 is saved to, loaded from, and named in errors; also where rank 0 reads for all."""
+    from dgnn import files
+
+    path = os.fsencode(tmp_path) + b"/q\xff." + kind.encode()
+    model = dgnn.Model.load(base_path)
+    model.save(path)
+    assert os.listdir(os.fsencode(tmp_path)) == [os.path.basename(path)]
+    source = pickle.loads(pickle.dumps(files.read(path)))
+    digest = dgnn.Model.load(path).digest
+    assert kind != "dgnn" or digest == model.digest  # the two others have no place for metadata
+    assert json.loads(files.make(source, (0, 0, 0, 1, -1.0, "cpu")).describe())["archive"]["digest"] == digest
+    assert pickle.loads(pickle.dumps(dgnn.Model.load(os.fsdecode(path)))).digest == digest
+    with open(path, "r+b") as file:
+        file.truncate(100)
+    with pytest.raises(dgnn.ModelFormatError, match=r"q.\." + kind):
+        dgnn.Model.load(path)
+
+
+@pytest.mark.parametrize("value", [[], [1.5, 2.5], [[], []]])
+def test_arrays_of_metadata(value, base_path, tmp_path):
+    """They load, and are saved with the others."""
+    path = tmp_path / "model.pt2"
+    with zipfile.ZipFile(base_path) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name.endswith("metadata.json"):
+                array = {"@class": "np.ndarray", "@is_variable": True, "dtype": "float64", "value": value}
+                content = json.dumps({**json.loads(content), "remark": [array, {"again": array}]})
+            new.writestr(name, content)
+    model = dgnn.Model.load(path)
+    model.save(tmp_path / "model.dgnn")
+    again = dgnn.Model.load(tmp_path / "model.dgnn")
+    assert again.digest == model.digest != dgnn.Model.load(base_path).digest
 
 
 def test_names(base_path, tmp_path):

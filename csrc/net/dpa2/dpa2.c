@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/parallel.h"
 #include "net/parts/typeembed.h"
 
 static const struct dgnn_param dpa2_params[] = {
@@ -21,6 +22,13 @@ static const struct dgnn_param dpa2_repinit_params[] = {
 enum {
     DPA2_NPARAM = sizeof(dpa2_params) / sizeof(dpa2_params[0]),
     DPA2_NREPINIT = sizeof(dpa2_repinit_params) / sizeof(dpa2_repinit_params[0])
+};
+
+/* What stands where the first features are as wide as a node's. */
+static const struct dgnn_param dpa2_identity[] = {
+#include "net/params/params_rows.h"
+#include "net/params/objects/identity.def"
+#include "net/params/params_end.h"
 };
 
 #define DGNN_REAL_BITS 32
@@ -85,32 +93,42 @@ static int dpa2_check_lists(const struct dgnn_dpa2_settings *s, const struct dgn
     return DGNN_OK;
 }
 
-static int dpa2_check_version(const struct dgnn_value *value, struct dgnn_error *error)
+/* A compressed model has tables. */
+static int dpa2_check_compressed(const struct dgnn_value *value, struct dgnn_error *error)
 {
-    struct dgnn_value version = dgnn_value_member(value, "@version");
     struct dgnn_value variable = dgnn_value_member(value, "repinit_variable");
     struct dgnn_value compress = dgnn_value_member(&variable, "compress");
-    int64_t number = 3;
     char path[256];
-    if (dgnn_value_kind(&version) != DGNN_VALUE_ABSENT) {
-        DGNN_TRY(dgnn_value_int(&version, &number, error));
+    if (dgnn_value_kind(&compress) == DGNN_VALUE_ABSENT) {
+        return DGNN_OK;
     }
-    if (number == 4 || dgnn_value_kind(&compress) != DGNN_VALUE_ABSENT) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: a compressed model; dgnn evaluates the model before compression",
-                               dgnn_value_path(value, path, sizeof(path)));
+    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                           "%s: a compressed model; dgnn evaluates the model before compression",
+                           dgnn_value_path(value, path, sizeof(path)));
+}
+
+/* Versions 1 and 2 knew one form of these, whatever a later program added to their arguments. */
+static int dpa2_old_version(const struct dgnn_value *value, struct dgnn_repformer_params *args,
+                            struct dgnn_error *error)
+{
+    struct dgnn_value version = dgnn_value_member(value, "@version");
+    int64_t number;
+    DGNN_TRY(dgnn_value_int(&version, &number, error));
+    if (number < 3) {
+        args->use_sqrt_nnei = args->g1_out_conv = args->g1_out_mlp = 0;
     }
-    return dgnn_params_version(value, 3, 3, 1, error);
+    return DGNN_OK;
 }
 
 static int dpa2_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
                               struct dgnn_dpa2_settings *s, struct dgnn_error *error)
 {
     int32_t any;
-    DGNN_TRY(dpa2_check_version(value, error));
+    DGNN_TRY(dpa2_check_compressed(value, error));
     DGNN_TRY(dgnn_params_load(value, dpa2_params, DPA2_NPARAM, &s->own, error));
     DGNN_TRY(dgnn_params_load(&s->own.repinit_args, dpa2_repinit_params, DPA2_NREPINIT, &s->repinit, error));
     DGNN_TRY(dgnn_repformer_params_load(&s->own.repformer_args, &s->repformer, &s->shape, error));
+    DGNN_TRY(dpa2_old_version(value, &s->repformer, error));
     DGNN_TRY(dpa2_check_repinit(s, &s->own.repinit_args, error));
     DGNN_TRY(dpa2_check_lists(s, value, error));
     if (s->own.ntypes != context->ntypes) {
@@ -147,6 +165,7 @@ static int dpa2_load_into(const struct dgnn_value *value, const struct dgnn_load
 {
     struct dgnn_dpa2_settings *s = &d->settings;
     DGNN_TRY(dpa2_load_settings(value, context, s, error));
+    DGNN_TRY(dgnn_typeembed_same(&s->own.type_embedding, s->own.use_econf_tebd, error));
     DGNN_TRY(dgnn_typeembed_load_f64(&s->own.type_embedding, s->ntypes, context->type_map,
                                      s->repinit.tebd_dim, &s->tebd, error));
     return s->dtype == DGNN_DTYPE_FLOAT32 ? dgnn_dpa2_load_f32(s, &d->f32, error)
@@ -221,30 +240,66 @@ static int dpa2_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_text_add(text, error, "}");
 }
 
-static int dpa2_prepare(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                        struct dgnn_error *error)
+/* Of one of the two. */
+struct dpa2_workspace {
+    struct dgnn_dpa2_workspace_f32 f32;
+    struct dgnn_dpa2_workspace_f64 f64;
+};
+
+static void dpa2_workspace_free(struct dgnn_descriptor_workspace *workspace)
 {
-    struct dpa2 *d = (struct dpa2 *)descriptor;
-    return d->settings.dtype == DGNN_DTYPE_FLOAT32 ? dgnn_dpa2_prepare_f32(&d->f32, evaluation, error)
-                                                   : dgnn_dpa2_prepare_f64(&d->f64, evaluation, error);
+    struct dpa2_workspace *w = (struct dpa2_workspace *)workspace;
+    if (w) {
+        dgnn_dpa2_workspace_free_f32(&w->f32);
+        dgnn_dpa2_workspace_free_f64(&w->f64);
+        dgnn_alloc_free(w);
+    }
 }
 
-static int dpa2_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                        double *output, struct dgnn_error *error)
+static int dpa2_workspace_create(const struct dgnn_descriptor *descriptor,
+                                 struct dgnn_descriptor_workspace **workspace, struct dgnn_error *error)
 {
-    struct dpa2 *d = (struct dpa2 *)descriptor;
-    return d->settings.dtype == DGNN_DTYPE_FLOAT32
-               ? dgnn_dpa2_forward_f32(&d->f32, evaluation, output, error)
-               : dgnn_dpa2_forward_f64(&d->f64, evaluation, output, error);
+    const struct dpa2 *d = (const struct dpa2 *)descriptor;
+    struct dpa2_workspace *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    int status = d->settings.dtype == DGNN_DTYPE_FLOAT32 ? dgnn_dpa2_workspace_create_f32(&d->f32, &w->f32, error)
+                                                         : dgnn_dpa2_workspace_create_f64(&d->f64, &w->f64, error);
+    if (status) {
+        dpa2_workspace_free((struct dgnn_descriptor_workspace *)w);
+        return status;
+    }
+    *workspace = (struct dgnn_descriptor_workspace *)w;
+    return DGNN_OK;
 }
 
-static int dpa2_backward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                         const double *output_gradient, struct dgnn_error *error)
+static int dpa2_prepare(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                        const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
-    struct dpa2 *d = (struct dpa2 *)descriptor;
-    return d->settings.dtype == DGNN_DTYPE_FLOAT32
-               ? dgnn_dpa2_backward_f32(&d->f32, evaluation, output_gradient, error)
-               : dgnn_dpa2_backward_f64(&d->f64, evaluation, output_gradient, error);
+    struct dpa2_workspace *w = (struct dpa2_workspace *)workspace;
+    return ((const struct dpa2 *)descriptor)->settings.dtype == DGNN_DTYPE_FLOAT32
+               ? dgnn_dpa2_prepare_f32(&w->f32, evaluation, error)
+               : dgnn_dpa2_prepare_f64(&w->f64, evaluation, error);
+}
+
+static int dpa2_forward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                        const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error)
+{
+    struct dpa2_workspace *w = (struct dpa2_workspace *)workspace;
+    return ((const struct dpa2 *)descriptor)->settings.dtype == DGNN_DTYPE_FLOAT32
+               ? dgnn_dpa2_forward_f32(&w->f32, evaluation, output, error)
+               : dgnn_dpa2_forward_f64(&w->f64, evaluation, output, error);
+}
+
+static int dpa2_backward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                         const struct dgnn_evaluation *evaluation, const double *output_gradient,
+                         struct dgnn_error *error)
+{
+    struct dpa2_workspace *w = (struct dpa2_workspace *)workspace;
+    return ((const struct dpa2 *)descriptor)->settings.dtype == DGNN_DTYPE_FLOAT32
+               ? dgnn_dpa2_backward_f32(&w->f32, evaluation, output_gradient, error)
+               : dgnn_dpa2_backward_f64(&w->f64, evaluation, output_gradient, error);
 }
 
 const struct dgnn_descriptor_kind dgnn_dpa2 = {
@@ -254,6 +309,8 @@ const struct dgnn_descriptor_kind dgnn_dpa2 = {
     .properties = dpa2_properties,
     .describe = dpa2_describe,
     .work = dpa2_work,
+    .workspace_create = dpa2_workspace_create,
+    .workspace_free = dpa2_workspace_free,
     .prepare = dpa2_prepare,
     .forward = dpa2_forward,
     .backward = dpa2_backward,

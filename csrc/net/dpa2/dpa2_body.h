@@ -5,6 +5,8 @@ static struct dgnn_repinit_context REAL(dpa2_pair_context)(const struct dgnn_dpa
 {
     return (struct dgnn_repinit_context){
         .cutoff = s->repinit.rcut,
+        .args = &s->own.repinit_args,
+        .neuron = "neuron",
         .switch_start = s->repinit.rcut_smth,
         .protection = s->own.env_protection,
         .nsel = s->repinit.nsel,
@@ -33,14 +35,14 @@ static int REAL(dpa2_load_blocks)(const struct dgnn_dpa2_settings *s, struct REA
                                              .keep = s->keep,
                                              .cpu = s->cpu,
                                              .excluded = s->excluded};
+    three.neuron = "three_body_neuron";
     three.cutoff = s->repinit.three_body_rcut;
     three.switch_start = s->repinit.three_body_rcut_smth;
     three.nsel = s->repinit.three_body_sel;
     DGNN_TRY(REAL(dgnn_repinit_load_pair)(&s->own.repinit_variable, &pair, &d->pair, error));
-    if (s->repinit.use_three_body) {
-        DGNN_TRY(
-            REAL(dgnn_repinit_load_three)(&s->own.repinit_three_body_variable, &three, &d->three, error));
-    }
+    DGNN_TRY(s->repinit.use_three_body
+                 ? REAL(dgnn_repinit_load_three)(&s->own.repinit_three_body_variable, &three, &d->three, error)
+                 : dgnn_params_unused(&s->own.repinit_three_body_variable, "use_three_body is false", error));
     d->first_width = d->pair.dim_out + d->three.dim_out;
     d->first_stride = dgnn_table_pad(d->first_width, REAL_LANES);
     d->parameters += d->pair.parameters + d->three.parameters;
@@ -77,7 +79,9 @@ static int REAL(dpa2_load_shape)(const struct dgnn_dpa2_settings *s, struct REAL
 {
     struct REAL(dgnn_matrix) *turned = &d->shape_turned;
     if (d->first_width == d->repformer.ng1) {
-        return DGNN_OK;
+        return dgnn_value_kind(&s->own.g1_shape_tranform) > DGNN_VALUE_NULL
+                   ? dgnn_params_load(&s->own.g1_shape_tranform, dpa2_identity, 1, NULL, error)
+                   : DGNN_OK;
     }
     DGNN_TRY(REAL(dpa2_load_product)(&s->own.g1_shape_tranform, d->first_width, d->repformer.ng1,
                                      &d->parameters, &d->shape, error));
@@ -97,7 +101,7 @@ static int REAL(dpa2_load_types)(const struct dgnn_dpa2_settings *s, struct REAL
     int64_t width = s->repinit.tebd_dim, ng1p = d->repformer.ng1p;
     int status = DGNN_OK;
     if (!s->own.add_tebd_to_repinit_out) {
-        return DGNN_OK;
+        return dgnn_params_unused(&s->own.tebd_transform, "add_tebd_to_repinit_out is false", error);
     }
     DGNN_TRY(
         REAL(dpa2_load_product)(&s->own.tebd_transform, width, d->repformer.ng1, &d->parameters, &w, error));
@@ -143,18 +147,18 @@ void REAL(dgnn_dpa2_free)(struct REAL(dgnn_dpa2) * d)
     REAL(dgnn_layer_matrix_free)(&d->shape);
     REAL(dgnn_layer_matrix_free)(&d->shape_turned);
     dgnn_alloc_free(d->type_row);
-    dgnn_buffer_free(&d->first);
     *d = (struct REAL(dgnn_dpa2)){0};
 }
 
 /* ---------------------------------------------------------------- evaluation */
 
 /* g1 before the activation, of the nodes [begin, end), from the first features. */
-static void REAL(dpa2_shape)(const struct REAL(dgnn_dpa2) * d, const struct dgnn_graph *graph, int64_t begin,
+static void REAL(dpa2_shape)(const struct REAL(dgnn_dpa2_workspace) * w, const struct dgnn_graph *graph, int64_t begin,
                              int64_t end, real *g1)
 {
+    const struct REAL(dgnn_dpa2) *d = w->d;
     int64_t ng1p = d->repformer.ng1p;
-    const real *first = (const real *)d->first.data + begin * d->first_stride;
+    const real *first = (const real *)w->first.data + begin * d->first_stride;
     if (d->shape.data) {
         d->ops->product(end - begin, first, d->first_stride, &d->shape, NULL, g1 + begin * ng1p, ng1p, 0);
     } else {
@@ -167,11 +171,12 @@ static void REAL(dpa2_shape)(const struct REAL(dgnn_dpa2) * d, const struct dgnn
     }
 }
 
-static void REAL(dpa2_shape_backward)(const struct REAL(dgnn_dpa2) * d, int64_t begin, int64_t end,
+static void REAL(dpa2_shape_backward)(const struct REAL(dgnn_dpa2_workspace) * w, int64_t begin, int64_t end,
                                       const real *d_g1)
 {
+    const struct REAL(dgnn_dpa2) *d = w->d;
     int64_t ng1p = d->repformer.ng1p;
-    real *first = (real *)d->first.data + begin * d->first_stride;
+    real *first = (real *)w->first.data + begin * d->first_stride;
     if (d->shape.data) {
         d->ops->product(end - begin, d_g1 + begin * ng1p, ng1p, &d->shape_turned, NULL, first,
                         d->first_stride, 0);
@@ -197,68 +202,102 @@ static void REAL(dpa2_output)(const struct REAL(dgnn_dpa2) * d, const struct dgn
 
 enum { REAL(dpa2_part) = 64 }; /* nodes of a product */
 
-int REAL(dgnn_dpa2_prepare)(struct REAL(dgnn_dpa2) * d, const struct dgnn_evaluation *evaluation,
+struct REAL(dpa2_region) {
+    const struct REAL(dgnn_dpa2_workspace) * w;
+    const struct dgnn_graph *graph;
+    real *g1;
+    const real *d_g1;
+};
+
+static void REAL(dpa2_shape_part)(void *of, int64_t part, int32_t thread)
+{
+    const struct REAL(dpa2_region) *region = of;
+    (void)thread;
+    REAL(dpa2_shape)(region->w, region->graph, part * REAL(dpa2_part),
+                     dgnn_parallel_end(region->graph->nowned, part, REAL(dpa2_part)), region->g1);
+}
+
+static void REAL(dpa2_shape_backward_part)(void *of, int64_t part, int32_t thread)
+{
+    const struct REAL(dpa2_region) *region = of;
+    (void)thread;
+    REAL(dpa2_shape_backward)(region->w, part * REAL(dpa2_part),
+                              dgnn_parallel_end(region->graph->nowned, part, REAL(dpa2_part)), region->d_g1);
+}
+
+int REAL(dgnn_dpa2_workspace_create)(const struct REAL(dgnn_dpa2) * d, struct REAL(dgnn_dpa2_workspace) * w,
+                                     struct dgnn_error *error)
+{
+    *w = (struct REAL(dgnn_dpa2_workspace)){.d = d, .pair = {.block = &d->pair}, .three = {.block = &d->three}};
+    return REAL(dgnn_repformer_workspace_create)(&d->repformer, &w->repformer, error);
+}
+
+void REAL(dgnn_dpa2_workspace_free)(struct REAL(dgnn_dpa2_workspace) * w)
+{
+    REAL(dgnn_repinit_workspace_free)(&w->pair);
+    REAL(dgnn_repinit_workspace_free)(&w->three);
+    REAL(dgnn_repformer_workspace_free)(&w->repformer);
+    dgnn_buffer_free(&w->first);
+}
+
+int REAL(dgnn_dpa2_prepare)(struct REAL(dgnn_dpa2_workspace) * w, const struct dgnn_evaluation *evaluation,
                             struct dgnn_error *error)
 {
+    const struct REAL(dgnn_dpa2) *d = w->d;
     const struct dgnn_graph *graph = evaluation->graph;
     int64_t size;
     if (!dgnn_alloc_checked(graph->nowned, d->first_stride * (int64_t)sizeof(real), 0, &size)) {
         size = INT64_MAX;
     }
-    DGNN_TRY(dgnn_buffer_reserve(&d->first, size, "first features of DPA2", error));
-    DGNN_TRY(REAL(dgnn_repinit_prepare_pair)(&d->pair, graph, error));
+    DGNN_TRY(dgnn_buffer_reserve(&w->first, size, "first features of DPA2", error));
+    DGNN_TRY(REAL(dgnn_repinit_prepare_pair)(&w->pair, graph, error));
     if (d->three.dim_out) {
-        DGNN_TRY(REAL(dgnn_repinit_prepare_three)(&d->three, graph, error));
+        DGNN_TRY(REAL(dgnn_repinit_prepare_three)(&w->three, graph, error));
     }
-    return REAL(dgnn_repformer_prepare)(&d->repformer, evaluation, error);
+    return REAL(dgnn_repformer_prepare)(&w->repformer, evaluation, error);
 }
 
-int REAL(dgnn_dpa2_forward)(struct REAL(dgnn_dpa2) * d, const struct dgnn_evaluation *evaluation,
+int REAL(dgnn_dpa2_forward)(struct REAL(dgnn_dpa2_workspace) * w, const struct dgnn_evaluation *evaluation,
                             double *output, struct dgnn_error *error)
 {
+    const struct REAL(dgnn_dpa2) *d = w->d;
     const struct dgnn_graph *graph = evaluation->graph;
-    int64_t n = graph->nowned, part = REAL(dpa2_part);
-    int32_t threads = d->settings->threads;
-    real *g1 = REAL(dgnn_repformer_input)(&d->repformer), *first = d->first.data;
+    real *g1 = REAL(dgnn_repformer_input)(&w->repformer), *first = w->first.data;
     const real *g1_last;
-    (void)threads;
-    REAL(dgnn_repinit_forward_pair)(&d->pair, graph, first, d->first_stride);
+    REAL(dgnn_repinit_forward_pair)(&w->pair, graph, first, d->first_stride);
     if (d->three.dim_out) {
-        REAL(dgnn_repinit_forward_three)(&d->three, graph, first + d->pair.dim_out, d->first_stride);
+        REAL(dgnn_repinit_forward_three)(&w->three, graph, first + d->pair.dim_out, d->first_stride);
     }
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t begin = 0; begin < n; begin += part) {
-        REAL(dpa2_shape)(d, graph, begin, begin + part < n ? begin + part : n, g1);
-    }
-    DGNN_TRY(REAL(dgnn_repformer_forward)(&d->repformer, evaluation, &g1_last, error));
+    struct REAL(dpa2_region) region = {.w = w, .graph = graph, .g1 = g1};
+    dgnn_parallel_run(d->settings->threads, dgnn_parallel_parts(graph->nowned, REAL(dpa2_part)), REAL(dpa2_shape_part),
+                      &region);
+    DGNN_TRY(REAL(dgnn_repformer_forward)(&w->repformer, evaluation, &g1_last, error));
     REAL(dpa2_output)(d, graph, g1_last, output);
     return DGNN_OK;
 }
 
-int REAL(dgnn_dpa2_backward)(struct REAL(dgnn_dpa2) * d, const struct dgnn_evaluation *evaluation,
+int REAL(dgnn_dpa2_backward)(struct REAL(dgnn_dpa2_workspace) * w, const struct dgnn_evaluation *evaluation,
                              const double *output_gradient, struct dgnn_error *error)
 {
+    const struct REAL(dgnn_dpa2) *d = w->d;
     const struct dgnn_graph *graph = evaluation->graph;
-    int64_t n = graph->nowned, ng1 = d->repformer.ng1, ng1p = d->repformer.ng1p, part = REAL(dpa2_part);
+    int64_t n = graph->nowned, ng1 = d->repformer.ng1, ng1p = d->repformer.ng1p;
     int64_t width = ng1 + (d->settings->own.concat_output_tebd ? d->settings->repinit.tebd_dim : 0);
-    int32_t threads = d->settings->threads;
-    real *d_last = REAL(dgnn_repformer_gradient)(&d->repformer);
+    real *d_last = REAL(dgnn_repformer_gradient)(&w->repformer);
     const real *d_g1;
-    (void)threads;
     for (int64_t i = 0; i < n; i++) {
         for (int64_t k = 0; k < ng1p; k++) {
             d_last[i * ng1p + k] = k < ng1 ? (real)output_gradient[i * width + k] : 0;
         }
     }
-    DGNN_TRY(REAL(dgnn_repformer_backward)(&d->repformer, evaluation, &d_g1, error));
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t begin = 0; begin < n; begin += part) {
-        REAL(dpa2_shape_backward)(d, begin, begin + part < n ? begin + part : n, d_g1);
-    }
-    real *first = d->first.data;
-    REAL(dgnn_repinit_backward_pair)(&d->pair, graph, first, d->first_stride, evaluation->edge_gradient);
+    DGNN_TRY(REAL(dgnn_repformer_backward)(&w->repformer, evaluation, &d_g1, error));
+    struct REAL(dpa2_region) region = {.w = w, .graph = graph, .d_g1 = d_g1};
+    dgnn_parallel_run(d->settings->threads, dgnn_parallel_parts(n, REAL(dpa2_part)), REAL(dpa2_shape_backward_part),
+                      &region);
+    real *first = w->first.data;
+    REAL(dgnn_repinit_backward_pair)(&w->pair, graph, first, d->first_stride, evaluation->edge_gradient);
     if (d->three.dim_out) {
-        REAL(dgnn_repinit_backward_three)(&d->three, graph, first + d->pair.dim_out, d->first_stride,
+        REAL(dgnn_repinit_backward_three)(&w->three, graph, first + d->pair.dim_out, d->first_stride,
                                           evaluation->edge_gradient);
     }
     return DGNN_OK;

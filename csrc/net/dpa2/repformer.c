@@ -2,11 +2,9 @@
 
 #include <math.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "base/arena.h"
+#include "base/parallel.h"
 
 static const struct dgnn_param repformer_params[] = {
 #define DGNN_PARAM_STRUCT struct dgnn_repformer_params
@@ -27,6 +25,76 @@ static const struct dgnn_param repformer_layer_params[] = {
 #include "net/params/repformer_layer.def"
 #include "net/params/params_end.h"
 };
+
+struct repformer_variable_params {
+#include "net/params/params_fields.h"
+#include "net/params/objects/repformer_variable.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param repformer_variable_rows[] = {
+#define DGNN_PARAM_STRUCT struct repformer_variable_params
+#include "net/params/params_rows.h"
+#include "net/params/objects/repformer_variable.def"
+#include "net/params/params_end.h"
+};
+
+struct repformer_map_params {
+#include "net/params/params_fields.h"
+#include "net/params/objects/attention_pair.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param repformer_map_rows[] = {
+#define DGNN_PARAM_STRUCT struct repformer_map_params
+#include "net/params/params_rows.h"
+#include "net/params/objects/attention_pair.def"
+#include "net/params/params_end.h"
+};
+
+struct repformer_apply_params {
+#include "net/params/params_fields.h"
+#include "net/params/objects/attention_value.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param repformer_apply_rows[] = {
+#define DGNN_PARAM_STRUCT struct repformer_apply_params
+#include "net/params/params_rows.h"
+#include "net/params/objects/attention_value.def"
+#include "net/params/params_end.h"
+};
+
+struct repformer_equivariant_params {
+#include "net/params/params_fields.h"
+#include "net/params/objects/attention_vector.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param repformer_equivariant_rows[] = {
+#define DGNN_PARAM_STRUCT struct repformer_equivariant_params
+#include "net/params/params_rows.h"
+#include "net/params/objects/attention_vector.def"
+#include "net/params/params_end.h"
+};
+
+struct repformer_local_params {
+#include "net/params/params_fields.h"
+#include "net/params/objects/attention_node.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param repformer_local_rows[] = {
+#define DGNN_PARAM_STRUCT struct repformer_local_params
+#include "net/params/params_rows.h"
+#include "net/params/objects/attention_node.def"
+#include "net/params/params_end.h"
+};
+
+#define REPFORMER_COUNT(rows) (sizeof(rows) / sizeof(rows[0]))
+
+/* Of smooth attention's logits; deepmd-kit makes no other, and the tables refuse one. */
+#define REPFORMER_SHIFT 20.0
 
 /* Widths and heads are bounded, so that their products cannot overflow. */
 enum { REPFORMER_WIDTH_MAX = 1 << 16, REPFORMER_HEADS_MAX = 1 << 12 };
@@ -62,6 +130,7 @@ int dgnn_repformer_params_load(const struct dgnn_value *args, struct dgnn_repfor
                               params, error));
     DGNN_TRY(repformer_check_bounds(args, params, error));
     *shape = (struct dgnn_repformer_shape){
+        .params = params,
         .cutoff = params->rcut,
         .switch_start = params->rcut_smth,
         .slots = params->nsel,
@@ -132,62 +201,126 @@ static void repformer_switches(const struct repformer_layer_params *p, struct dg
     };
 }
 
-static int32_t repformer_thread(void)
+/* Width and heads of an attention must be the layer's. */
+static int repformer_attention_check(const struct dgnn_value *value, int64_t input, int64_t heads,
+                                     const int64_t expected[2], struct dgnn_error *error)
 {
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
+    char path[256];
+    if (input == expected[0] && heads == expected[1]) {
+        return DGNN_OK;
+    }
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: input_dim %lld, head_num %lld: expected %lld and %lld",
+                           dgnn_value_path(value, path, sizeof(path)), (long long)input, (long long)heads,
+                           (long long)expected[0], (long long)expected[1]);
 }
 
-/* Members of the attentions, which are objects with a few settings of their own. */
-struct repformer_attention {
-    int64_t input, hidden, heads;
-    double shift;
-};
-
-static int repformer_attention_load(const struct dgnn_value *value, int64_t input, int64_t heads,
-                                    int want_hidden, struct repformer_attention *out,
-                                    struct dgnn_error *error)
+static int repformer_hidden_check(const struct dgnn_value *value, int64_t hidden, struct dgnn_error *error)
 {
-    struct dgnn_value in = dgnn_value_member(value, "input_dim"), head = dgnn_value_member(value, "head_num");
-    struct dgnn_value hidden = dgnn_value_member(value, "hidden_dim"),
-                      shift = dgnn_value_member(value, "attnw_shift");
     char path[256];
-    DGNN_TRY(dgnn_value_object(value, error));
-    DGNN_TRY(dgnn_params_version(value, 1, 1, 1, error));
-    DGNN_TRY(dgnn_value_int(&in, &out->input, error));
-    DGNN_TRY(dgnn_value_int(&head, &out->heads, error));
-    out->hidden = 1;
-    out->shift = 20;
-    if (want_hidden) {
-        DGNN_TRY(dgnn_value_int(&hidden, &out->hidden, error));
-        if (dgnn_value_kind(&shift) != DGNN_VALUE_ABSENT) {
-            DGNN_TRY(dgnn_value_double(&shift, &out->shift, error));
+    return hidden >= 1 && hidden <= REPFORMER_WIDTH_MAX
+               ? DGNN_OK
+               : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: hidden_dim is %lld, expected 1 to 65536",
+                                 dgnn_value_path(value, path, sizeof(path)), (long long)hidden);
+}
+
+static const char repformer_owner[] = "the layer";
+
+static int repformer_map_load(const struct dgnn_value *value, int64_t input, const struct dgnn_repformer_switches *s,
+                              struct repformer_map_params *params, struct dgnn_error *error)
+{
+    const int64_t expected[2] = {input, s->pair_heads};
+    DGNN_TRY(dgnn_params_load(value, repformer_map_rows, REPFORMER_COUNT(repformer_map_rows), params, error));
+    DGNN_TRY(repformer_attention_check(value, params->input_dim, params->head_num, expected, error));
+    DGNN_TRY(repformer_hidden_check(value, params->hidden_dim, error));
+    DGNN_TRY(dgnn_params_same_bool(&params->has_gate, s->has_gate, repformer_owner, error));
+    return dgnn_params_same_bool(&params->smooth, s->smooth, repformer_owner, error);
+}
+
+static int repformer_apply_load(const struct dgnn_value *value, int64_t input, int64_t heads,
+                                struct repformer_apply_params *params, struct dgnn_error *error)
+{
+    const int64_t expected[2] = {input, heads};
+    DGNN_TRY(dgnn_params_load(value, repformer_apply_rows, REPFORMER_COUNT(repformer_apply_rows), params, error));
+    return repformer_attention_check(value, params->input_dim, params->head_num, expected, error);
+}
+
+static int repformer_equivariant_load(const struct dgnn_value *value, int64_t input, int64_t heads,
+                                      struct repformer_equivariant_params *params, struct dgnn_error *error)
+{
+    const int64_t expected[2] = {input, heads};
+    DGNN_TRY(dgnn_params_load(value, repformer_equivariant_rows, REPFORMER_COUNT(repformer_equivariant_rows), params,
+                              error));
+    return repformer_attention_check(value, params->input_dim, params->head_num, expected, error);
+}
+
+static int repformer_local_load(const struct dgnn_value *value, int64_t input, const struct dgnn_repformer_switches *s,
+                                struct repformer_local_params *params, struct dgnn_error *error)
+{
+    const int64_t expected[2] = {input, s->node_heads};
+    DGNN_TRY(dgnn_params_load(value, repformer_local_rows, REPFORMER_COUNT(repformer_local_rows), params, error));
+    DGNN_TRY(repformer_attention_check(value, params->input_dim, params->head_num, expected, error));
+    DGNN_TRY(repformer_hidden_check(value, params->hidden_dim, error));
+    return dgnn_params_same_bool(&params->smooth, s->smooth, repformer_owner, error);
+}
+
+/* Layers of version 1 that are older than these settings have none of them. */
+static int repformer_old_layer(const struct dgnn_value *value, struct repformer_layer_params *p, struct dgnn_error *error)
+{
+    const struct {
+        const char *name;
+        int32_t *setting;
+    } later[] = {{"use_sqrt_nnei", &p->use_sqrt_nnei}, {"g1_out_conv", &p->g1_out_conv}, {"g1_out_mlp", &p->g1_out_mlp}};
+    struct dgnn_value version = dgnn_value_member(value, "@version");
+    int64_t number;
+    DGNN_TRY(dgnn_value_int(&version, &number, error));
+    for (size_t k = 0; number < 2 && k < sizeof(later) / sizeof(later[0]); k++) {
+        struct dgnn_value member = dgnn_value_member(value, later[k].name);
+        if (dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
+            *later[k].setting = 0;
         }
-    }
-    if (out->input != input || out->heads != heads || out->hidden < 1 || out->hidden > REPFORMER_WIDTH_MAX) {
-        return dgnn_status_set(
-            error, DGNN_ERROR_FORMAT,
-            "%s: input_dim %lld, head_num %lld, hidden_dim %lld: expected %lld, %lld and 1 to 65536",
-            dgnn_value_path(value, path, sizeof(path)), (long long)out->input, (long long)out->heads,
-            (long long)out->hidden, (long long)input, (long long)heads);
     }
     return DGNN_OK;
 }
 
-/* A boolean member of an attention that must be what the layer says. */
-static int repformer_attention_flag(const struct dgnn_value *value, const char *name, int32_t expected,
-                                    struct dgnn_error *error)
+/* What a layer repeats. The last layer leaves pairs alone, and deepmd-kit then writes that nothing updates them. */
+static int repformer_check_repeats(const struct dgnn_value *value, const struct repformer_layer_params *layer,
+                                   const struct dgnn_repformer_params *args, int32_t ntypes, struct dgnn_error *error)
 {
-    struct dgnn_value member = dgnn_value_member(value, name);
-    char path[256];
-    int flag;
-    DGNN_TRY(dgnn_value_bool(&member, &flag, error));
-    if (flag != expected) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: differs from the layer's setting",
-                               dgnn_value_path(&member, path, sizeof(path)));
+    static const char *const last_but[] = {"update_g2_has_g1g1", "update_g2_has_attn", "update_h2", NULL};
+    static const char what[] = "the block";
+    const struct dgnn_params_filled own = {repformer_layer_params, REPFORMER_COUNT(repformer_layer_params), layer};
+    const struct dgnn_params_filled block = {repformer_params, REPFORMER_COUNT(repformer_params), args};
+    int64_t sel;
+    DGNN_TRY(dgnn_params_agree(value, &own, &block, layer->update_chnnl_2 ? NULL : last_but, error));
+    DGNN_TRY(dgnn_params_same_double(&layer->rcut, args->rcut, what, error));
+    DGNN_TRY(dgnn_params_same_double(&layer->rcut_smth, args->rcut_smth, what, error));
+    DGNN_TRY(dgnn_params_same_int(&layer->ntypes, ntypes, "the descriptor", error));
+    if (dgnn_value_kind(&layer->sel) == DGNN_VALUE_ABSENT) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_environment_sel(&layer->sel, 1, &sel, error));
+    return sel == args->nsel ? DGNN_OK : dgnn_params_unused(&layer->sel, "contradicts nsel of the block", error);
+}
+
+/* Parts of a layer that its settings do not ask for. */
+static int repformer_check_parts(const struct repformer_layer_params *p, const struct dgnn_repformer_switches *s,
+                                 struct dgnn_error *error)
+{
+    const struct {
+        int is_used;
+        const struct dgnn_value *part;
+        const char *why;
+    } parts[] = {{s->has_pair, &p->linear2, "update_chnnl_2 is false"},
+                 {s->has_conv, &p->proj_g1g2, "update_g1_has_conv is false"},
+                 {s->has_product, &p->proj_g1g1g2, "pairs get no product of their nodes' features"},
+                 {s->has_pair_attn || s->has_vector, &p->attn2g_map, "pairs do not attend"},
+                 {s->has_pair_attn, &p->attn2_mh_apply, "pairs do not attend"},
+                 {s->has_pair_attn, &p->attn2_lm, "pairs do not attend"},
+                 {s->has_vector, &p->attn2_ev_apply, "update_h2 is false"},
+                 {s->has_attn, &p->loc_attn, "update_g1_has_attn is false"},
+                 {s->self_out, &p->g1_self_mlp, "g1_out_mlp is false"}};
+    for (size_t k = 0; k < REPFORMER_COUNT(parts); k++) {
+        DGNN_TRY(parts[k].is_used ? DGNN_OK : dgnn_params_unused(parts[k].part, parts[k].why, error));
     }
     return DGNN_OK;
 }

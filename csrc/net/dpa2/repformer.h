@@ -26,6 +26,7 @@ struct dgnn_repformer_params {
 
 /* What the arguments say, checked. */
 struct dgnn_repformer_shape {
+    const struct dgnn_repformer_params *params; /* what layers repeat; used during loading */
     double cutoff, switch_start;
     int64_t slots; /* for neighbours: the width of dense sums and attention */
     int64_t nlayer;

@@ -1,48 +1,78 @@
 /* Evaluation of the repformer block: rooms, the pairs' start, and the layers around the exchange of g1. */
 #include "base/real.h"
 
+/* ---------------------------------------------------------------- workspace */
+
+int REAL(dgnn_repformer_workspace_create)(const struct REAL(dgnn_repformer) * block,
+                                          struct REAL(dgnn_repformer_workspace) * w, struct dgnn_error *error)
+{
+    int64_t count = block->nlayer;
+    *w = (struct REAL(dgnn_repformer_workspace)){.block = block};
+    w->g1 = dgnn_alloc_zeroed(3 * (count + 1), sizeof(real *));
+    w->pair_kept = dgnn_alloc_zeroed(count, sizeof(*w->pair_kept));
+    w->node_kept = dgnn_alloc_zeroed(count, sizeof(*w->node_kept));
+    if (!w->g1 || !w->pair_kept || !w->node_kept) {
+        return dgnn_status_no_memory(error, "layers", count * (int64_t)sizeof(*w->node_kept));
+    }
+    w->g2 = w->g1 + count + 1;
+    w->h2 = w->g2 + count + 1;
+    return DGNN_OK;
+}
+
+void REAL(dgnn_repformer_workspace_free)(struct REAL(dgnn_repformer_workspace) * w)
+{
+    dgnn_alloc_free(w->g1);
+    dgnn_alloc_free(w->pair_kept);
+    dgnn_alloc_free(w->node_kept);
+    dgnn_sublist_free(&w->list);
+    dgnn_buffer_free(&w->buffer);
+    dgnn_buffer_free(&w->scratch);
+}
+
 /* ---------------------------------------------------------------- rooms */
 
 /* Centres that the last layer sees: whole chunks. */
-static int64_t REAL(repformer_used)(const struct REAL(dgnn_repformer) * block)
+static int64_t REAL(repformer_used)(const struct REAL(dgnn_repformer_workspace) * w)
 {
-    return block->nused ? dgnn_sublist_chunk_end(&block->list, block->nused - 1) : 0;
+    return w->nused ? dgnn_sublist_chunk_end(&w->list, w->nused - 1) : 0;
 }
 
-static void REAL(repformer_layout)(struct REAL(dgnn_repformer) * block, struct dgnn_arena *arena)
+static void REAL(repformer_layout)(struct REAL(dgnn_repformer_workspace) * w, struct dgnn_arena *arena)
 {
-    const struct dgnn_sublist *list = &block->list;
+    const struct REAL(dgnn_repformer) *block = w->block;
+    const struct dgnn_sublist *list = &w->list;
     int64_t g1 = list->nnode * block->ng1p, g2 = list->npair * block->ng2p, h2 = list->npair * 4;
-    block->sw = dgnn_arena_take(arena, list->npair, sizeof(double));
-    block->start_slope = dgnn_arena_take(arena, list->ncentre * block->ng1p, sizeof(real));
-    block->embedding_slope = dgnn_arena_take(arena, g2, sizeof(real));
+    w->sw = dgnn_arena_take(arena, list->npair, sizeof(double));
+    w->start_slope = dgnn_arena_take(arena, list->ncentre * block->ng1p, sizeof(real));
+    w->embedding_slope = dgnn_arena_take(arena, g2, sizeof(real));
     for (int64_t l = 0; l <= block->nlayer; l++) {
         const struct dgnn_repformer_switches *before = l ? &block->layer[l - 1].s : NULL;
-        block->g1[l] = dgnn_arena_take(arena, g1, sizeof(real));
-        block->g2[l] =
-            !before || before->has_pair ? dgnn_arena_take(arena, g2, sizeof(real)) : block->g2[l - 1];
-        block->h2[l] =
-            !before || before->has_vector ? dgnn_arena_take(arena, h2, sizeof(real)) : block->h2[l - 1];
+        w->g1[l] = dgnn_arena_take(arena, g1, sizeof(real));
+        w->g2[l] =
+            !before || before->has_pair ? dgnn_arena_take(arena, g2, sizeof(real)) : w->g2[l - 1];
+        w->h2[l] =
+            !before || before->has_vector ? dgnn_arena_take(arena, h2, sizeof(real)) : w->h2[l - 1];
     }
     for (int64_t l = 0; l < block->nlayer && block->context.keep; l++) {
         REAL(repformer_pair_layout)(&block->layer[l], block->ng2p, list->npair,
-                                    list->square_first[list->nchunk], arena, &block->pair_kept[l]);
-        int64_t ncentre = l + 1 < block->nlayer ? list->ncentre : REAL(repformer_used)(block);
+                                    list->square_first[list->nchunk], arena, &w->pair_kept[l]);
+        int64_t ncentre = l + 1 < block->nlayer ? list->ncentre : REAL(repformer_used)(w);
         REAL(repformer_node_layout)(block, &block->layer[l], ncentre, list->first[ncentre], arena,
-                                    &block->node_kept[l]);
+                                    &w->node_kept[l]);
     }
     for (int k = 0; k < 2; k++) {
-        block->d_g1[k] = dgnn_arena_take(arena, g1, sizeof(real));
-        block->d_g2[k] = dgnn_arena_take(arena, g2, sizeof(real));
-        block->d_h2[k] = dgnn_arena_take(arena, h2, sizeof(real));
+        w->d_g1[k] = dgnn_arena_take(arena, g1, sizeof(real));
+        w->d_g2[k] = dgnn_arena_take(arena, g2, sizeof(real));
+        w->d_h2[k] = dgnn_arena_take(arena, h2, sizeof(real));
     }
-    block->d_sw = dgnn_arena_take(arena, list->npair, sizeof(double));
-    block->d_neighbour = dgnn_arena_take(arena, list->npair * block->ng1p, sizeof(real));
+    w->d_sw = dgnn_arena_take(arena, list->npair, sizeof(double));
+    w->d_neighbour = dgnn_arena_take(arena, list->npair * block->ng1p, sizeof(real));
 }
 
 /* Bytes of a thread's scratch: the most that a phase of a layer takes. */
-static int64_t REAL(repformer_scratch)(const struct REAL(dgnn_repformer) * block)
+static int64_t REAL(repformer_scratch)(const struct REAL(dgnn_repformer_workspace) * w)
 {
+    const struct REAL(dgnn_repformer) *block = w->block;
     int64_t most = 0;
     for (int64_t l = 0; l < block->nlayer; l++) {
         struct REAL(repformer_pair_rooms) pair;
@@ -50,12 +80,12 @@ static int64_t REAL(repformer_scratch)(const struct REAL(dgnn_repformer) * block
         struct REAL(dgnn_repformer_pair_kept) pair_kept;
         struct REAL(dgnn_repformer_node_kept) node_kept;
         struct dgnn_arena first = {0}, second = {0};
-        REAL(repformer_pair_rooms)(block, block->layer[l].pair_heads.w.ncol, &first, &pair);
-        REAL(repformer_node_rooms)(block, &block->layer[l], &second, &node);
+        REAL(repformer_pair_rooms)(w, block->layer[l].pair_heads.w.ncol, &first, &pair);
+        REAL(repformer_node_rooms)(w, &block->layer[l], &second, &node);
         if (!block->context.keep) {
-            REAL(repformer_pair_layout)(&block->layer[l], block->ng2p, block->list.chunk_max,
-                                        block->list.square_max, &first, &pair_kept);
-            REAL(repformer_node_layout)(block, &block->layer[l], DGNN_SUBLIST_CHUNK, block->list.chunk_max,
+            REAL(repformer_pair_layout)(&block->layer[l], block->ng2p, w->list.chunk_max,
+                                        w->list.square_max, &first, &pair_kept);
+            REAL(repformer_node_layout)(block, &block->layer[l], DGNN_SUBLIST_CHUNK, w->list.chunk_max,
                                         &second, &node_kept);
         }
         most = first.used > most ? first.used : most;
@@ -64,19 +94,20 @@ static int64_t REAL(repformer_scratch)(const struct REAL(dgnn_repformer) * block
     return most;
 }
 
-static int REAL(repformer_reserve)(struct REAL(dgnn_repformer) * block, struct dgnn_error *error)
+static int REAL(repformer_reserve)(struct REAL(dgnn_repformer_workspace) * w, struct dgnn_error *error)
 {
+    const struct REAL(dgnn_repformer) *block = w->block;
     struct dgnn_arena arena = {0};
     int64_t total;
-    REAL(repformer_layout)(block, &arena);
-    DGNN_TRY(dgnn_buffer_reserve(&block->buffer, arena.used, "features of DPA2's layers", error));
-    arena = (struct dgnn_arena){.base = block->buffer.data};
-    REAL(repformer_layout)(block, &arena);
-    block->scratch_size = REAL(repformer_scratch)(block);
-    if (!dgnn_alloc_checked(block->scratch_size, block->context.threads, 0, &total)) {
+    REAL(repformer_layout)(w, &arena);
+    DGNN_TRY(dgnn_buffer_reserve(&w->buffer, arena.used, "features of DPA2's layers", error));
+    arena = (struct dgnn_arena){.base = w->buffer.data};
+    REAL(repformer_layout)(w, &arena);
+    w->scratch_size = REAL(repformer_scratch)(w);
+    if (!dgnn_alloc_checked(w->scratch_size, block->context.threads, 0, &total)) {
         total = INT64_MAX;
     }
-    return dgnn_buffer_reserve(&block->scratch, total, "scratch of DPA2's layers", error);
+    return dgnn_buffer_reserve(&w->scratch, total, "scratch of DPA2's layers", error);
 }
 
 /* ---------------------------------------------------------------- chunks */
@@ -84,7 +115,7 @@ static int REAL(repformer_reserve)(struct REAL(dgnn_repformer) * block, struct d
 static void REAL(repformer_pair_phase)(struct REAL(repformer_chunk) * c)
 {
     struct REAL(repformer_pair_rooms) rooms;
-    REAL(repformer_pair_rooms)(c->block, REAL(repformer_heads_width)(c), &c->scratch, &rooms);
+    REAL(repformer_pair_rooms)(c->w, REAL(repformer_heads_width)(c), &c->scratch, &rooms);
     struct REAL(dgnn_repformer_pair_kept) kept = REAL(repformer_pair_kept)(c);
     REAL(repformer_pair_forward)(c, &kept, &rooms);
 }
@@ -92,7 +123,7 @@ static void REAL(repformer_pair_phase)(struct REAL(repformer_chunk) * c)
 static void REAL(repformer_node_phase)(struct REAL(repformer_chunk) * c)
 {
     struct REAL(repformer_node_rooms) rooms;
-    REAL(repformer_node_rooms)(c->block, c->layer, &c->scratch, &rooms);
+    REAL(repformer_node_rooms)(c->w, c->layer, &c->scratch, &rooms);
     struct REAL(dgnn_repformer_node_kept) kept = REAL(repformer_node_kept)(c);
     REAL(repformer_node_forward)(c, &kept, &rooms);
 }
@@ -100,9 +131,9 @@ static void REAL(repformer_node_phase)(struct REAL(repformer_chunk) * c)
 static void REAL(repformer_pair_phase_back)(struct REAL(repformer_chunk) * c)
 {
     struct REAL(repformer_pair_rooms) rooms;
-    REAL(repformer_pair_rooms)(c->block, REAL(repformer_heads_width)(c), &c->scratch, &rooms);
+    REAL(repformer_pair_rooms)(c->w, REAL(repformer_heads_width)(c), &c->scratch, &rooms);
     struct REAL(dgnn_repformer_pair_kept) kept = REAL(repformer_pair_kept)(c);
-    if (!c->block->context.keep) {
+    if (!c->w->block->context.keep) {
         REAL(repformer_pair_forward)(c, &kept, &rooms);
     }
     REAL(repformer_pair_backward)(c, &kept, &rooms);
@@ -111,78 +142,90 @@ static void REAL(repformer_pair_phase_back)(struct REAL(repformer_chunk) * c)
 static void REAL(repformer_node_phase_back)(struct REAL(repformer_chunk) * c)
 {
     struct REAL(repformer_node_rooms) rooms;
-    REAL(repformer_node_rooms)(c->block, c->layer, &c->scratch, &rooms);
+    REAL(repformer_node_rooms)(c->w, c->layer, &c->scratch, &rooms);
     struct REAL(dgnn_repformer_node_kept) kept = REAL(repformer_node_kept)(c);
-    if (!c->block->context.keep) {
+    if (!c->w->block->context.keep) {
         REAL(repformer_node_forward)(c, &kept, &rooms);
     }
     REAL(repformer_node_backward)(c, &kept, &rooms);
 }
 
+/* A phase of layer l. */
+struct REAL(repformer_phase) {
+    struct REAL(dgnn_repformer_workspace) * w;
+    int64_t l;
+    void (*run)(struct REAL(repformer_chunk) *);
+};
+
+static void REAL(repformer_phase_part)(void *of, int64_t chunk, int32_t thread)
+{
+    const struct REAL(repformer_phase) *phase = of;
+    struct REAL(dgnn_repformer_workspace) *w = phase->w;
+    const struct dgnn_sublist *list = &w->list;
+    int64_t begin = dgnn_sublist_chunk_begin(chunk), end = dgnn_sublist_chunk_end(list, chunk);
+    char *room = (char *)w->scratch.data + w->scratch_size * thread;
+    struct REAL(repformer_chunk) c = {.w = w,
+                                      .layer = &w->block->layer[phase->l],
+                                      .index = phase->l,
+                                      .begin = begin,
+                                      .end = end,
+                                      .pair = list->first[begin],
+                                      .npair = list->first[end] - list->first[begin],
+                                      .scratch = {.base = room}};
+    phase->run(&c);
+}
+
 /* Runs a phase of layer l over all chunks, or, from layer last on, over those with nodes whose output is used. Chunks
  * write only what is their own, so their order does not matter. */
-static void REAL(repformer_run)(struct REAL(dgnn_repformer) * block, int64_t l, int64_t last,
+static void REAL(repformer_run)(struct REAL(dgnn_repformer_workspace) * w, int64_t l, int64_t last,
                                 void (*phase)(struct REAL(repformer_chunk) *))
 {
-    const struct dgnn_sublist *list = &block->list;
-    int64_t nchunk = l < last ? list->nchunk : block->nused;
-    int32_t threads = block->context.threads;
-    (void)threads;
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int64_t chunk = 0; chunk < nchunk; chunk++) {
-        int64_t begin = dgnn_sublist_chunk_begin(chunk), end = dgnn_sublist_chunk_end(list, chunk);
-        char *room = (char *)block->scratch.data + block->scratch_size * repformer_thread();
-        struct REAL(repformer_chunk) c = {.block = block,
-                                          .layer = &block->layer[l],
-                                          .index = l,
-                                          .begin = begin,
-                                          .end = end,
-                                          .pair = list->first[begin],
-                                          .npair = list->first[end] - list->first[begin],
-                                          .scratch = {.base = room}};
-        phase(&c);
-    }
+    struct REAL(repformer_phase) region = {w, l, phase};
+    dgnn_parallel_run(w->block->context.threads, l < last ? w->list.nchunk : w->nused, REAL(repformer_phase_part),
+                      &region);
 }
 
 /* Pairs of nodes whose output is not used are of no more use a layer before the last; what the nodes' phase adds to
  * them there needs them nevertheless. */
-static void REAL(repformer_run_pairs)(struct REAL(dgnn_repformer) * block, int64_t l,
+static void REAL(repformer_run_pairs)(struct REAL(dgnn_repformer_workspace) * w, int64_t l,
                                       void (*phase)(struct REAL(repformer_chunk) *))
 {
+    const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_repformer_switches *s = &block->layer[l].s;
     if (s->has_pair) {
-        REAL(repformer_run)(block, l, block->nlayer - (s->has_product ? 1 : 2), phase);
+        REAL(repformer_run)(w, l, block->nlayer - (s->has_product ? 1 : 2), phase);
     }
 }
 
 /* The last layer's gradients where it was left out. */
-static void REAL(repformer_clear_unused)(struct REAL(dgnn_repformer) * block)
+static void REAL(repformer_clear_unused)(struct REAL(dgnn_repformer_workspace) * w)
 {
-    const struct dgnn_sublist *list = &block->list;
-    int64_t from = REAL(repformer_used)(block), pair = list->first[from], npair = list->npair - pair;
-    memset(block->d_g1[0] + from * block->ng1p, 0, sizeof(real) * (size_t)((list->ncentre - from) * block->ng1p));
-    memset(block->d_neighbour + pair * block->ng1p, 0, sizeof(real) * (size_t)(npair * block->ng1p));
-    memset(block->d_g2[0] + pair * block->ng2p, 0, sizeof(real) * (size_t)(npair * block->ng2p));
-    memset(block->d_h2[0] + pair * 4, 0, sizeof(real) * (size_t)(npair * 4));
+    const struct REAL(dgnn_repformer) *block = w->block;
+    const struct dgnn_sublist *list = &w->list;
+    int64_t from = REAL(repformer_used)(w), pair = list->first[from], npair = list->npair - pair;
+    memset(w->d_g1[0] + from * block->ng1p, 0, sizeof(real) * (size_t)((list->ncentre - from) * block->ng1p));
+    memset(w->d_neighbour + pair * block->ng1p, 0, sizeof(real) * (size_t)(npair * block->ng1p));
+    memset(w->d_g2[0] + pair * block->ng2p, 0, sizeof(real) * (size_t)(npair * block->ng2p));
+    memset(w->d_h2[0] + pair * 4, 0, sizeof(real) * (size_t)(npair * 4));
 }
 
 /* ---------------------------------------------------------------- the pairs' start */
 
-static void REAL(repformer_start_pair)(struct REAL(dgnn_repformer) * block, const struct dgnn_graph *graph,
+static void REAL(repformer_start_pair)(struct REAL(dgnn_repformer_workspace) * w, const struct dgnn_graph *graph,
                                        int64_t i, int64_t pair)
 {
-    int64_t e = block->list.edge[pair];
+    const struct REAL(dgnn_repformer) *block = w->block;
+    int64_t e = w->list.edge[pair];
     const double *vector = graph->vector + 3 * e;
-    double row[4], w, inverse = 1 / block->environment.cutoff;
-    real *g2 = block->g2[0] + pair * block->ng2p, *h2 = block->h2[0] + 4 * pair;
-    w = dgnn_environment_row(&block->environment, graph->type[i], 0, vector, graph->distance[e], row);
+    double row[4], inverse = 1 / block->environment.cutoff;
+    real *g2 = w->g2[0] + pair * block->ng2p, *h2 = w->h2[0] + 4 * pair;
+    w->sw[pair] = dgnn_environment_row(&block->environment, graph->type[i], 0, vector, graph->distance[e], row);
     if (block->direct) {
         row[0] = graph->distance[e] * inverse;
         for (int d = 0; d < 3; d++) {
             row[1 + d] = vector[d] * inverse;
         }
     }
-    block->sw[pair] = w;
     for (int d = 0; d < 3; d++) {
         h2[d] = (real)row[1 + d];
     }
@@ -196,42 +239,64 @@ static void REAL(repformer_start_pair)(struct REAL(dgnn_repformer) * block, cons
     }
 }
 
-static void REAL(repformer_start_pairs)(struct REAL(dgnn_repformer) * block, const struct dgnn_graph *graph)
+/* What the parts of the loops over centres and over nodes share. */
+struct REAL(repformer_rows) {
+    struct REAL(dgnn_repformer_workspace) * w;
+    const struct dgnn_evaluation *evaluation;
+};
+
+enum { REAL(REPFORMER_PART) = 16 }; /* centres, or nodes, that a thread does at a time */
+
+static void REAL(repformer_start_centre)(struct REAL(dgnn_repformer_workspace) * w, const struct dgnn_graph *graph,
+                                         int64_t i)
 {
-    const struct dgnn_sublist *list = &block->list;
-    int32_t threads = block->context.threads;
-    (void)threads;
-#pragma omp parallel for schedule(dynamic, 16) num_threads(threads)
-    for (int64_t i = 0; i < list->ncentre; i++) {
-        int64_t first = list->first[i], end = list->first[i + 1];
-        for (int64_t pair = first; pair < end; pair++) {
-            REAL(repformer_start_pair)(block, graph, i, pair);
-        }
-        real *g2 = block->g2[0] + first * block->ng2p;
-        block->ops->activate(&block->activation, (end - first) * block->ng2p, g2, g2,
-                             block->embedding_slope + first * block->ng2p);
-        for (int64_t pair = first; pair < end; pair++) {
-            for (int64_t k = block->ng2; k < block->ng2p; k++) {
-                block->g2[0][pair * block->ng2p + k] = 0;
-            }
+    const struct REAL(dgnn_repformer) *block = w->block;
+    int64_t first = w->list.first[i], end = w->list.first[i + 1];
+    for (int64_t pair = first; pair < end; pair++) {
+        REAL(repformer_start_pair)(w, graph, i, pair);
+    }
+    real *g2 = w->g2[0] + first * block->ng2p;
+    block->ops->activate(&block->activation, (end - first) * block->ng2p, g2, g2,
+                         w->embedding_slope + first * block->ng2p);
+    for (int64_t pair = first; pair < end; pair++) {
+        for (int64_t k = block->ng2; k < block->ng2p; k++) {
+            w->g2[0][pair * block->ng2p + k] = 0;
         }
     }
 }
 
-static void REAL(repformer_start_pair_backward)(const struct REAL(dgnn_repformer) * block,
+static void REAL(repformer_start_part)(void *of, int64_t part, int32_t thread)
+{
+    const struct REAL(repformer_rows) *rows = of;
+    int64_t end = dgnn_parallel_end(rows->w->list.ncentre, part, REAL(REPFORMER_PART));
+    (void)thread;
+    for (int64_t i = part * REAL(REPFORMER_PART); i < end; i++) {
+        REAL(repformer_start_centre)(rows->w, rows->evaluation->graph, i);
+    }
+}
+
+static void REAL(repformer_run_rows)(struct REAL(dgnn_repformer_workspace) * w,
+                                     const struct dgnn_evaluation *evaluation, int64_t n, dgnn_parallel_part *part)
+{
+    struct REAL(repformer_rows) rows = {w, evaluation};
+    dgnn_parallel_run(w->block->context.threads, dgnn_parallel_parts(n, REAL(REPFORMER_PART)), part, &rows);
+}
+
+static void REAL(repformer_start_pair_backward)(const struct REAL(dgnn_repformer_workspace) * w,
                                                 const struct dgnn_graph *graph, int64_t i, int64_t pair,
                                                 double *gradient)
 {
-    int64_t e = block->list.edge[pair];
+    const struct REAL(dgnn_repformer) *block = w->block;
+    int64_t e = w->list.edge[pair];
     const double *vector = graph->vector + 3 * e;
     double d_row[4] = {0, 0, 0, 0}, inverse = 1 / block->environment.cutoff;
-    const real *d_g2 = block->d_g2[1] + pair * block->ng2p,
-               *slope = block->embedding_slope + pair * block->ng2p;
+    const real *d_g2 = w->d_g2[1] + pair * block->ng2p,
+               *slope = w->embedding_slope + pair * block->ng2p;
     for (int64_t k = 0; k < block->ng2; k++) {
         d_row[0] += (double)(d_g2[k] * slope[k] * block->embedding.w.data[k]);
     }
     for (int d = 0; d < 3; d++) {
-        d_row[1 + d] = (double)block->d_h2[1][4 * pair + d];
+        d_row[1 + d] = (double)w->d_h2[1][4 * pair + d];
     }
     if (block->direct) {
         for (int d = 0; d < 3; d++) {
@@ -240,100 +305,108 @@ static void REAL(repformer_start_pair_backward)(const struct REAL(dgnn_repformer
         memset(d_row, 0, sizeof(d_row));
     }
     dgnn_environment_backward(&block->environment, graph->type[i], 0, vector, graph->distance[e], d_row,
-                              block->d_sw[pair], gradient + 3 * e);
+                              w->d_sw[pair], gradient + 3 * e);
 }
 
 /* ---------------------------------------------------------------- the block */
 
 /* The rows that each layer sends, and those of its gradient. */
-static int REAL(repformer_prepare_exchange)(struct REAL(dgnn_repformer) * block, struct dgnn_exchange *exchange,
+static int REAL(repformer_prepare_exchange)(struct REAL(dgnn_repformer_workspace) * w, struct dgnn_exchange *exchange,
                                             struct dgnn_error *error)
 {
+    const struct REAL(dgnn_repformer) *block = w->block;
     int64_t width = block->ng1p;
     for (int64_t l = 0; l < block->nlayer; l++) {
         if (REAL(repformer_sees_nodes)(&block->layer[l])) {
-            DGNN_TRY(dgnn_exchange_prepare(exchange, block->g1[l], width, sizeof(real), error));
+            DGNN_TRY(dgnn_exchange_prepare(exchange, w->g1[l], width, sizeof(real), error));
         }
     }
-    DGNN_TRY(dgnn_exchange_prepare(exchange, block->d_g1[0], width, sizeof(real), error));
-    return dgnn_exchange_prepare(exchange, block->d_g1[1], width, sizeof(real), error);
+    DGNN_TRY(dgnn_exchange_prepare(exchange, w->d_g1[0], width, sizeof(real), error));
+    return dgnn_exchange_prepare(exchange, w->d_g1[1], width, sizeof(real), error);
 }
 
-int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer) * block, const struct dgnn_evaluation *evaluation,
+int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * w, const struct dgnn_evaluation *evaluation,
                                  struct dgnn_error *error)
 {
+    const struct REAL(dgnn_repformer) *block = w->block;
     struct dgnn_sublist_rule rule = {.cutoff = block->environment.cutoff,
                                      .nsel = block->nsel,
                                      .excluded = block->context.excluded,
                                      .ntypes = block->context.ntypes,
                                      .lanes = REAL_LANES,
                                      .want_reverse = 1};
-    block->dense = evaluation->graph->dense;
-    block->nused = (evaluation->graph->nowned - evaluation->nidle + DGNN_SUBLIST_CHUNK - 1) / DGNN_SUBLIST_CHUNK;
-    DGNN_TRY(dgnn_sublist_build(evaluation->graph, &rule, &block->list, error));
-    DGNN_TRY(REAL(repformer_reserve)(block, error));
-    return REAL(repformer_prepare_exchange)(block, evaluation->exchange, error);
+    w->dense = evaluation->graph->dense;
+    w->nused = (evaluation->graph->nowned - evaluation->nidle + DGNN_SUBLIST_CHUNK - 1) / DGNN_SUBLIST_CHUNK;
+    DGNN_TRY(dgnn_sublist_build(evaluation->graph, &rule, &w->list, error));
+    DGNN_TRY(REAL(repformer_reserve)(w, error));
+    return REAL(repformer_prepare_exchange)(w, evaluation->exchange, error);
 }
 
-real *REAL(dgnn_repformer_input)(struct REAL(dgnn_repformer) * block)
+real *REAL(dgnn_repformer_input)(struct REAL(dgnn_repformer_workspace) * w)
 {
-    return block->g1[0];
+    return w->g1[0];
 }
 
-int REAL(dgnn_repformer_forward)(struct REAL(dgnn_repformer) * block,
+int REAL(dgnn_repformer_forward)(struct REAL(dgnn_repformer_workspace) * w,
                                  const struct dgnn_evaluation *evaluation, const real **output,
                                  struct dgnn_error *error)
 {
-    int64_t n = block->list.ncentre * block->ng1p;
-    block->ops->activate(&block->activation, n, block->g1[0], block->g1[0], block->start_slope);
-    for (int64_t i = 0; i < block->list.ncentre; i++) {
+    const struct REAL(dgnn_repformer) *block = w->block;
+    int64_t n = w->list.ncentre * block->ng1p;
+    block->ops->activate(&block->activation, n, w->g1[0], w->g1[0], w->start_slope);
+    for (int64_t i = 0; i < w->list.ncentre; i++) {
         for (int64_t k = block->ng1; k < block->ng1p; k++) {
-            block->g1[0][i * block->ng1p + k] = 0;
+            w->g1[0][i * block->ng1p + k] = 0;
         }
     }
-    REAL(repformer_start_pairs)(block, evaluation->graph);
+    REAL(repformer_run_rows)(w, evaluation, w->list.ncentre, REAL(repformer_start_part));
     for (int64_t l = 0; l < block->nlayer; l++) {
         const struct REAL(dgnn_repformer_layer) *layer = &block->layer[l];
         struct dgnn_exchange *exchange = REAL(repformer_sees_nodes)(layer) ? evaluation->exchange : NULL;
         dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
-        DGNN_TRY(dgnn_exchange_forward_begin(exchange, block->g1[l], block->ng1p, sizeof(real), error));
+        DGNN_TRY(dgnn_exchange_forward_begin(exchange, w->g1[l], block->ng1p, sizeof(real), error));
         dgnn_profile_end(evaluation->profile, DGNN_PHASE_MESSAGES);
-        REAL(repformer_run_pairs)(block, l, REAL(repformer_pair_phase));
+        REAL(repformer_run_pairs)(w, l, REAL(repformer_pair_phase));
         dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
         DGNN_TRY(dgnn_exchange_forward_end(exchange, error));
         dgnn_profile_end(evaluation->profile, DGNN_PHASE_MESSAGES);
-        REAL(repformer_run)(block, l, block->nlayer - 1, REAL(repformer_node_phase));
+        REAL(repformer_run)(w, l, block->nlayer - 1, REAL(repformer_node_phase));
     }
-    int64_t used = REAL(repformer_used)(block) * block->ng1p;
-    memset(block->g1[block->nlayer] + used, 0, sizeof(real) * (size_t)(n - used));
-    *output = block->g1[block->nlayer];
+    int64_t used = REAL(repformer_used)(w) * block->ng1p;
+    memset(w->g1[block->nlayer] + used, 0, sizeof(real) * (size_t)(n - used));
+    *output = w->g1[block->nlayer];
     return DGNN_OK;
 }
 
-real *REAL(dgnn_repformer_gradient)(struct REAL(dgnn_repformer) * block)
+real *REAL(dgnn_repformer_gradient)(struct REAL(dgnn_repformer_workspace) * w)
 {
-    return block->d_g1[1];
+    return w->d_g1[1];
 }
 
 /* Gradients of neighbours' rows: each node adds what its pairs hold, in the order of the pairs. */
-static void REAL(repformer_collect)(struct REAL(dgnn_repformer) * block)
+static void REAL(repformer_collect_node)(struct REAL(dgnn_repformer_workspace) * w, int64_t j)
 {
-    const struct dgnn_sublist *list = &block->list;
-    int64_t width = block->ng1p;
-    int32_t threads = block->context.threads;
-    (void)threads;
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t j = 0; j < list->nnode; j++) {
-        real *row = block->d_g1[0] + j * width;
-        if (j >= list->ncentre) {
-            memset(row, 0, sizeof(real) * (size_t)width);
+    const struct dgnn_sublist *list = &w->list;
+    int64_t width = w->block->ng1p;
+    real *row = w->d_g1[0] + j * width;
+    if (j >= list->ncentre) {
+        memset(row, 0, sizeof(real) * (size_t)width);
+    }
+    for (int64_t r = list->reverse_first[j]; r < list->reverse_first[j + 1]; r++) {
+        const real *from = w->d_neighbour + list->reverse[r] * width;
+        for (int64_t k = 0; k < width; k++) {
+            row[k] += from[k];
         }
-        for (int64_t r = list->reverse_first[j]; r < list->reverse_first[j + 1]; r++) {
-            const real *from = block->d_neighbour + list->reverse[r] * width;
-            for (int64_t k = 0; k < width; k++) {
-                row[k] += from[k];
-            }
-        }
+    }
+}
+
+static void REAL(repformer_collect_part)(void *of, int64_t part, int32_t thread)
+{
+    const struct REAL(repformer_rows) *rows = of;
+    int64_t end = dgnn_parallel_end(rows->w->list.nnode, part, REAL(REPFORMER_PART));
+    (void)thread;
+    for (int64_t j = part * REAL(REPFORMER_PART); j < end; j++) {
+        REAL(repformer_collect_node)(rows->w, j);
     }
 }
 
@@ -344,55 +417,67 @@ static void REAL(repformer_swap)(real **pair)
     pair[1] = first;
 }
 
-static int REAL(repformer_layer_backward)(struct REAL(dgnn_repformer) * block,
+static int REAL(repformer_layer_backward)(struct REAL(dgnn_repformer_workspace) * w,
                                           const struct dgnn_evaluation *evaluation, int64_t l,
                                           struct dgnn_error *error)
 {
+    const struct REAL(dgnn_repformer) *block = w->block;
     const struct REAL(dgnn_repformer_layer) *layer = &block->layer[l];
     int sees = REAL(repformer_sees_nodes)(layer);
     struct dgnn_exchange *exchange = sees ? evaluation->exchange : NULL;
-    REAL(repformer_run)(block, l, block->nlayer - 1, REAL(repformer_node_phase_back));
+    REAL(repformer_run)(w, l, block->nlayer - 1, REAL(repformer_node_phase_back));
     if (l == block->nlayer - 1) {
-        REAL(repformer_clear_unused)(block);
+        REAL(repformer_clear_unused)(w);
     }
     if (sees) {
-        REAL(repformer_collect)(block);
+        REAL(repformer_run_rows)(w, evaluation, w->list.nnode, REAL(repformer_collect_part));
     }
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
-    DGNN_TRY(dgnn_exchange_reverse_begin(exchange, block->d_g1[0], block->ng1p, sizeof(real), error));
+    DGNN_TRY(dgnn_exchange_reverse_begin(exchange, w->d_g1[0], block->ng1p, sizeof(real), error));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_MESSAGES);
-    REAL(repformer_run_pairs)(block, l, REAL(repformer_pair_phase_back));
+    REAL(repformer_run_pairs)(w, l, REAL(repformer_pair_phase_back));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
     DGNN_TRY(dgnn_exchange_reverse_end(exchange, error));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_MESSAGES);
-    REAL(repformer_swap)(block->d_g1);
-    REAL(repformer_swap)(block->d_g2);
-    REAL(repformer_swap)(block->d_h2);
+    REAL(repformer_swap)(w->d_g1);
+    REAL(repformer_swap)(w->d_g2);
+    REAL(repformer_swap)(w->d_h2);
     return DGNN_OK;
 }
 
-int REAL(dgnn_repformer_backward)(struct REAL(dgnn_repformer) * block,
+/* From the first layer's gradients to those of vectors and of the input. */
+static void REAL(repformer_finish_part)(void *of, int64_t part, int32_t thread)
+{
+    const struct REAL(repformer_rows) *rows = of;
+    const struct dgnn_evaluation *evaluation = rows->evaluation;
+    struct REAL(dgnn_repformer_workspace) *w = rows->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
+    const struct dgnn_sublist *list = &w->list;
+    int64_t end = dgnn_parallel_end(list->ncentre, part, REAL(REPFORMER_PART));
+    (void)thread;
+    for (int64_t i = part * REAL(REPFORMER_PART); i < end; i++) {
+        for (int64_t pair = list->first[i]; pair < list->first[i + 1]; pair++) {
+            REAL(repformer_start_pair_backward)(w, evaluation->graph, i, pair, evaluation->edge_gradient);
+        }
+        for (int64_t k = i * block->ng1p; k < (i + 1) * block->ng1p; k++) {
+            w->d_g1[1][k] *= w->start_slope[k];
+        }
+    }
+}
+
+int REAL(dgnn_repformer_backward)(struct REAL(dgnn_repformer_workspace) * w,
                                   const struct dgnn_evaluation *evaluation, const real **d_input,
                                   struct dgnn_error *error)
 {
-    const struct dgnn_sublist *list = &block->list;
-    int32_t threads = block->context.threads;
-    (void)threads;
-    memset(block->d_g2[1], 0, sizeof(real) * (size_t)(list->npair * block->ng2p));
-    memset(block->d_h2[1], 0, sizeof(real) * (size_t)(list->npair * 4));
-    memset(block->d_sw, 0, sizeof(double) * (size_t)list->npair);
+    const struct REAL(dgnn_repformer) *block = w->block;
+    const struct dgnn_sublist *list = &w->list;
+    memset(w->d_g2[1], 0, sizeof(real) * (size_t)(list->npair * block->ng2p));
+    memset(w->d_h2[1], 0, sizeof(real) * (size_t)(list->npair * 4));
+    memset(w->d_sw, 0, sizeof(double) * (size_t)list->npair);
     for (int64_t l = block->nlayer - 1; l >= 0; l--) {
-        DGNN_TRY(REAL(repformer_layer_backward)(block, evaluation, l, error));
+        DGNN_TRY(REAL(repformer_layer_backward)(w, evaluation, l, error));
     }
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t i = 0; i < list->ncentre; i++) {
-        for (int64_t pair = list->first[i]; pair < list->first[i + 1]; pair++) {
-            REAL(repformer_start_pair_backward)(block, evaluation->graph, i, pair, evaluation->edge_gradient);
-        }
-        for (int64_t k = i * block->ng1p; k < (i + 1) * block->ng1p; k++) {
-            block->d_g1[1][k] *= block->start_slope[k];
-        }
-    }
-    *d_input = block->d_g1[1];
+    REAL(repformer_run_rows)(w, evaluation, list->ncentre, REAL(repformer_finish_part));
+    *d_input = w->d_g1[1];
     return DGNN_OK;
 }

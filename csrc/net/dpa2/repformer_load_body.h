@@ -115,22 +115,21 @@ static int REAL(repformer_pair_form)(const struct dgnn_value *value,
                                      struct REAL(dgnn_repformer_layer) * layer, int64_t ng2,
                                      struct dgnn_error *error)
 {
-    struct dgnn_value qk = dgnn_value_member(value, "mapqk");
-    struct repformer_attention attention;
+    struct repformer_map_params attention;
     struct REAL(dgnn_layer) weights;
     int64_t heads = layer->s.pair_heads, pad = dgnn_table_pad(ng2, REAL_LANES);
-    DGNN_TRY(repformer_attention_load(value, ng2, heads, 1, &attention, error));
-    layer->s.pair_shift = attention.shift;
-    DGNN_TRY(REAL(repformer_plain)(&qk, ng2, attention.hidden * 2 * heads, &weights, error));
+    DGNN_TRY(repformer_map_load(value, ng2, &layer->s, &attention, error));
+    layer->s.pair_shift = REPFORMER_SHIFT;
+    DGNN_TRY(REAL(repformer_plain)(&attention.mapqk, ng2, attention.hidden_dim * 2 * heads, &weights, error));
     for (int64_t h = 0; h < heads; h++) {
         struct REAL(repformer_fold) fold = {.left = &weights.w,
                                             .right = &weights.w,
-                                            .n = attention.hidden,
+                                            .n = attention.hidden_dim,
                                             .left_first = h,
                                             .left_step = 2 * heads,
                                             .right_first = heads + h,
                                             .right_step = 2 * heads,
-                                            .scale = 1 / sqrt((double)attention.hidden),
+                                            .scale = 1 / sqrt((double)attention.hidden_dim),
                                             .na = ng2,
                                             .nb = ng2};
         REAL(repformer_fold_into)(&fold, layer->pair_heads.w.data + h * pad, layer->pair_heads.w.stride);
@@ -145,14 +144,13 @@ static int REAL(repformer_pair_value)(const struct dgnn_value *value,
                                       struct REAL(dgnn_repformer_layer) * layer, int64_t ng2,
                                       struct dgnn_error *error)
 {
-    struct dgnn_value v = dgnn_value_member(value, "mapv"), map = dgnn_value_member(value, "head_map");
-    struct repformer_attention attention;
+    struct repformer_apply_params attention;
     struct REAL(dgnn_layer) left, right;
     int64_t heads = layer->s.pair_heads, pad = dgnn_table_pad(ng2, REAL_LANES);
-    DGNN_TRY(repformer_attention_load(value, ng2, heads, 0, &attention, error));
+    DGNN_TRY(repformer_apply_load(value, ng2, heads, &attention, error));
     DGNN_TRY(REAL(repformer_row)(ng2, &layer->pair_attn_bias, error));
-    DGNN_TRY(REAL(repformer_plain)(&v, ng2, ng2 * heads, &left, error));
-    int status = REAL(repformer_plain)(&map, ng2 * heads, ng2, &right, error);
+    DGNN_TRY(REAL(repformer_plain)(&attention.mapv, ng2, ng2 * heads, &left, error));
+    int status = REAL(repformer_plain)(&attention.head_map, ng2 * heads, ng2, &right, error);
     for (int64_t h = 0; h < heads && !status; h++) {
         struct REAL(repformer_fold) fold = {.left = &left.w,
                                             .right = &right.w,
@@ -179,47 +177,34 @@ static int REAL(repformer_pair_value)(const struct dgnn_value *value,
     return status;
 }
 
-static int REAL(repformer_norm_row)(const struct dgnn_value *variables, const char *name, int64_t n,
-                                    real **row, struct dgnn_error *error)
-{
-    struct dgnn_value member = dgnn_value_member(variables, name);
-    struct dgnn_tensor tensor;
-    DGNN_TRY(dgnn_value_tensor_shaped(&member, 1, &n, &tensor, error));
-    DGNN_TRY(REAL(repformer_row)(n, row, error));
-#if DGNN_REAL_BITS == 32
-    dgnn_tensor_to_float(&tensor, *row);
-#else
-    dgnn_tensor_to_double(&tensor, *row);
-#endif
-    return DGNN_OK;
-}
-
 static int REAL(repformer_norm)(const struct dgnn_value *value, struct REAL(dgnn_repformer_layer) * layer,
                                 int64_t ng2, struct dgnn_error *error)
 {
-    struct dgnn_value variables = dgnn_value_member(value, "@variables");
-    struct dgnn_value epsilon = dgnn_value_member(value, "eps");
-    DGNN_TRY(dgnn_value_object(value, error));
-    DGNN_TRY(dgnn_params_version(value, 1, 1, 1, error));
-    layer->norm_epsilon = 1e-5;
-    if (dgnn_value_kind(&epsilon) != DGNN_VALUE_NULL && dgnn_value_kind(&epsilon) != DGNN_VALUE_ABSENT) {
-        DGNN_TRY(dgnn_value_double(&epsilon, &layer->norm_epsilon, error));
-    }
+    struct dgnn_layer_norm norm;
+    DGNN_TRY(dgnn_layer_norm_load(value, ng2, &norm, error));
+    layer->norm_epsilon = norm.epsilon;
     layer->parameters += 2 * ng2;
-    DGNN_TRY(REAL(repformer_norm_row)(&variables, "w", ng2, &layer->norm_scale, error));
-    return REAL(repformer_norm_row)(&variables, "b", ng2, &layer->norm_shift, error);
+    DGNN_TRY(REAL(repformer_row)(ng2, &layer->norm_scale, error));
+    DGNN_TRY(REAL(repformer_row)(ng2, &layer->norm_shift, error));
+    for (int64_t c = 0; c < ng2; c++) {
+        layer->norm_scale[c] = 1;
+    }
+    if (norm.has_weights) {
+        REAL(dgnn_layer_convert)(&norm.weight, layer->norm_scale);
+        REAL(dgnn_layer_convert)(&norm.bias, layer->norm_shift);
+    }
+    return DGNN_OK;
 }
 
 static int REAL(repformer_vector)(const struct dgnn_value *value, struct REAL(dgnn_repformer_layer) * layer,
                                   int64_t ng2, struct dgnn_error *error)
 {
-    struct dgnn_value map = dgnn_value_member(value, "head_map");
-    struct repformer_attention attention;
+    struct repformer_equivariant_params attention;
     struct REAL(dgnn_layer) weights;
     int64_t heads = layer->s.pair_heads;
-    DGNN_TRY(repformer_attention_load(value, ng2, heads, 0, &attention, error));
+    DGNN_TRY(repformer_equivariant_load(value, ng2, heads, &attention, error));
     DGNN_TRY(REAL(repformer_row)(heads, &layer->vector_weight, error));
-    DGNN_TRY(REAL(repformer_plain)(&map, heads, 1, &weights, error));
+    DGNN_TRY(REAL(repformer_plain)(&attention.head_map, heads, 1, &weights, error));
     for (int64_t h = 0; h < heads; h++) {
         layer->vector_weight[h] = weights.w.data[h * weights.w.stride];
     }
@@ -235,8 +220,6 @@ static int REAL(repformer_pair_attention)(const struct repformer_layer_params *p
     DGNN_TRY(REAL(repformer_map_make)(ng2, (layer->s.has_pair_attn ? 2 : 1) * heads * pad, &layer->pair_heads,
                                       error));
     DGNN_TRY(REAL(repformer_pair_form)(&p->attn2g_map, layer, ng2, error));
-    DGNN_TRY(repformer_attention_flag(&p->attn2g_map, "has_gate", layer->s.has_gate, error));
-    DGNN_TRY(repformer_attention_flag(&p->attn2g_map, "smooth", layer->s.smooth, error));
     if (layer->s.has_pair_attn) {
         DGNN_TRY(REAL(repformer_pair_value)(&p->attn2_mh_apply, layer, ng2, error));
         DGNN_TRY(REAL(repformer_norm)(&p->attn2_lm, layer, ng2, error));
@@ -284,26 +267,24 @@ static void REAL(repformer_node_fold)(const struct REAL(dgnn_layer) * weights, i
 static int REAL(repformer_node_attention)(const struct repformer_layer_params *p, int64_t ng1,
                                           struct REAL(dgnn_repformer_layer) * layer, struct dgnn_error *error)
 {
-    static const char *const names[3] = {"mapq", "mapkv", "head_map"};
     int64_t heads = layer->s.node_heads, pad = dgnn_table_pad(ng1, REAL_LANES);
     struct REAL(dgnn_layer) weights[3];
     memset(weights, 0, sizeof(weights));
-    struct repformer_attention attention;
-    DGNN_TRY(repformer_attention_load(&p->loc_attn, ng1, heads, 1, &attention, error));
-    DGNN_TRY(repformer_attention_flag(&p->loc_attn, "smooth", layer->s.smooth, error));
-    layer->s.node_shift = attention.shift;
+    struct repformer_local_params attention;
+    DGNN_TRY(repformer_local_load(&p->loc_attn, ng1, &layer->s, &attention, error));
+    const struct dgnn_value *parts[3] = {&attention.mapq, &attention.mapkv, &attention.head_map};
+    layer->s.node_shift = REPFORMER_SHIFT;
     DGNN_TRY(REAL(repformer_map_make)(ng1, heads * pad, &layer->node_form, error));
     DGNN_TRY(REAL(repformer_map_make)(heads * pad, ng1, &layer->node_value, error));
     DGNN_TRY(REAL(repformer_row)(ng1, &layer->node_attn_bias, error));
     int64_t nin[3] = {ng1, ng1, ng1 * heads};
-    int64_t nout[3] = {attention.hidden * heads, (attention.hidden + ng1) * heads, ng1};
+    int64_t nout[3] = {attention.hidden_dim * heads, (attention.hidden_dim + ng1) * heads, ng1};
     int status = DGNN_OK;
     for (int k = 0; k < 3 && !status; k++) {
-        struct dgnn_value member = dgnn_value_member(&p->loc_attn, names[k]);
-        status = REAL(repformer_plain)(&member, nin[k], nout[k], &weights[k], error);
+        status = REAL(repformer_plain)(parts[k], nin[k], nout[k], &weights[k], error);
     }
     if (!status) {
-        REAL(repformer_node_fold)(weights, attention.hidden, ng1, layer);
+        REAL(repformer_node_fold)(weights, attention.hidden_dim, ng1, layer);
         if (weights[2].bias) {
             memcpy(layer->node_attn_bias, weights[2].bias, sizeof(real) * (size_t)ng1);
         }
@@ -337,7 +318,7 @@ static int REAL(repformer_residual)(const struct dgnn_value *list, int64_t width
     for (int64_t k = 0; k < count; k++) {
         struct dgnn_value item = dgnn_value_item(list, k);
         struct dgnn_tensor tensor;
-        DGNN_TRY(dgnn_value_tensor_shaped(&item, 1, &width, &tensor, error));
+        DGNN_TRY(dgnn_params_row(&item, width, &tensor, error));
 #if DGNN_REAL_BITS == 32
         dgnn_tensor_to_float(&tensor, update->factor + k * update->width);
 #else
@@ -440,16 +421,18 @@ static void REAL(repformer_layer_free)(struct REAL(dgnn_repformer_layer) * layer
 }
 
 static int REAL(repformer_layer_load)(const struct dgnn_value *value,
-                                      const struct dgnn_repformer_shape *block, int last, int32_t smooth,
+                                      const struct dgnn_repformer_shape *block, int last,
+                                      const struct dgnn_repformer_context *context,
                                       struct REAL(dgnn_repformer_layer) * layer, struct dgnn_error *error)
 {
     struct repformer_layer_params p;
-    DGNN_TRY(dgnn_value_object(value, error));
-    DGNN_TRY(dgnn_params_version(value, 2, 2, 1, error));
     DGNN_TRY(dgnn_params_load(value, repformer_layer_params,
                               sizeof(repformer_layer_params) / sizeof(repformer_layer_params[0]), &p, error));
-    DGNN_TRY(repformer_check_layer(value, block, &p, last, smooth, error));
+    DGNN_TRY(repformer_old_layer(value, &p, error));
+    DGNN_TRY(repformer_check_layer(value, block, &p, last, context->smooth, error));
     repformer_switches(&p, &layer->s);
+    DGNN_TRY(repformer_check_repeats(value, &p, block->params, context->ntypes, error));
+    DGNN_TRY(repformer_check_parts(&p, &layer->s, error));
     DGNN_TRY(REAL(repformer_layer_maps)(&p, block->ng1, block->ng2, layer, error));
     return REAL(repformer_updates)(value, block->ng1, block->ng2, layer, error);
 }
@@ -467,18 +450,13 @@ static int REAL(repformer_load_layers)(const struct dgnn_value *list,
                                (long long)shape->nlayer);
     }
     block->layer = dgnn_alloc_zeroed(count, sizeof(*block->layer));
-    block->g1 = dgnn_alloc_zeroed(3 * (count + 1), sizeof(real *));
-    block->pair_kept = dgnn_alloc_zeroed(count, sizeof(*block->pair_kept));
-    block->node_kept = dgnn_alloc_zeroed(count, sizeof(*block->node_kept));
-    if (!block->layer || !block->g1 || !block->pair_kept || !block->node_kept) {
+    if (!block->layer) {
         return dgnn_status_no_memory(error, "layers", count * (int64_t)sizeof(*block->layer));
     }
-    block->g2 = block->g1 + count + 1;
-    block->h2 = block->g2 + count + 1;
     block->nlayer = count;
     for (int64_t l = 0; l < count; l++) {
         struct dgnn_value item = dgnn_value_item(list, l);
-        DGNN_TRY(REAL(repformer_layer_load)(&item, shape, l + 1 == count, block->context.smooth,
+        DGNN_TRY(REAL(repformer_layer_load)(&item, shape, l + 1 == count, &block->context,
                                             &block->layer[l], error));
         block->parameters += block->layer[l].parameters;
     }
@@ -489,6 +467,7 @@ static int REAL(repformer_load_block)(const struct dgnn_repformer_shape *shape,
                                       const struct dgnn_value *variable, struct REAL(dgnn_repformer) * block,
                                       struct dgnn_error *error)
 {
+    struct repformer_variable_params params;
     struct dgnn_value embedding = dgnn_value_member(variable, "g2_embd");
     struct dgnn_value layers = dgnn_value_member(variable, "repformer_layers");
     struct dgnn_value statistics = dgnn_value_member(variable, "@variables");
@@ -498,7 +477,7 @@ static int REAL(repformer_load_block)(const struct dgnn_repformer_shape *shape,
                                                    .width = 4,
                                                    .ntypes = block->context.ntypes,
                                                    .nsection = 1};
-    DGNN_TRY(dgnn_value_object(variable, error));
+    DGNN_TRY(dgnn_params_load(variable, repformer_variable_rows, REPFORMER_COUNT(repformer_variable_rows), &params, error));
     DGNN_TRY(dgnn_params_activation(shape->activation, variable, &block->activation, error));
     dgnn_activation_as_descriptor(&block->activation);
     DGNN_TRY(dgnn_environment_load(&block->environment, &statistics, &shape->slots, error));
@@ -536,11 +515,5 @@ void REAL(dgnn_repformer_free)(struct REAL(dgnn_repformer) * block)
     dgnn_environment_free(&block->environment);
     REAL(dgnn_layer_free)(&block->embedding);
     dgnn_alloc_free(block->layer);
-    dgnn_alloc_free(block->g1);
-    dgnn_alloc_free(block->pair_kept);
-    dgnn_alloc_free(block->node_kept);
-    dgnn_sublist_free(&block->list);
-    dgnn_buffer_free(&block->buffer);
-    dgnn_buffer_free(&block->scratch);
     *block = (struct REAL(dgnn_repformer)){0};
 }

@@ -54,11 +54,12 @@ static void REAL(repformer_node_layout)(const struct REAL(dgnn_repformer) * bloc
     }
 }
 
-static void REAL(repformer_node_rooms)(const struct REAL(dgnn_repformer) * block,
+static void REAL(repformer_node_rooms)(const struct REAL(dgnn_repformer_workspace) * w,
                                        const struct REAL(dgnn_repformer_layer) * layer,
                                        struct dgnn_arena *arena, struct REAL(repformer_node_rooms) * rooms)
 {
-    int64_t n = block->list.row_max, np = dgnn_table_pad(n, REAL_LANES), ng1p = block->ng1p;
+    const struct REAL(dgnn_repformer) *block = w->block;
+    int64_t n = w->list.row_max, np = dgnn_table_pad(n, REAL_LANES), ng1p = block->ng1p;
     int64_t heads = REAL(repformer_heads_pad)(layer), chunk = DGNN_SUBLIST_CHUNK;
     rooms->near = dgnn_arena_take(arena, n * ng1p, sizeof(real));
     rooms->spare = dgnn_arena_take(arena, n * ng1p, sizeof(real));
@@ -69,9 +70,9 @@ static void REAL(repformer_node_rooms)(const struct REAL(dgnn_repformer) * block
     rooms->d_common = dgnn_arena_take(arena, chunk * layer->common.t.stride, sizeof(real));
     rooms->heads = dgnn_arena_take(arena, chunk * layer->node_form.w.ncol, sizeof(real));
     rooms->d_heads = dgnn_arena_take(arena, chunk * layer->node_form.w.ncol, sizeof(real));
-    rooms->conv = dgnn_arena_take(arena, block->list.chunk_max * REAL(repformer_node_width)(block, layer),
+    rooms->conv = dgnn_arena_take(arena, w->list.chunk_max * REAL(repformer_node_width)(block, layer),
                                   sizeof(real));
-    rooms->d_conv = dgnn_arena_take(arena, block->list.chunk_max * REAL(repformer_node_width)(block, layer),
+    rooms->d_conv = dgnn_arena_take(arena, w->list.chunk_max * REAL(repformer_node_width)(block, layer),
                                     sizeof(real));
     rooms->direction = dgnn_arena_take(arena, 4 * np, sizeof(real));
     rooms->d_moment = dgnn_arena_take(arena, 3 * (ng1p + block->ng2p), sizeof(real));
@@ -90,11 +91,12 @@ static void REAL(repformer_node_rooms)(const struct REAL(dgnn_repformer) * block
 
 static struct REAL(dgnn_repformer_node_kept) REAL(repformer_node_kept)(struct REAL(repformer_chunk) * c)
 {
-    const struct REAL(dgnn_repformer) *block = c->block;
+    const struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     const struct REAL(dgnn_repformer_layer) *layer = c->layer;
-    struct REAL(dgnn_repformer_node_kept) kept = block->node_kept[c->index];
+    struct REAL(dgnn_repformer_node_kept) kept = w->node_kept[c->index];
     if (!block->context.keep) {
-        REAL(repformer_node_layout)(block, layer, DGNN_SUBLIST_CHUNK, block->list.chunk_max, &c->scratch,
+        REAL(repformer_node_layout)(block, layer, DGNN_SUBLIST_CHUNK, w->list.chunk_max, &c->scratch,
                                     &kept);
         return kept;
     }
@@ -118,14 +120,14 @@ static int REAL(repformer_sees_nodes)(const struct REAL(dgnn_repformer_layer) * 
 /* The factors before the sums over a centre with n pairs: of moments, and of the convolution. */
 static real REAL(repformer_moment_norm)(const struct REAL(repformer_chunk) * c, int64_t n)
 {
-    double slots = (double)(c->block->context.smooth ? c->block->nsel : n);
+    double slots = (double)(c->w->block->context.smooth ? c->w->block->nsel : n);
     double size = c->layer->s.root ? sqrt(slots) : slots;
-    return (real)(1 / (c->block->context.smooth ? size : repformer_epsilon + size));
+    return (real)(1 / (c->w->block->context.smooth ? size : repformer_epsilon + size));
 }
 
 static real REAL(repformer_conv_norm)(const struct REAL(repformer_chunk) * c, int64_t n)
 {
-    return (real)(1 / (c->block->context.smooth ? (double)c->block->nsel : repformer_epsilon + (double)n));
+    return (real)(1 / (c->w->block->context.smooth ? (double)c->w->block->nsel : repformer_epsilon + (double)n));
 }
 
 /* ---------------------------------------------------------------- forward */
@@ -133,31 +135,33 @@ static real REAL(repformer_conv_norm)(const struct REAL(repformer_chunk) * c, in
 static void REAL(repformer_gather)(const struct REAL(repformer_chunk) * c, int64_t pair, int64_t n,
                                    real *near)
 {
-    const struct REAL(dgnn_repformer) *block = c->block;
+    const struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     for (int64_t j = 0; j < n; j++) {
-        memcpy(near + j * block->ng1p, block->g1[c->index] + block->list.neighbour[pair + j] * block->ng1p,
+        memcpy(near + j * block->ng1p, w->g1[c->index] + w->list.neighbour[pair + j] * block->ng1p,
                sizeof(real) * (size_t)block->ng1p);
     }
 }
 
 /* w of a pair. */
-static real REAL(repformer_switch)(const struct REAL(dgnn_repformer) * block, int64_t pair)
+static real REAL(repformer_switch)(const struct REAL(dgnn_repformer_workspace) * w, int64_t pair)
 {
-    return block->context.smooth ? (real)block->sw[pair] : 1;
+    const struct REAL(dgnn_repformer) *block = w->block;
+    return block->context.smooth ? (real)w->sw[pair] : 1;
 }
 
 /* Rows d of norm w_j h_jd, or with turned rows j. */
 static void REAL(repformer_direction)(const struct REAL(repformer_chunk) * c, int64_t pair, int64_t n,
                                       int turned, real *out)
 {
-    const struct REAL(dgnn_repformer) *block = c->block;
-    const real *h = block->h2[c->index] + 4 * pair;
+    const struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const real *h = w->h2[c->index] + 4 * pair;
     int64_t np = dgnn_table_pad(n, REAL_LANES);
     real norm = REAL(repformer_moment_norm)(c, n);
     for (int64_t j = 0; j < n; j++) {
         for (int d = 0; d < 3; d++) {
             out[turned ? 4 * j + d : d * np + j] =
-                norm * REAL(repformer_switch)(block, pair + j) * h[4 * j + d];
+                norm * REAL(repformer_switch)(w, pair + j) * h[4 * j + d];
         }
     }
 }
@@ -179,8 +183,9 @@ static void REAL(repformer_products)(const real *moment, int64_t axis, int64_t w
 static void REAL(repformer_conv_map)(const struct REAL(repformer_chunk) * c,
                                      const struct REAL(repformer_node_rooms) * rooms)
 {
-    const struct REAL(dgnn_repformer) *block = c->block;
-    block->ops->product(c->npair, block->g2[c->index] + c->pair * block->ng2p, block->ng2p, &c->layer->conv.w,
+    const struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
+    block->ops->product(c->npair, w->g2[c->index] + c->pair * block->ng2p, block->ng2p, &c->layer->conv.w,
                         NULL, rooms->conv, block->ng1p, 0);
 }
 
@@ -188,12 +193,12 @@ static void REAL(repformer_conv_map)(const struct REAL(repformer_chunk) * c,
 static void REAL(repformer_conv_sum)(const struct REAL(repformer_chunk) * c, int64_t pair, int64_t n,
                                      const real *a, const real *b, real *out)
 {
-    int64_t width = REAL(repformer_node_width)(c->block, c->layer);
+    int64_t width = REAL(repformer_node_width)(c->w->block, c->layer);
     real norm = REAL(repformer_conv_norm)(c, n);
     for (int64_t j = 0; j < n; j++) {
-        real w = norm * REAL(repformer_switch)(c->block, pair + j);
+        real sw = norm * REAL(repformer_switch)(c->w, pair + j);
         for (int64_t k = 0; k < width; k++) {
-            out[k] += w * a[j * width + k] * b[j * width + k];
+            out[k] += sw * a[j * width + k] * b[j * width + k];
         }
     }
 }
@@ -201,12 +206,12 @@ static void REAL(repformer_conv_sum)(const struct REAL(repformer_chunk) * c, int
 static void REAL(repformer_node_logits)(const struct REAL(repformer_chunk) * c, int64_t pair, int64_t n,
                                         const real *logit, int64_t h, double *x)
 {
-    const double *s = c->block->sw + pair;
+    const double *s = c->w->sw + pair;
     int64_t heads = REAL(repformer_heads_pad)(c->layer);
     double shift = c->layer->s.node_shift;
     for (int64_t j = 0; j < n; j++) {
         x[j] = (double)logit[j * heads + h];
-        x[j] = c->block->context.smooth ? (x[j] + shift) * s[j] - shift : x[j];
+        x[j] = c->w->block->context.smooth ? (x[j] + shift) * s[j] - shift : x[j];
     }
 }
 
@@ -215,8 +220,9 @@ static void REAL(repformer_node_attend)(const struct REAL(repformer_chunk) * c, 
                                         const struct REAL(dgnn_repformer_node_kept) * kept,
                                         const struct REAL(repformer_node_rooms) * rooms, real *out)
 {
-    const struct REAL(dgnn_repformer) *block = c->block;
-    int64_t pair = block->list.first[i], n = block->list.first[i + 1] - pair,
+    const struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
+    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair,
             np = dgnn_table_pad(n, REAL_LANES);
     int64_t heads = REAL(repformer_heads_pad)(c->layer), ng1p = block->ng1p;
     const real *form = kept->form + (i - c->begin) * c->layer->node_form.w.ncol;
@@ -232,7 +238,7 @@ static void REAL(repformer_node_attend)(const struct REAL(repformer_chunk) * c, 
         REAL(repformer_softmax)(&row, n, rooms->x, mix + h * np);
         for (int64_t j = 0; j < n; j++) {
             weight[j * heads + h] = mix[h * np + j];
-            mix[h * np + j] *= REAL(repformer_switch)(block, pair + j);
+            mix[h * np + j] *= REAL(repformer_switch)(w, pair + j);
         }
     }
     block->ops->product(c->layer->s.node_heads, mix, np, &values, NULL, out, ng1p, 0);
@@ -242,15 +248,16 @@ static void REAL(repformer_node_attend)(const struct REAL(repformer_chunk) * c, 
 static void REAL(repformer_node_product)(const struct REAL(repformer_chunk) * c, int64_t i, const real *near,
                                          const struct REAL(repformer_node_rooms) * rooms)
 {
-    const struct REAL(dgnn_repformer) *block = c->block;
+    const struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     const struct REAL(dgnn_repformer_update) *update = &c->layer->g2;
-    int64_t pair = block->list.first[i], n = block->list.first[i + 1] - pair, ng1p = block->ng1p;
-    const real *own = block->g1[c->index] + i * ng1p;
-    real *out = block->g2[c->index + 1] + pair * block->ng2p;
+    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair, ng1p = block->ng1p;
+    const real *own = w->g1[c->index] + i * ng1p;
+    real *out = w->g2[c->index + 1] + pair * block->ng2p;
     for (int64_t j = 0; j < n; j++) {
-        real w = REAL(repformer_switch)(block, pair + j);
+        real sw = REAL(repformer_switch)(w, pair + j);
         for (int64_t k = 0; k < ng1p; k++) {
-            rooms->spare[j * ng1p + k] = w * own[k] * near[j * ng1p + k];
+            rooms->spare[j * ng1p + k] = sw * own[k] * near[j * ng1p + k];
         }
     }
     block->ops->product(n, rooms->spare, ng1p, &c->layer->product.w, NULL, rooms->pair_row, block->ng2p, 0);
@@ -268,12 +275,13 @@ static void REAL(repformer_node_centre)(const struct REAL(repformer_chunk) * c, 
                                         const struct REAL(dgnn_repformer_node_kept) * kept,
                                         const struct REAL(repformer_node_rooms) * rooms)
 {
-    struct REAL(dgnn_repformer) *block = c->block;
+    struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_repformer_switches *s = &c->layer->s;
-    int64_t pair = block->list.first[i], n = block->list.first[i + 1] - pair,
+    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair,
             np = dgnn_table_pad(n, REAL_LANES);
     int64_t ng1p = block->ng1p, ng2p = block->ng2p, row = i - c->begin, first = pair - c->pair;
-    real *common = rooms->common + row * c->layer->common.t.stride, *g2 = block->g2[c->index] + pair * ng2p;
+    real *common = rooms->common + row * c->layer->common.t.stride, *g2 = w->g2[c->index] + pair * ng2p;
     struct REAL(dgnn_matrix) near = REAL(repformer_view)(rooms->near, n, ng1p, ng1p);
     struct REAL(dgnn_matrix) pairs = REAL(repformer_view)(g2, n, ng2p, ng2p);
     if (REAL(repformer_sees_nodes)(c->layer)) {
@@ -281,7 +289,7 @@ static void REAL(repformer_node_centre)(const struct REAL(repformer_chunk) * c, 
     }
     REAL(repformer_direction)(c, pair, n, 0, rooms->direction);
     if (!s->self_out) {
-        memcpy(common, block->g1[c->index] + i * ng1p, sizeof(real) * (size_t)block->ng1);
+        memcpy(common, w->g1[c->index] + i * ng1p, sizeof(real) * (size_t)block->ng1);
         common += block->ng1;
     }
     if (s->has_conv && s->conv_out) {
@@ -334,12 +342,13 @@ static void REAL(repformer_node_forward)(struct REAL(repformer_chunk) * c,
                                          const struct REAL(dgnn_repformer_node_kept) * kept,
                                          const struct REAL(repformer_node_rooms) * rooms)
 {
-    struct REAL(dgnn_repformer) *block = c->block;
+    struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     const struct REAL(dgnn_repformer_layer) *layer = c->layer;
     const struct dgnn_repformer_switches *s = &layer->s;
     const struct REAL(dgnn_ops) *ops = block->ops;
     int64_t n = c->end - c->begin, ng1p = block->ng1p;
-    real *old = block->g1[c->index] + c->begin * ng1p, *out = block->g1[c->index + 1] + c->begin * ng1p;
+    real *old = w->g1[c->index] + c->begin * ng1p, *out = w->g1[c->index + 1] + c->begin * ng1p;
     const real *factor = layer->g1.factor;
     real *update = rooms->rows[0];
     if (s->has_attn) {
@@ -404,7 +413,7 @@ static void REAL(repformer_moment_backward)(const struct REAL(repformer_chunk) *
                                             const struct REAL(repformer_node_rooms) * rooms, int64_t stride,
                                             real *d_row, int accumulate)
 {
-    const struct REAL(dgnn_ops) *ops = c->block->ops;
+    const struct REAL(dgnn_ops) *ops = c->w->block->ops;
     struct REAL(dgnn_matrix) d_moment = REAL(repformer_view)(rooms->d_moment, 3, stride, stride);
     struct REAL(dgnn_matrix) turned = REAL(repformer_view)(rooms->turned, width, REAL_LANES, REAL_LANES);
     ops->product(n, rooms->direction, 4, &d_moment, NULL, d_row, stride, accumulate);
@@ -416,17 +425,18 @@ static void REAL(repformer_moment_backward)(const struct REAL(repformer_chunk) *
 static void REAL(repformer_direction_backward)(const struct REAL(repformer_chunk) * c, int64_t pair,
                                                int64_t n, const real *d_direction)
 {
-    struct REAL(dgnn_repformer) *block = c->block;
-    const real *h = block->h2[c->index] + 4 * pair;
+    struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
+    const real *h = w->h2[c->index] + 4 * pair;
     real norm = REAL(repformer_moment_norm)(c, n);
     for (int64_t j = 0; j < n; j++) {
-        real w = REAL(repformer_switch)(block, pair + j), sum = 0;
+        real sw = REAL(repformer_switch)(w, pair + j), sum = 0;
         for (int d = 0; d < 3; d++) {
             real t = norm * d_direction[j * REAL_LANES + d];
-            block->d_h2[0][4 * (pair + j) + d] += t * w;
+            w->d_h2[0][4 * (pair + j) + d] += t * sw;
             sum += t * h[4 * j + d];
         }
-        block->d_sw[pair + j] += block->context.smooth ? (double)sum : 0;
+        w->d_sw[pair + j] += block->context.smooth ? (double)sum : 0;
     }
 }
 
@@ -434,19 +444,20 @@ static void REAL(repformer_direction_backward)(const struct REAL(repformer_chunk
 static void REAL(repformer_conv_backward)(const struct REAL(repformer_chunk) * c, int64_t pair, int64_t n,
                                           const real *d, const real *a, const real *b, real *d_a, real *d_b)
 {
-    struct REAL(dgnn_repformer) *block = c->block;
+    struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     int64_t width = REAL(repformer_node_width)(block, c->layer);
     real norm = REAL(repformer_conv_norm)(c, n);
     for (int64_t j = 0; j < n; j++) {
-        real w = norm * REAL(repformer_switch)(block, pair + j), sum = 0;
+        real sw = norm * REAL(repformer_switch)(w, pair + j), sum = 0;
         for (int64_t k = 0; k < width; k++) {
             int64_t at = j * width + k;
             real da = d[k] * b[at];
             sum += da * a[at];
-            d_a[at] = w * da;
-            d_b[at] += w * d[k] * a[at];
+            d_a[at] = sw * da;
+            d_b[at] += sw * d[k] * a[at];
         }
-        block->d_sw[pair + j] += block->context.smooth ? (double)(norm * sum) : 0;
+        w->d_sw[pair + j] += block->context.smooth ? (double)(norm * sum) : 0;
     }
 }
 
@@ -456,7 +467,8 @@ static void REAL(repformer_node_logits_backward)(const struct REAL(repformer_chu
                                                  int64_t n, const real *logit, const real *weight,
                                                  const struct REAL(repformer_node_rooms) * rooms)
 {
-    struct REAL(dgnn_repformer) *block = c->block;
+    struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     int64_t heads = REAL(repformer_heads_pad)(c->layer);
     double shift = c->layer->s.node_shift;
     int smooth = block->context.smooth;
@@ -465,8 +477,8 @@ static void REAL(repformer_node_logits_backward)(const struct REAL(repformer_chu
     for (int64_t h = 0; h < c->layer->s.node_heads; h++) {
         double along = 0;
         for (int64_t j = 0; j < n; j++) {
-            double w = (double)weight[j * heads + h], s = smooth ? block->sw[pair + j] : 1;
-            along += (double)d_mix[j * heads + h] * s * w;
+            double share = (double)weight[j * heads + h], s = smooth ? w->sw[pair + j] : 1;
+            along += (double)d_mix[j * heads + h] * s * share;
         }
         if (slots) {
             REAL(repformer_node_logits)(c, pair, n, logit, h, rooms->x);
@@ -474,15 +486,15 @@ static void REAL(repformer_node_logits_backward)(const struct REAL(repformer_chu
         }
         for (int64_t j = 0; j < n; j++) {
             real *d = d_mix + j * heads + h;
-            double w = (double)weight[j * heads + h], s = smooth ? block->sw[pair + j] : 1;
-            double d_logit = w * (double)*d * s - (slots ? rooms->ratio[j] : w) * along;
-            double d_s = (double)*d * w + d_logit * ((double)logit[j * heads + h] + shift);
-            block->d_sw[pair + j] += smooth ? d_s : 0;
+            double share = (double)weight[j * heads + h], s = smooth ? w->sw[pair + j] : 1;
+            double d_logit = share * (double)*d * s - (slots ? rooms->ratio[j] : share) * along;
+            double d_s = (double)*d * share + d_logit * ((double)logit[j * heads + h] + shift);
+            w->d_sw[pair + j] += smooth ? d_s : 0;
             *d = (real)(d_logit * s);
         }
     }
     if (slots) {
-        dgnn_slots_finish(slots, block->d_sw + pair);
+        dgnn_slots_finish(slots, w->d_sw + pair);
     }
 }
 
@@ -492,8 +504,9 @@ static void REAL(repformer_node_attend_backward)(const struct REAL(repformer_chu
                                                  const struct REAL(repformer_node_rooms) * rooms,
                                                  real *d_near, real *d_form)
 {
-    struct REAL(dgnn_repformer) *block = c->block;
-    int64_t pair = block->list.first[i], n = block->list.first[i + 1] - pair,
+    struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
+    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair,
             np = dgnn_table_pad(n, REAL_LANES);
     int64_t nhead = c->layer->s.node_heads, heads = REAL(repformer_heads_pad)(c->layer), ng1p = block->ng1p;
     const real *form = kept->form + (i - c->begin) * c->layer->node_form.w.ncol;
@@ -511,10 +524,10 @@ static void REAL(repformer_node_attend_backward)(const struct REAL(repformer_chu
     memcpy(rooms->head_rows, form, sizeof(real) * (size_t)(nhead * ng1p));
     memcpy(rooms->head_rows + nhead * ng1p, d, sizeof(real) * (size_t)(nhead * ng1p));
     for (int64_t j = 0; j < n; j++) {
-        real w = REAL(repformer_switch)(block, pair + j);
+        real sw = REAL(repformer_switch)(w, pair + j);
         for (int64_t h = 0; h < nhead; h++) {
             both[2 * nhead * j + h] = d_mix[j * heads + h];
-            both[2 * nhead * j + nhead + h] = weight[j * heads + h] * w;
+            both[2 * nhead * j + nhead + h] = weight[j * heads + h] * sw;
         }
     }
     block->ops->product(n, both, 2 * nhead, &rows, NULL, d_near, ng1p, 1);
@@ -524,12 +537,13 @@ static void REAL(repformer_node_product_backward)(const struct REAL(repformer_ch
                                                   const struct REAL(repformer_node_rooms) * rooms,
                                                   real *d_near)
 {
-    struct REAL(dgnn_repformer) *block = c->block;
+    struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     const struct REAL(dgnn_repformer_update) *update = &c->layer->g2;
-    int64_t pair = block->list.first[i], n = block->list.first[i + 1] - pair, ng1p = block->ng1p,
+    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair, ng1p = block->ng1p,
             ng2p = block->ng2p;
-    const real *own = block->g1[c->index] + i * ng1p, *d_new = block->d_g2[1] + pair * ng2p;
-    real *d_own = block->d_g1[0] + i * ng1p;
+    const real *own = w->g1[c->index] + i * ng1p, *d_new = w->d_g2[1] + pair * ng2p;
+    real *d_own = w->d_g1[0] + i * ng1p;
     for (int64_t j = 0; j < n; j++) {
         for (int64_t k = 0; k < ng2p; k++) {
             rooms->pair_row[j * ng2p + k] = update->factor[update->width + k] * d_new[j * ng2p + k];
@@ -538,13 +552,13 @@ static void REAL(repformer_node_product_backward)(const struct REAL(repformer_ch
     block->ops->product(n, rooms->pair_row, ng2p, &c->layer->product.t, NULL, rooms->spare, ng1p, 0);
     for (int64_t j = 0; j < n; j++) {
         const real *near = rooms->near + j * ng1p, *d = rooms->spare + j * ng1p;
-        real w = REAL(repformer_switch)(block, pair + j), sum = 0;
+        real sw = REAL(repformer_switch)(w, pair + j), sum = 0;
         for (int64_t k = 0; k < ng1p; k++) {
             sum += d[k] * own[k] * near[k];
-            d_near[j * ng1p + k] += w * d[k] * own[k];
-            d_own[k] += w * d[k] * near[k];
+            d_near[j * ng1p + k] += sw * d[k] * own[k];
+            d_own[k] += sw * d[k] * near[k];
         }
-        block->d_sw[pair + j] += block->context.smooth ? (double)sum : 0;
+        w->d_sw[pair + j] += block->context.smooth ? (double)sum : 0;
     }
 }
 
@@ -553,14 +567,15 @@ static void REAL(repformer_node_centre_backward)(const struct REAL(repformer_chu
                                                  const struct REAL(dgnn_repformer_node_kept) * kept,
                                                  const struct REAL(repformer_node_rooms) * rooms)
 {
-    struct REAL(dgnn_repformer) *block = c->block;
+    struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_repformer_switches *s = &c->layer->s;
-    int64_t pair = block->list.first[i], n = block->list.first[i + 1] - pair, row = i - c->begin;
+    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair, row = i - c->begin;
     int64_t ng1p = block->ng1p, ng2p = block->ng2p, first = pair - c->pair,
             heads_width = c->layer->node_form.w.ncol;
     const real *d_common = rooms->d_common + row * c->layer->common.t.stride;
-    real *g2 = block->g2[c->index] + pair * ng2p, *d_g2 = block->d_g2[0] + pair * ng2p;
-    real *d_near = block->d_neighbour + pair * ng1p, *d_own = block->d_g1[0] + i * ng1p;
+    real *g2 = w->g2[c->index] + pair * ng2p, *d_g2 = w->d_g2[0] + pair * ng2p;
+    real *d_near = w->d_neighbour + pair * ng1p, *d_own = w->d_g1[0] + i * ng1p;
     const real *d_conv = NULL;
     if (REAL(repformer_sees_nodes)(c->layer)) {
         REAL(repformer_gather)(c, pair, n, rooms->near);
@@ -642,17 +657,18 @@ static void REAL(repformer_node_backward)(struct REAL(repformer_chunk) * c,
                                           const struct REAL(dgnn_repformer_node_kept) * kept,
                                           const struct REAL(repformer_node_rooms) * rooms)
 {
-    struct REAL(dgnn_repformer) *block = c->block;
+    struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     const struct REAL(dgnn_repformer_layer) *layer = c->layer;
     const struct dgnn_repformer_switches *s = &layer->s;
     const struct REAL(dgnn_ops) *ops = block->ops;
     int64_t n = c->end - c->begin, ng1p = block->ng1p;
-    const real *d_new = block->d_g1[1] + c->begin * ng1p, *factor = layer->g1.factor;
-    real *d_old = block->d_g1[0] + c->begin * ng1p, *d = rooms->rows[0];
-    REAL(repformer_pass)(s->has_pair, c->npair * block->ng2p, block->d_g2[1] + c->pair * block->ng2p,
-                         block->d_g2[0] + c->pair * block->ng2p);
-    REAL(repformer_pass)(s->has_pair, 4 * c->npair, block->d_h2[1] + 4 * c->pair,
-                         block->d_h2[0] + 4 * c->pair);
+    const real *d_new = w->d_g1[1] + c->begin * ng1p, *factor = layer->g1.factor;
+    real *d_old = w->d_g1[0] + c->begin * ng1p, *d = rooms->rows[0];
+    REAL(repformer_pass)(s->has_pair, c->npair * block->ng2p, w->d_g2[1] + c->pair * block->ng2p,
+                         w->d_g2[0] + c->pair * block->ng2p);
+    REAL(repformer_pass)(s->has_pair, 4 * c->npair, w->d_h2[1] + 4 * c->pair,
+                         w->d_h2[0] + 4 * c->pair);
     for (int64_t k = 0; k < n * ng1p; k++) {
         d_old[k] = layer->g1.start * d_new[k];
     }
@@ -680,7 +696,7 @@ static void REAL(repformer_node_backward)(struct REAL(repformer_chunk) * c,
     }
     if (s->has_conv && s->conv_out) {
         ops->product(c->npair, rooms->d_conv, ng1p, &layer->conv.t, NULL,
-                     block->d_g2[0] + c->pair * block->ng2p, block->ng2p, 1);
+                     w->d_g2[0] + c->pair * block->ng2p, block->ng2p, 1);
     }
     if (s->has_attn) {
         ops->product(n, rooms->d_heads, layer->node_form.w.ncol, &layer->node_form.t, NULL, d_old, ng1p, 1);

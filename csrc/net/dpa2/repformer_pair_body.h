@@ -8,7 +8,7 @@
 
 /* The centres that a thread works on, and its rooms. */
 struct REAL(repformer_chunk) {
-    struct REAL(dgnn_repformer) * block;
+    struct REAL(dgnn_repformer_workspace) * w;
     const struct REAL(dgnn_repformer_layer) * layer;
     int64_t index;             /* of the layer */
     int64_t begin, end;        /* centres */
@@ -74,22 +74,24 @@ static struct dgnn_slots *REAL(repformer_slots_room)(int64_t n, struct dgnn_aren
 static const struct dgnn_slots *REAL(repformer_slots)(const struct REAL(repformer_chunk) * c, int64_t pair,
                                                       int64_t n, double shift, struct dgnn_slots *slots)
 {
-    const struct REAL(dgnn_repformer) *block = c->block;
-    if (block->dense || !block->context.smooth || n <= block->nsel) {
+    const struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
+    if (w->dense || !block->context.smooth || n <= block->nsel) {
         return NULL;
     }
     slots->n = n;
-    slots->w = block->sw + pair;
+    slots->w = w->sw + pair;
     slots->capacity = (double)block->nsel;
     slots->shift = shift;
     dgnn_slots_occupy(slots);
     return slots;
 }
 
-static void REAL(repformer_pair_rooms)(const struct REAL(dgnn_repformer) * block, int64_t heads_width,
+static void REAL(repformer_pair_rooms)(const struct REAL(dgnn_repformer_workspace) * w, int64_t heads_width,
                                        struct dgnn_arena *arena, struct REAL(repformer_pair_rooms) * rooms)
 {
-    int64_t n = block->list.row_max, np = dgnn_table_pad(n, REAL_LANES), pairs = block->list.chunk_max;
+    const struct REAL(dgnn_repformer) *block = w->block;
+    int64_t n = w->list.row_max, np = dgnn_table_pad(n, REAL_LANES), pairs = w->list.chunk_max;
     real **squares[] = {&rooms->gate,      &rooms->factor,    &rooms->square[0],
                         &rooms->square[1], &rooms->square[2], &rooms->square[3],
                         &rooms->d_gate,    &rooms->d_factor,  &rooms->d_switch};
@@ -109,11 +111,12 @@ static void REAL(repformer_pair_rooms)(const struct REAL(dgnn_repformer) * block
 /* The chunk's part of what is kept, or a room for it in the chunk's scratch. */
 static struct REAL(dgnn_repformer_pair_kept) REAL(repformer_pair_kept)(struct REAL(repformer_chunk) * c)
 {
-    const struct REAL(dgnn_repformer) *block = c->block;
-    struct REAL(dgnn_repformer_pair_kept) kept = block->pair_kept[c->index];
-    int64_t chunk = c->begin / DGNN_SUBLIST_CHUNK, square = block->list.square_first[chunk];
+    const struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
+    struct REAL(dgnn_repformer_pair_kept) kept = w->pair_kept[c->index];
+    int64_t chunk = c->begin / DGNN_SUBLIST_CHUNK, square = w->list.square_first[chunk];
     if (!block->context.keep) {
-        REAL(repformer_pair_layout)(c->layer, block->ng2p, block->list.chunk_max, block->list.square_max,
+        REAL(repformer_pair_layout)(c->layer, block->ng2p, w->list.chunk_max, w->list.square_max,
                                     &c->scratch, &kept);
         return kept;
     }
@@ -160,7 +163,7 @@ static struct REAL(repformer_softmax_row) REAL(repformer_softmax_row)(const stru
                                                                       int64_t pair, int64_t n, double shift,
                                                                       struct dgnn_slots *slots)
 {
-    const struct REAL(dgnn_repformer) *block = c->block;
+    const struct REAL(dgnn_repformer) *block = c->w->block;
     return (struct REAL(repformer_softmax_row)){.ops = dgnn_select_ops_f64(block->ops->cpu),
                                                 .slots = REAL(repformer_slots)(c, pair, n, shift, slots),
                                                 .room = block->context.smooth ? (double)(block->nsel - n) : 0,
@@ -201,8 +204,8 @@ static void REAL(repformer_softmax)(const struct REAL(repformer_softmax_row) * r
 static void REAL(repformer_pair_gate)(const struct REAL(repformer_chunk) * c, int64_t pair, int64_t n,
                                       const struct REAL(repformer_pair_rooms) * rooms)
 {
-    const real *h = c->block->h2[c->index] + pair * 4;
-    const double *s = c->block->sw + pair;
+    const real *h = c->w->h2[c->index] + pair * 4;
+    const double *s = c->w->sw + pair;
     int64_t np = dgnn_table_pad(n, REAL_LANES);
     real third = (real)(1 / sqrt(3.0));
     for (int64_t j = 0; j < n; j++) {
@@ -211,7 +214,7 @@ static void REAL(repformer_pair_gate)(const struct REAL(repformer_chunk) * c, in
             gate[k] = h[4 * j] * h[4 * k] + h[4 * j + 1] * h[4 * k + 1] + h[4 * j + 2] * h[4 * k + 2];
             factor[k] = gate[k] * third;
         }
-        for (int64_t k = 0; k < n && c->block->context.smooth; k++) {
+        for (int64_t k = 0; k < n && c->w->block->context.smooth; k++) {
             factor[k] *= (real)(s[j] * s[k]);
         }
         for (int64_t k = n; k < np; k++) {
@@ -224,12 +227,12 @@ static void REAL(repformer_pair_gate)(const struct REAL(repformer_chunk) * c, in
 static void REAL(repformer_pair_logits)(const struct REAL(repformer_chunk) * c, int64_t pair, int64_t j,
                                         int64_t n, const real *logit, const real *gate, double *x)
 {
-    const double *s = c->block->sw + pair;
+    const double *s = c->w->sw + pair;
     double shift = c->layer->s.pair_shift;
     for (int64_t k = 0; k < n; k++) {
         x[k] = (double)(c->layer->s.has_gate ? logit[k] * gate[k] : logit[k]);
     }
-    for (int64_t k = 0; k < n && c->block->context.smooth; k++) {
+    for (int64_t k = 0; k < n && c->w->block->context.smooth; k++) {
         x[k] = (x[k] + shift) * (s[j] * s[k]) - shift;
     }
 }
@@ -257,13 +260,14 @@ static void REAL(repformer_pair_attend)(const struct REAL(repformer_chunk) * c, 
                                         const struct REAL(dgnn_repformer_pair_kept) * kept, int64_t square,
                                         const struct REAL(repformer_pair_rooms) * rooms, real *out)
 {
-    const struct REAL(dgnn_repformer) *block = c->block;
+    const struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_repformer_switches *s = &c->layer->s;
     int64_t np = dgnn_table_pad(n, REAL_LANES), ng2p = block->ng2p, width = REAL(repformer_heads_width)(c);
     real *heads = kept->heads + (pair - c->pair) * width, *mixed = rooms->square[1];
     struct REAL(repformer_softmax_row) row = REAL(repformer_softmax_row)(c, pair, n, s->pair_shift, rooms->slots);
     struct REAL(dgnn_matrix) keys = REAL(repformer_view)(rooms->turned, block->ng2, n, np);
-    REAL(repformer_transpose)(n, block->ng2, block->g2[c->index] + pair * ng2p, ng2p, rooms->turned, np);
+    REAL(repformer_transpose)(n, block->ng2, w->g2[c->index] + pair * ng2p, ng2p, rooms->turned, np);
     REAL(repformer_pair_gate)(c, pair, n, rooms);
     memset(mixed, 0, sizeof(real) * (size_t)(n * np));
     for (int64_t h = 0; h < s->pair_heads; h++) {
@@ -287,8 +291,8 @@ static void REAL(repformer_pair_attend)(const struct REAL(repformer_chunk) * c, 
         }
     }
     if (s->has_vector) {
-        REAL(repformer_pair_vectors)(n, mixed, block->h2[c->index] + 4 * pair, c->layer->h2.factor[0],
-                                     block->h2[c->index + 1] + 4 * pair);
+        REAL(repformer_pair_vectors)(n, mixed, w->h2[c->index] + 4 * pair, c->layer->h2.factor[0],
+                                     w->h2[c->index + 1] + 4 * pair);
     }
 }
 
@@ -297,7 +301,7 @@ static void REAL(repformer_norm_forward)(const struct REAL(repformer_chunk) * c,
                                          const struct REAL(dgnn_repformer_pair_kept) * kept,
                                          const real *factor, real *out)
 {
-    int64_t n = c->block->ng2, stride = c->block->ng2p;
+    int64_t n = c->w->block->ng2, stride = c->w->block->ng2p;
     const struct REAL(dgnn_repformer_layer) *layer = c->layer;
     for (int64_t p = 0; p < c->npair; p++) {
         const real *row = x + p * stride;
@@ -337,10 +341,11 @@ static void REAL(repformer_pair_forward)(struct REAL(repformer_chunk) * c,
                                          const struct REAL(dgnn_repformer_pair_kept) * kept,
                                          const struct REAL(repformer_pair_rooms) * rooms)
 {
-    struct REAL(dgnn_repformer) *block = c->block;
+    struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     const struct REAL(dgnn_repformer_layer) *layer = c->layer;
     int64_t ng2p = block->ng2p, square = 0, last = layer->g2.n - 1;
-    real *old = block->g2[c->index] + c->pair * ng2p, *out = block->g2[c->index + 1] + c->pair * ng2p;
+    real *old = w->g2[c->index] + c->pair * ng2p, *out = w->g2[c->index + 1] + c->pair * ng2p;
     real *update = rooms->rows[0], *attended = rooms->rows[1];
     block->ops->product(c->npair, old, ng2p, &layer->pair.w, layer->pair_bias, update, ng2p, 0);
     block->ops->activate(&block->activation, c->npair * ng2p, update, update, kept->slope);
@@ -349,7 +354,7 @@ static void REAL(repformer_pair_forward)(struct REAL(repformer_chunk) * c,
         return;
     }
     if (layer->s.has_vector) {
-        real *from = block->h2[c->index] + 4 * c->pair, *to = block->h2[c->index + 1] + 4 * c->pair;
+        real *from = w->h2[c->index] + 4 * c->pair, *to = w->h2[c->index + 1] + 4 * c->pair;
         for (int64_t k = 0; k < 4 * c->npair; k++) {
             to[k] = layer->h2.start * from[k];
         }
@@ -357,7 +362,7 @@ static void REAL(repformer_pair_forward)(struct REAL(repformer_chunk) * c,
     block->ops->product(c->npair, old, ng2p, &layer->pair_heads.w, NULL, kept->heads,
                         REAL(repformer_heads_width)(c), 0);
     for (int64_t i = c->begin; i < c->end; i++) {
-        int64_t pair = block->list.first[i], n = block->list.first[i + 1] - pair;
+        int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair;
         if (n > 0) {
             REAL(repformer_pair_attend)(c, pair, n, kept, square, rooms, attended + (pair - c->pair) * ng2p);
             square += n * dgnn_table_pad(n, REAL_LANES);
@@ -374,7 +379,7 @@ static void REAL(repformer_pair_forward)(struct REAL(repformer_chunk) * c,
 static void REAL(repformer_norm_backward)(const struct REAL(repformer_chunk) * c,
                                           const struct REAL(dgnn_repformer_pair_kept) * kept, real *d)
 {
-    int64_t n = c->block->ng2, stride = c->block->ng2p;
+    int64_t n = c->w->block->ng2, stride = c->w->block->ng2p;
     for (int64_t p = 0; p < c->npair; p++) {
         const real *normed = kept->normed + p * stride;
         real mean = 0, along = 0, *row = d + p * stride;
@@ -399,7 +404,7 @@ static void REAL(repformer_pair_logits_backward)(const struct REAL(repformer_chu
                                                  const struct dgnn_slots *slots,
                                                  const struct REAL(repformer_pair_rooms) * rooms)
 {
-    const double *s = c->block->sw + pair;
+    const double *s = c->w->sw + pair;
     real shift = (real)c->layer->s.pair_shift;
     int64_t np = dgnn_table_pad(n, REAL_LANES);
     for (int64_t j = 0; j < n; j++) {
@@ -418,7 +423,7 @@ static void REAL(repformer_pair_logits_backward)(const struct REAL(repformer_chu
         for (int64_t k = 0; k < n; k++) {
             d[k] -= (slots ? (real)rooms->ratio[k] : w[k]) * along;
         }
-        for (int64_t k = 0; k < n && c->block->context.smooth; k++) {
+        for (int64_t k = 0; k < n && c->w->block->context.smooth; k++) {
             rooms->d_switch[j * np + k] += d[k] * ((c->layer->s.has_gate ? l[k] * gate[k] : l[k]) + shift);
             d[k] *= (real)(s[j] * s[k]);
         }
@@ -433,11 +438,12 @@ static void REAL(repformer_pair_logits_backward)(const struct REAL(repformer_chu
 static void REAL(repformer_pair_gate_backward)(const struct REAL(repformer_chunk) * c, int64_t pair,
                                                int64_t n, const struct REAL(repformer_pair_rooms) * rooms)
 {
-    struct REAL(dgnn_repformer) *block = c->block;
-    const real *h = block->h2[c->index] + 4 * pair;
-    const double *s = block->sw + pair;
-    real *d_h = block->d_h2[0] + 4 * pair, third = (real)(1 / sqrt(3.0));
-    double *d_s = block->d_sw + pair;
+    struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
+    const real *h = w->h2[c->index] + 4 * pair;
+    const double *s = w->sw + pair;
+    real *d_h = w->d_h2[0] + 4 * pair, third = (real)(1 / sqrt(3.0));
+    double *d_s = w->d_sw + pair;
     int64_t np = dgnn_table_pad(n, REAL_LANES);
     for (int64_t j = 0; j < n; j++) {
         real sum[3] = {0, 0, 0};
@@ -464,9 +470,9 @@ static void REAL(repformer_pair_gate_backward)(const struct REAL(repformer_chunk
 static void REAL(repformer_pair_vectors_backward)(const struct REAL(repformer_chunk) * c, int64_t pair,
                                                   int64_t n, const real *mixed, real *along)
 {
-    const struct REAL(dgnn_repformer) *block = c->block;
-    const real *h = block->h2[c->index] + 4 * pair, *d_out = block->d_h2[1] + 4 * pair;
-    real *d_h = block->d_h2[0] + 4 * pair, factor = c->layer->h2.factor[0];
+    const struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const real *h = w->h2[c->index] + 4 * pair, *d_out = w->d_h2[1] + 4 * pair;
+    real *d_h = w->d_h2[0] + 4 * pair, factor = c->layer->h2.factor[0];
     int64_t np = dgnn_table_pad(n, REAL_LANES);
     for (int64_t j = 0; j < n; j++) {
         for (int64_t k = 0; k < n; k++) {
@@ -486,14 +492,15 @@ static void REAL(repformer_pair_head_backward)(const struct REAL(repformer_chunk
                                                const struct dgnn_slots *slots,
                                                const struct REAL(repformer_pair_rooms) * rooms)
 {
-    struct REAL(dgnn_repformer) *block = c->block;
+    struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_repformer_switches *s = &c->layer->s;
     int64_t np = dgnn_table_pad(n, REAL_LANES), ng2p = block->ng2p, width = REAL(repformer_heads_width)(c);
     real *heads = kept->heads + (pair - c->pair) * width,
          *d_heads = rooms->d_heads + (pair - c->pair) * width;
     real *d_out = rooms->rows[1] + (pair - c->pair) * ng2p, *d_b = rooms->square[0],
          *turned = rooms->square[2];
-    real *g = block->g2[c->index] + pair * ng2p;
+    real *g = w->g2[c->index] + pair * ng2p;
     struct REAL(dgnn_matrix) rows = REAL(repformer_view)(g, n, ng2p, ng2p);
     struct REAL(dgnn_matrix) form = REAL(repformer_view)(heads + h * ng2p, n, ng2p, width);
     if (s->has_pair_attn) {
@@ -511,7 +518,7 @@ static void REAL(repformer_pair_head_backward)(const struct REAL(repformer_chunk
     REAL(repformer_pair_logits_backward)(c, pair, n, kept, slots, rooms);
     block->ops->product(n, d_b, np, &rows, NULL, d_heads + h * ng2p, width, 0);
     REAL(repformer_transpose)(n, n, d_b, np, turned, np);
-    block->ops->product(n, turned, np, &form, NULL, block->d_g2[0] + pair * ng2p, ng2p, 1);
+    block->ops->product(n, turned, np, &form, NULL, w->d_g2[0] + pair * ng2p, ng2p, 1);
 }
 
 static void REAL(repformer_pair_attend_backward)(const struct REAL(repformer_chunk) * c, int64_t pair,
@@ -552,7 +559,7 @@ static void REAL(repformer_pair_attend_backward)(const struct REAL(repformer_chu
     }
     REAL(repformer_pair_gate_backward)(c, pair, n, rooms);
     if (slots) {
-        dgnn_slots_finish(slots, c->block->d_sw + pair);
+        dgnn_slots_finish(slots, c->w->d_sw + pair);
     }
 }
 
@@ -562,12 +569,13 @@ static void REAL(repformer_pair_backward)(struct REAL(repformer_chunk) * c,
                                           const struct REAL(dgnn_repformer_pair_kept) * kept,
                                           const struct REAL(repformer_pair_rooms) * rooms)
 {
-    struct REAL(dgnn_repformer) *block = c->block;
+    struct REAL(dgnn_repformer_workspace) *w = c->w;
+    const struct REAL(dgnn_repformer) *block = w->block;
     const struct REAL(dgnn_repformer_layer) *layer = c->layer;
     int64_t ng2p = block->ng2p, square = 0;
-    const real *d_new = block->d_g2[1] + c->pair * ng2p;
+    const real *d_new = w->d_g2[1] + c->pair * ng2p;
     const real *last = layer->g2.factor + (layer->g2.n - 1) * layer->g2.width;
-    real *d_old = block->d_g2[0] + c->pair * ng2p;
+    real *d_old = w->d_g2[0] + c->pair * ng2p;
     for (int64_t p = 0; p < c->npair; p++) {
         for (int64_t k = 0; k < ng2p; k++) {
             int64_t at = p * ng2p + k;
@@ -578,7 +586,7 @@ static void REAL(repformer_pair_backward)(struct REAL(repformer_chunk) * c,
     }
     block->ops->product(c->npair, rooms->rows[0], ng2p, &layer->pair.t, NULL, d_old, ng2p, 1);
     for (int64_t k = 4 * c->pair; k < 4 * (c->pair + c->npair); k++) {
-        block->d_h2[0][k] += layer->h2.start * block->d_h2[1][k];
+        w->d_h2[0][k] += layer->h2.start * w->d_h2[1][k];
     }
     if (!layer->s.has_pair_attn && !layer->s.has_vector) {
         return;
@@ -587,7 +595,7 @@ static void REAL(repformer_pair_backward)(struct REAL(repformer_chunk) * c,
         REAL(repformer_norm_backward)(c, kept, rooms->rows[1]);
     }
     for (int64_t i = c->begin; i < c->end; i++) {
-        int64_t pair = block->list.first[i], n = block->list.first[i + 1] - pair;
+        int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair;
         if (n > 0) {
             REAL(repformer_pair_attend_backward)(c, pair, n, kept, square, rooms);
             square += n * dgnn_table_pad(n, REAL_LANES);

@@ -62,8 +62,11 @@ struct REAL(dgnn_repformer) {
     struct REAL(dgnn_layer) embedding; /* 1 -> g2 */
     struct REAL(dgnn_repformer_layer) * layer;
     int64_t parameters;
+};
 
-    /* One evaluation. */
+/* What an evaluation writes. */
+struct REAL(dgnn_repformer_workspace) {
+    const struct REAL(dgnn_repformer) * block;
     struct dgnn_sublist list;
     int32_t dense;
     int64_t nused; /* chunks with nodes whose output is used, the first ones */
@@ -87,19 +90,24 @@ int REAL(dgnn_repformer_load)(const struct dgnn_repformer_shape *shape, const st
                               struct REAL(dgnn_repformer) * block, struct dgnn_error *error);
 void REAL(dgnn_repformer_free)(struct REAL(dgnn_repformer) * block); /* a zeroed block is allowed */
 
+/* The block outlives its workspace. On failure too the workspace is freed. Errors: MEMORY. */
+int REAL(dgnn_repformer_workspace_create)(const struct REAL(dgnn_repformer) * block,
+                                          struct REAL(dgnn_repformer_workspace) * workspace, struct dgnn_error *error);
+void REAL(dgnn_repformer_workspace_free)(struct REAL(dgnn_repformer_workspace) * workspace); /* a zeroed one is allowed */
+
 /* Lists and rooms for a graph, and what the exchange needs. Errors: MEMORY, COMM. */
-int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer) * block, const struct dgnn_evaluation *evaluation,
+int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * workspace, const struct dgnn_evaluation *evaluation,
                                  struct dgnn_error *error);
 /* Where forward expects nowned rows, ng1p apart. */
-real *REAL(dgnn_repformer_input)(struct REAL(dgnn_repformer) * block);
+real *REAL(dgnn_repformer_input)(struct REAL(dgnn_repformer_workspace) * workspace);
 /* *output: nowned rows, ng1p apart, in the block. */
-int REAL(dgnn_repformer_forward)(struct REAL(dgnn_repformer) * block,
+int REAL(dgnn_repformer_forward)(struct REAL(dgnn_repformer_workspace) * workspace,
                                  const struct dgnn_evaluation *evaluation, const real **output,
                                  struct dgnn_error *error);
 /* d_output: nowned rows, ng1p apart, from dgnn_repformer_gradient. *d_input: as input. Adds to the
  * evaluation's edge gradient. */
-int REAL(dgnn_repformer_backward)(struct REAL(dgnn_repformer) * block,
+int REAL(dgnn_repformer_backward)(struct REAL(dgnn_repformer_workspace) * workspace,
                                   const struct dgnn_evaluation *evaluation, const real **d_input,
                                   struct dgnn_error *error);
 /* Where the gradient by the output is expected; the caller fills nowned rows with their padding. */
-real *REAL(dgnn_repformer_gradient)(struct REAL(dgnn_repformer) * block);
+real *REAL(dgnn_repformer_gradient)(struct REAL(dgnn_repformer_workspace) * workspace);

@@ -1,27 +1,31 @@
 #include "net/dpa2/repinit.h"
 
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "base/arena.h"
+#include "base/parallel.h"
 #include "net/parts/moment.h"
-
-static int32_t repinit_thread(void)
-{
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
 
 /* Row of the type embedding: the last is that of no type. */
 static int32_t repinit_type(int32_t type, int32_t ntypes)
 {
     return type >= 0 ? type : ntypes;
 }
+
+struct repinit_variable_params {
+#include "net/params/params_fields.h"
+#include "net/params/objects/repinit_variable.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param repinit_variable_rows[] = {
+#define DGNN_PARAM_STRUCT struct repinit_variable_params
+#include "net/params/params_rows.h"
+#include "net/params/objects/repinit_variable.def"
+#include "net/params/params_end.h"
+};
+
+enum { REPINIT_NVARIABLE = sizeof(repinit_variable_rows) / sizeof(repinit_variable_rows[0]) };
 
 #define DGNN_REAL_BITS 32
 #include "net/dpa2/repinit_load_body.h"

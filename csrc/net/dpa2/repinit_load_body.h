@@ -61,6 +61,7 @@ static int REAL(repinit_load_strip)(const struct dgnn_value *variable, int order
                                     struct REAL(dgnn_repinit) * block, struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(variable, "embeddings_strip");
+    const struct dgnn_repinit_context *context = &block->context;
     struct REAL(dgnn_embedding) strip;
     char path[256];
     DGNN_TRY(REAL(dgnn_embedding_load)(&member, 0, block->context.ntypes,
@@ -73,6 +74,7 @@ static int REAL(repinit_load_strip)(const struct dgnn_value *variable, int order
     } else {
         status = REAL(repinit_fill_factor)(block, &strip, order, both, error);
     }
+    status = status ? status : REAL(dgnn_embedding_same)(&strip, context->args, context->neuron, error);
     block->parameters += strip.parameters;
     REAL(dgnn_embedding_free)(&strip);
     return status;
@@ -91,9 +93,14 @@ static int REAL(repinit_load_network)(const struct dgnn_value *variable, int bot
                                                    .width = 4,
                                                    .ntypes = context->ntypes,
                                                    .nsection = 1};
-    DGNN_TRY(dgnn_value_object(variable, error));
+    struct repinit_variable_params params;
+    DGNN_TRY(dgnn_params_load(variable, repinit_variable_rows, REPINIT_NVARIABLE, &params, error));
+    if (!context->strip) {
+        DGNN_TRY(dgnn_params_unused(&params.embeddings_strip, "tebd_input_mode is not strip", error));
+    }
     DGNN_TRY(dgnn_environment_load(&block->environment, &statistics, &context->nsel, error));
     DGNN_TRY(REAL(dgnn_embedding_load)(&embeddings, 0, context->ntypes, nin, NULL, &block->embedding, error));
+    DGNN_TRY(REAL(dgnn_embedding_same)(&block->embedding, context->args, context->neuron, error));
     block->ng = block->embedding.nout;
     block->ngp = dgnn_table_pad(block->ng, REAL_LANES);
     block->parameters = block->embedding.parameters;
@@ -170,6 +177,7 @@ static int REAL(repinit_load)(const struct dgnn_value *variable, const struct dg
     *block = (struct REAL(dgnn_repinit)){.ops = REAL(dgnn_select_ops)(context->cpu), .context = *context};
     int status = load(variable, block, error);
     block->context.tebd = NULL;
+    block->context.args = NULL;
     if (status) {
         REAL(dgnn_repinit_free)(block);
     }
@@ -197,74 +205,83 @@ void REAL(dgnn_repinit_free)(struct REAL(dgnn_repinit) * block)
     dgnn_alloc_free(block->tebd);
     dgnn_alloc_free(block->type_factor);
     dgnn_alloc_free(block->start);
-    dgnn_sublist_free(&block->list);
-    dgnn_buffer_free(&block->buffer);
-    dgnn_buffer_free(&block->scratch);
     *block = (struct REAL(dgnn_repinit)){0};
+}
+
+void REAL(dgnn_repinit_workspace_free)(struct REAL(dgnn_repinit_workspace) * w)
+{
+    dgnn_sublist_free(&w->list);
+    dgnn_buffer_free(&w->buffer);
+    dgnn_buffer_free(&w->scratch);
 }
 
 /* ---------------------------------------------------------------- lists and rows */
 
-static int REAL(repinit_build)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+static int REAL(repinit_build)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                struct dgnn_error *error)
 {
+    const struct REAL(dgnn_repinit) *block = w->block;
     struct dgnn_sublist_rule rule = {.cutoff = block->context.cutoff,
                                      .nsel = block->context.nsel,
                                      .ntypes = block->context.ntypes,
                                      .lanes = REAL_LANES};
-    block->first_type = repinit_type(graph->first_type, block->context.ntypes);
-    block->dense = graph->dense;
-    return dgnn_sublist_build(graph, &rule, &block->list, error);
+    w->first_type = repinit_type(graph->first_type, block->context.ntypes);
+    w->dense = graph->dense;
+    return dgnn_sublist_build(graph, &rule, &w->list, error);
 }
 
-static int REAL(repinit_reserve)(struct REAL(dgnn_repinit) * block,
-                                 void (*layout)(struct REAL(dgnn_repinit) *, struct dgnn_arena *),
+static int REAL(repinit_reserve)(struct REAL(dgnn_repinit_workspace) * w,
+                                 void (*layout)(struct REAL(dgnn_repinit_workspace) *, struct dgnn_arena *),
                                  int64_t scratch_size, struct dgnn_error *error)
 {
+    const struct REAL(dgnn_repinit) *block = w->block;
     struct dgnn_arena arena = {0};
     int64_t total;
-    layout(block, &arena);
-    DGNN_TRY(dgnn_buffer_reserve(&block->buffer, arena.used, "first features of DPA2", error));
-    arena = (struct dgnn_arena){.base = block->buffer.data};
-    layout(block, &arena);
-    block->scratch_size = scratch_size;
+    layout(w, &arena);
+    DGNN_TRY(dgnn_buffer_reserve(&w->buffer, arena.used, "first features of DPA2", error));
+    arena = (struct dgnn_arena){.base = w->buffer.data};
+    layout(w, &arena);
+    w->scratch_size = scratch_size;
     if (!dgnn_alloc_checked(scratch_size, block->context.threads, 0, &total)) {
         total = INT64_MAX;
     }
-    return dgnn_buffer_reserve(&block->scratch, total, "scratch of DPA2's first features", error);
+    return dgnn_buffer_reserve(&w->scratch, total, "scratch of DPA2's first features", error);
 }
 
-static int REAL(repinit_excludes)(const struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+static int REAL(repinit_excludes)(const struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                   int64_t i, int64_t pair)
 {
+    const struct REAL(dgnn_repinit) *block = w->block;
     const uint8_t *excluded = block->context.excluded;
     return excluded &&
-           excluded[graph->type[i] * block->context.ntypes + graph->type[block->list.neighbour[pair]]];
+           excluded[graph->type[i] * block->context.ntypes + graph->type[w->list.neighbour[pair]]];
 }
 
 /* Rows and switches of a centre's pairs. */
-static void REAL(repinit_rows)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph, int64_t i)
+static void REAL(repinit_rows)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph, int64_t i)
 {
-    for (int64_t pair = block->list.first[i]; pair < block->list.first[i + 1]; pair++) {
-        int64_t e = block->list.edge[pair];
-        int excluded = REAL(repinit_excludes)(block, graph, i, pair);
+    const struct REAL(dgnn_repinit) *block = w->block;
+    for (int64_t pair = w->list.first[i]; pair < w->list.first[i + 1]; pair++) {
+        int64_t e = w->list.edge[pair];
+        int excluded = REAL(repinit_excludes)(w, graph, i, pair);
         double row[4];
-        double w = dgnn_environment_row(&block->environment, graph->type[i], 0, graph->vector + 3 * e,
+        double sw = dgnn_environment_row(&block->environment, graph->type[i], 0, graph->vector + 3 * e,
                                         graph->distance[e], row);
-        block->sw[pair] = excluded ? 0 : (real)w;
+        w->sw[pair] = excluded ? 0 : (real)sw;
         for (int d = 0; d < 4; d++) {
-            block->row[4 * pair + d] = excluded ? 0 : (real)row[d];
+            w->row[4 * pair + d] = excluded ? 0 : (real)row[d];
         }
     }
 }
 
 /* Slots without a neighbour that count, and their row. */
-static int64_t REAL(repinit_empty)(const struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+static int64_t REAL(repinit_empty)(const struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                    int64_t i, real *row)
 {
+    const struct REAL(dgnn_repinit) *block = w->block;
     double empty[4];
-    int64_t n = block->context.nsel - (block->list.first[i + 1] - block->list.first[i]);
-    if (!block->dense || !block->has_empty || n <= 0) {
+    int64_t n = block->context.nsel - (w->list.first[i + 1] - w->list.first[i]);
+    if (!w->dense || !block->has_empty || n <= 0) {
         return 0;
     }
     dgnn_environment_empty_row(&block->environment, graph->type[i], 0, empty);
@@ -276,23 +293,30 @@ static int64_t REAL(repinit_empty)(const struct REAL(dgnn_repinit) * block, cons
 
 /* Runs a centre's work over all centres. */
 struct REAL(repinit_work) {
-    struct REAL(dgnn_repinit) * block;
+    struct REAL(dgnn_repinit_workspace) * w;
     const struct dgnn_graph *graph;
     real *output;
     const real *d_output;
     int64_t stride;
     double *edge_gradient;
+    void (*centre)(const struct REAL(repinit_work) *, int64_t, struct dgnn_arena);
 };
 
-static void REAL(repinit_run)(const struct REAL(repinit_work) * work,
-                              void (*centre)(const struct REAL(repinit_work) *, int64_t, struct dgnn_arena))
+enum { REAL(REPINIT_PART) = 4 }; /* centres that a thread does at a time */
+
+static void REAL(repinit_part)(void *of, int64_t part, int32_t thread)
 {
-    struct REAL(dgnn_repinit) *block = work->block;
-    int32_t threads = block->context.threads;
-    (void)threads;
-#pragma omp parallel for schedule(dynamic, 4) num_threads(threads)
-    for (int64_t i = 0; i < block->list.ncentre; i++) {
-        char *room = (char *)block->scratch.data + block->scratch_size * repinit_thread();
-        centre(work, i, (struct dgnn_arena){.base = room});
+    const struct REAL(repinit_work) *work = of;
+    const struct REAL(dgnn_repinit_workspace) *w = work->w;
+    char *room = (char *)w->scratch.data + w->scratch_size * thread;
+    int64_t end = dgnn_parallel_end(w->list.ncentre, part, REAL(REPINIT_PART));
+    for (int64_t i = part * REAL(REPINIT_PART); i < end; i++) {
+        work->centre(work, i, (struct dgnn_arena){.base = room});
     }
+}
+
+static void REAL(repinit_run)(struct REAL(repinit_work) * work)
+{
+    dgnn_parallel_run(work->w->block->context.threads,
+                      dgnn_parallel_parts(work->w->list.ncentre, REAL(REPINIT_PART)), REAL(repinit_part), work);
 }

@@ -19,10 +19,11 @@ static struct dgnn_moment_shape REAL(repinit_shape)(const struct REAL(dgnn_repin
     return (struct dgnn_moment_shape){.n = block->ng, .axis = block->context.axis, .stride = block->ngp};
 }
 
-static void REAL(repinit_pair_rooms)(const struct REAL(dgnn_repinit) * block, struct dgnn_arena *arena,
+static void REAL(repinit_pair_rooms)(const struct REAL(dgnn_repinit_workspace) * w, struct dgnn_arena *arena,
                                      struct REAL(repinit_pair_rooms) * rooms)
 {
-    int64_t n = block->list.row_max + 1, np = dgnn_table_pad(n, REAL_LANES), ngp = block->ngp;
+    const struct REAL(dgnn_repinit) *block = w->block;
+    int64_t n = w->list.row_max + 1, np = dgnn_table_pad(n, REAL_LANES), ngp = block->ngp;
     int64_t nin = block->embedding.network[0].nin;
     rooms->x = dgnn_arena_take(arena, n * nin, sizeof(real));
     rooms->network = dgnn_arena_take(arena, REAL(dgnn_embedding_room)(&block->embedding), sizeof(real));
@@ -37,27 +38,28 @@ static void REAL(repinit_pair_rooms)(const struct REAL(dgnn_repinit) * block, st
     rooms->d_switch = dgnn_arena_take(arena, n, sizeof(real));
 }
 
-static void REAL(repinit_pair_layout)(struct REAL(dgnn_repinit) * block, struct dgnn_arena *arena)
+static void REAL(repinit_pair_layout)(struct REAL(dgnn_repinit_workspace) * w, struct dgnn_arena *arena)
 {
-    const struct dgnn_sublist *list = &block->list;
+    const struct REAL(dgnn_repinit) *block = w->block;
+    const struct dgnn_sublist *list = &w->list;
     /* Every centre may have one further row, that of its empty slots. */
     int64_t kept = block->context.keep ? (list->npair + list->ncentre) * block->ngp : 0;
-    block->row = dgnn_arena_take(arena, list->npair * 4, sizeof(real));
-    block->sw = dgnn_arena_take(arena, list->npair, sizeof(real));
-    block->moment = dgnn_arena_take(arena, list->ncentre * 4 * block->ngp, sizeof(real));
-    block->value = dgnn_arena_take(arena, kept, sizeof(real));
-    block->slope = dgnn_arena_take(arena, kept, sizeof(real));
-    block->spare = dgnn_arena_take(arena, block->context.strip ? kept : 0, sizeof(real));
+    w->row = dgnn_arena_take(arena, list->npair * 4, sizeof(real));
+    w->sw = dgnn_arena_take(arena, list->npair, sizeof(real));
+    w->moment = dgnn_arena_take(arena, list->ncentre * 4 * block->ngp, sizeof(real));
+    w->value = dgnn_arena_take(arena, kept, sizeof(real));
+    w->slope = dgnn_arena_take(arena, kept, sizeof(real));
+    w->spare = dgnn_arena_take(arena, block->context.strip ? kept : 0, sizeof(real));
 }
 
-int REAL(dgnn_repinit_prepare_pair)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+int REAL(dgnn_repinit_prepare_pair)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                     struct dgnn_error *error)
 {
     struct REAL(repinit_pair_rooms) rooms;
     struct dgnn_arena arena = {0};
-    DGNN_TRY(REAL(repinit_build)(block, graph, error));
-    REAL(repinit_pair_rooms)(block, &arena, &rooms);
-    return REAL(repinit_reserve)(block, REAL(repinit_pair_layout), arena.used, error);
+    DGNN_TRY(REAL(repinit_build)(w, graph, error));
+    REAL(repinit_pair_rooms)(w, &arena, &rooms);
+    return REAL(repinit_reserve)(w, REAL(repinit_pair_layout), arena.used, error);
 }
 
 static void REAL(repinit_pair_input)(const struct REAL(dgnn_repinit) * block, real s, int32_t other,
@@ -87,23 +89,25 @@ static void REAL(repinit_pair_strip)(const struct REAL(dgnn_repinit) * block, co
 }
 
 /* Rooms point to what is kept, if anything is. */
-static void REAL(repinit_pair_place)(const struct REAL(dgnn_repinit) * block, int64_t i,
+static void REAL(repinit_pair_place)(const struct REAL(dgnn_repinit_workspace) * w, int64_t i,
                                      struct REAL(repinit_pair_rooms) * rooms)
 {
-    int64_t at = (block->list.first[i] + i) * block->ngp;
+    const struct REAL(dgnn_repinit) *block = w->block;
+    int64_t at = (w->list.first[i] + i) * block->ngp;
     if (block->context.keep) {
-        rooms->value = block->value + at;
-        rooms->slope = block->slope + at;
-        rooms->spare = block->spare + (block->context.strip ? at : 0);
+        rooms->value = w->value + at;
+        rooms->slope = w->slope + at;
+        rooms->spare = w->spare + (block->context.strip ? at : 0);
     }
 }
 
 /* g of a centre's pairs, and after them of its empty slots, if empty. */
-static void REAL(repinit_pair_embed)(const struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+static void REAL(repinit_pair_embed)(const struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                      int64_t i, const real *empty,
                                      const struct REAL(repinit_pair_rooms) * rooms)
 {
-    int64_t first = block->list.first[i], n = block->list.first[i + 1] - first, ngp = block->ngp;
+    const struct REAL(dgnn_repinit) *block = w->block;
+    int64_t first = w->list.first[i], n = w->list.first[i + 1] - first, ngp = block->ngp;
     int64_t total = n + (empty != NULL), nin = block->embedding.network[0].nin;
     int32_t centre = graph->type[i], ntypes = block->context.ntypes + 1;
     struct REAL(dgnn_embedding_rows) rows = {.nrow = total,
@@ -114,15 +118,15 @@ static void REAL(repinit_pair_embed)(const struct REAL(dgnn_repinit) * block, co
                                              .stride = ngp,
                                              .room = rooms->network};
     for (int64_t j = 0; j < total; j++) {
-        int32_t other = j < n ? graph->type[block->list.neighbour[first + j]] : block->first_type;
-        REAL(repinit_pair_input)(block, j < n ? block->row[4 * (first + j)] : empty[0], other, centre,
+        int32_t other = j < n ? graph->type[w->list.neighbour[first + j]] : w->first_type;
+        REAL(repinit_pair_input)(block, j < n ? w->row[4 * (first + j)] : empty[0], other, centre,
                                  rooms->x + j * nin);
     }
     REAL(dgnn_embedding_forward)(block->ops, &block->embedding.network[0], &rows);
     for (int64_t j = 0; j < total && block->context.strip; j++) {
-        int32_t other = j < n ? graph->type[block->list.neighbour[first + j]] : block->first_type;
+        int32_t other = j < n ? graph->type[w->list.neighbour[first + j]] : w->first_type;
         REAL(repinit_pair_strip)(block, block->type_factor + (centre * ntypes + other) * ngp,
-                                 j < n ? block->sw[first + j] : 0, rooms->value + j * ngp,
+                                 j < n ? w->sw[first + j] : 0, rooms->value + j * ngp,
                                  rooms->slope + j * ngp, rooms->spare + j * ngp);
     }
 }
@@ -130,18 +134,19 @@ static void REAL(repinit_pair_embed)(const struct REAL(dgnn_repinit) * block, co
 static void REAL(repinit_pair_forward)(const struct REAL(repinit_work) * work, int64_t i,
                                        struct dgnn_arena scratch)
 {
-    struct REAL(dgnn_repinit) *block = work->block;
+    struct REAL(dgnn_repinit_workspace) *w = work->w;
+    const struct REAL(dgnn_repinit) *block = w->block;
     struct REAL(repinit_pair_rooms) rooms;
-    int64_t first = block->list.first[i], n = block->list.first[i + 1] - first, ngp = block->ngp;
-    real empty[4], *moment = block->moment + i * 4 * ngp, *out = work->output + i * work->stride;
-    REAL(repinit_pair_rooms)(block, &scratch, &rooms);
-    REAL(repinit_pair_place)(block, i, &rooms);
-    REAL(repinit_rows)(block, work->graph, i);
-    int64_t nempty = REAL(repinit_empty)(block, work->graph, i, empty), total = n + (nempty > 0);
-    REAL(repinit_pair_embed)(block, work->graph, i, nempty ? empty : NULL, &rooms);
+    int64_t first = w->list.first[i], n = w->list.first[i + 1] - first, ngp = block->ngp;
+    real empty[4], *moment = w->moment + i * 4 * ngp, *out = work->output + i * work->stride;
+    REAL(repinit_pair_rooms)(w, &scratch, &rooms);
+    REAL(repinit_pair_place)(w, i, &rooms);
+    REAL(repinit_rows)(w, work->graph, i);
+    int64_t nempty = REAL(repinit_empty)(w, work->graph, i, empty), total = n + (nempty > 0);
+    REAL(repinit_pair_embed)(w, work->graph, i, nempty ? empty : NULL, &rooms);
     for (int64_t j = 0; j < total; j++) {
         for (int a = 0; a < 4; a++) {
-            real r = j < n ? block->row[4 * (first + j) + a] : (real)nempty * empty[a];
+            real r = j < n ? w->row[4 * (first + j) + a] : (real)nempty * empty[a];
             rooms.turned[a * total + j] = r / (real)block->context.nsel;
         }
     }
@@ -156,11 +161,11 @@ static void REAL(repinit_pair_forward)(const struct REAL(repinit_work) * work, i
     }
 }
 
-void REAL(dgnn_repinit_forward_pair)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+void REAL(dgnn_repinit_forward_pair)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                      real *output, int64_t stride)
 {
-    struct REAL(repinit_work) work = {.block = block, .graph = graph, .output = output, .stride = stride};
-    REAL(repinit_run)(&work, REAL(repinit_pair_forward));
+    struct REAL(repinit_work) work = {.w = w, .centre = REAL(repinit_pair_forward), .graph = graph, .output = output, .stride = stride};
+    REAL(repinit_run)(&work);
 }
 
 /* d_moment, divided by nsel. */
@@ -181,19 +186,20 @@ static void REAL(repinit_moment_backward)(const struct REAL(dgnn_repinit) * bloc
 static void REAL(repinit_pair_backward)(const struct REAL(repinit_work) * work, int64_t i,
                                         struct dgnn_arena scratch)
 {
-    struct REAL(dgnn_repinit) *block = work->block;
+    struct REAL(dgnn_repinit_workspace) *w = work->w;
+    const struct REAL(dgnn_repinit) *block = w->block;
     const struct dgnn_graph *graph = work->graph;
     struct REAL(repinit_pair_rooms) rooms;
-    int64_t first = block->list.first[i], n = block->list.first[i + 1] - first, ngp = block->ngp;
-    REAL(repinit_pair_rooms)(block, &scratch, &rooms);
-    REAL(repinit_pair_place)(block, i, &rooms);
+    int64_t first = w->list.first[i], n = w->list.first[i + 1] - first, ngp = block->ngp;
+    REAL(repinit_pair_rooms)(w, &scratch, &rooms);
+    REAL(repinit_pair_place)(w, i, &rooms);
     if (!block->context.keep) {
-        REAL(repinit_pair_embed)(block, graph, i, NULL, &rooms);
+        REAL(repinit_pair_embed)(w, graph, i, NULL, &rooms);
     }
-    REAL(repinit_moment_backward)(block, block->moment + i * 4 * ngp, work->d_output + i * work->stride,
+    REAL(repinit_moment_backward)(block, w->moment + i * 4 * ngp, work->d_output + i * work->stride,
                                   &rooms);
     struct REAL(dgnn_moment) rows = {.nrow = n,
-                                     .row = block->row + 4 * first,
+                                     .row = w->row + 4 * first,
                                      .row_step = 4,
                                      .row_stride = 1,
                                      .d_gr = rooms.d_moment,
@@ -207,8 +213,8 @@ static void REAL(repinit_pair_backward)(const struct REAL(repinit_work) * work, 
     block->ops->moment_backward(&rows);
     for (int64_t j = 0; j < n; j++) {
         double d_row[4];
-        int64_t e = block->list.edge[first + j];
-        if (REAL(repinit_excludes)(block, graph, i, first + j)) {
+        int64_t e = w->list.edge[first + j];
+        if (REAL(repinit_excludes)(w, graph, i, first + j)) {
             continue;
         }
         for (int a = 0; a < 4; a++) {
@@ -219,13 +225,14 @@ static void REAL(repinit_pair_backward)(const struct REAL(repinit_work) * work, 
     }
 }
 
-void REAL(dgnn_repinit_backward_pair)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+void REAL(dgnn_repinit_backward_pair)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                       const real *d_output, int64_t stride, double *edge_gradient)
 {
-    struct REAL(repinit_work) work = {.block = block,
+    struct REAL(repinit_work) work = {.w = w,
+                                      .centre = REAL(repinit_pair_backward),
                                       .graph = graph,
                                       .d_output = d_output,
                                       .stride = stride,
                                       .edge_gradient = edge_gradient};
-    REAL(repinit_run)(&work, REAL(repinit_pair_backward));
+    REAL(repinit_run)(&work);
 }

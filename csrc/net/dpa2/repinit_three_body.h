@@ -21,14 +21,15 @@ struct REAL(repinit_three_rooms) {
 };
 
 /* Slots of a centre: neighbours, and one for all that are empty. */
-static int64_t REAL(repinit_three_slots)(const struct REAL(dgnn_repinit) * block, int64_t n)
+static int64_t REAL(repinit_three_slots)(const struct REAL(dgnn_repinit_workspace) * w, int64_t n)
 {
-    return n + (block->dense && block->has_empty && n < block->context.nsel);
+    const struct REAL(dgnn_repinit) *block = w->block;
+    return n + (w->dense && block->has_empty && n < block->context.nsel);
 }
 
-static int64_t REAL(repinit_three_square)(const struct REAL(dgnn_repinit) * block, int64_t n)
+static int64_t REAL(repinit_three_square)(const struct REAL(dgnn_repinit_workspace) * w, int64_t n)
 {
-    int64_t total = REAL(repinit_three_slots)(block, n);
+    int64_t total = REAL(repinit_three_slots)(w, n);
     return total * dgnn_table_pad(total, REAL_LANES);
 }
 
@@ -38,10 +39,11 @@ static int64_t REAL(repinit_three_step)(int64_t np)
     return np >= REAL(repinit_columns) ? 1 : REAL(repinit_columns) / (np > 0 ? np : 1);
 }
 
-static void REAL(repinit_three_rooms)(const struct REAL(dgnn_repinit) * block, struct dgnn_arena *arena,
+static void REAL(repinit_three_rooms)(const struct REAL(dgnn_repinit_workspace) * w, struct dgnn_arena *arena,
                                       struct REAL(repinit_three_rooms) * rooms)
 {
-    int64_t n = block->list.row_max + 1, np = dgnn_table_pad(n, REAL_LANES);
+    const struct REAL(dgnn_repinit) *block = w->block;
+    int64_t n = w->list.row_max + 1, np = dgnn_table_pad(n, REAL_LANES);
     int64_t most = np > REAL(repinit_columns) ? np : REAL(repinit_columns);
     int64_t kept = block->context.keep ? 0 : block->ng * n * np;
     rooms->row = dgnn_arena_take(arena, 4 * n, sizeof(real));
@@ -60,60 +62,63 @@ static void REAL(repinit_three_rooms)(const struct REAL(dgnn_repinit) * block, s
     rooms->output = dgnn_arena_take(arena, block->ng, sizeof(real));
 }
 
-static void REAL(repinit_three_layout)(struct REAL(dgnn_repinit) * block, struct dgnn_arena *arena)
+static void REAL(repinit_three_layout)(struct REAL(dgnn_repinit_workspace) * w, struct dgnn_arena *arena)
 {
-    const struct dgnn_sublist *list = &block->list;
+    const struct REAL(dgnn_repinit) *block = w->block;
+    const struct dgnn_sublist *list = &w->list;
     int64_t square = 0;
-    block->place = dgnn_arena_take(arena, list->ncentre + 1, sizeof(int64_t));
+    w->place = dgnn_arena_take(arena, list->ncentre + 1, sizeof(int64_t));
     for (int64_t i = 0; i < list->ncentre; i++) {
-        if (block->place) {
-            block->place[i] = square * block->ng;
+        if (w->place) {
+            w->place[i] = square * block->ng;
         }
-        square += REAL(repinit_three_square)(block, list->first[i + 1] - list->first[i]);
+        square += REAL(repinit_three_square)(w, list->first[i + 1] - list->first[i]);
     }
     int64_t kept = block->context.keep ? square * block->ng : 0;
-    block->row = dgnn_arena_take(arena, list->npair * 4, sizeof(real));
-    block->sw = dgnn_arena_take(arena, list->npair, sizeof(real));
-    block->value = dgnn_arena_take(arena, kept, sizeof(real));
-    block->spare =
+    w->row = dgnn_arena_take(arena, list->npair * 4, sizeof(real));
+    w->sw = dgnn_arena_take(arena, list->npair, sizeof(real));
+    w->value = dgnn_arena_take(arena, kept, sizeof(real));
+    w->spare =
         dgnn_arena_take(arena, block->context.strip && block->context.smooth ? kept : 0, sizeof(real));
 }
 
-int REAL(dgnn_repinit_prepare_three)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+int REAL(dgnn_repinit_prepare_three)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                      struct dgnn_error *error)
 {
     struct REAL(repinit_three_rooms) rooms;
     struct dgnn_arena arena = {0};
-    DGNN_TRY(REAL(repinit_build)(block, graph, error));
-    REAL(repinit_three_rooms)(block, &arena, &rooms);
-    return REAL(repinit_reserve)(block, REAL(repinit_three_layout), arena.used, error);
+    DGNN_TRY(REAL(repinit_build)(w, graph, error));
+    REAL(repinit_three_rooms)(w, &arena, &rooms);
+    return REAL(repinit_reserve)(w, REAL(repinit_three_layout), arena.used, error);
 }
 
-static void REAL(repinit_three_place)(const struct REAL(dgnn_repinit) * block, int64_t i,
+static void REAL(repinit_three_place)(const struct REAL(dgnn_repinit_workspace) * w, int64_t i,
                                       struct REAL(repinit_three_rooms) * rooms)
 {
+    const struct REAL(dgnn_repinit) *block = w->block;
     if (block->context.keep) {
-        rooms->value = block->value + block->place[i];
-        rooms->spare = block->spare + (block->context.strip && block->context.smooth ? block->place[i] : 0);
+        rooms->value = w->value + w->place[i];
+        rooms->spare = w->spare + (block->context.strip && block->context.smooth ? w->place[i] : 0);
     }
 }
 
 /* Everything about a centre's slots but the network: rows, weights, types, switches, e. Returns the slots. */
-static int64_t REAL(repinit_three_slots_of)(const struct REAL(dgnn_repinit) * block,
+static int64_t REAL(repinit_three_slots_of)(const struct REAL(dgnn_repinit_workspace) * w,
                                             const struct dgnn_graph *graph, int64_t i,
                                             const struct REAL(repinit_three_rooms) * rooms)
 {
-    int64_t first = block->list.first[i], n = block->list.first[i + 1] - first;
-    int64_t total = REAL(repinit_three_slots)(block, n), np = dgnn_table_pad(total, REAL_LANES);
+    const struct REAL(dgnn_repinit) *block = w->block;
+    int64_t first = w->list.first[i], n = w->list.first[i + 1] - first;
+    int64_t total = REAL(repinit_three_slots)(w, n), np = dgnn_table_pad(total, REAL_LANES);
     for (int64_t j = 0; j < np; j++) {
         rooms->weight[j] = j < n;
-        rooms->type[j] = j < n ? graph->type[block->list.neighbour[first + j]] : 0;
-        rooms->sw[j] = j < n ? block->sw[first + j] : 0;
+        rooms->type[j] = j < n ? graph->type[w->list.neighbour[first + j]] : 0;
+        rooms->sw[j] = j < n ? w->sw[first + j] : 0;
     }
-    memcpy(rooms->row, block->row + 4 * first, sizeof(real) * (size_t)(4 * n));
+    memcpy(rooms->row, w->row + 4 * first, sizeof(real) * (size_t)(4 * n));
     if (total > n) {
-        rooms->weight[n] = (real)REAL(repinit_empty)(block, graph, i, rooms->row + 4 * n);
-        rooms->type[n] = block->first_type;
+        rooms->weight[n] = (real)REAL(repinit_empty)(w, graph, i, rooms->row + 4 * n);
+        rooms->type[n] = w->first_type;
     }
     for (int d = 0; d < 3; d++) {
         for (int64_t j = 0; j < np; j++) {
@@ -252,13 +257,14 @@ static void REAL(repinit_three_block)(const struct REAL(dgnn_repinit) * block, i
 static void REAL(repinit_three_forward)(const struct REAL(repinit_work) * work, int64_t i,
                                         struct dgnn_arena scratch)
 {
-    struct REAL(dgnn_repinit) *block = work->block;
+    struct REAL(dgnn_repinit_workspace) *w = work->w;
+    const struct REAL(dgnn_repinit) *block = w->block;
     struct REAL(repinit_three_rooms) rooms;
     real *output = work->output + i * work->stride, norm = 1 / (real)block->context.nsel;
-    REAL(repinit_three_rooms)(block, &scratch, &rooms);
-    REAL(repinit_three_place)(block, i, &rooms);
-    REAL(repinit_rows)(block, work->graph, i);
-    int64_t total = REAL(repinit_three_slots_of)(block, work->graph, i, &rooms);
+    REAL(repinit_three_rooms)(w, &scratch, &rooms);
+    REAL(repinit_three_place)(w, i, &rooms);
+    REAL(repinit_rows)(w, work->graph, i);
+    int64_t total = REAL(repinit_three_slots_of)(w, work->graph, i, &rooms);
     int64_t np = dgnn_table_pad(total, REAL_LANES), most = REAL(repinit_three_step)(np);
     for (int64_t m = 0; m < block->ng; m++) {
         output[m] = 0;
@@ -272,11 +278,11 @@ static void REAL(repinit_three_forward)(const struct REAL(repinit_work) * work, 
     }
 }
 
-void REAL(dgnn_repinit_forward_three)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+void REAL(dgnn_repinit_forward_three)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                       real *output, int64_t stride)
 {
-    struct REAL(repinit_work) work = {.block = block, .graph = graph, .output = output, .stride = stride};
-    REAL(repinit_run)(&work, REAL(repinit_three_forward));
+    struct REAL(repinit_work) work = {.w = w, .centre = REAL(repinit_three_forward), .graph = graph, .output = output, .stride = stride};
+    REAL(repinit_run)(&work);
 }
 
 /* ---------------------------------------------------------------- backward */
@@ -303,15 +309,16 @@ static void REAL(repinit_three_collect)(const struct REAL(dgnn_repinit) * block,
 static void REAL(repinit_three_backward)(const struct REAL(repinit_work) * work, int64_t i,
                                          struct dgnn_arena scratch)
 {
-    struct REAL(dgnn_repinit) *block = work->block;
+    struct REAL(dgnn_repinit_workspace) *w = work->w;
+    const struct REAL(dgnn_repinit) *block = w->block;
     const struct dgnn_graph *graph = work->graph;
     struct REAL(repinit_three_rooms) rooms;
-    int64_t first = block->list.first[i], n = block->list.first[i + 1] - first;
+    int64_t first = w->list.first[i], n = w->list.first[i + 1] - first;
     const real *d_output = work->d_output + i * work->stride;
     int switched = block->context.strip && block->context.smooth;
-    REAL(repinit_three_rooms)(block, &scratch, &rooms);
-    REAL(repinit_three_place)(block, i, &rooms);
-    int64_t total = REAL(repinit_three_slots_of)(block, graph, i, &rooms),
+    REAL(repinit_three_rooms)(w, &scratch, &rooms);
+    REAL(repinit_three_place)(w, i, &rooms);
+    int64_t total = REAL(repinit_three_slots_of)(w, graph, i, &rooms),
             np = dgnn_table_pad(total, REAL_LANES);
     if (!block->context.keep) {
         int64_t most = REAL(repinit_three_step)(np);
@@ -326,7 +333,7 @@ static void REAL(repinit_three_backward)(const struct REAL(repinit_work) * work,
         REAL(repinit_three_collect)(block, total, np, rooms.spare, d_output, rooms.e);
     }
     for (int64_t j = 0; j < n; j++) {
-        int64_t e = block->list.edge[first + j];
+        int64_t e = w->list.edge[first + j];
         double d_row[4] = {0, 0, 0, 0}, d_sw = 0;
         for (int64_t k = 0; k < total; k++) {
             double d = (double)(rooms.d_e[j * np + k] + rooms.d_e[k * np + j]);
@@ -335,20 +342,21 @@ static void REAL(repinit_three_backward)(const struct REAL(repinit_work) * work,
             }
             d_sw += switched ? (double)((rooms.e[j * np + k] + rooms.e[k * np + j]) * rooms.sw[k]) : 0;
         }
-        if (!REAL(repinit_excludes)(block, graph, i, first + j)) {
+        if (!REAL(repinit_excludes)(w, graph, i, first + j)) {
             dgnn_environment_backward(&block->environment, graph->type[i], 0, graph->vector + 3 * e,
                                       graph->distance[e], d_row, d_sw, work->edge_gradient + 3 * e);
         }
     }
 }
 
-void REAL(dgnn_repinit_backward_three)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+void REAL(dgnn_repinit_backward_three)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                        const real *d_output, int64_t stride, double *edge_gradient)
 {
-    struct REAL(repinit_work) work = {.block = block,
+    struct REAL(repinit_work) work = {.w = w,
+                                      .centre = REAL(repinit_three_backward),
                                       .graph = graph,
                                       .d_output = d_output,
                                       .stride = stride,
                                       .edge_gradient = edge_gradient};
-    REAL(repinit_run)(&work, REAL(repinit_three_backward));
+    REAL(repinit_run)(&work);
 }

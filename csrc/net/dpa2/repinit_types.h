@@ -14,8 +14,11 @@ struct REAL(dgnn_repinit) {
     int64_t dim_out;
     int64_t parameters;
     int32_t has_empty; /* can an empty slot add anything? */
+};
 
-    /* One evaluation. */
+/* What an evaluation writes. */
+struct REAL(dgnn_repinit_workspace) {
+    const struct REAL(dgnn_repinit) * block;
     struct dgnn_sublist list;
     int32_t first_type; /* row of tebd */
     int32_t dense;
@@ -38,20 +41,21 @@ int REAL(dgnn_repinit_load_three)(const struct dgnn_value *variable,
                                   const struct dgnn_repinit_context *context,
                                   struct REAL(dgnn_repinit) * block, struct dgnn_error *error);
 void REAL(dgnn_repinit_free)(struct REAL(dgnn_repinit) * block); /* a zeroed block is allowed */
+void REAL(dgnn_repinit_workspace_free)(struct REAL(dgnn_repinit_workspace) * workspace); /* a zeroed one is allowed */
 
 /* Lists, rows and rooms for a graph. Errors: MEMORY. */
-int REAL(dgnn_repinit_prepare_pair)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+int REAL(dgnn_repinit_prepare_pair)(struct REAL(dgnn_repinit_workspace) * workspace, const struct dgnn_graph *graph,
                                     struct dgnn_error *error);
-int REAL(dgnn_repinit_prepare_three)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+int REAL(dgnn_repinit_prepare_three)(struct REAL(dgnn_repinit_workspace) * workspace, const struct dgnn_graph *graph,
                                      struct dgnn_error *error);
 
 /* output: rows of dim_out, stride apart. */
-void REAL(dgnn_repinit_forward_pair)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+void REAL(dgnn_repinit_forward_pair)(struct REAL(dgnn_repinit_workspace) * workspace, const struct dgnn_graph *graph,
                                      real *output, int64_t stride);
-void REAL(dgnn_repinit_forward_three)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+void REAL(dgnn_repinit_forward_three)(struct REAL(dgnn_repinit_workspace) * workspace, const struct dgnn_graph *graph,
                                       real *output, int64_t stride);
 /* Adds to the gradient of the edges' vectors. */
-void REAL(dgnn_repinit_backward_pair)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+void REAL(dgnn_repinit_backward_pair)(struct REAL(dgnn_repinit_workspace) * workspace, const struct dgnn_graph *graph,
                                       const real *d_output, int64_t stride, double *edge_gradient);
-void REAL(dgnn_repinit_backward_three)(struct REAL(dgnn_repinit) * block, const struct dgnn_graph *graph,
+void REAL(dgnn_repinit_backward_three)(struct REAL(dgnn_repinit_workspace) * workspace, const struct dgnn_graph *graph,
                                        const real *d_output, int64_t stride, double *edge_gradient);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "net/parts/environment.h"
 #include "net/parts/typeembed.h"
 
 /* Rows of the charge and spin tables (deepmd/dpmodel/descriptor/dpa3.py): charges -100 to 99, spins 0 to 99. */
@@ -14,6 +15,13 @@ static const struct dgnn_param repflow_params[] = {
 #include "net/params/params_end.h"
 };
 
+static const struct dgnn_param repflow_layer_params[] = {
+#define DGNN_PARAM_STRUCT struct dgnn_repflow_layer_params
+#include "net/params/params_rows.h"
+#include "net/params/objects/repflow_layer.def"
+#include "net/params/params_end.h"
+};
+
 static const struct dgnn_param dpa3_params[] = {
 #define DGNN_PARAM_STRUCT struct dgnn_dpa3_params
 #include "net/params/params_rows.h"
@@ -22,25 +30,16 @@ static const struct dgnn_param dpa3_params[] = {
 };
 
 enum {
+    REPFLOW_LAYER_NPARAM = sizeof(repflow_layer_params) / sizeof(repflow_layer_params[0]),
     REPFLOW_NPARAM = sizeof(repflow_params) / sizeof(repflow_params[0]),
     DPA3_NPARAM = sizeof(dpa3_params) / sizeof(dpa3_params[0])
 };
 
-int dgnn_dpa3_knows(const char *name)
-{
-    for (size_t p = 0; p < REPFLOW_NPARAM; p++) {
-        if (!strcmp(repflow_params[p].name, name)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 struct dpa3 {
     struct dgnn_descriptor_base base;
     struct dgnn_dpa3_settings settings;
-    struct dgnn_repflow_f32 *f32; /* one of the two */
-    struct dgnn_repflow_f64 *f64;
+    const struct dgnn_repflow_backend *backend; /* its row for the element type */
+    void *weights;                              /* the backend's */
 };
 
 static int dpa3_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
@@ -124,7 +123,6 @@ static int dpa3_check_modes(struct dgnn_dpa3_settings *s, const struct dgnn_valu
 static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
                               struct dgnn_dpa3_settings *s, struct dgnn_error *error)
 {
-    DGNN_TRY(dgnn_params_version(value, 1, 2, 1, error));
     DGNN_TRY(dgnn_params_load(value, dpa3_params, DPA3_NPARAM, &s->own, error));
     DGNN_TRY(dgnn_params_load(&s->own.repflow_args, repflow_params, REPFLOW_NPARAM, &s->repflow, error));
     DGNN_TRY(dpa3_check_widths(&s->repflow, &s->own.repflow_args, error));
@@ -155,6 +153,20 @@ static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_
     s->is_sequential = s->repflow.sequential_update;
     int32_t any;
     return dgnn_params_pairs(&s->own.exclude_types, s->ntypes, &s->excluded, &any, error);
+}
+
+int dgnn_dpa3_layer(const struct dgnn_value *value, const struct dgnn_dpa3_settings *s,
+                    struct dgnn_repflow_layer_params *layer, struct dgnn_error *error)
+{
+    const struct dgnn_params_filled own = {repflow_layer_params, REPFLOW_LAYER_NPARAM, layer};
+    const struct dgnn_params_filled block = {repflow_params, REPFLOW_NPARAM, &s->repflow};
+    const struct dgnn_params_filled descriptor = {dpa3_params, DPA3_NPARAM, &s->own};
+    int64_t sel;
+    DGNN_TRY(dgnn_params_load(value, repflow_layer_params, REPFLOW_LAYER_NPARAM, layer, error));
+    DGNN_TRY(dgnn_params_agree(value, &own, &block, NULL, error));
+    DGNN_TRY(dgnn_params_agree(value, &own, &descriptor, NULL, error));
+    DGNN_TRY(dgnn_environment_sel(&layer->e_sel, 1, &sel, error));
+    return sel == s->repflow.e_sel ? DGNN_OK : dpa3_bad(&layer->e_sel, "contradicts e_sel of the block", error);
 }
 
 /* ---------------------------------------------------------------- statistics and embeddings */
@@ -208,7 +220,10 @@ static int dpa3_load_charge_spin(struct dgnn_dpa3_settings *s, struct dgnn_error
     struct dgnn_value preset = s->own.default_chg_spin;
     int64_t count = 0, width = s->repflow.n_dim;
     if (!s->own.add_chg_spin_ebd) {
-        return DGNN_OK;
+        DGNN_TRY(dgnn_params_unused(&s->own.chg_embedding, "add_chg_spin_ebd is false", error));
+        DGNN_TRY(dgnn_params_unused(&s->own.spin_embedding, "add_chg_spin_ebd is false", error));
+        DGNN_TRY(dgnn_params_unused(&s->own.mix_cs_mlp, "add_chg_spin_ebd is false", error));
+        return dgnn_params_unused(&s->own.default_chg_spin, "add_chg_spin_ebd is false", error);
     }
     DGNN_TRY(dgnn_typeembed_load_f64(&s->own.chg_embedding, DPA3_NCHARGE, NULL, width, &s->charge_table, error));
     DGNN_TRY(dgnn_typeembed_load_f64(&s->own.spin_embedding, DPA3_NSPIN, NULL, width, &s->spin_table, error));
@@ -232,8 +247,9 @@ static int dpa3_load_charge_spin(struct dgnn_dpa3_settings *s, struct dgnn_error
 static void dpa3_free(struct dgnn_descriptor *descriptor)
 {
     struct dpa3 *d = (struct dpa3 *)descriptor;
-    dgnn_repflow_free_f32(d->f32);
-    dgnn_repflow_free_f64(d->f64);
+    if (d->backend) {
+        d->backend->free(d->weights);
+    }
     dgnn_alloc_free(d->settings.excluded);
     dgnn_alloc_free(d->settings.average);
     dgnn_alloc_free(d->settings.deviation);
@@ -249,13 +265,13 @@ static int dpa3_load_into(const struct dgnn_value *value, const struct dgnn_load
     struct dgnn_dpa3_settings *s = &d->settings;
     DGNN_TRY(dpa3_load_settings(value, context, s, error));
     DGNN_TRY(dpa3_load_statistics(s, error));
+    DGNN_TRY(dgnn_environment_same(&s->own.repflow_variable, s->repflow.e_rcut, s->repflow.e_rcut_smth, error));
+    DGNN_TRY(dgnn_typeembed_same(&s->own.type_embedding, s->own.use_econf_tebd, error));
     DGNN_TRY(dgnn_typeembed_load_f64(&s->own.type_embedding, s->ntypes, context->type_map, s->repflow.n_dim,
                                      &s->type_table, error));
     DGNN_TRY(dpa3_load_charge_spin(s, error));
-    if (s->dtype == DGNN_DTYPE_FLOAT32) {
-        return dgnn_repflow_load_f32(s, &d->f32, error);
-    }
-    return dgnn_repflow_load_f64(s, &d->f64, error);
+    d->backend = s->dtype == DGNN_DTYPE_FLOAT32 ? &dgnn_repflow_cpu_f32 : &dgnn_repflow_cpu_f64;
+    return d->backend->load(s, &d->weights, error);
 }
 
 static int dpa3_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
@@ -310,31 +326,75 @@ static double dpa3_work(const struct dgnn_descriptor *descriptor, int64_t n, con
     const struct dgnn_dpa3_settings *s = &d->settings;
     int64_t near = s->has_angles ? dgnn_descriptor_within(n < s->angle_sel ? n : s->angle_sel, distance, s->angle.cutoff)
                                  : 0;
-    return d->f32 ? dgnn_repflow_centre_work_f32(d->f32, n, near) : dgnn_repflow_centre_work_f64(d->f64, n, near);
+    return d->backend->centre_work(d->weights, n, near);
 }
 
-static int dpa3_prepare(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                        struct dgnn_error *error)
+void dgnn_dpa3_set_backend(struct dgnn_descriptor *descriptor, const struct dgnn_repflow_backend *backend)
 {
-    struct dpa3 *d = (struct dpa3 *)descriptor;
-    return d->f32 ? dgnn_repflow_prepare_f32(d->f32, evaluation, error)
-                  : dgnn_repflow_prepare_f64(d->f64, evaluation, error);
+    ((struct dpa3 *)descriptor)->backend = backend;
 }
 
-static int dpa3_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, double *output,
-                        struct dgnn_error *error)
+struct dpa3_workspace {
+    const struct dgnn_repflow_backend *backend;
+    void *inner;                  /* the backend's */
+    struct dgnn_profile *profile; /* of the evaluation under way */
+};
+
+static void dpa3_workspace_free(struct dgnn_descriptor_workspace *workspace)
 {
-    struct dpa3 *d = (struct dpa3 *)descriptor;
-    return d->f32 ? dgnn_repflow_forward_f32(d->f32, evaluation, output, error)
-                  : dgnn_repflow_forward_f64(d->f64, evaluation, output, error);
+    struct dpa3_workspace *w = (struct dpa3_workspace *)workspace;
+    if (w) {
+        w->backend->workspace_free(w->inner);
+        dgnn_alloc_free(w);
+    }
 }
 
-static int dpa3_backward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                         const double *output_gradient, struct dgnn_error *error)
+static int dpa3_workspace_create(const struct dgnn_descriptor *descriptor,
+                                 struct dgnn_descriptor_workspace **workspace, struct dgnn_error *error)
 {
-    struct dpa3 *d = (struct dpa3 *)descriptor;
-    return d->f32 ? dgnn_repflow_backward_f32(d->f32, evaluation, output_gradient, error)
-                  : dgnn_repflow_backward_f64(d->f64, evaluation, output_gradient, error);
+    const struct dpa3 *d = (const struct dpa3 *)descriptor;
+    struct dpa3_workspace *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    w->backend = d->backend;
+    int status = d->backend->workspace_create(d->weights, &w->inner, error);
+    if (status) {
+        dgnn_alloc_free(w);
+        return status;
+    }
+    *workspace = (struct dgnn_descriptor_workspace *)w;
+    return DGNN_OK;
+}
+
+static int dpa3_prepare(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                        const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
+{
+    struct dpa3_workspace *w = (struct dpa3_workspace *)workspace;
+    return dgnn_driver_prepare(&((const struct dpa3 *)descriptor)->settings, w->backend, w->inner, evaluation,
+                               &w->profile, error);
+}
+
+static struct dgnn_driver dpa3_driver(const struct dgnn_descriptor *descriptor,
+                                      const struct dgnn_descriptor_workspace *workspace)
+{
+    const struct dpa3_workspace *w = (const struct dpa3_workspace *)workspace;
+    return (struct dgnn_driver){&((const struct dpa3 *)descriptor)->settings, w->backend, w->inner, w->profile};
+}
+
+static int dpa3_forward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                        const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error)
+{
+    struct dgnn_driver driver = dpa3_driver(descriptor, workspace);
+    return dgnn_driver_forward(&driver, evaluation, output, error);
+}
+
+static int dpa3_backward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                         const struct dgnn_evaluation *evaluation, const double *output_gradient,
+                         struct dgnn_error *error)
+{
+    struct dgnn_driver driver = dpa3_driver(descriptor, workspace);
+    return dgnn_driver_backward(&driver, evaluation, output_gradient, error);
 }
 
 const struct dgnn_descriptor_kind dgnn_dpa3 = {
@@ -344,6 +404,8 @@ const struct dgnn_descriptor_kind dgnn_dpa3 = {
     .properties = dpa3_properties,
     .describe = dpa3_describe,
     .work = dpa3_work,
+    .workspace_create = dpa3_workspace_create,
+    .workspace_free = dpa3_workspace_free,
     .prepare = dpa3_prepare,
     .forward = dpa3_forward,
     .backward = dpa3_backward,

@@ -4,12 +4,19 @@
 
 #include "net/parts/descriptor.h"
 #include "net/dpa3/keeping.h"
+#include "net/dpa3/stages.h"
 #include "net/parts/layer.h"
 #include "net/params/params.h"
 
 struct dgnn_repflow_params {
 #include "net/params/params_fields.h"
 #include "net/params/repflow.def"
+#include "net/params/params_end.h"
+};
+
+struct dgnn_repflow_layer_params {
+#include "net/params/params_fields.h"
+#include "net/params/objects/repflow_layer.def"
 #include "net/params/params_end.h"
 };
 
@@ -48,8 +55,9 @@ struct dgnn_dpa3_settings {
     int64_t parameters;
 };
 
-/* Is name a setting of RepFlowArgs? */
-int dgnn_dpa3_knows(const char *name);
+/* An object of class RepFlowLayer, which must repeat what the block and the descriptor say. */
+int dgnn_dpa3_layer(const struct dgnn_value *value, const struct dgnn_dpa3_settings *settings,
+                    struct dgnn_repflow_layer_params *layer, struct dgnn_error *error);
 
 #define DGNN_REAL_BITS 32
 #include "net/dpa3/repflow_types.h"
@@ -59,5 +67,8 @@ int dgnn_dpa3_knows(const char *name);
 #undef DGNN_REAL_BITS
 
 extern const struct dgnn_descriptor_kind dgnn_dpa3;
+
+/* Workspaces that are made from now on use a backend whose weights are those of the one that it takes the place of. */
+void dgnn_dpa3_set_backend(struct dgnn_descriptor *descriptor, const struct dgnn_repflow_backend *backend);
 
 #endif

@@ -1,6 +1,7 @@
 #include "net/dpa3/keeping.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { KEEPING_BOTH = DGNN_KEPT_EDGES | DGNN_KEPT_ANGLES };
@@ -8,11 +9,12 @@ enum { KEEPING_BOTH = DGNN_KEPT_EDGES | DGNN_KEPT_ANGLES };
 /* Making anew must gain more than this. */
 static const double keeping_gain = 0.03;
 
-static int32_t keeping_forced = -1;
+/* For tests: what every layer keeps, or -1. Models of other threads look at it too. */
+static _Atomic int32_t keeping_forced = -1;
 
 void dgnn_keeping_force(int32_t kept)
 {
-    keeping_forced = kept;
+    atomic_store(&keeping_forced, kept);
 }
 
 static int keeping_is_remaking(enum dgnn_keeping_step step)
@@ -28,10 +30,11 @@ static int keeping_is_other(int64_t before, int64_t now)
 void dgnn_keeping_begin(struct dgnn_keeping *k, int32_t is_measured, int64_t nedge, int64_t nangle)
 {
     const int64_t count[DGNN_KEEPING_KINDS] = {nedge, nangle};
-    int is_open = k->step != DGNN_KEEPING_DECIDED && keeping_forced < 0;
+    int32_t forced = atomic_load(&keeping_forced);
+    int is_open = k->step != DGNN_KEEPING_DECIDED && forced < 0;
     k->is_measured = is_measured && is_open;
-    if (keeping_forced >= 0) {
-        k->kept = k->room = keeping_forced;
+    if (forced >= 0) {
+        k->kept = k->room = forced;
     } else if (is_open) {
         k->kept = k->room = KEEPING_BOTH;
     }

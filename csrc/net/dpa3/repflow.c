@@ -1,14 +1,14 @@
-/* Forward and backward of the RepFlow layers, around the blocks of ops: what is done per node, the exchanges, the
- * geometry of edges and its gradient.
+/* The CPU's stages of the RepFlow layers (stages.h), around the blocks of ops: what is done per node, the geometry of edges
+ * and its gradient.
  *
- * Dead branches are not computed: without sequential_update the last layer's edge and angle updates and the last
- * but one's angle update never reach the nodes. Nodes without an energy (a spin model's virtual ones, and the last ones
- * where atom_exclude_types drops them) need one layer less: their last features are nobody's. Layer 0 needs no
- * exchange, since its nodes depend on types alone, and for the same reason no gradient of nodes. */
+ * Dead branches are not computed (driver.c). Nodes without an energy (a spin model's virtual ones, and the last ones
+ * where atom_exclude_types drops them) need one layer less: their last features are nobody's. */
 #include <math.h>
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/parallel.h"
+#include "base/stop.h"
 #include "net/dpa3/dpa3.h"
 
 /* Switch and its slope at r (deepmd/dpmodel/utils/env_mat.py: compute_smooth_weight, compute_exp_sw). */
@@ -120,8 +120,10 @@ static double repflow_cost(const struct dgnn_dpa3_settings *s, const struct repf
 #include "net/dpa3/repflow_memory_body.h"
 #include "net/dpa3/repflow_body.h"
 #include "net/dpa3/repflow_backward_body.h"
+#include "net/dpa3/repflow_cpu_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
 #include "net/dpa3/repflow_memory_body.h"
 #include "net/dpa3/repflow_body.h"
 #include "net/dpa3/repflow_backward_body.h"
+#include "net/dpa3/repflow_cpu_body.h"

@@ -190,12 +190,12 @@ static void REAL(repflow_first_edges_backward)(struct REAL(repflow_work) * w, in
 /* How many of a layer's columns a result depends on: those of edges' and angles' own updates come last. */
 static int64_t REAL(repflow_other_used)(const struct REAL(repflow_work) * w, int64_t l)
 {
-    return w->f->m + (w->layer[l].with_edge ? w->f->e : 0);
+    return w->f->m + (w->layer[l].reach.with_edge ? w->f->e : 0);
 }
 
 static int64_t REAL(repflow_centre_used)(const struct REAL(repflow_work) * w, int64_t l, int64_t begin)
 {
-    const struct REAL(repflow_kept) *reach = REAL(repflow_reach)(w, l, begin);
+    const struct dgnn_repflow_reach *reach = REAL(repflow_reach)(w, l, begin);
     const struct REAL(dgnn_repflow) *f = w->f;
     return f->n + f->m + (reach->with_edge ? f->e : 0) + (reach->with_angle_edge ? f->e : 0) +
            (reach->with_angle ? f->a : 0);
@@ -399,37 +399,7 @@ static void REAL(repflow_sequence)(struct REAL(repflow_work) * w, int64_t l, int
     }
 }
 
-/* ---------------------------------------------------------------- forward */
-
-static int REAL(repflow_layer_forward)(struct REAL(repflow_work) * w, int64_t l, struct dgnn_exchange *exchange,
-                                       struct dgnn_error *error)
-{
-    int sequential = w->f->settings->is_sequential;
-    if (l > 0) {
-        DGNN_TRY(dgnn_exchange_forward_begin(exchange, w->layer[l].node, w->f->n, sizeof(real), error));
-        dgnn_profile_end(w->profile, DGNN_PHASE_MESSAGES);
-    }
-    REAL(repflow_run)(w, l, REAL(repflow_centre), DGNN_PHASE_NODE_FORWARD);
-    /* What needs no ghosts hides the messages: the angles of the layer before, which give this one's edges their last
-     * part; edges only on one thread, as two passes would be two waits. */
-    int split = exchange && l > 0 && !sequential && w->threads == 1;
-    if (!sequential && l > 0 && w->layer[l - 1].with_angle_edge) {
-        REAL(repflow_run)(w, l - 1, REAL(repflow_angles), DGNN_PHASE_ANGLE_FORWARD);
-    }
-    if (split) {
-        REAL(repflow_run_rows)(w, l, 0, w->nowned, REAL(repflow_other), DGNN_PHASE_NODE_FORWARD);
-        REAL(repflow_run)(w, l, REAL(repflow_edges_inside), DGNN_PHASE_EDGE_FORWARD);
-    }
-    if (l > 0) {
-        DGNN_TRY(dgnn_exchange_forward_end(exchange, error));
-        dgnn_profile_end(w->profile, DGNN_PHASE_MESSAGES);
-    }
-    REAL(repflow_run_rows)(w, l, split ? w->nowned : 0, w->nnode, REAL(repflow_other), DGNN_PHASE_NODE_FORWARD);
-    REAL(repflow_stage) *rest = split ? REAL(repflow_edges_outside) : REAL(repflow_edges);
-    REAL(repflow_run)(w, l, sequential ? REAL(repflow_sequence) : rest, DGNN_PHASE_EDGE_FORWARD);
-    REAL(repflow_run)(w, l, REAL(repflow_node), DGNN_PHASE_NODE_FORWARD);
-    return DGNN_OK;
-}
+/* ---------------------------------------------------------------- output */
 
 static void REAL(repflow_output)(const struct REAL(repflow_work) * w, double *output)
 {
@@ -443,34 +413,4 @@ static void REAL(repflow_output)(const struct REAL(repflow_work) * w, double *ou
             output[i * stride + width + c] = w->type_row[w->graph->type[i] * width + c];
         }
     }
-}
-
-int REAL(dgnn_repflow_prepare)(struct REAL(dgnn_repflow) * f, const struct dgnn_evaluation *evaluation,
-                               struct dgnn_error *error)
-{
-    struct REAL(repflow_work) *w = f->work;
-    DGNN_TRY(REAL(repflow_reserve)(f, evaluation, error));
-    for (int64_t l = 1; l < f->nlayer; l++) {
-        DGNN_TRY(dgnn_exchange_prepare(evaluation->exchange, w->layer[l].node, f->n, sizeof(real), error));
-    }
-    if (evaluation->want_gradient && f->nlayer > 1) {
-        DGNN_TRY(dgnn_exchange_prepare(evaluation->exchange, w->d_node_rows, f->n, sizeof(real), error));
-    }
-    return REAL(repflow_type_rows)(w, evaluation->charge_spin, error);
-}
-
-int REAL(dgnn_repflow_forward)(struct REAL(dgnn_repflow) * f, const struct dgnn_evaluation *evaluation,
-                               double *output, struct dgnn_error *error)
-{
-    struct REAL(repflow_work) *w = f->work;
-    dgnn_keeping_start(&f->keeping, w->profile);
-    REAL(repflow_run)(w, 0, REAL(repflow_geometry), DGNN_PHASE_GEOMETRY_FORWARD);
-    REAL(repflow_run_nodes)(w, 0, REAL(repflow_first_nodes), DGNN_PHASE_GEOMETRY_FORWARD);
-    REAL(repflow_run)(w, 0, REAL(repflow_first_edges), DGNN_PHASE_GEOMETRY_FORWARD);
-    for (int64_t l = 0; l < f->nlayer; l++) {
-        DGNN_TRY(REAL(repflow_layer_forward)(w, l, evaluation->exchange, error));
-    }
-    dgnn_keeping_stop(&f->keeping, w->profile);
-    REAL(repflow_output)(w, output);
-    return DGNN_OK;
 }

@@ -4,30 +4,65 @@
 
 #include "net/dpa3/dpa3.h"
 
-/* Members of a layer's object beside its settings. */
-static const char *const repflow_layer_members[] = {
-    "ntypes",           "precision",         "activation_function", "node_self_mlp",
-    "node_sym_linear",  "node_edge_linear",  "edge_self_linear",    "edge_angle_linear1",
-    "edge_angle_linear2", "angle_self_linear", "a_compress_n_linear", "a_compress_e_linear"};
+struct repflow_variable_params {
+#include "net/params/params_fields.h"
+#include "net/params/objects/repflow_variable.def"
+#include "net/params/params_end.h"
+};
 
-/* A layer repeats the settings of its block; an unknown member means mathematics that dgnn does not know. */
-static int repflow_check_layer(const struct dgnn_value *value, struct dgnn_error *error)
+static const struct dgnn_param repflow_variable_params[] = {
+#define DGNN_PARAM_STRUCT struct repflow_variable_params
+#include "net/params/params_rows.h"
+#include "net/params/objects/repflow_variable.def"
+#include "net/params/params_end.h"
+};
+
+enum { REPFLOW_VARIABLE_NPARAM = sizeof(repflow_variable_params) / sizeof(repflow_variable_params[0]) };
+
+/* Parts for angles, which are there exactly where the settings ask for them. */
+static int repflow_check_parts(const struct dgnn_repflow_layer_params *layer, const struct dgnn_repflow_params *r,
+                               struct dgnn_error *error)
 {
-    char path[256];
-    DGNN_TRY(dgnn_value_object(value, error));
-    for (int64_t m = 0; m < dgnn_value_count(value); m++) {
-        struct dgnn_value member = dgnn_value_item(value, m);
-        int known = member.name[0] == '@' || dgnn_dpa3_knows(member.name);
-        for (size_t k = 0; k < sizeof(repflow_layer_members) / sizeof(repflow_layer_members[0]); k++) {
-            known |= !strcmp(member.name, repflow_layer_members[k]);
+    static const char no_angle[] = "update_angle is false", no_compression[] = "nothing is compressed linearly";
+    if (!r->update_angle) {
+        DGNN_TRY(dgnn_params_unused(&layer->edge_angle_linear1, no_angle, error));
+        DGNN_TRY(dgnn_params_unused(&layer->edge_angle_linear2, no_angle, error));
+        DGNN_TRY(dgnn_params_unused(&layer->angle_self_linear, no_angle, error));
+    }
+    if (!r->update_angle || !r->a_compress_rate || r->a_compress_use_split) {
+        DGNN_TRY(dgnn_params_unused(&layer->a_compress_n_linear, no_compression, error));
+        DGNN_TRY(dgnn_params_unused(&layer->a_compress_e_linear, no_compression, error));
+    }
+    return DGNN_OK;
+}
+
+/* Residual weights: rows of "@variables", as many as the layer has updates, with res_residual only. */
+static int repflow_check_residuals(const struct dgnn_value *value, const struct dgnn_dpa3_settings *s,
+                                   struct dgnn_error *error)
+{
+    static const char *const names[] = {"n_residual", "e_residual", "a_residual"};
+    const int64_t rows[] = {2 + s->repflow.n_multi_edge_message, s->repflow.update_angle ? 2 : 1, s->repflow.update_angle};
+    struct dgnn_value variables = dgnn_value_member(value, "@variables");
+    for (int k = 0; k < 3; k++) {
+        struct dgnn_value list = dgnn_value_member(&variables, names[k]);
+        int absent = dgnn_value_kind(&list) == DGNN_VALUE_ABSENT;
+        if (s->style != DGNN_DPA3_RESIDUAL && dgnn_value_count(&list)) {
+            return dgnn_params_unused(&list, "update_style is not res_residual", error);
         }
-        if (!known) {
-            return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                   "%s: dgnn does not know this option, so it does not evaluate a model that has it",
-                                   dgnn_value_path(&member, path, sizeof(path)));
+        if (s->style == DGNN_DPA3_RESIDUAL && !(absent && !rows[k])) {
+            DGNN_TRY(dgnn_params_same_count(&list, rows[k], "the settings", error));
         }
     }
-    return dgnn_params_version(value, 1, 2, 1, error);
+    return DGNN_OK;
+}
+
+static int repflow_check_layer(const struct dgnn_value *value, const struct dgnn_dpa3_settings *settings,
+                               struct dgnn_error *error)
+{
+    struct dgnn_repflow_layer_params layer;
+    DGNN_TRY(dgnn_dpa3_layer(value, settings, &layer, error));
+    DGNN_TRY(repflow_check_parts(&layer, &settings->repflow, error));
+    return repflow_check_residuals(value, settings, error);
 }
 
 #define DGNN_REAL_BITS 32

@@ -60,7 +60,7 @@ static int REAL(repflow_load_parts)(const struct dgnn_value *value, struct dgnn_
 {
     const struct dgnn_repflow_params *r = &s->repflow;
     int64_t n = r->n_dim, e = r->e_dim;
-    DGNN_TRY(repflow_check_layer(value, error));
+    DGNN_TRY(repflow_check_layer(value, s, error));
     DGNN_TRY(REAL(repflow_load_part)(value, "node_self_mlp", n, n, s, &p->self, error));
     DGNN_TRY(REAL(repflow_load_part)(value, "node_sym_linear", r->axis_neuron * (n + e), n, s, &p->symmetric, error));
     DGNN_TRY(REAL(repflow_load_part)(value, "node_edge_linear", 2 * n + e, r->n_multi_edge_message * n, s,
@@ -218,7 +218,7 @@ static int REAL(repflow_residual)(const struct dgnn_value *value, const char *na
         }
         return DGNN_OK;
     }
-    DGNN_TRY(dgnn_value_tensor_shaped(&item, 1, &width, &tensor, error));
+    DGNN_TRY(dgnn_params_row(&item, width, &tensor, error));
 #if DGNN_REAL_BITS == 32
     dgnn_tensor_to_float(&tensor, out);
 #else
@@ -354,8 +354,11 @@ static int REAL(repflow_load_embeddings)(struct REAL(dgnn_repflow) * f, struct d
 static int REAL(repflow_load_all)(struct dgnn_dpa3_settings *s, struct REAL(dgnn_repflow) * f,
                                   struct dgnn_error *error)
 {
-    struct dgnn_value layers = dgnn_value_member(&s->own.repflow_variable, "repflow_layers");
+    struct repflow_variable_params variable;
     int64_t count, n = s->repflow.n_dim;
+    DGNN_TRY(dgnn_params_load(&s->own.repflow_variable, repflow_variable_params, REPFLOW_VARIABLE_NPARAM, &variable,
+                              error));
+    struct dgnn_value layers = variable.repflow_layers;
     DGNN_TRY(dgnn_value_list(&layers, &count, error));
     if (count != s->repflow.nlayers) {
         char path[256];
@@ -364,8 +367,7 @@ static int REAL(repflow_load_all)(struct dgnn_dpa3_settings *s, struct REAL(dgnn
                                (long long)s->repflow.nlayers);
     }
     f->layer = dgnn_alloc_zeroed(count, sizeof(*f->layer));
-    f->work = dgnn_alloc_zeroed(1, REAL(dgnn_repflow_work_size)());
-    if (!f->layer || !f->work) {
+    if (!f->layer) {
         return dgnn_status_no_memory(error, "layers", count * (int64_t)sizeof(*f->layer));
     }
     f->nlayer = count;
@@ -415,8 +417,6 @@ void REAL(dgnn_repflow_free)(struct REAL(dgnn_repflow) * f)
     }
     dgnn_alloc_free(f->layer);
     dgnn_alloc_free(f->rows);
-    dgnn_alloc_free(f->work);
     REAL(dgnn_layer_free)(&f->mix);
-    dgnn_buffer_free(&f->memory);
     dgnn_alloc_free(f);
 }

@@ -17,7 +17,7 @@ struct REAL(repflow_kept) {
     real *angle_next;  /* where the layer's angle update goes */
     real *angle_pre;
     real *second_pre;
-    int32_t with_edge, with_angle_edge, with_angle; /* which updates reach the energy */
+    struct dgnn_repflow_reach reach;
 };
 
 struct REAL(repflow_work) {
@@ -58,59 +58,104 @@ struct REAL(repflow_work) {
 
 enum {
     REAL(REPFLOW_ROWS) = 32, /* nodes done together where a matrix is shared */
+    REAL(REPFLOW_PIECE) = 8 * REAL(REPFLOW_ROWS), /* nodes between two questions whether to stop */
     REAL(REPFLOW_TRIAL) = 64 /* owned nodes, the fewest that can show what is faster to keep */
 };
 
-int64_t REAL(dgnn_repflow_work_size)(void)
+/* What evaluations write. */
+struct REAL(repflow_workspace) {
+    const struct REAL(dgnn_repflow) * f;
+    struct REAL(repflow_work) work; /* of the evaluation under way */
+    struct dgnn_buffer memory;      /* of its arrays */
+    struct dgnn_keeping keeping;
+};
+
+static int REAL(repflow_workspace_create)(const void *weights, void **workspace, struct dgnn_error *error)
 {
-    return (int64_t)sizeof(struct REAL(repflow_work));
+    struct REAL(repflow_workspace) *made = dgnn_alloc_zeroed(1, sizeof(*made));
+    if (!made) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*made));
+    }
+    made->f = weights;
+    *workspace = made;
+    return DGNN_OK;
+}
+
+static void REAL(repflow_workspace_free)(void *of)
+{
+    struct REAL(repflow_workspace) *workspace = of;
+    if (workspace) {
+        dgnn_buffer_free(&workspace->memory);
+        dgnn_alloc_free(workspace);
+    }
 }
 
 /* Runs stage for each thread's part. Parts and their order are fixed, so results repeat bit for bit. */
 typedef void REAL(repflow_stage)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread);
 
-static void REAL(repflow_run)(struct REAL(repflow_work) * w, int64_t l, REAL(repflow_stage) * stage,
-                              enum dgnn_phase phase)
+/* One stage on all threads: each does its own part, so memory that a thread touched stays its own. */
+struct REAL(repflow_region) {
+    struct REAL(repflow_work) * w;
+    int64_t l;
+    REAL(repflow_stage) * stage;
+    const int64_t *bound; /* of centres, threads + 1; or ... */
+    int64_t first, last;  /* ... of rows */
+};
+
+/* In pieces, so that a wish to end the call is heard in between. */
+static void REAL(repflow_run_pieces)(const struct REAL(repflow_region) *region, int64_t begin, int64_t end, int t)
+{
+    for (int64_t i = begin; i < end && !dgnn_stop_skips(); i += REAL(REPFLOW_PIECE)) {
+        region->stage(region->w, region->l, i, end - i < REAL(REPFLOW_PIECE) ? end : i + REAL(REPFLOW_PIECE), t);
+    }
+}
+
+static void REAL(repflow_run_part)(void *of, int64_t t, int32_t thread)
+{
+    const struct REAL(repflow_region) *region = of;
+    struct REAL(repflow_work) *w = region->w;
+    int64_t begin = region->bound[t], end = region->bound[t + 1];
+    int64_t middle = w->nused < begin ? begin : w->nused < end ? w->nused : end;
+    (void)thread;
+    REAL(repflow_run_pieces)(region, begin, middle, (int)t);
+    REAL(repflow_run_pieces)(region, middle, end, (int)t);
+}
+
+static void REAL(repflow_run_rows_part)(void *of, int64_t t, int32_t thread)
+{
+    const struct REAL(repflow_region) *region = of;
+    int64_t count = region->last - region->first, threads = region->w->threads;
+    (void)thread;
+    region->stage(region->w, region->l, region->first + count * t / threads, region->first + count * (t + 1) / threads,
+                  (int)t);
+}
+
+static void REAL(repflow_run)(struct REAL(repflow_work) * w, int64_t l, REAL(repflow_stage) * stage)
 {
     const int64_t *bound = l + 1 < w->f->nlayer ? w->bound : w->used_bound;
-#pragma omp parallel for schedule(static, 1) num_threads(w->threads) if (w->threads > 1)
-    for (int t = 0; t < w->threads; t++) {
-        int64_t begin = bound[t], end = bound[t + 1];
-        int64_t middle = w->nused < begin ? begin : w->nused < end ? w->nused : end;
-        if (middle > begin) {
-            stage(w, l, begin, middle, t);
-        }
-        if (end > middle) {
-            stage(w, l, middle, end, t);
-        }
-    }
-    dgnn_profile_end(w->profile, phase);
+    struct REAL(repflow_region) region = {.w = w, .l = l, .stage = stage, .bound = bound};
+    dgnn_parallel_run(w->threads, w->threads, REAL(repflow_run_part), &region);
 }
 
 /* What reaches the energy of centres from begin on: those whose last features are not used are a layer ahead. */
-static const struct REAL(repflow_kept) * REAL(repflow_reach)(const struct REAL(repflow_work) * w, int64_t l,
-                                                             int64_t begin)
+static const struct dgnn_repflow_reach *REAL(repflow_reach)(const struct REAL(repflow_work) * w, int64_t l,
+                                                            int64_t begin)
 {
-    return &w->layer[begin >= w->nused && l + 1 < w->f->nlayer ? l + 1 : l];
+    return &w->layer[begin >= w->nused && l + 1 < w->f->nlayer ? l + 1 : l].reach;
 }
 
 /* The same over the node rows [first, last). */
 static void REAL(repflow_run_rows)(struct REAL(repflow_work) * w, int64_t l, int64_t first, int64_t last,
-                                   REAL(repflow_stage) * stage, enum dgnn_phase phase)
+                                   REAL(repflow_stage) * stage)
 {
-#pragma omp parallel for schedule(static, 1) num_threads(w->threads) if (w->threads > 1)
-    for (int t = 0; t < w->threads; t++) {
-        int64_t count = last - first;
-        stage(w, l, first + count * t / w->threads, first + count * (t + 1) / w->threads, t);
-    }
-    dgnn_profile_end(w->profile, phase);
+    struct REAL(repflow_region) region = {.w = w, .l = l, .stage = stage, .first = first, .last = last};
+    dgnn_parallel_run(w->threads, w->threads, REAL(repflow_run_rows_part), &region);
 }
 
 /* Over all node rows, ghosts among them. */
-static void REAL(repflow_run_nodes)(struct REAL(repflow_work) * w, int64_t l, REAL(repflow_stage) * stage,
-                                    enum dgnn_phase phase)
+static void REAL(repflow_run_nodes)(struct REAL(repflow_work) * w, int64_t l, REAL(repflow_stage) * stage)
 {
-    REAL(repflow_run_rows)(w, l, 0, w->nnode, stage, phase);
+    REAL(repflow_run_rows)(w, l, 0, w->nnode, stage);
 }
 
 /* ---------------------------------------------------------------- counts and memory */
@@ -184,9 +229,9 @@ static double REAL(repflow_centre_cost)(const struct repflow_costs *c, int64_t n
     return c->node + c->edge * (double)nedge + (c->angle_edge + c->angle * angles) * angles;
 }
 
-double REAL(dgnn_repflow_centre_work)(const struct REAL(dgnn_repflow) * f, int64_t nedge, int64_t nangle_edge)
+static double REAL(repflow_centre_work)(const void *weights, int64_t nedge, int64_t nangle_edge)
 {
-    struct repflow_costs costs = REAL(repflow_costs)(f);
+    struct repflow_costs costs = REAL(repflow_costs)(weights);
     return REAL(repflow_centre_cost)(&costs, nedge, nangle_edge);
 }
 
@@ -274,9 +319,7 @@ static void REAL(repflow_lay_edges)(struct dgnn_arena *arena, struct REAL(repflo
     int64_t ncentre = l + 1 < f->nlayer ? w->nowned : w->nused, nedge = w->first[ncentre];
     int64_t with_angles = l + 2 < f->nlayer ? w->nowned : w->nused;
     int64_t nangle = w->angle_first[with_angles], nsecond = w->second_first[with_angles];
-    kept.with_edge = sequential || l + 1 < f->nlayer;
-    kept.with_angle_edge = f->settings->has_angles && kept.with_edge;
-    kept.with_angle = f->settings->has_angles && (sequential || l + 2 < f->nlayer);
+    kept.reach = dgnn_driver_reach(f->settings, l);
     kept.node = dgnn_arena_take(arena, w->nnode * f->n, sizeof(real));
     kept.centre = dgnn_arena_take(arena, ncentre * f->layer[l].centre.ncol, sizeof(real));
     kept.other = dgnn_arena_take(arena, w->nnode * (f->m + f->e), sizeof(real));
@@ -292,10 +335,10 @@ static void REAL(repflow_lay_edges)(struct dgnn_arena *arena, struct REAL(repflo
     if (w->keep_edge_pre && !(again && repflow_starts_from_numbers(f->settings, l))) {
         kept.edge_pre = dgnn_arena_take(arena, nedge * (f->m + f->e), sizeof(real));
     }
-    if (w->keep_angle_pre && kept.with_angle_edge && !again) {
+    if (w->keep_angle_pre && kept.reach.with_angle_edge && !again) {
         kept.angle_pre = dgnn_arena_take(arena, nangle * (f->e + f->a), sizeof(real));
     }
-    if (kept.with_angle_edge) {
+    if (kept.reach.with_angle_edge) {
         kept.second_pre = dgnn_arena_take(arena, nsecond * f->e, sizeof(real));
     }
     if (arena->base) {
@@ -390,10 +433,12 @@ static void REAL(repflow_set_keeping)(struct REAL(repflow_work) * w, int32_t kep
 
 /* Chooses what is kept. Not on trial: systems whose blocks are soon done, and the sequence, whose edges and angles share a
  * stage. */
-static void REAL(repflow_begin_keeping)(struct REAL(dgnn_repflow) * f, const struct dgnn_evaluation *evaluation)
+static void REAL(repflow_begin_keeping)(struct REAL(repflow_workspace) * workspace,
+                                        const struct dgnn_evaluation *evaluation)
 {
-    struct REAL(repflow_work) *w = f->work;
-    struct dgnn_keeping *keeping = &f->keeping;
+    const struct REAL(dgnn_repflow) *f = workspace->f;
+    struct REAL(repflow_work) *w = &workspace->work;
+    struct dgnn_keeping *keeping = &workspace->keeping;
     if (f->settings->memory == DGNN_MEMORY_FAST) {
         int enough = w->nowned >= REAL(REPFLOW_TRIAL) && evaluation->want_gradient && !f->settings->is_sequential;
         dgnn_keeping_begin(keeping, enough, w->nedge, w->nangle);
@@ -404,10 +449,11 @@ static void REAL(repflow_begin_keeping)(struct REAL(dgnn_repflow) * f, const str
     }
 }
 
-static int REAL(repflow_reserve)(struct REAL(dgnn_repflow) * f, const struct dgnn_evaluation *evaluation,
-                                 struct dgnn_error *error)
+static int REAL(repflow_reserve)(struct REAL(repflow_workspace) * workspace,
+                                 const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
-    struct REAL(repflow_work) *w = f->work;
+    const struct REAL(dgnn_repflow) *f = workspace->f;
+    struct REAL(repflow_work) *w = &workspace->work;
     struct dgnn_arena arena = {0};
     *w = (struct REAL(repflow_work)){.f = f,
                                      .graph = evaluation->graph,
@@ -418,22 +464,22 @@ static int REAL(repflow_reserve)(struct REAL(dgnn_repflow) * f, const struct dgn
                                               (f->settings->is_sequential ? 0 : evaluation->nidle),
                                      .threads = f->settings->threads};
     REAL(repflow_lay_counts)(&arena, w);
-    DGNN_TRY(dgnn_buffer_reserve(&f->memory, arena.used, "the counts of edges and angles", error));
-    arena = (struct dgnn_arena){.base = f->memory.data};
+    DGNN_TRY(dgnn_buffer_reserve(&workspace->memory, arena.used, "the counts of edges and angles", error));
+    arena = (struct dgnn_arena){.base = workspace->memory.data};
     REAL(repflow_lay_counts)(&arena, w);
     REAL(repflow_count)(w);
-    REAL(repflow_begin_keeping)(f, evaluation);
+    REAL(repflow_begin_keeping)(workspace, evaluation);
     w->scratch_size = f->ops->repflow_scratch(&w->edges, &f->layer[0].block);
     int64_t least = 4 * (f->n + f->e) * (int64_t)sizeof(real); /* for the initial features */
     w->scratch_size = dgnn_table_pad(w->scratch_size > least ? w->scratch_size : least, 64);
     int64_t kept = arena.used;
     arena = (struct dgnn_arena){.used = kept};
-    REAL(repflow_set_keeping)(w, f->keeping.room);
+    REAL(repflow_set_keeping)(w, workspace->keeping.room);
     REAL(repflow_lay_geometry)(&arena, w);
     REAL(repflow_lay_work)(&arena, w, evaluation->want_gradient);
-    DGNN_TRY(dgnn_buffer_extend(&f->memory, arena.used, kept, "the features of edges and angles", error));
-    REAL(repflow_set_keeping)(w, f->keeping.kept);
-    arena = (struct dgnn_arena){.base = f->memory.data};
+    DGNN_TRY(dgnn_buffer_extend(&workspace->memory, arena.used, kept, "the features of edges and angles", error));
+    REAL(repflow_set_keeping)(w, workspace->keeping.kept);
+    arena = (struct dgnn_arena){.base = workspace->memory.data};
     REAL(repflow_lay_counts)(&arena, w);
     REAL(repflow_lay_geometry)(&arena, w);
     REAL(repflow_lay_work)(&arena, w, evaluation->want_gradient);

@@ -29,21 +29,8 @@ struct REAL(dgnn_repflow) {
     const real *edge_bias;      /* e */
     const real *angle_weight;   /* a */
     struct REAL(dgnn_layer) mix; /* of charge and spin */
-    struct dgnn_buffer memory; /* of work's arrays */
-    struct REAL(repflow_work) * work; /* of the evaluation under way */
-    struct dgnn_keeping keeping;
 };
-
-int64_t REAL(dgnn_repflow_work_size)(void);
 
 int REAL(dgnn_repflow_load)(struct dgnn_dpa3_settings *settings, struct REAL(dgnn_repflow) * *repflow,
                             struct dgnn_error *error);
-void REAL(dgnn_repflow_free)(struct REAL(dgnn_repflow) * repflow);
-/* About what a centre costs forward and backward, in operations. */
-double REAL(dgnn_repflow_centre_work)(const struct REAL(dgnn_repflow) * repflow, int64_t nedge, int64_t nangle_edge);
-int REAL(dgnn_repflow_prepare)(struct REAL(dgnn_repflow) * repflow, const struct dgnn_evaluation *evaluation,
-                               struct dgnn_error *error);
-int REAL(dgnn_repflow_forward)(struct REAL(dgnn_repflow) * repflow, const struct dgnn_evaluation *evaluation,
-                               double *output, struct dgnn_error *error);
-int REAL(dgnn_repflow_backward)(struct REAL(dgnn_repflow) * repflow, const struct dgnn_evaluation *evaluation,
-                                const double *output_gradient, struct dgnn_error *error);
+void REAL(dgnn_repflow_free)(struct REAL(dgnn_repflow) * repflow); /* NULL is allowed */

@@ -37,7 +37,6 @@ static int dpa4c_load_settings(const struct dgnn_value *value, const struct dgnn
     int32_t any;
     char path[256];
     (void)kind;
-    DGNN_TRY(dgnn_params_version(value, 1, 1, 1, error));
     DGNN_TRY(dgnn_params_load(value, dpa4c_rows, DPA4C_NPARAM, &s->params, error));
     if (s->params.ntypes != context->ntypes) {
         return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: ntypes is %lld, but the model's type_map has %d names",
@@ -105,39 +104,40 @@ static double dpa4c_work(const struct dgnn_descriptor *descriptor, int64_t n, co
     return (net + 8 * wide * (1 + (double)s->shape.modes)) * (double)dgnn_descriptor_within(n, distance, s->params.rcut);
 }
 
-static int dpa4c_prepare(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                         struct dgnn_error *error)
+static int dpa4c_prepare(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                         const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
-    struct dpa4c *d = (struct dpa4c *)descriptor;
-    return d->f32 ? dpa4c_prepare_f32(d->f32, evaluation, error) : dpa4c_prepare_f64(d->f64, evaluation, error);
+    struct dpa4c_workspace *w = (struct dpa4c_workspace *)workspace;
+    (void)descriptor;
+    return w->f32 ? dpa4c_prepare_f32(w->f32, evaluation, error) : dpa4c_prepare_f64(w->f64, evaluation, error);
 }
 
-static int64_t dpa4c_chunks(const struct dgnn_descriptor *descriptor, const int64_t **first)
+static int64_t dpa4c_chunks(const struct dgnn_descriptor_workspace *workspace, const int64_t **first)
 {
-    const struct dpa4c *d = (const struct dpa4c *)descriptor;
-    *first = d->f32 ? d->f32->work.chunk : d->f64->work.chunk;
-    return d->f32 ? d->f32->work.nchunk : d->f64->work.nchunk;
+    const struct dpa4c_workspace *w = (const struct dpa4c_workspace *)workspace;
+    *first = w->f32 ? w->f32->chunk : w->f64->chunk;
+    return w->f32 ? w->f32->nchunk : w->f64->nchunk;
 }
 
-static void dpa4c_chunk_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                                int64_t chunk, int thread, double *output)
+static void dpa4c_chunk_forward(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation,
+                                int64_t chunk, int32_t thread, double *output)
 {
-    struct dpa4c *d = (struct dpa4c *)descriptor;
-    if (d->f32) {
-        dpa4c_forward_chunk_f32(d->f32, evaluation, chunk, thread, output);
+    struct dpa4c_workspace *w = (struct dpa4c_workspace *)workspace;
+    if (w->f32) {
+        dpa4c_forward_chunk_f32(w->f32, evaluation, chunk, thread, output);
     } else {
-        dpa4c_forward_chunk_f64(d->f64, evaluation, chunk, thread, output);
+        dpa4c_forward_chunk_f64(w->f64, evaluation, chunk, thread, output);
     }
 }
 
-static void dpa4c_chunk_backward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                                 int64_t chunk, int thread, const double *output_gradient)
+static void dpa4c_chunk_backward(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation,
+                                 int64_t chunk, int32_t thread, const double *output_gradient)
 {
-    struct dpa4c *d = (struct dpa4c *)descriptor;
-    if (d->f32) {
-        dpa4c_backward_chunk_f32(d->f32, evaluation, chunk, thread, output_gradient);
+    struct dpa4c_workspace *w = (struct dpa4c_workspace *)workspace;
+    if (w->f32) {
+        dpa4c_backward_chunk_f32(w->f32, evaluation, chunk, thread, output_gradient);
     } else {
-        dpa4c_backward_chunk_f64(d->f64, evaluation, chunk, thread, output_gradient);
+        dpa4c_backward_chunk_f64(w->f64, evaluation, chunk, thread, output_gradient);
     }
 }
 
@@ -150,7 +150,8 @@ static const struct dgnn_descriptor_chunks dpa4c_by_chunk = {
 #define DPA4C_KIND(name)                                                                                     \
     {                                                                                                        \
         .type = name, .load = dpa4c_load, .free = dpa4c_free, .properties = dpa4c_properties,                \
-        .describe = dpa4c_describe, .work = dpa4c_work, .prepare = dpa4c_prepare, .forward = dpa4c_forward,  \
+        .describe = dpa4c_describe, .work = dpa4c_work, .workspace_create = dpa4c_workspace_create,          \
+        .workspace_free = dpa4c_workspace_free, .prepare = dpa4c_prepare, .forward = dpa4c_forward,          \
         .backward = dpa4c_backward, .by_chunk = &dpa4c_by_chunk                                              \
     }
 

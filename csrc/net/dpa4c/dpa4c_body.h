@@ -2,8 +2,15 @@
 
 #include "net/dpa4c/dpa4c_paper_body.h"
 
+struct REAL(dpa4c) {
+    struct dpa4c_settings *settings;
+    const struct REAL(dgnn_ops) * ops;
+    struct REAL(dpa4c_paper) paper;
+};
+
 /* Of the evaluation under way. */
-struct REAL(dpa4c_work) {
+struct REAL(dpa4c_workspace) {
+    const struct REAL(dpa4c) * descriptor;
     int32_t *slot;       /* ntypes: of a type that is present, in the pair table; -1 */
     int32_t npresent;    /* 0: there is no table */
     double charge_spin[2];
@@ -11,13 +18,6 @@ struct REAL(dpa4c_work) {
     const int64_t *chunk; /* nchunk + 1: centres [chunk[c], chunk[c + 1]) */
     int64_t scratch_bytes;
     struct dgnn_buffer slots, pair, tail, room, chunks, scratch;
-};
-
-struct REAL(dpa4c) {
-    struct dpa4c_settings *settings;
-    const struct REAL(dgnn_ops) * ops;
-    struct REAL(dpa4c_paper) paper;
-    struct REAL(dpa4c_work) work;
 };
 
 /* A thread's room: the chunk that it is at. */
@@ -45,14 +45,33 @@ static void REAL(dpa4c_free)(struct REAL(dpa4c) * d)
 {
     if (d) {
         REAL(dpa4c_free_paper)(&d->paper);
-        dgnn_buffer_free(&d->work.slots);
-        dgnn_buffer_free(&d->work.pair);
-        dgnn_buffer_free(&d->work.tail);
-        dgnn_buffer_free(&d->work.room);
-        dgnn_buffer_free(&d->work.chunks);
-        dgnn_buffer_free(&d->work.scratch);
         dgnn_alloc_free(d);
     }
+}
+
+static void REAL(dpa4c_workspace_free)(struct REAL(dpa4c_workspace) * w)
+{
+    if (w) {
+        dgnn_buffer_free(&w->slots);
+        dgnn_buffer_free(&w->pair);
+        dgnn_buffer_free(&w->tail);
+        dgnn_buffer_free(&w->room);
+        dgnn_buffer_free(&w->chunks);
+        dgnn_buffer_free(&w->scratch);
+        dgnn_alloc_free(w);
+    }
+}
+
+static int REAL(dpa4c_workspace_create)(const struct REAL(dpa4c) * d, struct REAL(dpa4c_workspace) * *out,
+                                        struct dgnn_error *error)
+{
+    struct REAL(dpa4c_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    w->descriptor = d;
+    *out = w;
+    return DGNN_OK;
 }
 
 static int REAL(dpa4c_load)(struct dpa4c_settings *settings, struct REAL(dpa4c) * *out, struct dgnn_error *error)
@@ -75,9 +94,9 @@ static int REAL(dpa4c_load)(struct dpa4c_settings *settings, struct REAL(dpa4c) 
 /* ---------------------------------------------------------------- tables of the types that are present */
 
 /* Gives a slot to each type of the graph that has none, in the order of types. Is there a new one? */
-static int REAL(dpa4c_slots)(struct REAL(dpa4c) * d, const struct dgnn_graph *graph)
+static int REAL(dpa4c_slots)(struct REAL(dpa4c_workspace) * w, const struct dgnn_graph *graph)
 {
-    struct REAL(dpa4c_work) *w = &d->work;
+    const struct REAL(dpa4c) *d = w->descriptor;
     int fresh = 0;
     for (int64_t i = 0; i < graph->nnode; i++) {
         fresh |= w->slot[graph->type[i]] < 0;
@@ -91,9 +110,10 @@ static int REAL(dpa4c_slots)(struct REAL(dpa4c) * d, const struct dgnn_graph *gr
 }
 
 /* A row of the pair table, padded. */
-static void REAL(dpa4c_pair_row)(const struct REAL(dpa4c) * d, int32_t a, int32_t b, const double *bias, double *room,
+static void REAL(dpa4c_pair_row)(const struct REAL(dpa4c_workspace) * w, int32_t a, int32_t b, const double *bias, double *room,
                                  real *row)
 {
+    const struct REAL(dpa4c) *d = w->descriptor;
     const struct dgnn_dpa4c_shape *s = &d->paper.shape;
     int64_t n = s->channels, spins = s->nspin ? s->width[2] : 0;
     double *values = room;
@@ -112,10 +132,10 @@ static void REAL(dpa4c_pair_row)(const struct REAL(dpa4c) * d, int32_t a, int32_
 }
 
 /* All rows, and the last part of each type's descriptor. room: that of dpa4c_room. */
-static int REAL(dpa4c_fill_tables)(struct REAL(dpa4c) * d, double *room, struct dgnn_error *error)
+static int REAL(dpa4c_fill_tables)(struct REAL(dpa4c_workspace) * w, double *room, struct dgnn_error *error)
 {
+    const struct REAL(dpa4c) *d = w->descriptor;
     const struct dpa4c_settings *s = d->settings;
-    struct REAL(dpa4c_work) *w = &d->work;
     int64_t n = s->shape.channels, npresent = w->npresent;
     double *shift = room, *bias = shift + n, *rest = bias + 2 * s->weights.pair_hidden;
     real *tail = w->tail.data, *pair = w->pair.data;
@@ -129,7 +149,7 @@ static int REAL(dpa4c_fill_tables)(struct REAL(dpa4c) * d, double *room, struct 
         }
         for (int32_t b = 0; b < s->ntypes && w->slot[a] >= 0; b++) {
             if (w->slot[b] >= 0) {
-                REAL(dpa4c_pair_row)(d, a, b, s->weights.charge[0] ? bias : NULL, rest,
+                REAL(dpa4c_pair_row)(w, a, b, s->weights.charge[0] ? bias : NULL, rest,
                                      pair + (w->slot[a] * npresent + w->slot[b]) * d->paper.shape.pair_stride);
             }
         }
@@ -137,10 +157,10 @@ static int REAL(dpa4c_fill_tables)(struct REAL(dpa4c) * d, double *room, struct 
     return DGNN_OK;
 }
 
-static int REAL(dpa4c_tables)(struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
+static int REAL(dpa4c_tables)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
+    const struct REAL(dpa4c) *d = w->descriptor;
     const struct dpa4c_settings *s = d->settings;
-    struct REAL(dpa4c_work) *w = &d->work;
     const double *charge_spin = evaluation->charge_spin ? evaluation->charge_spin : s->default_charge_spin;
     int64_t n = s->shape.channels, hidden = s->weights.pair_hidden, count;
     int64_t room = n + 2 * hidden + 2 * n + 2 * hidden + 2 * s->weights.pair_width + 3 * n + 2 * s->weights.hidden;
@@ -153,7 +173,7 @@ static int REAL(dpa4c_tables)(struct REAL(dpa4c) * d, const struct dgnn_evaluati
     }
     int other = s->weights.charge[0] &&
                 (w->charge_spin[0] != charge_spin[0] || w->charge_spin[1] != charge_spin[1]);
-    int fresh = REAL(dpa4c_slots)(d, evaluation->graph);
+    int fresh = REAL(dpa4c_slots)(w, evaluation->graph);
     if (!fresh && !other) {
         return DGNN_OK;
     }
@@ -163,7 +183,7 @@ static int REAL(dpa4c_tables)(struct REAL(dpa4c) * d, const struct dgnn_evaluati
     }
     memcpy(w->charge_spin, charge_spin, sizeof(w->charge_spin));
     int status = dgnn_buffer_reserve(&w->pair, count, "the table of pairs of types", error);
-    status = status ? status : REAL(dpa4c_fill_tables)(d, w->room.data, error);
+    status = status ? status : REAL(dpa4c_fill_tables)(w, w->room.data, error);
     if (status) { /* of no type */
         memset(w->slot, -1, sizeof(int32_t) * (size_t)s->ntypes);
         w->npresent = 0;
@@ -176,7 +196,7 @@ static int REAL(dpa4c_tables)(struct REAL(dpa4c) * d, const struct dgnn_evaluati
 enum { REAL(DPA4C_CHUNK_ROWS) = 2048, REAL(DPA4C_CHUNK_CENTRES) = 64 };
 
 /* As many centres as have so many edges; bounds depend on the graph alone. */
-static int REAL(dpa4c_make_chunks)(struct REAL(dpa4c_work) * w, const struct dgnn_graph *graph, struct dgnn_error *error)
+static int REAL(dpa4c_make_chunks)(struct REAL(dpa4c_workspace) * w, const struct dgnn_graph *graph, struct dgnn_error *error)
 {
     DGNN_TRY(dgnn_buffer_reserve(&w->chunks, (graph->nowned + 1) * (int64_t)sizeof(int64_t), "chunks", error));
     int64_t *chunk = w->chunks.data;
@@ -197,10 +217,11 @@ static int REAL(dpa4c_make_chunks)(struct REAL(dpa4c_work) * w, const struct dgn
     return DGNN_OK;
 }
 
-static void REAL(dpa4c_chunk_layout)(struct dgnn_arena *arena, const struct REAL(dpa4c) * d, struct REAL(dpa4c_chunk) * c)
+static void REAL(dpa4c_chunk_layout)(struct dgnn_arena *arena, const struct REAL(dpa4c_workspace) * w, struct REAL(dpa4c_chunk) * c)
 {
+    const struct REAL(dpa4c) *d = w->descriptor;
     const struct dgnn_dpa4c_shape *s = &d->paper.shape;
-    int64_t n = d->work.row_max, m = d->work.centre_max, spins = s->nspin ? n : 0;
+    int64_t n = w->row_max, m = w->centre_max, spins = s->nspin ? n : 0;
     size_t moment = sizeof(real) * (size_t)s->moment_stride, coefficient = sizeof(real) * (size_t)s->coefficient_stride;
     c->counted = dgnn_arena_take(arena, 1, sizeof(*c->counted));
     c->edge = dgnn_arena_take(arena, n, sizeof(*c->edge));
@@ -228,38 +249,40 @@ static void REAL(dpa4c_chunk_layout)(struct dgnn_arena *arena, const struct REAL
     c->readout_scratch = dgnn_arena_take(arena, d->ops->dpa4c_readout_scratch(&d->paper.readout), 1);
 }
 
-static int REAL(dpa4c_prepare)(struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
+static int REAL(dpa4c_prepare)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
+    const struct REAL(dpa4c) *d = w->descriptor;
     struct dgnn_arena arena = {0};
     struct REAL(dpa4c_chunk) chunk;
     int64_t total;
-    DGNN_TRY(REAL(dpa4c_tables)(d, evaluation, error));
-    DGNN_TRY(REAL(dpa4c_make_chunks)(&d->work, evaluation->graph, error));
-    REAL(dpa4c_chunk_layout)(&arena, d, &chunk);
-    d->work.scratch_bytes = arena.used;
+    DGNN_TRY(REAL(dpa4c_tables)(w, evaluation, error));
+    DGNN_TRY(REAL(dpa4c_make_chunks)(w, evaluation->graph, error));
+    REAL(dpa4c_chunk_layout)(&arena, w, &chunk);
+    w->scratch_bytes = arena.used;
     if (!dgnn_alloc_checked(arena.used, d->settings->threads, 0, &total)) {
         total = INT64_MAX;
     }
-    return dgnn_buffer_reserve(&d->work.scratch, total, "edges of a chunk", error);
+    return dgnn_buffer_reserve(&w->scratch, total, "edges of a chunk", error);
 }
 
-static struct REAL(dpa4c_chunk) REAL(dpa4c_chunk_of_thread)(const struct REAL(dpa4c) * d, int thread)
+static struct REAL(dpa4c_chunk) REAL(dpa4c_chunk_of_thread)(const struct REAL(dpa4c_workspace) * w, int thread)
 {
-    struct dgnn_arena arena = {.base = (char *)d->work.scratch.data + d->work.scratch_bytes * thread};
+    struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
     struct REAL(dpa4c_chunk) chunk;
-    REAL(dpa4c_chunk_layout)(&arena, d, &chunk);
+    REAL(dpa4c_chunk_layout)(&arena, w, &chunk);
     return chunk;
 }
 
 /* ---------------------------------------------------------------- a chunk */
 
 /* The edges that count, in the graph's order. Returns how many. */
-static int64_t REAL(dpa4c_gather)(const struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+static int64_t REAL(dpa4c_gather)(const struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
                                   const struct REAL(dpa4c_chunk) * chunk)
 {
+    const struct REAL(dpa4c) *d = w->descriptor;
     const struct dgnn_graph *graph = evaluation->graph;
     const struct dpa4c_settings *s = d->settings;
-    int64_t begin = d->work.chunk[c], end = d->work.chunk[c + 1], n = 0;
+    int64_t begin = w->chunk[c], end = w->chunk[c + 1], n = 0;
     for (int64_t i = begin; i < end; i++) {
         int32_t a = graph->type[i];
         const uint8_t *excluded = s->excluded + (int64_t)a * s->ntypes;
@@ -270,7 +293,7 @@ static int64_t REAL(dpa4c_gather)(const struct REAL(dpa4c) * d, const struct dgn
             }
             chunk->edge[n] = e;
             chunk->centre[n] = (int32_t)(i - begin);
-            chunk->pair_row[n] = d->work.slot[a] * d->work.npresent + d->work.slot[b];
+            chunk->pair_row[n] = w->slot[a] * w->npresent + w->slot[b];
             memcpy(chunk->vector + 3 * n, graph->vector + 3 * e, 3 * sizeof(double));
             n++;
         }
@@ -280,9 +303,10 @@ static int64_t REAL(dpa4c_gather)(const struct REAL(dpa4c) * d, const struct dgn
     return n;
 }
 
-static struct REAL(dgnn_dpa4c_geometry) REAL(dpa4c_geometry)(const struct REAL(dpa4c) * d,
+static struct REAL(dgnn_dpa4c_geometry) REAL(dpa4c_geometry)(const struct REAL(dpa4c_workspace) * w,
                                                              const struct REAL(dpa4c_chunk) * c)
 {
+    const struct REAL(dpa4c) *d = w->descriptor;
     return (struct REAL(dgnn_dpa4c_geometry)){.shape = &d->paper.shape,
                                               .cutoff = d->settings->params.rcut,
                                               .nedge = c->nrow,
@@ -298,11 +322,12 @@ static struct REAL(dgnn_dpa4c_geometry) REAL(dpa4c_geometry)(const struct REAL(d
                                               .d_vector = c->vector};
 }
 
-static struct REAL(dgnn_dpa4c_edges) REAL(dpa4c_edges)(const struct REAL(dpa4c) * d, const struct REAL(dpa4c_chunk) * c)
+static struct REAL(dgnn_dpa4c_edges) REAL(dpa4c_edges)(const struct REAL(dpa4c_workspace) * w, const struct REAL(dpa4c_chunk) * c)
 {
+    const struct REAL(dpa4c) *d = w->descriptor;
     return (struct REAL(dgnn_dpa4c_edges)){.shape = &d->paper.shape,
                                            .radial = &d->paper.radial,
-                                           .pair = d->work.pair.data,
+                                           .pair = w->pair.data,
                                            .nedge = c->nrow,
                                            .distance = c->distance,
                                            .centre = c->centre,
@@ -319,17 +344,18 @@ static struct REAL(dgnn_dpa4c_edges) REAL(dpa4c_edges)(const struct REAL(dpa4c) 
                                            .scratch = c->edges_scratch};
 }
 
-static struct REAL(dgnn_dpa4c_atoms) REAL(dpa4c_atoms)(const struct REAL(dpa4c) * d,
+static struct REAL(dgnn_dpa4c_atoms) REAL(dpa4c_atoms)(const struct REAL(dpa4c_workspace) * w,
                                                        const struct dgnn_evaluation *evaluation, int64_t c,
                                                        const struct REAL(dpa4c_chunk) * chunk)
 {
-    int64_t begin = d->work.chunk[c];
+    const struct REAL(dpa4c) *d = w->descriptor;
+    int64_t begin = w->chunk[c];
     return (struct REAL(dgnn_dpa4c_atoms)){.readout = &d->paper.readout,
-                                           .natom = d->work.chunk[c + 1] - begin,
+                                           .natom = w->chunk[c + 1] - begin,
                                            .type = evaluation->graph->type + begin,
                                            .moment = chunk->moment,
                                            .norm = chunk->norm,
-                                           .tail = d->work.tail.data,
+                                           .tail = w->tail.data,
                                            .spin = chunk->own_spin,
                                            .d_moment = chunk->d_moment,
                                            .d_norm = chunk->d_norm,
@@ -338,13 +364,14 @@ static struct REAL(dgnn_dpa4c_atoms) REAL(dpa4c_atoms)(const struct REAL(dpa4c) 
 }
 
 /* Masked spins over their reference, and the coefficients of the spins' rows: |s|^2, is there one, s, (s.u) u, B_2(s). */
-static void REAL(dpa4c_spins)(const struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+static void REAL(dpa4c_spins)(const struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
                               const struct REAL(dpa4c_chunk) * chunk)
 {
+    const struct REAL(dpa4c) *d = w->descriptor;
     const struct dgnn_graph *graph = evaluation->graph;
     const struct dgnn_dpa4c_shape *shape = &d->paper.shape;
     const double *factor = d->settings->weights.spin_factor;
-    int64_t begin = d->work.chunk[c], end = d->work.chunk[c + 1];
+    int64_t begin = w->chunk[c], end = w->chunk[c + 1];
     for (int64_t i = begin; i < end; i++) {
         for (int k = 0; k < 3; k++) {
             chunk->own_spin[3 * (i - begin) + k] = factor[graph->type[i]] * evaluation->spins[3 * i + k];
@@ -373,13 +400,14 @@ static void REAL(dpa4c_spins)(const struct REAL(dpa4c) * d, const struct dgnn_ev
 }
 
 /* After the edges' own gradients, to which what comes through (s.u) u is added. */
-static void REAL(dpa4c_spins_backward)(const struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+static void REAL(dpa4c_spins_backward)(const struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
                                        const struct REAL(dpa4c_chunk) * chunk)
 {
+    const struct REAL(dpa4c) *d = w->descriptor;
     const struct dgnn_graph *graph = evaluation->graph;
     const struct dgnn_dpa4c_shape *shape = &d->paper.shape;
     const double *factor = d->settings->weights.spin_factor;
-    int64_t begin = d->work.chunk[c], end = d->work.chunk[c + 1];
+    int64_t begin = w->chunk[c], end = w->chunk[c + 1];
     for (int64_t i = begin; i < end; i++) {
         for (int k = 0; k < 3; k++) {
             evaluation->node_spin_gradient[3 * i + k] += factor[graph->type[i]] * chunk->d_own_spin[3 * (i - begin) + k];
@@ -411,18 +439,19 @@ static void REAL(dpa4c_spins_backward)(const struct REAL(dpa4c) * d, const struc
     }
 }
 
-static void REAL(dpa4c_forward_chunk)(struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+static void REAL(dpa4c_forward_chunk)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
                                       int thread, double *output)
 {
-    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_chunk_of_thread)(d, thread);
-    int64_t ncentre = d->work.chunk[c + 1] - d->work.chunk[c];
-    *chunk.counted = chunk.nrow = REAL(dpa4c_gather)(d, evaluation, c, &chunk);
-    struct REAL(dgnn_dpa4c_geometry) geometry = REAL(dpa4c_geometry)(d, &chunk);
-    struct REAL(dgnn_dpa4c_edges) edges = REAL(dpa4c_edges)(d, &chunk);
-    struct REAL(dgnn_dpa4c_atoms) atoms = REAL(dpa4c_atoms)(d, evaluation, c, &chunk);
+    const struct REAL(dpa4c) *d = w->descriptor;
+    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_chunk_of_thread)(w, thread);
+    int64_t ncentre = w->chunk[c + 1] - w->chunk[c];
+    *chunk.counted = chunk.nrow = REAL(dpa4c_gather)(w, evaluation, c, &chunk);
+    struct REAL(dgnn_dpa4c_geometry) geometry = REAL(dpa4c_geometry)(w, &chunk);
+    struct REAL(dgnn_dpa4c_edges) edges = REAL(dpa4c_edges)(w, &chunk);
+    struct REAL(dgnn_dpa4c_atoms) atoms = REAL(dpa4c_atoms)(w, evaluation, c, &chunk);
     d->ops->dpa4c_geometry_forward(&geometry);
     if (d->paper.shape.nspin) {
-        REAL(dpa4c_spins)(d, evaluation, c, &chunk);
+        REAL(dpa4c_spins)(w, evaluation, c, &chunk);
     }
     memset(chunk.moment, 0, sizeof(real) * (size_t)(ncentre * d->paper.shape.moment_stride));
     d->ops->dpa4c_forward(&edges);
@@ -444,14 +473,15 @@ static void REAL(dpa4c_forward_chunk)(struct REAL(dpa4c) * d, const struct dgnn_
 }
 
 /* After forward_chunk of the same chunk on the same thread. */
-static void REAL(dpa4c_backward_chunk)(struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+static void REAL(dpa4c_backward_chunk)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
                                        int thread, const double *output_gradient)
 {
-    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_chunk_of_thread)(d, thread);
+    const struct REAL(dpa4c) *d = w->descriptor;
+    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_chunk_of_thread)(w, thread);
     chunk.nrow = *chunk.counted;
-    struct REAL(dgnn_dpa4c_geometry) geometry = REAL(dpa4c_geometry)(d, &chunk);
-    struct REAL(dgnn_dpa4c_edges) edges = REAL(dpa4c_edges)(d, &chunk);
-    struct REAL(dgnn_dpa4c_atoms) atoms = REAL(dpa4c_atoms)(d, evaluation, c, &chunk);
+    struct REAL(dgnn_dpa4c_geometry) geometry = REAL(dpa4c_geometry)(w, &chunk);
+    struct REAL(dgnn_dpa4c_edges) edges = REAL(dpa4c_edges)(w, &chunk);
+    struct REAL(dgnn_dpa4c_atoms) atoms = REAL(dpa4c_atoms)(w, evaluation, c, &chunk);
     atoms.d_row = output_gradient;
     d->ops->dpa4c_readout_backward(&atoms);
     d->ops->dpa4c_backward(&edges);
@@ -468,32 +498,49 @@ static void REAL(dpa4c_backward_chunk)(struct REAL(dpa4c) * d, const struct dgnn
         }
     }
     if (d->paper.shape.nspin) {
-        REAL(dpa4c_spins_backward)(d, evaluation, c, &chunk);
+        REAL(dpa4c_spins_backward)(w, evaluation, c, &chunk);
     }
 }
 
 /* ---------------------------------------------------------------- all chunks */
 
-static int REAL(dpa4c_forward)(struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation, double *output,
-                               struct dgnn_error *error)
+/* Where the evaluation does not go by chunks, as in a hybrid. */
+struct REAL(dpa4c_job) {
+    struct REAL(dpa4c_workspace) * workspace;
+    const struct dgnn_evaluation *evaluation;
+    double *output;
+    const double *d_output;
+};
+
+static void REAL(dpa4c_forward_part)(void *of, int64_t c, int32_t thread)
 {
-    (void)error;
-#pragma omp parallel for schedule(dynamic) num_threads(d->settings->threads) if (d->settings->threads > 1)
-    for (int64_t c = 0; c < d->work.nchunk; c++) {
-        REAL(dpa4c_forward_chunk)(d, evaluation, c, dgnn_parallel_thread(),
-                                  output + d->work.chunk[c] * d->paper.shape.dim_out);
-    }
-    return DGNN_OK;
+    const struct REAL(dpa4c_job) *job = of;
+    struct REAL(dpa4c_workspace) *w = job->workspace;
+    REAL(dpa4c_forward_chunk)(w, job->evaluation, c, thread, job->output + w->chunk[c] * w->descriptor->paper.shape.dim_out);
 }
 
 /* Nothing is kept from forward: each chunk is done again. */
-static void REAL(dpa4c_backward)(struct REAL(dpa4c) * d, const struct dgnn_evaluation *evaluation,
+static void REAL(dpa4c_backward_part)(void *of, int64_t c, int32_t thread)
+{
+    const struct REAL(dpa4c_job) *job = of;
+    struct REAL(dpa4c_workspace) *w = job->workspace;
+    REAL(dpa4c_forward_chunk)(w, job->evaluation, c, thread, NULL);
+    REAL(dpa4c_backward_chunk)(w, job->evaluation, c, thread,
+                               job->d_output + w->chunk[c] * w->descriptor->paper.shape.dim_out);
+}
+
+static int REAL(dpa4c_forward)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, double *output,
+                               struct dgnn_error *error)
+{
+    struct REAL(dpa4c_job) job = {.workspace = w, .evaluation = evaluation, .output = output};
+    (void)error;
+    dgnn_parallel_run(w->descriptor->settings->threads, w->nchunk, REAL(dpa4c_forward_part), &job);
+    return DGNN_OK;
+}
+
+static void REAL(dpa4c_backward)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation,
                                  const double *output_gradient)
 {
-#pragma omp parallel for schedule(dynamic) num_threads(d->settings->threads) if (d->settings->threads > 1)
-    for (int64_t c = 0; c < d->work.nchunk; c++) {
-        REAL(dpa4c_forward_chunk)(d, evaluation, c, dgnn_parallel_thread(), NULL);
-        REAL(dpa4c_backward_chunk)(d, evaluation, c, dgnn_parallel_thread(),
-                                   output_gradient + d->work.chunk[c] * d->paper.shape.dim_out);
-    }
+    struct REAL(dpa4c_job) job = {.workspace = w, .evaluation = evaluation, .d_output = output_gradient};
+    dgnn_parallel_run(w->descriptor->settings->threads, w->nchunk, REAL(dpa4c_backward_part), &job);
 }

@@ -4,30 +4,116 @@
 
 #include "net/dpa4c/dpa4c_settings.h"
 
-struct load_part {
+/* A table of options and its struct for each class of parts. */
+struct load_network {
 #include "net/params/params_fields.h"
-#include "net/params/dpa4c_part.def"
+#include "net/params/objects/dpa4c_network.def"
 #include "net/params/params_end.h"
 };
 
-static const struct dgnn_param load_part_rows[] = {
-#define DGNN_PARAM_STRUCT struct load_part
+static const struct dgnn_param load_network_rows[] = {
+#define DGNN_PARAM_STRUCT struct load_network
 #include "net/params/params_rows.h"
-#include "net/params/dpa4c_part.def"
+#include "net/params/objects/dpa4c_network.def"
 #include "net/params/params_end.h"
 };
+
+struct load_table {
+#include "net/params/params_fields.h"
+#include "net/params/objects/dpa4c_table.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param load_table_rows[] = {
+#define DGNN_PARAM_STRUCT struct load_table
+#include "net/params/params_rows.h"
+#include "net/params/objects/dpa4c_table.def"
+#include "net/params/params_end.h"
+};
+
+struct load_basis {
+#include "net/params/params_fields.h"
+#include "net/params/objects/dpa4c_basis.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param load_basis_rows[] = {
+#define DGNN_PARAM_STRUCT struct load_basis
+#include "net/params/params_rows.h"
+#include "net/params/objects/dpa4c_basis.def"
+#include "net/params/params_end.h"
+};
+
+struct load_basis_config {
+#include "net/params/params_fields.h"
+#include "net/params/objects/dpa4c_basis_config.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param load_basis_config_rows[] = {
+#define DGNN_PARAM_STRUCT struct load_basis_config
+#include "net/params/params_rows.h"
+#include "net/params/objects/dpa4c_basis_config.def"
+#include "net/params/params_end.h"
+};
+
+struct load_pair {
+#include "net/params/params_fields.h"
+#include "net/params/objects/dpa4c_pair.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param load_pair_rows[] = {
+#define DGNN_PARAM_STRUCT struct load_pair
+#include "net/params/params_rows.h"
+#include "net/params/objects/dpa4c_pair.def"
+#include "net/params/params_end.h"
+};
+
+struct load_readout {
+#include "net/params/params_fields.h"
+#include "net/params/objects/dpa4c_readout.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param load_readout_rows[] = {
+#define DGNN_PARAM_STRUCT struct load_readout
+#include "net/params/params_rows.h"
+#include "net/params/objects/dpa4c_readout.def"
+#include "net/params/params_end.h"
+};
+
+struct load_charge {
+#include "net/params/params_fields.h"
+#include "net/params/objects/dpa4c_charge.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param load_charge_rows[] = {
+#define DGNN_PARAM_STRUCT struct load_charge
+#include "net/params/params_rows.h"
+#include "net/params/objects/dpa4c_charge.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param load_table_config_rows[] = {
+#include "net/params/params_rows.h"
+#include "net/params/objects/dpa4c_table_config.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param load_spin_rows[] = {
+#include "net/params/params_rows.h"
+#include "net/params/objects/dpa4c_spin.def"
+#include "net/params/params_end.h"
+};
+
+#define LOAD_PARAMS(value, rows, out, error) dgnn_params_load(value, rows, sizeof(rows) / sizeof(rows[0]), out, error)
 
 static int load_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
 {
     char path[256];
     return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
-}
-
-static int load_part(const struct dgnn_value *value, struct load_part *part, struct dgnn_error *error)
-{
-    DGNN_TRY(dgnn_value_object(value, error));
-    DGNN_TRY(dgnn_params_version(value, 1, 1, 1, error));
-    return dgnn_params_load(value, load_part_rows, sizeof(load_part_rows) / sizeof(load_part_rows[0]), part, error);
 }
 
 /* ---------------------------------------------------------------- widths */
@@ -130,8 +216,8 @@ static int load_array(const struct load *l, const struct dgnn_value *object, con
 static int load_network(const struct load *l, const struct dgnn_value *value, int64_t nin, int64_t hidden, int64_t nout,
                         double **w, double *scale)
 {
-    struct load_part part;
-    DGNN_TRY(load_part(value, &part, l->error));
+    struct load_network part;
+    DGNN_TRY(LOAD_PARAMS(value, load_network_rows, &part, l->error));
     *scale = part.output_scale;
     DGNN_TRY(load_array(l, value, "0.matrix", nin, 2 * hidden, &w[0]));
     return load_array(l, value, "1.matrix", hidden, nout, &w[1]);
@@ -139,10 +225,10 @@ static int load_network(const struct load *l, const struct dgnn_value *value, in
 
 static int load_table(const struct load *l, const struct dgnn_value *value, int64_t nrow, double **table)
 {
-    struct load_part part, config;
-    DGNN_TRY(load_part(value, &part, l->error));
+    struct load_table part;
+    DGNN_TRY(LOAD_PARAMS(value, load_table_rows, &part, l->error));
     if (dgnn_value_kind(&part.config) != DGNN_VALUE_ABSENT) {
-        DGNN_TRY(load_part(&part.config, &config, l->error));
+        DGNN_TRY(LOAD_PARAMS(&part.config, load_table_config_rows, NULL, l->error));
     }
     return load_array(l, value, "adam_type_embedding", nrow, l->s->shape.channels, table);
 }
@@ -177,9 +263,10 @@ static int load_linear(const struct load *l, const struct dgnn_value *value, int
 static int load_basis(const struct load *l)
 {
     const struct dpa4c_params *p = &l->s->params;
-    struct load_part part, config;
-    DGNN_TRY(load_part(&p->radial_basis, &part, l->error));
-    DGNN_TRY(load_part(&part.config, &config, l->error));
+    struct load_basis part;
+    struct load_basis_config config;
+    DGNN_TRY(LOAD_PARAMS(&p->radial_basis, load_basis_rows, &part, l->error));
+    DGNN_TRY(LOAD_PARAMS(&part.config, load_basis_config_rows, &config, l->error));
     if (!p->basis_type || (strcmp(p->basis_type, "bessel") && strcmp(p->basis_type, "gaussian"))) {
         char path[256];
         return dgnn_status_set(l->error, DGNN_ERROR_UNSUPPORTED, "%s: basis_type '%s'; expected 'bessel' or 'gaussian'",
@@ -205,10 +292,10 @@ static int load_pairs(const struct load *l)
     struct dpa4c_settings *s = l->s;
     struct dgnn_dpa4c_weights *w = &s->weights;
     int64_t channels = s->shape.channels, spins = s->shape.nspin ? s->shape.width[2] : 0;
-    struct load_part part;
+    struct load_pair part;
     w->pair_hidden = load_hidden(2 * channels);
     w->pair_width = (2 + s->shape.modes) * channels + 2 * spins;
-    DGNN_TRY(load_part(&s->params.pair_film, &part, l->error));
+    DGNN_TRY(LOAD_PARAMS(&s->params.pair_film, load_pair_rows, &part, l->error));
     if (spins) {
         DGNN_TRY(load_array(l, &s->params.pair_film, "adam_spin_scale_anchor", spins, 0, &w->spin_anchor[0]));
         DGNN_TRY(load_array(l, &s->params.pair_film, "adam_spin_shift_anchor", spins, 0, &w->spin_anchor[1]));
@@ -219,9 +306,9 @@ static int load_pairs(const struct load *l)
 static int load_readout(const struct load *l)
 {
     struct dpa4c_settings *s = l->s;
-    struct load_part part;
+    struct load_readout part;
     int64_t nalign, nprobe;
-    DGNN_TRY(load_part(&s->params.readout, &part, l->error));
+    DGNN_TRY(LOAD_PARAMS(&s->params.readout, load_readout_rows, &part, l->error));
     DGNN_TRY(dgnn_value_list(&part.channel_alignment, &nalign, l->error));
     DGNN_TRY(dgnn_value_list(&part.probe_projections, &nprobe, l->error));
     if (nalign != 2 || nprobe != s->shape.lmax) {
@@ -267,12 +354,12 @@ static int load_charge(const struct load *l)
     struct dpa4c_settings *s = l->s;
     struct dgnn_dpa4c_weights *w = &s->weights;
     int64_t channels = s->shape.channels;
-    struct load_part part;
+    struct load_charge part;
     double scale;
     if (!s->params.add_chg_spin_ebd) {
         return DGNN_OK;
     }
-    DGNN_TRY(load_part(&s->params.charge_spin_embedding, &part, l->error));
+    DGNN_TRY(LOAD_PARAMS(&s->params.charge_spin_embedding, load_charge_rows, &part, l->error));
     DGNN_TRY(load_table(l, &part.charge_embedding, DGNN_DPA4C_NCHARGE, &w->charge_table));
     DGNN_TRY(load_table(l, &part.spin_embedding, DGNN_DPA4C_NSPIN, &w->charge_spin_table));
     DGNN_TRY(load_network(l, &part.network, 2 * channels, w->hidden, channels + 2 * w->pair_hidden, w->charge, &scale));
@@ -289,10 +376,9 @@ static int load_spins(const struct load *l)
     struct dgnn_dpa4c_weights *w = &s->weights;
     double *row[3] = {0}, *gate = NULL;
     const char *const name[3] = {"spin_reference", "adam_spin_vector_weight", "adam_spin_quadrupole_weight"};
-    struct load_part part;
     int64_t count;
     int status = DGNN_OK;
-    DGNN_TRY(load_part(&s->params.spin_channels, &part, l->error));
+    DGNN_TRY(LOAD_PARAMS(&s->params.spin_channels, load_spin_rows, NULL, l->error));
     DGNN_TRY(dgnn_value_list(&s->params.use_spin, &count, l->error));
     if (count != s->ntypes) {
         return load_bad(&s->params.use_spin, "expected a flag for each type", l->error);

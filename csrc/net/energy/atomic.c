@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "base/stop.h"
 #include "base/text.h"
 #include "net/energy/registry.h"
 #include "net/params/params.h"
@@ -29,7 +30,13 @@ struct dgnn_atomic {
     uint8_t *dropped;      /* ntypes: atom_exclude_types */
     uint8_t *pair_exclude; /* ntypes x ntypes */
     int32_t any_pair, threads;
-    struct dgnn_buffer descriptor_rows; /* of all nodes, or of the chunks that threads are at */
+};
+
+struct dgnn_atomic_workspace {
+    const struct dgnn_atomic *atomic;
+    struct dgnn_descriptor_workspace *descriptor;
+    struct dgnn_fitting_workspace *fitting;
+    struct dgnn_buffer rows; /* the descriptor's output, then its gradient: of all nodes, or of the chunks that threads are at */
 };
 
 static int atomic_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
@@ -38,16 +45,22 @@ static int atomic_bad(const struct dgnn_value *where, const char *problem, struc
     return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
 }
 
-/* out_bias is 1 x ntypes x 1. (out_std is there too; energies are not scaled by it.) */
+/* out_bias is 1 x ntypes x 1; without it the bias is 0, as in deepmd-kit. out_std has the same shape; energies are not
+ * scaled by it. */
 int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double **bias, struct dgnn_error *error)
 {
     struct dgnn_value variables = dgnn_value_member(model, "@variables");
     struct dgnn_value member = dgnn_value_member(&variables, "out_bias");
+    struct dgnn_value spread = dgnn_value_member(&variables, "out_std");
     struct dgnn_tensor tensor;
     const int64_t shape[3] = {1, ntypes, 1};
     *bias = dgnn_alloc_zeroed(ntypes, sizeof(double));
     if (!*bias) {
         return dgnn_status_no_memory(error, "a bias", ntypes * 8);
+    }
+    DGNN_TRY(dgnn_value_object(&variables, error));
+    if (dgnn_value_kind(&spread) != DGNN_VALUE_ABSENT) {
+        DGNN_TRY(dgnn_value_tensor_shaped(&spread, 3, shape, &tensor, error));
     }
     if (dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
         return DGNN_OK;
@@ -120,7 +133,6 @@ static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_lo
     struct dgnn_atomic_properties p;
     a->ntypes = context->ntypes;
     a->threads = context->threads;
-    DGNN_TRY(dgnn_params_version(value, 1, 2, 1, error));
     DGNN_TRY(dgnn_params_load(value, atomic_rows, sizeof(atomic_rows) / sizeof(atomic_rows[0]), &params, error));
     DGNN_TRY(dgnn_atomic_load_bias(value, a->ntypes, &a->bias, error));
     DGNN_TRY(dgnn_atomic_load_dropped(&params.atom_exclude_types, a->ntypes, &a->dropped, error));
@@ -163,7 +175,6 @@ void dgnn_atomic_free(struct dgnn_atomic *a)
     dgnn_alloc_free(a->bias);
     dgnn_alloc_free(a->dropped);
     dgnn_alloc_free(a->pair_exclude);
-    dgnn_buffer_free(&a->descriptor_rows);
     dgnn_alloc_free(a);
 }
 
@@ -192,6 +203,35 @@ int dgnn_atomic_describe(const struct dgnn_atomic *a, struct dgnn_text *text, st
     return dgnn_text_add(text, error, "}");
 }
 
+void dgnn_atomic_workspace_free(struct dgnn_atomic_workspace *w)
+{
+    if (!w) {
+        return;
+    }
+    dgnn_descriptor_kind(w->atomic->descriptor)->workspace_free(w->descriptor);
+    dgnn_fitting_workspace_free(w->fitting);
+    dgnn_buffer_free(&w->rows);
+    dgnn_alloc_free(w);
+}
+
+int dgnn_atomic_workspace_create(const struct dgnn_atomic *a, struct dgnn_atomic_workspace **workspace,
+                                 struct dgnn_error *error)
+{
+    struct dgnn_atomic_workspace *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    w->atomic = a;
+    int status = dgnn_descriptor_kind(a->descriptor)->workspace_create(a->descriptor, &w->descriptor, error);
+    status = status ? status : dgnn_fitting_workspace_create(a->fitting, &w->fitting, error);
+    if (status) {
+        dgnn_atomic_workspace_free(w);
+        return status;
+    }
+    *workspace = w;
+    return DGNN_OK;
+}
+
 static int atomic_drops(const struct dgnn_atomic *a, const struct dgnn_atomic_input *input, int32_t type)
 {
     return a->dropped[type] || (input->dropped && input->dropped[type]);
@@ -209,25 +249,26 @@ static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic *a, con
     return own;
 }
 
-static int64_t atomic_chunk_most(const struct dgnn_atomic *a)
+static int64_t atomic_chunk_most(const struct dgnn_atomic_workspace *w)
 {
     const int64_t *first;
-    int64_t n = dgnn_descriptor_kind(a->descriptor)->by_chunk->chunks(a->descriptor, &first), most = 0;
+    int64_t n = dgnn_descriptor_kind(w->atomic->descriptor)->by_chunk->chunks(w->descriptor, &first), most = 0;
     for (int64_t c = 0; c < n; c++) {
         most = first[c + 1] - first[c] > most ? first[c + 1] - first[c] : most;
     }
     return most;
 }
 
-int dgnn_atomic_prepare(struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
+int dgnn_atomic_prepare(struct dgnn_atomic_workspace *w, const struct dgnn_evaluation *evaluation,
+                        struct dgnn_error *error)
 {
+    const struct dgnn_atomic *a = w->atomic;
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
     struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
-    DGNN_TRY(kind->prepare ? kind->prepare(a->descriptor, &own, error) : DGNN_OK);
-    int64_t nrow = kind->by_chunk ? a->threads * atomic_chunk_most(a) : evaluation->graph->nowned;
-    DGNN_TRY(dgnn_buffer_reserve(&a->descriptor_rows, nrow * a->dim_descriptor * (int64_t)sizeof(double),
-                                 "the descriptor", error));
-    return dgnn_fitting_prepare(a->fitting, error);
+    DGNN_TRY(kind->prepare ? kind->prepare(a->descriptor, w->descriptor, &own, error) : DGNN_OK);
+    int64_t nrow = kind->by_chunk ? a->threads * atomic_chunk_most(w) : evaluation->graph->nowned;
+    DGNN_TRY(dgnn_buffer_reserve(&w->rows, nrow * a->dim_descriptor * (int64_t)sizeof(double), "the descriptor", error));
+    return dgnn_fitting_prepare(w->fitting, error);
 }
 
 /* Energies of n atoms from their rows, which become gradients: biases, and atoms that have none. */
@@ -243,71 +284,75 @@ static void atomic_finish(const struct dgnn_atomic *a, const struct dgnn_atomic_
     }
 }
 
+/* One evaluation by chunks. */
+struct atomic_job {
+    struct dgnn_atomic_workspace *workspace;
+    const struct dgnn_evaluation *evaluation;
+    const struct dgnn_atomic_input *input;
+    const int64_t *first; /* of centres, of each chunk */
+    double *energy;
+    int64_t each; /* numbers of a thread's rows */
+};
+
 /* A chunk of centres, from its edges to their gradients. */
-static void atomic_chunk(struct dgnn_atomic *a, const struct dgnn_evaluation *own, const struct dgnn_atomic_input *input,
-                         int64_t chunk, double *rows, double *energy)
+static void atomic_chunk(void *of, int64_t chunk, int32_t thread)
 {
+    const struct atomic_job *job = of;
+    const struct dgnn_atomic *a = job->workspace->atomic;
     const struct dgnn_descriptor_chunks *by = dgnn_descriptor_kind(a->descriptor)->by_chunk;
+    const struct dgnn_evaluation *own = job->evaluation;
     const struct dgnn_graph *graph = own->graph;
-    int thread = dgnn_parallel_thread();
     struct dgnn_profile *profile = thread ? NULL : own->profile;
-    const int64_t *first;
-    by->chunks(a->descriptor, &first);
-    int64_t begin = first[chunk], n = first[chunk + 1] - begin, last = graph->nowned - own->nidle;
+    int64_t begin = job->first[chunk], n = job->first[chunk + 1] - begin, last = graph->nowned - own->nidle;
+    double *rows = (double *)job->workspace->rows.data + job->each * thread, *energy = job->energy + begin;
     struct dgnn_fitting_properties fit;
     dgnn_fitting_properties(a->fitting, &fit);
-    by->forward(a->descriptor, own, chunk, thread, rows);
+    by->forward(job->workspace->descriptor, own, chunk, thread, rows);
     dgnn_profile_end(profile, DGNN_PHASE_FORWARD);
     struct dgnn_fitting_input fitting = {.n = begin + n < last ? n : begin < last ? last - begin : 0,
                                          .type = graph->type + begin,
                                          .descriptor = rows,
-                                         .fparam = input->fparam,
-                                         .aparam = input->aparam ? input->aparam + begin * fit.dim_aparam : NULL};
-    dgnn_fitting_evaluate_part(a->fitting, &fitting, thread, energy + begin, own->want_gradient ? rows : NULL);
-    atomic_finish(a, input, n, graph->type + begin, energy + begin, own->want_gradient ? rows : NULL);
+                                         .fparam = job->input->fparam,
+                                         .aparam = job->input->aparam ? job->input->aparam + begin * fit.dim_aparam : NULL};
+    dgnn_fitting_evaluate_part(job->workspace->fitting, &fitting, thread, energy, own->want_gradient ? rows : NULL);
+    atomic_finish(a, job->input, n, graph->type + begin, energy, own->want_gradient ? rows : NULL);
     dgnn_profile_end(profile, DGNN_PHASE_FITTING);
     if (own->want_gradient) {
-        by->backward(a->descriptor, own, chunk, thread, rows);
+        by->backward(job->workspace->descriptor, own, chunk, thread, rows);
         dgnn_profile_end(profile, DGNN_PHASE_BACKWARD);
     }
 }
 
-static void atomic_by_chunk(struct dgnn_atomic *a, const struct dgnn_evaluation *own,
-                            const struct dgnn_atomic_input *input, double *energy)
-{
-    const int64_t *first;
-    int64_t n = dgnn_descriptor_kind(a->descriptor)->by_chunk->chunks(a->descriptor, &first);
-    int64_t each = atomic_chunk_most(a) * a->dim_descriptor;
-#pragma omp parallel for schedule(dynamic) num_threads(a->threads) if (a->threads > 1)
-    for (int64_t c = 0; c < n; c++) {
-        atomic_chunk(a, own, input, c, (double *)a->descriptor_rows.data + each * dgnn_parallel_thread(), energy);
-    }
-}
-
-int dgnn_atomic_evaluate(struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation,
+int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_evaluation *evaluation,
                          const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
 {
+    const struct dgnn_atomic *a = w->atomic;
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
     const struct dgnn_graph *graph = evaluation->graph;
     struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
-    double *rows = a->descriptor_rows.data;
+    double *rows = w->rows.data;
     if (kind->by_chunk) {
-        atomic_by_chunk(a, &own, input, energy);
-        return DGNN_OK;
+        struct atomic_job job = {.workspace = w, .evaluation = &own, .input = input, .energy = energy};
+        int64_t n = kind->by_chunk->chunks(w->descriptor, &job.first);
+        job.each = atomic_chunk_most(w) * a->dim_descriptor;
+        dgnn_parallel_run(a->threads, n, atomic_chunk, &job);
+        return dgnn_stop_check(error);
     }
-    DGNN_TRY(kind->forward(a->descriptor, &own, rows, error));
+    DGNN_TRY(kind->forward(a->descriptor, w->descriptor, &own, rows, error));
+    DGNN_TRY(dgnn_stop_check(error));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
     struct dgnn_fitting_input fitting = {.n = graph->nowned - own.nidle,
                                          .type = graph->type,
                                          .descriptor = rows,
                                          .fparam = input->fparam,
                                          .aparam = input->aparam};
-    dgnn_fitting_evaluate(a->fitting, &fitting, energy, evaluation->want_gradient ? rows : NULL);
+    dgnn_fitting_evaluate(w->fitting, &fitting, energy, evaluation->want_gradient ? rows : NULL);
+    DGNN_TRY(dgnn_stop_check(error));
     atomic_finish(a, input, graph->nowned, graph->type, energy, evaluation->want_gradient ? rows : NULL);
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FITTING);
     if (evaluation->want_gradient) {
-        DGNN_TRY(kind->backward(a->descriptor, &own, rows, error));
+        DGNN_TRY(kind->backward(a->descriptor, w->descriptor, &own, rows, error));
         dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
     }
-    return DGNN_OK;
+    return dgnn_stop_check(error);
 }

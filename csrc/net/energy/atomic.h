@@ -41,14 +41,20 @@ struct dgnn_atomic_input {
     const uint8_t *dropped;  /* ntypes, 1: atoms of this type have no energy either; or NULL */
 };
 
+/* What evaluations write. The model outlives its workspaces. Errors: MEMORY. */
+struct dgnn_atomic_workspace;
+int dgnn_atomic_workspace_create(const struct dgnn_atomic *atomic, struct dgnn_atomic_workspace **workspace,
+                                 struct dgnn_error *error);
+void dgnn_atomic_workspace_free(struct dgnn_atomic_workspace *workspace); /* NULL is allowed */
+
 /* All of an evaluation that can fail on this rank alone, memory above all; without messages. Ranks that compute together
  * agree on its status and then evaluate. Errors: INPUT, MEMORY. */
-int dgnn_atomic_prepare(struct dgnn_atomic *atomic, const struct dgnn_evaluation *evaluation,
+int dgnn_atomic_prepare(struct dgnn_atomic_workspace *workspace, const struct dgnn_evaluation *evaluation,
                         struct dgnn_error *error);
 
 /* After prepare, with the same evaluation. energy: nowned; evaluation->edge_gradient gets the gradient of their sum
  * added. Collective with an exchange. */
-int dgnn_atomic_evaluate(struct dgnn_atomic *atomic, const struct dgnn_evaluation *evaluation,
+int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *workspace, const struct dgnn_evaluation *evaluation,
                          const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error);
 
 #endif

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/parallel.h"
+#include "base/stop.h"
 #include "net/energy/glu.h"
 #include "net/parts/layer.h"
 #include "net/params/params.h"
@@ -38,7 +40,11 @@ struct dgnn_fitting {
     double *fparam_average, *fparam_scale, *aparam_average, *aparam_scale, *case_embedding, *default_fparam;
     int64_t width, width_kept, width_max; /* of the networks */
     int64_t parameters;
-    struct dgnn_buffer work;
+};
+
+struct dgnn_fitting_workspace {
+    const struct dgnn_fitting *fitting;
+    struct dgnn_buffer scratch; /* threads x fitting_room */
 };
 
 static void fitting_widths(struct dgnn_fitting *f, int64_t parameters, int64_t width_kept, int64_t width_max)
@@ -65,7 +71,9 @@ static int fitting_load_glu(struct dgnn_fitting *f, const struct dgnn_value *lis
     return DGNN_OK;
 }
 
-static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *list, struct dgnn_error *error)
+/* value: the fitting net's object. */
+static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *value, const struct dgnn_value *list,
+                             struct dgnn_error *error)
 {
     int64_t count = dgnn_value_count(list);
     struct dgnn_network_f64 *net = dgnn_alloc_zeroed(count, sizeof(*net));
@@ -77,6 +85,7 @@ static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *li
     for (int64_t k = 0; k < count; k++) {
         struct dgnn_value item = dgnn_value_item(list, k);
         DGNN_TRY(dgnn_network_load_f64(&item, f->width, 1, &net[k], error));
+        DGNN_TRY(dgnn_network_same_f64(&net[k], net[k].nlayer - 1, value, "neuron", error));
         fitting_widths(f, dgnn_network_parameters_f64(&net[k]), net[k].width_kept, net[k].width_max);
     }
     return DGNN_OK;
@@ -158,7 +167,7 @@ static void fitting_range(const struct dgnn_fitting *f, const struct dgnn_fittin
 {
     for (int64_t k = 0; k < f->nnet; k++) {
         int64_t count = 0;
-        for (int64_t i = begin; i < end; i++) {
+        for (int64_t i = begin; i < end && !(i % FITTING_ROWS == 0 && dgnn_stop_skips()); i++) {
             if (f->nnet == 1 || in->type[i] == k) {
                 b->row[count++] = i;
             }
@@ -184,7 +193,7 @@ static int fitting_load_row(const struct dgnn_value *value, const char *name, in
     struct dgnn_value member = dgnn_value_member(&variables, name);
     struct dgnn_tensor tensor;
     if (n == 0) {
-        return DGNN_OK;
+        return dgnn_params_unused(&member, "the fitting net has no such parameters", error);
     }
     DGNN_TRY(dgnn_value_tensor(&member, &tensor, error));
     if (dgnn_tensor_size(&tensor) != n) {
@@ -245,6 +254,10 @@ static int fitting_load_dropped(struct dgnn_fitting *f, struct dgnn_error *error
 
 static int fitting_check_atom_energies(const struct dgnn_value *list, struct dgnn_error *error)
 {
+    int64_t count;
+    if (dgnn_value_kind(list) > DGNN_VALUE_NULL) {
+        DGNN_TRY(dgnn_value_list(list, &count, error));
+    }
     for (int64_t i = 0; i < dgnn_value_count(list); i++) {
         struct dgnn_value item = dgnn_value_item(list, i);
         if (dgnn_value_kind(&item) != DGNN_VALUE_NULL) {
@@ -255,17 +268,14 @@ static int fitting_check_atom_energies(const struct dgnn_value *list, struct dgn
     return DGNN_OK;
 }
 
-static int fitting_load_networks(struct dgnn_fitting *f, struct dgnn_error *error)
+static int fitting_load_networks(struct dgnn_fitting *f, const struct dgnn_value *value, struct dgnn_error *error)
 {
-    struct dgnn_value list = dgnn_value_member(&f->params.nets, "networks");
-    int64_t count, expected = f->params.mixed_types ? 1 : f->ntypes;
-    DGNN_TRY(dgnn_value_list(&list, &count, error));
-    if (count != expected) {
-        return fitting_bad(&list, DGNN_ERROR_FORMAT, "expected one network, or one for each type", error);
-    }
+    struct dgnn_value list;
+    DGNN_TRY(dgnn_layer_collection(&f->params.nets, f->params.mixed_types ? 0 : 1, f->ntypes,
+                                   f->is_glu ? "sezm_fitting_network" : "fitting_network", &list, error));
     f->width = f->params.dim_descrpt + f->params.numb_fparam + f->params.numb_aparam +
                (f->modulates ? 0 : f->params.dim_case_embd);
-    return f->is_glu ? fitting_load_glu(f, &list, error) : fitting_load_each(f, &list, error);
+    return f->is_glu ? fitting_load_glu(f, &list, error) : fitting_load_each(f, value, &list, error);
 }
 
 static int fitting_check_counts(const struct fitting_params *p, const struct dgnn_value *value,
@@ -296,7 +306,6 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
                                "%s: found '%s'; dgnn evaluates energies only: expected 'ener' or 'sezm_ener'",
                                dgnn_value_path(&type, path, sizeof(path)), name);
     }
-    DGNN_TRY(dgnn_params_version(value, 1, 4, 1, error));
     DGNN_TRY(dgnn_params_load(value, fitting_rows, sizeof(fitting_rows) / sizeof(fitting_rows[0]), &f->params, error));
     DGNN_TRY(fitting_check_counts(&f->params, value, context, error));
     f->modulates = f->params.case_film_embd && f->params.dim_case_embd > 0;
@@ -316,7 +325,7 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
     DGNN_TRY(fitting_load_row(value, "case_embd", f->params.dim_case_embd, &f->case_embedding, error));
     DGNN_TRY(fitting_load_default(f, error));
     DGNN_TRY(fitting_load_dropped(f, error));
-    return fitting_load_networks(f, error);
+    return fitting_load_networks(f, value, error);
 }
 
 int dgnn_fitting_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
@@ -356,7 +365,6 @@ void dgnn_fitting_free(struct dgnn_fitting *f)
     dgnn_alloc_free(f->aparam_scale);
     dgnn_alloc_free(f->case_embedding);
     dgnn_alloc_free(f->default_fparam);
-    dgnn_buffer_free(&f->work);
     dgnn_alloc_free(f);
 }
 
@@ -380,29 +388,63 @@ static int64_t fitting_room(const struct dgnn_fitting *f)
     return arena.used;
 }
 
-int dgnn_fitting_prepare(struct dgnn_fitting *f, struct dgnn_error *error)
+int dgnn_fitting_workspace_create(const struct dgnn_fitting *f, struct dgnn_fitting_workspace **workspace,
+                                  struct dgnn_error *error)
 {
-    return dgnn_buffer_reserve(&f->work, fitting_room(f) * f->threads, "the fitting net", error);
+    struct dgnn_fitting_workspace *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    w->fitting = f;
+    *workspace = w;
+    return DGNN_OK;
 }
 
-void dgnn_fitting_evaluate_part(struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int thread,
+void dgnn_fitting_workspace_free(struct dgnn_fitting_workspace *w)
+{
+    if (w) {
+        dgnn_buffer_free(&w->scratch);
+        dgnn_alloc_free(w);
+    }
+}
+
+int dgnn_fitting_prepare(struct dgnn_fitting_workspace *w, struct dgnn_error *error)
+{
+    return dgnn_buffer_reserve(&w->scratch, fitting_room(w->fitting) * w->fitting->threads, "the fitting net", error);
+}
+
+/* One evaluation. */
+struct fitting_job {
+    const struct dgnn_fitting_workspace *workspace;
+    const struct dgnn_fitting_input *input;
+    double *energy, *gradient;
+    int64_t room;
+};
+
+static void fitting_part(void *of, int64_t part, int32_t thread)
+{
+    const struct fitting_job *job = of;
+    const struct dgnn_fitting *f = job->workspace->fitting;
+    struct dgnn_arena own = {.base = (char *)job->workspace->scratch.data + part * job->room};
+    struct fitting_batch b;
+    int64_t n = job->input->n;
+    (void)thread;
+    fitting_lay(&own, f, &b);
+    fitting_range(f, job->input, n * part / f->threads, n * (part + 1) / f->threads, &b, job->energy, job->gradient);
+}
+
+void dgnn_fitting_evaluate_part(struct dgnn_fitting_workspace *w, const struct dgnn_fitting_input *in, int32_t thread,
                                 double *energy, double *gradient)
 {
-    struct dgnn_arena own = {.base = (char *)f->work.data + thread * fitting_room(f)};
+    struct dgnn_arena own = {.base = (char *)w->scratch.data + thread * fitting_room(w->fitting)};
     struct fitting_batch b;
-    fitting_lay(&own, f, &b);
-    fitting_range(f, in, 0, in->n, &b, energy, gradient);
+    fitting_lay(&own, w->fitting, &b);
+    fitting_range(w->fitting, in, 0, in->n, &b, energy, gradient);
 }
 
-void dgnn_fitting_evaluate(struct dgnn_fitting *f, const struct dgnn_fitting_input *in, double *energy,
+void dgnn_fitting_evaluate(struct dgnn_fitting_workspace *w, const struct dgnn_fitting_input *in, double *energy,
                            double *gradient)
 {
-    int64_t each = fitting_room(f);
-#pragma omp parallel for schedule(static, 1) num_threads(f->threads) if (f->threads > 1)
-    for (int t = 0; t < f->threads; t++) {
-        struct dgnn_arena own = {.base = (char *)f->work.data + t * each};
-        struct fitting_batch b;
-        fitting_lay(&own, f, &b);
-        fitting_range(f, in, in->n * t / f->threads, in->n * (t + 1) / f->threads, &b, energy, gradient);
-    }
+    struct fitting_job job = {w, in, energy, gradient, fitting_room(w->fitting)};
+    dgnn_parallel_run(w->fitting->threads, w->fitting->threads, fitting_part, &job);
 }

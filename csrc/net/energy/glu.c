@@ -10,14 +10,14 @@ enum { GLU_MOST_LAYERS = 64 };
 
 struct glu_params {
 #include "net/params/params_fields.h"
-#include "net/params/glu.def"
+#include "net/params/objects/glu.def"
 #include "net/params/params_end.h"
 };
 
 static const struct dgnn_param glu_rows[] = {
 #define DGNN_PARAM_STRUCT struct glu_params
 #include "net/params/params_rows.h"
-#include "net/params/glu.def"
+#include "net/params/objects/glu.def"
 #include "net/params/params_end.h"
 };
 
@@ -30,6 +30,7 @@ struct glu_load {
     const double *case_embedding;
     double *code; /* ncode: of the case; NULL without modulation */
     int64_t ncode;
+    int64_t *nread; /* arrays that were read: a network has no others */
     struct dgnn_glu *glu;
     struct dgnn_error *error;
 };
@@ -52,6 +53,7 @@ static int glu_array(const struct glu_load *l, const char *name, int ndim, const
         return dgnn_status_no_memory(l->error, "weights", count * 8);
     }
     dgnn_tensor_to_double(&tensor, *out);
+    ++*l->nread;
     return DGNN_OK;
 }
 
@@ -192,7 +194,6 @@ static int glu_load_into(struct glu_load *l, int64_t nin, int modulates)
 {
     struct dgnn_glu *g = l->glu;
     DGNN_TRY(dgnn_value_object(l->value, l->error));
-    DGNN_TRY(dgnn_params_version(l->value, 1, 1, 1, l->error));
     DGNN_TRY(dgnn_params_load(l->value, glu_rows, sizeof(glu_rows) / sizeof(glu_rows[0]), &l->params, l->error));
     DGNN_TRY(dgnn_params_activation(l->params.activation_function, l->value, &g->activation, l->error));
     DGNN_TRY(dgnn_value_list(&l->params.neuron, &g->nhidden, l->error));
@@ -216,15 +217,25 @@ static int glu_load_into(struct glu_load *l, int64_t nin, int modulates)
     if (says) {
         DGNN_TRY(glu_encode(l));
     }
-    return glu_load_layers(l);
+    DGNN_TRY(glu_load_layers(l));
+    int64_t again = says ? 2 * g->nhidden : 0; /* the strengths are read for each target */
+    return *l->nread - again == dgnn_value_count(&l->variables)
+               ? DGNN_OK
+               : dgnn_status_set(l->error, DGNN_ERROR_UNSUPPORTED, "%s: has arrays that no layer of it takes",
+                                 dgnn_value_path(&l->variables, (char[256]){0}, 256));
 }
 
 int dgnn_glu_load(const struct dgnn_value *value, int64_t nin, int modulates, int64_t ncase, const double *case_embedding,
                   struct dgnn_glu *glu, struct dgnn_error *error)
 {
+    int64_t nread = 0;
     *glu = (struct dgnn_glu){0};
-    struct glu_load load = {
-        .value = value, .ncase = ncase, .case_embedding = case_embedding, .glu = glu, .error = error};
+    struct glu_load load = {.value = value,
+                            .ncase = ncase,
+                            .case_embedding = case_embedding,
+                            .nread = &nread,
+                            .glu = glu,
+                            .error = error};
     int status = glu_load_into(&load, nin, modulates);
     dgnn_alloc_free(load.code);
     if (status) {

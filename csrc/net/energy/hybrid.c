@@ -26,8 +26,6 @@ static const struct dgnn_param hybrid_rows[] = {
 struct hybrid_child {
     struct dgnn_descriptor *descriptor;
     struct dgnn_descriptor_properties properties;
-    struct dgnn_prefix part;
-    struct dgnn_buffer rows; /* nowned x its dim_out: output, then its gradient */
 };
 
 struct hybrid {
@@ -38,6 +36,19 @@ struct hybrid {
     int64_t *sel; /* ntypes, or 1 */
     struct dgnn_angle_limit *angle; /* all children's */
     struct dgnn_descriptor_properties properties;
+};
+
+/* What an evaluation writes of a child. */
+struct hybrid_part {
+    const struct hybrid_child *child;
+    struct dgnn_descriptor_workspace *workspace;
+    struct dgnn_prefix prefix;
+    struct dgnn_buffer rows; /* nowned x its dim_out: output, then its gradient */
+};
+
+struct hybrid_workspace {
+    int64_t nchild;
+    struct hybrid_part part[HYBRID_MAX_CHILDREN];
 };
 
 /* ---------------------------------------------------------------- properties */
@@ -125,8 +136,6 @@ static void hybrid_free(struct dgnn_descriptor *descriptor)
     struct hybrid *h = (struct hybrid *)descriptor;
     for (int64_t c = 0; h->child && c < h->nchild; c++) {
         dgnn_registry_free(h->child[c].descriptor);
-        dgnn_prefix_free(&h->child[c].part);
-        dgnn_buffer_free(&h->child[c].rows);
     }
     dgnn_alloc_free(h->child);
     dgnn_alloc_free(h->sel);
@@ -162,7 +171,6 @@ static int hybrid_load_into(const struct dgnn_value *value, const struct dgnn_lo
 {
     struct hybrid_params params;
     h->ntypes = context->ntypes;
-    DGNN_TRY(dgnn_params_version(value, 1, 1, 1, error));
     DGNN_TRY(dgnn_params_load(value, hybrid_rows, sizeof(hybrid_rows) / sizeof(hybrid_rows[0]), &params, error));
     DGNN_TRY(hybrid_load_children(&params.list, context, h, error));
     return hybrid_join(h, error);
@@ -209,102 +217,142 @@ static void hybrid_copy(int64_t n, int64_t width, double *to, int64_t to_step, c
     }
 }
 
-static int hybrid_build_part(const struct hybrid *h, struct hybrid_child *child, const struct dgnn_graph *graph,
-                             struct dgnn_error *error)
+static void hybrid_workspace_free(struct dgnn_descriptor_workspace *workspace)
 {
-    const struct dgnn_descriptor_properties *own = &child->properties;
-    struct dgnn_prefix_rules rules = {
-        .sel = own->sel, .nsel = own->mixed_types ? 1 : own->nsel, .ntypes = h->ntypes};
-    DGNN_TRY(dgnn_buffer_reserve(&child->rows, graph->nowned * own->dim_out * (int64_t)sizeof(double),
-                                 "the output of a hybrid's child", error));
-    return dgnn_prefix_build(&child->part, graph, &rules, error);
+    struct hybrid_workspace *w = (struct hybrid_workspace *)workspace;
+    for (int64_t c = 0; w && c < w->nchild; c++) {
+        struct hybrid_part *part = &w->part[c];
+        dgnn_descriptor_kind(part->child->descriptor)->workspace_free(part->workspace);
+        dgnn_prefix_free(&part->prefix);
+        dgnn_buffer_free(&part->rows);
+    }
+    dgnn_alloc_free(w);
 }
 
-static struct dgnn_evaluation hybrid_evaluation(struct hybrid_child *child, const struct dgnn_evaluation *evaluation)
+static int hybrid_workspace_create(const struct dgnn_descriptor *descriptor,
+                                   struct dgnn_descriptor_workspace **workspace, struct dgnn_error *error)
+{
+    const struct hybrid *h = (const struct hybrid *)descriptor;
+    struct hybrid_workspace *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    int status = w ? DGNN_OK : dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    for (int64_t c = 0; c < h->nchild && !status; c++) {
+        const struct dgnn_descriptor *child = h->child[c].descriptor;
+        w->part[c].child = &h->child[c];
+        w->nchild = c + 1;
+        status = dgnn_descriptor_kind(child)->workspace_create(child, &w->part[c].workspace, error);
+    }
+    if (status) {
+        hybrid_workspace_free((struct dgnn_descriptor_workspace *)w);
+        return status;
+    }
+    *workspace = (struct dgnn_descriptor_workspace *)w;
+    return DGNN_OK;
+}
+
+static int hybrid_build_part(const struct hybrid *h, struct hybrid_part *part, const struct dgnn_graph *graph,
+                             struct dgnn_error *error)
+{
+    const struct dgnn_descriptor_properties *own = &part->child->properties;
+    struct dgnn_prefix_rules rules = {
+        .sel = own->sel, .nsel = own->mixed_types ? 1 : own->nsel, .ntypes = h->ntypes};
+    DGNN_TRY(dgnn_buffer_reserve(&part->rows, graph->nowned * own->dim_out * (int64_t)sizeof(double),
+                                 "the output of a hybrid's child", error));
+    return dgnn_prefix_build(&part->prefix, graph, &rules, error);
+}
+
+static struct dgnn_evaluation hybrid_evaluation(const struct hybrid_part *part,
+                                                const struct dgnn_evaluation *evaluation)
 {
     struct dgnn_evaluation own = *evaluation;
-    own.graph = &child->part.graph;
-    own.charge_spin = child->properties.dim_charge_spin ? evaluation->charge_spin : NULL;
+    own.graph = &part->prefix.graph;
+    own.charge_spin = part->child->properties.dim_charge_spin ? evaluation->charge_spin : NULL;
     return own;
 }
 
-static int hybrid_forward_child(struct hybrid_child *child, const struct dgnn_evaluation *evaluation,
-                                struct dgnn_error *error)
+static int hybrid_forward_part(struct hybrid_part *part, const struct dgnn_evaluation *evaluation,
+                               struct dgnn_error *error)
 {
-    struct dgnn_evaluation own = hybrid_evaluation(child, evaluation);
-    return dgnn_descriptor_kind(child->descriptor)->forward(child->descriptor, &own, child->rows.data, error);
+    const struct dgnn_descriptor *child = part->child->descriptor;
+    struct dgnn_evaluation own = hybrid_evaluation(part, evaluation);
+    return dgnn_descriptor_kind(child)->forward(child, part->workspace, &own, part->rows.data, error);
 }
 
 /* A child without a step to prepare exchanges nothing, and may fail later: its forward is done here. */
-static int hybrid_prepare_child(struct hybrid_child *child, const struct dgnn_evaluation *evaluation,
-                                struct dgnn_error *error)
+static int hybrid_prepare_part(struct hybrid_part *part, const struct dgnn_evaluation *evaluation,
+                               struct dgnn_error *error)
 {
-    const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(child->descriptor);
-    struct dgnn_evaluation own = hybrid_evaluation(child, evaluation);
-    DGNN_TRY(dgnn_prefix_prepare(&child->part, 1, error));
-    return kind->prepare ? kind->prepare(child->descriptor, &own, error)
-                         : hybrid_forward_child(child, evaluation, error);
+    const struct dgnn_descriptor *child = part->child->descriptor;
+    const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(child);
+    struct dgnn_evaluation own = hybrid_evaluation(part, evaluation);
+    DGNN_TRY(dgnn_prefix_prepare(&part->prefix, 1, error));
+    return kind->prepare ? kind->prepare(child, part->workspace, &own, error)
+                         : hybrid_forward_part(part, evaluation, error);
 }
 
-static int hybrid_prepare(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                          struct dgnn_error *error)
+static int hybrid_prepare(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                          const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
-    struct hybrid *h = (struct hybrid *)descriptor;
-    for (int64_t c = 0; c < h->nchild; c++) {
-        DGNN_TRY(hybrid_build_part(h, &h->child[c], evaluation->graph, error));
-        DGNN_TRY(hybrid_prepare_child(&h->child[c], evaluation, error));
+    const struct hybrid *h = (const struct hybrid *)descriptor;
+    struct hybrid_workspace *w = (struct hybrid_workspace *)workspace;
+    for (int64_t c = 0; c < w->nchild; c++) {
+        DGNN_TRY(hybrid_build_part(h, &w->part[c], evaluation->graph, error));
+        DGNN_TRY(hybrid_prepare_part(&w->part[c], evaluation, error));
     }
     return DGNN_OK;
 }
 
-static int hybrid_is_local(const struct hybrid_child *child)
+static int hybrid_is_local(const struct hybrid_part *part)
 {
-    return !dgnn_descriptor_kind(child->descriptor)->prepare;
+    return !dgnn_descriptor_kind(part->child->descriptor)->prepare;
 }
 
-static int hybrid_forward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, double *output,
-                          struct dgnn_error *error)
+static int hybrid_forward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                          const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error)
 {
-    struct hybrid *h = (struct hybrid *)descriptor;
+    const struct hybrid *h = (const struct hybrid *)descriptor;
+    struct hybrid_workspace *w = (struct hybrid_workspace *)workspace;
     int64_t n = evaluation->graph->nowned;
-    for (int64_t c = 0; c < h->nchild; c++) {
-        struct hybrid_child *child = &h->child[c];
-        int64_t dim = child->properties.dim_out;
-        if (!hybrid_is_local(child)) {
-            DGNN_TRY(hybrid_forward_child(child, evaluation, error));
+    for (int64_t c = 0; c < w->nchild; c++) {
+        struct hybrid_part *part = &w->part[c];
+        int64_t dim = part->child->properties.dim_out;
+        if (!hybrid_is_local(part)) {
+            DGNN_TRY(hybrid_forward_part(part, evaluation, error));
         }
-        hybrid_copy(n, dim, output, h->properties.dim_out, child->rows.data, dim);
+        hybrid_copy(n, dim, output, h->properties.dim_out, part->rows.data, dim);
         output += dim;
     }
     return DGNN_OK;
 }
 
-static int hybrid_backward_child(struct hybrid_child *child, const struct dgnn_evaluation *evaluation,
-                                 struct dgnn_error *error)
+static int hybrid_backward_part(struct hybrid_part *part, const struct dgnn_evaluation *evaluation,
+                                struct dgnn_error *error)
 {
-    struct dgnn_evaluation own = hybrid_evaluation(child, evaluation);
+    const struct dgnn_descriptor *child = part->child->descriptor;
+    struct dgnn_evaluation own = hybrid_evaluation(part, evaluation);
     double *all = evaluation->edge_gradient;
-    own.edge_gradient = dgnn_prefix_begin_gradient(&child->part, all, 1);
-    DGNN_TRY(dgnn_descriptor_kind(child->descriptor)->backward(child->descriptor, &own, child->rows.data, error));
-    dgnn_prefix_end_gradient(&child->part, own.edge_gradient, 1, all);
+    own.edge_gradient = dgnn_prefix_begin_gradient(&part->prefix, all, 1);
+    DGNN_TRY(dgnn_descriptor_kind(child)->backward(child, part->workspace, &own, part->rows.data, error));
+    dgnn_prefix_end_gradient(&part->prefix, own.edge_gradient, 1, all);
     return DGNN_OK;
 }
 
 /* Children that exchange go first: what fails after them keeps no other rank waiting. */
-static int hybrid_backward(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                           const double *output_gradient, struct dgnn_error *error)
+static int hybrid_backward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                           const struct dgnn_evaluation *evaluation, const double *output_gradient,
+                           struct dgnn_error *error)
 {
-    struct hybrid *h = (struct hybrid *)descriptor;
-    for (int64_t c = 0; c < h->nchild; c++) {
-        struct hybrid_child *child = &h->child[c];
-        int64_t dim = child->properties.dim_out;
-        hybrid_copy(evaluation->graph->nowned, dim, child->rows.data, dim, output_gradient, h->properties.dim_out);
+    const struct hybrid *h = (const struct hybrid *)descriptor;
+    struct hybrid_workspace *w = (struct hybrid_workspace *)workspace;
+    for (int64_t c = 0; c < w->nchild; c++) {
+        struct hybrid_part *part = &w->part[c];
+        int64_t dim = part->child->properties.dim_out;
+        hybrid_copy(evaluation->graph->nowned, dim, part->rows.data, dim, output_gradient, h->properties.dim_out);
         output_gradient += dim;
     }
     for (int local = 0; local < 2; local++) {
-        for (int64_t c = 0; c < h->nchild; c++) {
-            if (hybrid_is_local(&h->child[c]) == local) {
-                DGNN_TRY(hybrid_backward_child(&h->child[c], evaluation, error));
+        for (int64_t c = 0; c < w->nchild; c++) {
+            if (hybrid_is_local(&w->part[c]) == local) {
+                DGNN_TRY(hybrid_backward_part(&w->part[c], evaluation, error));
             }
         }
     }
@@ -318,6 +366,8 @@ const struct dgnn_descriptor_kind dgnn_hybrid = {
     .properties = hybrid_properties,
     .describe = hybrid_describe,
     .work = hybrid_work,
+    .workspace_create = hybrid_workspace_create,
+    .workspace_free = hybrid_workspace_free,
     .prepare = hybrid_prepare,
     .forward = hybrid_forward,
     .backward = hybrid_backward,

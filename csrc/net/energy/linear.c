@@ -28,7 +28,6 @@ struct linear_part {
     double weight;
     int32_t *type_of;  /* ntypes of the sum: the part's type; NULL: the same */
     uint8_t *dropped;  /* types of the part */
-    struct dgnn_prefix prefix;
 };
 
 struct dgnn_linear {
@@ -43,6 +42,18 @@ struct dgnn_linear {
     int64_t sel[1];
     struct dgnn_angle_limit *angle; /* all parts' */
     struct dgnn_atomic_properties properties;
+};
+
+/* What an evaluation writes of a part. */
+struct linear_part_workspace {
+    const struct linear_part *part;
+    struct dgnn_atomic_workspace *atomic;
+    struct dgnn_prefix prefix;
+};
+
+struct dgnn_linear_workspace {
+    const struct dgnn_linear *linear;
+    struct linear_part_workspace part[LINEAR_MAX_PARTS];
     struct dgnn_buffer energy; /* nowned: of one part */
 };
 
@@ -211,7 +222,6 @@ static int linear_load_sum(const struct dgnn_value *value, const struct dgnn_loa
                            const struct linear_level *level, struct dgnn_linear *l, struct dgnn_error *error)
 {
     struct linear_params params;
-    DGNN_TRY(dgnn_params_version(value, 2, 3, 2, error));
     DGNN_TRY(dgnn_params_load(value, linear_rows, sizeof(linear_rows) / sizeof(linear_rows[0]), &params, error));
     if (!l->is_sum) { /* the outermost: bias and exclusions of sums inside it do not count, as in deepmd-kit */
         l->is_sum = 1;
@@ -353,13 +363,11 @@ void dgnn_linear_free(struct dgnn_linear *l)
         dgnn_atomic_free(l->part[k].atomic);
         dgnn_alloc_free(l->part[k].type_of);
         dgnn_alloc_free(l->part[k].dropped);
-        dgnn_prefix_free(&l->part[k].prefix);
     }
     dgnn_alloc_free(l->bias);
     dgnn_alloc_free(l->angle);
     dgnn_alloc_free(l->dropped);
     dgnn_alloc_free(l->pair_exclude);
-    dgnn_buffer_free(&l->energy);
     dgnn_alloc_free(l);
 }
 
@@ -379,78 +387,115 @@ int dgnn_linear_describe(const struct dgnn_linear *l, struct dgnn_text *text, st
 
 /* ---------------------------------------------------------------- evaluation */
 
-static int linear_build_part(const struct dgnn_linear *l, struct linear_part *part, const struct dgnn_graph *graph,
-                             struct dgnn_error *error)
+void dgnn_linear_workspace_free(struct dgnn_linear_workspace *w)
 {
+    if (!w) {
+        return;
+    }
+    for (int64_t k = 0; k < w->linear->npart; k++) {
+        dgnn_atomic_workspace_free(w->part[k].atomic);
+        dgnn_prefix_free(&w->part[k].prefix);
+    }
+    dgnn_buffer_free(&w->energy);
+    dgnn_alloc_free(w);
+}
+
+int dgnn_linear_workspace_create(const struct dgnn_linear *l, struct dgnn_linear_workspace **workspace,
+                                 struct dgnn_error *error)
+{
+    struct dgnn_linear_workspace *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    w->linear = l;
+    for (int64_t k = 0; k < l->npart; k++) {
+        w->part[k].part = &l->part[k];
+        int status = dgnn_atomic_workspace_create(l->part[k].atomic, &w->part[k].atomic, error);
+        if (status) {
+            dgnn_linear_workspace_free(w);
+            return status;
+        }
+    }
+    *workspace = w;
+    return DGNN_OK;
+}
+
+static int linear_build_part(const struct dgnn_linear *l, struct linear_part_workspace *p,
+                             const struct dgnn_graph *graph, struct dgnn_error *error)
+{
+    const struct linear_part *part = p->part;
     const struct dgnn_descriptor_properties *own = &part->properties.descriptor;
     struct dgnn_prefix_rules rules = {.nsel = 1, .type_of = part->type_of, .ntypes = l->ntypes};
     if (graph->dense) {
         rules.sel = own->sel;
         rules.cutoff = own->cutoff;
     }
-    return dgnn_prefix_build(&part->prefix, graph, &rules, error);
+    return dgnn_prefix_build(&p->prefix, graph, &rules, error);
 }
 
 /* What a part sees of the whole's evaluation. */
-static struct dgnn_evaluation linear_evaluation(const struct linear_part *part,
+static struct dgnn_evaluation linear_evaluation(const struct linear_part_workspace *p,
                                                 const struct dgnn_evaluation *evaluation)
 {
     struct dgnn_evaluation own = *evaluation;
-    own.graph = &part->prefix.graph;
-    own.charge_spin = part->properties.descriptor.dim_charge_spin ? evaluation->charge_spin : NULL;
+    own.graph = &p->prefix.graph;
+    own.charge_spin = p->part->properties.descriptor.dim_charge_spin ? evaluation->charge_spin : NULL;
     return own;
 }
 
-int dgnn_linear_prepare(struct dgnn_linear *l, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
+int dgnn_linear_prepare(struct dgnn_linear_workspace *w, const struct dgnn_evaluation *evaluation,
+                        struct dgnn_error *error)
 {
+    const struct dgnn_linear *l = w->linear;
     const struct dgnn_graph *graph = evaluation->graph;
     if (!l->is_sum) {
-        return dgnn_atomic_prepare(l->part[0].atomic, evaluation, error);
+        return dgnn_atomic_prepare(w->part[0].atomic, evaluation, error);
     }
-    DGNN_TRY(dgnn_buffer_reserve(&l->energy, graph->nowned * (int64_t)sizeof(double), "a part's energies", error));
+    DGNN_TRY(dgnn_buffer_reserve(&w->energy, graph->nowned * (int64_t)sizeof(double), "a part's energies", error));
     for (int64_t k = 0; k < l->npart; k++) {
-        struct linear_part *part = &l->part[k];
-        DGNN_TRY(linear_build_part(l, part, graph, error));
-        DGNN_TRY(dgnn_prefix_prepare(&part->prefix, part->weight, error));
-        struct dgnn_evaluation own = linear_evaluation(part, evaluation);
-        DGNN_TRY(dgnn_atomic_prepare(part->atomic, &own, error));
+        struct linear_part_workspace *p = &w->part[k];
+        DGNN_TRY(linear_build_part(l, p, graph, error));
+        DGNN_TRY(dgnn_prefix_prepare(&p->prefix, p->part->weight, error));
+        struct dgnn_evaluation own = linear_evaluation(p, evaluation);
+        DGNN_TRY(dgnn_atomic_prepare(p->atomic, &own, error));
     }
     return DGNN_OK;
 }
 
 /* energy: of the part, not weighted; its weighted gradient is added to evaluation's. deepmd-kit adds the part's
  * own bias in graph semantics only. */
-static int linear_evaluate_part(struct linear_part *part, const struct dgnn_evaluation *evaluation,
+static int linear_evaluate_part(struct linear_part_workspace *p, const struct dgnn_evaluation *evaluation,
                                 const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
 {
+    const struct linear_part *part = p->part;
     const struct dgnn_fitting_properties *f = &part->properties.fitting;
-    struct dgnn_evaluation own = linear_evaluation(part, evaluation);
+    struct dgnn_evaluation own = linear_evaluation(p, evaluation);
     struct dgnn_atomic_input own_input = {.fparam = f->dim_fparam ? input->fparam : NULL,
                                           .aparam = f->dim_aparam ? input->aparam : NULL,
                                           .without_bias = evaluation->graph->dense,
                                           .dropped = part->dropped};
     double *all = evaluation->edge_gradient;
     if (evaluation->want_gradient) {
-        own.edge_gradient = dgnn_prefix_begin_gradient(&part->prefix, all, part->weight);
+        own.edge_gradient = dgnn_prefix_begin_gradient(&p->prefix, all, part->weight);
     }
-    DGNN_TRY(dgnn_atomic_evaluate(part->atomic, &own, &own_input, energy, error));
+    DGNN_TRY(dgnn_atomic_evaluate(p->atomic, &own, &own_input, energy, error));
     if (evaluation->want_gradient) {
-        dgnn_prefix_end_gradient(&part->prefix, own.edge_gradient, part->weight, all);
+        dgnn_prefix_end_gradient(&p->prefix, own.edge_gradient, part->weight, all);
     }
     return DGNN_OK;
 }
 
 /* The parts that pass messages, or those that do not. */
-static int linear_add_parts(struct dgnn_linear *l, int passing, const struct dgnn_evaluation *evaluation,
+static int linear_add_parts(struct dgnn_linear_workspace *w, int passing, const struct dgnn_evaluation *evaluation,
                             const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
 {
-    const double *own = l->energy.data;
-    for (int64_t k = 0; k < l->npart; k++) {
-        struct linear_part *part = &l->part[k];
+    const double *own = w->energy.data;
+    for (int64_t k = 0; k < w->linear->npart; k++) {
+        const struct linear_part *part = w->part[k].part;
         if (part->properties.descriptor.has_message_passing != passing) {
             continue;
         }
-        DGNN_TRY(linear_evaluate_part(part, evaluation, input, l->energy.data, error));
+        DGNN_TRY(linear_evaluate_part(&w->part[k], evaluation, input, w->energy.data, error));
         for (int64_t i = 0; i < evaluation->graph->nowned; i++) {
             energy[i] += part->weight * own[i];
         }
@@ -458,17 +503,18 @@ static int linear_add_parts(struct dgnn_linear *l, int passing, const struct dgn
     return DGNN_OK;
 }
 
-int dgnn_linear_evaluate(struct dgnn_linear *l, const struct dgnn_evaluation *evaluation,
+int dgnn_linear_evaluate(struct dgnn_linear_workspace *w, const struct dgnn_evaluation *evaluation,
                          const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
 {
+    const struct dgnn_linear *l = w->linear;
     const struct dgnn_graph *graph = evaluation->graph;
     if (!l->is_sum) {
-        return dgnn_atomic_evaluate(l->part[0].atomic, evaluation, input, energy, error);
+        return dgnn_atomic_evaluate(w->part[0].atomic, evaluation, input, energy, error);
     }
     for (int64_t i = 0; i < graph->nowned; i++) {
         energy[i] = l->dropped[graph->type[i]] ? 0 : l->bias[graph->type[i]];
     }
     /* Those that exchange go first: what fails after them keeps no other rank waiting. */
-    DGNN_TRY(linear_add_parts(l, 1, evaluation, input, energy, error));
-    return linear_add_parts(l, 0, evaluation, input, energy, error);
+    DGNN_TRY(linear_add_parts(w, 1, evaluation, input, energy, error));
+    return linear_add_parts(w, 0, evaluation, input, energy, error);
 }

@@ -23,9 +23,13 @@ int dgnn_linear_describe(const struct dgnn_linear *linear, struct dgnn_text *tex
 double dgnn_linear_work(const struct dgnn_linear *linear, int64_t n, const double *distance);
 
 /* As of dgnn_atomic. */
-int dgnn_linear_prepare(struct dgnn_linear *linear, const struct dgnn_evaluation *evaluation,
+struct dgnn_linear_workspace;
+int dgnn_linear_workspace_create(const struct dgnn_linear *linear, struct dgnn_linear_workspace **workspace,
+                                 struct dgnn_error *error);
+void dgnn_linear_workspace_free(struct dgnn_linear_workspace *workspace); /* NULL is allowed */
+int dgnn_linear_prepare(struct dgnn_linear_workspace *workspace, const struct dgnn_evaluation *evaluation,
                         struct dgnn_error *error);
-int dgnn_linear_evaluate(struct dgnn_linear *linear, const struct dgnn_evaluation *evaluation,
+int dgnn_linear_evaluate(struct dgnn_linear_workspace *workspace, const struct dgnn_evaluation *evaluation,
                          const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error);
 
 #endif

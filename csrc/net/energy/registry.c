@@ -16,16 +16,23 @@ static const struct dgnn_descriptor_kind *const registry_kinds[] = {
 
 enum { REGISTRY_NKIND = sizeof(registry_kinds) / sizeof(registry_kinds[0]) };
 
+static int registry_list(struct dgnn_text *known, struct dgnn_error *error)
+{
+    for (int k = 0; k < REGISTRY_NKIND; k++) {
+        DGNN_TRY(dgnn_text_add(known, error, "%s%s", k ? ", " : "", registry_kinds[k]->type));
+    }
+    return DGNN_OK;
+}
+
 static int registry_unknown(const struct dgnn_value *value, const char *type, struct dgnn_error *error)
 {
     struct dgnn_text known = {0};
     char path[256];
-    for (int k = 0; k < REGISTRY_NKIND; k++) {
-        DGNN_TRY(dgnn_text_add(&known, error, "%s%s", k ? ", " : "", registry_kinds[k]->type));
-    }
-    int status = dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                 "%s: descriptor '%s' is not supported; supported: %s",
-                                 dgnn_value_path(value, path, sizeof(path)), type, known.data);
+    int status = registry_list(&known, error);
+    status = status ? status
+                    : dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                                      "%s: descriptor '%s' is not supported; supported: %s",
+                                      dgnn_value_path(value, path, sizeof(path)), type, known.data);
     dgnn_text_free(&known);
     return status;
 }

@@ -111,8 +111,12 @@ static int dpa1_bad(const struct dgnn_value *where, const char *problem, struct 
 static int dpa1_load_mode(struct dpa1_settings *s, const struct dgnn_value *value, int second,
                           struct dgnn_error *error)
 {
+    struct dgnn_value member = dgnn_value_member(value, "tebd_input_mode");
     const char *mode = second ? "strip" : s->params.tebd_input_mode;
     char path[256];
+    if (second) {
+        DGNN_TRY(dgnn_params_same_string(&member, mode, "the type se_atten_v2", error));
+    }
     if (mode && strcmp(mode, "strip") && strcmp(mode, "concat")) {
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
                                "%s: tebd_input_mode is '%s'; dgnn evaluates 'concat' and 'strip'",
@@ -130,8 +134,8 @@ static int dpa1_check(const struct dpa1_settings *s, const struct dgnn_value *va
         return dpa1_bad(value, "ntypes is not the length of the model's type_map", error);
     }
     if (s->params.tebd_dim < 1 || s->params.tebd_dim > limit || s->params.axis_neuron < 1 ||
-        s->params.axis_neuron > limit) {
-        return dpa1_bad(value, "tebd_dim and axis_neuron must be in [1, 65536]", error);
+        s->params.axis_neuron > limit || s->params.attn < 1 || s->params.attn > limit) {
+        return dpa1_bad(value, "tebd_dim, axis_neuron and attn must be in [1, 65536]", error);
     }
     return DGNN_OK;
 }
@@ -155,12 +159,12 @@ static int dpa1_load_settings(const struct dgnn_value *value, const struct dgnn_
                               const struct dgnn_descriptor_kind *kind, struct dpa1_settings *s,
                               struct dgnn_error *error)
 {
-    DGNN_TRY(dgnn_params_version(value, 1, 4, 1, error));
     DGNN_TRY(dgnn_params_load(value, dpa1_params, DPA1_NPARAM, &s->params, error));
     DGNN_TRY(dpa1_load_mode(s, value, kind == &dgnn_dpa1_se_atten_v2, error));
     DGNN_TRY(dpa1_check(s, value, context, error));
     DGNN_TRY(dpa1_load_environment(s, value, error));
     DGNN_TRY(dgnn_edgerows_groups(&s->params.exclude_types, s->ntypes, &s->group, error));
+    DGNN_TRY(dgnn_typeembed_same(&s->params.type_embedding, s->params.use_econf_tebd, error));
     return dgnn_typeembed_load_f64(&s->params.type_embedding, s->ntypes, context->type_map, s->params.tebd_dim,
                                    &s->table, error);
 }
@@ -218,10 +222,11 @@ static double dpa1_work(const struct dgnn_descriptor *descriptor, int64_t n, con
     return 4.0 * (edge + two * (double)n) * (double)n;
 }
 
-#define DPA1_KIND(name, loader)                                                                               \
-    {                                                                                                         \
-        .type = name, .load = loader, .free = dpa1_free, .properties = dpa1_properties,                       \
-        .describe = dpa1_describe, .work = dpa1_work, .forward = dpa1_forward, .backward = dpa1_backward      \
+#define DPA1_KIND(name, loader)                                                                              \
+    {                                                                                                        \
+        .type = name, .load = loader, .free = dpa1_free, .properties = dpa1_properties,                      \
+        .describe = dpa1_describe, .work = dpa1_work, .workspace_create = dpa1_workspace_create,             \
+        .workspace_free = dpa1_workspace_free, .forward = dpa1_forward, .backward = dpa1_backward            \
     }
 
 const struct dgnn_descriptor_kind dgnn_dpa1 = DPA1_KIND("dpa1", dpa1_load);

@@ -9,8 +9,11 @@ struct REAL(dpa1) {
     struct dgnn_moment_shape shape;
     int64_t width;  /* of the embedding */
     int64_t stride; /* of its rows */
+};
 
-    /* Of the evaluation under way. */
+/* What an evaluation writes. */
+struct REAL(dpa1_workspace) {
+    const struct REAL(dpa1) * d;
     struct dgnn_edgerows rows;
     real *empty;          /* ntypes x 4 x stride: what one empty slot adds to gr */
     int64_t *place;       /* nchunk + 1: bytes in kept where each chunk's store begins */
@@ -101,6 +104,7 @@ static int REAL(dpa1_load_strip)(struct REAL(dpa1) * d, struct dgnn_error *error
                      : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: width %lld, expected %lld",
                                        dgnn_value_path(&s->params.embeddings_strip, path, sizeof(path)),
                                        (long long)strip.nout, (long long)d->width);
+    status = status ? status : REAL(dgnn_embedding_same)(&strip, s->params.embeddings.parent, "neuron", error);
     s->parameters += strip.parameters;
     REAL(dgnn_embedding_free)(&strip);
     return status;
@@ -113,18 +117,21 @@ static int REAL(dpa1_load_networks)(struct REAL(dpa1) * d, struct dgnn_error *er
     DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, 0, s->ntypes, inputs, NULL, &d->embedding, error));
     d->width = d->embedding.nout;
     d->stride = dgnn_table_pad(d->width, REAL_LANES);
-    DGNN_TRY(REAL(dgnn_attend_load)(&s->params.attention_layers, d->width, &d->attention, error));
+    DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
+    struct dgnn_attend_shape shape = {.width = d->width,
+                                      .slots = s->sel[0],
+                                      .nlayer = s->params.attn_layer,
+                                      .hidden = s->params.attn,
+                                      .angular = s->params.attn_dotr};
+    DGNN_TRY(REAL(dgnn_attend_load)(&s->params.attention_layers, &shape, &d->attention, error));
     s->parameters = d->embedding.parameters + d->attention.parameters;
-    if (s->strip) {
-        DGNN_TRY(REAL(dpa1_load_strip)(d, error));
-    }
-    if (s->params.axis_neuron > d->width || s->params.attn_layer != d->attention.nlayer) {
+    DGNN_TRY(s->strip ? REAL(dpa1_load_strip)(d, error)
+                      : dgnn_params_unused(&s->params.embeddings_strip, "tebd_input_mode is not strip", error));
+    if (s->params.axis_neuron > d->width) {
         char path[256];
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                               "%s: axis_neuron %lld and attn_layer %lld, but the weights have width %lld and %lld layers",
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: axis_neuron is %lld, but the weights have width %lld",
                                dgnn_value_path(s->params.embeddings.parent, path, sizeof(path)),
-                               (long long)s->params.axis_neuron, (long long)s->params.attn_layer, (long long)d->width,
-                               (long long)d->attention.nlayer);
+                               (long long)s->params.axis_neuron, (long long)d->width);
     }
     d->shape = (struct dgnn_moment_shape){.n = d->width, .axis = s->params.axis_neuron, .stride = d->stride};
     s->dim_out = d->width * s->params.axis_neuron + (s->params.concat_output_tebd ? s->params.tebd_dim : 0);
@@ -137,12 +144,31 @@ static void REAL(dpa1_free)(struct REAL(dpa1) * d)
         REAL(dgnn_embedding_free)(&d->embedding);
         REAL(dgnn_attend_free)(&d->attention);
         dgnn_alloc_free(d->strip);
-        dgnn_edgerows_free(&d->rows);
-        dgnn_buffer_free(&d->shared);
-        dgnn_buffer_free(&d->kept);
-        dgnn_buffer_free(&d->scratch);
         dgnn_alloc_free(d);
     }
+}
+
+static void REAL(dpa1_workspace_free)(struct REAL(dpa1_workspace) * w)
+{
+    if (w) {
+        dgnn_edgerows_free(&w->rows);
+        dgnn_buffer_free(&w->shared);
+        dgnn_buffer_free(&w->kept);
+        dgnn_buffer_free(&w->scratch);
+        dgnn_alloc_free(w);
+    }
+}
+
+static int REAL(dpa1_workspace_create)(const struct REAL(dpa1) * d, struct REAL(dpa1_workspace) * *out,
+                                       struct dgnn_error *error)
+{
+    struct REAL(dpa1_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    w->d = d;
+    *out = w;
+    return DGNN_OK;
 }
 
 static int REAL(dpa1_load)(struct dpa1_settings *settings, struct REAL(dpa1) * *out, struct dgnn_error *error)
@@ -170,11 +196,12 @@ static int REAL(dpa1_by_switch)(const struct REAL(dpa1) * d)
 }
 
 /* Reals of all attention of a chunk: each centre's are a square of its edges. */
-static int64_t REAL(dpa1_pairs)(const struct REAL(dpa1) * d, int64_t c)
+static int64_t REAL(dpa1_pairs)(const struct REAL(dpa1_workspace) * w, int64_t c)
 {
-    int64_t sum = 0, begin = d->rows.group[c], end = d->rows.group[c + 1];
+    const struct REAL(dpa1) *d = w->d;
+    int64_t sum = 0, begin = w->rows.group[c], end = w->rows.group[c + 1];
     while (begin < end && d->attention.nlayer) {
-        int64_t next = dgnn_edgerows_run(&d->rows, begin, end), n = next - begin;
+        int64_t next = dgnn_edgerows_run(&w->rows, begin, end), n = next - begin;
         sum += n * dgnn_table_pad(n, REAL_LANES);
         begin = next;
     }
@@ -195,11 +222,12 @@ static void REAL(dpa1_store_layer)(struct dgnn_arena *arena, const struct REAL(d
     kept->deviation = dgnn_arena_take(arena, nrow, sizeof(real));
 }
 
-static void REAL(dpa1_store_layout)(struct dgnn_arena *arena, const struct REAL(dpa1) * d, int64_t c,
+static void REAL(dpa1_store_layout)(struct dgnn_arena *arena, const struct REAL(dpa1_workspace) * w, int64_t c,
                                     struct REAL(dpa1_store) * store)
 {
-    int64_t nrow = d->rows.group[c + 1] - d->rows.group[c], ncentre = d->rows.chunk[c + 1] - d->rows.chunk[c];
-    int64_t pad = dgnn_table_pad(nrow, REAL_LANES), npair = REAL(dpa1_pairs)(d, c), nlayer = d->attention.nlayer;
+    const struct REAL(dpa1) *d = w->d;
+    int64_t nrow = w->rows.group[c + 1] - w->rows.group[c], ncentre = w->rows.chunk[c + 1] - w->rows.chunk[c];
+    int64_t pad = dgnn_table_pad(nrow, REAL_LANES), npair = REAL(dpa1_pairs)(w, c), nlayer = d->attention.nlayer;
     size_t line = sizeof(real) * (size_t)d->stride;
     *store = (struct REAL(dpa1_store)){.nrow = nrow, .row_stride = pad};
     store->row = dgnn_arena_take(arena, pad, 4 * sizeof(real));
@@ -219,10 +247,11 @@ static void REAL(dpa1_store_layout)(struct dgnn_arena *arena, const struct REAL(
     }
 }
 
-static void REAL(dpa1_scratch_layout)(struct dgnn_arena *arena, const struct REAL(dpa1) * d,
+static void REAL(dpa1_scratch_layout)(struct dgnn_arena *arena, const struct REAL(dpa1_workspace) * w,
                                       struct REAL(dpa1_scratch) * scratch)
 {
-    int64_t nrow = d->rows.row_max, pad = dgnn_table_pad(nrow, REAL_LANES), attention = 0;
+    const struct REAL(dpa1) *d = w->d;
+    int64_t nrow = w->rows.row_max, pad = dgnn_table_pad(nrow, REAL_LANES), attention = 0;
     int64_t nlayer = d->attention.nlayer;
     size_t line = sizeof(real) * (size_t)d->stride;
     for (int64_t l = 0; l < nlayer; l++) {
@@ -240,59 +269,61 @@ static void REAL(dpa1_scratch_layout)(struct dgnn_arena *arena, const struct REA
     scratch->turned = dgnn_arena_take(arena, nlayer ? nrow : 0, 4 * sizeof(real));
     scratch->d_switch = dgnn_arena_take(arena, nrow, sizeof(real));
     scratch->d_direction = dgnn_arena_take(arena, pad, 3 * sizeof(real));
-    scratch->store = dgnn_arena_take(arena, d->keep ? 0 : d->store_bytes, 1);
+    scratch->store = dgnn_arena_take(arena, w->keep ? 0 : w->store_bytes, 1);
 }
 
-static struct REAL(dpa1_scratch) REAL(dpa1_scratch_of_thread)(const struct REAL(dpa1) * d)
+static struct REAL(dpa1_scratch) REAL(dpa1_scratch_of_thread)(const struct REAL(dpa1_workspace) * w, int32_t thread)
 {
     struct REAL(dpa1_scratch) scratch;
-    struct dgnn_arena arena = {.base = (char *)d->scratch.data + d->scratch_bytes * dgnn_parallel_thread()};
-    REAL(dpa1_scratch_layout)(&arena, d, &scratch);
+    struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
+    REAL(dpa1_scratch_layout)(&arena, w, &scratch);
     return scratch;
 }
 
-static struct REAL(dpa1_store) REAL(dpa1_store_of_chunk)(const struct REAL(dpa1) * d, int64_t c, void *unkept)
+static struct REAL(dpa1_store) REAL(dpa1_store_of_chunk)(const struct REAL(dpa1_workspace) * w, int64_t c, void *unkept)
 {
     struct REAL(dpa1_store) store;
-    struct dgnn_arena arena = {.base = d->keep ? (char *)d->kept.data + d->place[c] : unkept};
-    REAL(dpa1_store_layout)(&arena, d, c, &store);
+    struct dgnn_arena arena = {.base = w->keep ? (char *)w->kept.data + w->place[c] : unkept};
+    REAL(dpa1_store_layout)(&arena, w, c, &store);
     return store;
 }
 
-static void REAL(dpa1_shared_layout)(struct dgnn_arena *arena, struct REAL(dpa1) * d)
+static void REAL(dpa1_shared_layout)(struct dgnn_arena *arena, struct REAL(dpa1_workspace) * w)
 {
-    d->empty = dgnn_arena_take(arena, d->settings->ntypes, 4 * sizeof(real) * (size_t)d->stride);
-    d->place = dgnn_arena_take(arena, d->rows.nchunk + 1, sizeof(int64_t));
+    const struct REAL(dpa1) *d = w->d;
+    w->empty = dgnn_arena_take(arena, d->settings->ntypes, 4 * sizeof(real) * (size_t)d->stride);
+    w->place = dgnn_arena_take(arena, w->rows.nchunk + 1, sizeof(int64_t));
 }
 
-static int REAL(dpa1_reserve)(struct REAL(dpa1) * d, const struct dgnn_evaluation *evaluation,
+static int REAL(dpa1_reserve)(struct REAL(dpa1_workspace) * w, const struct dgnn_evaluation *evaluation,
                               struct dgnn_error *error)
 {
+    const struct REAL(dpa1) *d = w->d;
     struct dgnn_arena arena = {0};
     struct REAL(dpa1_store) store;
     struct REAL(dpa1_scratch) scratch;
-    REAL(dpa1_shared_layout)(&arena, d);
-    DGNN_TRY(dgnn_buffer_reserve(&d->shared, arena.used, "places of chunks", error));
-    arena = (struct dgnn_arena){.base = d->shared.data};
-    REAL(dpa1_shared_layout)(&arena, d);
-    d->keep = evaluation->want_gradient && d->settings->memory == DGNN_MEMORY_FAST;
-    d->store_bytes = 0;
+    REAL(dpa1_shared_layout)(&arena, w);
+    DGNN_TRY(dgnn_buffer_reserve(&w->shared, arena.used, "places of chunks", error));
+    arena = (struct dgnn_arena){.base = w->shared.data};
+    REAL(dpa1_shared_layout)(&arena, w);
+    w->keep = evaluation->want_gradient && d->settings->memory == DGNN_MEMORY_FAST;
+    w->store_bytes = 0;
     arena = (struct dgnn_arena){0};
-    for (int64_t c = 0; c < d->rows.nchunk; c++) {
-        d->place[c] = arena.used;
-        REAL(dpa1_store_layout)(&arena, d, c, &store);
-        int64_t bytes = arena.used - d->place[c];
-        d->store_bytes = bytes > d->store_bytes ? bytes : d->store_bytes;
+    for (int64_t c = 0; c < w->rows.nchunk; c++) {
+        w->place[c] = arena.used;
+        REAL(dpa1_store_layout)(&arena, w, c, &store);
+        int64_t bytes = arena.used - w->place[c];
+        w->store_bytes = bytes > w->store_bytes ? bytes : w->store_bytes;
     }
-    DGNN_TRY(dgnn_buffer_reserve(&d->kept, d->keep ? arena.used : 0, "intermediate results", error));
+    DGNN_TRY(dgnn_buffer_reserve(&w->kept, w->keep ? arena.used : 0, "intermediate results", error));
     arena = (struct dgnn_arena){0};
-    REAL(dpa1_scratch_layout)(&arena, d, &scratch);
-    d->scratch_bytes = arena.used;
+    REAL(dpa1_scratch_layout)(&arena, w, &scratch);
+    w->scratch_bytes = arena.used;
     int64_t total;
-    if (!dgnn_alloc_checked(d->scratch_bytes, d->settings->threads, 0, &total)) {
+    if (!dgnn_alloc_checked(w->scratch_bytes, d->settings->threads, 0, &total)) {
         total = INT64_MAX;
     }
-    return dgnn_buffer_reserve(&d->scratch, total, "room of threads", error);
+    return dgnn_buffer_reserve(&w->scratch, total, "room of threads", error);
 }
 
 /* ---------------------------------------------------------------- forward */
@@ -319,9 +350,10 @@ static const real *REAL(dpa1_strip_row)(const struct REAL(dpa1) * d, int64_t cen
 }
 
 /* What one empty slot of a centre of each type adds to gr. */
-static void REAL(dpa1_empty_slots)(struct REAL(dpa1) * d, const struct dgnn_graph *graph,
+static void REAL(dpa1_empty_slots)(struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph,
                                    const struct REAL(dpa1_scratch) * scratch)
 {
+    const struct REAL(dpa1) *d = w->d;
     const struct dpa1_settings *s = d->settings;
     int64_t null = graph->first_type < 0 ? s->ntypes : graph->first_type;
     for (int32_t t = 0; t < s->ntypes; t++) {
@@ -341,21 +373,22 @@ static void REAL(dpa1_empty_slots)(struct REAL(dpa1) * d, const struct dgnn_grap
         }
         REAL(dgnn_attend_empty)(&d->attention, row.y);
         for (int64_t c = 0; c < 4 * d->stride; c++) {
-            d->empty[t * 4 * d->stride + c] = (real)environment[c / d->stride] * row.y[c % d->stride];
+            w->empty[t * 4 * d->stride + c] = (real)environment[c / d->stride] * row.y[c % d->stride];
         }
     }
 }
 
 /* Rows of the environment, switches and directions. */
-static void REAL(dpa1_geometry)(const struct REAL(dpa1) * d, const struct dgnn_graph *graph, int64_t begin,
+static void REAL(dpa1_geometry)(const struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph, int64_t begin,
                                 const struct REAL(dpa1_store) * store)
 {
+    const struct REAL(dpa1) *d = w->d;
     int64_t pad = store->row_stride;
     for (int64_t r = 0; r < store->nrow; r++) {
-        int64_t e = d->rows.edge[begin + r];
+        int64_t e = w->rows.edge[begin + r];
         double row[4];
         store->edge_switch[r] =
-            (real)dgnn_environment_row(&d->settings->environment, graph->type[d->rows.centre[begin + r]], 0,
+            (real)dgnn_environment_row(&d->settings->environment, graph->type[w->rows.centre[begin + r]], 0,
                                        graph->vector + 3 * e, graph->distance[e], row);
         for (int a = 0; a < 4; a++) {
             store->row[a * pad + r] = (real)row[a];
@@ -370,10 +403,11 @@ static void REAL(dpa1_geometry)(const struct REAL(dpa1) * d, const struct dgnn_g
 }
 
 /* The embedding of all rows of a chunk. */
-static void REAL(dpa1_embed)(const struct REAL(dpa1) * d, const struct dgnn_graph *graph, int64_t begin,
+static void REAL(dpa1_embed)(const struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph, int64_t begin,
                              const struct REAL(dpa1_store) * store, const struct REAL(dpa1_scratch) * scratch,
                              real *g)
 {
+    const struct REAL(dpa1) *d = w->d;
     int64_t inputs = REAL(dpa1_inputs)(d), stride = d->stride;
     struct REAL(dgnn_embedding_rows) rows = {.nrow = store->nrow,
                                              .x = scratch->input,
@@ -383,8 +417,8 @@ static void REAL(dpa1_embed)(const struct REAL(dpa1) * d, const struct dgnn_grap
                                              .stride = stride,
                                              .room = scratch->room};
     for (int64_t r = 0; r < store->nrow; r++) {
-        int32_t centre = graph->type[d->rows.centre[begin + r]];
-        int32_t neighbour = graph->type[graph->neighbour[d->rows.edge[begin + r]]];
+        int32_t centre = graph->type[w->rows.centre[begin + r]];
+        int32_t neighbour = graph->type[graph->neighbour[w->rows.edge[begin + r]]];
         scratch->input[r * inputs] = store->row[r];
         if (!d->strip) {
             REAL(dpa1_types)(d->settings, centre, neighbour, scratch->input + r * inputs + 1);
@@ -392,8 +426,8 @@ static void REAL(dpa1_embed)(const struct REAL(dpa1) * d, const struct dgnn_grap
     }
     REAL(dgnn_embedding_forward)(d->ops, &d->embedding.network[0], &rows);
     for (int64_t r = 0; r < store->nrow && d->strip; r++) {
-        int32_t centre = graph->type[d->rows.centre[begin + r]];
-        int32_t neighbour = graph->type[graph->neighbour[d->rows.edge[begin + r]]];
+        int32_t centre = graph->type[w->rows.centre[begin + r]];
+        int32_t neighbour = graph->type[graph->neighbour[w->rows.edge[begin + r]]];
         REAL(dpa1_apply_strip)(d, REAL(dpa1_strip_row)(d, centre, neighbour), store->edge_switch[r], g + r * stride,
                                store->tangent ? store->tangent + r * stride : NULL,
                                store->tangent && REAL(dpa1_by_switch)(d) ? store->by_switch + r * stride : NULL);
@@ -430,12 +464,13 @@ static int64_t REAL(dpa1_absent)(const struct REAL(dpa1) * d, const struct dgnn_
 }
 
 /* Attention of all centres of a chunk: g[0] in, the returned one of g out. */
-static real *REAL(dpa1_attend)(const struct REAL(dpa1) * d, const struct dgnn_graph *graph, int64_t begin,
+static real *REAL(dpa1_attend)(const struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph, int64_t begin,
                                const struct REAL(dpa1_store) * store, const struct REAL(dpa1_scratch) * scratch)
 {
+    const struct REAL(dpa1) *d = w->d;
     int64_t pairs = 0, end = begin + store->nrow;
     for (int64_t r = begin; r < end;) {
-        int64_t next = dgnn_edgerows_run(&d->rows, r, end), n = next - r, first = r - begin;
+        int64_t next = dgnn_edgerows_run(&w->rows, r, end), n = next - r, first = r - begin;
         for (int64_t l = 0; l < d->attention.nlayer; l++) {
             struct REAL(dgnn_attention_block) block = REAL(dpa1_block)(d, store, l, first, n, pairs);
             block.nempty = REAL(dpa1_absent)(d, graph, n);
@@ -451,12 +486,13 @@ static real *REAL(dpa1_attend)(const struct REAL(dpa1) * d, const struct dgnn_gr
 }
 
 /* gr of centre i, from its n rows from first on. */
-static void REAL(dpa1_reduce)(const struct REAL(dpa1) * d, const struct dgnn_graph *graph, int64_t i, int64_t first,
+static void REAL(dpa1_reduce)(const struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph, int64_t i, int64_t first,
                               int64_t n, const struct REAL(dpa1_store) * store, const real *g, real *gr)
 {
+    const struct REAL(dpa1) *d = w->d;
     const struct dpa1_settings *s = d->settings;
     int64_t vacant = s->sel[0] - (graph->first[i + 1] - graph->first[i]);
-    const real *empty = d->empty + graph->type[i] * 4 * d->stride;
+    const real *empty = w->empty + graph->type[i] * 4 * d->stride;
     real count = (real)(graph->dense && s->has_mean && vacant > 0 ? vacant : 0);
     for (int64_t c = 0; c < 4 * d->stride; c++) {
         gr[c] = count > 0 ? count * empty[c] : 0;
@@ -479,22 +515,23 @@ static void REAL(dpa1_write)(const struct REAL(dpa1) * d, int32_t type, const re
 }
 
 /* output NULL: only what backward needs. */
-static void REAL(dpa1_chunk_forward)(const struct REAL(dpa1) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+static void REAL(dpa1_chunk_forward)(const struct REAL(dpa1_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
                                      struct REAL(dpa1_store) * store, const struct REAL(dpa1_scratch) * scratch,
                                      double *output)
 {
+    const struct REAL(dpa1) *d = w->d;
     const struct dgnn_graph *graph = evaluation->graph;
-    int64_t begin = d->rows.group[c], end = d->rows.group[c + 1], r = begin;
+    int64_t begin = w->rows.group[c], end = w->rows.group[c + 1], r = begin;
     real *g = d->attention.nlayer ? scratch->g[0] : store->g;
-    REAL(dpa1_geometry)(d, graph, begin, store);
-    REAL(dpa1_embed)(d, graph, begin, store, scratch, g);
+    REAL(dpa1_geometry)(w, graph, begin, store);
+    REAL(dpa1_embed)(w, graph, begin, store, scratch, g);
     if (d->attention.nlayer) {
-        g = REAL(dpa1_attend)(d, graph, begin, store, scratch);
+        g = REAL(dpa1_attend)(w, graph, begin, store, scratch);
     }
-    for (int64_t i = d->rows.chunk[c]; i < d->rows.chunk[c + 1]; i++) {
-        int64_t next = r < end && d->rows.centre[r] == i ? dgnn_edgerows_run(&d->rows, r, end) : r;
-        real *gr = store->gr + (i - d->rows.chunk[c]) * 4 * d->stride;
-        REAL(dpa1_reduce)(d, graph, i, r - begin, next - r, store, g, gr);
+    for (int64_t i = w->rows.chunk[c]; i < w->rows.chunk[c + 1]; i++) {
+        int64_t next = r < end && w->rows.centre[r] == i ? dgnn_edgerows_run(&w->rows, r, end) : r;
+        real *gr = store->gr + (i - w->rows.chunk[c]) * 4 * d->stride;
+        REAL(dpa1_reduce)(w, graph, i, r - begin, next - r, store, g, gr);
         if (output) {
             REAL(dpa1_write)(d, graph->type[i], gr, output + i * d->settings->dim_out);
         }
@@ -502,30 +539,34 @@ static void REAL(dpa1_chunk_forward)(const struct REAL(dpa1) * d, const struct d
     }
 }
 
-static int REAL(dpa1_forward)(struct REAL(dpa1) * d, const struct dgnn_evaluation *evaluation, double *output,
+static void REAL(dpa1_forward_part)(void *of, int64_t c, int32_t thread)
+{
+    const struct dgnn_local_region *region = of;
+    struct REAL(dpa1_workspace) *w = region->workspace;
+    const struct dgnn_evaluation *evaluation = region->evaluation;
+    struct REAL(dpa1_scratch) scratch = REAL(dpa1_scratch_of_thread)(w, thread);
+    struct REAL(dpa1_store) store = REAL(dpa1_store_of_chunk)(w, c, scratch.store);
+    if (!w->keep) {
+        store.tangent = NULL;
+    }
+    REAL(dpa1_chunk_forward)(w, evaluation, c, &store, &scratch, region->output);
+}
+
+static int REAL(dpa1_forward)(struct REAL(dpa1_workspace) * w, const struct dgnn_evaluation *evaluation, double *output,
                               struct dgnn_error *error)
 {
+    const struct REAL(dpa1) *d = w->d;
     const struct dpa1_settings *s = d->settings;
     struct dgnn_edgerows_rule rule = {.ntypes = s->ntypes, .ngroup = 1, .target = DPA1_CHUNK_ROWS, .group = s->group};
-    DGNN_TRY(dgnn_edgerows_make(&d->rows, evaluation->graph, &rule, error));
-    d->rows.row_max = d->rows.row_max > 1 ? d->rows.row_max : 1; /* the empty slots' row */
-    DGNN_TRY(REAL(dpa1_reserve)(d, evaluation, error));
-    struct REAL(dpa1_scratch) first = REAL(dpa1_scratch_of_thread)(d);
+    DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
+    w->rows.row_max = w->rows.row_max > 1 ? w->rows.row_max : 1; /* the empty slots' row */
+    DGNN_TRY(REAL(dpa1_reserve)(w, evaluation, error));
+    struct REAL(dpa1_scratch) first = REAL(dpa1_scratch_of_thread)(w, 0);
     if (evaluation->graph->dense && s->has_mean) {
-        REAL(dpa1_empty_slots)(d, evaluation->graph, &first);
+        REAL(dpa1_empty_slots)(w, evaluation->graph, &first);
     }
-#pragma omp parallel num_threads(s->threads)
-    {
-        struct REAL(dpa1_scratch) scratch = REAL(dpa1_scratch_of_thread)(d);
-#pragma omp for schedule(dynamic)
-        for (int64_t c = 0; c < d->rows.nchunk; c++) {
-            struct REAL(dpa1_store) store = REAL(dpa1_store_of_chunk)(d, c, scratch.store);
-            if (!d->keep) {
-                store.tangent = NULL;
-            }
-            REAL(dpa1_chunk_forward)(d, evaluation, c, &store, &scratch, output);
-        }
-    }
+    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .output = output};
+    dgnn_parallel_run(s->threads, w->rows.nchunk, REAL(dpa1_forward_part), &region);
     return DGNN_OK;
 }
 
@@ -609,13 +650,14 @@ static void REAL(dpa1_attention_backward)(const struct REAL(dpa1) * d, const str
 }
 
 /* Row r of the centre whose rows begin at first: from row, switch and direction into the edge's gradient. */
-static void REAL(dpa1_d_edge)(const struct REAL(dpa1) * d, const struct dgnn_evaluation *evaluation,
+static void REAL(dpa1_d_edge)(const struct REAL(dpa1_workspace) * w, const struct dgnn_evaluation *evaluation,
                               const struct REAL(dpa1_store) * store, int64_t begin, int64_t r,
                               const struct REAL(dpa1_scratch) * scratch)
 {
+    const struct REAL(dpa1) *d = w->d;
     const struct dgnn_graph *graph = evaluation->graph;
-    int64_t e = d->rows.edge[begin + r], pad = store->row_stride;
-    int32_t type = graph->type[d->rows.centre[begin + r]];
+    int64_t e = w->rows.edge[begin + r], pad = store->row_stride;
+    int32_t type = graph->type[w->rows.centre[begin + r]];
     double d_row[4], row[4], d_direction[3];
     for (int a = 0; a < 4; a++) {
         d_row[a] = (double)scratch->d_row[4 * r + a];
@@ -632,15 +674,16 @@ static void REAL(dpa1_d_edge)(const struct REAL(dpa1) * d, const struct dgnn_eva
                               (double)scratch->d_switch[r], evaluation->edge_gradient + 3 * e);
 }
 
-static void REAL(dpa1_chunk_backward)(const struct REAL(dpa1) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+static void REAL(dpa1_chunk_backward)(const struct REAL(dpa1_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
                                       const struct REAL(dpa1_store) * store,
                                       const struct REAL(dpa1_scratch) * scratch, const double *d_output)
 {
+    const struct REAL(dpa1) *d = w->d;
     const struct dpa1_settings *s = d->settings;
-    int64_t begin = d->rows.group[c], end = d->rows.group[c + 1], pairs = 0;
+    int64_t begin = w->rows.group[c], end = w->rows.group[c + 1], pairs = 0;
     for (int64_t r = begin; r < end;) {
-        int64_t next = dgnn_edgerows_run(&d->rows, r, end), n = next - r, i = d->rows.centre[r];
-        REAL(dgnn_moment_backward)(d->ops, &d->shape, store->gr + (i - d->rows.chunk[c]) * 4 * d->stride,
+        int64_t next = dgnn_edgerows_run(&w->rows, r, end), n = next - r, i = w->rows.centre[r];
+        REAL(dgnn_moment_backward)(d->ops, &d->shape, store->gr + (i - w->rows.chunk[c]) * 4 * d->stride,
                                    d_output + i * s->dim_out, 1.0 / (double)s->sel[0], scratch->d_gr,
                                    scratch->moment);
         memset(scratch->d_switch, 0, sizeof(real) * (size_t)n);
@@ -650,26 +693,31 @@ static void REAL(dpa1_chunk_backward)(const struct REAL(dpa1) * d, const struct 
             REAL(dpa1_plain_backward)(d, store, r - begin, n, scratch);
         }
         for (int64_t k = 0; k < n; k++) {
-            REAL(dpa1_d_edge)(d, evaluation, store, r, k, scratch);
+            REAL(dpa1_d_edge)(w, evaluation, store, r, k, scratch);
         }
         pairs += n * dgnn_table_pad(n, REAL_LANES);
         r = next;
     }
 }
 
-static void REAL(dpa1_backward)(struct REAL(dpa1) * d, const struct dgnn_evaluation *evaluation,
+static void REAL(dpa1_backward_part)(void *of, int64_t part, int32_t thread)
+{
+    const struct dgnn_local_region *region = of;
+    struct REAL(dpa1_workspace) *w = region->workspace;
+    const struct dgnn_evaluation *evaluation = region->evaluation;
+    int64_t c = w->rows.nchunk - 1 - part; /* what forward kept last is nearest */
+    struct REAL(dpa1_scratch) scratch = REAL(dpa1_scratch_of_thread)(w, thread);
+    struct REAL(dpa1_store) store = REAL(dpa1_store_of_chunk)(w, c, scratch.store);
+    if (!w->keep) {
+        REAL(dpa1_chunk_forward)(w, evaluation, c, &store, &scratch, NULL);
+    }
+    REAL(dpa1_chunk_backward)(w, evaluation, c, &store, &scratch, region->d_output);
+}
+
+static void REAL(dpa1_backward)(struct REAL(dpa1_workspace) * w, const struct dgnn_evaluation *evaluation,
                                 const double *d_output)
 {
-#pragma omp parallel num_threads(d->settings->threads)
-    {
-        struct REAL(dpa1_scratch) scratch = REAL(dpa1_scratch_of_thread)(d);
-#pragma omp for schedule(dynamic)
-        for (int64_t c = d->rows.nchunk - 1; c >= 0; c--) { /* what forward kept last is nearest */
-            struct REAL(dpa1_store) store = REAL(dpa1_store_of_chunk)(d, c, scratch.store);
-            if (!d->keep) {
-                REAL(dpa1_chunk_forward)(d, evaluation, c, &store, &scratch, NULL);
-            }
-            REAL(dpa1_chunk_backward)(d, evaluation, c, &store, &scratch, d_output);
-        }
-    }
+    const struct REAL(dpa1) *d = w->d;
+    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .d_output = d_output};
+    dgnn_parallel_run(d->settings->threads, w->rows.nchunk, REAL(dpa1_backward_part), &region);
 }

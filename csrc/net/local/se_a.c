@@ -93,9 +93,8 @@ static int se_a_load_settings(const struct dgnn_value *value, const struct dgnn_
                               struct dgnn_error *error)
 {
     (void)kind;
-    (void)context;
-    DGNN_TRY(dgnn_params_version(value, 1, 3, 1, error));
     DGNN_TRY(dgnn_params_load(value, se_a_params, SE_A_NPARAM, &s->params, error));
+    DGNN_TRY(dgnn_params_same_int(&s->params.ntypes, context->ntypes, "the model's type_map", error));
     return se_a_load_lists(value, s, error);
 }
 
@@ -134,10 +133,11 @@ static int se_a_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
 }
 
-#define SE_A_KIND(name)                                                                                       \
-    {                                                                                                         \
-        .type = name, .load = se_a_load, .free = se_a_free, .properties = se_a_properties,                    \
-        .describe = se_a_describe, .forward = se_a_forward, .backward = se_a_backward                         \
+#define SE_A_KIND(name)                                                                                      \
+    {                                                                                                        \
+        .type = name, .load = se_a_load, .free = se_a_free, .properties = se_a_properties,                   \
+        .describe = se_a_describe, .workspace_create = se_a_workspace_create,                                \
+        .workspace_free = se_a_workspace_free, .forward = se_a_forward, .backward = se_a_backward            \
     }
 
 const struct dgnn_descriptor_kind dgnn_se_a_e2 = SE_A_KIND("se_e2_a");

@@ -7,8 +7,11 @@ struct REAL(se_a) {
     real *empty;   /* ntypes (centre) x ntypes (slot) x 4 x stride: what one empty slot adds to gr */
     struct dgnn_moment_shape shape;
     int64_t stride; /* of the embedding's rows */
+};
 
-    /* Of the evaluation under way. */
+/* What an evaluation writes. */
+struct REAL(se_a_workspace) {
+    const struct REAL(se_a) * d;
     struct dgnn_edgerows rows;
     real *row;     /* nrow padded x 4: each chunk's rows as 4 x its own length */
     real *g;       /* nrow x stride, or one chunk's for each thread */
@@ -92,6 +95,7 @@ static int REAL(se_a_load_networks)(struct REAL(se_a) * d, struct dgnn_error *er
     struct se_a_settings *s = d->settings;
     DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, s->params.type_one_side ? 1 : 2, s->ntypes, 1, NULL,
                                        &d->embedding, error));
+    DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
     int64_t width = d->embedding.nout;
     d->stride = dgnn_table_pad(width, REAL_LANES);
     d->shape = (struct dgnn_moment_shape){.n = width, .axis = s->params.axis_neuron, .stride = d->stride};
@@ -112,11 +116,30 @@ static void REAL(se_a_free)(struct REAL(se_a) * d)
     if (d) {
         REAL(dgnn_embedding_free)(&d->embedding);
         dgnn_alloc_free(d->empty);
-        dgnn_edgerows_free(&d->rows);
-        dgnn_buffer_free(&d->kept);
-        dgnn_buffer_free(&d->scratch);
         dgnn_alloc_free(d);
     }
+}
+
+static void REAL(se_a_workspace_free)(struct REAL(se_a_workspace) * w)
+{
+    if (w) {
+        dgnn_edgerows_free(&w->rows);
+        dgnn_buffer_free(&w->kept);
+        dgnn_buffer_free(&w->scratch);
+        dgnn_alloc_free(w);
+    }
+}
+
+static int REAL(se_a_workspace_create)(const struct REAL(se_a) * d, struct REAL(se_a_workspace) * *out,
+                                       struct dgnn_error *error)
+{
+    struct REAL(se_a_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    w->d = d;
+    *out = w;
+    return DGNN_OK;
 }
 
 static int REAL(se_a_load)(struct se_a_settings *settings, struct REAL(se_a) * *out, struct dgnn_error *error)
@@ -138,76 +161,81 @@ static int REAL(se_a_load)(struct se_a_settings *settings, struct REAL(se_a) * *
 
 /* ---------------------------------------------------------------- memory */
 
-static void REAL(se_a_kept_layout)(struct dgnn_arena *arena, struct REAL(se_a) * d, int64_t nowned)
+static void REAL(se_a_kept_layout)(struct dgnn_arena *arena, struct REAL(se_a_workspace) * w, int64_t nowned)
 {
+    const struct REAL(se_a) *d = w->d;
     size_t line = sizeof(real) * (size_t)d->stride;
-    d->row = dgnn_arena_take(arena, d->rows.nrow, 4 * sizeof(real));
-    d->gr = dgnn_arena_take(arena, nowned, 4 * line);
-    d->g = dgnn_arena_take(arena, d->keep ? d->rows.nrow : 0, line);
-    d->tangent = dgnn_arena_take(arena, d->keep ? d->rows.nrow : 0, line);
+    w->row = dgnn_arena_take(arena, w->rows.nrow, 4 * sizeof(real));
+    w->gr = dgnn_arena_take(arena, nowned, 4 * line);
+    w->g = dgnn_arena_take(arena, w->keep ? w->rows.nrow : 0, line);
+    w->tangent = dgnn_arena_take(arena, w->keep ? w->rows.nrow : 0, line);
 }
 
-static void REAL(se_a_scratch_layout)(struct dgnn_arena *arena, const struct REAL(se_a) * d,
+static void REAL(se_a_scratch_layout)(struct dgnn_arena *arena, const struct REAL(se_a_workspace) * w,
                                       struct REAL(se_a_scratch) * scratch)
 {
-    int64_t nrow = d->rows.row_max;
+    const struct REAL(se_a) *d = w->d;
+    int64_t nrow = w->rows.row_max;
     size_t line = sizeof(real) * (size_t)d->stride;
     scratch->room = dgnn_arena_take(arena, REAL(dgnn_embedding_room)(&d->embedding), sizeof(real));
-    scratch->g = dgnn_arena_take(arena, d->keep ? 0 : nrow, line);
-    scratch->tangent = dgnn_arena_take(arena, d->keep ? 0 : nrow, line);
-    scratch->d_gr = dgnn_arena_take(arena, d->rows.centre_max, 4 * line);
+    scratch->g = dgnn_arena_take(arena, w->keep ? 0 : nrow, line);
+    scratch->tangent = dgnn_arena_take(arena, w->keep ? 0 : nrow, line);
+    scratch->d_gr = dgnn_arena_take(arena, w->rows.centre_max, 4 * line);
     scratch->moment = dgnn_arena_take(arena, REAL(dgnn_moment_room)(&d->shape), sizeof(real));
     scratch->d_row = dgnn_arena_take(arena, nrow, 4 * sizeof(real));
 }
 
-static struct REAL(se_a_scratch) REAL(se_a_scratch_of_thread)(const struct REAL(se_a) * d)
+static struct REAL(se_a_scratch) REAL(se_a_scratch_of_thread)(const struct REAL(se_a_workspace) * w, int32_t thread)
 {
     struct REAL(se_a_scratch) scratch;
-    struct dgnn_arena arena = {.base = (char *)d->scratch.data + d->scratch_bytes * dgnn_parallel_thread()};
-    REAL(se_a_scratch_layout)(&arena, d, &scratch);
+    struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
+    REAL(se_a_scratch_layout)(&arena, w, &scratch);
     return scratch;
 }
 
-static int REAL(se_a_reserve)(struct REAL(se_a) * d, const struct dgnn_evaluation *evaluation,
+static int REAL(se_a_reserve)(struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation,
                               struct dgnn_error *error)
 {
+    const struct REAL(se_a) *d = w->d;
     struct dgnn_arena arena = {0};
     struct REAL(se_a_scratch) scratch;
     int64_t total;
-    d->keep = evaluation->want_gradient && d->settings->memory == DGNN_MEMORY_FAST;
-    REAL(se_a_kept_layout)(&arena, d, evaluation->graph->nowned);
-    DGNN_TRY(dgnn_buffer_reserve(&d->kept, arena.used, "intermediate results", error));
-    arena = (struct dgnn_arena){.base = d->kept.data};
-    REAL(se_a_kept_layout)(&arena, d, evaluation->graph->nowned);
+    w->keep = evaluation->want_gradient && d->settings->memory == DGNN_MEMORY_FAST;
+    REAL(se_a_kept_layout)(&arena, w, evaluation->graph->nowned);
+    DGNN_TRY(dgnn_buffer_reserve(&w->kept, arena.used, "intermediate results", error));
+    arena = (struct dgnn_arena){.base = w->kept.data};
+    REAL(se_a_kept_layout)(&arena, w, evaluation->graph->nowned);
     arena = (struct dgnn_arena){0};
-    REAL(se_a_scratch_layout)(&arena, d, &scratch);
-    d->scratch_bytes = arena.used;
-    if (!dgnn_alloc_checked(d->scratch_bytes, d->settings->threads, 0, &total)) {
+    REAL(se_a_scratch_layout)(&arena, w, &scratch);
+    w->scratch_bytes = arena.used;
+    if (!dgnn_alloc_checked(w->scratch_bytes, d->settings->threads, 0, &total)) {
         total = INT64_MAX;
     }
-    return dgnn_buffer_reserve(&d->scratch, total, "room of threads", error);
+    return dgnn_buffer_reserve(&w->scratch, total, "room of threads", error);
 }
 
-static struct REAL(se_a_store) REAL(se_a_store_of_chunk)(const struct REAL(se_a) * d, int64_t c,
+static struct REAL(se_a_store) REAL(se_a_store_of_chunk)(const struct REAL(se_a_workspace) * w, int64_t c,
                                                          const struct REAL(se_a_scratch) * scratch)
 {
-    int64_t begin = d->rows.group[c * d->rows.ngroup], end = d->rows.group[(c + 1) * d->rows.ngroup];
+    const struct REAL(se_a) *d = w->d;
+    int64_t begin = w->rows.group[c * w->rows.ngroup], end = w->rows.group[(c + 1) * w->rows.ngroup];
     return (struct REAL(se_a_store)){.begin = begin,
                                      .nrow = end - begin,
-                                     .row = d->row + 4 * begin,
-                                     .g = d->keep ? d->g + begin * d->stride : scratch->g,
-                                     .tangent = d->keep ? d->tangent + begin * d->stride : scratch->tangent};
+                                     .row = w->row + 4 * begin,
+                                     .g = w->keep ? w->g + begin * d->stride : scratch->g,
+                                     .tangent = w->keep ? w->tangent + begin * d->stride : scratch->tangent};
 }
 
 /* ---------------------------------------------------------------- forward */
 
-static void REAL(se_a_geometry)(const struct REAL(se_a) * d, const struct dgnn_graph *graph,
+static void REAL(se_a_geometry)(const struct REAL(se_a_workspace) * w, const struct dgnn_graph *graph,
                                 const struct REAL(se_a_store) * store)
 {
+    const struct REAL(se_a) *d = w->d;
     for (int64_t r = 0; r < store->nrow; r++) {
-        int64_t e = d->rows.edge[store->begin + r];
+        int64_t e = w->rows.edge[store->begin + r];
         double row[4];
-        dgnn_environment_row(&d->settings->environment, graph->type[d->rows.centre[store->begin + r]],
+        dgnn_environment_row(&d->settings->environment, graph->type[w->rows.centre[store->begin + r]],
                              graph->type[graph->neighbour[e]], graph->vector + 3 * e, graph->distance[e], row);
         for (int a = 0; a < 4; a++) {
             store->row[a * store->nrow + r] = (real)row[a];
@@ -216,12 +244,13 @@ static void REAL(se_a_geometry)(const struct REAL(se_a) * d, const struct dgnn_g
 }
 
 /* Each network on its rows of the chunk. */
-static void REAL(se_a_embed)(const struct REAL(se_a) * d, int64_t c, const struct REAL(se_a_store) * store,
+static void REAL(se_a_embed)(const struct REAL(se_a_workspace) * w, int64_t c, const struct REAL(se_a_store) * store,
                              const struct REAL(se_a_scratch) * scratch)
 {
-    for (int64_t n = 0; n < d->rows.ngroup; n++) {
-        int64_t first = d->rows.group[c * d->rows.ngroup + n] - store->begin;
-        int64_t count = d->rows.group[c * d->rows.ngroup + n + 1] - store->begin - first;
+    const struct REAL(se_a) *d = w->d;
+    for (int64_t n = 0; n < w->rows.ngroup; n++) {
+        int64_t first = w->rows.group[c * w->rows.ngroup + n] - store->begin;
+        int64_t count = w->rows.group[c * w->rows.ngroup + n + 1] - store->begin - first;
         struct REAL(dgnn_embedding_rows) rows = {.nrow = count,
                                                  .x = store->row + first,
                                                  .x_stride = 1,
@@ -255,26 +284,27 @@ static void REAL(se_a_begin_moment)(const struct REAL(se_a) * d, const struct dg
 }
 
 /* output NULL: only what backward needs. */
-static void REAL(se_a_chunk_forward)(const struct REAL(se_a) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+static void REAL(se_a_chunk_forward)(const struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
                                      const struct REAL(se_a_store) * store, const struct REAL(se_a_scratch) * scratch,
                                      double *output)
 {
+    const struct REAL(se_a) *d = w->d;
     const struct dgnn_graph *graph = evaluation->graph;
     const struct se_a_settings *s = d->settings;
     int64_t end = store->begin + store->nrow;
-    REAL(se_a_geometry)(d, graph, store);
-    REAL(se_a_embed)(d, c, store, scratch);
-    for (int64_t i = d->rows.chunk[c]; i < d->rows.chunk[c + 1]; i++) {
-        REAL(se_a_begin_moment)(d, graph, i, d->gr + i * 4 * d->stride);
+    REAL(se_a_geometry)(w, graph, store);
+    REAL(se_a_embed)(w, c, store, scratch);
+    for (int64_t i = w->rows.chunk[c]; i < w->rows.chunk[c + 1]; i++) {
+        REAL(se_a_begin_moment)(d, graph, i, w->gr + i * 4 * d->stride);
     }
     for (int64_t r = store->begin; r < end;) {
-        int64_t next = dgnn_edgerows_run(&d->rows, r, end), first = r - store->begin;
+        int64_t next = dgnn_edgerows_run(&w->rows, r, end), first = r - store->begin;
         REAL(dgnn_moment_add)(d->ops, next - r, store->row + first, store->nrow, store->g + first * d->stride,
-                              d->stride, d->gr + d->rows.centre[r] * 4 * d->stride);
+                              d->stride, w->gr + w->rows.centre[r] * 4 * d->stride);
         r = next;
     }
-    for (int64_t i = d->rows.chunk[c]; i < d->rows.chunk[c + 1]; i++) {
-        real *gr = d->gr + i * 4 * d->stride;
+    for (int64_t i = w->rows.chunk[c]; i < w->rows.chunk[c + 1]; i++) {
+        real *gr = w->gr + i * 4 * d->stride;
         for (int64_t k = 0; k < 4 * d->stride; k++) {
             gr[k] *= (real)(1.0 / (double)s->nnei);
         }
@@ -284,36 +314,41 @@ static void REAL(se_a_chunk_forward)(const struct REAL(se_a) * d, const struct d
     }
 }
 
-static int REAL(se_a_forward)(struct REAL(se_a) * d, const struct dgnn_evaluation *evaluation, double *output,
+static void REAL(se_a_forward_part)(void *of, int64_t c, int32_t thread)
+{
+    const struct dgnn_local_region *region = of;
+    struct REAL(se_a_workspace) *w = region->workspace;
+    const struct dgnn_evaluation *evaluation = region->evaluation;
+    struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(w, thread);
+    struct REAL(se_a_store) store = REAL(se_a_store_of_chunk)(w, c, &scratch);
+    if (!w->keep) {
+        store.tangent = NULL;
+    }
+    REAL(se_a_chunk_forward)(w, evaluation, c, &store, &scratch, region->output);
+}
+
+static int REAL(se_a_forward)(struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation, double *output,
                               struct dgnn_error *error)
 {
+    const struct REAL(se_a) *d = w->d;
     const struct se_a_settings *s = d->settings;
     struct dgnn_edgerows_rule rule = {
         .ntypes = s->ntypes, .ngroup = s->ngroup, .target = SE_A_CHUNK_ROWS, .group = s->group};
-    DGNN_TRY(dgnn_edgerows_make(&d->rows, evaluation->graph, &rule, error));
-    DGNN_TRY(REAL(se_a_reserve)(d, evaluation, error));
-#pragma omp parallel num_threads(s->threads)
-    {
-        struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(d);
-#pragma omp for schedule(dynamic)
-        for (int64_t c = 0; c < d->rows.nchunk; c++) {
-            struct REAL(se_a_store) store = REAL(se_a_store_of_chunk)(d, c, &scratch);
-            if (!d->keep) {
-                store.tangent = NULL;
-            }
-            REAL(se_a_chunk_forward)(d, evaluation, c, &store, &scratch, output);
-        }
-    }
+    DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
+    DGNN_TRY(REAL(se_a_reserve)(w, evaluation, error));
+    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .output = output};
+    dgnn_parallel_run(s->threads, w->rows.nchunk, REAL(se_a_forward_part), &region);
     return DGNN_OK;
 }
 
 /* ---------------------------------------------------------------- backward */
 
 /* The gradient of the rows of one network and one centre. */
-static void REAL(se_a_run_backward)(const struct REAL(se_a) * d, const struct dgnn_evaluation *evaluation,
+static void REAL(se_a_run_backward)(const struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation,
                                     const struct REAL(se_a_store) * store, const struct REAL(se_a_scratch) * scratch,
                                     int64_t begin, int64_t end, const real *d_gr)
 {
+    const struct REAL(se_a) *d = w->d;
     const struct dgnn_graph *graph = evaluation->graph;
     int64_t first = begin - store->begin;
     struct REAL(dgnn_moment) moment = {.nrow = end - begin,
@@ -327,48 +362,54 @@ static void REAL(se_a_run_backward)(const struct REAL(se_a) * d, const struct dg
                                        .d_row = scratch->d_row};
     d->ops->moment_backward(&moment);
     for (int64_t r = 0; r < moment.nrow; r++) {
-        int64_t e = d->rows.edge[begin + r];
+        int64_t e = w->rows.edge[begin + r];
         double d_row[4];
         for (int a = 0; a < 4; a++) {
             d_row[a] = (double)scratch->d_row[4 * r + a];
         }
-        dgnn_environment_backward(&d->settings->environment, graph->type[d->rows.centre[begin + r]],
+        dgnn_environment_backward(&d->settings->environment, graph->type[w->rows.centre[begin + r]],
                                   graph->type[graph->neighbour[e]], graph->vector + 3 * e, graph->distance[e], d_row,
                                   0, evaluation->edge_gradient + 3 * e);
     }
 }
 
-static void REAL(se_a_chunk_backward)(const struct REAL(se_a) * d, const struct dgnn_evaluation *evaluation, int64_t c,
+static void REAL(se_a_chunk_backward)(const struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
                                       const struct REAL(se_a_store) * store,
                                       const struct REAL(se_a_scratch) * scratch, const double *d_output)
 {
+    const struct REAL(se_a) *d = w->d;
     const struct se_a_settings *s = d->settings;
-    int64_t size = 4 * d->stride, end = store->begin + store->nrow, begin = d->rows.chunk[c];
-    for (int64_t i = begin; i < d->rows.chunk[c + 1]; i++) {
-        REAL(dgnn_moment_backward)(d->ops, &d->shape, d->gr + i * size, d_output + i * s->dim_out,
+    int64_t size = 4 * d->stride, end = store->begin + store->nrow, begin = w->rows.chunk[c];
+    for (int64_t i = begin; i < w->rows.chunk[c + 1]; i++) {
+        REAL(dgnn_moment_backward)(d->ops, &d->shape, w->gr + i * size, d_output + i * s->dim_out,
                                    1.0 / (double)s->nnei, scratch->d_gr + (i - begin) * size, scratch->moment);
     }
     for (int64_t r = store->begin; r < end;) {
-        int64_t next = dgnn_edgerows_run(&d->rows, r, end);
-        REAL(se_a_run_backward)(d, evaluation, store, scratch, r, next,
-                                scratch->d_gr + (d->rows.centre[r] - begin) * size);
+        int64_t next = dgnn_edgerows_run(&w->rows, r, end);
+        REAL(se_a_run_backward)(w, evaluation, store, scratch, r, next,
+                                scratch->d_gr + (w->rows.centre[r] - begin) * size);
         r = next;
     }
 }
 
-static void REAL(se_a_backward)(struct REAL(se_a) * d, const struct dgnn_evaluation *evaluation,
+static void REAL(se_a_backward_part)(void *of, int64_t part, int32_t thread)
+{
+    const struct dgnn_local_region *region = of;
+    struct REAL(se_a_workspace) *w = region->workspace;
+    const struct dgnn_evaluation *evaluation = region->evaluation;
+    int64_t c = w->rows.nchunk - 1 - part; /* what forward kept last is nearest */
+    struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(w, thread);
+    struct REAL(se_a_store) store = REAL(se_a_store_of_chunk)(w, c, &scratch);
+    if (!w->keep) {
+        REAL(se_a_chunk_forward)(w, evaluation, c, &store, &scratch, NULL);
+    }
+    REAL(se_a_chunk_backward)(w, evaluation, c, &store, &scratch, region->d_output);
+}
+
+static void REAL(se_a_backward)(struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation,
                                 const double *d_output)
 {
-#pragma omp parallel num_threads(d->settings->threads)
-    {
-        struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(d);
-#pragma omp for schedule(dynamic)
-        for (int64_t c = d->rows.nchunk - 1; c >= 0; c--) { /* what forward kept last is nearest */
-            struct REAL(se_a_store) store = REAL(se_a_store_of_chunk)(d, c, &scratch);
-            if (!d->keep) {
-                REAL(se_a_chunk_forward)(d, evaluation, c, &store, &scratch, NULL);
-            }
-            REAL(se_a_chunk_backward)(d, evaluation, c, &store, &scratch, d_output);
-        }
-    }
+    const struct REAL(se_a) *d = w->d;
+    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .d_output = d_output};
+    dgnn_parallel_run(d->settings->threads, w->rows.nchunk, REAL(se_a_backward_part), &region);
 }

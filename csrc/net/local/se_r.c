@@ -76,9 +76,8 @@ static int se_r_load_settings(const struct dgnn_value *value, const struct dgnn_
                               struct dgnn_error *error)
 {
     (void)kind;
-    (void)context;
-    DGNN_TRY(dgnn_params_version(value, 1, 3, 1, error));
     DGNN_TRY(dgnn_params_load(value, se_r_params, SE_R_NPARAM, &s->params, error));
+    DGNN_TRY(dgnn_params_same_int(&s->params.ntypes, context->ntypes, "the model's type_map", error));
     return se_r_load_lists(value, s, error);
 }
 
@@ -117,10 +116,11 @@ static int se_r_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
 }
 
-#define SE_R_KIND(name)                                                                                       \
-    {                                                                                                         \
-        .type = name, .load = se_r_load, .free = se_r_free, .properties = se_r_properties,                    \
-        .describe = se_r_describe, .forward = se_r_forward, .backward = se_r_backward                         \
+#define SE_R_KIND(name)                                                                                      \
+    {                                                                                                        \
+        .type = name, .load = se_r_load, .free = se_r_free, .properties = se_r_properties,                   \
+        .describe = se_r_describe, .workspace_create = se_r_workspace_create,                                \
+        .workspace_free = se_r_workspace_free, .forward = se_r_forward, .backward = se_r_backward            \
     }
 
 const struct dgnn_descriptor_kind dgnn_se_r_e2 = SE_R_KIND("se_e2_r");

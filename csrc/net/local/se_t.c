@@ -70,9 +70,8 @@ static int se_t_load_settings(const struct dgnn_value *value, const struct dgnn_
                               struct dgnn_error *error)
 {
     (void)kind;
-    (void)context;
-    DGNN_TRY(dgnn_params_version(value, 1, 3, 1, error));
     DGNN_TRY(dgnn_params_load(value, se_t_params, SE_T_NPARAM, &s->params, error));
+    DGNN_TRY(dgnn_params_same_int(&s->params.ntypes, context->ntypes, "the model's type_map", error));
     return se_t_load_lists(value, s, error);
 }
 
@@ -119,10 +118,11 @@ static double se_t_work(const struct dgnn_descriptor *descriptor, int64_t n, con
     return 2.0 * (double)s->parameters * (double)n * (double)n;
 }
 
-#define SE_T_KIND(name)                                                                                       \
-    {                                                                                                         \
-        .type = name, .load = se_t_load, .free = se_t_free, .properties = se_t_properties,                    \
-        .describe = se_t_describe, .work = se_t_work, .forward = se_t_forward, .backward = se_t_backward      \
+#define SE_T_KIND(name)                                                                                      \
+    {                                                                                                        \
+        .type = name, .load = se_t_load, .free = se_t_free, .properties = se_t_properties,                   \
+        .describe = se_t_describe, .work = se_t_work, .workspace_create = se_t_workspace_create,             \
+        .workspace_free = se_t_workspace_free, .forward = se_t_forward, .backward = se_t_backward            \
     }
 
 const struct dgnn_descriptor_kind dgnn_se_t = SE_T_KIND("se_e3");

@@ -4,6 +4,11 @@ struct REAL(se_t) {
     struct se_t_settings *settings;
     const struct REAL(dgnn_ops) * ops;
     struct REAL(dgnn_embedding) embedding;
+};
+
+/* What an evaluation writes. */
+struct REAL(se_t_workspace) {
+    const struct REAL(se_t) * d;
     struct dgnn_edgerows rows; /* a chunk is a centre, a group a type */
     int64_t scratch_bytes;
     struct dgnn_buffer scratch;
@@ -26,6 +31,7 @@ static int REAL(se_t_load_networks)(struct REAL(se_t) * d, struct dgnn_error *er
     int status = REAL(dgnn_embedding_load)(&s->params.embeddings, 2, s->ntypes, 1, needed, &d->embedding, error);
     dgnn_alloc_free(needed);
     DGNN_TRY(status);
+    DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
     for (int64_t p = 0; p < n * n; p++) {
         if (s->group[p] < 0 && p / n <= p % n) {
             REAL(dgnn_embedding_clear)(&d->embedding, p / n + (p % n) * n);
@@ -40,10 +46,29 @@ static void REAL(se_t_free)(struct REAL(se_t) * d)
 {
     if (d) {
         REAL(dgnn_embedding_free)(&d->embedding);
-        dgnn_edgerows_free(&d->rows);
-        dgnn_buffer_free(&d->scratch);
         dgnn_alloc_free(d);
     }
+}
+
+static void REAL(se_t_workspace_free)(struct REAL(se_t_workspace) * w)
+{
+    if (w) {
+        dgnn_edgerows_free(&w->rows);
+        dgnn_buffer_free(&w->scratch);
+        dgnn_alloc_free(w);
+    }
+}
+
+static int REAL(se_t_workspace_create)(const struct REAL(se_t) * d, struct REAL(se_t_workspace) * *out,
+                                       struct dgnn_error *error)
+{
+    struct REAL(se_t_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    w->d = d;
+    *out = w;
+    return DGNN_OK;
 }
 
 static int REAL(se_t_load)(struct se_t_settings *settings, struct REAL(se_t) * *out, struct dgnn_error *error)
@@ -65,33 +90,35 @@ static int REAL(se_t_load)(struct se_t_settings *settings, struct REAL(se_t) * *
 
 /* ---------------------------------------------------------------- memory */
 
-static struct REAL(dgnn_triples_scratch) REAL(se_t_scratch)(const struct REAL(se_t) * d, struct dgnn_arena *arena)
+static struct REAL(dgnn_triples_scratch) REAL(se_t_scratch)(const struct REAL(se_t_workspace) * w, struct dgnn_arena *arena)
 {
+    const struct REAL(se_t) *d = w->d;
     struct REAL(dgnn_triples_scratch) scratch;
-    REAL(dgnn_triples_layout)(arena, &d->embedding, d->rows.row_max + d->settings->ntypes,
+    REAL(dgnn_triples_layout)(arena, &d->embedding, w->rows.row_max + d->settings->ntypes,
                                d->settings->ntypes, &scratch);
     return scratch;
 }
 
-static struct REAL(dgnn_triples_scratch) REAL(se_t_scratch_of_thread)(const struct REAL(se_t) * d)
+static struct REAL(dgnn_triples_scratch) REAL(se_t_scratch_of_thread)(const struct REAL(se_t_workspace) * w, int32_t thread)
 {
-    struct dgnn_arena arena = {.base = (char *)d->scratch.data + d->scratch_bytes * dgnn_parallel_thread()};
-    return REAL(se_t_scratch)(d, &arena);
+    struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
+    return REAL(se_t_scratch)(w, &arena);
 }
 
-static int REAL(se_t_reserve)(struct REAL(se_t) * d, const struct dgnn_graph *graph, struct dgnn_error *error)
+static int REAL(se_t_reserve)(struct REAL(se_t_workspace) * w, const struct dgnn_graph *graph, struct dgnn_error *error)
 {
+    const struct REAL(se_t) *d = w->d;
     const struct se_t_settings *s = d->settings;
     struct dgnn_edgerows_rule rule = {.ntypes = s->ntypes, .ngroup = s->ntypes, .target = 1, .group = s->group};
     struct dgnn_arena arena = {0};
     int64_t total;
-    DGNN_TRY(dgnn_edgerows_make(&d->rows, graph, &rule, error));
-    REAL(se_t_scratch)(d, &arena);
-    d->scratch_bytes = arena.used;
-    if (!dgnn_alloc_checked(d->scratch_bytes, s->threads, 0, &total)) {
+    DGNN_TRY(dgnn_edgerows_make(&w->rows, graph, &rule, error));
+    REAL(se_t_scratch)(w, &arena);
+    w->scratch_bytes = arena.used;
+    if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
         total = INT64_MAX;
     }
-    return dgnn_buffer_reserve(&d->scratch, total, "room of threads", error);
+    return dgnn_buffer_reserve(&w->scratch, total, "room of threads", error);
 }
 
 /* ---------------------------------------------------------------- forward and backward */
@@ -116,12 +143,13 @@ static int64_t REAL(se_t_empty_row)(const struct REAL(se_t) * d, const struct dg
 }
 
 /* Rows of centre i's neighbours of one type. */
-static int64_t REAL(se_t_type_rows)(const struct REAL(se_t) * d, const struct dgnn_graph *graph, int64_t i, int32_t t,
+static int64_t REAL(se_t_type_rows)(const struct REAL(se_t_workspace) * w, const struct dgnn_graph *graph, int64_t i, int32_t t,
                                     struct REAL(dgnn_triples_scratch) * scratch, int64_t n)
 {
-    const int64_t *group = d->rows.group + i * d->rows.ngroup + t;
+    const struct REAL(se_t) *d = w->d;
+    const int64_t *group = w->rows.group + i * w->rows.ngroup + t;
     for (int64_t r = group[0]; r < group[1]; r++, n++) {
-        int64_t e = d->rows.edge[r];
+        int64_t e = w->rows.edge[r];
         double row[4];
         dgnn_environment_row(&d->settings->environment, graph->type[i], t, graph->vector + 3 * e, graph->distance[e],
                              row);
@@ -133,14 +161,15 @@ static int64_t REAL(se_t_type_rows)(const struct REAL(se_t) * d, const struct dg
 }
 
 /* Forward with output, backward with d_output. Returns the number of rows. */
-static int64_t REAL(se_t_centre)(const struct REAL(se_t) * d, const struct dgnn_graph *graph, int64_t i,
+static int64_t REAL(se_t_centre)(const struct REAL(se_t_workspace) * w, const struct dgnn_graph *graph, int64_t i,
                                  struct REAL(dgnn_triples_scratch) * scratch, double *output, const double *d_output)
 {
+    const struct REAL(se_t) *d = w->d;
     const struct se_t_settings *s = d->settings;
     int64_t n = 0;
     for (int32_t t = 0; t < s->ntypes; t++) {
         scratch->section[t] = n;
-        n = REAL(se_t_type_rows)(d, graph, i, t, scratch, n);
+        n = REAL(se_t_type_rows)(w, graph, i, t, scratch, n);
     }
     scratch->section[s->ntypes] = n;
     memset(scratch->d_u, 0, 3 * sizeof(double) * (size_t)n);
@@ -159,20 +188,24 @@ static int64_t REAL(se_t_centre)(const struct REAL(se_t) * d, const struct dgnn_
     return n;
 }
 
-static int REAL(se_t_forward)(struct REAL(se_t) * d, const struct dgnn_evaluation *evaluation, double *output,
+static void REAL(se_t_forward_part)(void *of, int64_t i, int32_t thread)
+{
+    const struct dgnn_local_region *region = of;
+    struct REAL(se_t_workspace) *w = region->workspace;
+    const struct dgnn_evaluation *evaluation = region->evaluation;
+    int64_t width = w->d->settings->dim_out;
+    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_scratch_of_thread)(w, thread);
+    memset(region->output + i * width, 0, sizeof(double) * (size_t)width);
+    REAL(se_t_centre)(w, evaluation->graph, i, &scratch, region->output + i * width, NULL);
+}
+
+static int REAL(se_t_forward)(struct REAL(se_t_workspace) * w, const struct dgnn_evaluation *evaluation, double *output,
                               struct dgnn_error *error)
 {
-    int64_t width = d->settings->dim_out;
-    DGNN_TRY(REAL(se_t_reserve)(d, evaluation->graph, error));
-#pragma omp parallel num_threads(d->settings->threads)
-    {
-        struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_scratch_of_thread)(d);
-#pragma omp for schedule(dynamic)
-        for (int64_t i = 0; i < evaluation->graph->nowned; i++) {
-            memset(output + i * width, 0, sizeof(double) * (size_t)width);
-            REAL(se_t_centre)(d, evaluation->graph, i, &scratch, output + i * width, NULL);
-        }
-    }
+    const struct REAL(se_t) *d = w->d;
+    DGNN_TRY(REAL(se_t_reserve)(w, evaluation->graph, error));
+    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .output = output};
+    dgnn_parallel_run(d->settings->threads, evaluation->graph->nowned, REAL(se_t_forward_part), &region);
     return DGNN_OK;
 }
 
@@ -191,17 +224,22 @@ static void REAL(se_t_d_edges)(const struct REAL(se_t) * d, const struct dgnn_ev
     }
 }
 
-static void REAL(se_t_backward)(struct REAL(se_t) * d, const struct dgnn_evaluation *evaluation,
+static void REAL(se_t_backward_part)(void *of, int64_t i, int32_t thread)
+{
+    const struct dgnn_local_region *region = of;
+    struct REAL(se_t_workspace) *w = region->workspace;
+    const struct dgnn_evaluation *evaluation = region->evaluation;
+    const struct REAL(se_t) *d = w->d;
+    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_scratch_of_thread)(w, thread);
+    int64_t n = REAL(se_t_centre)(w, evaluation->graph, i, &scratch, NULL,
+                                  region->d_output + i * d->settings->dim_out);
+    REAL(se_t_d_edges)(d, evaluation, i, &scratch, n);
+}
+
+static void REAL(se_t_backward)(struct REAL(se_t_workspace) * w, const struct dgnn_evaluation *evaluation,
                                 const double *d_output)
 {
-#pragma omp parallel num_threads(d->settings->threads)
-    {
-        struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_scratch_of_thread)(d);
-#pragma omp for schedule(dynamic)
-        for (int64_t i = 0; i < evaluation->graph->nowned; i++) {
-            int64_t n = REAL(se_t_centre)(d, evaluation->graph, i, &scratch, NULL,
-                                          d_output + i * d->settings->dim_out);
-            REAL(se_t_d_edges)(d, evaluation, i, &scratch, n);
-        }
-    }
+    const struct REAL(se_t) *d = w->d;
+    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .d_output = d_output};
+    dgnn_parallel_run(d->settings->threads, evaluation->graph->nowned, REAL(se_t_backward_part), &region);
 }

@@ -110,12 +110,12 @@ static int se_t_tebd_load_settings(const struct dgnn_value *value, const struct 
                                    struct dgnn_error *error)
 {
     (void)kind;
-    DGNN_TRY(dgnn_params_version(value, 1, 2, 1, error));
     DGNN_TRY(dgnn_params_load(value, se_t_tebd_params, SE_T_TEBD_NPARAM, &s->params, error));
     DGNN_TRY(se_t_tebd_load_mode(s, value, error));
     DGNN_TRY(se_t_tebd_check(s, value, context, error));
     DGNN_TRY(se_t_tebd_load_environment(s, value, error));
     DGNN_TRY(dgnn_edgerows_neighbours(&s->params.exclude_types, s->ntypes, &s->group, error));
+    DGNN_TRY(dgnn_typeembed_same(&s->params.type_embedding, s->params.use_econf_tebd, error));
     return dgnn_typeembed_load_f64(&s->params.type_embedding, s->ntypes, context->type_map, s->params.tebd_dim,
                                    &s->table, error);
 }
@@ -173,6 +173,8 @@ const struct dgnn_descriptor_kind dgnn_se_t_tebd = {
     .properties = se_t_tebd_properties,
     .describe = se_t_tebd_describe,
     .work = se_t_tebd_work,
+    .workspace_create = se_t_tebd_workspace_create,
+    .workspace_free = se_t_tebd_workspace_free,
     .forward = se_t_tebd_forward,
     .backward = se_t_tebd_backward,
 };

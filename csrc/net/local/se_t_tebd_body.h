@@ -7,6 +7,11 @@ struct REAL(se_t_tebd) {
     real *types;    /* of pairs of types, each with the NULL type: (ntypes + 1)^2 x 2 tebd_dim */
     real *factor;   /* in strip: (ntypes + 1)^2 x stride, the second network's; else NULL */
     int64_t stride; /* of the embedding */
+};
+
+/* What an evaluation writes. */
+struct REAL(se_t_tebd_workspace) {
+    const struct REAL(se_t_tebd) * d;
     struct dgnn_edgerows rows; /* a chunk is a centre, a group a type */
     int64_t scratch_bytes;
     struct dgnn_buffer scratch;
@@ -65,6 +70,7 @@ static int REAL(se_t_tebd_load_factor)(struct REAL(se_t_tebd) * d, struct dgnn_e
                      : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: width %lld, expected %lld",
                                        dgnn_value_path(&s->params.embeddings_strip, path, sizeof(path)),
                                        (long long)strip.nout, (long long)d->embedding.nout);
+    status = status ? status : REAL(dgnn_embedding_same)(&strip, s->params.embeddings.parent, "neuron", error);
     s->parameters += strip.parameters;
     REAL(dgnn_embedding_free)(&strip);
     return status;
@@ -75,11 +81,13 @@ static int REAL(se_t_tebd_load_networks)(struct REAL(se_t_tebd) * d, struct dgnn
     struct se_t_tebd_settings *s = d->settings;
     int64_t inputs = 1 + (s->strip ? 0 : 2 * s->params.tebd_dim);
     DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, 0, s->ntypes, inputs, NULL, &d->embedding, error));
+    DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
     d->stride = dgnn_table_pad(d->embedding.nout, REAL_LANES);
     s->parameters = d->embedding.parameters;
     s->dim_out = d->embedding.nout + (s->params.concat_output_tebd ? s->params.tebd_dim : 0);
     DGNN_TRY(REAL(se_t_tebd_load_types)(d, error));
-    return s->strip ? REAL(se_t_tebd_load_factor)(d, error) : DGNN_OK;
+    return s->strip ? REAL(se_t_tebd_load_factor)(d, error)
+                    : dgnn_params_unused(&s->params.embeddings_strip, "tebd_input_mode is not strip", error);
 }
 
 static void REAL(se_t_tebd_free)(struct REAL(se_t_tebd) * d)
@@ -88,10 +96,29 @@ static void REAL(se_t_tebd_free)(struct REAL(se_t_tebd) * d)
         REAL(dgnn_embedding_free)(&d->embedding);
         dgnn_alloc_free(d->types);
         dgnn_alloc_free(d->factor);
-        dgnn_edgerows_free(&d->rows);
-        dgnn_buffer_free(&d->scratch);
         dgnn_alloc_free(d);
     }
+}
+
+static void REAL(se_t_tebd_workspace_free)(struct REAL(se_t_tebd_workspace) * w)
+{
+    if (w) {
+        dgnn_edgerows_free(&w->rows);
+        dgnn_buffer_free(&w->scratch);
+        dgnn_alloc_free(w);
+    }
+}
+
+static int REAL(se_t_tebd_workspace_create)(const struct REAL(se_t_tebd) * d, struct REAL(se_t_tebd_workspace) * *out,
+                                            struct dgnn_error *error)
+{
+    struct REAL(se_t_tebd_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
+    if (!w) {
+        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
+    }
+    w->d = d;
+    *out = w;
+    return DGNN_OK;
 }
 
 static int REAL(se_t_tebd_load)(struct se_t_tebd_settings *settings, struct REAL(se_t_tebd) * *out,
@@ -114,48 +141,51 @@ static int REAL(se_t_tebd_load)(struct se_t_tebd_settings *settings, struct REAL
 
 /* ---------------------------------------------------------------- memory */
 
-static struct REAL(dgnn_triples_scratch) REAL(se_t_tebd_scratch)(const struct REAL(se_t_tebd) * d, struct dgnn_arena *arena)
+static struct REAL(dgnn_triples_scratch) REAL(se_t_tebd_scratch)(const struct REAL(se_t_tebd_workspace) * w, struct dgnn_arena *arena)
 {
+    const struct REAL(se_t_tebd) *d = w->d;
     struct REAL(dgnn_triples_scratch) scratch;
-    REAL(dgnn_triples_layout)(arena, &d->embedding, d->rows.row_max + 1, d->settings->ntypes + 1, &scratch);
+    REAL(dgnn_triples_layout)(arena, &d->embedding, w->rows.row_max + 1, d->settings->ntypes + 1, &scratch);
     return scratch;
 }
 
-static struct REAL(dgnn_triples_scratch) REAL(se_t_tebd_scratch_of_thread)(const struct REAL(se_t_tebd) * d)
+static struct REAL(dgnn_triples_scratch) REAL(se_t_tebd_scratch_of_thread)(const struct REAL(se_t_tebd_workspace) * w, int32_t thread)
 {
-    struct dgnn_arena arena = {.base = (char *)d->scratch.data + d->scratch_bytes * dgnn_parallel_thread()};
-    return REAL(se_t_tebd_scratch)(d, &arena);
+    struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
+    return REAL(se_t_tebd_scratch)(w, &arena);
 }
 
-static int REAL(se_t_tebd_reserve)(struct REAL(se_t_tebd) * d, const struct dgnn_graph *graph, struct dgnn_error *error)
+static int REAL(se_t_tebd_reserve)(struct REAL(se_t_tebd_workspace) * w, const struct dgnn_graph *graph, struct dgnn_error *error)
 {
+    const struct REAL(se_t_tebd) *d = w->d;
     const struct se_t_tebd_settings *s = d->settings;
     struct dgnn_edgerows_rule rule = {.ntypes = s->ntypes, .ngroup = s->ntypes, .target = 1, .group = s->group};
     struct dgnn_arena arena = {0};
     int64_t total;
-    DGNN_TRY(dgnn_edgerows_make(&d->rows, graph, &rule, error));
-    REAL(se_t_tebd_scratch)(d, &arena);
-    d->scratch_bytes = arena.used;
-    if (!dgnn_alloc_checked(d->scratch_bytes, s->threads, 0, &total)) {
+    DGNN_TRY(dgnn_edgerows_make(&w->rows, graph, &rule, error));
+    REAL(se_t_tebd_scratch)(w, &arena);
+    w->scratch_bytes = arena.used;
+    if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
         total = INT64_MAX;
     }
-    return dgnn_buffer_reserve(&d->scratch, total, "room of threads", error);
+    return dgnn_buffer_reserve(&w->scratch, total, "room of threads", error);
 }
 
 /* ---------------------------------------------------------------- forward and backward */
 
 /* Rows of centre i: type by type, then one for all empty slots. Returns their number. */
-static int64_t REAL(se_t_tebd_rows)(const struct REAL(se_t_tebd) * d, const struct dgnn_graph *graph, int64_t i,
+static int64_t REAL(se_t_tebd_rows)(const struct REAL(se_t_tebd_workspace) * w, const struct dgnn_graph *graph, int64_t i,
                                     struct REAL(dgnn_triples_scratch) * scratch)
 {
+    const struct REAL(se_t_tebd) *d = w->d;
     const struct se_t_tebd_settings *s = d->settings;
     int64_t vacant = s->sel[0] - (graph->first[i + 1] - graph->first[i]), n = 0;
     double row[4];
     for (int32_t t = 0; t < s->ntypes; t++) {
-        const int64_t *group = d->rows.group + i * d->rows.ngroup + t;
+        const int64_t *group = w->rows.group + i * w->rows.ngroup + t;
         scratch->section[t] = n;
         for (int64_t r = group[0]; r < group[1]; r++, n++) {
-            int64_t e = d->rows.edge[r];
+            int64_t e = w->rows.edge[r];
             scratch->edge_switch[n] = dgnn_environment_row(&s->environment, graph->type[i], 0, graph->vector + 3 * e,
                                                            graph->distance[e], row);
             memcpy(scratch->u + 3 * n, row + 1, 3 * sizeof(double));
@@ -176,12 +206,13 @@ static int64_t REAL(se_t_tebd_rows)(const struct REAL(se_t_tebd) * d, const stru
 }
 
 /* Forward with output, backward with d_output. Returns the number of rows. */
-static int64_t REAL(se_t_tebd_centre)(const struct REAL(se_t_tebd) * d, const struct dgnn_graph *graph, int64_t i,
+static int64_t REAL(se_t_tebd_centre)(const struct REAL(se_t_tebd_workspace) * w, const struct dgnn_graph *graph, int64_t i,
                                       struct REAL(dgnn_triples_scratch) * scratch, double *output,
                                       const double *d_output)
 {
+    const struct REAL(se_t_tebd) *d = w->d;
     const struct se_t_tebd_settings *s = d->settings;
-    int64_t n = REAL(se_t_tebd_rows)(d, graph, i, scratch), ntypes = s->ntypes;
+    int64_t n = REAL(se_t_tebd_rows)(w, graph, i, scratch), ntypes = s->ntypes;
     int64_t absent = graph->first_type < 0 ? ntypes : graph->first_type;
     memset(scratch->d_u, 0, 3 * sizeof(double) * (size_t)n);
     memset(scratch->d_switch, 0, sizeof(double) * (size_t)n);
@@ -204,25 +235,30 @@ static int64_t REAL(se_t_tebd_centre)(const struct REAL(se_t_tebd) * d, const st
     return n;
 }
 
-static int REAL(se_t_tebd_forward)(struct REAL(se_t_tebd) * d, const struct dgnn_evaluation *evaluation, double *output,
-                              struct dgnn_error *error)
+static void REAL(se_t_tebd_forward_part)(void *of, int64_t i, int32_t thread)
 {
+    const struct dgnn_local_region *region = of;
+    struct REAL(se_t_tebd_workspace) *w = region->workspace;
+    const struct dgnn_evaluation *evaluation = region->evaluation;
+    const struct REAL(se_t_tebd) *d = w->d;
     const struct se_t_tebd_settings *s = d->settings;
     int64_t width = s->dim_out;
-    DGNN_TRY(REAL(se_t_tebd_reserve)(d, evaluation->graph, error));
-#pragma omp parallel num_threads(d->settings->threads)
-    {
-        struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_tebd_scratch_of_thread)(d);
-#pragma omp for schedule(dynamic)
-        for (int64_t i = 0; i < evaluation->graph->nowned; i++) {
-            double *out = output + i * width, *tail = out + d->embedding.nout;
-            memset(out, 0, sizeof(double) * (size_t)width);
-            REAL(se_t_tebd_centre)(d, evaluation->graph, i, &scratch, out, NULL);
-            for (int64_t c = 0; c < s->params.tebd_dim && s->params.concat_output_tebd; c++) {
-                tail[c] = s->table[evaluation->graph->type[i] * s->params.tebd_dim + c];
-            }
-        }
+    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_tebd_scratch_of_thread)(w, thread);
+    double *out = region->output + i * width, *tail = out + d->embedding.nout;
+    memset(out, 0, sizeof(double) * (size_t)width);
+    REAL(se_t_tebd_centre)(w, evaluation->graph, i, &scratch, out, NULL);
+    for (int64_t c = 0; c < s->params.tebd_dim && s->params.concat_output_tebd; c++) {
+        tail[c] = s->table[evaluation->graph->type[i] * s->params.tebd_dim + c];
     }
+}
+
+static int REAL(se_t_tebd_forward)(struct REAL(se_t_tebd_workspace) * w, const struct dgnn_evaluation *evaluation, double *output,
+                              struct dgnn_error *error)
+{
+    const struct REAL(se_t_tebd) *d = w->d;
+    DGNN_TRY(REAL(se_t_tebd_reserve)(w, evaluation->graph, error));
+    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .output = output};
+    dgnn_parallel_run(d->settings->threads, evaluation->graph->nowned, REAL(se_t_tebd_forward_part), &region);
     return DGNN_OK;
 }
 
@@ -241,17 +277,22 @@ static void REAL(se_t_tebd_d_edges)(const struct REAL(se_t_tebd) * d, const stru
     }
 }
 
-static void REAL(se_t_tebd_backward)(struct REAL(se_t_tebd) * d, const struct dgnn_evaluation *evaluation,
+static void REAL(se_t_tebd_backward_part)(void *of, int64_t i, int32_t thread)
+{
+    const struct dgnn_local_region *region = of;
+    struct REAL(se_t_tebd_workspace) *w = region->workspace;
+    const struct dgnn_evaluation *evaluation = region->evaluation;
+    const struct REAL(se_t_tebd) *d = w->d;
+    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_tebd_scratch_of_thread)(w, thread);
+    int64_t n = REAL(se_t_tebd_centre)(w, evaluation->graph, i, &scratch, NULL,
+                                  region->d_output + i * d->settings->dim_out);
+    REAL(se_t_tebd_d_edges)(d, evaluation, i, &scratch, n);
+}
+
+static void REAL(se_t_tebd_backward)(struct REAL(se_t_tebd_workspace) * w, const struct dgnn_evaluation *evaluation,
                                 const double *d_output)
 {
-#pragma omp parallel num_threads(d->settings->threads)
-    {
-        struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_tebd_scratch_of_thread)(d);
-#pragma omp for schedule(dynamic)
-        for (int64_t i = 0; i < evaluation->graph->nowned; i++) {
-            int64_t n = REAL(se_t_tebd_centre)(d, evaluation->graph, i, &scratch, NULL,
-                                          d_output + i * d->settings->dim_out);
-            REAL(se_t_tebd_d_edges)(d, evaluation, i, &scratch, n);
-        }
-    }
+    const struct REAL(se_t_tebd) *d = w->d;
+    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .d_output = d_output};
+    dgnn_parallel_run(d->settings->threads, evaluation->graph->nowned, REAL(se_t_tebd_backward_part), &region);
 }

@@ -1,29 +1,100 @@
 #include "net/params/params.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-static const struct dgnn_param *params_find(const struct dgnn_param *params, size_t nparam, const char *name)
+/* The row of a member, or of a variable. */
+/* Of variables that are numbered ("0.matrix", "layers.1.bias") the table has the first word. */
+static int params_same_name(const struct dgnn_param *param, const char *name)
+{
+    size_t length = param->kind == DGNN_PARAM_VARIABLE ? strcspn(name, ".") : strlen(name);
+    return strlen(param->name) == length && !strncmp(param->name, name, length);
+}
+
+static const struct dgnn_param *params_find(const struct dgnn_param *params, size_t nparam, const char *name, int variable)
 {
     for (size_t p = 0; p < nparam; p++) {
-        if (!strcmp(params[p].name, name)) {
+        if (params[p].kind != DGNN_PARAM_CLASS && (params[p].kind == DGNN_PARAM_VARIABLE) == variable &&
+            params_same_name(&params[p], name)) {
             return &params[p];
         }
     }
     return NULL;
 }
 
+static int params_unknown(const struct dgnn_value *member, struct dgnn_error *error)
+{
+    char path[256];
+    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                           "%s: dgnn does not know this option, so it does not evaluate a model that has it",
+                           dgnn_value_path(member, path, sizeof(path)));
+}
+
+/* "@class" and "@version", for an object whose table has a class. */
+static int params_check_class(const struct dgnn_value *object, const struct dgnn_param *row, struct dgnn_error *error)
+{
+    struct dgnn_value class = dgnn_value_member(object, "@class"), version = dgnn_value_member(object, "@version");
+    int64_t number = row->required, lowest = (int64_t)row->number, highest = (int64_t)row->offset;
+    const char *name = row->name;
+    char path[256];
+    if (dgnn_value_kind(&class) != DGNN_VALUE_ABSENT) {
+        DGNN_TRY(dgnn_value_string(&class, &name, error));
+    }
+    if (strcmp(name, row->name)) {
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: found '%s', expected '%s'",
+                               dgnn_value_path(&class, path, sizeof(path)), name, row->name);
+    }
+    if (dgnn_value_kind(&version) != DGNN_VALUE_ABSENT) {
+        DGNN_TRY(dgnn_value_int(&version, &number, error));
+    }
+    if (number < lowest || number > highest) {
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: version %lld; dgnn reads %lld to %lld",
+                               dgnn_value_path(object, path, sizeof(path)), (long long)number, (long long)lowest,
+                               (long long)highest);
+    }
+    return DGNN_OK;
+}
+
+static const struct dgnn_param *params_first(const struct dgnn_param *params, size_t nparam, enum dgnn_param_kind kind)
+{
+    for (size_t p = 0; p < nparam; p++) {
+        if (params[p].kind == kind) {
+            return &params[p];
+        }
+    }
+    return NULL;
+}
+
+static int params_check_variables(const struct dgnn_value *variables, const struct dgnn_param *params, size_t nparam,
+                                  struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_value_object(variables, error));
+    for (int64_t m = 0; m < dgnn_value_count(variables); m++) {
+        struct dgnn_value member = dgnn_value_item(variables, m);
+        if (!params_find(params, nparam, member.name, 1)) {
+            return params_unknown(&member, error);
+        }
+    }
+    return DGNN_OK;
+}
+
 static int params_check_names(const struct dgnn_value *object, const struct dgnn_param *params, size_t nparam,
                               struct dgnn_error *error)
 {
-    char path[256];
+    const struct dgnn_param *class = params_first(params, nparam, DGNN_PARAM_CLASS);
+    const struct dgnn_param *variable = params_first(params, nparam, DGNN_PARAM_VARIABLE);
+    if (class) {
+        DGNN_TRY(params_check_class(object, class, error));
+    }
     for (int64_t m = 0; m < dgnn_value_count(object); m++) {
         struct dgnn_value member = dgnn_value_item(object, m);
-        if (member.name[0] != '@' && strcmp(member.name, "type") && !params_find(params, nparam, member.name)) {
-            return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                   "%s: dgnn does not know this option, so it does not evaluate a model that has it",
-                                   dgnn_value_path(&member, path, sizeof(path)));
+        if (variable && !strcmp(member.name, "@variables")) {
+            DGNN_TRY(params_check_variables(&member, params, nparam, error));
+        } else if (!(class && (!strcmp(member.name, "@class") || !strcmp(member.name, "@version"))) &&
+                   !params_find(params, nparam, member.name, 0)) {
+            return params_unknown(&member, error);
         }
     }
     return DGNN_OK;
@@ -110,9 +181,11 @@ int dgnn_params_load(const struct dgnn_value *object, const struct dgnn_param *p
     DGNN_TRY(params_check_names(object, params, nparam, error));
     for (size_t p = 0; p < nparam; p++) {
         struct dgnn_value member = dgnn_value_member(object, params[p].name);
-        void *place = (char *)out + params[p].offset;
+        void *place = out ? (char *)out + params[p].offset : NULL;
         switch (params[p].kind) {
         case DGNN_PARAM_IGNORED:
+        case DGNN_PARAM_CLASS:
+        case DGNN_PARAM_VARIABLE:
             break;
         case DGNN_PARAM_ONLY:
             DGNN_TRY(params_check_only(&member, &params[p], error));
@@ -121,6 +194,7 @@ int dgnn_params_load(const struct dgnn_value *object, const struct dgnn_param *p
             DGNN_TRY(params_load_string(object, &member, &params[p], place, error));
             break;
         case DGNN_PARAM_VALUE:
+        case DGNN_PARAM_SAME:
             if (params[p].required && dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
                 return params_missing(object, params[p].name, error);
             }
@@ -158,22 +232,150 @@ int dgnn_params_describe(const struct dgnn_param *params, size_t nparam, const v
     return DGNN_OK;
 }
 
-int dgnn_params_version(const struct dgnn_value *object, int64_t lowest, int64_t highest, int64_t absent_version,
-                        struct dgnn_error *error)
+/* ---------------------------------------------------------------- what is said twice */
+
+static int params_contradicts(const struct dgnn_value *member, const char *what, const char *expected,
+                              struct dgnn_error *error)
 {
-    struct dgnn_value member = dgnn_value_member(object, "@version");
-    int64_t version = absent_version;
     char path[256];
-    if (dgnn_value_kind(&member) != DGNN_VALUE_ABSENT) {
-        DGNN_TRY(dgnn_value_int(&member, &version, error));
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: contradicts %s, by which it is %s",
+                           dgnn_value_path(member, path, sizeof(path)), what, expected);
+}
+
+static int params_absent(const struct dgnn_value *member)
+{
+    return dgnn_value_kind(member) == DGNN_VALUE_ABSENT;
+}
+
+int dgnn_params_same_int(const struct dgnn_value *member, int64_t expected, const char *what, struct dgnn_error *error)
+{
+    int64_t found = expected;
+    char text[32];
+    if (!params_absent(member)) {
+        DGNN_TRY(dgnn_value_int(member, &found, error));
     }
-    if (version < lowest || version > highest) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: version %lld; dgnn reads %lld to %lld",
-                               dgnn_value_path(object, path, sizeof(path)), (long long)version, (long long)lowest,
-                               (long long)highest);
+    snprintf(text, sizeof(text), "%lld", (long long)expected);
+    return found == expected ? DGNN_OK : params_contradicts(member, what, text, error);
+}
+
+int dgnn_params_same_double(const struct dgnn_value *member, double expected, const char *what,
+                            struct dgnn_error *error)
+{
+    double found = expected;
+    char text[32];
+    if (!params_absent(member)) {
+        DGNN_TRY(dgnn_value_double(member, &found, error));
+    }
+    snprintf(text, sizeof(text), "%.17g", expected);
+    return found == expected ? DGNN_OK : params_contradicts(member, what, text, error);
+}
+
+int dgnn_params_same_bool(const struct dgnn_value *member, int32_t expected, const char *what,
+                          struct dgnn_error *error)
+{
+    int found = expected;
+    if (!params_absent(member)) {
+        DGNN_TRY(dgnn_value_bool(member, &found, error));
+    }
+    return !found == !expected ? DGNN_OK : params_contradicts(member, what, expected ? "true" : "false", error);
+}
+
+int dgnn_params_same_string(const struct dgnn_value *member, const char *expected, const char *what,
+                            struct dgnn_error *error)
+{
+    const char *found = expected;
+    if (!params_absent(member)) {
+        DGNN_TRY(dgnn_value_string(member, &found, error));
+    }
+    return !strcmp(found, expected) ? DGNN_OK : params_contradicts(member, what, expected, error);
+}
+
+int dgnn_params_same_count(const struct dgnn_value *member, int64_t expected, const char *what,
+                           struct dgnn_error *error)
+{
+    int64_t found;
+    char text[64];
+    DGNN_TRY(dgnn_value_list(member, &found, error));
+    snprintf(text, sizeof(text), "a list of %lld", (long long)expected);
+    return found == expected ? DGNN_OK : params_contradicts(member, what, text, error);
+}
+
+int dgnn_params_same_activation(const struct dgnn_value *member, const struct dgnn_activation *expected,
+                                const char *what, struct dgnn_error *error)
+{
+    enum dgnn_value_kind kind = dgnn_value_kind(member);
+    struct dgnn_activation found;
+    const char *name = NULL;
+    if (kind == DGNN_VALUE_ABSENT) {
+        return DGNN_OK;
+    }
+    if (kind != DGNN_VALUE_NULL) {
+        DGNN_TRY(dgnn_value_string(member, &name, error));
+    }
+    DGNN_TRY(dgnn_params_activation(name, member, &found, error));
+    int same = found.kind == expected->kind && found.threshold == expected->threshold &&
+               found.offset == expected->offset && found.slope == expected->slope;
+    return same ? DGNN_OK : params_contradicts(member, what, "another one", error);
+}
+
+int dgnn_params_unused(const struct dgnn_value *member, const char *why, struct dgnn_error *error)
+{
+    char path[256];
+    if (params_absent(member) || dgnn_value_kind(member) == DGNN_VALUE_NULL) {
+        return DGNN_OK;
+    }
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: is there, but %s",
+                           dgnn_value_path(member, path, sizeof(path)), why);
+}
+
+static int params_alike(const struct dgnn_param *param, const void *own, const void *other)
+{
+    const char *const *a = own, *const *b = other;
+    switch (param->kind) {
+    case DGNN_PARAM_INT: return *(const int64_t *)own == *(const int64_t *)other;
+    case DGNN_PARAM_DOUBLE: return *(const double *)own == *(const double *)other;
+    case DGNN_PARAM_BOOL: return *(const int32_t *)own == *(const int32_t *)other;
+    case DGNN_PARAM_STRING: return *a && *b ? !strcmp(*a, *b) : *a == *b;
+    default: return 1;
+    }
+}
+
+int dgnn_params_agree(const struct dgnn_value *object, const struct dgnn_params_filled *own,
+                      const struct dgnn_params_filled *other, const char *const *but, struct dgnn_error *error)
+{
+    char path[256];
+    for (size_t p = 0; p < own->nparam; p++) {
+        const struct dgnn_param *param = &own->params[p], *row = params_find(other->params, other->nparam, param->name, 0);
+        int differs = row && row->kind == param->kind &&
+                      !params_alike(param, (const char *)own->from + param->offset,
+                                    (const char *)other->from + row->offset);
+        for (const char *const *name = but; differs && name && *name; name++) {
+            differs = strcmp(*name, param->name) != 0;
+        }
+        if (differs) {
+            return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: its %s contradicts that of the block",
+                                   dgnn_value_path(object, path, sizeof(path)), param->name);
+        }
     }
     return DGNN_OK;
 }
+
+int dgnn_params_row(const struct dgnn_value *member, int64_t n, struct dgnn_tensor *tensor, struct dgnn_error *error)
+{
+    int longer = 0;
+    DGNN_TRY(dgnn_value_tensor(member, tensor, error));
+    for (int d = 0; d < tensor->ndim; d++) {
+        longer += tensor->shape[d] != 1;
+    }
+    if (tensor->ndim > 1 && longer <= 1 && dgnn_tensor_size(tensor) == n) {
+        tensor->shape[0] = n;
+        tensor->ndim = 1;
+        return DGNN_OK;
+    }
+    return dgnn_value_tensor_shaped(member, 1, &n, tensor, error);
+}
+
+/* ---------------------------------------------------------------- lists and names */
 
 static int params_pair_type(const struct dgnn_value *pair, int64_t index, int32_t ntypes, int64_t *type,
                             struct dgnn_error *error)

@@ -3,6 +3,10 @@
 #undef DGNN_BOOL
 #undef DGNN_STRING
 #undef DGNN_VALUE
+#undef DGNN_SAME
 #undef DGNN_IGNORED
 #undef DGNN_ONLY
+#undef DGNN_CLASS
+#undef DGNN_TYPE
+#undef DGNN_VARIABLE
 #undef DGNN_PARAM_STRUCT

@@ -80,9 +80,41 @@ static int attend_affine(const struct dgnn_value *value, int affine, struct dgnn
                                     dgnn_value_path(value, path, sizeof(path)));
 }
 
-static int attend_has(const struct dgnn_value *value)
+static const char attend_descriptor[] = "the descriptor";
+
+/* What the attention repeats of the descriptor. */
+static int attend_check(const struct attend_params *params, const struct dgnn_attend_shape *shape,
+                        struct dgnn_error *error)
 {
-    return dgnn_value_kind(value) != DGNN_VALUE_NULL && dgnn_value_kind(value) != DGNN_VALUE_ABSENT;
+    const char *what = attend_descriptor;
+    DGNN_TRY(dgnn_params_same_int(&params->layer_num, shape->nlayer, what, error));
+    DGNN_TRY(dgnn_params_same_int(&params->nnei, shape->slots, what, error));
+    DGNN_TRY(dgnn_params_same_int(&params->embed_dim, shape->width, what, error));
+    DGNN_TRY(dgnn_params_same_int(&params->hidden_dim, shape->hidden, what, error));
+    DGNN_TRY(dgnn_params_same_bool(&params->dotr, shape->angular, what, error));
+    return dgnn_params_same_count(&params->attention_layers, shape->nlayer, what, error);
+}
+
+/* What a layer and the attention inside it repeat. */
+static int attend_same(const struct attend_layer_params *outer, const struct attend_gated_params *gated,
+                       const struct dgnn_attend_shape *shape, struct dgnn_error *error)
+{
+    const char *what = attend_descriptor;
+    struct dgnn_value hidden = dgnn_value_member(&outer->attention_layer, "hidden_dim");
+    struct dgnn_value dotr = dgnn_value_member(&outer->attention_layer, "dotr");
+    DGNN_TRY(dgnn_params_same_int(&outer->nnei, shape->slots, what, error));
+    DGNN_TRY(dgnn_params_same_int(&outer->embed_dim, shape->width, what, error));
+    DGNN_TRY(dgnn_params_same_int(&outer->hidden_dim, shape->hidden, what, error));
+    DGNN_TRY(dgnn_params_same_bool(&outer->dotr, shape->angular, what, error));
+    DGNN_TRY(dgnn_params_same_int(&gated->nnei, shape->slots, what, error));
+    DGNN_TRY(dgnn_params_same_int(&gated->embed_dim, shape->width, what, error));
+    DGNN_TRY(dgnn_params_same_int(&hidden, shape->hidden, what, error));
+    DGNN_TRY(dgnn_params_same_bool(&dotr, shape->angular, what, error));
+    char path[256];
+    return gated->dotr == shape->angular
+               ? DGNN_OK
+               : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: missing, so it is false; by the descriptor it is true",
+                                 dgnn_value_path(&dotr, path, sizeof(path)));
 }
 
 /* Reflects the columns from i on of the rows of a (n of them, stride apart) by v, which is 0 before i and whose square

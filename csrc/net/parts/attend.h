@@ -4,6 +4,13 @@
 
 #include "net/parts/layer.h"
 
+/* What the descriptor says of its attention. */
+struct dgnn_attend_shape {
+    int64_t width; /* of the rows */
+    int64_t slots, nlayer, hidden;
+    int32_t angular;
+};
+
 #define DGNN_REAL_BITS 32
 #include "net/parts/attend_types.h"
 #undef DGNN_REAL_BITS

@@ -129,63 +129,47 @@ static int REAL(attend_load_projections)(const struct attend_gated_params *param
     DGNN_TRY(REAL(attend_affine_load)(&params->in_proj, layer->width, 3 * hidden, &joint, error));
     int status = REAL(attend_affine_load)(&params->out_proj, hidden, layer->width, &out, error);
     if (!status) {
+        status = dgnn_params_same_bool(&params->bias, joint.bias != NULL, "in_proj", error);
+        status = status ? status : dgnn_params_same_bool(&params->bias, out.bias != NULL, "out_proj", error);
         *parameters += REAL(dgnn_layer_parameters)(&joint) + REAL(dgnn_layer_parameters)(&out);
-        status = REAL(attend_turned)(&joint, &out, layer, error);
+        status = status ? status : REAL(attend_turned)(&joint, &out, layer, error);
         REAL(dgnn_layer_free)(&out);
     }
     REAL(dgnn_layer_free)(&joint);
     return status;
 }
 
-/* width numbers into a padded row. */
-static int REAL(attend_norm_row)(const struct dgnn_value *member, int64_t width, real *row, struct dgnn_error *error)
-{
-    struct dgnn_tensor tensor;
-    DGNN_TRY(dgnn_value_tensor_shaped(member, 1, &width, &tensor, error));
-#if DGNN_REAL_BITS == 32
-    dgnn_tensor_to_float(&tensor, row);
-#else
-    dgnn_tensor_to_double(&tensor, row);
-#endif
-    return DGNN_OK;
-}
-
 /* An object of class LayerNorm: "eps", and "w" and "b", which count only together. */
 static int REAL(attend_load_norm)(const struct dgnn_value *value, struct REAL(dgnn_attention_layer) * layer,
-                                     int64_t *parameters, struct dgnn_error *error)
+                                  int64_t *parameters, struct dgnn_error *error)
 {
-    struct dgnn_value variables = dgnn_value_member(value, "@variables"), member = dgnn_value_member(value, "eps");
-    struct dgnn_value weight = dgnn_value_member(&variables, "w"), bias = dgnn_value_member(&variables, "b");
-    double epsilon = 1e-5;
-    DGNN_TRY(dgnn_value_object(value, error));
-    DGNN_TRY(dgnn_params_version(value, 1, 1, 1, error));
-    if (dgnn_value_kind(&member) != DGNN_VALUE_ABSENT) {
-        DGNN_TRY(dgnn_value_double(&member, &epsilon, error));
-    }
-    layer->epsilon = (real)epsilon;
+    struct dgnn_layer_norm norm;
+    DGNN_TRY(dgnn_layer_norm_load(value, layer->width, &norm, error));
+    layer->epsilon = (real)norm.epsilon;
     DGNN_TRY(REAL(attend_row)(layer->width, &layer->norm_weight, error));
     DGNN_TRY(REAL(attend_row)(layer->width, &layer->norm_bias, error));
     for (int64_t c = 0; c < layer->width; c++) {
         layer->norm_weight[c] = 1;
     }
-    if (!attend_has(&weight) || !attend_has(&bias)) {
-        return DGNN_OK;
+    if (norm.has_weights) {
+        *parameters += 2 * layer->width;
+        REAL(dgnn_layer_convert)(&norm.weight, layer->norm_weight);
+        REAL(dgnn_layer_convert)(&norm.bias, layer->norm_bias);
     }
-    DGNN_TRY(REAL(attend_norm_row)(&weight, layer->width, layer->norm_weight, error));
-    *parameters += 2 * layer->width;
-    return REAL(attend_norm_row)(&bias, layer->width, layer->norm_bias, error);
+    return DGNN_OK;
 }
 
-static int REAL(attend_load_layer)(const struct dgnn_value *value, int64_t width,
-                                      struct REAL(dgnn_attention_layer) * layer, int64_t *parameters,
-                                      struct dgnn_error *error)
+static int REAL(attend_load_layer)(const struct dgnn_value *value, const struct dgnn_attend_shape *shape,
+                                   struct REAL(dgnn_attention_layer) * layer, int64_t *parameters,
+                                   struct dgnn_error *error)
 {
     struct attend_layer_params outer;
     struct attend_gated_params gated;
     double scale;
     DGNN_TRY(dgnn_params_load(value, attend_layer_params, ATTEND_LAYER_NPARAM, &outer, error));
     DGNN_TRY(attend_gated(&outer.attention_layer, &gated, &scale, error));
-    layer->width = width;
+    DGNN_TRY(attend_same(&outer, &gated, shape, error));
+    layer->width = shape->width;
     layer->scale = (real)scale;
     layer->normalize = gated.normalize;
     layer->smooth = gated.smooth;
@@ -194,14 +178,13 @@ static int REAL(attend_load_layer)(const struct dgnn_value *value, int64_t width
     return REAL(attend_load_norm)(&outer.attn_layer_norm, layer, parameters, error);
 }
 
-static int REAL(attend_load)(const struct dgnn_value *value, int64_t width,
-                                struct REAL(dgnn_attend) * attention, struct dgnn_error *error)
+static int REAL(attend_load)(const struct dgnn_value *value, const struct dgnn_attend_shape *shape,
+                             struct REAL(dgnn_attend) * attention, struct dgnn_error *error)
 {
     struct attend_params params;
-    int64_t count;
-    DGNN_TRY(dgnn_params_version(value, 1, 1, 1, error));
+    int64_t count = shape->nlayer;
     DGNN_TRY(dgnn_params_load(value, attend_params, ATTEND_NPARAM, &params, error));
-    DGNN_TRY(dgnn_value_list(&params.attention_layers, &count, error));
+    DGNN_TRY(attend_check(&params, shape, error));
     attention->layer = dgnn_alloc_zeroed(count, sizeof(*attention->layer));
     if (!attention->layer) {
         return dgnn_status_no_memory(error, "attention layers", count * (int64_t)sizeof(*attention->layer));
@@ -210,17 +193,17 @@ static int REAL(attend_load)(const struct dgnn_value *value, int64_t width,
     for (int64_t l = 0; l < count; l++) {
         struct dgnn_value item = dgnn_value_item(&params.attention_layers, l);
         struct REAL(dgnn_attention_layer) *layer = &attention->layer[l];
-        DGNN_TRY(REAL(attend_load_layer)(&item, width, layer, &attention->parameters, error));
+        DGNN_TRY(REAL(attend_load_layer)(&item, shape, layer, &attention->parameters, error));
         attention->smooth |= layer->smooth;
     }
     return DGNN_OK;
 }
 
-int REAL(dgnn_attend_load)(const struct dgnn_value *value, int64_t width, struct REAL(dgnn_attend) * attention,
-                              struct dgnn_error *error)
+int REAL(dgnn_attend_load)(const struct dgnn_value *value, const struct dgnn_attend_shape *shape,
+                           struct REAL(dgnn_attend) * attention, struct dgnn_error *error)
 {
     *attention = (struct REAL(dgnn_attend)){0};
-    int status = REAL(attend_load)(value, width, attention, error);
+    int status = REAL(attend_load)(value, shape, attention, error);
     if (status) {
         REAL(dgnn_attend_free)(attention);
     }

@@ -1,4 +1,5 @@
-/* What a descriptor is to the model: load, forward, backward. One const struct dgnn_descriptor_kind per family,
+/* What a descriptor is to the model: load, forward, backward. A descriptor is weights and settings, and nothing changes in
+ * it once it is loaded; what a call writes is in a workspace, one for each session that evaluates it. One const struct dgnn_descriptor_kind per family,
  * listed in net/energy/registry.c. Adding one touches its own room, its table of parameters and the registry. */
 #ifndef DGNN_NET_DESCRIPTOR_H
 #define DGNN_NET_DESCRIPTOR_H
@@ -10,6 +11,7 @@
 #include "ops/ops.h"
 
 struct dgnn_descriptor; /* each kind's own struct begins with struct dgnn_descriptor_base */
+struct dgnn_descriptor_workspace; /* each kind's own */
 struct dgnn_text;       /* base/text.h: a growing string */
 
 /* What loading needs beside the tree. */
@@ -63,13 +65,13 @@ struct dgnn_evaluation {
  * before the next, so that little is kept. After prepare; calls of different threads may run at once, and none can fail. */
 struct dgnn_descriptor_chunks {
     /* How many there are; *first: so many + 1, chunk c is the centres [first[c], first[c + 1]). */
-    int64_t (*chunks)(const struct dgnn_descriptor *descriptor, const int64_t **first);
+    int64_t (*chunks)(const struct dgnn_descriptor_workspace *workspace, const int64_t **first);
     /* output: centres of the chunk x dim_out. */
-    void (*forward)(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, int64_t chunk,
-                    int thread, double *output);
+    void (*forward)(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation, int64_t chunk,
+                    int32_t thread, double *output);
     /* After forward of the same chunk on the same thread, with no other chunk between. */
-    void (*backward)(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, int64_t chunk,
-                     int thread, const double *output_gradient);
+    void (*backward)(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation, int64_t chunk,
+                     int32_t thread, const double *output_gradient);
 };
 
 struct dgnn_descriptor_kind {
@@ -86,19 +88,25 @@ struct dgnn_descriptor_kind {
      * Ranks get equal sums of it. NULL: it goes by the number of neighbours. */
     double (*work)(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance);
 
+    /* What evaluations write: memory that grows with the systems that it has seen. Workspaces of one descriptor are
+     * independent: each may be at work in a thread of its own. The descriptor outlives them. Errors: MEMORY. */
+    int (*workspace_create)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace **workspace,
+                            struct dgnn_error *error);
+    void (*workspace_free)(struct dgnn_descriptor_workspace *workspace); /* NULL is allowed */
+
     /* Does all of an evaluation that can fail, on this rank alone and without messages: checks of what the evaluation
      * brings, memory of forward and backward, dgnn_exchange_prepare of the rows that they exchange. The ranks agree
      * on its status before one of them goes on, so what follows must not fail on one rank between two exchanges.
      * Always called before forward, with the same evaluation. NULL: forward needs no such step (no exchange). */
-    int (*prepare)(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                   struct dgnn_error *error);
-    /* output: nowned x dim_out. Keeps in the descriptor what backward needs. Collective where there is an exchange:
+    int (*prepare)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                   const struct dgnn_evaluation *evaluation, struct dgnn_error *error);
+    /* output: nowned x dim_out. Keeps in the workspace what backward needs. Collective where there is an exchange:
      * all exchanges are gone through whatever the numbers are. */
-    int (*forward)(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation, double *output,
-                   struct dgnn_error *error);
+    int (*forward)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                   const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error);
     /* output_gradient: nowned x dim_out, dE/doutput. After one forward, with the same evaluation. */
-    int (*backward)(struct dgnn_descriptor *descriptor, const struct dgnn_evaluation *evaluation,
-                    const double *output_gradient, struct dgnn_error *error);
+    int (*backward)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                    const struct dgnn_evaluation *evaluation, const double *output_gradient, struct dgnn_error *error);
     const struct dgnn_descriptor_chunks *by_chunk; /* NULL: all at once only. Without exchanges. */
 };
 

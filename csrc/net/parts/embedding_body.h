@@ -22,7 +22,7 @@ static int REAL(embedding_load)(const struct dgnn_value *value, int64_t ndim, in
 {
     struct dgnn_value networks;
     int64_t count = ndim == 0 ? 1 : ndim == 1 ? ntypes : ntypes * ntypes;
-    DGNN_TRY(embedding_networks(value, ndim, ntypes, count, &networks, error));
+    DGNN_TRY(dgnn_layer_collection(value, ndim, ntypes, "embedding_network", &networks, error));
     embedding->network = dgnn_alloc_zeroed(count, sizeof(*embedding->network));
     if (!embedding->network) {
         return dgnn_status_no_memory(error, "networks", count * (int64_t)sizeof(*embedding->network));
@@ -45,6 +45,18 @@ int REAL(dgnn_embedding_load)(const struct dgnn_value *value, int64_t ndim, int6
         REAL(dgnn_embedding_free)(embedding);
     }
     return status;
+}
+
+int REAL(dgnn_embedding_same)(const struct REAL(dgnn_embedding) * embedding, const struct dgnn_value *owner,
+                              const char *neuron, struct dgnn_error *error)
+{
+    for (int64_t n = 0; n < embedding->nnetwork; n++) {
+        const struct REAL(dgnn_network) *network = &embedding->network[n];
+        if (network->nlayer) {
+            DGNN_TRY(REAL(dgnn_network_same)(network, network->nlayer, owner, neuron, error));
+        }
+    }
+    return DGNN_OK;
 }
 
 void REAL(dgnn_embedding_free)(struct REAL(dgnn_embedding) * embedding)

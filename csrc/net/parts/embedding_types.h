@@ -15,6 +15,10 @@ int REAL(dgnn_embedding_load)(const struct dgnn_value *value, int64_t ndim, int6
                               struct dgnn_error *error);
 void REAL(dgnn_embedding_free)(struct REAL(dgnn_embedding) * embedding); /* a zeroed one is allowed */
 
+/* Refuses an owner whose list neuron or whose "activation_function" contradicts the networks. */
+int REAL(dgnn_embedding_same)(const struct REAL(dgnn_embedding) * embedding, const struct dgnn_value *owner,
+                              const char *neuron, struct dgnn_error *error);
+
 /* Makes all weights of network n zeros. */
 void REAL(dgnn_embedding_clear)(struct REAL(dgnn_embedding) * embedding, int64_t n);
 

@@ -4,6 +4,33 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "net/params/params.h"
+
+struct environment_params {
+#include "net/params/params_fields.h"
+#include "net/params/objects/environment.def"
+#include "net/params/params_end.h"
+};
+
+static const struct dgnn_param environment_rows[] = {
+#define DGNN_PARAM_STRUCT struct environment_params
+#include "net/params/params_rows.h"
+#include "net/params/objects/environment.def"
+#include "net/params/params_end.h"
+};
+
+int dgnn_environment_same(const struct dgnn_value *owner, double cutoff, double smooth, struct dgnn_error *error)
+{
+    struct dgnn_value member = dgnn_value_member(owner, "env_mat");
+    struct environment_params params;
+    if (dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_params_load(&member, environment_rows, sizeof(environment_rows) / sizeof(environment_rows[0]),
+                              &params, error));
+    DGNN_TRY(dgnn_params_same_double(&params.rcut, cutoff, "the settings", error));
+    return dgnn_params_same_double(&params.rcut_smth, smooth, "the settings", error);
+}
 
 static int environment_check(const struct dgnn_environment *environment, const struct dgnn_value *variables,
                              struct dgnn_error *error)
@@ -87,6 +114,9 @@ static int environment_load(struct dgnn_environment *environment, const struct d
     int64_t count = environment->ntypes * environment->nsection * environment->width;
     char path[256];
     DGNN_TRY(environment_check(environment, variables, error));
+    if (variables->parent) {
+        DGNN_TRY(dgnn_environment_same(variables->parent, environment->cutoff, environment->smooth, error));
+    }
     DGNN_TRY(environment_read(environment, variables, "davg", sel, 0, &environment->mean, error));
     DGNN_TRY(environment_read(environment, variables, "dstd", sel, 1, &environment->scale, error));
     for (int64_t k = 0; k < count; k++) {

@@ -19,8 +19,12 @@ struct dgnn_environment {
     double *scale;       /* as mean: 1 / standard deviation */
 };
 
+/* Refuses an owner whose "env_mat" repeats other cutoffs; one without it has no contradiction. */
+int dgnn_environment_same(const struct dgnn_value *owner, double cutoff, double smooth, struct dgnn_error *error);
+
 /* Fills mean and scale from the members "davg" and "dstd" of variables, both ntypes x sum of sel x width; the other
- * members of environment are the caller's and set before. sel: nsection lengths. Statistics that differ between slots
+ * members of environment are the caller's and set before. "env_mat" beside variables is compared with them. sel: nsection
+ * lengths. Statistics that differ between slots
  * of one section are UNSUPPORTED; a section without slots gets mean 0 and scale 1. */
 int dgnn_environment_load(struct dgnn_environment *environment, const struct dgnn_value *variables,
                           const int64_t *sel, struct dgnn_error *error);

@@ -28,7 +28,7 @@ void REAL(dgnn_layer_matrix_free)(struct REAL(dgnn_matrix) * matrix)
     *matrix = (struct REAL(dgnn_matrix)){0};
 }
 
-static void REAL(layer_convert)(const struct dgnn_tensor *tensor, real *out)
+void REAL(dgnn_layer_convert)(const struct dgnn_tensor *tensor, real *out)
 {
 #if DGNN_REAL_BITS == 32
     dgnn_tensor_to_float(tensor, out);
@@ -46,12 +46,12 @@ static int REAL(layer_load_row)(const struct dgnn_value *variables, const char *
     if (dgnn_value_kind(&member) == DGNN_VALUE_NULL || dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
         return DGNN_OK;
     }
-    DGNN_TRY(dgnn_value_tensor_shaped(&member, 1, &n, &tensor, error));
+    DGNN_TRY(dgnn_params_row(&member, n, &tensor, error));
     *out = dgnn_alloc_zeroed(dgnn_table_pad(n, REAL_LANES), sizeof(real));
     if (!*out) {
         return dgnn_status_no_memory(error, "weights", n * (int64_t)sizeof(real));
     }
-    REAL(layer_convert)(&tensor, *out);
+    REAL(dgnn_layer_convert)(&tensor, *out);
     return DGNN_OK;
 }
 
@@ -61,8 +61,7 @@ static int REAL(layer_load_weights)(const struct dgnn_value *value, int64_t nin,
     struct dgnn_value variables = dgnn_value_member(value, "@variables");
     struct dgnn_value w = dgnn_value_member(&variables, "w");
     struct dgnn_tensor tensor;
-    int resnet;
-    DGNN_TRY(layer_settings(value, &layer->activation, &resnet, error));
+    DGNN_TRY(layer_settings(value, &layer->activation, &layer->resnet, error));
     DGNN_TRY(dgnn_value_tensor_shaped(&w, 2, (int64_t[]){nin, nout}, &tensor, error));
     nin = tensor.shape[0];
     nout = tensor.shape[1];
@@ -72,12 +71,12 @@ static int REAL(layer_load_weights)(const struct dgnn_value *value, int64_t nin,
         row.ndim = 1;
         row.shape[0] = nout;
         row.data = (const char *)tensor.data + r * nout * dgnn_tensor_item_size(tensor.dtype);
-        REAL(layer_convert)(&row, layer->w.data + r * layer->w.stride);
+        REAL(dgnn_layer_convert)(&row, layer->w.data + r * layer->w.stride);
     }
     DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(&layer->w, &layer->w_transposed, error));
     DGNN_TRY(REAL(layer_load_row)(&variables, "b", nout, &layer->bias, error));
     DGNN_TRY(REAL(layer_load_row)(&variables, "idt", nout, &layer->idt, error));
-    layer->residual = !resnet ? 0 : nout == nin ? 1 : nout == 2 * nin ? 2 : 0;
+    layer->residual = !layer->resnet ? 0 : nout == nin ? 1 : nout == 2 * nin ? 2 : 0;
     return DGNN_OK;
 }
 
@@ -175,14 +174,53 @@ static int REAL(network_load_layers)(const struct dgnn_value *layers, int64_t ni
     return DGNN_OK;
 }
 
+int REAL(dgnn_network_same)(const struct REAL(dgnn_network) * network, int64_t nhidden, const struct dgnn_value *owner,
+                            const char *neuron, struct dgnn_error *error)
+{
+    struct dgnn_value list = dgnn_value_member(owner, neuron);
+    struct dgnn_value function = dgnn_value_member(owner, "activation_function");
+    int has_list = dgnn_value_kind(&list) != DGNN_VALUE_ABSENT;
+    DGNN_TRY(has_list ? dgnn_params_same_count(&list, nhidden, "the layers", error) : DGNN_OK);
+    for (int64_t l = 0; l < nhidden; l++) {
+        struct dgnn_value width = dgnn_value_item(&list, l);
+        const struct REAL(dgnn_layer) *layer = &network->layer[l];
+        DGNN_TRY(dgnn_params_same_int(&width, layer->w.ncol, "the layers", error));
+        DGNN_TRY(dgnn_params_same_activation(&function, &layer->activation, "the layers", error));
+    }
+    return DGNN_OK;
+}
+
+/* A network is what it says and its class. */
+static int REAL(network_check)(const struct dgnn_value *value, const struct layer_said *said,
+                               const struct REAL(dgnn_network) * network, struct dgnn_error *error)
+{
+    static const char layers[] = "the layers";
+    int64_t nhidden = network->nlayer - said->is_fitting;
+    DGNN_TRY(dgnn_params_same_int(&said->in_dim, network->nin, layers, error));
+    DGNN_TRY(dgnn_params_same_int(&said->out_dim, network->nout, layers, error));
+    DGNN_TRY(REAL(dgnn_network_same)(network, nhidden, value, "neuron", error));
+    for (int64_t l = 0; l < network->nlayer; l++) {
+        const struct REAL(dgnn_layer) *layer = &network->layer[l];
+        struct dgnn_value item = dgnn_value_item(&said->layers, l);
+        int affine = l == nhidden;
+        DGNN_TRY(layer_check_class(value, &item, affine, layer->resnet, error));
+        DGNN_TRY(dgnn_params_same_bool(affine ? &said->bias_out : &said->bias, layer->bias != NULL, layers, error));
+        if (affine && layer->activation.kind != DGNN_ACTIVATION_LINEAR) {
+            struct dgnn_value function = dgnn_value_member(&item, "activation_function");
+            return dgnn_params_unused(&function, "the last layer of a FittingNetwork is affine", error);
+        }
+    }
+    return DGNN_OK;
+}
+
 int REAL(dgnn_network_load)(const struct dgnn_value *value, int64_t nin, int64_t nout,
                             struct REAL(dgnn_network) * network, struct dgnn_error *error)
 {
-    struct dgnn_value layers = dgnn_value_member(value, "layers");
+    struct layer_said said;
     *network = (struct REAL(dgnn_network)){0};
-    DGNN_TRY(dgnn_value_object(value, error));
-    DGNN_TRY(dgnn_params_version(value, 1, 2, 1, error));
-    int status = REAL(network_load_layers)(&layers, nin, nout, network, error);
+    DGNN_TRY(layer_said_load(value, &said, error));
+    int status = REAL(network_load_layers)(&said.layers, nin, nout, network, error);
+    status = status ? status : REAL(network_check)(value, &said, network, error);
     if (status) {
         REAL(dgnn_network_free)(network);
     }

@@ -6,12 +6,16 @@ int REAL(dgnn_layer_matrix_transposed)(const struct REAL(dgnn_matrix) * from, st
                                        struct dgnn_error *error);
 void REAL(dgnn_layer_matrix_free)(struct REAL(dgnn_matrix) * matrix);
 
+/* All numbers of a tensor, in this type. */
+void REAL(dgnn_layer_convert)(const struct dgnn_tensor *tensor, real *out);
+
 struct REAL(dgnn_layer) {
     struct REAL(dgnn_matrix) w;            /* nin x nout */
     struct REAL(dgnn_matrix) w_transposed; /* nout x nin */
     real *bias;                            /* nout, padded with zeros, or NULL */
     real *idt;                             /* as bias */
     struct dgnn_activation activation;
+    int32_t resnet;   /* as the archive says: is the input added where the widths let it? */
     int32_t residual; /* copies of x that are added: 0; 1 where nin == nout; 2, side by side, where nout == 2 nin */
 };
 
@@ -41,6 +45,10 @@ struct REAL(dgnn_network) {
 int REAL(dgnn_network_load)(const struct dgnn_value *value, int64_t nin, int64_t nout,
                             struct REAL(dgnn_network) * network, struct dgnn_error *error);
 void REAL(dgnn_network_free)(struct REAL(dgnn_network) * network);
+/* Refuses an owner (the network itself, a descriptor, a fitting net) whose list neuron or whose "activation_function"
+ * contradicts the first nhidden layers; members that are absent do not. */
+int REAL(dgnn_network_same)(const struct REAL(dgnn_network) * network, int64_t nhidden, const struct dgnn_value *owner,
+                            const char *neuron, struct dgnn_error *error);
 int64_t REAL(dgnn_network_parameters)(const struct REAL(dgnn_network) * network);
 
 /* kept: nrow x width_kept. work: 2 x nrow x width_max. x: nrow x nin, x_stride apart; y: nrow x nout, contiguous. */

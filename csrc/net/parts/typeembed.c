@@ -197,23 +197,32 @@ static int typeembed_table(const struct typeembed_params *params, const char *co
     return status;
 }
 
+int dgnn_typeembed_same(const struct dgnn_value *value, int32_t use_econf_tebd, struct dgnn_error *error)
+{
+    struct dgnn_value member = dgnn_value_member(value, "use_econf_tebd");
+    return dgnn_params_same_bool(&member, use_econf_tebd, "the descriptor", error);
+}
+
 int dgnn_typeembed_load_f64(const struct dgnn_value *value, int32_t ntypes, const char *const *type_map, int64_t width,
                             double **table, struct dgnn_error *error)
 {
     struct typeembed_params params;
     struct dgnn_network_f64 network;
     char path[256];
-    DGNN_TRY(dgnn_value_object(value, error));
-    DGNN_TRY(dgnn_params_version(value, 1, 2, 1, error));
     DGNN_TRY(dgnn_params_load(value, typeembed_params, sizeof(typeembed_params) / sizeof(typeembed_params[0]),
                               &params, error));
     if (params.ntypes != ntypes) {
         return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: embeds %lld types, expected %d",
                                dgnn_value_path(value, path, sizeof(path)), (long long)params.ntypes, ntypes);
     }
+    if (dgnn_value_kind(&params.type_map) > DGNN_VALUE_NULL) { /* read with electronic configurations only */
+        int64_t count;
+        DGNN_TRY(dgnn_value_list(&params.type_map, &count, error));
+    }
     int64_t nin = params.use_econf_tebd ? DGNN_TYPEEMBED_CONFIGURATION : ntypes;
     DGNN_TRY(dgnn_network_load_f64(&params.embedding, nin, width, &network, error));
-    int status = typeembed_table(&params, type_map, &network, table, error);
+    int status = dgnn_network_same_f64(&network, network.nlayer, value, "neuron", error);
+    status = status ? status : typeembed_table(&params, type_map, &network, table, error);
     dgnn_network_free_f64(&network);
     return status;
 }

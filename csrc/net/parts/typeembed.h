@@ -19,4 +19,7 @@ int dgnn_typeembed_load_f64(const struct dgnn_value *value, int32_t ntypes, cons
  * symbol that is no element up to Og. */
 int dgnn_typeembed_configuration(const char *symbol, double *row);
 
+/* Refuses a type embedding whose use_econf_tebd is not the descriptor's; absent is no contradiction. */
+int dgnn_typeembed_same(const struct dgnn_value *value, int32_t use_econf_tebd, struct dgnn_error *error);
+
 #endif

@@ -1,0 +1,98 @@
+#include "convert/fittings.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char fittings_energy[] =
+    "{'@class': 'Fitting', '@version': 4, 'var_name': 'energy', 'ntypes': $ntypes$, 'dim_descrpt': $dim_descrpt$, "
+    "'neuron': $neuron$, 'resnet_dt': $resnet_dt$, 'numb_fparam': $numb_fparam$, 'numb_aparam': $numb_aparam$, "
+    "'dim_case_embd': $dim_case_embd$, 'default_fparam': ?default_fparam=null?, 'rcond': null, "
+    "'activation_function': $activation$, 'precision': $precision$, 'mixed_types': $mixed_types$, 'exclude_types': [], "
+    "'nets': #filter_layers.networks|nets._module_networks|nets._networks;fitting_network;$ndim#, "
+    "'@variables': {'bias_atom_e': ^bias_atom_e^, 'case_embd': &case_embd&, 'fparam_avg': &fparam_avg&, "
+    "'fparam_inv_std': &fparam_inv_std&, 'aparam_avg': &aparam_avg&, 'aparam_inv_std': &aparam_inv_std&}, "
+    "'type_map': $type_map$, 'tot_ener_zero': false, 'trainable': [$trainable$], 'layer_name': null, "
+    "'use_aparam_as_mask': $mask$, 'spin': null, 'type': 'ener', 'dim_out': 1, 'atom_ener': null}";
+
+static int64_t fittings_integer(const struct dgnn_emit_scope *scope, const char *name)
+{
+    long long value = 0;
+    const char *text = dgnn_emit_variable(scope, name);
+    return text && sscanf(text, "%lld", &value) == 1 ? value : 0;
+}
+
+/* How wide the first network's input is: what remains beside parameters is the descriptor. */
+static int fittings_define_dim(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
+{
+    char names[DGNN_EMIT_NAME_MAX], name[DGNN_EMIT_NAME_MAX + 32], text[32];
+    DGNN_TRY(dgnn_emit_name(emit, &s->scope, "filter_layers.networks|nets._module_networks|nets._networks", names,
+                            emit->error));
+    snprintf(name, sizeof(name), "%s.0.layers.0", names);
+    int64_t width = dgnn_emit_width(emit, name, 0) - fittings_integer(&s->scope, "numb_fparam") -
+                    fittings_integer(&s->scope, "dim_case_embd");
+    if (strcmp(dgnn_emit_variable(&s->scope, "mask"), "true")) {
+        width -= fittings_integer(&s->scope, "numb_aparam");
+    }
+    snprintf(text, sizeof(text), "%lld", (long long)width);
+    return dgnn_emit_define(emit, s, "dim_descrpt", text);
+}
+
+/* One for each layer. */
+static int fittings_define_trainable(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
+{
+    char text[512] = "true";
+    size_t used = 4;
+    const char *neuron = dgnn_emit_variable(&s->scope, "neuron");
+    int count = strspn(neuron, "[ ") < strcspn(neuron, "]");
+    for (const char *c = neuron; *c; c++) {
+        count += *c == ',';
+    }
+    for (int k = 0; k < count && used + 8 < sizeof(text); k++) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used, ", true");
+    }
+    return dgnn_emit_define(emit, s, "trainable", text);
+}
+
+static int fittings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int mixed)
+{
+    static const char *const rows[][2] = {{"neuron", "?neuron=[128, 128, 128]?"},
+                                          {"resnet_dt", "?resnet_dt=true?"},
+                                          {"activation", "?activation_function='tanh'?"},
+                                          {"numb_fparam", "?numb_fparam=0?"},
+                                          {"numb_aparam", "?numb_aparam=0?"},
+                                          {"dim_case_embd", "?dim_case_embd=0?"},
+                                          {"mask", "?use_aparam_as_mask=false?"},
+                                          {"precision", "?precision='float64'?"}};
+    for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+        DGNN_TRY(dgnn_emit_define(emit, s, rows[k][0], rows[k][1]));
+    }
+    DGNN_TRY(dgnn_emit_define(emit, s, "precision", dgnn_emit_precision(dgnn_emit_variable(&s->scope, "precision"))));
+    DGNN_TRY(dgnn_emit_define(emit, s, "mixed_types", mixed ? "true" : "false"));
+    DGNN_TRY(dgnn_emit_define(emit, s, "ndim", mixed ? "0" : "1"));
+    DGNN_TRY(fittings_define_trainable(emit, s));
+    return fittings_define_dim(emit, s);
+}
+
+int dgnn_fittings_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
+                      const struct dgnn_descriptor_facts *facts)
+{
+    struct dgnn_value params = dgnn_value_member(scope->params, "fitting_net");
+    struct dgnn_value type = dgnn_value_member(&params, "type");
+    const char *name = "ener";
+    char path[512], prefix[DGNN_EMIT_NAME_MAX];
+    if (dgnn_value_kind(&type) != DGNN_VALUE_ABSENT) {
+        DGNN_TRY(dgnn_value_string(&type, &name, emit->error));
+    }
+    if (strcmp(name, "ener")) {
+        return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED, "%s: '%s' is not supported; supported: ener",
+                               dgnn_value_path(&type, path, sizeof(path)), name);
+    }
+    snprintf(prefix, sizeof(prefix), "%sfitting_net.", scope->prefix);
+    struct dgnn_emit_settings settings = {.scope = *scope};
+    settings.scope.params = &params;
+    settings.scope.prefix = prefix;
+    int status = fittings_define(emit, &settings, facts->mixed_types);
+    status = status ? status : dgnn_emit_template(emit, &settings.scope, fittings_energy);
+    dgnn_emit_undefine(&settings);
+    return status;
+}

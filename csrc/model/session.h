@@ -1,0 +1,76 @@
+/* A session: what calls need beside the weights. Atoms to nodes, the neighbour list, the exchange, and for each of its
+ * models a graph and a workspace. Models on one session share the list, the decomposition and the messages' plan. */
+#ifndef DGNN_MODEL_SESSION_H
+#define DGNN_MODEL_SESSION_H
+
+#include <stdatomic.h>
+
+#include "base/stop.h"
+#include "geom/graphbuild.h"
+#include "geom/order.h"
+#include "model/model.h"
+#include "system/domain.h"
+#include "system/ghosted.h"
+#include "system/serial.h"
+
+/* What a session has of one model. Types of atoms are the session's, those of nodes in a graph the model's. */
+struct dgnn_session_part {
+    const struct dgnn_model *model;
+    struct dgnn_linear_workspace *workspace;
+    const struct dgnn_session_part *twin; /* an earlier part, whose graph is this one's too; or NULL */
+    int32_t *type_of;      /* node types of the session: the model's, -1 where it has none; NULL: the same */
+    struct dgnn_buffer types; /* nnode int32, with type_of */
+    struct dgnn_graph_builder builder;
+    struct dgnn_order order;
+    int32_t ordered; /* does net see the graph in that order? */
+    struct dgnn_profile *profile; /* of this call; NULL: nothing is measured */
+};
+
+/* What a session's last call was, which decides what the next one may take over. */
+enum dgnn_session_call { DGNN_SESSION_NOTHING = 0, DGNN_SESSION_SERIAL, DGNN_SESSION_RANKS, DGNN_SESSION_GHOSTED };
+
+struct dgnn_session {
+    atomic_int busy;
+    struct dgnn_stop stop;
+    int32_t nmodel;
+    struct dgnn_session_part *part; /* nmodel */
+
+    /* Of all models together. */
+    int32_t ntypes, node_types; /* as in struct dgnn_model, of the types that calls name */
+    int32_t is_spin, has_virtual; /* virtual: spins are virtual atoms */
+    struct dgnn_magnetic_scheme spin; /* owns its scale */
+    double cutoff;                  /* the largest */
+    double skin;                    /* of the first model, as are threads */
+    int32_t threads;
+    int64_t dim_fparam, dim_aparam; /* of those that take any */
+    int32_t dim_charge_spin;
+    int32_t has_default_fparam, has_default_charge_spin;
+    int32_t has_message_passing;
+    uint64_t digest[2];
+
+    /* Of the call under way, and of the last one. */
+    enum dgnn_session_call last;
+    struct dgnn_serial serial;
+    struct dgnn_magnetic magnetic;
+    struct dgnn_domain domain;
+    struct dgnn_ghosted_nodes ghosted;
+    struct dgnn_nlist list;
+    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows, spin_gradient; /* of one model at a time */
+};
+
+/* All that dgnn_session_compute checks of its input but the atoms' places. Errors: INPUT. */
+int dgnn_session_check(const struct dgnn_session *session, const struct dgnn_system *system, struct dgnn_error *error);
+
+/* Result k of a call: results are as far apart as their caller's struct is long. */
+static inline struct dgnn_result *dgnn_session_result(struct dgnn_result *results, int32_t k)
+{
+    return (struct dgnn_result *)((char *)results + (size_t)k * (k ? results->size : 0));
+}
+
+/* One call, of a session that is the caller's alone; with a communicator, which has been entered. */
+int dgnn_compute(struct dgnn_session *session, const struct dgnn_system *system, struct dgnn_comm *comm,
+                 struct dgnn_result *results, struct dgnn_error *error);
+int dgnn_compute_ghosted(struct dgnn_session *session, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
+                         struct dgnn_result *results, struct dgnn_error *error);
+
+#endif

@@ -1,0 +1,478 @@
+/* Sessions: several models on one, each with the bits that it gives alone; the sessions of a model while threads call; one
+ * list, one decomposition and one set of positions however many models; refusals. test_c.py also runs this under
+ * ThreadSanitizer. */
+#include "check.h"
+#include "random.h"
+#include "ranks.h"
+
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/parallel.h"
+#include "model/pool.h"
+
+enum { NATOMS = 24, NRANK = 3, NSTEP = 3, MODELS_MAX = 4 };
+
+static const double box[9] = {8.1, 0, 0, 0.4, 8.3, 0, 0.1, -0.3, 8.7};
+static double coords[NSTEP][3 * NATOMS];
+static int32_t types[NATOMS];
+
+/* What one model gives for all atoms. */
+struct answer {
+    double energy, virial[9];
+    double forces[3 * NATOMS], atom_energy[NATOMS], atom_virial[9 * NATOMS];
+};
+
+static void make_system(void)
+{
+    uint64_t seed = 5;
+    for (int i = 0; i < NATOMS; i++) {
+        types[i] = i % 3 == 0;
+        for (int d = 0; d < 3; d++) {
+            double place = 2.6 * (d == 0 ? i % 3 : d == 1 ? i / 3 % 3 : i / 9) + 0.6 * random_uniform(&seed);
+            for (int s = 0; s < NSTEP; s++) {
+                coords[s][3 * i + d] = place + (s == 1 ? 0.05 : s) * (random_uniform(&seed) - 0.5);
+            }
+        }
+    }
+}
+
+static struct dgnn_model *load(const char *name, int32_t dtype, int32_t threads)
+{
+    struct dgnn_load_options options = {.size = sizeof(options), .dtype = dtype, .threads = threads, .skin = 0.5};
+    struct dgnn_model *model = NULL;
+    struct dgnn_error error;
+    char path[256];
+    snprintf(path, sizeof(path), "tests/data/cases/%s/model.pt2", name);
+    CHECK_STATUS(dgnn_model_load(path, &options, &model, &error), DGNN_OK, "");
+    return model;
+}
+
+static struct dgnn_system make_call(int step, const int32_t *types_of_call)
+{
+    return (struct dgnn_system){.size = sizeof(struct dgnn_system), .natoms = NATOMS, .coords = coords[step],
+                                .types = types_of_call, .box = box, .pbc = {1, 1, 1}};
+}
+
+static struct dgnn_result make_result(struct answer *answer)
+{
+    memset(answer, 0, sizeof(*answer));
+    return (struct dgnn_result){.size = sizeof(struct dgnn_result), .forces = answer->forces,
+                                .atom_energy = answer->atom_energy, .atom_virial = answer->atom_virial};
+}
+
+static void take_totals(const struct dgnn_result *result, struct answer *answer)
+{
+    answer->energy = result->energy;
+    memcpy(answer->virial, result->virial, sizeof(answer->virial));
+}
+
+/* Equal, and zeros of either sign: rows that a model does not see add zeros to those that it does. */
+static int same(const struct answer *a, const struct answer *b)
+{
+    const double *x = (const double *)a, *y = (const double *)b;
+    for (size_t k = 0; k < sizeof(*a) / sizeof(double); k++) {
+        if (x[k] != y[k] || (x[k] != 0 && memcmp(&x[k], &y[k], sizeof(double)))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* ---------------------------------------------------------------- several models */
+
+struct committee {
+    int32_t n;
+    struct {
+        const char *name;
+        int32_t dtype;
+    } member[MODELS_MAX];
+    int32_t threads;
+};
+
+/* Cutoffs, sel, dtypes, descriptors and semantics that differ, and twins. */
+static const struct committee committees[] = {
+    {3, {{"dpa3_base", DGNN_DTYPE_FLOAT64}, {"dpa3_base", DGNN_DTYPE_FLOAT32}, {"dpa3_base", DGNN_DTYPE_FLOAT64}}, 1},
+    {4,
+     {{"se_e2_a", DGNN_DTYPE_FLOAT64},
+      {"dpa1_attn2_graph", DGNN_DTYPE_FLOAT32},
+      {"dpa3_base", DGNN_DTYPE_FLOAT32},
+      {"dpa2_strip", DGNN_DTYPE_FLOAT64}},
+     2},
+    {2, {{"dpa2_strip", DGNN_DTYPE_FLOAT32}, {"dpa1_davg", DGNN_DTYPE_FLOAT64}}, 1},
+};
+
+static int32_t load_all(const struct committee *c, struct dgnn_model **model)
+{
+    for (int32_t k = 0; k < c->n; k++) {
+        model[k] = load(c->member[k].name, c->member[k].dtype, c->threads);
+    }
+    return c->n;
+}
+
+static struct dgnn_session *make_session(struct dgnn_model *const *models, int32_t n)
+{
+    struct dgnn_session *session = NULL;
+    struct dgnn_error error;
+    CHECK_STATUS(dgnn_session_create(models, n, NULL, &session, &error), DGNN_OK, "");
+    return session;
+}
+
+static void free_all(struct dgnn_model **model, int32_t n)
+{
+    for (int32_t k = 0; k < n; k++) {
+        dgnn_model_free(model[k]);
+    }
+}
+
+static void test_serial(const struct committee *c)
+{
+    static struct answer all[MODELS_MAX], alone;
+    struct dgnn_model *model[MODELS_MAX];
+    int32_t n = load_all(c, model);
+    struct dgnn_session *session = make_session(model, n);
+    struct dgnn_error error;
+    for (int step = 0; step < NSTEP; step++) {
+        struct dgnn_system system = make_call(step, types);
+        struct dgnn_result results[MODELS_MAX];
+        for (int32_t k = 0; k < n; k++) {
+            results[k] = make_result(&all[k]);
+        }
+        CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_OK, "");
+        CHECK(step != 1 || session->list.reused);
+        CHECK(step == 0 || results[0].list_reused == results[n - 1].list_reused);
+        for (int32_t k = 0; k < n; k++) {
+            struct dgnn_result own = make_result(&alone);
+            take_totals(&results[k], &all[k]);
+            CHECK_STATUS(dgnn_model_compute(model[k], &system, NULL, &own, &error), DGNN_OK, "");
+            take_totals(&own, &alone);
+            CHECK(fabs(alone.forces[0]) > 1e-9);
+            CHECK(same(&all[k], &alone));
+            CHECK(own.nedges == results[k].nedges && own.ntruncated == results[k].ntruncated &&
+                  own.nangle_truncated == results[k].nangle_truncated);
+        }
+    }
+    CHECK(session->list.rebuilds == 2); /* one list for all models: made at the first step, used again, made anew */
+    int64_t before = dgnn_alloc_count();
+    struct dgnn_system system = make_call(NSTEP - 1, types);
+    struct dgnn_result results[MODELS_MAX];
+    for (int32_t k = 0; k < n; k++) {
+        results[k] = make_result(&all[k]);
+    }
+    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_OK, "");
+    CHECK(dgnn_alloc_count() == before);
+    dgnn_session_free(session);
+    free_all(model, n);
+}
+
+/* ---------------------------------------------------------------- ranks */
+
+struct ranks_case {
+    struct dgnn_model *model[NRANK][MODELS_MAX]; /* of each rank */
+    int32_t n;
+    struct answer all[NRANK][MODELS_MAX], alone[NRANK]; /* the shares of ranks: of atoms that each passed */
+    struct dgnn_comm_count count_all[NRANK], count_alone[NRANK];
+    int32_t status[NRANK];
+    char message[NRANK][DGNN_MESSAGE_LENGTH];
+};
+
+/* A session of all models, then one of the first alone: the first one's bits are those that it gives alone, whatever the
+ * others reach; positions travel as often. */
+static void ranks_body(struct ranks_rank *rank)
+{
+    struct ranks_case *c = rank->data;
+    int32_t r = rank->rank, n = 0, own_types[NATOMS];
+    double own[NSTEP][3 * NATOMS];
+    struct dgnn_error error = {0};
+    struct dgnn_session *session = NULL, *one = NULL, *pair[MODELS_MAX] = {NULL};
+    static _Thread_local struct answer ignored;
+    for (int i = r; i < NATOMS; i += NRANK, n++) {
+        own_types[n] = types[i];
+        for (int s = 0; s < NSTEP; s++) {
+            memcpy(own[s] + 3 * n, coords[s] + 3 * i, 3 * sizeof(double));
+        }
+    }
+    int status = dgnn_session_create(c->model[r], c->n, NULL, &session, &error);
+    status = status ? status : dgnn_session_create(c->model[r], 1, NULL, &one, &error);
+    for (int32_t k = 1; k < c->n && !status; k++) {
+        struct dgnn_model *two[2] = {c->model[r][0], c->model[r][k]};
+        status = dgnn_session_create(two, 2, NULL, &pair[k], &error);
+    }
+    for (int s = 0; s < NSTEP && !status; s++) {
+        struct dgnn_system system = make_call(s, own_types);
+        struct dgnn_result results[MODELS_MAX], first = make_result(&c->alone[r]), both[2];
+        system.natoms = n;
+        system.coords = own[s];
+        for (int32_t k = 0; k < c->n; k++) {
+            results[k] = make_result(&c->all[r][k]);
+        }
+        dgnn_comm_counts(rank->comm, &(struct dgnn_comm_count){0}, 1);
+        status = dgnn_session_compute(session, &system, rank->comm, results, &error);
+        dgnn_comm_counts(rank->comm, &c->count_all[r], 1);
+        status = status ? status : dgnn_session_compute(one, &system, rank->comm, &first, &error);
+        dgnn_comm_counts(rank->comm, &c->count_alone[r], 1);
+        both[0] = make_result(&ignored);
+        for (int32_t k = 0; k < c->n; k++) {
+            take_totals(&results[k], &c->all[r][k]);
+        }
+        take_totals(&first, &c->alone[r]);
+        CHECK(status || same(&c->all[r][0], &c->alone[r]));
+        both[1] = make_result(&c->alone[r]);
+        for (int32_t k = 1; k < c->n && !status; k++) { /* the others: those of any session that the first one leads */
+            status = dgnn_session_compute(pair[k], &system, rank->comm, both, &error);
+            take_totals(&both[1], &c->alone[r]);
+            CHECK(status || same(&c->all[r][k], &c->alone[r]));
+            both[1] = make_result(&c->alone[r]);
+        }
+        CHECK(status || c->count_all[r].position_messages <= 2 * c->count_alone[r].position_messages + NRANK);
+    }
+    c->status[r] = status;
+    snprintf(c->message[r], sizeof(c->message[r]), "%s", error.message);
+    dgnn_session_free(session);
+    dgnn_session_free(one);
+    for (int32_t k = 1; k < c->n; k++) {
+        dgnn_session_free(pair[k]);
+    }
+}
+
+static void test_ranks(const struct committee *committee)
+{
+    static struct ranks_case c;
+    memset(&c, 0, sizeof(c));
+    for (int32_t r = 0; r < NRANK; r++) {
+        c.n = load_all(committee, c.model[r]);
+    }
+    ranks_run(NRANK, 60, ranks_body, &c);
+    for (int32_t r = 0; r < NRANK; r++) {
+        CHECK(!c.status[r]);
+        if (c.status[r]) {
+            fprintf(stderr, "    rank %d: %s\n", r, c.message[r]);
+        }
+        free_all(c.model[r], c.n);
+    }
+}
+
+/* ---------------------------------------------------------------- types by name */
+
+static void test_type_maps(void)
+{
+    static struct answer mapped, plain;
+    static const char *const names[] = {"H", "Xx", "O"}; /* the model: O, H */
+    const struct dgnn_session_options options = {.size = sizeof(options), .type_map = names, .ntypes = 3};
+    struct dgnn_model *model = load("dpa3_base", DGNN_DTYPE_FLOAT64, 1);
+    struct dgnn_session *session = NULL;
+    struct dgnn_error error;
+    int32_t other[NATOMS];
+    CHECK_STATUS(dgnn_session_create(&model, 1, &options, &session, &error), DGNN_OK, "");
+    for (int i = 0; i < NATOMS; i++) {
+        other[i] = types[i] == 0 ? 2 : 0;
+    }
+    struct dgnn_system system = make_call(0, other), same_system = make_call(0, types);
+    struct dgnn_result a = make_result(&mapped), b = make_result(&plain);
+    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, &a, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_model_compute(model, &same_system, NULL, &b, &error), DGNN_OK, "");
+    take_totals(&a, &mapped);
+    take_totals(&b, &plain);
+    CHECK(same(&mapped, &plain));
+    other[5] = 1;
+    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, &a, &error), DGNN_ERROR_INPUT,
+                 "types: atom 5 has type 1, which a model of this session does not have");
+    other[5] = 3;
+    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, &a, &error), DGNN_ERROR_INPUT, "an index below 3");
+    dgnn_session_free(session);
+    dgnn_model_free(model);
+}
+
+/* ---------------------------------------------------------------- refusals */
+
+static void test_refusals(void)
+{
+    static const char *const twice[] = {"O", "O"}, *const missing[] = {"O", NULL};
+    struct dgnn_session_options options = {.size = sizeof(options), .type_map = twice, .ntypes = 2};
+    struct dgnn_model *pair[2] = {load("dpa3_base", DGNN_DTYPE_FLOAT64, 1), NULL};
+    struct dgnn_session *session = NULL;
+    struct dgnn_error error;
+    int64_t live;
+    CHECK_STATUS(dgnn_session_create(NULL, 1, NULL, &session, &error), DGNN_ERROR_INPUT, "expected 1 to 1024");
+    CHECK_STATUS(dgnn_session_create(pair, 0, NULL, &session, &error), DGNN_ERROR_INPUT, "0 models");
+    CHECK_STATUS(dgnn_session_create(pair, 1, NULL, NULL, &error), DGNN_ERROR_INPUT, "NULL");
+    CHECK_STATUS(dgnn_session_create(pair, 2, NULL, &session, &error), DGNN_ERROR_INPUT, "models[1] is NULL");
+    live = dgnn_alloc_live();
+    CHECK_STATUS(dgnn_session_create(pair, 1, &options, &session, &error), DGNN_ERROR_INPUT, "type_map has 'O' twice");
+    options.type_map = missing;
+    CHECK_STATUS(dgnn_session_create(pair, 1, &options, &session, &error), DGNN_ERROR_INPUT, "type_map[1] is NULL");
+    options.ntypes = 0;
+    CHECK_STATUS(dgnn_session_create(pair, 1, &options, &session, &error), DGNN_ERROR_INPUT, "a type_map of 0 names");
+    options.size = 8;
+    CHECK_STATUS(dgnn_session_create(pair, 1, &options, &session, &error), DGNN_ERROR_INPUT, "options: size is 8");
+    pair[1] = load("spin_dpa3", DGNN_DTYPE_FLOAT64, 1);
+    live = dgnn_alloc_live();
+    CHECK_STATUS(dgnn_session_create(pair, 2, NULL, &session, &error), DGNN_ERROR_UNSUPPORTED, "model 1 is a spin model");
+    CHECK(dgnn_alloc_live() == live && !session);
+    dgnn_model_free(pair[1]);
+    session = make_session((struct dgnn_model *[]){pair[0], pair[0]}, 2);
+    struct dgnn_system system = make_call(0, types);
+    static struct answer answers[2];
+    struct dgnn_result results[2] = {make_result(&answers[0]), make_result(&answers[1])};
+    results[1].size = 8;
+    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_ERROR_INPUT, "size of result 1 is 8");
+    CHECK_STATUS(dgnn_session_compute(NULL, &system, NULL, results, &error), DGNN_ERROR_INPUT, "an argument is NULL");
+    CHECK_STATUS(dgnn_session_compute(session, NULL, NULL, results, &error), DGNN_ERROR_INPUT, "an argument is NULL");
+    atomic_store(&session->busy, 1);
+    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_ERROR_BUSY, "another thread");
+    CHECK_STATUS(dgnn_session_compute_ghosted(session, &(struct dgnn_ghosted){0}, NULL, results, &error),
+                 DGNN_ERROR_BUSY, "another thread");
+    atomic_store(&session->busy, 0);
+    results[1].size = sizeof(results[1]);
+    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_OK, "");
+    dgnn_session_free(session);
+    dgnn_session_free(NULL);
+    dgnn_model_free(pair[0]);
+}
+
+/* Each allocation of making a session and of its first call fails once. */
+static void test_memory(void)
+{
+    static struct answer answers[2];
+    struct dgnn_model *pair[2] = {load("dpa3_base", DGNN_DTYPE_FLOAT64, 1), load("se_e2_a", DGNN_DTYPE_FLOAT32, 1)};
+    struct dgnn_error error;
+    int64_t live = dgnn_alloc_live(), nth = 0;
+    int status;
+    do {
+        struct dgnn_session *session = NULL;
+        struct dgnn_system system = make_call(0, types);
+        struct dgnn_result results[2] = {make_result(&answers[0]), make_result(&answers[1])};
+        dgnn_alloc_fail_at(++nth, 0);
+        status = dgnn_session_create(pair, 2, NULL, &session, &error);
+        status = status ? status : dgnn_session_compute(session, &system, NULL, results, &error);
+        dgnn_alloc_fail_at(0, 0);
+        CHECK(status == DGNN_OK || (status == DGNN_ERROR_MEMORY && strstr(error.message, "memory")));
+        dgnn_session_free(session);
+        CHECK(dgnn_alloc_live() == live);
+    } while (status && nth < 1000);
+    CHECK(nth > 20 && nth < 1000);
+    free_all(pair, 2);
+}
+
+/* ---------------------------------------------------------------- threads */
+
+enum { THREADS = 64, ROUNDS = 4 };
+
+struct thread_case {
+    struct dgnn_model *model;
+    struct answer expected[NSTEP];
+    pthread_barrier_t start;
+    atomic_int good;
+};
+
+static void *thread_body(void *of)
+{
+    struct thread_case *c = of;
+    struct answer answer;
+    struct dgnn_error error;
+    pthread_barrier_wait(&c->start);
+    for (int k = 0; k < ROUNDS; k++) {
+        int step = k % NSTEP;
+        struct dgnn_system system = make_call(step, types);
+        struct dgnn_result result = make_result(&answer);
+        int status = dgnn_model_compute(c->model, &system, NULL, &result, &error);
+        take_totals(&result, &answer);
+        atomic_fetch_add(&c->good, !status && !memcmp(&answer, &c->expected[step], sizeof(answer)));
+    }
+    return NULL;
+}
+
+/* 64 threads on one model, and worker threads that are no more than the process's. */
+static void test_threads(int32_t threads)
+{
+    static struct thread_case c;
+    pthread_t thread[THREADS];
+    struct dgnn_error error;
+    struct rusage usage;
+    c.model = load("dpa3_base", DGNN_DTYPE_FLOAT64, threads);
+    atomic_init(&c.good, 0);
+    for (int s = 0; s < NSTEP; s++) {
+        struct dgnn_system system = make_call(s, types);
+        struct dgnn_result result = make_result(&c.expected[s]);
+        CHECK_STATUS(dgnn_model_compute(c.model, &system, NULL, &result, &error), DGNN_OK, "");
+        take_totals(&result, &c.expected[s]);
+    }
+    pthread_barrier_init(&c.start, NULL, THREADS);
+    for (int k = 0; k < THREADS; k++) {
+        CHECK(!pthread_create(&thread[k], NULL, thread_body, &c));
+    }
+    for (int k = 0; k < THREADS; k++) {
+        pthread_join(thread[k], NULL);
+    }
+    pthread_barrier_destroy(&c.start);
+    CHECK(atomic_load(&c.good) == THREADS * ROUNDS);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    CHECK(dgnn_parallel_workers() < (threads > cores ? threads : cores));
+    CHECK(dgnn_pool_count(c.model->pool) <= (cores < 2 ? 2 : cores));
+    getrusage(RUSAGE_SELF, &usage);
+    CHECK(usage.ru_maxrss < 2 * 1024 * 1024);
+    nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 200000000}, NULL);
+    struct answer answer;
+    struct dgnn_system system = make_call(0, types);
+    struct dgnn_result result = make_result(&answer);
+    CHECK_STATUS(dgnn_model_compute(c.model, &system, NULL, &result, &error), DGNN_OK, "");
+    CHECK(dgnn_pool_count(c.model->pool) <= 2); /* the one that stays, and perhaps this call's */
+    dgnn_model_free(c.model);
+}
+
+/* A host's rows without ghosts, in one thread and in another. */
+static int ghosted(struct dgnn_model *model, int step, int32_t same_list, struct dgnn_error *error)
+{
+    static double forces[3 * NATOMS];
+    struct dgnn_ghosted g = {.size = sizeof(g), .nlocal = NATOMS, .nall = NATOMS, .coords = coords[step], .types = types,
+                             .same_list = same_list};
+    struct dgnn_result result = {.size = sizeof(result), .forces = forces};
+    return dgnn_model_compute_ghosted(model, &g, NULL, &result, error);
+}
+
+static void *other_thread(void *model)
+{
+    struct dgnn_error error;
+    CHECK_STATUS(ghosted(model, 0, 1, &error), DGNN_ERROR_INPUT, "same_list: there is no earlier call");
+    CHECK_STATUS(ghosted(model, 0, 0, &error), DGNN_OK, "");
+    CHECK_STATUS(ghosted(model, 1, 1, &error), DGNN_OK, "");
+    return NULL;
+}
+
+/* same_list means this thread's last call with the model. */
+static void test_same_list(void)
+{
+    struct dgnn_model *model = load("se_e2_a", DGNN_DTYPE_FLOAT64, 1);
+    struct dgnn_error error;
+    pthread_t thread;
+    CHECK_STATUS(ghosted(model, 0, 1, &error), DGNN_ERROR_INPUT, "same_list: there is no earlier call");
+    CHECK_STATUS(ghosted(model, 0, 0, &error), DGNN_OK, "");
+    CHECK_STATUS(ghosted(model, 1, 1, &error), DGNN_OK, "");
+    CHECK(!pthread_create(&thread, NULL, other_thread, model));
+    pthread_join(thread, NULL);
+    CHECK_STATUS(ghosted(model, 1, 1, &error), DGNN_ERROR_INPUT, "not this thread's last call"); /* the other took it */
+    CHECK_STATUS(ghosted(model, 0, 0, &error), DGNN_OK, "");
+    struct answer answer;
+    struct dgnn_system system = make_call(0, types);
+    struct dgnn_result result = make_result(&answer);
+    CHECK_STATUS(dgnn_model_compute(model, &system, NULL, &result, &error), DGNN_OK, "");
+    CHECK_STATUS(ghosted(model, 1, 1, &error), DGNN_ERROR_INPUT, "same_list: there is no earlier call");
+    dgnn_model_free(model);
+}
+
+int main(void)
+{
+    make_system();
+    for (size_t k = 0; k < sizeof(committees) / sizeof(committees[0]); k++) {
+        test_serial(&committees[k]);
+        test_ranks(&committees[k]);
+    }
+    test_type_maps();
+    test_refusals();
+    test_memory();
+    test_threads(1);
+    test_threads(2);
+    test_same_list();
+    return check_report();
+}

@@ -1,0 +1,103 @@
+/* Any bytes given as a checkpoint give a model's tree or a status.
+ *
+ * CRCs stop most mutants of a ZIP, and random numbers of elements most others: so the input is the pickle alone, and the
+ * target packs it with every storage that it names, of the very length that it says, as long as there is room. */
+#define ZIP_MAKER_BYTES (1 << 18)
+#include "../pack.h"
+#include "../walk.h"
+
+#include "base/alloc.h"
+#include "convert/convert.h"
+
+#include <stdio.h>
+
+enum { STORAGES_MAX = 1000, STORAGE_MAX = 1 << 15, ROOM_KEPT = 1 << 12 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static char storage_names[STORAGES_MAX][64];
+static int nstorage;
+
+static void add_storage(struct dgnn_pickled value)
+{
+    static unsigned char bytes[STORAGE_MAX];
+    struct dgnn_pickle_tensor tensor;
+    char name[64];
+    dgnn_pickled_tensor(value, &tensor);
+    snprintf(name, sizeof(name), "x/data/%.*s", tensor.storage_length > 40 ? 40 : (int)tensor.storage_length,
+             tensor.storage);
+    int known = nstorage == STORAGES_MAX || tensor.nelement > STORAGE_MAX / tensor.item_size;
+    for (int i = 0; i < nstorage && !known; i++) {
+        known = !strcmp(storage_names[i], name);
+    }
+    size_t size = known ? 0 : (size_t)(tensor.nelement * tensor.item_size);
+    if (known || pack_zip.length + pack_zip.directory_length + size + ROOM_KEPT > sizeof(pack_zip.bytes) ||
+        pack_zip.directory_length + ROOM_KEPT > sizeof(pack_zip.directory)) {
+        return;
+    }
+    for (size_t i = 0; i < size; i++) {
+        static const unsigned char tenth[] = {0x9a, 0x99, 0x99, 0x99, 0x99, 0x99, 0xb9, 0x3f};
+        bytes[i] = tensor.dtype == '?' ? (unsigned char)(i % 2) : tenth[i % (size_t)tensor.item_size];
+    }
+    memcpy(storage_names[nstorage], name, sizeof(name));
+    zip_add(&pack_zip, &(struct zip_entry){.name = storage_names[nstorage++], .data = bytes, .size = size});
+}
+
+static void add_storages(struct dgnn_pickled value)
+{
+    struct dgnn_pickle_item item;
+    if (dgnn_pickled_kind(value) == DGNN_PICKLE_TENSOR) {
+        add_storage(value);
+    }
+    dgnn_pickled_begin(value, &item);
+    while (dgnn_pickled_next(value, &item)) {
+        add_storages(item.value);
+    }
+}
+
+static void pack_checkpoint(const uint8_t *data, size_t size)
+{
+    struct dgnn_pickle *pickle = NULL;
+    memset(&pack_zip, 0, sizeof(pack_zip));
+    nstorage = 0;
+    zip_add(&pack_zip, &(struct zip_entry){.name = "x/data.pkl", .data = data, .size = size});
+    if (!dgnn_pickle_read("fuzz", data, (int64_t)size, &pickle, NULL)) {
+        add_storages(dgnn_pickle_root(pickle));
+        dgnn_pickle_free(pickle);
+    }
+    zip_end64(&pack_zip, 0, ZIP_NARROW_SAME, "");
+}
+
+static void check_status(int status, const struct dgnn_error *error)
+{
+    WALK_REQUIRE(status == DGNN_ERROR_FORMAT || status == DGNN_ERROR_UNSUPPORTED || status == DGNN_ERROR_INPUT);
+    WALK_REQUIRE(error->status == status && error->message[0]);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct dgnn_archive archive = {0};
+    struct dgnn_text heads = {0};
+    struct dgnn_error error = {0};
+    if (size > ZIP_MAKER_BYTES / 2) {
+        return 0;
+    }
+    pack_checkpoint(data, size);
+    struct dgnn_archive_bytes bytes = {.name = "fuzz", .data = pack_zip.bytes, .length = pack_zip.length};
+    int status = dgnn_convert_open_memory(&bytes, size % 2 ? "water" : NULL, &archive, &error);
+    if (status) {
+        check_status(status, &error);
+        WALK_REQUIRE(!archive.model && !archive.metadata);
+    } else {
+        struct dgnn_value root = dgnn_tree_root(archive.model);
+        walk_value(&root);
+        dgnn_archive_free(&archive);
+    }
+    status = dgnn_convert_heads_memory(&bytes, &heads, &error);
+    if (status) {
+        check_status(status, &error);
+    }
+    dgnn_text_free(&heads);
+    WALK_REQUIRE(dgnn_alloc_live() == 0);
+    return 0;
+}
