@@ -192,6 +192,13 @@ static const struct {
     {"out_std", STATES_SKIP_ALWAYS},
     {"default_fparam_tensor", STATES_SKIP_ALWAYS}, /* default_fparam again */
     {"graph_lower_disabled", STATES_SKIP_ALWAYS}, /* read where semantics are chosen */
+    {"angular_channel_index", STATES_SKIP_ALWAYS}, /* DPA4C's constants, which follow from its widths */
+    {"angular_harmonic_index", STATES_SKIP_ALWAYS},
+    {"gram_index", STATES_SKIP_ALWAYS},
+    {"gram_scale", STATES_SKIP_ALWAYS},
+    {"bispectrum_coupling", STATES_SKIP_ALWAYS},
+    {"probe_index", STATES_SKIP_ALWAYS},
+    {"probe_scale", STATES_SKIP_ALWAYS},
     {"spin_mask", STATES_SKIP_ALWAYS},            /* made from use_spin and virtual_scale */
     {"virtual_scale_mask", STATES_SKIP_ALWAYS},
     {"compress_info", STATES_SKIP_EMPTY},         /* tables of a compressed model */
