@@ -85,7 +85,7 @@ class DGNNCalculator(Calculator):
     (no energy, no force); or a list of elements in the order of the model's types. None: by name. Numbers instead of
     elements are types of LAMMPS, which ASE keeps in atoms.arrays["type"]: {1: "O", 2: "H"}; they then decide.
     strict: raise, rather than warn, where an atom has more neighbours than the model takes.
-    dtype, threads, device, memory, semantics, skin, head: as for Model.load, where model is a path.
+    dtype, threads, device, memory, semantics, skin, head, radial: as for Model.load, where model is a path.
 
     fparam, aparam and charge_spin are read from atoms.info, aparam from atoms.arrays too. A spin model reads
     atoms.arrays["spins"], else the initial magnetic moments (vectors, or numbers along z), and gives
@@ -103,12 +103,12 @@ class DGNNCalculator(Calculator):
     def __init__(self, model: str | bytes | os.PathLike | Model, *, comm: Any = None, dtype: DTypeLike | None = None,
                  threads: int | None = None, device: str = "cpu", memory: str = "fast", semantics: str | None = None,
                  skin: float | None = None, type_map: Mapping[str | int, str | int | None] | Sequence[str | None] | None = None,
-                 strict: bool = False, head: str | None = None) -> None:
+                 strict: bool = False, head: str | None = None, radial: str = "exact") -> None:
         super().__init__()
         options: dict[str, Any] = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics,
-                                       skin=skin, head=head)
+                                       skin=skin, head=head, radial=radial)
         if isinstance(model, Model):
-            given = [name for name, value in options.items() if value not in (None, "cpu", "fast")]
+            given = [name for name, value in options.items() if value not in (None, "cpu", "fast", "exact")]
             if given:
                 raise InputError(f"{given[0]}: belongs to Model.load; this calculator was given a loaded model")
             self.model = model

@@ -128,11 +128,13 @@ def add_load_options(command):
     command.add_argument("--threads", type=int, metavar="N", help="worker threads")
     command.add_argument("--memory", choices=["fast", "small"], default="fast", help="small: compute more, keep less")
     command.add_argument("--semantics", choices=["dense", "graph"], help="neighbour lists, where the model has both")
+    command.add_argument("--radial", choices=["exact", "table"], default="exact",
+                         help="of DPA4C: the network of the distance, or a table of it")
 
 
 def load(options, comm=None):
     return dgnn.Model.load(options.model, dtype=options.dtype, threads=options.threads, memory=options.memory,
-                           semantics=options.semantics, head=options.head, comm=comm)
+                           semantics=options.semantics, head=options.head, radial=options.radial, comm=comm)
 
 
 def add_structure_options(command):

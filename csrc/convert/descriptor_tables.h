@@ -242,3 +242,33 @@ static const char descriptor_dpa2_loc[] =
 static const char descriptor_dpa2_residual[] =
     ", '@variables': {'g1_residual': [*g1_residual*], 'g2_residual': [*g2_residual*], "
     "'h2_residual': [*h2_residual*]}";
+
+/* DPA4C is in pt_expt only. Of its parts' own settings those that repeat the descriptor's are left out. */
+#define SWIGLU(names, scale)                                                                                       \
+    "{'@class': 'SwiGLUMLP', '@version': 1, 'output_scale': " scale ", '@variables': {'0.matrix': ^" names         \
+    ".layers.0.w^, '1.matrix': ^" names ".layers.1.w^}}"
+#define SEZM_TABLE(names)                                                                                          \
+    "{'@class': 'SeZMTypeEmbedding', '@version': 1, '@variables': {'adam_type_embedding': ^" names                 \
+    ".adam_type_embedding^}}"
+
+static const char descriptor_dpa4c[] =
+    "{'@class': 'Descriptor', 'type': 'dpa4c', '@version': 1, 'rcut': ?rcut=6.0?, 'ntypes': $ntypes$, "
+    "'channels': ?channels=32?, 'lmax': $lmax$, 'basis_type': ?basis_type='bessel'?, 'n_radial': ?n_radial=16?, "
+    "'radial_modes': ?radial_modes=0?, 'exclude_types': $exclude$, 'precision': $precision$, 'trainable': true, "
+    "'type_map': $type_map$, 'use_spin': null, 'add_chg_spin_ebd': $charge_spin$, "
+    "'default_chg_spin': ?default_chg_spin=null?, 'spin': null, 'spin_channels': null, "
+    "'type_embedding': " SEZM_TABLE("type_embedding") ", "
+    "'radial_basis': {'@class': 'RadialBasis', '@version': 1, 'config': {'rcut': ?rcut=6.0?, "
+    "'basis_type': ?basis_type='bessel'?}, '@variables': {'adam_freqs': ^radial_basis.adam_freqs^}}, "
+    "'radial_embedding': " SWIGLU("radial_embedding", "1.0") "~radial_mode_head=radial_mode_head;none;false~, "
+    "'pair_film': {'@class': 'OrderedPairFiLM', '@version': 1, 'network': " SWIGLU("pair_film.network", "0.1") "}, "
+    "'@variables': {'mean': ^mean^, 'stddev': ^stddev^}, "
+    "'readout': {'@class': 'InvariantReadout', '@version': 1, "
+    "'channel_alignment': [%readout.channel_alignment.0;none;true%, %readout.channel_alignment.1;none;true%], "
+    "'probe_projections': [";
+
+static const char descriptor_dpa4c_charge[] =
+    ", 'charge_spin_embedding': {'@class': 'ChargeStateEmbedding', '@version': 1, "
+    "'charge_embedding': " SEZM_TABLE("charge_spin_embedding.charge_embedding") ", "
+    "'spin_embedding': " SEZM_TABLE("charge_spin_embedding.spin_embedding") ", "
+    "'network': " SWIGLU("charge_spin_embedding.network", "1.0") "}";

@@ -3,6 +3,7 @@
 #include "convert/descriptor_tables.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ------------------------------------------------------------------ small things */
@@ -120,6 +121,33 @@ static int descriptor_emit_se_t_tebd(struct dgnn_emit *emit, struct dgnn_emit_se
         DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_se_t_tebd_strip));
     }
     DGNN_TRY(descriptor_type_embed(emit, s, "[?tebd_dim=8?]"));
+    return dgnn_text_add(&emit->text, emit->error, "}");
+}
+
+/* ------------------------------------------------------------------ DPA4C */
+
+/* A projection that is not there is the identity. */
+static int descriptor_emit_dpa4c(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+                                 struct dgnn_descriptor_facts *facts)
+{
+    char mark[96], name[DGNN_EMIT_NAME_MAX];
+    facts->graph = 1;
+    DGNN_TRY(dgnn_emit_define(emit, s, "lmax", "?lmax=2?"));
+    DGNN_TRY(dgnn_emit_define(emit, s, "charge_spin", "?add_chg_spin_ebd=false?"));
+    DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa4c));
+    int64_t most = strtol(dgnn_emit_variable(&s->scope, "lmax"), NULL, 10);
+    for (int64_t l = 0; l < most && l < 8; l++) { /* more than there can be: the model is refused for it */
+        snprintf(mark, sizeof(mark), "readout.probe_projections.%d.w", (int)l);
+        DGNN_TRY(dgnn_emit_name(emit, &s->scope, mark, name, emit->error));
+        int is_there = dgnn_states_find(emit->state, name) != NULL;
+        snprintf(mark, sizeof(mark), is_there ? "%%readout.probe_projections.%d;none;false%%" : "null", (int)l);
+        DGNN_TRY(dgnn_text_add(&emit->text, emit->error, l ? ", " : ""));
+        DGNN_TRY(dgnn_emit_template(emit, &s->scope, mark));
+    }
+    DGNN_TRY(dgnn_text_add(&emit->text, emit->error, "]}"));
+    if (descriptor_is(&s->scope, "charge_spin", "true")) {
+        DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa4c_charge));
+    }
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
@@ -387,6 +415,8 @@ static const struct {
     const char *type;
     int (*emit)(struct dgnn_emit *emit, struct dgnn_emit_settings *settings, struct dgnn_descriptors_facts *facts);
 } descriptor_families[] = {{"dpa3", descriptor_emit_dpa3},
+                           {"dpa4c", descriptor_emit_dpa4c},
+                           {"DPA4C", descriptor_emit_dpa4c},
                            {"dpa2", descriptor_emit_dpa2},
                            {"dpa1", descriptor_emit_dpa1},
                            {"se_atten", descriptor_emit_dpa1},
@@ -440,6 +470,6 @@ int dgnn_descriptors_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *
         }
     }
     return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED,
-                           "%s: '%s' is not supported; supported: dpa3, dpa2, dpa1 (se_atten), se_atten_v2, se_e2_a, "
+                           "%s: '%s' is not supported; supported: dpa3, dpa4c, dpa2, dpa1 (se_atten), se_atten_v2, se_e2_a, "
                            "se_e2_r, se_e3, se_e3_tebd, hybrid", dgnn_value_path(&type, path, sizeof(path)), name);
 }

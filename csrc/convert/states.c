@@ -194,6 +194,13 @@ static const struct {
     {"nlist_cut_idx", STATES_SKIP_ALWAYS},        /* pt_expt's hybrids: made from sel */
     {"mapping_list", STATES_SKIP_ALWAYS},         /* pt_expt's sums: made from type_map */
     {"graph_lower_disabled", STATES_SKIP_ALWAYS}, /* read where semantics are chosen */
+    {"angular_channel_index", STATES_SKIP_ALWAYS}, /* DPA4C's constants, which follow from its widths */
+    {"angular_harmonic_index", STATES_SKIP_ALWAYS},
+    {"gram_index", STATES_SKIP_ALWAYS},
+    {"gram_scale", STATES_SKIP_ALWAYS},
+    {"bispectrum_coupling", STATES_SKIP_ALWAYS},
+    {"probe_index", STATES_SKIP_ALWAYS},
+    {"probe_scale", STATES_SKIP_ALWAYS},
     {"spin_mask", STATES_SKIP_ALWAYS},            /* made from use_spin and virtual_scale */
     {"virtual_scale_mask", STATES_SKIP_ALWAYS},
     {"nsels", STATES_SKIP_ALWAYS},                /* pt's sums: sel and cutoffs again */
