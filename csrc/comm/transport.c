@@ -361,24 +361,50 @@ int dgnn_transport_scan(struct dgnn_comm *comm, int64_t value, int64_t *before, 
     return DGNN_OK;
 }
 
+/* The binary tree of a sum. At distance d = 1, 2, 4, ... each rank whose number is an odd multiple of d has its place below
+ * the rank d lower. -1: none. */
+static int32_t transport_above(int64_t me, int64_t d)
+{
+    return me % (2 * d) == d ? (int32_t)(me - d) : -1;
+}
+
+static int32_t transport_below(int64_t me, int64_t d, int64_t nrank)
+{
+    return me % (2 * d) == 0 && me + d < nrank ? (int32_t)(me + d) : -1;
+}
+
+enum { TRANSPORT_SUM_AT_ONCE = 64 };
+
+/* n values at most that many: up the tree, each rank adding what comes to what it has, and the sums down again. */
+static int transport_sum_tree(struct dgnn_comm *comm, double *values, int64_t n, struct dgnn_error *error)
+{
+    double heard[TRANSPORT_SUM_AT_ONCE];
+    int64_t me = comm->transport.rank, nrank = comm->transport.nrank, d = 1;
+    struct transport_round round = {.out = values, .in = heard, .nbytes = n * (int64_t)sizeof(double)};
+    for (; d < nrank; d *= 2) {
+        round.to = transport_above(me, d);
+        round.from = transport_below(me, d, nrank);
+        DGNN_TRY(transport_pass(comm, &round, error));
+        for (int64_t k = 0; k < n && round.from >= 0; k++) {
+            values[k] += heard[k];
+        }
+    }
+    for (d /= 2; d >= 1; d /= 2) {
+        round.to = transport_below(me, d, nrank);
+        round.from = transport_above(me, d);
+        DGNN_TRY(transport_pass(comm, &round, error));
+        if (round.from >= 0) {
+            memcpy(values, heard, (size_t)n * sizeof(double));
+        }
+    }
+    return DGNN_OK;
+}
+
 int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error)
 {
-    enum { AT_ONCE = TRANSPORT_SCRATCH / sizeof(double) };
-    if (!comm) {
-        return DGNN_OK;
-    }
-    const double *all = comm->scratch;
-    for (int64_t start = 0; start < nvalue; start += AT_ONCE) {
-        int64_t n = nvalue - start < AT_ONCE ? nvalue - start : AT_ONCE;
-        DGNN_TRY(dgnn_transport_allgather(comm, values + start, n * (int64_t)sizeof(double), comm->scratch,
-                                          error));
-        for (int64_t k = 0; k < n; k++) {
-            double sum = 0;
-            for (int32_t r = 0; r < comm->transport.nrank; r++) {
-                sum += all[r * n + k];
-            }
-            values[start + k] = sum;
-        }
+    for (int64_t start = 0; comm && start < nvalue; start += TRANSPORT_SUM_AT_ONCE) {
+        int64_t n = nvalue - start < TRANSPORT_SUM_AT_ONCE ? nvalue - start : TRANSPORT_SUM_AT_ONCE;
+        DGNN_TRY(transport_sum_tree(comm, values + start, n, error));
     }
     return DGNN_OK;
 }

@@ -59,7 +59,8 @@ int32_t dgnn_transport_nrank(const struct dgnn_comm *comm);
  * come to another number of agreements, get DGNN_ERROR_COMM. */
 int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int status, struct dgnn_error *error);
 
-/* values: the sums over the ranks, added in rank order, so the same bits on each. */
+/* values: the sums over the ranks, added in a tree of which the number of ranks alone decides the order, so the same bits on
+ * each: ((0 + 1) + (2 + 3)) + (4 + 5) of six. */
 int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error);
 
 /* values: on each rank those of all ranks taken together. One message costs as many as the logarithm of the ranks. */

@@ -62,27 +62,21 @@ static int64_t bricks_parts(const struct dgnn_bricks *b, int axis)
     return parts;
 }
 
-/* Numbers of an axis's histograms that each rank sums, so that all ranks together sum all. */
-static int64_t bricks_share(int64_t nbin, int64_t nrank)
-{
-    return (nbin + nrank - 1) / nrank;
-}
-
 int dgnn_bricks_reserve(struct dgnn_bricks *b, struct dgnn_error *error)
 {
     int64_t nrank = bricks_parts(b, 3), most = 0, ncut = 0, place[3];
     for (int k = 0; k < 3; k++) {
         place[k] = ncut;
         ncut += bricks_parts(b, k) * (b->grid[k] - 1);
-        most = b->grid[k] > 1 ? bricks_parts(b, k) * BRICKS_BINS : most;
+        most = b->grid[k] > most ? b->grid[k] : most;
     }
     DGNN_TRY(dgnn_buffer_reserve(&b->cuts, (ncut + 1) * (int64_t)sizeof(double), "bricks", error));
     for (int k = 0; k < 3; k++) {
         b->cut[k] = (double *)b->cuts.data + place[k];
     }
-    int64_t shares = nrank * bricks_share(most, nrank);
-    DGNN_TRY(dgnn_buffer_reserve(&b->sums, (most + 2 * shares) * (int64_t)sizeof(int64_t), "bricks", error));
-    return dgnn_buffer_reserve(&b->shares, 2 * nrank * (int64_t)sizeof(int64_t), "bricks", error);
+    DGNN_TRY(dgnn_buffer_reserve(&b->sums, BRICKS_BINS * (int64_t)sizeof(int64_t), "bricks", error));
+    DGNN_TRY(dgnn_buffer_reserve(&b->told, nrank * most * (int64_t)sizeof(double), "bricks", error));
+    return dgnn_buffer_reserve(&b->counts, 3 * nrank * (int64_t)sizeof(int64_t), "bricks", error);
 }
 
 /* How many of the cuts lie at or below the place. */
@@ -106,44 +100,69 @@ static int64_t bricks_part(const struct dgnn_bricks *b, int axis, const double f
     return part;
 }
 
-/* The work in each bin of each part. */
-static void bricks_fill(const struct dgnn_bricks *b, int axis, int64_t n, const double *fractions, const int64_t *work,
-                        int64_t *sums)
+/* Work in a bin of the box that a rank cuts. */
+struct bricks_item {
+    int64_t bin, work;
+};
+
+/* The rank that cuts a part: another for each, in the order of parts. */
+static int32_t bricks_cutter(int64_t part, int64_t parts, int64_t nrank)
 {
-    double width = b->high[axis] - b->low[axis];
-    memset(sums, 0, sizeof(*sums) * (size_t)(bricks_parts(b, axis) * BRICKS_BINS));
-    for (int64_t i = 0; i < n; i++) {
-        const double *f = fractions + 3 * i;
-        double bin = width > 0 ? floor((f[axis] - b->low[axis]) / width * BRICKS_BINS) : 0;
-        bin = bin < 0 ? 0 : bin > BRICKS_BINS - 1 ? BRICKS_BINS - 1 : bin;
-        sums[bricks_part(b, axis, f) * BRICKS_BINS + (int64_t)bin] += work ? work[i] : 1;
-    }
+    return (int32_t)(part * nrank / parts);
 }
 
-/* values: n whole numbers of this rank, with room after them. Returns their sums over the ranks in *total: each rank gets
- * its share of the bins from all, and all get its sums. */
-static int bricks_add(const struct dgnn_bricks *b, int64_t *values, int64_t n, struct dgnn_comm *comm,
-                      const int64_t **total, struct dgnn_error *error)
+static int64_t bricks_bin(const struct dgnn_bricks *b, int axis, const double fraction[3])
 {
-    int64_t nrank = dgnn_transport_nrank(comm), share = bricks_share(n, nrank), me = dgnn_transport_rank(comm);
-    int64_t *received = values + n, *all = received + nrank * share, *out = b->shares.data, *in = out + nrank;
-    for (int64_t r = 0; r < nrank; r++) {
-        int64_t left = n - r * share;
-        out[r] = left < 0 ? 0 : left < share ? left : share;
+    double width = b->high[axis] - b->low[axis];
+    double bin = width > 0 ? floor((fraction[axis] - b->low[axis]) / width * BRICKS_BINS) : 0;
+    return bin < 0 ? 0 : bin > BRICKS_BINS - 1 ? BRICKS_BINS - 1 : (int64_t)bin;
+}
+
+/* What a cut along one axis takes, and who sends how much to whom. */
+struct bricks_axis {
+    int axis;
+    int64_t parts, nrank, mine; /* mine: the part that this rank cuts, or -1 */
+    int64_t *out, *in, *place;  /* nrank */
+};
+
+static struct bricks_axis bricks_begin(const struct dgnn_bricks *b, int axis, const struct dgnn_comm *comm)
+{
+    struct bricks_axis a = {.axis = axis, .parts = bricks_parts(b, axis), .nrank = dgnn_transport_nrank(comm), .mine = -1};
+    a.out = b->counts.data;
+    a.in = a.out + a.nrank;
+    a.place = a.in + a.nrank;
+    for (int64_t part = 0; part < a.parts; part++) {
+        a.mine = bricks_cutter(part, a.parts, a.nrank) == dgnn_transport_rank(comm) ? part : a.mine;
     }
-    int64_t mine = out[me];
-    for (int64_t r = 0; r < nrank; r++) {
-        in[r] = mine;
+    memset(a.out, 0, 2 * (size_t)a.nrank * sizeof(*a.out));
+    return a;
+}
+
+static int bricks_reserve_items(struct dgnn_bricks *b, const struct bricks_axis *a, int64_t n, struct dgnn_error *error)
+{
+    int64_t arriving = 0;
+    for (int64_t r = 0; r < a->nrank; r++) {
+        arriving += a->in[r];
     }
-    DGNN_TRY(dgnn_transport_alltoallv(comm, values, out, received, in, sizeof(*values), error));
-    for (int64_t k = 0; k < mine; k++) {
-        values[k] = received[k];
-        for (int64_t r = 1; r < nrank; r++) {
-            values[k] += received[r * mine + k];
-        }
+    return dgnn_buffer_reserve(&b->items, (n + arriving) * (int64_t)sizeof(struct bricks_item), "bricks", error);
+}
+
+/* The atoms' work goes to those who cut their parts. */
+static int bricks_send_work(struct dgnn_bricks *b, const struct bricks_axis *a, const struct dgnn_bricks_atoms *atoms,
+                            struct dgnn_comm *comm, struct dgnn_error *error)
+{
+    struct bricks_item *item = b->items.data;
+    int64_t next = 0;
+    for (int64_t r = 0; r < a->nrank; r++) {
+        a->place[r] = next;
+        next += a->out[r];
     }
-    *total = all;
-    return dgnn_transport_allgather(comm, values, share * (int64_t)sizeof(*values), all, error);
+    for (int64_t i = 0; i < atoms->n; i++) {
+        const double *f = atoms->fractions + 3 * i;
+        int32_t to = bricks_cutter(bricks_part(b, a->axis, f), a->parts, a->nrank);
+        item[a->place[to]++] = (struct bricks_item){bricks_bin(b, a->axis, f), atoms->work ? atoms->work[i] : 1};
+    }
+    return dgnn_transport_alltoallv(comm, item, a->out, item + atoms->n, a->in, sizeof(*item), error);
 }
 
 /* The cuts of one box from the work in it; evenly spaced in an empty one. */
@@ -164,27 +183,56 @@ static void bricks_place(const struct dgnn_bricks *b, int axis, const int64_t *s
     }
 }
 
-static int bricks_cut_axis(struct dgnn_bricks *b, int axis, int64_t n, const double *fractions, const int64_t *work,
-                           struct dgnn_comm *comm, struct dgnn_error *error)
+/* The part that this rank cuts, from the work that came; then all get all cuts, in the order of parts. */
+static int bricks_send_cuts(struct dgnn_bricks *b, const struct bricks_axis *a, int64_t n, struct dgnn_comm *comm,
+                            struct dgnn_error *error)
 {
-    int64_t parts = bricks_parts(b, axis), *own = b->sums.data;
-    const int64_t *total;
+    const struct bricks_item *item = (const struct bricks_item *)b->items.data + n;
+    int64_t *sums = b->sums.data, ncut = b->grid[a->axis] - 1, arrived = 0;
+    double *told = b->told.data;
+    memset(sums, 0, BRICKS_BINS * sizeof(*sums));
+    for (int64_t r = 0; r < a->nrank; r++) {
+        arrived += a->in[r];
+    }
+    for (int64_t k = 0; k < arrived; k++) {
+        sums[item[k].bin] += item[k].work;
+    }
+    for (int64_t r = 0; r < a->nrank; r++) {
+        a->out[r] = a->mine >= 0 ? ncut : 0;
+        a->in[r] = 0;
+        if (a->mine >= 0 && r == 0) {
+            bricks_place(b, a->axis, sums, told);
+        } else if (a->mine >= 0) {
+            memcpy(told + r * ncut, told, (size_t)ncut * sizeof(*told));
+        }
+    }
+    for (int64_t part = 0; part < a->parts; part++) {
+        a->in[bricks_cutter(part, a->parts, a->nrank)] = ncut;
+    }
+    return dgnn_transport_alltoallv(comm, told, a->out, b->cut[a->axis], a->in, sizeof(*told), error);
+}
+
+static int bricks_cut_axis(struct dgnn_bricks *b, int axis, const struct dgnn_bricks_atoms *atoms, struct dgnn_comm *comm,
+                           struct dgnn_error *error)
+{
     if (b->grid[axis] == 1) {
         return DGNN_OK;
     }
-    bricks_fill(b, axis, n, fractions, work, own);
-    DGNN_TRY(bricks_add(b, own, parts * BRICKS_BINS, comm, &total, error));
-    for (int64_t part = 0; part < parts; part++) {
-        bricks_place(b, axis, total + part * BRICKS_BINS, b->cut[axis] + part * (b->grid[axis] - 1));
+    struct bricks_axis a = bricks_begin(b, axis, comm);
+    for (int64_t i = 0; i < atoms->n; i++) {
+        a.out[bricks_cutter(bricks_part(b, axis, atoms->fractions + 3 * i), a.parts, a.nrank)]++;
     }
-    return DGNN_OK;
+    DGNN_TRY(dgnn_transport_alltoall(comm, a.out, a.in, error));
+    DGNN_TRY(dgnn_transport_agree(comm, "compute", bricks_reserve_items(b, &a, atoms->n, error), error));
+    DGNN_TRY(bricks_send_work(b, &a, atoms, comm, error));
+    return bricks_send_cuts(b, &a, atoms->n, comm, error);
 }
 
-int dgnn_bricks_cut(struct dgnn_bricks *b, int64_t n, const double *fractions, const int64_t *work,
-                    struct dgnn_comm *comm, struct dgnn_error *error)
+int dgnn_bricks_cut(struct dgnn_bricks *b, const struct dgnn_bricks_atoms *atoms, struct dgnn_comm *comm,
+                    struct dgnn_error *error)
 {
     for (int axis = 0; axis < 3; axis++) {
-        DGNN_TRY(bricks_cut_axis(b, axis, n, fractions, work, comm, error));
+        DGNN_TRY(bricks_cut_axis(b, axis, atoms, comm, error));
     }
     return DGNN_OK;
 }
@@ -198,5 +246,7 @@ void dgnn_bricks_free(struct dgnn_bricks *b)
 {
     dgnn_buffer_free(&b->cuts);
     dgnn_buffer_free(&b->sums);
-    dgnn_buffer_free(&b->shares);
+    dgnn_buffer_free(&b->items);
+    dgnn_buffer_free(&b->told);
+    dgnn_buffer_free(&b->counts);
 }

@@ -16,8 +16,10 @@ struct dgnn_bricks {
     double low[3], high[3]; /* fractions of all atoms */
     double *cut[3];         /* grid[k] - 1 inner cuts for each slab (k 0), column's slab (1) and column (2) */
     struct dgnn_buffer cuts;
-    struct dgnn_buffer sums;   /* histograms of this rank, its share of all ranks', then their sums */
-    struct dgnn_buffer shares; /* numbers of the ranks' shares */
+    struct dgnn_buffer sums;   /* the histogram of the box that this rank cuts */
+    struct dgnn_buffer items;  /* the work of its atoms, and of those in that box */
+    struct dgnn_buffer told;   /* the cuts of that box, for each rank */
+    struct dgnn_buffer counts; /* of messages */
 };
 
 /* The grid of nrank with the fewest ghosts: the volume within reach of a brick of equal share, less the brick's. wanted
@@ -25,12 +27,19 @@ struct dgnn_bricks {
 int dgnn_bricks_choose(struct dgnn_bricks *bricks, const struct dgnn_cell *cell, double reach, int32_t nrank,
                        const int32_t wanted[3], struct dgnn_error *error);
 
-/* All memory for the cuts of the chosen grid: histograms of its columns, three times. Errors: MEMORY. */
+/* All memory for the cuts of the chosen grid but that of atoms. Errors: MEMORY. */
 int dgnn_bricks_reserve(struct dgnn_bricks *bricks, struct dgnn_error *error);
 
-/* Collective: the cuts. fractions: n x 3, this rank's atoms. work: n, what each costs, > 0; NULL: 1. Errors: COMM. */
-int dgnn_bricks_cut(struct dgnn_bricks *bricks, int64_t n, const double *fractions, const int64_t *work,
-                    struct dgnn_comm *comm, struct dgnn_error *error);
+/* This rank's atoms. */
+struct dgnn_bricks_atoms {
+    int64_t n;
+    const double *fractions; /* n x 3 */
+    const int64_t *work;     /* n: what each costs, > 0; NULL: 1 */
+};
+
+/* Collective: the cuts. Each box is cut by one rank, which hears of the atoms in it, and tells all. Errors: COMM, MEMORY. */
+int dgnn_bricks_cut(struct dgnn_bricks *bricks, const struct dgnn_bricks_atoms *atoms, struct dgnn_comm *comm,
+                    struct dgnn_error *error);
 
 /* The rank whose brick a place is in. */
 int32_t dgnn_bricks_rank(const struct dgnn_bricks *bricks, const double fraction[3]);

@@ -234,7 +234,8 @@ static int build_move(struct build *b, const int64_t *work, struct dgnn_error *e
 {
     struct dgnn_domain *d = b->d;
     int64_t *depart = dgnn_domain_counts(d, DGNN_DOMAIN_DEPART), *arrive = dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE);
-    DGNN_TRY(dgnn_bricks_cut(&d->bricks, d->nreal, d->fractions.data, work, d->comm, error));
+    const struct dgnn_bricks_atoms atoms = {.n = d->nreal, .fractions = d->fractions.data, .work = work};
+    DGNN_TRY(dgnn_bricks_cut(&d->bricks, &atoms, d->comm, error));
     build_depart(b, arrive);
     DGNN_TRY(dgnn_transport_alltoall(d->comm, depart, arrive, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_owned(b, error), error));

@@ -37,7 +37,8 @@ static void world_cut(struct ranks_rank *rank)
     int status = dgnn_bricks_choose(b, &w->cell, 1.0, w->nrank, w->grid, &error);
     status = status ? status : dgnn_bricks_reserve(b, &error);
     const int64_t *work = w->work ? w->work + begin : NULL;
-    w->status[rank->rank] = status ? status : dgnn_bricks_cut(b, n, w->fraction[begin], work, rank->comm, &error);
+    w->status[rank->rank] = status ? status : dgnn_bricks_cut(b, &(struct dgnn_bricks_atoms){n, w->fraction[begin], work},
+                                                                     rank->comm, &error);
 }
 
 /* The cuts of all ranks are the same bits; then they are made coarse, if wanted. */

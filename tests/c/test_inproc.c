@@ -107,6 +107,17 @@ static void test_request_misuse(void)
 
 /* ------------------------------------------------------------------ collectives */
 
+/* Of ranks [first, end): the largest power of two of them, then the rest. */
+static double sum_in_tree(int32_t first, int32_t end, int k)
+{
+    int32_t half = 1;
+    while (2 * half < end - first) {
+        half *= 2;
+    }
+    return end - first == 1 ? 1.0 / (3 + first * 70 + k)
+                            : sum_in_tree(first, first + half, k) + sum_in_tree(first + half, end, k);
+}
+
 /* With the message library's all-reduce, and without, where dgnn gathers: 70 values are three rounds of it. */
 static int reductions_good(struct dgnn_comm *comm, int *status, struct dgnn_error *local)
 {
@@ -137,14 +148,12 @@ static void collective_body(struct ranks_rank *rank)
 {
     struct outcome *o = rank->data;
     struct dgnn_error local = {0};
-    double values[70], expected[70] = {0};
+    double values[70], expected[70];
     int64_t send[RANKS], receive[RANKS];
     int status = DGNN_OK;
     for (int k = 0; k < 70; k++) {
         values[k] = 1.0 / (3 + rank->rank * 70 + k);
-        for (int32_t r = 0; r < rank->nrank; r++) {
-            expected[k] += 1.0 / (3 + r * 70 + k);
-        }
+        expected[k] = sum_in_tree(0, rank->nrank, k);
     }
     o->wrong[rank->rank] += !reductions_good(rank->comm, &status, &local);
     status = status ? status : dgnn_transport_sum(rank->comm, values, 70, &local);
@@ -159,9 +168,13 @@ static void collective_body(struct ranks_rank *rank)
     note(o, rank->rank, 0, status, &local);
     struct dgnn_comm_count count;
     dgnn_comm_counts(rank->comm, &count, 1);
-    /* Three chunks of sums go to each other rank, and one number. */
-    o->wrong[rank->rank] += count.other_messages != 4 * (rank->nrank - 1) || count.forward_messages != 0;
-    o->wrong[rank->rank] += count.bytes != (70 * 8 + 8) * (rank->nrank - 1);
+    /* One number goes to each other rank; two chunks of sums to one rank above, and to those below. */
+    int64_t tree = rank->rank > 0;
+    for (int32_t d = 1; d < rank->nrank && rank->rank % (2 * d) == 0; d *= 2) {
+        tree += rank->rank + d < rank->nrank;
+    }
+    o->wrong[rank->rank] += count.other_messages != rank->nrank - 1 + 2 * tree || count.forward_messages != 0;
+    o->wrong[rank->rank] += count.bytes != 8 * (rank->nrank - 1) + 70 * 8 * tree;
     dgnn_comm_counts(rank->comm, &count, 0);
     o->wrong[rank->rank] += count.other_messages != 0;
 }
