@@ -13,7 +13,8 @@ TABLES = check_arguments.read_tables(ROOT / "csrc" / "net" / "params")
 OPTIONS = {path.stem for path in (ROOT / "csrc" / "net" / "params").glob("*.def")}
 NAMES = sorted({name for table in OPTIONS for name in TABLES[table]})
 # Words that also name other things: a layer's arrays, a property of every descriptor, what info() and warnings say.
-OTHER_MEANINGS = {"bias": "csrc/net/", "dim_out": "csrc/net/", "mixed_types": "csrc/net/", "weights": "csrc/net/",
+OTHER_MEANINGS = {"bias": "csrc/net/", "descriptor": "dgnn/cli_bench.py", "dim_out": "csrc/net/",
+                  "mixed_types": "csrc/net/", "weights": "csrc/net/",
                   "a_sel": "dgnn/calculator.py", "sel": "dgnn/calculator.py", "n_dim": "csrc/io/tree.h"}
 
 
