@@ -203,6 +203,7 @@ static const struct {
     {"probe_scale", STATES_SKIP_ALWAYS},
     {"spin_mask", STATES_SKIP_ALWAYS},            /* made from use_spin and virtual_scale */
     {"virtual_scale_mask", STATES_SKIP_ALWAYS},
+    {"econf_tebd", STATES_SKIP_ALWAYS},           /* configurations of electrons, made from type_map */
     {"nsels", STATES_SKIP_ALWAYS},                /* pt's sums: sel and cutoffs again */
     {"rcuts", STATES_SKIP_ALWAYS},
     {"sec", STATES_SKIP_ALWAYS},                  /* pt's se_e2_r: ends of the sections of sel */
