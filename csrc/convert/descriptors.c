@@ -128,7 +128,7 @@ static int descriptor_emit_se_t_tebd(struct dgnn_emit *emit, struct dgnn_emit_se
 
 /* A projection that is not there is the identity. */
 static int descriptor_emit_dpa4c(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
-                                 struct dgnn_descriptor_facts *facts)
+                                 struct dgnn_descriptors_facts *facts)
 {
     char mark[96], name[DGNN_EMIT_NAME_MAX];
     facts->graph = 1;
