@@ -5,8 +5,8 @@ import json
 import os
 
 import dgnn
-from dgnn import bench, cli
-from dgnn.cli import UsageError
+from dgnn import bench, cli_common
+from dgnn.cli_common import UsageError
 
 EXAMPLES = """examples:
   dgnn bench model.pt2 water.xyz                     phases of a call, and shares of the machine's rate
@@ -22,7 +22,7 @@ over that rate. Needed share: only those that the energy depends on, the true ra
 
 
 def add_bench(commands):
-    command = cli.add_command(commands, "bench", run_bench, "measure speed, phases and memory", EXAMPLES)
+    command = cli_common.add_command(commands, "bench", run_bench, "measure speed, phases and memory", EXAMPLES)
     command.add_argument("structure", metavar="STRUCTURE", help="any file that ase.io reads; FILE@N for frame N (else the last)")
     command.add_argument("--repeat", type=int, metavar="N", help="calls that count (3 to 9, by size)")
     command.add_argument("--ranks", type=int, metavar="N", help="on so many ranks, each with its part of the atoms")
@@ -31,7 +31,7 @@ def add_bench(commands):
     command.add_argument("--json", action="store_true", help="print everything as JSON")
     command.add_argument("--plot", metavar="OUT.png", help="draw the phases")
     command.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    cli.add_load_options(command)
+    cli_common.add_load_options(command)
 
 
 def run_bench(options):
@@ -39,7 +39,7 @@ def run_bench(options):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise UsageError(f"--{name}: expected 1 or more, found {getattr(options, name)}")
     if options.plot:
-        cli.check_plot(options.plot)
+        cli_common.check_plot(options.plot)
     if options.child:
         print(json.dumps(measured(options)))
         return 0
@@ -97,19 +97,19 @@ def on_ranks(world, options):
 def measured(options, comm=None):
     from dgnn.calculator import DGNNCalculator
 
-    model = cli.load(options)
-    name, atoms = cli.read_last(options.structure)
-    calculator = DGNNCalculator(model, type_map=cli.type_map(options.type_map, model.type_map))
+    model = cli_common.load(options)
+    name, atoms = cli_common.read_last(options.structure)
+    calculator = DGNNCalculator(model, type_map=cli_common.type_map(options.type_map, model.type_map))
     try:
         inputs = calculator._inputs(atoms)
         repeat = options.repeat or bench.repeats_for(len(atoms))
         own = bench.slab(inputs, comm.rank, comm.size) if comm else inputs
         told = bench.measure(model, own, repeat, options.moving, comm=comm)
         if options.radial == "table" and not comm:
-            exact = cli.load(argparse.Namespace(**{**vars(options), "radial": "exact"}))
+            exact = cli_common.load(argparse.Namespace(**{**vars(options), "radial": "exact"}))
             told["radial_error"] = bench.force_error(model, exact, own)
     except dgnn.Error as error:
-        raise UsageError(f"{name}: {cli.one_line(error)}") from None
+        raise UsageError(f"{name}: {cli_common.one_line(error)}") from None
     return {"model": options.model, "structure": options.structure, "moving": options.moving, "ranks": 1,
             "descriptor": model.info()["descriptor"]["type"], **told}
 

@@ -4,8 +4,8 @@ import sys
 import time
 
 import dgnn
-from dgnn import cli, communicators, launch
-from dgnn.cli import UsageError
+from dgnn import cli_common, communicators, launch
+from dgnn.cli_common import UsageError
 
 EXAMPLES = """examples:
   dgnn ipi model.pt2 water.xyz --unix water                a socket of this machine: <ffsocket mode="unix"> <address>water
@@ -20,7 +20,7 @@ WAIT_S = 30.0
 
 
 def add_ipi(commands):
-    command = cli.add_command(commands, "ipi", run_ipi, "compute for i-PI, as its client", EXAMPLES)
+    command = cli_common.add_command(commands, "ipi", run_ipi, "compute for i-PI, as its client", EXAMPLES)
     add = command.add_argument
     add("structure", metavar="STRUCTURE", help="any file that ase.io reads: which atoms, and which directions are periodic")
     add("--format", metavar="FORMAT", help="of the structure, as ASE calls it, where its name doesn't say")
@@ -30,8 +30,8 @@ def add_ipi(commands):
     add("--host", metavar="HOST", help="where i-PI runs, with --port (localhost)")
     add("--wait", type=float, default=WAIT_S, metavar="S", help=f"seconds in which i-PI may come up ({WAIT_S:g})")
     add("--log", metavar="FILE", help="write what is said on the socket; - for the terminal")
-    cli.add_structure_options(command)
-    cli.add_load_options(command)
+    cli_common.add_structure_options(command)
+    cli_common.add_load_options(command)
 
 
 def run_ipi(options):
@@ -63,7 +63,7 @@ def alone(comm, error):
     """The others wait for this rank."""
     if comm is None:
         raise error from None
-    cli.complain(str(error))
+    cli_common.complain(str(error))
     sys.stderr.flush()
     comm.Abort(2)
 
@@ -78,7 +78,7 @@ def check(options):
     if options.unix is not None and (not options.unix or "/" in options.unix):
         raise UsageError(f"--unix: expected i-PI's address, a name without slashes, found {options.unix!r}")
     if options.log and options.log != "-":
-        cli.check_output("--log", options.log)
+        cli_common.check_output("--log", options.log)
 
 
 def world():
@@ -97,17 +97,18 @@ def together(comm, work):
 
 def prepared(options, comm):
     """(name of the structure, its atoms with a calculator, ASE's client); what fails on one rank fails on all."""
-    name, atoms = together(comm, lambda: cli.read_last(options.structure, options.format))
+    name, atoms = together(comm, lambda: cli_common.read_last(options.structure, options.format))
     atoms.calc = make_calculator(options, comm)
-    cli.set_parameters(options, atoms)
+    cli_common.set_parameters(options, atoms)
     return name, atoms, together(comm, lambda: connected(options, comm))
 
 
 def make_calculator(options, comm):
     from dgnn.calculator import DGNNCalculator
 
-    model = cli.load(options, comm)
-    return together(comm, lambda: DGNNCalculator(model, comm=comm, type_map=cli.type_map(options.type_map, model.type_map)))
+    model = cli_common.load(options, comm)
+    return together(comm, lambda: DGNNCalculator(
+        model, comm=comm, type_map=cli_common.type_map(options.type_map, model.type_map)))
 
 
 def connected(options, comm):

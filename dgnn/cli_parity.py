@@ -13,8 +13,8 @@ import warnings
 import numpy as np
 
 import dgnn
-from dgnn import cli, launch, parity
-from dgnn.cli import UsageError
+from dgnn import cli_common, launch, parity
+from dgnn.cli_common import UsageError
 
 EXAMPLES = """examples:
   mpirun -n 4 dgnn parity model.pt2 water.xyz                    these ranks against one
@@ -33,7 +33,7 @@ TIMEOUT_S = 3600.0
 
 
 def add_parity(commands):
-    command = cli.add_command(commands, "parity", run_parity, "compare several ranks with one", EXAMPLES)
+    command = cli_common.add_command(commands, "parity", run_parity, "compare several ranks with one", EXAMPLES)
     add = command.add_argument
     add("structure", metavar="STRUCTURE", help="any file that ase.io reads; FILE@N for frame N (else the last)")
     add("--ranks", nargs="+", type=int, metavar="N", help="numbers of ranks, for each of which mpirun is started")
@@ -54,7 +54,7 @@ def add_parity(commands):
     add("--json", action="store_true", help="print everything as JSON")
     add("--plot", metavar="OUT.png", help="draw the differences, the time, and the trajectory's")
     add("--child", help=argparse.SUPPRESS)  # the folder in which a launching parity left the reference
-    cli.add_load_options(command)
+    cli_common.add_load_options(command)
 
 
 def run_parity(options):
@@ -84,7 +84,7 @@ def check(options):
         options.threads = 1  # on one rank as on many: their times are compared
     options.grids = [grid if grid == "all" else parsed_grid(grid) for grid in options.grid or ()]
     if options.plot:
-        cli.check_plot(options.plot)
+        cli_common.check_plot(options.plot)
 
 
 def flag(name):
@@ -141,7 +141,7 @@ def model_of(options, **changed):
 def system_of(options, model):
     from dgnn.calculator import DGNNCalculator
 
-    name, atoms = cli.read_last(options.structure)
+    name, atoms = cli_common.read_last(options.structure)
     absent = set(options.null).difference(atoms.symbols)
     if absent:
         raise UsageError(f"--null: {name} has no {', '.join(sorted(absent))}; it has {', '.join(sorted(set(atoms.symbols)))}")
@@ -149,11 +149,11 @@ def system_of(options, model):
     for key in ("fparam", "charge_spin"):
         if getattr(options, key) is not None:
             atoms.info[key] = getattr(options, key)
-    calculator = DGNNCalculator(model, type_map=cli.type_map(pairs, model.type_map))
+    calculator = DGNNCalculator(model, type_map=cli_common.type_map(pairs, model.type_map))
     try:
         return parity.System(calculator._inputs(atoms), atoms.get_masses())
     except dgnn.Error as error:
-        raise UsageError(f"{name}: {cli.one_line(error)}") from None
+        raise UsageError(f"{name}: {cli_common.one_line(error)}") from None
 
 
 def motion_of(options):
@@ -184,9 +184,9 @@ def on_ranks(options, folder):
         if not isinstance(error, dgnn.Error) or isinstance(error, dgnn.CommError):
             traceback.print_exc()
             world.Abort(2)
-        code, text = 2, cli.one_line(error)  # which all ranks have
+        code, text = 2, cli_common.one_line(error)  # which all ranks have
     if text and world.rank == 0:
-        cli.complain(text)
+        cli_common.complain(text)
         sys.stderr.flush()
     world.Barrier()  # an mpirun ends the other ranks at the first that fails
     return code
@@ -199,7 +199,7 @@ def compared(options, folder, world):
         model = model_of(options)
         found = model, system_of(options, model)
     except (UsageError, dgnn.Error, OSError, ImportError) as error:
-        complaint = cli.one_line(error)
+        complaint = cli_common.one_line(error)
     for text in world.allgather(complaint):
         if text:
             return 2, text
@@ -212,7 +212,7 @@ def compared(options, folder, world):
         found = parity.quietly(world, lambda: (model_of(options, skin=0), first_results(folder, model, system, motion)))
         fresh, want = found or (None, None)
     except dgnn.Error as error:
-        complaint = cli.one_line(error)
+        complaint = cli_common.one_line(error)
     complaint = world.bcast(complaint)
     if complaint:
         return 2, complaint
