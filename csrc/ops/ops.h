@@ -1,5 +1,5 @@
-/* The table of operations: one for each element type and instruction set. A plain-C reference fills every entry;
- * faster instances replace them; a device is another filling. net calls through the table and nothing else. */
+/* The table of operations: one for each element type and instruction set. A plain-C reference fills every entry, and so
+ * does each faster instance. net calls through the table and nothing else. */
 #ifndef DGNN_OPS_OPS_H
 #define DGNN_OPS_OPS_H
 

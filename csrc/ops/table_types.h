@@ -103,5 +103,5 @@ struct REAL(dgnn_ops) {
 /* The reference, with every entry. */
 extern const struct REAL(dgnn_ops) REAL(dgnn_reference_ops);
 
-/* The table for an instruction set: the reference, with what that set does better. */
+/* The table for an instruction set: with every entry too (tests/c/test_ops.c looks), whether it may run here or not. */
 const struct REAL(dgnn_ops) * REAL(dgnn_select_ops)(enum dgnn_cpu cpu);

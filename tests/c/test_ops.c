@@ -12,7 +12,30 @@
 #include "ops_test_body.h"
 #include "ops_difference_body.h"
 
-static void test_reference_is_complete(void)
+/* Every entry behind the first is a function: a forgotten one would be a call of NULL in some model. */
+static void check_entries(const void *table, size_t first, size_t size, enum dgnn_cpu cpu)
+{
+    for (size_t at = first; at < size; at += sizeof(void (*)(void))) {
+        void (*entry)(void);
+        memcpy(&entry, (const char *)table + at, sizeof(entry));
+        if (!entry) {
+            printf("%s: entry %zu of the table of operations is missing\n", dgnn_cpu_name(cpu),
+                   (at - first) / sizeof(entry));
+        }
+        CHECK(entry != NULL);
+    }
+}
+
+/* Of all instances that were compiled, those that this machine cannot run among them. */
+static void test_tables_are_complete(void)
+{
+    for (enum dgnn_cpu cpu = 0; cpu < DGNN_CPU_COUNT; cpu++) {
+        check_entries(dgnn_select_ops_f32(cpu), offsetof(struct dgnn_ops_f32, product), sizeof(struct dgnn_ops_f32), cpu);
+        check_entries(dgnn_select_ops_f64(cpu), offsetof(struct dgnn_ops_f64, product), sizeof(struct dgnn_ops_f64), cpu);
+    }
+}
+
+static void test_instances_say_what_they_are(void)
 {
     for (enum dgnn_cpu cpu = 0; cpu < DGNN_CPU_COUNT; cpu++) {
         if (dgnn_cpu_usable(cpu)) {
@@ -25,7 +48,8 @@ static void test_reference_is_complete(void)
 int main(void)
 {
     char names[128] = "";
-    test_reference_is_complete();
+    test_tables_are_complete();
+    test_instances_say_what_they_are();
     for (enum dgnn_cpu cpu = 0; cpu < DGNN_CPU_COUNT; cpu++) {
         if (dgnn_cpu_usable(cpu)) {
             strcat(strcat(names, *names ? ", " : ""), dgnn_cpu_name(cpu));
