@@ -2,6 +2,7 @@
 #ifndef DGNN_TESTS_OPS_FRAME_H
 #define DGNN_TESTS_OPS_FRAME_H
 
+#include "base/alloc.h"
 #include "check.h"
 #include "ops/table.h"
 #include "random.h"

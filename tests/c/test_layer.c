@@ -1,5 +1,6 @@
 /* Affine layers and networks of them: values against the formulas, gradients against derivatives of the formulas, for
  * each activation, residual and instruction set; and what is refused. */
+#include "base/alloc.h"
 #include "net/parts/layer.h"
 
 #include "check.h"
