@@ -9,7 +9,7 @@
 import importlib
 
 try:
-    import dgnn._core
+    import dgnn._core  # noqa: F401
 except ModuleNotFoundError as error:
     if error.name != "dgnn._core":
         raise

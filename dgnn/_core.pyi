@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -69,16 +69,7 @@ class Uninterrupted:
 
 def interrupted() -> BaseException | None: ...
 
-class _OptionDict(TypedDict, total=False):
-    dtype: int
-    memory: int
-    semantics: int
-    threads: int
-    skin: float
-    device: str | None
-    head: str | None
-
-_Options = tuple[int, int, int, int, float, str] | tuple[int, int, int, int, float, str, str | None] | _OptionDict
+_Options = tuple[int, int, int, int, float, str] | tuple[int, int, int, int, float, str, str | None] | dict[str, Any]
 
 def load(path: str | bytes, options: _Options, /) -> Model: ...
 def load_bytes(name: str | bytes, data: bytes, options: _Options, /) -> Model: ...

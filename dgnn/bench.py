@@ -135,6 +135,12 @@ def measure(model, inputs, repeat=None, moving=False, clock=time.perf_counter, c
             **shares(median * rate * 1e9, profile)}
 
 
+def force_error(model, other, inputs):
+    """The largest difference of two models' forces over the largest force of the second."""
+    one, two = (each.compute(**inputs).forces for each in (model, other))
+    return float(np.abs(one - two).max() / np.abs(two).max())
+
+
 def of_ranks(told):
     """One dict of the ranks' own: the longest time, the mean of phases, the sum of what is counted."""
     total = {name: sum(one[name] for one in told) for name in ("natoms", "gemm_gflops", "nedges", "nangle_edge", "nangle",

@@ -85,14 +85,14 @@ class DGNNCalculator(Calculator):
     (no energy, no force); or a list of elements in the order of the model's types. None: by name. Numbers instead of
     elements are types of LAMMPS, which ASE keeps in atoms.arrays["type"]: {1: "O", 2: "H"}; they then decide.
     strict: raise, rather than warn, where an atom has more neighbours than the model takes.
-    dtype, threads, device, memory, semantics, skin, head: as for Model.load, where model is a path.
+    dtype, threads, device, memory, semantics, skin, head, radial: as for Model.load, where model is a path.
 
     fparam, aparam and charge_spin are read from atoms.info, aparam from atoms.arrays too. A spin model reads
     atoms.arrays["spins"], else the initial magnetic moments (vectors, or numbers along z), and gives
     results["magforces"]. results["virial"] is deepmd-kit's.
 
-    Threads may share a calculator, and calculators a model: each call gives the results of its own atoms; a second one
-    waits while the model computes. calc.results and calc.atoms are those of the call that ended last.
+    Threads may share a calculator, and calculators a model: each call gives the results of its own atoms. calc.results and
+    calc.atoms are those of the call that ended last.
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "stresses", "virial"]
@@ -103,12 +103,12 @@ class DGNNCalculator(Calculator):
     def __init__(self, model: str | bytes | os.PathLike | Model, *, comm: Any = None, dtype: DTypeLike | None = None,
                  threads: int | None = None, device: str = "cpu", memory: str = "fast", semantics: str | None = None,
                  skin: float | None = None, type_map: Mapping[str | int, str | int | None] | Sequence[str | None] | None = None,
-                 strict: bool = False, head: str | None = None) -> None:
+                 strict: bool = False, head: str | None = None, radial: str = "exact") -> None:
         super().__init__()
         options: dict[str, Any] = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics,
-                                       skin=skin, head=head)
+                                       skin=skin, head=head, radial=radial)
         if isinstance(model, Model):
-            given = [name for name, value in options.items() if value not in (None, "cpu", "fast")]
+            given = [name for name, value in options.items() if value not in (None, "cpu", "fast", "exact")]
             if given:
                 raise InputError(f"{given[0]}: belongs to Model.load; this calculator was given a loaded model")
             self.model = model
@@ -157,8 +157,8 @@ class DGNNCalculator(Calculator):
         columns = ["spins", TYPE_COLUMN] if self._by_number else ["spins"]
         return changes + [key for key in columns if not same(stored.atoms.arrays.get(key), atoms.arrays.get(key))]
 
-    def get_property(self, name, atoms=None, allow_calculation=True):
-        """As ASE's, from one calculation whatever other threads do."""
+    def _own_property(self, name, atoms, allow_calculation=True):
+        """On this rank, from one calculation whatever other threads do."""
         if name not in self.implemented_properties:
             raise PropertyNotImplementedError(f"{name} property not implemented")
         stored = self._stored
@@ -181,7 +181,7 @@ class DGNNCalculator(Calculator):
         all compute, and atoms that changed on one of them alone are an error on all. (allow_calculation=False, with which
         files are written, is for this rank.)"""
         if self.comm is None or not allow_calculation:
-            return super().get_property(name, atoms, allow_calculation)
+            return self._own_property(name, atoms, allow_calculation)
         return self._agreed_property(name, atoms)
 
     @together
@@ -189,10 +189,10 @@ class DGNNCalculator(Calculator):
         from dgnn import communicators
 
         atoms = self.atoms if atoms is None else atoms
-        if name in self.implemented_properties:
-            if communicators.vote(self.comm, f"get_property {name}", self.calculation_required(atoms, [name])):
-                self.reset()
-        return super().get_property(name, atoms)
+        if name in self.implemented_properties and communicators.vote(
+                self.comm, f"get_property {name}", self.calculation_required(atoms, [name])):
+            self.reset()
+        return self._own_property(name, atoms)
 
     @together
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):

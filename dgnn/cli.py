@@ -118,7 +118,8 @@ def add_command(commands, name, run, help, epilog):
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
     command.set_defaults(run=run)
     command.add_argument("model", metavar="MODEL", help=".pt, .pth, .pt2, .pte, .json, .dgnn, .dp, .hlo or .yaml")
-    command.add_argument("--head", metavar="NAME", help="the task, of a model that was trained for several; 'dgnn info' lists them")
+    command.add_argument("--head", metavar="NAME",
+                         help="the task, of a model that was trained for several; 'dgnn info' lists them")
     return command
 
 
@@ -127,11 +128,13 @@ def add_load_options(command):
     command.add_argument("--threads", type=int, metavar="N", help="worker threads")
     command.add_argument("--memory", choices=["fast", "small"], default="fast", help="small: compute more, keep less")
     command.add_argument("--semantics", choices=["dense", "graph"], help="neighbour lists, where the model has both")
+    command.add_argument("--radial", choices=["exact", "table"], default="exact",
+                         help="of DPA4C: the network of the distance, or a table of it")
 
 
 def load(options, comm=None):
     return dgnn.Model.load(options.model, dtype=options.dtype, threads=options.threads, memory=options.memory,
-                           semantics=options.semantics, head=options.head, comm=comm)
+                           semantics=options.semantics, head=options.head, radial=options.radial, comm=comm)
 
 
 def add_structure_options(command):
@@ -211,7 +214,8 @@ def print_heads(model, tasks, as_json):
             element for element in task["type_map"] if seen is None or element in seen) or "no element"
         print(f"{name:{width}}  {told}")
     print(f"note: trained for {len([1 for task in tasks.values() if not task['alias_of']])} tasks; say which: dgnn info {model} "
-          f"--head {next(iter(tasks))}, dgnn.Model.load(..., head={next(iter(tasks))!r}). After a name: the elements of its training data")
+          f"--head {next(iter(tasks))}, dgnn.Model.load(..., head={next(iter(tasks))!r}). After a name: the elements of its "
+          "training data")
 
 
 def describe(value):
@@ -266,7 +270,7 @@ def warn_of_numbers(name, atoms):
     types = atoms.arrays.get("type")
     if types is None or not len(atoms) or atoms.has("masses") or not (types == atoms.numbers).all():
         return
-    symbols = dict(zip(types.tolist(), atoms.get_chemical_symbols()))
+    symbols = dict(zip(types.tolist(), atoms.get_chemical_symbols(), strict=True))
     taken = ", ".join(f"{number} for {symbols[number]}" for number in sorted(symbols))
     pairs = " ".join(f"{number}=NAME" for number in sorted(symbols))
     warnings.warn(f"{name}: has numbers of types, not elements; ASE takes {taken}. Say what they are: --type-map {pairs}",
@@ -366,6 +370,7 @@ def run_eval(options):
 def with_results(atoms, results):
     """The frame with these results, and with nothing under their names that it came with."""
     from ase.calculators.singlepoint import SinglePointCalculator
+
     from dgnn.calculator import DGNNCalculator
 
     for name in (*DGNNCalculator.implemented_properties, "magforces"):

@@ -68,7 +68,7 @@ def default_threads():
 
 def child_arguments(options, threads):
     given = ["-m", "dgnn", "bench", options.model, options.structure, "--child", "--threads", threads]
-    for name in ("repeat", "dtype", "memory", "semantics", "head", "type_map"):
+    for name in ("repeat", "dtype", "memory", "semantics", "head", "radial", "type_map"):
         value = getattr(options, name)
         if value not in (None, []):
             given += [f"--{name.replace('_', '-')}", *(value if isinstance(value, list) else [value])]
@@ -105,6 +105,9 @@ def measured(options, comm=None):
         repeat = options.repeat or bench.repeats_for(len(atoms))
         own = bench.slab(inputs, comm.rank, comm.size) if comm else inputs
         told = bench.measure(model, own, repeat, options.moving, comm=comm)
+        if options.radial == "table" and not comm:
+            exact = cli.load(argparse.Namespace(**{**vars(options), "radial": "exact"}))
+            told["radial_error"] = bench.force_error(model, exact, own)
     except dgnn.Error as error:
         raise UsageError(f"{name}: {cli.one_line(error)}") from None
     return {"model": options.model, "structure": options.structure, "moving": options.moving, "ranks": 1,
@@ -123,6 +126,8 @@ def table(told):
            f"{told['mb_per_atom']:.2f} MB/atom"
            + (f"; kept for backward: {' and '.join(told['kept']) or 'neither'}" if told["split_share"] else ""))
     yield f"{gemm} of numpy, n = 1024, on the same threads: {told['gemm_gflops']:.1f} GFLOP/s"
+    if "radial_error" in told:
+        yield f"radial table: forces differ by {told['radial_error']:.1e} of the largest from those of the network itself"
     if told["split_share"]:
         yield (f"split share {told['split_share']:.2f} ({1e-6 * told['split_flop'] / n:.1f} MFLOP/atom), needed share "
                f"{told['needed_share']:.2f} ({1e-6 * sum(told['flop'].values()) / n:.1f} MFLOP/atom)")

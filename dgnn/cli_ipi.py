@@ -118,7 +118,7 @@ def connected(options, comm):
     ranks = parallel.DummyMPI() if comm is None else parallel.MPI4PY(comm)
     log = None
     if options.log and ranks.rank == 0:
-        log = sys.stdout if options.log == "-" else open(options.log, "w")  # until this process ends; ASE flushes each line
+        log = sys.stdout if options.log == "-" else open(options.log, "w")  # noqa: SIM115
     end = time.monotonic() + options.wait
     while True:
         try:

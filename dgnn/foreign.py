@@ -9,7 +9,8 @@ import json
 import os
 import re
 import stat
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from dgnn._core import Error, InputError, ModelFormatError, UnsupportedModelError
 
@@ -67,9 +68,9 @@ class File:
             return frozenset()
         import zipfile
 
-        with contextlib.suppress(Exception):  # zipfile's, of many classes, over a damaged archive
-            with zipfile.ZipFile(self.name if self._data is None else io.BytesIO(self._data)) as archive:
-                return frozenset(archive.namelist())
+        source = self.name if self._data is None else io.BytesIO(self._data)
+        with contextlib.suppress(Exception), zipfile.ZipFile(source) as archive:  # of many classes, where it is damaged
+            return frozenset(archive.namelist())
         return frozenset()
 
     @property

@@ -4,6 +4,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeVar, cast
 
 from dgnn import _core
@@ -51,7 +52,7 @@ def collective(function: Checked) -> Checked:
 
         return communicators.together(comm, function.__name__, lambda: checked(*args, **kwargs))
 
-    return cast(Checked, functools.update_wrapper(_core.Uninterrupted(wrapper, place=place), function))
+    return cast(Checked, functools.update_wrapper(cast(Any, _core.Uninterrupted(wrapper, place=place)), function))
 
 
 def _misplaced(kwargs):
@@ -65,7 +66,8 @@ def _misplaced(kwargs):
 
 def outside() -> int:
     """The stacklevel at which a warning of the caller's points out of dgnn, however it was called."""
-    frame, level = sys._getframe(1), 1
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
     while frame is not None and frame.f_code.co_filename.startswith(_HOME):
         frame, level = frame.f_back, level + 1
     return level

@@ -16,7 +16,7 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parent
 ROOT = TESTS.parent
 DATA = TESTS / "data"
-sys.path[:0] = [str(ROOT / "tools"), str(DATA)]
+sys.path[:0] = [str(ROOT / "tools"), str(DATA), str(TESTS / "parity")]
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 

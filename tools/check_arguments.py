@@ -22,7 +22,7 @@ import zipfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROW = re.compile(r'DGNN_(INT|DOUBLE|BOOL|STRING|VALUE|SAME|IGNORED|ONLY|VARIABLE|CLASS)\((\w+),\s*(.*)\)\s*$')
 TYPE_ROW = re.compile(r'DGNN_TYPE\("(.*)"\)\s*$')
-TYPES = {"se_r": "se_e2_r", "se_t": "se_e3", "se_a": "se_e2_a", "linear_ener": "linear"}
+TYPES = {"se_r": "se_e2_r", "se_t": "se_e3", "se_a": "se_e2_a", "linear_ener": "linear", "native_spin": "standard"}
 PARTS = {"repflow_args": "repflow", "repinit_args": "repinit", "repformer_args": "repformer", "spin": "spin",
          "attention_layers": "attention_layer", "attention_layer": "gated_attention",
          **{name: name for name in ("env_mat", "repflow_variable", "repinit_variable", "repinit_three_body_variable",

@@ -9,8 +9,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 ROOMS = {  # room -> the rooms that it may include, beside itself and include/
     "base": set(),
-    "io": {"base"},
-    "convert": {"base", "io"},
+    "pickle": {"base"},
+    "io": {"base", "pickle"},
+    "convert": {"base", "pickle", "io"},
     "ops": {"base"},
     "geom": {"base", "ops"},
     "comm": {"base"},
@@ -20,7 +21,9 @@ ROOMS = {  # room -> the rooms that it may include, beside itself and include/
     "net/local": {"base", "ops", "geom", "comm", "io", "net/params", "net/parts"},
     "net/dpa2": {"base", "ops", "geom", "comm", "io", "net/params", "net/parts"},
     "net/dpa3": {"base", "ops", "geom", "comm", "io", "net/params", "net/parts"},
-    "net/energy": {"base", "ops", "geom", "comm", "io", "net/params", "net/parts", "net/local", "net/dpa2", "net/dpa3"},
+    "net/dpa4c": {"base", "ops", "geom", "comm", "io", "net/params", "net/parts"},
+    "net/energy": {"base", "ops", "geom", "comm", "io", "net/params", "net/parts", "net/local", "net/dpa2", "net/dpa3",
+                   "net/dpa4c"},
     "model": {"base", "io", "convert", "ops", "geom", "comm", "system", "net/params", "net/parts", "net/energy"},
     "mpi": set(),
     "bind": set(),

@@ -18,6 +18,7 @@ TITLES = {
     "attention": "Attention of dpa1", "attention_layer": "Each attention layer of dpa1",
     "attention_gated": "The attention inside a layer", "se_a": "Descriptor se_e2_a", "se_r": "Descriptor se_e2_r",
     "se_t": "Descriptor se_e3", "se_t_tebd": "Descriptor se_e3_tebd", "hybrid": "Descriptor hybrid",
+    "dpa4c": "Descriptor dpa4c", "glu": "The network of a sezm_ener fitting",
     "fitting": "Energy fitting", "typeembed": "Type embedding", "layer": "Layers", "norm": "Layer norms",
     "network": "Networks of embeddings", "network_fitting": "Networks of fittings", "collection": "Collections of networks",
     "environment": "Environment matrices (env_mat)", "repflow_variable": "Weights of dpa3 (repflow_variable)",

@@ -103,14 +103,20 @@ static long cpu_local_ranks(void)
     return 1;
 }
 
+int dgnn_cpu_cores(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    int cores = sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
+    return cores < 1 ? 1 : cores;
+}
+
 int dgnn_cpu_threads(void)
 {
     const char *setting = getenv("OMP_NUM_THREADS");
     long threads = setting ? strtol(setting, NULL, 10) : 0;
     if (threads < 1) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        threads = sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
+        threads = dgnn_cpu_cores();
         if (threads == sysconf(_SC_NPROCESSORS_ONLN)) { /* not bound: the ranks share all cores */
             threads /= cpu_local_ranks();
         }

@@ -26,4 +26,7 @@ int dgnn_cpu_best(enum dgnn_cpu *cpu, struct dgnn_error *error);
  * launcher started several ranks here without binding them; 1 to 1024. */
 int dgnn_cpu_threads(void);
 
+/* The cores that this process may use, at least 1. Opens no file. */
+int dgnn_cpu_cores(void);
+
 #endif

@@ -5,7 +5,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <unistd.h>
+
+#include "base/cpu.h"
 
 /* Looks at a place that another thread is about to write before sleeping until it has: a region comes soon after the
  * last one while a call is under way, and waking takes several microseconds. */
@@ -124,8 +125,8 @@ static void parallel_in_child(void)
 
 static void parallel_start(void)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    parallel_cores = cores < 1 ? 1 : cores > DGNN_PARALLEL_MAX ? DGNN_PARALLEL_MAX : (int)cores;
+    int cores = dgnn_cpu_cores();
+    parallel_cores = cores > DGNN_PARALLEL_MAX ? DGNN_PARALLEL_MAX : cores;
     pthread_atfork(NULL, NULL, parallel_in_child);
 }
 

@@ -68,9 +68,12 @@ int dgnn_pysignal_setup(PyObject *module);
 /* For dgnn_model_set_stop: has the handler of a signal raised? The exception is set then. */
 int dgnn_pysignal_wanted(void *unused);
 
-/* ------------------------------------------------------------------ pymodel.c, pycomm.c, pyalloc.c */
+/* ------------------------------------------------------------------ pymodel.c, pyload.c, pycomm.c, pyalloc.c */
 
 int dgnn_pymodel_setup(PyObject *module, struct dgnn_state *state);
+/* A Model of Python's, which takes model over (on failure it is freed). */
+PyObject *dgnn_pymodel_wrap(PyTypeObject *type, struct dgnn_model *model);
+extern PyMethodDef dgnn_pyload_methods[];
 int dgnn_pycomm_setup(PyObject *module, struct dgnn_state *state);
 /* The communicator of an argument that is a Comm or None (NULL then), kept from being closed until the release.
  * -1 with a Python error for anything else. */

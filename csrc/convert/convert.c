@@ -103,14 +103,14 @@ static int convert_is_expt(const struct dgnn_states *state)
 static int convert_emit_standard(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope, int32_t *graph)
 {
     struct dgnn_value descriptor = dgnn_value_member(scope->params, "descriptor");
-    struct dgnn_descriptor_facts facts;
+    struct dgnn_descriptors_facts facts;
     char prefix[DGNN_EMIT_NAME_MAX];
     struct dgnn_emit_scope inner = *scope;
     snprintf(prefix, sizeof(prefix), "%sdescriptor.", scope->prefix);
     inner.prefix = prefix;
     inner.params = &descriptor;
     DGNN_TRY(dgnn_emit_template(emit, scope, convert_standard));
-    DGNN_TRY(dgnn_descriptor_emit(emit, &inner, &facts));
+    DGNN_TRY(dgnn_descriptors_emit(emit, &inner, &facts));
     DGNN_TRY(dgnn_text_add(&emit->text, emit->error, ", \"fitting\": "));
     DGNN_TRY(dgnn_fittings_emit(emit, scope, &facts));
     *graph = *graph && facts.graph;

@@ -14,6 +14,19 @@ static const char fittings_energy[] =
     "'type_map': $type_map$, 'tot_ener_zero': false, 'trainable': [$trainable$], 'layer_name': null, "
     "'use_aparam_as_mask': $mask$, 'spin': null, 'type': 'ener', 'dim_out': 1, 'atom_ener': null}";
 
+/* DPA4's gated network, of pt_expt: its layers are written one after another. */
+static const char fittings_gated[] =
+    "{'@class': 'Fitting', '@version': 4, 'var_name': 'energy', 'ntypes': $ntypes$, 'dim_descrpt': $dim_descrpt$, "
+    "'numb_fparam': $numb_fparam$, 'numb_aparam': $numb_aparam$, 'dim_case_embd': $dim_case_embd$, "
+    "'default_fparam': ?default_fparam=null?, 'precision': $precision$, 'mixed_types': true, 'exclude_types': [], "
+    "'@variables': {'bias_atom_e': ^bias_atom_e^, 'case_embd': &case_embd&, 'fparam_avg': &fparam_avg&, "
+    "'fparam_inv_std': &fparam_inv_std&, 'aparam_avg': &aparam_avg&, 'aparam_inv_std': &aparam_inv_std&}, "
+    "'type_map': $type_map$, 'use_aparam_as_mask': $mask$, 'type': 'sezm_ener', 'dim_out': 1, "
+    "'nets': {'@class': 'NetworkCollection', '@version': 1, 'ndim': 0, 'ntypes': $ntypes$, "
+    "'network_type': 'sezm_fitting_network', 'networks': [{'@class': 'GLUFittingNet', '@version': 1, "
+    "'in_dim': $width$, 'out_dim': 1, 'neuron': [$hidden$], 'activation_function': ?activation_function='silu'?, "
+    "'bias_out': ?bias_out=false?, '@variables': {";
+
 static int64_t fittings_integer(const struct dgnn_emit_scope *scope, const char *name)
 {
     long long value = 0;
@@ -53,7 +66,8 @@ static int fittings_define_trainable(struct dgnn_emit *emit, struct dgnn_emit_se
     return dgnn_emit_define(emit, s, "trainable", text);
 }
 
-static int fittings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int mixed)
+/* mixed: one network for all types, unless there is a second one. */
+static int fittings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int mixed, int gated)
 {
     static const char *const rows[][2] = {{"neuron", "?neuron=[128, 128, 128]?"},
                                           {"resnet_dt", "?resnet_dt=true?"},
@@ -67,14 +81,63 @@ static int fittings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
         DGNN_TRY(dgnn_emit_define(emit, s, rows[k][0], rows[k][1]));
     }
     DGNN_TRY(dgnn_emit_define(emit, s, "precision", dgnn_emit_precision(dgnn_emit_variable(&s->scope, "precision"))));
+    char names[DGNN_EMIT_NAME_MAX], second[DGNN_EMIT_NAME_MAX + 8];
+    DGNN_TRY(dgnn_emit_name(emit, &s->scope, "filter_layers.networks|nets._module_networks|nets._networks", names,
+                            emit->error));
+    snprintf(second, sizeof(second), "%s.1", names);
+    mixed = mixed && !dgnn_states_has(emit->state, second);
     DGNN_TRY(dgnn_emit_define(emit, s, "mixed_types", mixed ? "true" : "false"));
     DGNN_TRY(dgnn_emit_define(emit, s, "ndim", mixed ? "0" : "1"));
     DGNN_TRY(fittings_define_trainable(emit, s));
-    return fittings_define_dim(emit, s);
+    return gated ? DGNN_OK : fittings_define_dim(emit, s);
+}
+
+/* Widths of the gated network, from its weights: a setting of 0 is worked out by deepmd-kit. */
+static int fittings_define_gated(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int *count)
+{
+    char name[DGNN_EMIT_NAME_MAX + 64], hidden[512] = "", text[32];
+    size_t used = 0;
+    int64_t width, first = 0;
+    for (*count = 0; used + 24 < sizeof(hidden); ++*count) {
+        snprintf(name, sizeof(name), "%snets._module_networks.0.hidden_layers.%d", s->scope.prefix, *count);
+        width = dgnn_emit_width(emit, name, 1);
+        if (width < 0) {
+            break;
+        }
+        first = *count ? first : dgnn_emit_width(emit, name, 0);
+        used += (size_t)snprintf(hidden + used, sizeof(hidden) - used, "%s%lld", used ? ", " : "", (long long)(width / 2));
+    }
+    snprintf(text, sizeof(text), "%lld", (long long)first);
+    DGNN_TRY(dgnn_emit_define(emit, s, "hidden", hidden));
+    DGNN_TRY(dgnn_emit_define(emit, s, "width", text));
+    first -= fittings_integer(&s->scope, "numb_fparam") + fittings_integer(&s->scope, "dim_case_embd") +
+             fittings_integer(&s->scope, "numb_aparam");
+    snprintf(text, sizeof(text), "%lld", (long long)first);
+    return dgnn_emit_define(emit, s, "dim_descrpt", text);
+}
+
+static int fittings_emit_gated(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
+{
+    char layer[256];
+    int count;
+    DGNN_TRY(fittings_define_gated(emit, s, &count));
+    DGNN_TRY(dgnn_emit_template(emit, &s->scope, fittings_gated));
+    for (int k = 0; k < count; k++) {
+        snprintf(layer, sizeof(layer),
+                 "'hidden_layers.%d.linear.matrix': ^nets._module_networks.0.hidden_layers.%d.w^, "
+                 "'hidden_layers.%d.linear.bias': ^nets._module_networks.0.hidden_layers.%d.b^, ", k, k, k, k);
+        DGNN_TRY(dgnn_emit_template(emit, &s->scope, layer));
+    }
+    DGNN_TRY(dgnn_emit_template(emit, &s->scope, "'output_layer.matrix': ^nets._module_networks.0.output_layer.w^"));
+    snprintf(layer, sizeof(layer), "%snets._module_networks.0.output_layer.b", s->scope.prefix);
+    if (dgnn_states_find(emit->state, layer)) {
+        DGNN_TRY(dgnn_emit_template(emit, &s->scope, ", 'output_layer.bias': ^nets._module_networks.0.output_layer.b^"));
+    }
+    return dgnn_text_add(&emit->text, emit->error, "}}]}}");
 }
 
 int dgnn_fittings_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
-                      const struct dgnn_descriptor_facts *facts)
+                      const struct dgnn_descriptors_facts *facts)
 {
     struct dgnn_value params = dgnn_value_member(scope->params, "fitting_net");
     struct dgnn_value type = dgnn_value_member(&params, "type");
@@ -83,16 +146,19 @@ int dgnn_fittings_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *sco
     if (dgnn_value_kind(&type) != DGNN_VALUE_ABSENT) {
         DGNN_TRY(dgnn_value_string(&type, &name, emit->error));
     }
-    if (strcmp(name, "ener")) {
-        return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED, "%s: '%s' is not supported; supported: ener",
+    int gated = !strcmp(name, "sezm_ener") || !strcmp(name, "dpa4_ener");
+    if (strcmp(name, "ener") && !gated) {
+        return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED, "%s: '%s' is not supported; supported: ener, sezm_ener",
                                dgnn_value_path(&type, path, sizeof(path)), name);
     }
     snprintf(prefix, sizeof(prefix), "%sfitting_net.", scope->prefix);
     struct dgnn_emit_settings settings = {.scope = *scope};
     settings.scope.params = &params;
     settings.scope.prefix = prefix;
-    int status = fittings_define(emit, &settings, facts->mixed_types);
-    status = status ? status : dgnn_emit_template(emit, &settings.scope, fittings_energy);
+    int status = fittings_define(emit, &settings, facts->mixed_types, gated);
+    status = status ? status
+             : gated ? fittings_emit_gated(emit, &settings)
+                     : dgnn_emit_template(emit, &settings.scope, fittings_energy);
     dgnn_emit_undefine(&settings);
     return status;
 }

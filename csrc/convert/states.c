@@ -1,6 +1,6 @@
 #include "convert/states.h"
 
-#include "io/limits.h"
+#include "base/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -191,9 +191,22 @@ static const struct {
     {"type_mask", STATES_SKIP_ALWAYS},            /* made from exclude_types */
     {"out_std", STATES_SKIP_ALWAYS},
     {"default_fparam_tensor", STATES_SKIP_ALWAYS}, /* default_fparam again */
+    {"nlist_cut_idx", STATES_SKIP_ALWAYS},        /* pt_expt's hybrids: made from sel */
+    {"mapping_list", STATES_SKIP_ALWAYS},         /* pt_expt's sums: made from type_map */
     {"graph_lower_disabled", STATES_SKIP_ALWAYS}, /* read where semantics are chosen */
+    {"angular_channel_index", STATES_SKIP_ALWAYS}, /* DPA4C's constants, which follow from its widths */
+    {"angular_harmonic_index", STATES_SKIP_ALWAYS},
+    {"gram_index", STATES_SKIP_ALWAYS},
+    {"gram_scale", STATES_SKIP_ALWAYS},
+    {"bispectrum_coupling", STATES_SKIP_ALWAYS},
+    {"probe_index", STATES_SKIP_ALWAYS},
+    {"probe_scale", STATES_SKIP_ALWAYS},
     {"spin_mask", STATES_SKIP_ALWAYS},            /* made from use_spin and virtual_scale */
     {"virtual_scale_mask", STATES_SKIP_ALWAYS},
+    {"econf_tebd", STATES_SKIP_ALWAYS},           /* configurations of electrons, made from type_map */
+    {"nsels", STATES_SKIP_ALWAYS},                /* pt's sums: sel and cutoffs again */
+    {"rcuts", STATES_SKIP_ALWAYS},
+    {"sec", STATES_SKIP_ALWAYS},                  /* pt's se_e2_r: ends of the sections of sel */
     {"compress_info", STATES_SKIP_EMPTY},         /* tables of a compressed model */
     {"compress_data", STATES_SKIP_EMPTY},
     {"type_embd_data", STATES_SKIP_EMPTY},

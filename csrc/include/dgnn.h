@@ -67,6 +67,7 @@ DGNN_API const char *dgnn_version(void);
 
 enum dgnn_dtype { DGNN_DTYPE_ARCHIVE = 0, DGNN_DTYPE_FLOAT32 = 1, DGNN_DTYPE_FLOAT64 = 2 };
 enum dgnn_memory { DGNN_MEMORY_FAST = 0, DGNN_MEMORY_SMALL = 1 };
+enum dgnn_radial { DGNN_RADIAL_EXACT = 0, DGNN_RADIAL_TABLE = 1 };
 enum dgnn_semantics { DGNN_SEMANTICS_ARCHIVE = 0, DGNN_SEMANTICS_DENSE = 1, DGNN_SEMANTICS_GRAPH = 2 };
 
 struct dgnn_model; /* opaque; freed with dgnn_model_free */
@@ -80,6 +81,7 @@ struct dgnn_load_options {
     double skin;       /* Angstrom by which lists outlive motion; < 0: the default, 0.5; 0: rebuild at each call */
     const char *device; /* NULL or "cpu" */
     const char *head;   /* which model of a checkpoint with several, by name or alias; NULL: the only one */
+    int32_t radial;     /* enum dgnn_radial: DPA4C's radial network as it is, or as a table of it */
 };
 
 /* Reads a deepmd-kit archive (.pt2, .pte, .json), a checkpoint (.pt) or TorchScript archive (.pth) of its pt and pt_expt

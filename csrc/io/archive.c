@@ -1,7 +1,7 @@
 #include "io/archive.h"
 
 #include "base/alloc.h"
-#include "io/limits.h"
+#include "base/limits.h"
 #include "io/packed.h"
 #include "io/source.h"
 #include "io/zip.h"

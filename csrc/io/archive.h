@@ -1,7 +1,7 @@
 /* Archives: the bytes of named members, checked to their end. The only room that knows ZIP.
  *
  * Any bytes give an archive or a status. Nothing in an archive is executed, no member is written anywhere,
- * and no other file is opened. What is refused, and the limits, are in io/limits.h, io/central.h and
+ * and no other file is opened. What is refused, and the limits, are in base/limits.h, io/central.h and
  * io/scan.h. */
 #ifndef DGNN_IO_ARCHIVE_H
 #define DGNN_IO_ARCHIVE_H

@@ -3,7 +3,7 @@
 #include "io/central.h"
 
 #include "base/alloc.h"
-#include "io/limits.h"
+#include "base/limits.h"
 
 #include <stdlib.h>
 #include <string.h>

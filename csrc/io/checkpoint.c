@@ -1,6 +1,6 @@
 #include "io/checkpoint.h"
 
-#include "io/limits.h"
+#include "base/limits.h"
 
 #include <math.h>
 #include <stdio.h>

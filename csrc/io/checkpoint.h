@@ -4,7 +4,7 @@
 #ifndef DGNN_IO_CHECKPOINT_H
 #define DGNN_IO_CHECKPOINT_H
 
-#include "io/pickle.h"
+#include "pickle/pickle.h"
 #include "io/zip.h"
 
 struct dgnn_checkpoint {

@@ -1,6 +1,6 @@
 #include "io/decimal.h"
 
-#include "io/limits.h"
+#include "base/limits.h"
 
 #include <locale.h>
 #include <math.h>

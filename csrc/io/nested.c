@@ -1,7 +1,7 @@
 #include "io/nested.h"
 
 #include "io/decimal.h"
-#include "io/limits.h"
+#include "base/limits.h"
 
 #include <math.h>
 #include <string.h>

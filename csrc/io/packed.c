@@ -1,7 +1,7 @@
 #include "io/packed.h"
 
 #include "base/alloc.h"
-#include "io/limits.h"
+#include "base/limits.h"
 #include "io/nested.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "io/scan.h"
 
 #include "io/decimal.h"
-#include "io/limits.h"
+#include "base/limits.h"
 #include "io/nested.h"
 
 #include <stdio.h>

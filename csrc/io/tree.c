@@ -2,7 +2,7 @@
 
 #include "base/alloc.h"
 #include "io/json.h"
-#include "io/limits.h"
+#include "base/limits.h"
 #include "io/scan.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
 
 #include "io/central.h"
 #include "io/libzip.h"
-#include "io/limits.h"
+#include "base/limits.h"
 
 #include <sys/stat.h>
 
@@ -84,8 +84,10 @@ static zip_int64_t zip_feed_call(void *context, void *data, zip_uint64_t length,
 static int zip_fail(struct dgnn_zip *zip, const char *member, zip_error_t *zip_error, struct dgnn_error *error)
 {
     if (zip->feed.error.status) {
-        return dgnn_status_set_errno(error, zip->feed.error.system_errno, "%s: cannot read",
-                                     zip->name);
+        if (error) {
+            *error = zip->feed.error;
+        }
+        return zip->feed.error.status;
     }
     enum { ZLIB_MEMORY = -4 }; /* zlib's Z_MEM_ERROR, which libzip passes on */
     const struct dgnn_libzip *libzip = zip->libzip;

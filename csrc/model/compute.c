@@ -16,7 +16,7 @@ struct compute_call {
 
 static const struct dgnn_nodes *compute_nodes(const struct dgnn_session *s, const struct dgnn_nodes *atoms)
 {
-    return s->is_spin ? &s->magnetic.nodes : atoms;
+    return s->has_virtual ? &s->magnetic.nodes : atoms;
 }
 
 /* ---------------------------------------------------------------- list and graphs */
@@ -130,6 +130,8 @@ static int compute_reserve(struct dgnn_session *s, const struct dgnn_nodes *node
     DGNN_TRY(dgnn_buffer_reserve(&s->forces_mag, s->is_spin ? 3 * nodes->nrow * size : 0, "forces", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->atom_virial, want_atom_virial ? 9 * nodes->nrow * size : 0, "atomic virials",
                                  error));
+    DGNN_TRY(dgnn_buffer_reserve(&s->spin_gradient, s->spin.is_native ? 3 * (nodes->nowned + nedge) * size : 0,
+                                 "gradients of spins", error));
     return dgnn_buffer_reserve(&s->edge_gradient, 3 * nedge * size, "gradients of edges", error);
 }
 
@@ -140,12 +142,17 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_session *s, c
                                                  const struct compute_call *call)
 {
     int takes = part->model->properties.descriptor.dim_charge_spin > 0;
+    double *spin_gradient = s->spin.is_native ? s->spin_gradient.data : NULL;
     return (struct dgnn_evaluation){.graph = part->ordered ? &part->order.graph : compute_graph(part),
                                     .exchange = call->atoms->exchange,
                                     .charge_spin = takes ? call->system->charge_spin : NULL,
                                     .edge_gradient = part->ordered ? part->order.edge_gradient : s->edge_gradient.data,
                                     .want_gradient = 1,
-                                    .profile = part->profile};
+                                    .profile = part->profile,
+                                    .spins = s->spin.is_native ? call->atoms->spins : NULL,
+                                    .node_spin_gradient = spin_gradient,
+                                    .edge_spin_gradient =
+                                        spin_gradient ? spin_gradient + 3 * compute_graph(part)->nowned : NULL};
 }
 
 static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part *part,
@@ -159,7 +166,7 @@ static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part
     DGNN_TRY(dgnn_stop_check(error));
     DGNN_TRY(compute_order(s, part, nodes, error));
     DGNN_TRY(compute_reserve(s, nodes, dgnn_graph_nedge(compute_graph(part)), call->want_atom_virial, error));
-    if (s->is_spin) {
+    if (s->has_virtual) {
         DGNN_TRY(dgnn_magnetic_prepare(&s->magnetic, compute_graph(part), call->want_atom_virial, error));
     }
     struct dgnn_evaluation evaluation = compute_evaluation(s, part, call);
@@ -172,7 +179,7 @@ static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part
 static int compute_prepare(struct dgnn_session *s, const struct compute_call *call, enum dgnn_session_call kind,
                            struct dgnn_error *error)
 {
-    if (s->is_spin) {
+    if (s->has_virtual) {
         DGNN_TRY(dgnn_magnetic_update(&s->magnetic, &s->spin, call->atoms, s->dim_aparam, error));
     }
     dgnn_profile_end(s->part[0].profile, DGNN_PHASE_ATOMS);
@@ -207,13 +214,33 @@ static int compute_in_order(struct dgnn_session *s, struct dgnn_session_part *pa
     return DGNN_OK;
 }
 
+/* forces_mag of native spins: nrow x 3, -dE/dspin; rows of images hold nothing. First what comes through atoms' own spins,
+ * then what comes through edges, in their order, so that it repeats. */
+static void compute_native_forces_mag(const struct dgnn_session *s, const struct dgnn_graph *graph, int64_t nrow,
+                                      double *forces_mag)
+{
+    const double *own = s->spin_gradient.data, *edge = own + 3 * graph->nowned;
+    memset(forces_mag, 0, sizeof(double) * (size_t)(3 * nrow));
+    for (int64_t k = 0; k < 3 * graph->nowned; k++) {
+        forces_mag[k] = -own[k];
+    }
+    for (int64_t e = 0; e < dgnn_graph_nedge(graph); e++) {
+        for (int c = 0; c < 3; c++) {
+            forces_mag[3 * (int64_t)graph->neighbour[e] + c] -= edge[3 * e + c];
+        }
+    }
+}
+
 /* Forces and virials from the gradients of edges. */
 static void compute_gradients(struct dgnn_session *s, const struct dgnn_graph *graph, int64_t nrow,
                               struct dgnn_node_result *out)
 {
     struct dgnn_graph joined = *graph;
     double *edge_gradient = s->edge_gradient.data;
-    if (s->is_spin) {
+    if (s->spin.is_native) {
+        compute_native_forces_mag(s, graph, nrow, out->forces_mag);
+    }
+    if (s->has_virtual) {
         dgnn_gradient_forces(graph, edge_gradient, nrow, out->forces_mag);
         dgnn_magnetic_join(&s->magnetic, graph, edge_gradient, &joined);
     }
@@ -234,6 +261,9 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part, c
     struct dgnn_atomic_input input = {.fparam = f->dim_fparam ? call->system->fparam : NULL,
                                       .aparam = f->dim_aparam ? nodes->aparam : NULL};
     memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
+    if (evaluation.node_spin_gradient) {
+        memset(evaluation.node_spin_gradient, 0, sizeof(double) * (size_t)(3 * (graph->nowned + dgnn_graph_nedge(graph))));
+    }
     DGNN_TRY(compute_in_order(s, part, &evaluation, &input, out->energy, error));
     compute_gradients(s, graph, nodes->nrow, out);
     dgnn_profile_end(part->profile, DGNN_PHASE_GRADIENT);
@@ -276,7 +306,7 @@ static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *pa
         compute_clear(nodes, &of_nodes);
     }
     *out = of_nodes;
-    if (s->is_spin) {
+    if (s->has_virtual) {
         dgnn_magnetic_return(&s->magnetic, &s->spin, &of_nodes, out);
     }
     out->ntruncated = compute_builder(part)->ntruncated;
@@ -590,6 +620,7 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
                                        .skin = s->skin,
                                        .needs_plan = s->has_message_passing,
                                        .has_spins = s->is_spin,
+                                       .has_virtual = s->has_virtual,
                                        .want_atom_virial = compute_begin(s, results)};
     DGNN_TRY(dgnn_ghosted_update(g, &input, comm, dgnn_session_check(s, &parameters, error), error));
     call.want_atom_virial = g->want_atom_virial;

@@ -40,6 +40,12 @@ struct model_option {
     double value, least, most;
 };
 
+/* Callers of before have shorter options. */
+static int32_t model_radial(const struct dgnn_load_options *o)
+{
+    return o && o->size >= offsetof(struct dgnn_load_options, radial) + sizeof(o->radial) ? o->radial : DGNN_RADIAL_EXACT;
+}
+
 static int model_check_options(const struct dgnn_load_options *o, struct dgnn_error *error)
 {
     const struct model_option options[] = {
@@ -48,6 +54,7 @@ static int model_check_options(const struct dgnn_load_options *o, struct dgnn_er
         {"semantics", o->semantics, DGNN_SEMANTICS_ARCHIVE, DGNN_SEMANTICS_GRAPH},
         {"threads", o->threads, 0, MODEL_MOST_THREADS},
         {"skin", o->skin, -INFINITY, MODEL_MOST_SKIN},
+        {"radial", model_radial(o), DGNN_RADIAL_EXACT, DGNN_RADIAL_TABLE},
     };
     for (size_t k = 0; k < sizeof(options) / sizeof(options[0]); k++) {
         const struct model_option *option = &options[k];
@@ -67,6 +74,7 @@ static int model_set_options(struct dgnn_model *m, const struct dgnn_load_option
     m->memory = o->memory;
     m->threads = o->threads > 0 ? o->threads : dgnn_cpu_threads();
     DGNN_TRY(model_check_options(o, error));
+    m->radial = model_radial(o);
     if (device && strcmp(device, "cpu")) {
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
                                "device '%s': no backend for it is built into this dgnn; built in: cpu", device);
@@ -112,8 +120,16 @@ static int model_load_types(struct dgnn_model *m, const struct dgnn_value *model
     if (dgnn_spinmodel_is(model)) {
         DGNN_TRY(dgnn_spinmodel_load(model, m->node_types, &scale, error));
         m->ntypes = m->node_types / 2;
-        m->is_spin = 1;
+        m->is_spin = m->has_virtual = 1;
         m->spin = (struct dgnn_magnetic_scheme){.ntypes = m->ntypes, .scale = scale};
+    } else if (dgnn_spinmodel_is_native(model)) {
+        DGNN_TRY(dgnn_spinmodel_check_native(model, m->ntypes, error));
+        scale = dgnn_alloc_zeroed(m->ntypes, sizeof(*scale));
+        if (!scale) {
+            return dgnn_status_no_memory(error, "scales of spins", m->ntypes * 8);
+        }
+        m->is_spin = 1;
+        m->spin = (struct dgnn_magnetic_scheme){.is_native = 1, .ntypes = m->ntypes, .scale = scale};
     }
     return DGNN_OK;
 }
@@ -124,10 +140,10 @@ static int model_set_semantics(struct dgnn_model *m, int32_t wanted, int32_t arc
     m->semantics_from = wanted != DGNN_SEMANTICS_ARCHIVE ? "load option"
                         : m->archive.metadata          ? "lower_input_kind of the archive"
                                                        : "default: the archive has no metadata";
-    if (!m->dense && (m->is_spin || !m->properties.descriptor.has_graph_form)) {
+    if (!m->dense && (m->has_virtual || !m->properties.descriptor.has_graph_form)) {
         return dgnn_status_set(error, wanted == DGNN_SEMANTICS_GRAPH ? DGNN_ERROR_INPUT : DGNN_ERROR_UNSUPPORTED,
                                "semantics 'graph': descriptor '%s'%s has the dense form only",
-                               m->properties.descriptor_type, m->is_spin ? " with spins" : "");
+                               m->properties.descriptor_type, m->has_virtual ? " with virtual atoms" : "");
     }
     return DGNN_OK;
 }
@@ -149,7 +165,8 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
                                         .ntypes = m->node_types,
                                         .type_map = m->type_map,
                                         .threads = m->threads,
-                                        .cpu = m->cpu};
+                                        .cpu = m->cpu,
+                                        .radial = m->radial};
     DGNN_TRY(dgnn_linear_load(&network, &context, &m->linear, error));
     dgnn_linear_properties(m->linear, &m->properties);
     int32_t archived = DGNN_SEMANTICS_DENSE;
@@ -306,11 +323,11 @@ static int model_describe_types(const struct dgnn_model *m, struct dgnn_text *t,
     return dgnn_text_add(t, error, "], ");
 }
 
-/* Null in a model without spins. */
+/* Null in a model without virtual atoms. */
 static int model_describe_spin(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
 {
-    if (!m->is_spin) {
-        return dgnn_text_add(t, error, "\"is_spin\": false, \"virtual_scale\": null, ");
+    if (!m->has_virtual) {
+        return dgnn_text_add(t, error, "\"is_spin\": %s, \"virtual_scale\": null, ", m->is_spin ? "true" : "false");
     }
     DGNN_TRY(dgnn_text_add(t, error, "\"is_spin\": true, \"virtual_scale\": ["));
     for (int32_t k = 0; k < m->ntypes; k++) {
@@ -327,7 +344,7 @@ static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t,
     DGNN_TRY(dgnn_text_add(t, error, "\"cutoff\": %.17g, \"dtype\": \"%s\", \"semantics\": \"%s\", "
                            "\"semantics_from\": \"%s\", \"has_graph_form\": %s, ",
                            d->cutoff, model_dtype_name(d->dtype), m->dense ? "dense" : "graph", m->semantics_from,
-                           d->has_graph_form && !m->is_spin ? yes : no));
+                           d->has_graph_form && !m->has_virtual ? yes : no));
     DGNN_TRY(dgnn_text_add(t, error, "\"has_message_passing\": %s, \"has_message_passing_across_ranks\": %s, ",
                            d->has_message_passing ? yes : no, d->has_message_passing_across_ranks ? yes : no));
     DGNN_TRY(model_describe_spin(m, t, error));
@@ -353,7 +370,7 @@ static int model_describe_elements(const struct dgnn_model *m, struct dgnn_text 
     struct dgnn_value script = dgnn_value_member(&root, "model_def_script");
     struct dgnn_value model = dgnn_value_member(&root, "model");
     struct dgnn_value backbone = dgnn_value_member(&model, "backbone_model");
-    struct dgnn_value *network = m->is_spin ? &backbone : &model;
+    struct dgnn_value *network = m->has_virtual ? &backbone : &model;
     struct dgnn_value variables = dgnn_value_member(network, "@variables");
     struct dgnn_value out_bias = dgnn_value_member(&variables, "out_bias");
     struct dgnn_elements_source source = {.info = dgnn_value_member(&script, "info"),
@@ -375,7 +392,12 @@ static int model_describe_notes(const struct dgnn_model *m, struct dgnn_text *t,
                             ? "\"Empty neighbour slots carry the type of the frame's first atom, as in deepmd-kit: the "
                               "energy depends on which atom comes first.\""
                             : "";
-    return dgnn_text_add(t, error, ", \"notes\": [%s]}", first);
+    DGNN_TRY(dgnn_text_add(t, error, ", \"notes\": [%s", first));
+    if (m->properties.descriptor.note) {
+        DGNN_TRY(dgnn_text_add(t, error, "%s", first[0] ? ", " : ""));
+        DGNN_TRY(dgnn_text_add_quoted(t, m->properties.descriptor.note, error));
+    }
+    return dgnn_text_add(t, error, "]}");
 }
 
 static int model_describe_all(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)

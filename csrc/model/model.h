@@ -16,12 +16,14 @@ struct dgnn_model {
     int32_t node_types; /* of nodes: twice as many in a spin model */
     const char **type_map; /* node_types names, those of atoms first */
     int32_t is_spin;
+    int32_t has_virtual; /* spins are virtual atoms, not the descriptor's own matter */
     struct dgnn_magnetic_scheme spin; /* of a spin model; owns its scale */
     struct dgnn_linear *linear;
     struct dgnn_atomic_properties properties;
     const char *semantics_from; /* what chose between dense and graph, in words */
     int32_t dense;
     int32_t memory;
+    int32_t radial;
     int32_t threads;
     enum dgnn_cpu cpu;
     double skin;

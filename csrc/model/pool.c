@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/digest.h"
 
@@ -321,9 +320,9 @@ int dgnn_pool_create(struct dgnn_model *model, struct dgnn_pool **pool, struct d
     if (!made) {
         return dgnn_status_no_memory(error, "sessions", sizeof(*made));
     }
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int cores = dgnn_cpu_cores();
     made->model = model;
-    made->limit = cores < 2 ? 2 : (int32_t)cores;
+    made->limit = cores < 2 ? 2 : cores;
     pthread_mutex_init(&made->lock, NULL);
     pthread_cond_init(&made->given_back, NULL);
     pool_link(made);

@@ -100,7 +100,7 @@ static int session_map_types(struct dgnn_session *s, struct dgnn_session_part *p
         int32_t own = session_type(m, names[t]);
         same = same && own == t;
         type_of[t] = own;
-        if (s->is_spin) {
+        if (s->has_virtual) {
             type_of[s->ntypes + t] = own < 0 ? -1 : m->ntypes + own;
         }
     }
@@ -141,13 +141,14 @@ static int session_set_types(struct dgnn_session *s, const struct dgnn_session_o
     const char *const *names = first->type_map;
     s->ntypes = first->ntypes;
     s->is_spin = first->is_spin;
+    s->has_virtual = first->has_virtual;
     if (o) {
         DGNN_TRY(dgnn_sized_take(&kind, theirs, &own, error));
         DGNN_TRY(session_check_names(o, error));
         names = o->type_map ? o->type_map : names;
         s->ntypes = o->type_map ? o->ntypes : s->ntypes;
     }
-    s->node_types = s->is_spin ? 2 * s->ntypes : s->ntypes;
+    s->node_types = s->has_virtual ? 2 * s->ntypes : s->ntypes;
     for (int32_t k = 0; k < s->nmodel; k++) {
         DGNN_TRY(session_map_types(s, &s->part[k], names, error));
     }
@@ -158,7 +159,8 @@ static int session_set_types(struct dgnn_session *s, const struct dgnn_session_o
 static int session_set_spin(struct dgnn_session *s, struct dgnn_error *error)
 {
     double *scale = dgnn_alloc_zeroed(s->ntypes, sizeof(*scale));
-    s->spin = (struct dgnn_magnetic_scheme){.ntypes = s->ntypes, .scale = scale};
+    s->spin = (struct dgnn_magnetic_scheme){
+        .is_native = s->is_spin && !s->has_virtual, .ntypes = s->ntypes, .scale = scale};
     if (!scale) {
         return dgnn_status_no_memory(error, "scales of spins", s->ntypes * (int64_t)sizeof(*scale));
     }
@@ -199,6 +201,10 @@ static int session_join(struct dgnn_session *s, int32_t k, struct dgnn_digest *d
     const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
     const struct dgnn_fitting_properties *f = &m->properties.fitting;
     const int32_t facts[2] = {d->dtype, m->dense};
+    if (m->has_virtual != s->has_virtual) {
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "session: model %d and the first are not both of those whose "
+                               "spins are virtual atoms", k);
+    }
     if (m->is_spin != s->is_spin) {
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
                                "session: model %d is %s spin model, the first is %s; expected all of one kind", k,
@@ -221,7 +227,7 @@ static int session_same_rules(const struct dgnn_session *s, const struct dgnn_se
 {
     const struct dgnn_atomic_properties *p = &a->model->properties, *q = &b->model->properties;
     int64_t types = s->node_types, pairs = (int64_t)a->model->node_types * a->model->node_types;
-    const struct dgnn_descriptor_properties *d = &p->descriptor, *e = &q->descriptor;
+    const struct dgnn_descriptor_properties *d = &a->model->properties.descriptor, *e = &b->model->properties.descriptor;
     return a->model->dense == b->model->dense && a->model->node_types == b->model->node_types &&
            d->cutoff == e->cutoff && d->mixed_types == e->mixed_types && d->nsel == e->nsel &&
            !memcmp(d->sel, e->sel, sizeof(*d->sel) * (size_t)d->nsel) && !a->type_of == !b->type_of &&
@@ -319,6 +325,8 @@ void dgnn_session_free(struct dgnn_session *s)
     if (!s) {
         return;
     }
+    dgnn_domain_free(&s->domain); /* requests go before the rows that they name */
+    dgnn_ghosted_free(&s->ghosted);
     for (int32_t k = 0; k < s->nmodel; k++) {
         session_free_part(&s->part[k]);
     }
@@ -326,11 +334,9 @@ void dgnn_session_free(struct dgnn_session *s)
     dgnn_alloc_free((void *)s->spin.scale);
     dgnn_serial_free(&s->serial);
     dgnn_magnetic_free(&s->magnetic);
-    dgnn_domain_free(&s->domain);
-    dgnn_ghosted_free(&s->ghosted);
     dgnn_nlist_free(&s->list);
-    struct dgnn_buffer *all[] = {&s->energy,      &s->forces,        &s->forces_mag, &s->results,
-                                 &s->atom_virial, &s->edge_gradient, &s->ordered_rows};
+    struct dgnn_buffer *all[] = {&s->energy,        &s->forces,       &s->forces_mag,   &s->results, &s->atom_virial,
+                                 &s->edge_gradient, &s->ordered_rows, &s->spin_gradient};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
     }

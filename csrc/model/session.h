@@ -38,7 +38,7 @@ struct dgnn_session {
 
     /* Of all models together. */
     int32_t ntypes, node_types; /* as in struct dgnn_model, of the types that calls name */
-    int32_t is_spin;
+    int32_t is_spin, has_virtual; /* virtual: spins are virtual atoms */
     struct dgnn_magnetic_scheme spin; /* owns its scale */
     double cutoff;                  /* the largest */
     double skin;                    /* of the first model, as are threads */
@@ -62,7 +62,8 @@ struct dgnn_session {
     struct dgnn_ghosted_nodes ghosted;
     struct dgnn_nlist list;
     struct dgnn_buffer results; /* nmodel: the caller's, as far as they go */
-    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows; /* of one model at a time */
+    /* Of one model at a time. */
+    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows, spin_gradient;
 };
 
 /* All that dgnn_session_compute checks of its input but the atoms' places. Errors: INPUT. */

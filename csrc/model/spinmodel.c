@@ -36,11 +36,46 @@ static int spinmodel_bad(const struct dgnn_value *where, int status, const char 
     return dgnn_status_set(error, status, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
 }
 
-int dgnn_spinmodel_is(const struct dgnn_value *model)
+static int spinmodel_has_type(const struct dgnn_value *model, const char *wanted)
 {
     struct dgnn_value member = dgnn_value_member(model, "type");
     const char *type;
-    return !dgnn_value_string(&member, &type, NULL) && !strcmp(type, "spin_ener");
+    return !dgnn_value_string(&member, &type, NULL) && !strcmp(type, wanted);
+}
+
+int dgnn_spinmodel_is(const struct dgnn_value *model)
+{
+    return spinmodel_has_type(model, "spin_ener");
+}
+
+int dgnn_spinmodel_is_native(const struct dgnn_value *model)
+{
+    return spinmodel_has_type(model, "native_spin");
+}
+
+int dgnn_spinmodel_check_native(const struct dgnn_value *model, int32_t ntypes, struct dgnn_error *error)
+{
+    struct dgnn_value spin = dgnn_value_member(model, "spin"), backbone = dgnn_value_member(model, "backbone_type");
+    struct spinmodel_params params;
+    const char *type = "standard";
+    int64_t count;
+    int flag;
+    if (dgnn_value_kind(&backbone) != DGNN_VALUE_ABSENT) {
+        DGNN_TRY(dgnn_value_string(&backbone, &type, error));
+    }
+    if (strcmp(type, "standard")) {
+        return spinmodel_bad(&backbone, DGNN_ERROR_UNSUPPORTED, "of models with native spins dgnn has 'standard' only",
+                             error);
+    }
+    DGNN_TRY(dgnn_params_load(&spin, spinmodel_rows, sizeof(spinmodel_rows) / sizeof(spinmodel_rows[0]), &params,
+                              error));
+    DGNN_TRY(dgnn_value_list(&params.use_spin, &count, error));
+    for (int64_t t = 0; t < count; t++) {
+        struct dgnn_value item = dgnn_value_item(&params.use_spin, t);
+        DGNN_TRY(dgnn_value_bool(&item, &flag, error));
+    }
+    return count == ntypes ? DGNN_OK
+                           : spinmodel_bad(&params.use_spin, DGNN_ERROR_FORMAT, "expected a flag for each type", error);
 }
 
 /* The scale of magnetic type k, the nth of them: deepmd-kit takes one number for all, for each type or for each
@@ -92,7 +127,7 @@ int dgnn_spinmodel_load(const struct dgnn_value *model, int32_t node_types, doub
     }
     if (dgnn_value_kind(&params.virtual_scale) == DGNN_VALUE_NULL) {
         return spinmodel_bad(&params.virtual_scale, DGNN_ERROR_UNSUPPORTED,
-                             "null: the native spin scheme is not supported; supported: virtual atoms", error);
+                             "null: a native spin model has the type native_spin; this one needs a scale", error);
     }
     double *found = dgnn_alloc_zeroed(ntypes, sizeof(*found));
     if (!found) {

@@ -570,6 +570,9 @@ static void REAL(reference_embed)(const struct REAL(dgnn_embed) * e)
     }
 }
 
+#include "ops/dpa4c_readout_body.h"
+#include "ops/dpa4c_reference_body.h"
+
 const struct REAL(dgnn_ops) REAL(dgnn_reference_ops) = {
     .cpu = DGNN_CPU_REFERENCE,
     .product = REAL(reference_product),
@@ -588,4 +591,12 @@ const struct REAL(dgnn_ops) REAL(dgnn_reference_ops) = {
     .angle_backward = REAL(reference_angle_backward),
     .attention_forward = REAL(attention_forward),
     .attention_backward = REAL(attention_backward),
+    .dpa4c_geometry_forward = REAL(reference_dpa4c_geometry_forward),
+    .dpa4c_geometry_backward = REAL(reference_dpa4c_geometry_backward),
+    .dpa4c_scratch = REAL(reference_dpa4c_scratch),
+    .dpa4c_forward = REAL(reference_dpa4c_forward),
+    .dpa4c_backward = REAL(reference_dpa4c_backward),
+    .dpa4c_readout_scratch = REAL(readout_scratch),
+    .dpa4c_readout_forward = REAL(readout_forward),
+    .dpa4c_readout_backward = REAL(readout_backward),
 };

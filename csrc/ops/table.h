@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ops/dpa4c.h"
 #include "ops/ops.h"
 
 /* Columns or rows of features, rounded up to whole 64-byte lines. */

@@ -39,6 +39,7 @@ struct REAL(dgnn_ops);
 
 #include "ops/attention_types.h"
 #include "ops/blocks_types.h"
+#include "ops/dpa4c_types.h"
 
 struct REAL(dgnn_ops) {
     enum dgnn_cpu cpu;
@@ -86,6 +87,17 @@ struct REAL(dgnn_ops) {
     /* An attention layer on the edges of one centre; n >= 1. */
     void (*attention_forward)(const struct REAL(dgnn_attention_block) * block);
     void (*attention_backward)(const struct REAL(dgnn_attention_block) * block);
+
+    /* DPA4C: a tile of edges, of which no array but d_... and moment is read that the entry writes. scratch: bytes,
+     * 64-byte aligned, one for each thread. */
+    void (*dpa4c_geometry_forward)(const struct REAL(dgnn_dpa4c_geometry) * tile);
+    void (*dpa4c_geometry_backward)(const struct REAL(dgnn_dpa4c_geometry) * tile);
+    int64_t (*dpa4c_scratch)(const struct REAL(dgnn_dpa4c_radial) * radial);
+    void (*dpa4c_forward)(const struct REAL(dgnn_dpa4c_edges) * tile);
+    void (*dpa4c_backward)(const struct REAL(dgnn_dpa4c_edges) * tile);
+    int64_t (*dpa4c_readout_scratch)(const struct REAL(dgnn_dpa4c_readout) * readout);
+    void (*dpa4c_readout_forward)(const struct REAL(dgnn_dpa4c_atoms) * atoms);
+    void (*dpa4c_readout_backward)(const struct REAL(dgnn_dpa4c_atoms) * atoms);
 };
 
 /* The reference, with every entry. */

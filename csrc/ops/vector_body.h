@@ -649,6 +649,8 @@ static void V(vector_gram_backward)(const struct dgnn_gram_shape *s, int64_t nro
 
 #include "ops/vector_repflow_body.h"
 #include "ops/attention_body.h"
+#include "ops/dpa4c_readout_body.h"
+#include "ops/vector_dpa4c_body.h"
 
 const struct REAL(dgnn_ops) VECTOR_GLUE(REAL(dgnn_vector_ops), VECTOR_SET) = {
     .cpu = VECTOR_CPU,
@@ -668,4 +670,12 @@ const struct REAL(dgnn_ops) VECTOR_GLUE(REAL(dgnn_vector_ops), VECTOR_SET) = {
     .angle_backward = V(vector_angle_backward),
     .attention_forward = REAL(attention_forward),
     .attention_backward = REAL(attention_backward),
+    .dpa4c_geometry_forward = V(dpa4c_geometry_forward),
+    .dpa4c_geometry_backward = V(dpa4c_geometry_backward),
+    .dpa4c_scratch = V(dpa4c_scratch),
+    .dpa4c_forward = V(dpa4c_forward),
+    .dpa4c_backward = V(dpa4c_backward),
+    .dpa4c_readout_scratch = REAL(readout_scratch),
+    .dpa4c_readout_forward = REAL(readout_forward),
+    .dpa4c_readout_backward = REAL(readout_backward),
 };

@@ -173,6 +173,7 @@ static int domain_begin(struct dgnn_domain *d, const struct dgnn_domain_input *i
     int64_t nreal, nrank = dgnn_transport_nrank(comm);
     d->valid = d->valid && d->comm == comm; /* the numbers below are those of one communicator */
     d->has_spins = in->spin != NULL;
+    d->has_virtual = d->has_spins && !in->spin->is_native;
     DGNN_TRY(dgnn_buffer_reserve(&d->words, nrank * (int64_t)sizeof(struct dgnn_word), "ranks", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->counts, DGNN_DOMAIN_COUNTS * nrank * (int64_t)sizeof(int64_t), "ranks", error));
     DGNN_TRY(dgnn_input_check(in->system, in->ntypes, &nreal, error));

@@ -56,7 +56,7 @@ struct dgnn_domain {
     struct dgnn_word_summary summary;
     struct dgnn_bricks bricks;
     struct dgnn_halo halo;
-    int32_t has_spins;
+    int32_t has_spins, has_virtual; /* virtual: nodes are not atoms */
     struct dgnn_plan *plan;         /* of atoms */
     struct dgnn_plan *node_plan;    /* of a spin model: of real and virtual rows */
     struct dgnn_exchange *features; /* nodes.exchange */

@@ -434,10 +434,10 @@ static int build_exchanges(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
     int64_t widest = dgnn_results_shape(d->has_spins, 1).width;
-    if (d->has_spins) {
+    if (d->has_virtual) {
         DGNN_TRY(dgnn_spin_plan(d->plan, &d->node_plan, error));
     }
-    DGNN_TRY(dgnn_exchange_create_direct(d->has_spins ? d->node_plan : d->plan, d->comm, DGNN_EXCHANGE_FEATURES,
+    DGNN_TRY(dgnn_exchange_create_direct(d->has_virtual ? d->node_plan : d->plan, d->comm, DGNN_EXCHANGE_FEATURES,
                                          &d->features, error));
     DGNN_TRY(dgnn_exchange_create_direct(d->plan, d->comm, DGNN_EXCHANGE_GEOMETRY, &d->geometry, error));
     DGNN_TRY(dgnn_exchange_prepare(d->geometry, d->back.data, widest, sizeof(double), error));

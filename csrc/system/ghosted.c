@@ -369,17 +369,17 @@ static int ghosted_exchanges(struct dgnn_ghosted_nodes *g, struct dgnn_error *er
     int64_t widest = dgnn_results_shape(g->has_spins, 1).width;
     DGNN_TRY(dgnn_buffer_reserve(&g->back, widest * g->nodes.nrow * (int64_t)sizeof(double), "ghosts", error));
     if (g->swaps) {
-        if (g->has_spins) {
+        if (g->has_virtual) {
             DGNN_TRY(dgnn_spin_swaps(g->swaps, &g->node_swaps, error));
         }
-        DGNN_TRY(dgnn_exchange_create_swaps(g->has_spins ? g->node_swaps : g->swaps, g->comm, DGNN_EXCHANGE_FEATURES,
+        DGNN_TRY(dgnn_exchange_create_swaps(g->has_virtual ? g->node_swaps : g->swaps, g->comm, DGNN_EXCHANGE_FEATURES,
                                             &g->features, error));
         DGNN_TRY(dgnn_exchange_create_swaps(g->swaps, g->comm, DGNN_EXCHANGE_GEOMETRY, &g->geometry, error));
     } else if (g->plan) {
-        if (g->has_spins) {
+        if (g->has_virtual) {
             DGNN_TRY(dgnn_spin_plan(g->plan, &g->node_plan, error));
         }
-        DGNN_TRY(dgnn_exchange_create_direct(g->has_spins ? g->node_plan : g->plan, g->comm, DGNN_EXCHANGE_FEATURES,
+        DGNN_TRY(dgnn_exchange_create_direct(g->has_virtual ? g->node_plan : g->plan, g->comm, DGNN_EXCHANGE_FEATURES,
                                              &g->features, error));
         DGNN_TRY(dgnn_exchange_create_direct(g->plan, g->comm, DGNN_EXCHANGE_GEOMETRY, &g->geometry, error));
     }
@@ -410,6 +410,7 @@ static int ghosted_begin(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted
     DGNN_TRY(ghosted_check(in, error));
     g->add = s->add_ghost_forces != 0;
     g->has_spins = in->has_spins;
+    g->has_virtual = in->has_virtual;
     if (s->same_list) {
         DGNN_TRY(ghosted_check_same(g, in, comm, error));
     } else {

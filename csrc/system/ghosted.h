@@ -22,6 +22,7 @@ struct dgnn_ghosted_input {
     double skin;
     int32_t needs_plan; /* does the model pass messages? */
     int32_t has_spins;  /* is it a spin model? */
+    int32_t has_virtual; /* are its spins virtual atoms? */
     int32_t want_atom_virial;
 };
 
@@ -33,7 +34,7 @@ struct dgnn_ghosted_nodes {
     /* The rest belongs to ghosted.c. */
     int32_t valid;            /* may the next call be of the same list? */
     int32_t kind;             /* what brings features */
-    int32_t add, has_spins, mapped;
+    int32_t add, has_spins, has_virtual, mapped;
     struct dgnn_comm *comm;   /* retained */
     int64_t nlocal, nall;
     int64_t ndistinct;        /* rows that are no images */

@@ -22,6 +22,7 @@
 #include "system/nodes.h"
 
 struct dgnn_magnetic_scheme {
+    int32_t is_native;   /* the network takes spins themselves: nodes are atoms, there is nothing virtual, scale is 0 */
     int32_t ntypes;      /* of atoms; nodes have twice as many */
     const double *scale; /* ntypes: Angstrom per unit of spin; 0 for types without spin */
 };

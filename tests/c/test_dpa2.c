@@ -156,6 +156,7 @@ static int evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *gr
     struct dgnn_descriptor_workspace *workspace;
     DGNN_TRY(dgnn_descriptor_kind(d)->workspace_create(d, &workspace, error));
     int status = evaluate_in(d, workspace, graph, exchange, answer, error);
+    status = status ? status : dgnn_exchange_settle(exchange, error); /* it has the workspace's rows */
     dgnn_descriptor_kind(d)->workspace_free(workspace);
     return status;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/parallel.h"
+#include "comm/plan.h"
 #include "model/pool.h"
 
 enum { NATOMS = 24, NRANK = 3, NSTEP = 3, MODELS_MAX = 4 };
@@ -173,9 +174,21 @@ struct ranks_case {
     int32_t n;
     struct answer all[NRANK][MODELS_MAX], alone[NRANK]; /* the shares of ranks: of atoms that each passed */
     struct dgnn_comm_count count_all[NRANK], count_alone[NRANK];
-    int32_t status[NRANK];
+    int64_t positions[NRANK]; /* messages with positions, of one set */
+    int32_t status[NRANK], wrong[NRANK];
     char message[NRANK][DGNN_MESSAGE_LENGTH];
 };
+
+/* Ranks that get rows of this one: one message with positions to each. */
+static int64_t call_neighbours(const struct dgnn_session *session, int32_t me)
+{
+    const struct dgnn_plan *plan = session->domain.plan;
+    int64_t n = 0;
+    for (int32_t k = 0; k < plan->nneighbour; k++) {
+        n += plan->rank[k] != me && plan->send_first[k + 1] > plan->send_first[k];
+    }
+    return n;
+}
 
 /* A session of all models, then one of the first alone: the first one's bits are those that it gives alone, whatever the
  * others reach; positions travel as often. */
@@ -210,6 +223,7 @@ static void ranks_body(struct ranks_rank *rank)
         dgnn_comm_counts(rank->comm, &(struct dgnn_comm_count){0}, 1);
         status = dgnn_session_compute(session, &system, rank->comm, results, &error);
         dgnn_comm_counts(rank->comm, &c->count_all[r], 1);
+        c->positions[r] = status ? -1 : call_neighbours(session, r);
         status = status ? status : dgnn_session_compute(one, &system, rank->comm, &first, &error);
         dgnn_comm_counts(rank->comm, &c->count_alone[r], 1);
         both[0] = make_result(&ignored);
@@ -217,15 +231,14 @@ static void ranks_body(struct ranks_rank *rank)
             take_totals(&results[k], &c->all[r][k]);
         }
         take_totals(&first, &c->alone[r]);
-        CHECK(status || same(&c->all[r][0], &c->alone[r]));
+        c->wrong[r] += !status && !same(&c->all[r][0], &c->alone[r]);
         both[1] = make_result(&c->alone[r]);
         for (int32_t k = 1; k < c->n && !status; k++) { /* the others: those of any session that the first one leads */
             status = dgnn_session_compute(pair[k], &system, rank->comm, both, &error);
             take_totals(&both[1], &c->alone[r]);
-            CHECK(status || same(&c->all[r][k], &c->alone[r]));
+            c->wrong[r] += !status && !same(&c->all[r][k], &c->alone[r]);
             both[1] = make_result(&c->alone[r]);
         }
-        CHECK(status || c->count_all[r].position_messages <= 2 * c->count_alone[r].position_messages + NRANK);
     }
     c->status[r] = status;
     snprintf(c->message[r], sizeof(c->message[r]), "%s", error.message);
@@ -245,7 +258,8 @@ static void test_ranks(const struct committee *committee)
     }
     ranks_run(NRANK, 60, ranks_body, &c);
     for (int32_t r = 0; r < NRANK; r++) {
-        CHECK(!c.status[r]);
+        CHECK(!c.status[r] && !c.wrong[r]);
+        CHECK(c.count_all[r].position_messages == c.positions[r]); /* once, for all models */
         if (c.status[r]) {
             fprintf(stderr, "    rank %d: %s\n", r, c.message[r]);
         }
@@ -408,7 +422,7 @@ static void test_threads(int32_t threads)
     }
     pthread_barrier_destroy(&c.start);
     CHECK(atomic_load(&c.good) == THREADS * ROUNDS);
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int cores = dgnn_cpu_cores();
     CHECK(dgnn_parallel_workers() < (threads > cores ? threads : cores));
     CHECK(dgnn_pool_count(c.model->pool) <= (cores < 2 ? 2 : cores));
     getrusage(RUSAGE_SELF, &usage);
@@ -432,12 +446,19 @@ static int ghosted(struct dgnn_model *model, int step, int32_t same_list, struct
     return dgnn_model_compute_ghosted(model, &g, NULL, &result, error);
 }
 
-static void *other_thread(void *model)
-{
+struct other {
+    struct dgnn_model *model;
+    int status[3];
     struct dgnn_error error;
-    CHECK_STATUS(ghosted(model, 0, 1, &error), DGNN_ERROR_INPUT, "same_list: there is no earlier call");
-    CHECK_STATUS(ghosted(model, 0, 0, &error), DGNN_OK, "");
-    CHECK_STATUS(ghosted(model, 1, 1, &error), DGNN_OK, "");
+};
+
+static void *other_thread(void *of)
+{
+    struct other *o = of;
+    struct dgnn_error later;
+    o->status[0] = ghosted(o->model, 0, 1, &o->error);
+    o->status[1] = ghosted(o->model, 0, 0, &later);
+    o->status[2] = ghosted(o->model, 1, 1, &later);
     return NULL;
 }
 
@@ -450,8 +471,11 @@ static void test_same_list(void)
     CHECK_STATUS(ghosted(model, 0, 1, &error), DGNN_ERROR_INPUT, "same_list: there is no earlier call");
     CHECK_STATUS(ghosted(model, 0, 0, &error), DGNN_OK, "");
     CHECK_STATUS(ghosted(model, 1, 1, &error), DGNN_OK, "");
-    CHECK(!pthread_create(&thread, NULL, other_thread, model));
+    struct other other = {.model = model};
+    CHECK(!pthread_create(&thread, NULL, other_thread, &other));
     pthread_join(thread, NULL);
+    CHECK(other.status[0] == DGNN_ERROR_INPUT && strstr(other.error.message, "same_list: there is no earlier call"));
+    CHECK(other.status[1] == DGNN_OK && other.status[2] == DGNN_OK);
     CHECK_STATUS(ghosted(model, 1, 1, &error), DGNN_ERROR_INPUT, "not this thread's last call"); /* the other took it */
     CHECK_STATUS(ghosted(model, 0, 0, &error), DGNN_OK, "");
     struct answer answer;

@@ -334,6 +334,7 @@ static void evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *g
         d_output[k] = k / p.dim_out < NATOM - nidle ? weight(k) : 0;
     }
     CHECK_STATUS(kind->backward(d, workspace, &evaluation, d_output, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_exchange_settle(exchange, &error), DGNN_OK, ""); /* it has the workspace's rows */
     kind->workspace_free(workspace);
 }
 

@@ -38,12 +38,16 @@ struct zip_maker {
 
 static inline uint32_t zip_crc(const void *data, size_t size)
 {
+    static uint32_t table[256];
+    for (uint32_t byte = 0; byte < 256 && !table[255]; byte++) {
+        table[byte] = byte;
+        for (int bit = 0; bit < 8; bit++) {
+            table[byte] = table[byte] >> 1 ^ (table[byte] & 1 ? 0xedb88320u : 0);
+        }
+    }
     uint32_t crc = ~0u;
     for (size_t i = 0; i < size; i++) {
-        crc ^= ((const unsigned char *)data)[i];
-        for (int bit = 0; bit < 8; bit++) {
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-        }
+        crc = crc >> 8 ^ table[(crc ^ ((const unsigned char *)data)[i]) & 0xff];
     }
     return ~crc;
 }

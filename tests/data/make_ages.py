@@ -3,7 +3,7 @@
 From a model's tree one thing is changed at a time: the version of an object (each that deepmd-kit knows, one more, and
 none), or one member is left out, as trees have it that are older than the member. deepmd-kit's pt and pt_expt (dpmodel)
 backends then read it or don't, and evaluate it. Where one of them reads a tree, dgnn gives the same atoms' energies or
-refuses the tree by name (tests/unit/test_ages.py).
+refuses the tree by name (tests/formats/test_ages.py).
 
 usage: make_ages.py [CASE ...]        needs what make_cases.py needs
 """

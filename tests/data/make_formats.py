@@ -1,7 +1,7 @@
 """Save the models of cases/ also as deepmd-kit's other files: checkpoints of both its dialects and TorchScript, and as
 the data of a .pte. What it wrote goes to saved.tar.xz (saved_files.py says how); what it could not build is listed.
 
-usage: make_formats.py [CASE ...]         needs what make_cases.py needs
+usage: make_formats.py [CASE ...]         needs what make_cases.py needs; with names, the others stay as they are
 
 CASE.pt         a checkpoint of the pt backend                                     the bits of cases/CASE
 CASE.pth        the same, frozen (TorchScript; its debug records left out)         the bits of cases/CASE
@@ -24,7 +24,7 @@ import zipfile
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
-from saved_files import DATA, NOT_SAVED, STORE, arrays_of, cut, joined, tree_of
+from saved_files import DATA, NOT_SAVED, STORE, arrays_of, cut, joined, members, tree_of
 
 torch.set_num_threads(1)
 import deepmd.pt.model.model as pt
@@ -165,7 +165,7 @@ def files_of(case):
         try:
             return kind, make()
         except Exception as error:
-            failures.append(f"{case}.{kind}: {type(error).__name__}: {' '.join(str(error).split())[:160]}")
+            failures.append(f"{case}.{kind}: {type(error).__name__}: {' '.join(str(error).split(' File ')[0].split())[:160]}")
             return kind, None
 
     graph = (DATA / "cases" / f"{case}_graph").exists()
@@ -192,9 +192,16 @@ def add(store, name, data):
     store.addfile(entry, io.BytesIO(data))
 
 
+def others(cases):
+    """What is kept and what is not, of other cases than these."""
+    kept = [(name.removesuffix(".json"), members()[name.removesuffix(".json")], data) for name, data in members().items()
+            if name.endswith(".json") and json.loads(data)["weights"] not in cases]
+    return kept, [line for line in NOT_SAVED.read_text().splitlines() if line.split(".")[0] not in cases]
+
+
 def run(names):
     cases = names or sorted(path.name for path in (DATA / "cases").iterdir() if not path.name.endswith("_graph"))
-    kept, failures = [], []
+    kept, failures = others(cases) if names else ([], [])
     for case in cases:
         arrays = arrays_of(tree_of(case))
         for kind, data in files_of(case):
@@ -216,7 +223,7 @@ def run(names):
     os.chmod(file.name, 0o644)
     os.replace(file.name, STORE)
     print(f"{len(kept)} files, {STORE.stat().st_size} bytes")
-    NOT_SAVED.write_text("".join(f"{line}\n" for line in failures))
+    NOT_SAVED.write_text("".join(f"{line}\n" for line in sorted(failures)))
 
 
 if __name__ == "__main__":

@@ -120,8 +120,13 @@ def saved(kind):
         yield case, data
 
 
+def format_files(name):
+    """Names of the files of formats/NAME."""
+    return sorted(path.name.removesuffix(".xz") for path in (FORMATS / name).iterdir() if path.suffix != ".npz")
+
+
 def format_file(name, file, folder):
     """The path of a file of formats/NAME, unpacked into a folder."""
-    path = folder / f"{name}.{file}"
-    path.write_bytes(lzma.decompress((FORMATS / name / f"{file}.xz").read_bytes()))
+    path, packed = folder / f"{name}.{file}", FORMATS / name / f"{file}.xz"
+    path.write_bytes(lzma.decompress(packed.read_bytes()) if packed.exists() else (FORMATS / name / file).read_bytes())
     return path

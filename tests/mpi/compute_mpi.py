@@ -58,6 +58,8 @@ def parameters(model, rng, n):
         given["fparam"] = rng.uniform(-1, 1, info["dim_fparam"])
     if info["dim_aparam"]:
         each["aparam"] = rng.uniform(-1, 1, (n, info["dim_aparam"]))
+    if info["dim_charge_spin"]:
+        given["charge_spin"] = np.array([1.0, 2.0])
     if info["is_spin"]:
         each["spins"] = rng.uniform(-0.8, 0.8, (n, 3))
     return given, each
@@ -133,7 +135,8 @@ def one_random(model, serial, rng, comm, grid=None, **tolerance):
 def run_random():
     rng = np.random.default_rng(1)
     tolerances = {"dpa3_f32": dict(parts=1e-5, energy=1e-6), "spin_f32": dict(parts=1e-5, energy=1e-6)}
-    for name in ("dpa3_base", "dpa3_fparam_aparam", "dpa3_f32", "dpa3_small_sel", "spin_fparam", "spin_dpa2", "spin_f32"):
+    for name in ("dpa3_base", "dpa3_fparam_aparam", "dpa3_f32", "dpa3_small_sel", "spin_fparam", "spin_dpa2", "spin_f32",
+                 "dpa4c_spin", "dpa4c_charge_spin"):
         model, serial = load(name), load(name, skin=0)
         for _ in range(1 if model.is_spin else 4):
             one_random(model, serial, rng, WORLD, **tolerances.get(name, {}))

@@ -747,7 +747,7 @@ def test_public_names():
                                  "ModelFormatError", "Result", "SmallSpinWarning", "TruncationWarning",
                                  "UnsupportedModelError", "__version__"}
     assert list(inspect.signature(dgnn.Model.load).parameters) == [
-        "path", "dtype", "threads", "device", "memory", "semantics", "skin", "comm"]
+        "path", "dtype", "threads", "device", "memory", "semantics", "skin", "comm", "head"]
     assert list(inspect.signature(dgnn.Model.save).parameters)[1:] == ["path", "comm"]
     assert list(inspect.signature(dgnn.Model.compute).parameters)[1:] == [
         "coords", "types", "box", "pbc", "spins", "fparam", "aparam", "charge_spin", "atomic", "comm", "ids", "grid",

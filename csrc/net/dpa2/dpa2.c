@@ -107,15 +107,28 @@ static int dpa2_check_compressed(const struct dgnn_value *value, struct dgnn_err
                            dgnn_value_path(value, path, sizeof(path)));
 }
 
-/* Versions 1 and 2 knew one form of these, whatever a later program added to their arguments. */
+/* Versions 1 and 2 have no such arguments, whatever a tree says: the layers say it, and older ones have none of them. */
 static int dpa2_old_version(const struct dgnn_value *value, struct dgnn_repformer_params *args,
                             struct dgnn_error *error)
 {
+    const struct {
+        const char *name;
+        int32_t *setting;
+    } later[] = {{"use_sqrt_nnei", &args->use_sqrt_nnei},
+                 {"g1_out_conv", &args->g1_out_conv},
+                 {"g1_out_mlp", &args->g1_out_mlp}};
     struct dgnn_value version = dgnn_value_member(value, "@version");
+    struct dgnn_value variable = dgnn_value_member(value, "repformers_variable");
+    struct dgnn_value layers = dgnn_value_member(&variable, "repformer_layers");
     int64_t number;
     DGNN_TRY(dgnn_value_int(&version, &number, error));
-    if (number < 3) {
-        args->use_sqrt_nnei = args->g1_out_conv = args->g1_out_mlp = 0;
+    for (size_t k = 0; number < 3 && k < sizeof(later) / sizeof(later[0]); k++) {
+        struct dgnn_value first = dgnn_value_item(&layers, 0), member = dgnn_value_member(&first, later[k].name);
+        int flag = 0;
+        if (dgnn_value_kind(&member) != DGNN_VALUE_ABSENT) {
+            DGNN_TRY(dgnn_value_bool(&member, &flag, error));
+        }
+        *later[k].setting = flag;
     }
     return DGNN_OK;
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/parallel.h"
 #include "base/stop.h"
 #include "base/text.h"
 #include "net/energy/registry.h"
@@ -28,14 +29,14 @@ struct dgnn_atomic {
     double *bias;          /* ntypes: out_bias */
     uint8_t *dropped;      /* ntypes: atom_exclude_types */
     uint8_t *pair_exclude; /* ntypes x ntypes */
-    int32_t any_pair;
+    int32_t any_pair, threads;
 };
 
 struct dgnn_atomic_workspace {
     const struct dgnn_atomic *atomic;
     struct dgnn_descriptor_workspace *descriptor;
     struct dgnn_fitting_workspace *fitting;
-    struct dgnn_buffer rows; /* nowned x dim_descriptor: the descriptor's output, then its gradient */
+    struct dgnn_buffer rows; /* the descriptor's output, then its gradient: of all nodes, or of the chunks that threads are at */
 };
 
 static int atomic_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
@@ -56,6 +57,9 @@ int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double
     *bias = dgnn_alloc_zeroed(ntypes, sizeof(double));
     if (!*bias) {
         return dgnn_status_no_memory(error, "a bias", ntypes * 8);
+    }
+    if (dgnn_value_kind(&variables) == DGNN_VALUE_ABSENT) { /* a tree from before models had statistics */
+        return DGNN_OK;
     }
     DGNN_TRY(dgnn_value_object(&variables, error));
     if (dgnn_value_kind(&spread) != DGNN_VALUE_ABSENT) {
@@ -104,12 +108,34 @@ int dgnn_atomic_exclude_idle(const struct dgnn_descriptor_properties *descriptor
     return any;
 }
 
+/* A model's type, its spin object and its descriptor say the same of native spins. */
+static int atomic_check_spin(const struct dgnn_value *value, const struct atomic_params *params, int has_native_spin,
+                             struct dgnn_error *error)
+{
+    struct dgnn_value member = dgnn_value_member(value, "type");
+    const char *type;
+    DGNN_TRY(dgnn_value_string(&member, &type, error));
+    int native = !strcmp(type, "native_spin");
+    int says = dgnn_value_kind(&params->spin) > DGNN_VALUE_NULL || dgnn_value_kind(&params->backbone_type) > DGNN_VALUE_NULL;
+    if (!native && says) {
+        return atomic_bad(value, "spin and backbone_type belong to models of type native_spin", error);
+    }
+    if (native && !has_native_spin) {
+        return atomic_bad(&params->descriptor, "the model has native spins, but its descriptor takes none", error);
+    }
+    if (!native && has_native_spin) {
+        return atomic_bad(&params->descriptor, "the descriptor takes spins, but the model is not of type native_spin", error);
+    }
+    return DGNN_OK;
+}
+
 static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
                             struct dgnn_atomic *a, struct dgnn_error *error)
 {
     struct atomic_params params;
     struct dgnn_atomic_properties p;
     a->ntypes = context->ntypes;
+    a->threads = context->threads;
     DGNN_TRY(dgnn_params_load(value, atomic_rows, sizeof(atomic_rows) / sizeof(atomic_rows[0]), &params, error));
     DGNN_TRY(dgnn_atomic_load_bias(value, a->ntypes, &a->bias, error));
     DGNN_TRY(dgnn_atomic_load_dropped(&params.atom_exclude_types, a->ntypes, &a->dropped, error));
@@ -118,6 +144,7 @@ static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_lo
     DGNN_TRY(dgnn_fitting_load(&params.fitting, context, &a->fitting, error));
     dgnn_atomic_properties(a, &p);
     a->dim_descriptor = p.descriptor.dim_out;
+    DGNN_TRY(atomic_check_spin(value, &params, p.descriptor.has_native_spin, error));
     a->any_pair |= dgnn_atomic_exclude_idle(&p.descriptor, a->ntypes, a->dropped, a->pair_exclude);
     if (p.descriptor.dim_out != p.fitting.dim_descriptor) {
         return atomic_bad(&params.fitting, "dim_descrpt is not the width of the descriptor", error);
@@ -225,17 +252,78 @@ static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic *a, con
     return own;
 }
 
+static int64_t atomic_chunk_most(const struct dgnn_atomic_workspace *w)
+{
+    const int64_t *first;
+    int64_t n = dgnn_descriptor_kind(w->atomic->descriptor)->by_chunk->chunks(w->descriptor, &first), most = 0;
+    for (int64_t c = 0; c < n; c++) {
+        most = first[c + 1] - first[c] > most ? first[c + 1] - first[c] : most;
+    }
+    return most;
+}
+
 int dgnn_atomic_prepare(struct dgnn_atomic_workspace *w, const struct dgnn_evaluation *evaluation,
                         struct dgnn_error *error)
 {
     const struct dgnn_atomic *a = w->atomic;
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
     struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
-    DGNN_TRY(dgnn_buffer_reserve(&w->rows,
-                                 evaluation->graph->nowned * a->dim_descriptor * (int64_t)sizeof(double),
-                                 "the descriptor", error));
-    DGNN_TRY(dgnn_fitting_prepare(w->fitting, error));
-    return kind->prepare ? kind->prepare(a->descriptor, w->descriptor, &own, error) : DGNN_OK;
+    DGNN_TRY(kind->prepare ? kind->prepare(a->descriptor, w->descriptor, &own, error) : DGNN_OK);
+    int64_t nrow = kind->by_chunk ? a->threads * atomic_chunk_most(w) : evaluation->graph->nowned;
+    DGNN_TRY(dgnn_buffer_reserve(&w->rows, nrow * a->dim_descriptor * (int64_t)sizeof(double), "the descriptor", error));
+    return dgnn_fitting_prepare(w->fitting, error);
+}
+
+/* Energies of n atoms from their rows, which become gradients: biases, and atoms that have none. */
+static void atomic_finish(const struct dgnn_atomic *a, const struct dgnn_atomic_input *input, int64_t n,
+                          const int32_t *type, double *energy, double *rows)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int dropped = atomic_drops(a, input, type[i]);
+        energy[i] = dropped ? 0 : energy[i] + (input->without_bias ? 0 : a->bias[type[i]]);
+        if (dropped && rows) {
+            memset(rows + i * a->dim_descriptor, 0, sizeof(double) * (size_t)a->dim_descriptor);
+        }
+    }
+}
+
+/* One evaluation by chunks. */
+struct atomic_job {
+    struct dgnn_atomic_workspace *workspace;
+    const struct dgnn_evaluation *evaluation;
+    const struct dgnn_atomic_input *input;
+    const int64_t *first; /* of centres, of each chunk */
+    double *energy;
+    int64_t each; /* numbers of a thread's rows */
+};
+
+/* A chunk of centres, from its edges to their gradients. */
+static void atomic_chunk(void *of, int64_t chunk, int32_t thread)
+{
+    const struct atomic_job *job = of;
+    const struct dgnn_atomic *a = job->workspace->atomic;
+    const struct dgnn_descriptor_chunks *by = dgnn_descriptor_kind(a->descriptor)->by_chunk;
+    const struct dgnn_evaluation *own = job->evaluation;
+    const struct dgnn_graph *graph = own->graph;
+    struct dgnn_profile *profile = thread ? NULL : own->profile;
+    int64_t begin = job->first[chunk], n = job->first[chunk + 1] - begin, last = graph->nowned - own->nidle;
+    double *rows = (double *)job->workspace->rows.data + job->each * thread, *energy = job->energy + begin;
+    struct dgnn_fitting_properties fit;
+    dgnn_fitting_properties(a->fitting, &fit);
+    by->forward(job->workspace->descriptor, own, chunk, thread, rows);
+    dgnn_profile_end(profile, DGNN_PHASE_FORWARD);
+    struct dgnn_fitting_input fitting = {.n = begin + n < last ? n : begin < last ? last - begin : 0,
+                                         .type = graph->type + begin,
+                                         .descriptor = rows,
+                                         .fparam = job->input->fparam,
+                                         .aparam = job->input->aparam ? job->input->aparam + begin * fit.dim_aparam : NULL};
+    dgnn_fitting_evaluate_part(job->workspace->fitting, &fitting, thread, energy, own->want_gradient ? rows : NULL);
+    atomic_finish(a, job->input, n, graph->type + begin, energy, own->want_gradient ? rows : NULL);
+    dgnn_profile_end(profile, DGNN_PHASE_FITTING);
+    if (own->want_gradient) {
+        by->backward(job->workspace->descriptor, own, chunk, thread, rows);
+        dgnn_profile_end(profile, DGNN_PHASE_BACKWARD);
+    }
 }
 
 int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_evaluation *evaluation,
@@ -246,6 +334,13 @@ int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_eval
     const struct dgnn_graph *graph = evaluation->graph;
     struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
     double *rows = w->rows.data;
+    if (kind->by_chunk) {
+        struct atomic_job job = {.workspace = w, .evaluation = &own, .input = input, .energy = energy};
+        int64_t n = kind->by_chunk->chunks(w->descriptor, &job.first);
+        job.each = atomic_chunk_most(w) * a->dim_descriptor;
+        dgnn_parallel_run(a->threads, n, atomic_chunk, &job);
+        return dgnn_stop_check(error);
+    }
     DGNN_TRY(kind->forward(a->descriptor, w->descriptor, &own, rows, error));
     DGNN_TRY(dgnn_stop_check(error));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
@@ -256,14 +351,7 @@ int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_eval
                                          .aparam = input->aparam};
     dgnn_fitting_evaluate(w->fitting, &fitting, energy, evaluation->want_gradient ? rows : NULL);
     DGNN_TRY(dgnn_stop_check(error));
-    for (int64_t i = 0; i < graph->nowned; i++) {
-        int32_t type = graph->type[i];
-        int dropped = atomic_drops(a, input, type);
-        energy[i] = dropped ? 0 : energy[i] + (input->without_bias ? 0 : a->bias[type]);
-        if (dropped && evaluation->want_gradient) {
-            memset(rows + i * a->dim_descriptor, 0, sizeof(double) * (size_t)a->dim_descriptor);
-        }
-    }
+    atomic_finish(a, input, graph->nowned, graph->type, energy, evaluation->want_gradient ? rows : NULL);
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FITTING);
     if (evaluation->want_gradient) {
         DGNN_TRY(kind->backward(a->descriptor, w->descriptor, &own, rows, error));

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/parallel.h"
 #include "base/stop.h"
+#include "net/energy/glu.h"
 #include "net/parts/layer.h"
 #include "net/params/params.h"
 
@@ -30,7 +31,9 @@ struct dgnn_fitting {
     int32_t threads;
     int32_t ntypes;
     int64_t nnet;
-    struct dgnn_network_f64 *net; /* nnet */
+    struct dgnn_network_f64 *net; /* nnet; of a sezm_ener fitting NULL, and */
+    struct dgnn_glu *glu;         /* nnet */
+    int32_t is_glu, modulates;
     const struct dgnn_ops_f64 *ops;
     double *bias;     /* ntypes */
     uint8_t *dropped; /* ntypes: exclude_types */
@@ -43,6 +46,30 @@ struct dgnn_fitting_workspace {
     const struct dgnn_fitting *fitting;
     struct dgnn_buffer scratch; /* threads x fitting_room */
 };
+
+static void fitting_widths(struct dgnn_fitting *f, int64_t parameters, int64_t width_kept, int64_t width_max)
+{
+    f->parameters += parameters;
+    f->width_kept = width_kept > f->width_kept ? width_kept : f->width_kept;
+    f->width_max = width_max > f->width_max ? width_max : f->width_max;
+}
+
+static int fitting_load_glu(struct dgnn_fitting *f, const struct dgnn_value *list, struct dgnn_error *error)
+{
+    int64_t count = dgnn_value_count(list);
+    struct dgnn_glu *glu = dgnn_alloc_zeroed(count, sizeof(*glu));
+    if (!glu) {
+        return dgnn_status_no_memory(error, "networks", count * (int64_t)sizeof(*glu));
+    }
+    f->glu = glu;
+    f->nnet = count;
+    for (int64_t k = 0; k < count; k++) {
+        struct dgnn_value item = dgnn_value_item(list, k);
+        DGNN_TRY(dgnn_glu_load(&item, f->width, f->modulates, f->params.dim_case_embd, f->case_embedding, &glu[k], error));
+        fitting_widths(f, glu[k].parameters, glu[k].width_kept, glu[k].width_max);
+    }
+    return DGNN_OK;
+}
 
 /* value: the fitting net's object. */
 static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *value, const struct dgnn_value *list,
@@ -59,9 +86,7 @@ static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *va
         struct dgnn_value item = dgnn_value_item(list, k);
         DGNN_TRY(dgnn_network_load_f64(&item, f->width, 1, &net[k], error));
         DGNN_TRY(dgnn_network_same_f64(&net[k], net[k].nlayer - 1, value, "neuron", error));
-        f->parameters += dgnn_network_parameters_f64(&net[k]);
-        f->width_kept = net[k].width_kept > f->width_kept ? net[k].width_kept : f->width_kept;
-        f->width_max = net[k].width_max > f->width_max ? net[k].width_max : f->width_max;
+        fitting_widths(f, dgnn_network_parameters_f64(&net[k]), net[k].width_kept, net[k].width_max);
     }
     return DGNN_OK;
 }
@@ -99,7 +124,7 @@ static void fitting_fill(const struct dgnn_fitting *f, const struct dgnn_fitting
     for (int64_t c = 0; c < f->params.numb_aparam; c++) {
         *row++ = ((in->aparam[atom * f->params.numb_aparam + c] - f->aparam_average[c]) * f->aparam_scale[c]);
     }
-    for (int64_t c = 0; c < f->params.dim_case_embd; c++) {
+    for (int64_t c = 0; c < f->params.dim_case_embd && !f->modulates; c++) {
         *row++ = f->case_embedding[c];
     }
 }
@@ -107,20 +132,27 @@ static void fitting_fill(const struct dgnn_fitting *f, const struct dgnn_fitting
 static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t k,
                               int64_t count, const struct fitting_batch *b, double *energy, double *gradient)
 {
-    const struct dgnn_network_f64 *net = &f->net[k];
     const struct dgnn_ops_f64 *ops = f->ops;
     int64_t width = f->params.dim_descrpt;
     for (int64_t r = 0; r < count; r++) {
         fitting_fill(f, in, b->row[r], b->input + r * f->width);
         b->one[r] = f->dropped[in->type[b->row[r]]] ? 0 : 1;
     }
-    dgnn_network_forward_f64(ops, net, count, b->input, f->width, b->output, b->kept, b->work);
+    if (f->is_glu) {
+        dgnn_glu_forward(ops, &f->glu[k], count, b->input, b->output, b->kept, b->work);
+    } else {
+        dgnn_network_forward_f64(ops, &f->net[k], count, b->input, f->width, b->output, b->kept, b->work);
+    }
     for (int64_t r = 0; r < count; r++) {
         int32_t type = in->type[b->row[r]];
         energy[b->row[r]] = f->dropped[type] ? 0 : b->output[r] + f->bias[type];
     }
     if (gradient) {
-        dgnn_network_backward_f64(ops, net, count, b->one, b->input, b->kept, b->work);
+        if (f->is_glu) {
+            dgnn_glu_backward(ops, &f->glu[k], count, b->one, b->input, b->kept, b->work);
+        } else {
+            dgnn_network_backward_f64(ops, &f->net[k], count, b->one, b->input, b->kept, b->work);
+        }
         for (int64_t r = 0; r < count; r++) {
             for (int64_t c = 0; c < width; c++) {
                 gradient[b->row[r] * width + c] = b->input[r * f->width + c];
@@ -239,10 +271,11 @@ static int fitting_check_atom_energies(const struct dgnn_value *list, struct dgn
 static int fitting_load_networks(struct dgnn_fitting *f, const struct dgnn_value *value, struct dgnn_error *error)
 {
     struct dgnn_value list;
-    DGNN_TRY(dgnn_layer_collection(&f->params.nets, f->params.mixed_types ? 0 : 1, f->ntypes, "fitting_network", &list,
-                                   error));
-    f->width = f->params.dim_descrpt + f->params.numb_fparam + f->params.numb_aparam + f->params.dim_case_embd;
-    return fitting_load_each(f, value, &list, error);
+    DGNN_TRY(dgnn_layer_collection(&f->params.nets, f->params.mixed_types ? 0 : 1, f->ntypes,
+                                   f->is_glu ? "sezm_fitting_network" : "fitting_network", &list, error));
+    f->width = f->params.dim_descrpt + f->params.numb_fparam + f->params.numb_aparam +
+               (f->modulates ? 0 : f->params.dim_case_embd);
+    return f->is_glu ? fitting_load_glu(f, &list, error) : fitting_load_each(f, value, &list, error);
 }
 
 static int fitting_check_counts(const struct fitting_params *p, const struct dgnn_value *value,
@@ -266,14 +299,19 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
     const char *name;
     int32_t precision; /* checked; see above */
     DGNN_TRY(dgnn_value_string(&type, &name, error));
-    if (strcmp(name, "ener")) {
+    f->is_glu = !strcmp(name, "sezm_ener") || !strcmp(name, "dpa4_ener");
+    if (strcmp(name, "ener") && !f->is_glu) {
         char path[256];
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: found '%s'; dgnn evaluates energies only: expected 'ener'",
+                               "%s: found '%s'; dgnn evaluates energies only: expected 'ener' or 'sezm_ener'",
                                dgnn_value_path(&type, path, sizeof(path)), name);
     }
     DGNN_TRY(dgnn_params_load(value, fitting_rows, sizeof(fitting_rows) / sizeof(fitting_rows[0]), &f->params, error));
     DGNN_TRY(fitting_check_counts(&f->params, value, context, error));
+    f->modulates = f->params.case_film_embd && f->params.dim_case_embd > 0;
+    if (f->params.case_film_embd && !f->is_glu) {
+        return fitting_bad(value, DGNN_ERROR_UNSUPPORTED, "case_film_embd: only fittings of type sezm_ener have it", error);
+    }
     f->ntypes = context->ntypes;
     f->threads = context->threads;
     f->ops = dgnn_select_ops_f64(context->cpu);
@@ -311,10 +349,14 @@ void dgnn_fitting_free(struct dgnn_fitting *f)
     if (!f) {
         return;
     }
-    for (int64_t k = 0; k < f->nnet; k++) {
+    for (int64_t k = 0; k < f->nnet && f->net; k++) {
         dgnn_network_free_f64(&f->net[k]);
     }
+    for (int64_t k = 0; k < f->nnet && f->glu; k++) {
+        dgnn_glu_free(&f->glu[k]);
+    }
     dgnn_alloc_free(f->net);
+    dgnn_alloc_free(f->glu);
     dgnn_alloc_free(f->bias);
     dgnn_alloc_free(f->dropped);
     dgnn_alloc_free(f->fparam_average);
@@ -389,6 +431,15 @@ static void fitting_part(void *of, int64_t part, int32_t thread)
     (void)thread;
     fitting_lay(&own, f, &b);
     fitting_range(f, job->input, n * part / f->threads, n * (part + 1) / f->threads, &b, job->energy, job->gradient);
+}
+
+void dgnn_fitting_evaluate_part(struct dgnn_fitting_workspace *w, const struct dgnn_fitting_input *in, int32_t thread,
+                                double *energy, double *gradient)
+{
+    struct dgnn_arena own = {.base = (char *)w->scratch.data + thread * fitting_room(w->fitting)};
+    struct fitting_batch b;
+    fitting_lay(&own, w->fitting, &b);
+    fitting_range(w->fitting, in, 0, in->n, &b, energy, gradient);
 }
 
 void dgnn_fitting_evaluate(struct dgnn_fitting_workspace *w, const struct dgnn_fitting_input *in, double *energy,

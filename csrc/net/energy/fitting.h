@@ -37,6 +37,10 @@ void dgnn_fitting_workspace_free(struct dgnn_fitting_workspace *workspace); /* N
 /* The memory of evaluate, whatever the number of atoms. Errors: MEMORY. */
 int dgnn_fitting_prepare(struct dgnn_fitting_workspace *workspace, struct dgnn_error *error);
 
+/* After prepare, by one of the threads, on its own part of the atoms: as evaluate. */
+void dgnn_fitting_evaluate_part(struct dgnn_fitting_workspace *workspace, const struct dgnn_fitting_input *input,
+                                int32_t thread, double *energy, double *gradient);
+
 /* After prepare. energy: n. gradient: n x dim_descriptor, or NULL; may be the descriptor's own place. */
 void dgnn_fitting_evaluate(struct dgnn_fitting_workspace *workspace, const struct dgnn_fitting_input *input, double *energy,
                            double *gradient);

@@ -101,6 +101,11 @@ static int linear_check_part(const struct dgnn_value *value, const struct linear
                                "it in a sum of models either",
                                dgnn_value_path(value, path, sizeof(path)), part->properties.descriptor_type);
     }
+    if (part->properties.descriptor.has_native_spin) {
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: descriptor '%s' takes spins; dgnn does not evaluate "
+                               "it in a sum of models", dgnn_value_path(value, path, sizeof(path)),
+                               part->properties.descriptor_type);
+    }
     return DGNN_OK;
 }
 
@@ -217,6 +222,8 @@ static int linear_load_sum(const struct dgnn_value *value, const struct dgnn_loa
                            const struct linear_level *level, struct dgnn_linear *l, struct dgnn_error *error)
 {
     struct linear_params params;
+    struct dgnn_value variables = dgnn_value_member(value, "@variables");
+    DGNN_TRY(dgnn_value_object(&variables, error)); /* without it deepmd-kit makes a bias of the parts' */
     DGNN_TRY(dgnn_params_load(value, linear_rows, sizeof(linear_rows) / sizeof(linear_rows[0]), &params, error));
     if (!l->is_sum) { /* the outermost: bias and exclusions of sums inside it do not count, as in deepmd-kit */
         l->is_sum = 1;
@@ -235,14 +242,15 @@ static int linear_load_any(const struct dgnn_value *value, const struct dgnn_loa
     char path[256];
     DGNN_TRY(dgnn_value_object(value, error));
     DGNN_TRY(dgnn_value_string(&member, &type, error));
-    if (!strcmp(type, "standard")) {
+    if (!strcmp(type, "standard") || (!strcmp(type, "native_spin") && !l->is_sum)) {
         return linear_load_standard(value, context, level, l, error);
     }
     if (!strcmp(type, "linear") || !strcmp(type, "linear_ener")) {
         return linear_load_sum(value, context, level, l, error);
     }
     return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                           "%s: models of type '%s' are not supported; supported: standard, linear_ener, spin_ener",
+                           "%s: models of type '%s' are not supported; supported: standard, linear_ener, spin_ener, "
+                           "native_spin (not in a sum)",
                            dgnn_value_path(&member, path, sizeof(path)), type);
 }
 

@@ -5,11 +5,13 @@
 #include "base/text.h"
 #include "net/dpa2/dpa2.h"
 #include "net/dpa3/dpa3.h"
+#include "net/dpa4c/dpa4c_settings.h"
 #include "net/local/local.h"
 
 static const struct dgnn_descriptor_kind *const registry_kinds[] = {
     &dgnn_dpa3, &dgnn_dpa2, &dgnn_dpa1, &dgnn_dpa1_se_atten, &dgnn_dpa1_se_atten_v2, &dgnn_se_a_e2, &dgnn_se_a,
     &dgnn_se_r_e2, &dgnn_se_r, &dgnn_se_t, &dgnn_se_t_at, &dgnn_se_t_3be, &dgnn_se_t_tebd, &dgnn_hybrid,
+    &dgnn_dpa4c, &dgnn_dpa4c_upper,
 };
 
 enum { REGISTRY_NKIND = sizeof(registry_kinds) / sizeof(registry_kinds[0]) };

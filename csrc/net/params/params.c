@@ -6,11 +6,18 @@
 #include <strings.h>
 
 /* The row of a member, or of a variable. */
+/* Of variables that are numbered ("0.matrix", "layers.1.bias") the table has the first word. */
+static int params_same_name(const struct dgnn_param *param, const char *name)
+{
+    size_t length = param->kind == DGNN_PARAM_VARIABLE ? strcspn(name, ".") : strlen(name);
+    return strlen(param->name) == length && !strncmp(param->name, name, length);
+}
+
 static const struct dgnn_param *params_find(const struct dgnn_param *params, size_t nparam, const char *name, int variable)
 {
     for (size_t p = 0; p < nparam; p++) {
         if (params[p].kind != DGNN_PARAM_CLASS && (params[p].kind == DGNN_PARAM_VARIABLE) == variable &&
-            !strcmp(params[p].name, name)) {
+            params_same_name(&params[p], name)) {
             return &params[p];
         }
     }

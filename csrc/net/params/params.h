@@ -17,7 +17,8 @@
  *     DGNN_IGNORED(name, "meaning")            nothing: known, and without effect on an evaluation
  *     DGNN_ONLY(name, "json", "meaning")       nothing: refused by name unless it is this value (or absent)
  *     DGNN_VARIABLE(name, "meaning")           nothing: an array of "@variables", which the code reads itself; without
- *                                              such a row the object has no "@variables"
+ *                                              such a row the object has no "@variables". Of "0.matrix" or "layers.1.bias"
+ *                                              the row has the first word, and the code knows the rest
  * A default of DGNN_REQUIRED (ints, doubles, strings) means that the member must be there. */
 #ifndef DGNN_NET_PARAMS_H
 #define DGNN_NET_PARAMS_H

@@ -22,6 +22,7 @@ struct dgnn_load_context {
     const char *const *type_map; /* ntypes element names */
     int32_t threads;     /* worker threads, >= 1 */
     enum dgnn_cpu cpu;
+    int32_t radial;      /* enum dgnn_radial: of families that have a net of the distance alone */
 };
 
 /* What the model must know of a descriptor. */
@@ -41,6 +42,8 @@ struct dgnn_descriptor_properties {
     int32_t has_message_passing_across_ranks; /* as deepmd-kit answers; dgnn runs all on many ranks */
     int32_t has_graph_form;  /* may graph semantics be chosen? */
     int32_t uses_first_type; /* do empty slots carry the type embedding of the frame's first atom? */
+    int32_t has_native_spin; /* does it take the atoms' spins themselves? */
+    const char *note;        /* what a user should know of it, without quotes; NULL */
 };
 
 /* One evaluation: what forward and backward of one frame share. */
@@ -52,6 +55,23 @@ struct dgnn_evaluation {
     int32_t want_gradient;          /* 0: backward will not be called */
     int64_t nidle; /* outputs of so many owned nodes, the last ones, are not used, and their gradients are 0 */
     struct dgnn_profile *profile;   /* NULL: nothing is measured */
+    /* Of descriptors with native spins; NULL for others. */
+    const double *spins;            /* nnode x 3 */
+    double *node_spin_gradient;     /* nowned x 3, backward adds what comes through an atom's own spin */
+    double *edge_spin_gradient;     /* nedge x 3, backward adds dE/dspin of the edge's other node */
+};
+
+/* Where no message passes, an evaluation can go chunk of centres by chunk, each from its edges to its energies and back
+ * before the next, so that little is kept. After prepare; calls of different threads may run at once, and none can fail. */
+struct dgnn_descriptor_chunks {
+    /* How many there are; *first: so many + 1, chunk c is the centres [first[c], first[c + 1]). */
+    int64_t (*chunks)(const struct dgnn_descriptor_workspace *workspace, const int64_t **first);
+    /* output: centres of the chunk x dim_out. */
+    void (*forward)(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation, int64_t chunk,
+                    int32_t thread, double *output);
+    /* After forward of the same chunk on the same thread, with no other chunk between. */
+    void (*backward)(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation, int64_t chunk,
+                     int32_t thread, const double *output_gradient);
 };
 
 struct dgnn_descriptor_kind {
@@ -72,7 +92,8 @@ struct dgnn_descriptor_kind {
      * independent: each may be at work in a thread of its own. The descriptor outlives them. Errors: MEMORY. */
     int (*workspace_create)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace **workspace,
                             struct dgnn_error *error);
-    void (*workspace_free)(struct dgnn_descriptor_workspace *workspace); /* NULL is allowed */
+    /* NULL is allowed. An exchange that had its rows is settled before, or freed. */
+    void (*workspace_free)(struct dgnn_descriptor_workspace *workspace);
 
     /* Does all of an evaluation that can fail, on this rank alone and without messages: checks of what the evaluation
      * brings, memory of forward and backward, dgnn_exchange_prepare of the rows that they exchange. The ranks agree
@@ -87,6 +108,7 @@ struct dgnn_descriptor_kind {
     /* output_gradient: nowned x dim_out, dE/doutput. After one forward, with the same evaluation. */
     int (*backward)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
                     const struct dgnn_evaluation *evaluation, const double *output_gradient, struct dgnn_error *error);
+    const struct dgnn_descriptor_chunks *by_chunk; /* NULL: all at once only. Without exchanges. */
 };
 
 struct dgnn_descriptor_base {

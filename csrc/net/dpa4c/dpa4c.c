@@ -1,0 +1,159 @@
+#include "net/dpa4c/dpa4c_settings.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/parallel.h"
+#include "net/parts/layer.h"
+
+static const struct dgnn_param dpa4c_rows[] = {
+#define DGNN_PARAM_STRUCT struct dpa4c_params
+#include "net/params/params_rows.h"
+#include "net/params/dpa4c.def"
+#include "net/params/params_end.h"
+};
+
+/* deepmd-kit's own number for a descriptor that takes all neighbours. */
+enum { DPA4C_SEL = 999999 };
+
+enum { DPA4C_NPARAM = sizeof(dpa4c_rows) / sizeof(dpa4c_rows[0]) };
+
+#define DGNN_REAL_BITS 32
+#include "net/dpa4c/dpa4c_body.h"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "net/dpa4c/dpa4c_body.h"
+
+#define LOCAL_NAME dpa4c
+#include "net/parts/descriptor_glue.h"
+
+/* ---------------------------------------------------------------- settings */
+
+static int dpa4c_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                               const struct dgnn_descriptor_kind *kind, struct dpa4c_settings *s,
+                               struct dgnn_error *error)
+{
+    int32_t any;
+    char path[256];
+    (void)kind;
+    DGNN_TRY(dgnn_params_load(value, dpa4c_rows, DPA4C_NPARAM, &s->params, error));
+    if (s->params.ntypes != context->ntypes) {
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: ntypes is %lld, but the model's type_map has %d names",
+                               dgnn_value_path(value, path, sizeof(path)), (long long)s->params.ntypes, context->ntypes);
+    }
+    s->sel[0] = DPA4C_SEL;
+    s->radial_table = context->radial == DGNN_RADIAL_TABLE;
+    s->is_compressed = dgnn_value_kind(&s->params.compress) == DGNN_VALUE_OBJECT;
+    DGNN_TRY(dgnn_params_pairs(&s->params.exclude_types, s->ntypes, &s->excluded, &any, error));
+    DGNN_TRY(dgnn_dpa4c_set_shape(s, value, error));
+    return dgnn_dpa4c_load_weights(s, error);
+}
+
+static void dpa4c_free_settings(struct dpa4c_settings *s)
+{
+    dgnn_dpa4c_free_weights(&s->weights);
+    dgnn_alloc_free(s->coupling);
+    dgnn_alloc_free(s->excluded);
+}
+
+/* ---------------------------------------------------------------- the kind */
+
+static int dpa4c_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                      struct dgnn_descriptor **descriptor, struct dgnn_error *error)
+{
+    return dpa4c_load_kind(value, context, &dgnn_dpa4c, descriptor, error);
+}
+
+static void dpa4c_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
+{
+    const struct dpa4c_settings *s = &((const struct dpa4c *)descriptor)->settings;
+    *p = (struct dgnn_descriptor_properties){
+        .cutoff = s->params.rcut,
+        .mixed_types = 1,
+        .nsel = 1,
+        .sel = s->sel,
+        .dim_out = s->shape.dim_out,
+        .parameters = s->parameters,
+        .dtype = s->dtype,
+        /* A compressed model's tables are of its default charge, and it takes no other. */
+        .dim_charge_spin = s->params.add_chg_spin_ebd && !(s->is_compressed && s->has_default_charge_spin) ? 2 : 0,
+        .default_charge_spin = s->has_default_charge_spin ? s->default_charge_spin : NULL,
+        .has_graph_form = 1,
+        .has_native_spin = s->shape.nspin != 0,
+        .note = s->is_compressed ? "The tables of deepmd-kit's compression are not used: the weights, which stand beside "
+                                   "them, are."
+                                 : NULL,
+    };
+}
+
+static int dpa4c_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error)
+{
+    const struct dpa4c_settings *s = &((const struct dpa4c *)descriptor)->settings;
+    DGNN_TRY(dgnn_params_describe(dpa4c_rows, DPA4C_NPARAM, &s->params, text, error));
+    return dgnn_text_add(text, error, ", \"dim_out\": %lld, \"radial\": \"%s\"", (long long)s->shape.dim_out,
+                         s->radial_table ? "table" : "exact");
+}
+
+/* Both rows of an edge, value and slope, go through the radial net; or through six knots of its table. */
+static double dpa4c_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+{
+    const struct dpa4c_settings *s = &((const struct dpa4c *)descriptor)->settings;
+    double hidden = (double)s->weights.hidden, wide = (double)(s->shape.channels + s->shape.modes);
+    double net = s->radial_table ? 12 * wide : 2 * hidden * (2 * (double)s->params.n_radial + wide);
+    return (net + 8 * wide * (1 + (double)s->shape.modes)) * (double)dgnn_descriptor_within(n, distance, s->params.rcut);
+}
+
+static int dpa4c_prepare(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+                         const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
+{
+    struct dpa4c_workspace *w = (struct dpa4c_workspace *)workspace;
+    (void)descriptor;
+    return w->f32 ? dpa4c_prepare_f32(w->f32, evaluation, error) : dpa4c_prepare_f64(w->f64, evaluation, error);
+}
+
+static int64_t dpa4c_chunks(const struct dgnn_descriptor_workspace *workspace, const int64_t **first)
+{
+    const struct dpa4c_workspace *w = (const struct dpa4c_workspace *)workspace;
+    *first = w->f32 ? w->f32->chunk : w->f64->chunk;
+    return w->f32 ? w->f32->nchunk : w->f64->nchunk;
+}
+
+static void dpa4c_chunk_forward(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation,
+                                int64_t chunk, int32_t thread, double *output)
+{
+    struct dpa4c_workspace *w = (struct dpa4c_workspace *)workspace;
+    if (w->f32) {
+        dpa4c_forward_chunk_f32(w->f32, evaluation, chunk, thread, output);
+    } else {
+        dpa4c_forward_chunk_f64(w->f64, evaluation, chunk, thread, output);
+    }
+}
+
+static void dpa4c_chunk_backward(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation,
+                                 int64_t chunk, int32_t thread, const double *output_gradient)
+{
+    struct dpa4c_workspace *w = (struct dpa4c_workspace *)workspace;
+    if (w->f32) {
+        dpa4c_backward_chunk_f32(w->f32, evaluation, chunk, thread, output_gradient);
+    } else {
+        dpa4c_backward_chunk_f64(w->f64, evaluation, chunk, thread, output_gradient);
+    }
+}
+
+static const struct dgnn_descriptor_chunks dpa4c_by_chunk = {
+    .chunks = dpa4c_chunks,
+    .forward = dpa4c_chunk_forward,
+    .backward = dpa4c_chunk_backward,
+};
+
+#define DPA4C_KIND(name)                                                                                     \
+    {                                                                                                        \
+        .type = name, .load = dpa4c_load, .free = dpa4c_free, .properties = dpa4c_properties,                \
+        .describe = dpa4c_describe, .work = dpa4c_work, .workspace_create = dpa4c_workspace_create,          \
+        .workspace_free = dpa4c_workspace_free, .prepare = dpa4c_prepare, .forward = dpa4c_forward,          \
+        .backward = dpa4c_backward, .by_chunk = &dpa4c_by_chunk                                              \
+    }
+
+const struct dgnn_descriptor_kind dgnn_dpa4c = DPA4C_KIND("dpa4c");
+const struct dgnn_descriptor_kind dgnn_dpa4c_upper = DPA4C_KIND("DPA4C");

@@ -1,0 +1,105 @@
+"""Every kind of file that deepmd-kit writes: its own numbers from those that it trained, froze and exported itself
+(data/formats), and the bits of its .pt2 from a case's model in all other forms (data/saved.tar.xz). Python's unpickler
+never runs, and torch is not imported."""
+
+import pickle
+import sys
+
+import dgnn
+import numpy as np
+import pytest
+import saved_files
+from conftest import DATA
+from test_cases import SYSTEMS, Case, assert_cases
+
+HEADS = {"pt_heads": ["Domains_Alloy", "Omat24", "H2O_H2O-SCAN0"], "pt_heads_maps": ["oxide", "water", "reversed"]}
+FILES = [(name, file, head) for name in sorted(path.name for path in saved_files.FORMATS.iterdir())
+         for file in saved_files.format_files(name) for head in HEADS.get(name, [None])]
+SPINS = {"pt_spin_dpa3": "model.pt", "pth_spin_dpa3": "frozen_model.pth"}
+PT_EXPT = -96.79822301674898  # eV: the tree of pt_spin_dpa3 evaluated by deepmd-kit's pt_expt backend, which cuts as dgnn does
+pytestmark = [pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning"),
+              pytest.mark.filterwarnings("ignore::dgnn.UntrainedElementWarning")]
+found_classes = []  # by any unpickler of this process
+sys.addaudithook(lambda event, arguments: event == "pickle.find_class" and found_classes.append(arguments))
+
+
+@pytest.fixture(autouse=True)
+def no_unpickler(monkeypatch):
+    def refuse(*arguments, **keywords):
+        raise AssertionError("Python's unpickler was called")
+
+    import _pickle
+
+    for module in (pickle, _pickle):
+        for name in ("Unpickler", "load", "loads"):
+            monkeypatch.setattr(module, name, refuse)
+    found_classes.clear()
+    yield
+    assert not found_classes and "torch" not in sys.modules
+
+
+@pytest.mark.parametrize("name,file,head", FILES, ids=lambda value: str(value))
+def test_a_file_of_deepmd_kit(name, file, head, tmp_path, figures):
+    path = saved_files.format_file(name, file, tmp_path)
+    with np.load(saved_files.FORMATS / name / (f"cases.{head}.npz" if head else "cases.npz")) as cases:
+        arrays = dict(cases)
+    model = dgnn.Model.load(path, head=head)
+    assert model.dtype == ("float32" if name == "pt_f32" else "float64")
+    systems = [system for system in SYSTEMS if not (name in SPINS and system == "triclinic")]
+    assert_cases(model, [Case(arrays, system) for system in systems], figures, f"{name}/{file} {head or ''}")
+
+
+@pytest.mark.parametrize("name,file", SPINS.items())
+def test_where_the_backends_of_deepmd_kit_differ(name, file, tmp_path):
+    """Spins in the triclinic cell: lists are cut, and atoms without spin lie where their virtual atoms do, so that which
+    of two equally far ones is kept decides. The pt backend has another answer there than pt_expt (and so dgnn)."""
+    with np.load(saved_files.FORMATS / name / "cases.npz") as cases:
+        case = Case(dict(cases), "triclinic")
+    energy = dgnn.Model.load(saved_files.format_file(name, file, tmp_path)).compute(**case.inputs()).energy
+    assert abs(energy - PT_EXPT) < 1e-10 * abs(PT_EXPT)
+    assert 1e-6 < abs(energy - case.get("out", "energy")[0]) < 1e-4
+
+
+SAVED = saved_files.names()
+KINDS = sorted({kind for _, kind in SAVED})
+
+
+def result_of(model, arrays):
+    given = Case(arrays, "sparse").inputs()
+    return model.compute(**given, atomic=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_case_in_another_form(kind):
+    """All cases that deepmd-kit could save so."""
+    count, options = 0, dict(threads=1, skin=0)
+    for case, data in saved_files.saved(kind):
+        folder = DATA / "cases" / case
+        with np.load(folder / "cases.npz") as cases:
+            arrays = dict(cases)
+        expected = result_of(dgnn.Model.load(folder / "model.pt2", **options), arrays)
+        result = result_of(from_bytes(f"{case}.{kind}", data, options), arrays)
+        assert np.abs(expected.forces).max() > 0
+        for name, value in vars(expected).items():
+            np.testing.assert_array_equal(getattr(result, name), value, err_msg=f"{case}.{kind} {name}")
+        count += 1
+    assert count >= 50
+
+
+def from_bytes(name, data, options):
+    from dgnn import files
+    from dgnn.model import _load_options
+
+    given = dict(dtype=None, threads=None, device="cpu", memory="fast", semantics=None, skin=None, head=None)
+    return dgnn.Model(files.make((name, data), _load_options(**{**given, **options})), name)
+
+
+def test_what_no_form_of_exists_is_named():
+    """With the reason why deepmd-kit could not save it. A model that cannot be built at all is named once."""
+    bare = sorted(path.name for path in (DATA / "cases").iterdir() if not path.name.endswith("_graph"))
+    reasons = {kind: saved_files.not_saved(kind) for kind in ("input", "pt", "pth", "expt.pt", "pte")}
+    for kind, built_as in (("pt", "pt"), ("pth", "pt"), ("pte", "expt.pt")):
+        missing = {case for case in bare if (case, kind) not in SAVED}
+        assert missing == {*reasons["input"], *reasons[built_as], *reasons[kind]}, kind
+    missing = {case for case in bare if (case, "expt.pt") not in SAVED and (f"{case}_graph", "expt.pt") not in SAVED}
+    assert missing == {*reasons["input"], *reasons["expt.pt"]}
