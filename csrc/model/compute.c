@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/sized.h"
 #include "geom/gradient.h"
 #include "model/session.h"
 
@@ -343,65 +342,12 @@ static int compute_check_result(const struct dgnn_node_result *r, const struct d
     return compute_check_total(total, error);
 }
 
-/* ---------------------------------------------------------------- results */
-
 static void compute_set_counts(const struct dgnn_session *s, const struct dgnn_session_part *part,
                                const struct dgnn_nodes *atoms, struct dgnn_result *result)
 {
     result->nedges = dgnn_graph_nedge(compute_graph(part));
     result->nghosts = atoms->nnode - atoms->nowned;
     result->list_reused = s->list.reused;
-}
-
-/* Results as callers know them, and a profile. */
-static const struct dgnn_sized compute_result = {"results", DGNN_SIZED_TO(struct dgnn_result, virial),
-                                                 sizeof(struct dgnn_result)};
-static const struct dgnn_sized compute_profile = {"profile", sizeof(size_t), sizeof(struct dgnn_profile)};
-
-/* What a call begins with. Returns whether one of the results has room for atomic virials. */
-static int compute_begin(struct dgnn_session *s, struct dgnn_result *results)
-{
-    int want_atom_virial = 0;
-    for (int32_t k = 0; k < s->nmodel; k++) {
-        const struct dgnn_result *result = dgnn_session_result(results, k);
-        s->part[k].profile = result->profile ? &s->part[k].measured : NULL;
-        dgnn_profile_start(s->part[k].profile);
-        want_atom_virial |= result->atom_virial != NULL;
-    }
-    return want_atom_virial;
-}
-
-/* The session's own results: the caller's as far as they go. Of several models they are found by their size. */
-static int compute_take_results(struct dgnn_session *s, struct dgnn_result *theirs, struct dgnn_error *error)
-{
-    DGNN_TRY(dgnn_buffer_reserve(&s->results, s->nmodel * (int64_t)sizeof(*theirs), "results", error));
-    struct dgnn_result *own = s->results.data;
-    struct dgnn_profile ignored;
-    memset(own, 0, (size_t)s->nmodel * sizeof(*own));
-    for (int32_t k = 0; k < s->nmodel; k++) {
-        struct dgnn_result *result = dgnn_session_result(theirs, k);
-        if (result->size != theirs->size) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "results: size of result %d is %zu; expected that of the first one, %zu", k,
-                                   result->size, theirs->size);
-        }
-        DGNN_TRY(dgnn_sized_take(&compute_result, result, &own[k], error));
-        if (own[k].profile) {
-            DGNN_TRY(dgnn_sized_take(&compute_profile, own[k].profile, &ignored, error));
-        }
-    }
-    return DGNN_OK;
-}
-
-static void compute_give_results(const struct dgnn_session *s, struct dgnn_result *theirs)
-{
-    const struct dgnn_result *own = s->results.data;
-    for (int32_t k = 0; k < s->nmodel; k++) {
-        if (own[k].profile) {
-            dgnn_sized_give(&compute_profile, &s->part[k].measured, own[k].profile);
-        }
-        dgnn_sized_give(&compute_result, &own[k], dgnn_session_result(theirs, k));
-    }
 }
 
 /* ---------------------------------------------------------------- one rank */
@@ -411,7 +357,7 @@ static int compute_serial(struct dgnn_session *s, const struct dgnn_system *syst
 {
     struct compute_call call = {.atoms = &s->serial.nodes, .system = system};
     struct dgnn_node_result out;
-    call.want_atom_virial = compute_begin(s, results);
+    call.want_atom_virial = dgnn_taken_begin(s, results);
     DGNN_TRY(dgnn_session_check(s, system, error));
     DGNN_TRY(dgnn_serial_update(&s->serial, system, s->ntypes, s->dim_aparam, error));
     DGNN_TRY(compute_prepare(s, &call, DGNN_SESSION_SERIAL, error));
@@ -535,7 +481,7 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
                                       .brick_cutoff = first->properties.descriptor.cutoff,
                                       .skin = s->skin,
                                       .threads = s->threads,
-                                      .want_atom_virial = compute_begin(s, results),
+                                      .want_atom_virial = dgnn_taken_begin(s, results),
                                       .work = compute_work,
                                       .work_of = first};
     DGNN_TRY(dgnn_domain_update(d, &input, comm, dgnn_session_check(s, system, error), error));
@@ -554,17 +500,17 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
 int dgnn_compute(struct dgnn_session *s, const struct dgnn_system *system, struct dgnn_comm *comm,
                  struct dgnn_result *results, struct dgnn_error *error)
 {
-    int status = compute_take_results(s, results, error);
+    int status = dgnn_taken_results(s, results, error);
     if (status) {
         return dgnn_transport_agree(comm, "compute", status, error);
     }
-    struct dgnn_result *own = s->results.data;
     dgnn_stop_enter(comm ? NULL : &s->stop);
-    status = comm ? compute_ranks(s, system, comm, own, error) : compute_serial(s, system, own, error);
+    status = comm ? compute_ranks(s, system, comm, s->results.data, error)
+                  : compute_serial(s, system, s->results.data, error);
     dgnn_stop_leave();
     if (!status) {
-        compute_give_results(s, results);
-        dgnn_notice_tell(s, &(struct dgnn_notice_spins){system->spins, system->types, system->natoms}, own);
+        dgnn_taken_return(s, results);
+        dgnn_notice_tell(s, &(struct dgnn_notice_spins){system->spins, system->types, system->natoms});
     }
     return status;
 }
@@ -621,7 +567,7 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
                                        .needs_plan = s->has_message_passing,
                                        .has_spins = s->is_spin,
                                        .has_virtual = s->has_virtual,
-                                       .want_atom_virial = compute_begin(s, results)};
+                                       .want_atom_virial = dgnn_taken_begin(s, results)};
     DGNN_TRY(dgnn_ghosted_update(g, &input, comm, dgnn_session_check(s, &parameters, error), error));
     call.want_atom_virial = g->want_atom_virial;
     int status = compute_prepare(s, &call, DGNN_SESSION_GHOSTED, error);
@@ -638,17 +584,16 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
 int dgnn_compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
                          struct dgnn_result *results, struct dgnn_error *error)
 {
-    int status = compute_take_results(s, results, error);
+    int status = dgnn_taken_results(s, results, error);
     if (status) {
         return dgnn_transport_agree(comm, "compute_ghosted", status, error);
     }
-    struct dgnn_result *own = s->results.data;
     dgnn_stop_enter(comm ? NULL : &s->stop);
-    status = compute_ghosted(s, system, comm, own, error);
+    status = compute_ghosted(s, system, comm, s->results.data, error);
     dgnn_stop_leave();
     if (!status) {
-        compute_give_results(s, results);
-        dgnn_notice_tell(s, &(struct dgnn_notice_spins){system->spins, system->types, system->nlocal}, own);
+        dgnn_taken_return(s, results);
+        dgnn_notice_tell(s, &(struct dgnn_notice_spins){system->spins, system->types, system->nlocal});
     }
     return status;
 }

@@ -33,8 +33,9 @@ static int64_t notice_small(const struct dgnn_session *s, const struct dgnn_noti
     return small;
 }
 
-void dgnn_notice_tell(struct dgnn_session *s, const struct dgnn_notice_spins *spins, const struct dgnn_result *results)
+void dgnn_notice_tell(struct dgnn_session *s, const struct dgnn_notice_spins *spins)
 {
+    const struct dgnn_result *results = s->results.data;
     if (!s->notice) {
         return;
     }

@@ -76,20 +76,26 @@ int dgnn_session_take(const char *function, int has_others, const struct dgnn_sy
 int dgnn_session_take_ghosted(const char *function, int has_others, const struct dgnn_ghosted *theirs,
                               struct dgnn_ghosted *own, struct dgnn_error *error);
 
+/* session->results: the caller's, as far as they go. Of several models they are found by their size. Errors: INPUT, MEMORY. */
+int dgnn_taken_results(struct dgnn_session *session, struct dgnn_result *theirs, struct dgnn_error *error);
+/* What a call begins with, of results of dgnn's own length: profiles start. Does one have room for atomic virials? */
+int dgnn_taken_begin(struct dgnn_session *session, struct dgnn_result *results);
+/* session->results and profiles into the caller's. */
+void dgnn_taken_return(const struct dgnn_session *session, struct dgnn_result *theirs);
+
 /* Result k of a call: results are as far apart as their caller's struct is long. */
 static inline struct dgnn_result *dgnn_session_result(struct dgnn_result *results, int32_t k)
 {
     return (struct dgnn_result *)((char *)results + (size_t)k * (k ? results->size : 0));
 }
 
-/* After a call that went well: what the host is to know. results: of dgnn's own length. */
+/* After a call that went well: what the host is to know, of session->results. */
 struct dgnn_notice_spins {
     const double *spins; /* n x 3, or NULL */
     const int32_t *types;
     int64_t n;
 };
-void dgnn_notice_tell(struct dgnn_session *session, const struct dgnn_notice_spins *spins,
-                       const struct dgnn_result *results);
+void dgnn_notice_tell(struct dgnn_session *session, const struct dgnn_notice_spins *spins);
 
 /* One call, of a session that is the caller's alone; with a communicator, which has been entered. system is of dgnn's own
  * length, results are the caller's. */

@@ -322,7 +322,8 @@ static void test_refusals(void)
     CHECK_STATUS(dgnn_session_create(pair, 1, &options, &session, &error), DGNN_ERROR_INPUT, "options: its size is 0");
     pair[1] = load("spin_dpa3", DGNN_DTYPE_FLOAT64, 1);
     live = dgnn_alloc_live();
-    CHECK_STATUS(dgnn_session_create(pair, 2, NULL, &session, &error), DGNN_ERROR_UNSUPPORTED, "model 1 is a spin model");
+    CHECK_STATUS(dgnn_session_create(pair, 2, NULL, &session, &error), DGNN_ERROR_UNSUPPORTED,
+                 "model 1 and the first are not both of those whose spins are virtual atoms");
     CHECK(dgnn_alloc_live() == live && !session);
     dgnn_model_free(pair[1]);
     session = make_session((struct dgnn_model *[]){pair[0], pair[0]}, 2);

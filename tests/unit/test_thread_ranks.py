@@ -11,7 +11,7 @@ import dgnn
 import numpy as np
 import pytest
 from conftest import DATA
-from dgnn import _core, bench
+from dgnn import _core, bench, testing
 
 sys.path.append(str(DATA.parent / "mpi"))
 import brick  # noqa: E402
@@ -419,3 +419,42 @@ def test_seventy_layers():
             counts = comms[rank].counts(True)
             assert turn == 0 or counts["forward_messages"] == counts["reverse_messages"] == 69 * counts["position_messages"]
             assert counts["position_messages"] == 1
+
+
+def traffic(path, side):
+    """Mean (bytes of a rebuild, of a step, features of a step) of a rank, on side^3 ranks with 16 atoms in 11 Å each."""
+    cells = np.array(list(itertools.product(range(side), repeat=3)))
+    places = np.array(list(itertools.product(range(2), range(2), range(4)))) * [5.5, 5.5, 2.75] + 0.7
+    comms = testing.thread_ranks(len(cells), 100.0)
+    models = [dgnn.Model.load(path, threads=1) for _ in cells]
+    found = [None] * len(cells)
+
+    def work(rank):
+        coords = 11 * cells[rank] + places + np.random.default_rng(rank).random((16, 3)) * 0.5
+        counts = []
+        for step in range(2):
+            comms[rank].counts(True)
+            result = models[rank].compute(coords + 0.01 * step, np.arange(16) % 2, np.eye(3) * 11 * side, pbc=True,
+                                          comm=comms[rank])
+            assert result.list_reused == step
+            counts.append(comms[rank].counts())
+        found[rank] = counts[0]["bytes"], counts[1]["bytes"], counts[1]["feature_bytes"]
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(len(cells))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return np.mean(found, axis=0)
+
+
+@pytest.mark.parametrize("side", [4, pytest.param(8, marks=pytest.mark.long)])
+def test_traffic_grows_little(side, base_path, figures):
+    """From 8 ranks on, what a rank sends in a step: features, and what grows with the logarithm of the ranks."""
+    few, many = traffic(base_path, 2), traffic(base_path, side)
+    step, rebuild = many[1] / few[1], many[0] / few[0]
+    beside = (many[1] - many[2]) / (few[1] - few[2])
+    figures.record("bytes of a rank, against 8 ranks", f"{side**3} ranks", "step", step, 1.3)
+    figures.record("bytes of a rank, against 8 ranks", f"{side**3} ranks", "rebuild", rebuild)
+    assert step <= 1.3 and beside <= 1.4
+    assert rebuild <= {4: 2, 8: 5.5}[side]  # each rank's box and counts for all others: docs/ranks.md

@@ -1,0 +1,56 @@
+/* Results and profiles of a caller, whose structs may be shorter than this library's. */
+#include <stddef.h>
+#include <string.h>
+
+#include "base/profile.h"
+#include "base/sized.h"
+#include "model/session.h"
+
+/* Results as callers know them, and a profile. */
+static const struct dgnn_sized taken_result = {"results", DGNN_SIZED_TO(struct dgnn_result, virial),
+                                                 sizeof(struct dgnn_result)};
+static const struct dgnn_sized taken_profile = {"profile", sizeof(size_t), sizeof(struct dgnn_profile)};
+
+int dgnn_taken_begin(struct dgnn_session *s, struct dgnn_result *results)
+{
+    int want_atom_virial = 0;
+    for (int32_t k = 0; k < s->nmodel; k++) {
+        const struct dgnn_result *result = dgnn_session_result(results, k);
+        s->part[k].profile = result->profile ? &s->part[k].measured : NULL;
+        dgnn_profile_start(s->part[k].profile);
+        want_atom_virial |= result->atom_virial != NULL;
+    }
+    return want_atom_virial;
+}
+
+int dgnn_taken_results(struct dgnn_session *s, struct dgnn_result *theirs, struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_buffer_reserve(&s->results, s->nmodel * (int64_t)sizeof(*theirs), "results", error));
+    struct dgnn_result *own = s->results.data;
+    struct dgnn_profile ignored;
+    memset(own, 0, (size_t)s->nmodel * sizeof(*own));
+    for (int32_t k = 0; k < s->nmodel; k++) {
+        struct dgnn_result *result = dgnn_session_result(theirs, k);
+        if (result->size != theirs->size) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "results: size of result %d is %zu; expected that of the first one, %zu", k,
+                                   result->size, theirs->size);
+        }
+        DGNN_TRY(dgnn_sized_take(&taken_result, result, &own[k], error));
+        if (own[k].profile) {
+            DGNN_TRY(dgnn_sized_take(&taken_profile, own[k].profile, &ignored, error));
+        }
+    }
+    return DGNN_OK;
+}
+
+void dgnn_taken_return(const struct dgnn_session *s, struct dgnn_result *theirs)
+{
+    const struct dgnn_result *own = s->results.data;
+    for (int32_t k = 0; k < s->nmodel; k++) {
+        if (own[k].profile) {
+            dgnn_sized_give(&taken_profile, &s->part[k].measured, own[k].profile);
+        }
+        dgnn_sized_give(&taken_result, &own[k], dgnn_session_result(theirs, k));
+    }
+}
