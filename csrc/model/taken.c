@@ -11,12 +11,18 @@ static const struct dgnn_sized taken_result = {"results", DGNN_SIZED_TO(struct d
                                                  sizeof(struct dgnn_result)};
 static const struct dgnn_sized taken_profile = {"profile", sizeof(size_t), sizeof(struct dgnn_profile)};
 
+/* Where a call's time is counted: in the caller's struct, so that it may be read meanwhile, unless that is shorter. */
+static struct dgnn_profile *taken_own_profile(struct dgnn_profile *theirs, struct dgnn_profile *own)
+{
+    return theirs && theirs->size < sizeof(*theirs) ? own : theirs;
+}
+
 int dgnn_taken_begin(struct dgnn_session *s, struct dgnn_result *results)
 {
     int want_atom_virial = 0;
     for (int32_t k = 0; k < s->nmodel; k++) {
         const struct dgnn_result *result = dgnn_session_result(results, k);
-        s->part[k].profile = result->profile ? &s->part[k].measured : NULL;
+        s->part[k].profile = taken_own_profile(result->profile, &s->part[k].measured);
         dgnn_profile_start(s->part[k].profile);
         want_atom_virial |= result->atom_virial != NULL;
     }
@@ -48,7 +54,7 @@ void dgnn_taken_return(const struct dgnn_session *s, struct dgnn_result *theirs)
 {
     const struct dgnn_result *own = s->results.data;
     for (int32_t k = 0; k < s->nmodel; k++) {
-        if (own[k].profile) {
+        if (own[k].profile && s->part[k].profile == &s->part[k].measured) {
             dgnn_sized_give(&taken_profile, &s->part[k].measured, own[k].profile);
         }
         dgnn_sized_give(&taken_result, &own[k], dgnn_session_result(theirs, k));

@@ -157,9 +157,9 @@ static void REAL(case_json)(const struct REAL(attention_case) * c, struct dgnn_t
     dgnn_text_add(text, NULL, ", ");
     REAL(case_numbers)(text, "b", c->out_bias, 0, 9);
     dgnn_text_add(text, NULL, "}}}, \"attn_layer_norm\": {\"eps\": 1e-5, \"@variables\": {");
+    REAL(case_numbers)(text, "w", c->norm[0], 0, 9);
+    dgnn_text_add(text, NULL, c->with_norm ? ", " : ", \"b\": null");
     if (c->with_norm) {
-        REAL(case_numbers)(text, "w", c->norm[0], 0, 9);
-        dgnn_text_add(text, NULL, ", ");
         REAL(case_numbers)(text, "b", c->norm[1], 0, 9);
     }
     dgnn_text_add(text, NULL, "}}}]}");
@@ -174,7 +174,8 @@ static int REAL(case_load)(const struct REAL(attention_case) * c, struct REAL(dg
     int status = dgnn_tree_parse("attention", text.data, (size_t)text.length, NULL, 0, &tree, error);
     if (!status) {
         struct dgnn_value root = dgnn_tree_root(tree);
-        status = REAL(dgnn_attend_load)(&root, 9, attention, error);
+        const struct dgnn_attend_shape shape = {.width = 9, .nlayer = 1, .hidden = c->hidden, .angular = c->angular};
+        status = REAL(dgnn_attend_load)(&root, &shape, attention, error);
         dgnn_tree_free(tree);
     }
     dgnn_text_free(&text);

@@ -27,9 +27,9 @@ static void make_fit(struct fit *fit, uint64_t *seed)
     for (int t = 0; t < NTYPES; t++) {
         struct net *net = &fit->net[t];
         *net = (struct net){.nlayer = 3};
-        net->layer[0] = (struct net_layer){width, 8 + 2 * t, "tanh", 1, 0, 0, {{0}}, {0}, {0}};
+        net->layer[0] = (struct net_layer){width, 8 + 2 * t, "tanh", 1, 0, 1, {{0}}, {0}, {0}};
         net->layer[1] = (struct net_layer){8 + 2 * t, 8 + 2 * t, "silu", 1, 1, 1, {{0}}, {0}, {0}};
-        net->layer[2] = (struct net_layer){8 + 2 * t, 1, NULL, t != 1, 0, 0, {{0}}, {0}, {0}};
+        net->layer[2] = (struct net_layer){8 + 2 * t, 1, NULL, t != 1, 0, 1, {{0}}, {0}, {0}};
         for (int l = 0; l < 3; l++) {
             net_fill(&net->layer[l], seed);
         }
@@ -58,13 +58,15 @@ static void write_fit(const struct fit *fit, struct net_text *text)
         net_add(text, ",\"default_fparam\":");
         net_add_row(text, fit->nfparam, fit->fparam);
     }
-    net_add(text, ",\"@variables\":{\"unused\":null");
+    net_add(text, ",\"@variables\":{");
+    size_t begin = text->length;
     net_add_array(text, "bias_atom_e", NTYPES, fit->bias);
     net_add_array(text, "fparam_avg", fit->nfparam, fit->nfparam ? fit->average[0] : NULL);
     net_add_array(text, "fparam_inv_std", fit->nfparam, fit->nfparam ? fit->scale[0] : NULL);
     net_add_array(text, "aparam_avg", fit->naparam, fit->naparam ? fit->average[1] : NULL);
     net_add_array(text, "aparam_inv_std", fit->naparam, fit->naparam ? fit->scale[1] : NULL);
     net_add_array(text, "case_embd", fit->ncase, fit->ncase ? fit->case_row : NULL);
+    text->data[begin] = ' '; /* the first one's comma */
     net_add(text, "},\"nets\":{\"networks\":[");
     for (int t = 0; t < (fit->mixed ? 1 : NTYPES); t++) {
         net_add(text, t ? "," : "");

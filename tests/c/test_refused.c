@@ -343,7 +343,7 @@ static void test_options(void)
                      : k < 12 ? "no backend for it"
                               : "descriptor 'se_e2_r' has the dense form");
     }
-    CHECK_STATUS(load("spin_dpa3", &rows[12], &model), DGNN_ERROR_INPUT, "'dpa3' with spins has the dense form only");
+    CHECK_STATUS(load("spin_dpa3", &rows[12], &model), DGNN_ERROR_INPUT, "'dpa3' with virtual atoms has the dense form only");
     CHECK_STATUS(dgnn_model_load(NULL, NULL, &model, &error), DGNN_ERROR_INPUT, "path and model");
     CHECK_STATUS(dgnn_model_load("x", NULL, NULL, &error), DGNN_ERROR_INPUT, "path and model");
     CHECK_STATUS(dgnn_model_load_tree("tree", "{", 1, NULL, 0, NULL, &model, &error), DGNN_ERROR_FORMAT, "tree");
