@@ -745,9 +745,9 @@ def test_info(base_path):
 def test_public_names():
     assert set(dgnn.__all__) == {"Border", "BusyError", "CommError", "Direct", "Error", "InputError", "Model",
                                  "ModelFormatError", "Result", "SmallSpinWarning", "TruncationWarning",
-                                 "UnsupportedModelError", "__version__"}
+                                 "UnsupportedModelError", "UntrainedElementWarning", "__version__", "heads"}
     assert list(inspect.signature(dgnn.Model.load).parameters) == [
-        "path", "dtype", "threads", "device", "memory", "semantics", "skin", "comm", "head"]
+        "path", "dtype", "threads", "device", "memory", "semantics", "skin", "comm", "head", "radial"]
     assert list(inspect.signature(dgnn.Model.save).parameters)[1:] == ["path", "comm"]
     assert list(inspect.signature(dgnn.Model.compute).parameters)[1:] == [
         "coords", "types", "box", "pbc", "spins", "fparam", "aparam", "charge_spin", "atomic", "comm", "ids", "grid",
