@@ -59,16 +59,13 @@ def narrow(*path):
 
 LAYERS = ("repformers_variable", "repformer_layers")
 UNSUPPORTED = {
-    "compressed": (put("@version", value=4), "compressed"),
     "compressed block": (put("repinit_variable", "compress", value={}), "compressed"),
-    "old": (put("@version", value=2), "version 2"),
     "new": (put("@version", value=5), "version 5"),
     "option of the descriptor": (put("use_magic", value=True), "descriptor.use_magic"),
     "option of repinit": (put("repinit_args", "use_magic", value=True), "repinit_args.use_magic"),
     "option of repformer": (put("repformer_args", "use_magic", value=True), "repformer_args.use_magic"),
     "option of a layer": (put(*LAYERS, 0, "use_magic", value=True), "repformer_layers[0].use_magic"),
     "precision": (put("precision", value="bfloat16"), "bfloat16"),
-    "style": (put(*LAYERS, 1, "update_style", value="res_magic"), "res_magic"),
     "activation": (put("repinit_variable", "embeddings", "networks", 0, "layers", 0, "activation_function",
                        value="magic"), "magic"),
     "statistics of slots": (vary_statistics("repformers_variable"), "differ"),
@@ -101,6 +98,7 @@ DAMAGED = {
     "width of the embedding": (put("repinit_args", "tebd_dim", value=1 << 50), "tebd_dim"),
     "types": (put("ntypes", value=3), "ntypes"),
     "excluded types": (put("exclude_types", value=[[0, 2]]), "exclude_types"),
+    "style": (put(*LAYERS, 1, "update_style", value="res_magic"), "update_style contradicts that of the block"),
     "residual": (drop(*LAYERS, 0, "@variables", "g1_residual"), "g1_residual"),
     "residuals": (drop(*LAYERS, 0, "@variables", "g2_residual", 0), "g2_residual"),
 }
