@@ -105,7 +105,7 @@ def test_other_precisions_are_refused(value, group, tmp_path):
 
 GROUPS = {**FACTS["arguments"], **FACTS["keys"]}
 UNKNOWN_DESCRIPTORS = [group.split("/")[1] for group in GROUPS if group.startswith("descriptor/")
-                       and check_arguments.TABLES[group] not in TABLES] + ["dpa4", "dpa4c", "se_a_tpe", "loc_frame"]
+                       and check_arguments.TABLES[group] not in TABLES] + ["dpa4", "se_a_tpe", "loc_frame"]
 
 
 @pytest.mark.parametrize("name", UNKNOWN_DESCRIPTORS)
@@ -116,7 +116,7 @@ def test_descriptors_without_a_table_are_refused(name, tmp_path):
         load(tree, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["dos", "dipole", "polar", "property", "sezm_ener", "population"])
+@pytest.mark.parametrize("name", ["dos", "dipole", "polar", "property", "population"])
 def test_other_fittings_are_refused(name, tmp_path):
     tree = base_tree()
     tree["model"]["fitting"]["type"] = name
@@ -124,7 +124,7 @@ def test_other_fittings_are_refused(name, tmp_path):
         load(tree, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["zbl", "pairtab", "inner_potential", "frozen", "native_spin", "pairwise_dprc"])
+@pytest.mark.parametrize("name", ["zbl", "pairtab", "inner_potential", "frozen", "pairwise_dprc"])
 def test_other_models_are_refused(name, tmp_path):
     tree = base_tree()
     tree["model"]["type"] = name

@@ -15,7 +15,8 @@ NAMES = sorted({name for table in OPTIONS for name in TABLES[table]})
 # Words that also name other things: a layer's arrays, a property of every descriptor, what info() and warnings say.
 OTHER_MEANINGS = {"bias": "csrc/net/", "descriptor": "dgnn/cli_bench.py", "dim_out": "csrc/net/",
                   "mixed_types": "csrc/net/", "weights": "csrc/net/",
-                  "a_sel": "dgnn/calculator.py", "sel": "dgnn/calculator.py", "n_dim": "csrc/io/tree.h"}
+                  "a_sel": "dgnn/calculator.py", "sel": "dgnn/calculator.py", "n_dim": "csrc/io/tree.h",
+                  "readout": "csrc/net/dpa4c/dpa4c_paper_body.h"}
 
 
 @functools.cache

@@ -15,7 +15,8 @@ FAMILIES = ["dpa1_attn2", "dpa1_davg_graph", "dpa1_strip_attn", "dpa1_exclude", 
             "se_e3_tebd_strip_vector_mean"]
 
 
-INPUTS = dict(coords="coord", types="type", box="box", spins="spin", fparam="fparam", aparam="aparam")
+INPUTS = dict(coords="coord", types="type", box="box", spins="spin", fparam="fparam", aparam="aparam",
+              charge_spin="charge_spin")
 
 
 def archive(name):
@@ -137,7 +138,7 @@ def test_refused_by_name(name, change, message, tmp_path):
 
 @pytest.mark.parametrize("name,change,message", [
     ("dpa1_attn2", lambda d: d.update(rcut_smth=5.0), "rcut_smth"),
-    ("dpa1_attn2", lambda d: d.update(attn_layer=1), "attn_layer"),
+    ("dpa1_attn2", lambda d: d.update(attn_layer=1), "layer_num: contradicts"),
     ("dpa1_attn2", lambda d: d.update(axis_neuron=9), "axis_neuron"),
     ("dpa1_attn2", lambda d: d.update(sel=[0]), "no neighbours"),
     ("dpa1_attn2", lambda d: d.pop("embeddings"), "embeddings"),

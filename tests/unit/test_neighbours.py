@@ -12,7 +12,7 @@ import vesin
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = [
     "tests/c/nlist_dump.c",
-    *(f"csrc/base/{name}.c" for name in ("alloc", "status")),
+    *(f"csrc/base/{name}.c" for name in ("alloc", "parallel", "status", "stop")),
     *(f"csrc/geom/{name}.c" for name in ("cell", "pairvector", "candidates", "nlist")),
 ]
 
@@ -26,7 +26,7 @@ def program():
         path.parent.mkdir(parents=True, exist_ok=True)
         flags = "-std=c11 -D_GNU_SOURCE -O2 -g -ffp-contract=off -Wall -Wextra -Werror -Icsrc -Icsrc/include".split()
         compiler = os.environ.get("CC", "cc").split()
-        subprocess.run([*compiler, *flags, *SOURCES, "-o", path, "-lm"], cwd=ROOT, check=True)
+        subprocess.run([*compiler, *flags, *SOURCES, "-o", path, "-lm", "-pthread"], cwd=ROOT, check=True)
     return path
 
 

@@ -246,7 +246,7 @@ def test_arrays_of_metadata(value, base_path, tmp_path):
             content = old.read(name)
             if name.endswith("metadata.json"):
                 array = {"@class": "np.ndarray", "@is_variable": True, "dtype": "float64", "value": value}
-                content = json.dumps({**json.loads(content), "remark": [array, {"again": array}]})
+                content = json.dumps({**json.loads(content), "output_keys": [array, {"again": array}]})
             new.writestr(name, content)
     model = dgnn.Model.load(path)
     model.save(tmp_path / "model.dgnn")
