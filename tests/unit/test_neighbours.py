@@ -12,7 +12,7 @@ import vesin
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = [
     "tests/c/nlist_dump.c",
-    *(f"csrc/base/{name}.c" for name in ("alloc", "parallel", "status", "stop")),
+    *(f"csrc/base/{name}.c" for name in ("alloc", "cpu", "parallel", "status", "stop")),
     *(f"csrc/geom/{name}.c" for name in ("cell", "pairvector", "candidates", "nlist")),
 ]
 
