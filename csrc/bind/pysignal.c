@@ -251,6 +251,18 @@ static PyObject *pysignal_callable_bind(PyObject *self, PyObject *instance, PyOb
     return instance ? PyMethod_New(self, instance) : Py_NewRef(self);
 }
 
+/* As a function does: by its name, under which its module has it. */
+static PyObject *pysignal_callable_reduce(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    return PyObject_GetAttrString(object, "__qualname__");
+}
+
+static PyMethodDef pysignal_callable_methods[] = {
+    {"__reduce__", pysignal_callable_reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 static int pysignal_callable_traverse(PyObject *object, visitproc visit, void *arg)
 {
     struct pysignal_callable *self = (struct pysignal_callable *)object;
@@ -300,6 +312,7 @@ static PyType_Slot pysignal_callable_slots[] = {
     {Py_tp_clear, pysignal_callable_clear},
     {Py_tp_dealloc, pysignal_callable_dealloc},
     {Py_tp_members, pysignal_callable_members},
+    {Py_tp_methods, pysignal_callable_methods},
     {Py_tp_getset, pysignal_callable_getset},
     {0, NULL},
 };

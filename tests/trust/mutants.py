@@ -144,8 +144,7 @@ def mutants_of_variables(holder, where, rows):
         yield Mutant(f"{where}.{key} misspelt", rename(holder, key, misspelt(key, known)), REFUSED)
         zeros = None
         if key == "out_bias":  # deepmd-kit starts from zeros
-            shape = [[[0.0] * len(value["value"][0][0])] * len(value["value"][0])]
-            zeros = Mutant("zeros", put(holder, key, {**value, "value": shape}), None)
+            zeros = Mutant("zeros", put(holder, key, filled(value, 0.0)), None)
         yield Mutant(f"{where}.{key} deleted", delete(holder, key), EITHER, zeros)
         yield Mutant(f"{where}.{key}: 7", put(holder, key, 7), REFUSED)
         if isinstance(value, dict):
@@ -170,6 +169,21 @@ def mutants_of_array(holder, where):
     yield Mutant(f"{where}.value: text", put(holder, "value", "1, 2"), REFUSED)
 
 
+def filled(array, number):
+    """An array of shape (1, types, outputs) with that number everywhere."""
+    shape = [[[number] * len(array["value"][0][0])] * len(array["value"][0])]
+    return {**array, "value": shape}
+
+
+def default_variables(holder):
+    """Of a model without them, deepmd-kit's biases are zeros and its scales ones; of other objects, none."""
+    variables = holder["@variables"]
+    if "out_bias" not in variables:
+        return None
+    default = {**variables, "out_bias": filled(variables["out_bias"], 0.0), "out_std": filled(variables["out_std"], 1.0)}
+    return Mutant("zeros and ones", put(holder, "@variables", default), None)
+
+
 def mutants_of_object(holder, where, rows):
     for key in list(holder):
         yield Mutant(f"{where}.{key} misspelt", rename(holder, key, misspelt(key, {*rows, *holder})), REFUSED)
@@ -182,7 +196,7 @@ def mutants_of_object(holder, where, rows):
             yield Mutant(f"{where}.{key} deleted", delete(holder, key), EITHER)
             yield Mutant(f"{where}.{key}: other", put(holder, key, "Other" if key == "@class" else 99), REFUSED)
         elif key == "@variables":
-            yield Mutant(f"{where}.{key} deleted", delete(holder, key), EITHER)
+            yield Mutant(f"{where}.{key} deleted", delete(holder, key), EITHER, default_variables(holder))
             yield from mutants_of_variables(holder[key], f"{where}.@variables", rows)
         elif key in rows:
             yield from mutants_of_member(holder, where, key, rows[key])
