@@ -81,7 +81,7 @@ static int REAL(dpa4c_load)(struct dpa4c_settings *settings, struct REAL(dpa4c) 
         return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
     }
     d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(settings->cpu);
+    d->ops = REAL(dgnn_select_ops)(dpa4c_cpu(settings->cpu));
     int status = REAL(dpa4c_load_paper)(settings, &d->paper, error);
     if (status) {
         REAL(dpa4c_free)(d);
