@@ -50,11 +50,14 @@ demo: build
 	@$(BIN)/python examples/water/demo.py
 
 test: $(STAMP)/system-tests $(STAMP)/hosts build
-	@$(PYTEST) -n 2 --dist loadgroup --budget -m "not long"
+	@$(PYTEST) -n 2 --dist loadgroup -m "not long"
 
-# Within two minutes: rules, unit tests, C, and one case of each family.
+# The short form: rules, unit tests, the C tests without sanitizers, and one case of each family.
+ONE_OF_EACH := dpa3_base or dpa2_base or dpa1_attn2 or se_e2_a or se_e2_r or se_e3 or hybrid_local or spin_dpa3 or dpa4c_base
 check: lint
-	@$(PYTEST) -n 2 --dist loadgroup -q -m "quick and not long"
+	@DGNN_TEST_VARIANT=release $(PYTEST) -n 2 --dist loadgroup -q -m "not long" tests/lint tests/unit tests/c \
+		-k "not races and not neon"
+	@$(PYTEST) -n 2 --dist loadgroup -q -m "not long" tests/parity/test_cases.py -k "$(ONE_OF_EACH)"
 
 test-long: $(STAMP)/system-tests $(STAMP)/hosts build
 	@$(PYTEST)

@@ -20,7 +20,7 @@ def test_there_are_c_tests():
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_c(source, record_property, tmp_path):
-    (program,) = builder.build_programs([source], "asan")
+    (program,) = builder.build_programs([source], os.environ.get("DGNN_TEST_VARIANT", "asan"))
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "TMPDIR": str(tmp_path)}
     done = subprocess.run([program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     output = done.stdout + done.stderr
