@@ -4,6 +4,7 @@
 #ifndef DGNN_OPS_DEVICE_H
 #define DGNN_OPS_DEVICE_H
 
+#include "base/status.h"
 #include "ops/table.h"
 
 struct dgnn_device; /* one device and its stream; not for two threads at once */
