@@ -29,7 +29,8 @@ BASES = ["se_e2_a_small_sel", "se_e2_r", "se_e3", "se_e3_tebd", "se_e3_tebd_stri
 ROWS = {table: dict(rows) for table, rows in check_arguments.read_all_rows(ROOT / "csrc" / "net" / "params").items()}
 REFUSED, SAME, EITHER = "refused", "the same numbers", "refused, or the same numbers"
 # Kept settings that count only where another one is on: tree member -> it is off.
-UNUSED = {"three_body_sel": "use_three_body", "three_body_rcut": "use_three_body", "three_body_rcut_smth": "use_three_body"}
+UNUSED = {"attn1_nhead": "update_g1_has_attn", "attn2_nhead": "update_g2_has_attn", "three_body_sel": "use_three_body",
+          "three_body_rcut": "use_three_body", "three_body_rcut_smth": "use_three_body"}
 DEFAULTS = {"weights": "mean"}  # of parts; null otherwise
 HUGE = 2**40
 
