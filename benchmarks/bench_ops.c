@@ -1,11 +1,12 @@
 /* Each block of the table of operations against its own bound, for every instruction set that runs here.
  *
- * usage: bench_ops [MILLISECONDS for each line (50) [CENTRES (48) [BLOCK [INSTRUCTION-SET]]]]: only lines of that name
+ * usage: bench_ops [MILLISECONDS for each line (50) [CENTRES (48) [BLOCK [INSTRUCTION-SET]]]]: only lines of
+ * that name
  *
- * Random data with water's numbers of edges and angles and the widths of deepmd-kit's six-layer DPA3, one thread,
- * processor time, the best of several runs. "bound" is the time that a block's products need at the rate of a plain
- * product of 256 columns with 256 ("gemm"), and its activations at the rate of "activate", one after the other; what is
- * kept of forward, gathers and sums come on top of that. */
+ * Random data with water's numbers of edges and angles and the widths of deepmd-kit's six-layer DPA3, one
+ * thread, processor time, the best of several runs. "bound" is the time that a block's products need at the
+ * rate of a plain product of 256 columns with 256 ("gemm"), and its activations at the rate of "activate",
+ * one after the other; what is kept of forward, gathers and sums come on top of that. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,7 +28,8 @@ static double bench_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Seconds of the fastest of several runs, each of so many calls that reading the clock is nothing beside them. */
+/* Seconds of the fastest of several runs, each of so many calls that reading the clock is nothing beside
+ * them. */
 static double bench_best(void (*run)(void *), void *context, double budget_s)
 {
     double best = 1e30, begin = bench_now(), now = begin;
@@ -45,13 +47,14 @@ static double bench_best(void (*run)(void *), void *context, double budget_s)
 }
 
 /* Measures and prints a line; rates: of gemm and of activate, each second. */
-static void bench_line(const char *set, int bits, const struct bench_line *line, void (*run)(void *), void *context,
-                       const double *rates)
+static void bench_line(const char *set, int bits, const struct bench_line *line, void (*run)(void *),
+                       void *context, const double *rates)
 {
     if (bench_only && strcmp(bench_only, line->name)) {
         return;
     }
-    double seconds = bench_best(run, context, bench_budget_s), bound = line->flop / rates[0] + line->activations / rates[1];
+    double seconds = bench_best(run, context, bench_budget_s),
+           bound = line->flop / rates[0] + line->activations / rates[1];
     printf("%-9s f%d  %-34s %9.1f %8.1f %6.2f %9.1f %6.2f\n", set, bits, line->name, 1e6 * seconds,
            1e-9 * line->flop / seconds, line->flop / seconds / rates[0], 1e6 * bound, bound / seconds);
 }
@@ -71,8 +74,8 @@ int main(int argc, char **argv)
     bench_only = argc > 3 ? argv[3] : NULL;
     ops_uniform.edges = 90;
     ops_uniform.angles = 27;
-    printf("%-9s %-4s %-34s %9s %8s %6s %9s %6s\n", "", "", "centres of 90 edges, 27 in angles", "us", "GFLOP/s",
-           "/gemm", "bound/us", "share");
+    printf("%-9s %-4s %-34s %9s %8s %6s %9s %6s\n", "", "", "centres of 90 edges, 27 in angles", "us",
+           "GFLOP/s", "/gemm", "bound/us", "share");
     for (enum dgnn_cpu cpu = 0; cpu < DGNN_CPU_COUNT; cpu++) {
         if (dgnn_cpu_usable(cpu) && (argc < 5 || !strcmp(argv[4], dgnn_cpu_name(cpu)))) {
             bench_table_f32(dgnn_select_ops_f32(cpu), dgnn_cpu_name(cpu));

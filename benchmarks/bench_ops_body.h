@@ -17,7 +17,8 @@ struct REAL(bench) {
 static void REAL(bench_gemm)(void *context)
 {
     struct REAL(bench) *b = context;
-    b->ops->product(REAL(BENCH_SIDE), b->rows, REAL(BENCH_SIDE), &b->square, NULL, b->out, REAL(BENCH_SIDE), 0);
+    b->ops->product(REAL(BENCH_SIDE), b->rows, REAL(BENCH_SIDE), &b->square, NULL, b->out, REAL(BENCH_SIDE),
+                    0);
 }
 
 static void REAL(bench_activate)(void *context)
@@ -63,7 +64,8 @@ static void REAL(bench_angle_backward)(void *context)
 }
 
 /* The edge block as one kind of layer calls it. kept: forward writes what backward reads. */
-static void REAL(bench_edges)(struct REAL(bench) * b, const char *set, const double *rates, struct REAL(ops_output) * o)
+static void REAL(bench_edges)(struct REAL(bench) * b, const char *set, const double *rates,
+                              struct REAL(ops_output) * o)
 {
     static const struct {
         const char *name;
@@ -71,9 +73,14 @@ static void REAL(bench_edges)(struct REAL(bench) * b, const char *set, const dou
     } kinds[] = {{"", 1, 0, 1}, {", layer 0", 1, 1, 1}, {", last layer", 0, 0, 1}, {", small", 1, 0, 0}};
     const struct REAL(ops_case) *s = &b->data;
     for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
-        struct REAL(ops_edge_options) options = {.with_node = 1, .with_edge = kinds[k].with_edge, .rest = 1,
-                                                 .given = kinds[k].with_edge ? DGNN_EDGES_IN_ANGLES : DGNN_EDGES_NONE,
-                                                 .keep = kinds[k].keep, .nodes = !kinds[k].first, .first = kinds[k].first};
+        struct REAL(ops_edge_options)
+            options = {.with_node = 1,
+                       .with_edge = kinds[k].with_edge,
+                       .rest = 1,
+                       .given = kinds[k].with_edge ? DGNN_EDGES_IN_ANGLES : DGNN_EDGES_NONE,
+                       .keep = kinds[k].keep,
+                       .nodes = !kinds[k].first,
+                       .first = kinds[k].first};
         struct REAL(dgnn_repflow_edges) edges = REAL(ops_edges)(s, o);
         b->edge = REAL(ops_edge_block)(s, &edges, &options, o);
         double columns = (double)(s->m + kinds[k].with_edge * s->e), moments = 3.0 * (double)(s->n + s->e);
@@ -95,15 +102,20 @@ static void REAL(bench_angles)(struct REAL(bench) * b, const char *set, const do
     static const struct {
         const char *name;
         int with_angle, first, keep;
-    } kinds[] = {{"", 1, 0, 1}, {", layer 0", 1, 1, 1}, {", last layer but one", 0, 0, 1}, {", small", 1, 0, 0}};
+    } kinds[] = {
+        {"", 1, 0, 1}, {", layer 0", 1, 1, 1}, {", last layer but one", 0, 0, 1}, {", small", 1, 0, 0}};
     const struct REAL(ops_case) *s = &b->data;
     for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
-        struct REAL(ops_angle_options) options = {.with_edge = 1, .with_angle = kinds[k].with_angle,
-                                                  .first = kinds[k].first, .keep = kinds[k].keep,
-                                                  .nodes = !kinds[k].first, .given = kinds[k].with_angle};
+        struct REAL(ops_angle_options) options = {.with_edge = 1,
+                                                  .with_angle = kinds[k].with_angle,
+                                                  .first = kinds[k].first,
+                                                  .keep = kinds[k].keep,
+                                                  .nodes = !kinds[k].first,
+                                                  .given = kinds[k].with_angle};
         struct REAL(dgnn_repflow_edges) edges = REAL(ops_edges)(s, o);
         b->angle = REAL(ops_angle_block)(s, &edges, &options, o, next);
-        double e = (double)s->e, columns = e + (double)(kinds[k].with_angle * s->a), angle = (double)s->nangle;
+        double e = (double)s->e, columns = e + (double)(kinds[k].with_angle * s->a),
+               angle = (double)s->nangle;
         double inputs = kinds[k].first ? 1 : (double)s->a, near = (double)s->nsecond;
         double again = 2 * angle * inputs * columns + 4 * near * (double)s->k_real * columns;
         char name[64];
@@ -149,12 +161,13 @@ static void REAL(bench_table)(const struct REAL(dgnn_ops) * ops, const char *set
     b.scratch = REAL(ops_take)(s, ops->repflow_scratch(&s->edges, &s->layer), 1);
     real *next = REAL(ops_random)(s, s->nangle * s->a, 1);
     double flop = 2.0 * (double)(side * side * side), numbers = REAL(BENCH_NUMBERS);
-    double gemm_s = bench_best(REAL(bench_gemm), &b, 0.05), activate_s = bench_best(REAL(bench_activate), &b, 0.05);
+    double gemm_s = bench_best(REAL(bench_gemm), &b, 0.05),
+           activate_s = bench_best(REAL(bench_activate), &b, 0.05);
     double rates[2] = {flop / gemm_s, numbers / activate_s};
-    printf("%-9s f%d  %-34s %9.1f %8.1f\n", set, DGNN_REAL_BITS, "gemm: product of 256 with 256", 1e6 * gemm_s,
-           1e-9 * rates[0]);
-    printf("%-9s f%d  %-34s %9.1f %8.2f /ns\n", set, DGNN_REAL_BITS, "activate: 2048, value and slope", 1e6 * activate_s,
-           1e-9 * rates[1]);
+    printf("%-9s f%d  %-34s %9.1f %8.1f\n", set, DGNN_REAL_BITS, "gemm: product of 256 with 256",
+           1e6 * gemm_s, 1e-9 * rates[0]);
+    printf("%-9s f%d  %-34s %9.1f %8.2f /ns\n", set, DGNN_REAL_BITS, "activate: 2048, value and slope",
+           1e6 * activate_s, 1e-9 * rates[1]);
     REAL(bench_nodes)(&b, set, rates);
     REAL(bench_edges)(&b, set, rates, &o);
     REAL(bench_angles)(&b, set, rates, &o, next);

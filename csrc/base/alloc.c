@@ -7,7 +7,7 @@
 
 #define DGNN_ALLOC_ALIGNMENT 64
 /* Large blocks start on huge pages: the kernel then maps them with 2 MiB pages where it may. */
-#define DGNN_ALLOC_HUGE (4 << 20)
+#define DGNN_ALLOC_HUGE      (4 << 20)
 
 static atomic_llong alloc_count;
 static atomic_llong alloc_live;
@@ -122,7 +122,8 @@ int dgnn_buffer_extend(struct dgnn_buffer *buffer, int64_t nbytes, int64_t nkeep
     return DGNN_OK;
 }
 
-int dgnn_buffer_reserve(struct dgnn_buffer *buffer, int64_t nbytes, const char *what, struct dgnn_error *error)
+int dgnn_buffer_reserve(struct dgnn_buffer *buffer, int64_t nbytes, const char *what,
+                        struct dgnn_error *error)
 {
     return dgnn_buffer_extend(buffer, nbytes, 0, what, error);
 }

@@ -4,7 +4,8 @@
 
 #include "base/status.h"
 
-/* NULL when out of memory or when count * size overflows. Contents are not set. 0 bytes give a valid block. */
+/* NULL when out of memory or when count * size overflows. Contents are not set. 0 bytes give a valid block.
+ */
 void *dgnn_alloc(int64_t count, size_t size);
 void *dgnn_alloc_zeroed(int64_t count, size_t size);
 void dgnn_alloc_free(void *block);
@@ -13,8 +14,8 @@ char *dgnn_alloc_string(const char *text); /* a copy, or NULL */
 /* a * b + c in *out; false on overflow or when an input is negative. */
 int dgnn_alloc_checked(int64_t a, int64_t b, int64_t c, int64_t *out);
 
-/* Allocations so far in this process, and how many of them are not freed. These three leave the shared library for the
- * tests of its hosts, the Python module among them; they are no part of dgnn.h. */
+/* Allocations so far in this process, and how many of them are not freed. These three leave the shared
+ * library for the tests of its hosts, the Python module among them; they are no part of dgnn.h. */
 DGNN_API int64_t dgnn_alloc_count(void);
 DGNN_API int64_t dgnn_alloc_live(void);
 
@@ -28,7 +29,8 @@ struct dgnn_buffer {
 };
 
 /* At least nbytes; contents are lost when it grows. On failure the old block is kept. */
-int dgnn_buffer_reserve(struct dgnn_buffer *buffer, int64_t nbytes, const char *what, struct dgnn_error *error);
+int dgnn_buffer_reserve(struct dgnn_buffer *buffer, int64_t nbytes, const char *what,
+                        struct dgnn_error *error);
 /* As above, and the first nkeep bytes survive. */
 int dgnn_buffer_extend(struct dgnn_buffer *buffer, int64_t nbytes, int64_t nkeep, const char *what,
                        struct dgnn_error *error);

@@ -1,7 +1,7 @@
 /* A workspace that is sized before it is used.
  *
- * The layout is one function that takes blocks in order. It runs twice: on an arena without a base, which only
- * measures, and, once that many bytes are reserved, on one with a base, which hands out the blocks:
+ * The layout is one function that takes blocks in order. It runs twice: on an arena without a base, which
+ * only measures, and, once that many bytes are reserved, on one with a base, which hands out the blocks:
  *
  *     struct dgnn_arena arena = {0};
  *     layout(&arena, &workspace);                       // arena.used is the size now

@@ -67,9 +67,10 @@ static int cpu_check_names(struct dgnn_error *error)
             known |= strlen(cpu_names[cpu]) == item && !strncmp(list, cpu_names[cpu], item);
         }
         if (!known) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "DGNN_DISABLE_CPU: '%.*s' is not an instruction set; known: portable, neon, avx2, avx512",
-                                   (int)item, list);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "DGNN_DISABLE_CPU: '%.*s' is not an instruction set; known: portable, neon, avx2, avx512",
+                (int)item, list);
         }
         list += item;
         list += *list == ',';
@@ -92,7 +93,8 @@ int dgnn_cpu_best(enum dgnn_cpu *cpu, struct dgnn_error *error)
 /* Ranks that a launcher started on this node, as it says in the environment; 1 where there is none. */
 static long cpu_local_ranks(void)
 {
-    static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE"};
+    static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS",
+                                        "MV2_COMM_WORLD_LOCAL_SIZE"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const char *value = getenv(names[i]);
         long count = value ? strtol(value, NULL, 10) : 0;

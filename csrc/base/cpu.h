@@ -22,8 +22,8 @@ int dgnn_cpu_usable(enum dgnn_cpu cpu);
 /* The best usable one. An unknown name in DGNN_DISABLE_CPU is DGNN_ERROR_INPUT. */
 int dgnn_cpu_best(enum dgnn_cpu *cpu, struct dgnn_error *error);
 
-/* OMP_NUM_THREADS where it is a positive number, else the cores this process may use, or its share of them where a
- * launcher started several ranks here without binding them; 1 to 1024. */
+/* OMP_NUM_THREADS where it is a positive number, else the cores this process may use, or its share of them
+ * where a launcher started several ranks here without binding them; 1 to 1024. */
 int dgnn_cpu_threads(void);
 
 /* The cores that this process may use, at least 1. Opens no file. */

@@ -8,8 +8,8 @@
 
 #include "base/cpu.h"
 
-/* Looks at a place that another thread is about to write before sleeping until it has: a region comes soon after the
- * last one while a call is under way, and waking takes several microseconds. */
+/* Looks at a place that another thread is about to write before sleeping until it has: a region comes soon
+ * after the last one while a call is under way, and waking takes several microseconds. */
 enum { PARALLEL_SPINS = 4000, PARALLEL_SPINS_CROWDED = 50 };
 
 /* A region under way. */
@@ -18,10 +18,10 @@ struct parallel_region {
     void *of;
     int64_t nparts;
     struct dgnn_stop *stop; /* of the call that it belongs to */
-    atomic_llong next;    /* the first part that nobody has */
-    atomic_int working;   /* workers that are not done */
-    atomic_int sleeping;  /* does the caller sleep until they are? */
-    pthread_mutex_t lock; /* of done */
+    atomic_llong next;      /* the first part that nobody has */
+    atomic_int working;     /* workers that are not done */
+    atomic_int sleeping;    /* does the caller sleep until they are? */
+    pthread_mutex_t lock;   /* of done */
     pthread_cond_t done;
 };
 
@@ -54,8 +54,9 @@ static inline void parallel_pause(void)
 /* With more threads than cores, who spins keeps another from working. */
 static int parallel_spins(void)
 {
-    return atomic_load_explicit(&parallel_count, memory_order_relaxed) < parallel_cores ? PARALLEL_SPINS
-                                                                                         : PARALLEL_SPINS_CROWDED;
+    return atomic_load_explicit(&parallel_count, memory_order_relaxed) < parallel_cores
+               ? PARALLEL_SPINS
+               : PARALLEL_SPINS_CROWDED;
 }
 
 /* ---------------------------------------------------------------- workers */
@@ -204,7 +205,8 @@ static int32_t parallel_take(int32_t n, struct parallel_worker **taken)
 
 static void parallel_wait(struct parallel_region *r)
 {
-    for (int k = parallel_spins(); k > 0 && atomic_load_explicit(&r->working, memory_order_acquire) > 0; k--) {
+    for (int k = parallel_spins(); k > 0 && atomic_load_explicit(&r->working, memory_order_acquire) > 0;
+         k--) {
         parallel_pause();
     }
     pthread_mutex_lock(&r->lock); /* whoever is the last to leave has left it, then */

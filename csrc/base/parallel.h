@@ -1,8 +1,8 @@
-/* Parallel regions. Worker threads belong to the process: every region, of whichever session, borrows those that are
- * free and does the rest on the thread that called, so sessions at work side by side share one team.
+/* Parallel regions. Worker threads belong to the process: every region, of whichever session, borrows those
+ * that are free and does the rest on the thread that called, so sessions at work side by side share one team.
  *
- * What a region computes does not depend on who does which part: parts are the caller's, and each writes what is its
- * own, or what belongs to its number. */
+ * What a region computes does not depend on who does which part: parts are the caller's, and each writes what
+ * is its own, or what belongs to its number. */
 #ifndef DGNN_BASE_PARALLEL_H
 #define DGNN_BASE_PARALLEL_H
 
@@ -13,10 +13,11 @@ enum { DGNN_PARALLEL_MAX = 1024 }; /* threads of a region */
 /* One part of a region. thread: in [0, threads), nobody else's while this part runs: it names scratch. */
 typedef void dgnn_parallel_part(void *of, int64_t part, int32_t thread);
 
-/* Runs the parts [0, nparts) on at most so many threads, the caller among them, and returns when all are done. Parts
- * begin in ascending order; the first ones are handed out in the order of threads, so that parts as many as threads stay
- * where their memory is. Allocates nothing, fails never: with fewer workers, or none, the caller does more.
- * Where the call is to end early (base/stop.h), parts are left out; who called then sees to dgnn_stop_check. */
+/* Runs the parts [0, nparts) on at most so many threads, the caller among them, and returns when all are
+ * done. Parts begin in ascending order; the first ones are handed out in the order of threads, so that parts
+ * as many as threads stay where their memory is. Allocates nothing, fails never: with fewer workers, or none,
+ * the caller does more. Where the call is to end early (base/stop.h), parts are left out; who called then
+ * sees to dgnn_stop_check. */
 void dgnn_parallel_run(int32_t threads, int64_t nparts, dgnn_parallel_part *part, void *of);
 
 /* Worker threads of this process. */

@@ -14,8 +14,8 @@ int dgnn_sized_take(const struct dgnn_sized *kind, const void *theirs, void *own
     size_t size = sized_common(kind, theirs);
     if (size < kind->least) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "%s: its size is %zu, expected at least %zu; set size to sizeof the struct", kind->name,
-                               size, kind->least);
+                               "%s: its size is %zu, expected at least %zu; set size to sizeof the struct",
+                               kind->name, size, kind->least);
     }
     memcpy((char *)own + sizeof(size_t), (const char *)theirs + sizeof(size_t), size - sizeof(size_t));
     memcpy(own, &kind->length, sizeof(size_t));

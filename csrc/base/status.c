@@ -6,9 +6,15 @@
 
 const char *dgnn_status_name(int32_t status)
 {
-    static const char *const names[] = {"DGNN_OK",           "DGNN_ERROR_FORMAT", "DGNN_ERROR_UNSUPPORTED",
-                                        "DGNN_ERROR_INPUT",  "DGNN_ERROR_COMM",   "DGNN_ERROR_MEMORY",
-                                        "DGNN_ERROR_SYSTEM", "DGNN_ERROR_BUSY",   "DGNN_ERROR_INTERNAL",
+    static const char *const names[] = {"DGNN_OK",
+                                        "DGNN_ERROR_FORMAT",
+                                        "DGNN_ERROR_UNSUPPORTED",
+                                        "DGNN_ERROR_INPUT",
+                                        "DGNN_ERROR_COMM",
+                                        "DGNN_ERROR_MEMORY",
+                                        "DGNN_ERROR_SYSTEM",
+                                        "DGNN_ERROR_BUSY",
+                                        "DGNN_ERROR_INTERNAL",
                                         "DGNN_ERROR_INTERRUPTED"};
     if (status < 0 || (size_t)status >= sizeof(names) / sizeof(names[0])) {
         return "DGNN_ERROR_UNKNOWN";

@@ -16,12 +16,12 @@ int dgnn_status_set_errno(struct dgnn_error *error, int errnum, const char *form
 int dgnn_status_no_memory(struct dgnn_error *error, const char *what, int64_t nbytes);
 
 /* Returns from the calling function with the status of expr if it failed. */
-#define DGNN_TRY(expr)                 \
-    do {                               \
-        int dgnn_status_ = (expr);     \
-        if (dgnn_status_) {            \
-            return dgnn_status_;       \
-        }                              \
+#define DGNN_TRY(expr)                                                                                       \
+    do {                                                                                                     \
+        int dgnn_status_ = (expr);                                                                           \
+        if (dgnn_status_) {                                                                                  \
+            return dgnn_status_;                                                                             \
+        }                                                                                                    \
     } while (0)
 
 #endif

@@ -55,7 +55,8 @@ static int stop_ask(struct dgnn_stop *stop)
 int dgnn_stop_skips(void)
 {
     struct dgnn_stop *stop = stop_here;
-    return stop && (atomic_load_explicit(&stop->is_wanted, memory_order_relaxed) || (stop_asks && stop_ask(stop)));
+    return stop &&
+           (atomic_load_explicit(&stop->is_wanted, memory_order_relaxed) || (stop_asks && stop_ask(stop)));
 }
 
 int dgnn_stop_check(struct dgnn_error *error)

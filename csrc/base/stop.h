@@ -1,10 +1,11 @@
-/* The wish to end a call early: asked for between pieces of work, every dgnn_stop_interval seconds at most, by the thread
- * that called. Once it is there, all threads of the call leave out the pieces that are left, and the call fails with
- * DGNN_ERROR_INTERRUPTED before anybody looks at what they would have made. A piece takes some ten milliseconds at most.
+/* The wish to end a call early: asked for between pieces of work, every dgnn_stop_interval seconds at most,
+ * by the thread that called. Once it is there, all threads of the call leave out the pieces that are left,
+ * and the call fails with DGNN_ERROR_INTERRUPTED before anybody looks at what they would have made. A piece
+ * takes some ten milliseconds at most.
  *
- * A thread knows the call that it works for, so nothing is handed down to the places that ask: dgnn_parallel_run asks before
- * each part, and lends the wish to the workers of its region. With a communicator nobody is asked: a rank that left the
- * others alone would make them wait. */
+ * A thread knows the call that it works for, so nothing is handed down to the places that ask:
+ * dgnn_parallel_run asks before each part, and lends the wish to the workers of its region. With a
+ * communicator nobody is asked: a rank that left the others alone would make them wait. */
 #ifndef DGNN_BASE_STOP_H
 #define DGNN_BASE_STOP_H
 
@@ -32,7 +33,8 @@ void dgnn_stop_lend(struct dgnn_stop *stop);
 /* Is the next piece to be left out? */
 int dgnn_stop_skips(void);
 
-/* By the thread that called, before what pieces made is looked at: DGNN_ERROR_INTERRUPTED where the call is to end. */
+/* By the thread that called, before what pieces made is looked at: DGNN_ERROR_INTERRUPTED where the call is
+ * to end. */
 int dgnn_stop_check(struct dgnn_error *error);
 
 #endif

@@ -1,4 +1,5 @@
-/* The allocator's counters and its fault injection, for tests: the one file of bind that sees a header of base. */
+/* The allocator's counters and its fault injection, for tests: the one file of bind that sees a header of
+ * base. */
 #include "bind/state.h"
 
 #include "base/alloc.h"
@@ -31,7 +32,8 @@ PyMethodDef dgnn_pyalloc_methods[] = {
     {"_alloc_count", pyalloc_count, METH_NOARGS, "_alloc_count()\n--\n\nAllocations of the core so far."},
     {"_alloc_live", pyalloc_live, METH_NOARGS, "_alloc_live()\n--\n\nBlocks of the core that are not freed."},
     {"_alloc_fail_at", pyalloc_fail_at, METH_VARARGS,
-     "_alloc_fail_at(nth, persistent=False, /)\n--\n\nMakes the nth allocation from now fail (1: the next one), with "
+     "_alloc_fail_at(nth, persistent=False, /)\n--\n\nMakes the nth allocation from now fail (1: the next "
+     "one), with "
      "persistent all that follow too; 0: none."},
     {NULL, NULL, 0, NULL},
 };

@@ -33,7 +33,8 @@ static PyObject *pyarray_shape_text(PyArrayObject *array)
 static PyArrayObject *pyarray_view(const struct dgnn_state *state, PyObject *value, const char *name)
 {
     if (PyArray_Check(value) && !PyArray_CheckExact(value) && PyObject_HasAttrString(value, "mask")) {
-        dgnn_pyerror_input(state, "%s: a masked array has no numbers in its masked places; pass a plain array", name);
+        dgnn_pyerror_input(
+            state, "%s: a masked array has no numbers in its masked places; pass a plain array", name);
         return NULL;
     }
     PyObject *array = PyArray_FromAny(value, NULL, 0, 0, NPY_ARRAY_ENSUREARRAY, NULL);
@@ -74,11 +75,11 @@ static int pyarray_check_shape(const struct dgnn_state *state, PyArrayObject *ar
         return -1;
     }
     if (want->ndim == 1 && want->shape[0] >= 0) {
-        dgnn_pyerror_input(state, "%s: expected shape (%zd,), that is %s, found %U", want->name, want->shape[0],
-                           want->meaning, found);
+        dgnn_pyerror_input(state, "%s: expected shape (%zd,), that is %s, found %U", want->name,
+                           want->shape[0], want->meaning, found);
     } else if (want->shape[0] >= 0 && want->shape[1] >= 0) {
-        dgnn_pyerror_input(state, "%s: expected shape (%zd, %zd), that is %s, found %U", want->name, want->shape[0],
-                           want->shape[1], want->meaning, found);
+        dgnn_pyerror_input(state, "%s: expected shape (%zd, %zd), that is %s, found %U", want->name,
+                           want->shape[0], want->shape[1], want->meaning, found);
     } else {
         dgnn_pyerror_input(state, "%s: expected shape %s, found %U", want->name, want->meaning, found);
     }
@@ -96,7 +97,8 @@ static int pyarray_check_range(const struct dgnn_state *state, PyArrayObject *ar
     if (!wide) {
         return -1;
     }
-    int64_t least = want->kind == 'i' ? INT32_MIN : INT64_MIN, most = want->kind == 'i' ? INT32_MAX : INT64_MAX;
+    int64_t least = want->kind == 'i' ? INT32_MIN : INT64_MIN,
+            most = want->kind == 'i' ? INT32_MAX : INT64_MAX;
     npy_intp count = PyArray_SIZE((PyArrayObject *)wide), bad = -1;
     const int64_t *element = PyArray_DATA((PyArrayObject *)wide);
     for (npy_intp k = 0; k < count && bad < 0; k++) {
@@ -108,8 +110,8 @@ static int pyarray_check_range(const struct dgnn_state *state, PyArrayObject *ar
         dgnn_pyerror_input(state, "%s: element %zd is %llu, beyond %lld", want->name, (Py_ssize_t)bad,
                            (unsigned long long)element[bad], (long long)most);
     } else if (bad >= 0) {
-        dgnn_pyerror_input(state, "%s: element %zd is %lld, outside %lld to %lld", want->name, (Py_ssize_t)bad,
-                           (long long)element[bad], (long long)least, (long long)most);
+        dgnn_pyerror_input(state, "%s: element %zd is %lld, outside %lld to %lld", want->name,
+                           (Py_ssize_t)bad, (long long)element[bad], (long long)least, (long long)most);
     }
     Py_DECREF(wide);
     return bad >= 0 ? -1 : 0;
@@ -125,7 +127,8 @@ static PyObject *pyarray_no_rows(PyArrayObject *array, const struct dgnn_pyarray
     return NULL;
 }
 
-PyObject *dgnn_pyarray_take(const struct dgnn_state *state, PyObject *value, const struct dgnn_pyarray_want *want)
+PyObject *dgnn_pyarray_take(const struct dgnn_state *state, PyObject *value,
+                            const struct dgnn_pyarray_want *want)
 {
     if (value == Py_None) {
         return Py_NewRef(Py_None);
@@ -179,8 +182,9 @@ PyObject *dgnn_pyarray_tensor(const struct dgnn_state *state, PyObject *value, P
                                             : 0;
     out->ndim = PyArray_NDIM(array);
     if (!out->dtype || out->ndim > 8) {
-        PyErr_Format(state->unsupported_model_error, "array %zd of the model: dtype %S with %d axes is not read",
-                     index, (PyObject *)PyArray_DESCR(array), PyArray_NDIM(array));
+        PyErr_Format(state->unsupported_model_error,
+                     "array %zd of the model: dtype %S with %d axes is not read", index,
+                     (PyObject *)PyArray_DESCR(array), PyArray_NDIM(array));
         Py_DECREF(array);
         return NULL;
     }
@@ -209,7 +213,8 @@ PyObject *dgnn_pyarray_copy(const struct dgnn_array *array)
     }
     PyObject *copy = PyArray_SimpleNew(array->ndim, shape, typenum);
     if (copy) {
-        memcpy(PyArray_DATA((PyArrayObject *)copy), array->data, (size_t)PyArray_NBYTES((PyArrayObject *)copy));
+        memcpy(PyArray_DATA((PyArrayObject *)copy), array->data,
+               (size_t)PyArray_NBYTES((PyArrayObject *)copy));
     }
     return copy;
 }

@@ -2,10 +2,9 @@
 #include "bind/state.h"
 
 struct pycomm {
-    PyObject_HEAD
-    struct dgnn_comm *comm; /* NULL once closed */
-    int in_use;             /* calls under way; changed only with the GIL held */
-    int is_open;            /* was a call begun that has not come to its agreement? */
+    PyObject_HEAD struct dgnn_comm *comm; /* NULL once closed */
+    int in_use;                           /* calls under way; changed only with the GIL held */
+    int is_open;                          /* was a call begun that has not come to its agreement? */
 };
 
 static PyObject *pycomm_wrap(PyTypeObject *type, struct dgnn_comm *comm)
@@ -35,11 +34,11 @@ static PyObject *pycomm_new(PyTypeObject *type, PyObject *arguments, PyObject *k
     struct dgnn_comm *comm = NULL;
     struct dgnn_error error = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS
-    status = dgnn_comm_create(transport, deadline, &comm, &error);
+    Py_BEGIN_ALLOW_THREADS status = dgnn_comm_create(transport, deadline, &comm, &error);
     Py_END_ALLOW_THREADS
-    /* The core owns the context now, on failure too. The capsule's destructor goes by this name. */
-    if (PyCapsule_SetName(capsule, "dgnn.transport.taken")) {
+        /* The core owns the context now, on failure too. The capsule's destructor goes by this name. */
+        if (PyCapsule_SetName(capsule, "dgnn.transport.taken"))
+    {
         dgnn_comm_free(comm);
         return NULL;
     }
@@ -56,10 +55,8 @@ static PyObject *pycomm_close(PyObject *object, PyObject *unused)
         return NULL;
     }
     self->comm = NULL;
-    Py_BEGIN_ALLOW_THREADS
-    dgnn_comm_free(comm);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
+    Py_BEGIN_ALLOW_THREADS dgnn_comm_free(comm);
+    Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
 static void pycomm_dealloc(PyObject *object)
@@ -84,17 +81,16 @@ static PyObject *pycomm_counts(PyObject *object, PyObject *arguments)
     self->is_open = is_open;
     dgnn_comm_counts(comm, &count, reset);
     dgnn_pycomm_release(object);
-    return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:L,s:L}",
-                         "forward_messages", (long long)count.forward_messages,
-                         "reverse_messages", (long long)count.reverse_messages,
-                         "position_messages", (long long)count.position_messages,
-                         "force_messages", (long long)count.force_messages,
-                         "other_messages", (long long)count.other_messages,
-                         "bytes", (long long)count.bytes,
-                         "feature_bytes", (long long)count.feature_bytes);
+    return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:L,s:L}", "forward_messages",
+                         (long long)count.forward_messages, "reverse_messages",
+                         (long long)count.reverse_messages, "position_messages",
+                         (long long)count.position_messages, "force_messages",
+                         (long long)count.force_messages, "other_messages", (long long)count.other_messages,
+                         "bytes", (long long)count.bytes, "feature_bytes", (long long)count.feature_bytes);
 }
 
-/* Takes part in an agreement, with the error where failure is an exception. *vote: as dgnn_comm_vote has it. */
+/* Takes part in an agreement, with the error where failure is an exception. *vote: as dgnn_comm_vote has it.
+ */
 static int pycomm_take_part(const struct dgnn_state *state, struct dgnn_comm *comm, const char *operation,
                             PyObject *failure, int32_t *vote)
 {
@@ -104,8 +100,7 @@ static int pycomm_take_part(const struct dgnn_state *state, struct dgnn_comm *co
         PyErr_Restore(Py_NewRef(Py_TYPE(failure)), Py_NewRef(failure), PyException_GetTraceback(failure));
         dgnn_pyerror_agree(state, comm, operation);
     } else {
-        Py_BEGIN_ALLOW_THREADS
-        status = dgnn_comm_vote(comm, operation, DGNN_OK, vote, &error);
+        Py_BEGIN_ALLOW_THREADS status = dgnn_comm_vote(comm, operation, DGNN_OK, vote, &error);
         Py_END_ALLOW_THREADS
     }
     if (status) {
@@ -266,7 +261,7 @@ static PyMethodDef pycomm_functions[] = {
 int dgnn_pycomm_setup(PyObject *module, struct dgnn_state *state)
 {
     state->comm_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &pycomm_spec, NULL);
-    return state->comm_type ? PyModule_AddType(module, state->comm_type) ||
-                                  PyModule_AddFunctions(module, pycomm_functions)
-                            : -1;
+    return state->comm_type
+               ? PyModule_AddType(module, state->comm_type) || PyModule_AddFunctions(module, pycomm_functions)
+               : -1;
 }

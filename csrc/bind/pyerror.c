@@ -2,8 +2,8 @@
 #include "bind/state.h"
 
 /* dgnn.NAME with the parents (state->error, parent). */
-static PyObject *pyerror_new(PyObject *module, const struct dgnn_state *state, const char *name, const char *doc,
-                             PyObject *parent)
+static PyObject *pyerror_new(PyObject *module, const struct dgnn_state *state, const char *name,
+                             const char *doc, PyObject *parent)
 {
     char qualified[64];
     PyOS_snprintf(qualified, sizeof qualified, "dgnn.%s", name);
@@ -30,14 +30,14 @@ int dgnn_pyerror_setup(PyObject *module, struct dgnn_state *state)
     state->unsupported_model_error =
         pyerror_new(module, state, "UnsupportedModelError",
                     "A sound model with something that dgnn does not evaluate.", PyExc_NotImplementedError);
-    state->input_error = pyerror_new(module, state, "InputError", "An argument of this call does not fit.",
-                                     PyExc_ValueError);
+    state->input_error =
+        pyerror_new(module, state, "InputError", "An argument of this call does not fit.", PyExc_ValueError);
     state->comm_error = pyerror_new(module, state, "CommError",
                                     "A message between ranks failed; the communicator is not used again.",
                                     PyExc_RuntimeError);
-    state->busy_error = pyerror_new(module, state, "BusyError",
-                                    "A communicator, or a model that is being closed, is in use by another thread.",
-                                    PyExc_RuntimeError);
+    state->busy_error = pyerror_new(
+        module, state, "BusyError",
+        "A communicator, or a model that is being closed, is in use by another thread.", PyExc_RuntimeError);
     return state->model_format_error && state->unsupported_model_error && state->input_error &&
                    state->comm_error && state->busy_error
                ? 0
@@ -55,15 +55,24 @@ static PyObject *pyerror_message(const struct dgnn_error *error)
 static PyObject *pyerror_kind(const struct dgnn_state *state, int32_t status)
 {
     switch (status) {
-    case DGNN_ERROR_FORMAT: return state->model_format_error;
-    case DGNN_ERROR_UNSUPPORTED: return state->unsupported_model_error;
-    case DGNN_ERROR_INPUT: return state->input_error;
-    case DGNN_ERROR_COMM: return state->comm_error;
-    case DGNN_ERROR_BUSY: return state->busy_error;
-    case DGNN_ERROR_MEMORY: return PyExc_MemoryError;
-    case DGNN_ERROR_SYSTEM: return PyExc_OSError;
-    case DGNN_ERROR_INTERRUPTED: return PyExc_KeyboardInterrupt;
-    default: return state->error;
+    case DGNN_ERROR_FORMAT:
+        return state->model_format_error;
+    case DGNN_ERROR_UNSUPPORTED:
+        return state->unsupported_model_error;
+    case DGNN_ERROR_INPUT:
+        return state->input_error;
+    case DGNN_ERROR_COMM:
+        return state->comm_error;
+    case DGNN_ERROR_BUSY:
+        return state->busy_error;
+    case DGNN_ERROR_MEMORY:
+        return PyExc_MemoryError;
+    case DGNN_ERROR_SYSTEM:
+        return PyExc_OSError;
+    case DGNN_ERROR_INTERRUPTED:
+        return PyExc_KeyboardInterrupt;
+    default:
+        return state->error;
     }
 }
 
@@ -90,7 +99,8 @@ PyObject *dgnn_pyerror_raise(const struct dgnn_state *state, const struct dgnn_e
     return NULL;
 }
 
-/* What the other ranks hear of an exception: one that is none of dgnn's is an input error there, under its own name. */
+/* What the other ranks hear of an exception: one that is none of dgnn's is an input error there, under its
+ * own name. */
 static void pyerror_describe(const struct dgnn_state *state, PyObject *exception, struct dgnn_error *error)
 {
     static const int32_t statuses[] = {DGNN_ERROR_INPUT, DGNN_ERROR_MEMORY, DGNN_ERROR_BUSY, DGNN_ERROR_COMM};
@@ -126,10 +136,9 @@ void dgnn_pyerror_agree(const struct dgnn_state *state, struct dgnn_comm *comm, 
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
     pyerror_describe(state, value, &error);
-    Py_BEGIN_ALLOW_THREADS
-    dgnn_comm_agree(comm, operation, error.status, &error);
-    Py_END_ALLOW_THREADS
-    if (!PyErr_GivenExceptionMatches(type, PyExc_Exception)) { /* KeyboardInterrupt stays what it is */
+    Py_BEGIN_ALLOW_THREADS dgnn_comm_agree(comm, operation, error.status, &error);
+    Py_END_ALLOW_THREADS if (!PyErr_GivenExceptionMatches(type, PyExc_Exception))
+    { /* KeyboardInterrupt stays what it is */
         PyErr_Restore(type, value, traceback);
         return;
     }

@@ -4,7 +4,8 @@
 /* A tuple, in the order of names, or a dict with some of them. *held keeps the strings in *options alive. */
 static int pyload_options(PyObject *value, struct dgnn_load_options *options, PyObject **held)
 {
-    static char *names[] = {"dtype", "memory", "semantics", "threads", "skin", "device", "head", "radial", NULL};
+    static char *names[] = {"dtype",  "memory", "semantics", "threads", "skin",
+                            "device", "head",   "radial",    NULL};
     int is_dict = PyDict_Check(value);
     *options = (struct dgnn_load_options){.size = sizeof *options, .skin = -1};
     *held = NULL;
@@ -14,10 +15,11 @@ static int pyload_options(PyObject *value, struct dgnn_load_options *options, Py
     }
     PyObject *tuple = is_dict ? PyTuple_New(0) : Py_NewRef(value);
     *held = is_dict ? PyDict_Copy(value) : Py_NewRef(value);
-    int taken = tuple && *held &&
-                PyArg_ParseTupleAndKeywords(tuple, is_dict ? *held : NULL, "|iiiidzzi:options", names, &options->dtype,
-                                            &options->memory, &options->semantics, &options->threads, &options->skin,
-                                            &options->device, &options->head, &options->radial);
+    int taken =
+        tuple && *held &&
+        PyArg_ParseTupleAndKeywords(tuple, is_dict ? *held : NULL, "|iiiidzzi:options", names,
+                                    &options->dtype, &options->memory, &options->semantics, &options->threads,
+                                    &options->skin, &options->device, &options->head, &options->radial);
     Py_XDECREF(tuple);
     if (!taken) {
         Py_CLEAR(*held);
@@ -40,10 +42,8 @@ static PyObject *pyload_load(PyObject *module, PyObject *arguments)
     struct dgnn_model *model = NULL;
     struct dgnn_error error = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS
-    status = dgnn_model_load(PyBytes_AS_STRING(path), &options, &model, &error);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(path);
+    Py_BEGIN_ALLOW_THREADS status = dgnn_model_load(PyBytes_AS_STRING(path), &options, &model, &error);
+    Py_END_ALLOW_THREADS Py_DECREF(path);
     Py_DECREF(held);
     return status ? dgnn_pyerror_raise(state, &error) : dgnn_pymodel_wrap(state->model_type, model);
 }
@@ -53,7 +53,8 @@ static PyObject *pyload_load_bytes(PyObject *module, PyObject *arguments)
     const struct dgnn_state *state = dgnn_module_state(module);
     PyObject *name, *bytes, *option_values, *held;
     struct dgnn_load_options options;
-    if (!PyArg_ParseTuple(arguments, "O&SO:load_bytes", PyUnicode_FSConverter, &name, &bytes, &option_values)) {
+    if (!PyArg_ParseTuple(arguments, "O&SO:load_bytes", PyUnicode_FSConverter, &name, &bytes,
+                          &option_values)) {
         return NULL;
     }
     if (pyload_options(option_values, &options, &held)) {
@@ -63,17 +64,17 @@ static PyObject *pyload_load_bytes(PyObject *module, PyObject *arguments)
     struct dgnn_model *model = NULL;
     struct dgnn_error error = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS
-    status = dgnn_model_load_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes),
-                                    &options, &model, &error);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(name);
+    Py_BEGIN_ALLOW_THREADS status =
+        dgnn_model_load_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes),
+                               (size_t)PyBytes_GET_SIZE(bytes), &options, &model, &error);
+    Py_END_ALLOW_THREADS Py_DECREF(name);
     Py_DECREF(held);
     return status ? dgnn_pyerror_raise(state, &error) : dgnn_pymodel_wrap(state->model_type, model);
 }
 
 /* Frees json. */
-static PyObject *pyload_heads_text(const struct dgnn_state *state, int status, char *json, struct dgnn_error *error)
+static PyObject *pyload_heads_text(const struct dgnn_state *state, int status, char *json,
+                                   struct dgnn_error *error)
 {
     PyObject *text = status ? dgnn_pyerror_raise(state, error) : PyUnicode_FromString(json);
     dgnn_heads_free(json);
@@ -89,10 +90,8 @@ static PyObject *pyload_heads(PyObject *module, PyObject *arguments)
     char *json = NULL;
     struct dgnn_error error = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS
-    status = dgnn_heads(PyBytes_AS_STRING(path), &json, &error);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(path);
+    Py_BEGIN_ALLOW_THREADS status = dgnn_heads(PyBytes_AS_STRING(path), &json, &error);
+    Py_END_ALLOW_THREADS Py_DECREF(path);
     return pyload_heads_text(dgnn_module_state(module), status, json, &error);
 }
 
@@ -105,16 +104,15 @@ static PyObject *pyload_heads_bytes(PyObject *module, PyObject *arguments)
     char *json = NULL;
     struct dgnn_error error = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS
-    status = dgnn_heads_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes), &json,
-                               &error);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(name);
+    Py_BEGIN_ALLOW_THREADS status = dgnn_heads_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes),
+                                                      (size_t)PyBytes_GET_SIZE(bytes), &json, &error);
+    Py_END_ALLOW_THREADS Py_DECREF(name);
     return pyload_heads_text(dgnn_module_state(module), status, json, &error);
 }
 
 /* The arrays of a tree, with what keeps them alive in *held (a list). */
-static struct dgnn_array *pyload_tree_arrays(const struct dgnn_state *state, PyObject *sequence, PyObject *held)
+static struct dgnn_array *pyload_tree_arrays(const struct dgnn_state *state, PyObject *sequence,
+                                             PyObject *held)
 {
     Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
     struct dgnn_array *arrays = PyMem_Calloc((size_t)count + 1, sizeof *arrays);
@@ -143,7 +141,7 @@ struct pyload_tree_arguments {
 };
 
 static PyObject *pyload_load_tree_call(const struct dgnn_state *state, const struct pyload_tree_arguments *in,
-                                        const struct dgnn_load_options *options)
+                                       const struct dgnn_load_options *options)
 {
     PyObject *sequence = PySequence_Fast(in->arrays, "arrays: expected a sequence");
     PyObject *held = sequence ? PyList_New(0) : NULL;
@@ -154,11 +152,11 @@ static PyObject *pyload_load_tree_call(const struct dgnn_state *state, const str
         struct dgnn_error error = {0};
         int status;
         size_t narrays = (size_t)PyList_GET_SIZE(held);
-        Py_BEGIN_ALLOW_THREADS
-        status = dgnn_model_load_tree(PyBytes_AS_STRING(in->name), in->json, (size_t)in->json_length, arrays, narrays,
-                                      options, &model, &error);
-        Py_END_ALLOW_THREADS
-        result = status ? dgnn_pyerror_raise(state, &error) : dgnn_pymodel_wrap(state->model_type, model);
+        Py_BEGIN_ALLOW_THREADS status =
+            dgnn_model_load_tree(PyBytes_AS_STRING(in->name), in->json, (size_t)in->json_length, arrays,
+                                 narrays, options, &model, &error);
+        Py_END_ALLOW_THREADS result =
+            status ? dgnn_pyerror_raise(state, &error) : dgnn_pymodel_wrap(state->model_type, model);
     }
     PyMem_Free(arrays);
     Py_XDECREF(held);
@@ -171,8 +169,8 @@ static PyObject *pyload_load_tree(PyObject *module, PyObject *arguments)
     struct pyload_tree_arguments in;
     struct dgnn_load_options options;
     PyObject *result = NULL, *held;
-    if (!PyArg_ParseTuple(arguments, "O&s#OO:load_tree", PyUnicode_FSConverter, &in.name, &in.json, &in.json_length,
-                          &in.arrays, &in.options)) {
+    if (!PyArg_ParseTuple(arguments, "O&s#OO:load_tree", PyUnicode_FSConverter, &in.name, &in.json,
+                          &in.json_length, &in.arrays, &in.options)) {
         return NULL;
     }
     if (!pyload_options(in.options, &options, &held)) {
@@ -185,7 +183,8 @@ static PyObject *pyload_load_tree(PyObject *module, PyObject *arguments)
 
 PyMethodDef dgnn_pyload_methods[] = {
     {"load", pyload_load, METH_VARARGS,
-     "load(path, options, /)\n--\n\noptions: (dtype, memory, semantics, threads, skin, device, head, radial), or a dict of them."},
+     "load(path, options, /)\n--\n\noptions: (dtype, memory, semantics, threads, skin, device, head, "
+     "radial), or a dict of them."},
     {"heads", pyload_heads, METH_VARARGS,
      "heads(path, /)\n--\n\nThe heads of a checkpoint as JSON text: dgnn_heads in dgnn.h."},
     {"heads_bytes", pyload_heads_bytes, METH_VARARGS,
@@ -193,7 +192,8 @@ PyMethodDef dgnn_pyload_methods[] = {
     {"load_bytes", pyload_load_bytes, METH_VARARGS,
      "load_bytes(name, data, options, /)\n--\n\nFrom the bytes of an archive."},
     {"load_tree", pyload_load_tree, METH_VARARGS,
-     "load_tree(name, json, arrays, options, /)\n--\n\nFrom a tree whose array k is {\"@class\": \"np.ndarray\", "
+     "load_tree(name, json, arrays, options, /)\n--\n\nFrom a tree whose array k is {\"@class\": "
+     "\"np.ndarray\", "
      "\"@index\": k}."},
     {NULL, NULL, 0, NULL},
 };

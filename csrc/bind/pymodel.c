@@ -1,13 +1,12 @@
-/* The type Model: a struct dgnn_model for Python. Arguments arrive in the order of the keywords; dgnn/model.py has
- * the defaults, frames and symbols. */
+/* The type Model: a struct dgnn_model for Python. Arguments arrive in the order of the keywords;
+ * dgnn/model.py has the defaults, frames and symbols. */
 #include "bind/state.h"
 
 enum { PYMODEL_HELD_MAX = 24 };
 
 struct pymodel {
-    PyObject_HEAD
-    struct dgnn_model *model; /* NULL once closed */
-    int in_use;               /* calls under way; changed only with the GIL held */
+    PyObject_HEAD struct dgnn_model *model; /* NULL once closed */
+    int in_use;                             /* calls under way; changed only with the GIL held */
 };
 
 /* One call: what it holds until its end. */
@@ -49,7 +48,7 @@ static int pymodel_take(struct pymodel_call *call, PyObject *value, const struct
     return 0;
 }
 
-#define PYMODEL_TAKE(call, value, field, array, ...) \
+#define PYMODEL_TAKE(call, value, field, array, ...)                                                         \
     pymodel_take(call, value, &(struct dgnn_pyarray_want){__VA_ARGS__}, &(field), array)
 
 PyObject *dgnn_pymodel_wrap(PyTypeObject *type, struct dgnn_model *model)
@@ -67,7 +66,8 @@ PyObject *dgnn_pymodel_wrap(PyTypeObject *type, struct dgnn_model *model)
 /* ------------------------------------------------------------------ results */
 
 /* float64 zeros of that shape in the dict under that name; their data. */
-static int pymodel_result_array(PyObject *dict, const char *name, int ndim, const Py_ssize_t *shape, double **data)
+static int pymodel_result_array(PyObject *dict, const char *name, int ndim, const Py_ssize_t *shape,
+                                double **data)
 {
     PyObject *array = dgnn_pyarray_zeros(ndim, shape);
     if (!array || PyDict_SetItemString(dict, name, array)) {
@@ -80,8 +80,8 @@ static int pymodel_result_array(PyObject *dict, const char *name, int ndim, cons
 }
 
 /* The arrays of a result with n rows of forces and natom_energy energies, in a new dict. */
-static PyObject *pymodel_result_new(struct dgnn_result *result, Py_ssize_t n, Py_ssize_t natom_energy, int with_spins,
-                                    int atomic)
+static PyObject *pymodel_result_new(struct dgnn_result *result, Py_ssize_t n, Py_ssize_t natom_energy,
+                                    int with_spins, int atomic)
 {
     PyObject *dict = PyDict_New();
     Py_ssize_t rows[3] = {n, 3, 3};
@@ -133,7 +133,8 @@ static PyObject *pymodel_kept(int32_t kept)
     }
 }
 
-/* {"seconds": {phase: seconds}, "flop": {phase: flop}, "split_flop", "nangle_edge", "nangle", "kept": [kind]} */
+/* {"seconds": {phase: seconds}, "flop": {phase: flop}, "split_flop", "nangle_edge", "nangle", "kept": [kind]}
+ */
 static PyObject *pymodel_profile_object(const struct dgnn_profile *profile)
 {
     PyObject *seconds = PyDict_New(), *flop = PyDict_New();
@@ -149,9 +150,9 @@ static PyObject *pymodel_profile_object(const struct dgnn_profile *profile)
         Py_XDECREF(flop);
         return NULL;
     }
-    return Py_BuildValue("{sNsNsdsLsLsN}", "seconds", seconds, "flop", flop, "split_flop", profile->split_flop,
-                         "nangle_edge", (long long)profile->nangle_edge, "nangle", (long long)profile->nangle, "kept",
-                         pymodel_kept(profile->kept));
+    return Py_BuildValue("{sNsNsdsLsLsN}", "seconds", seconds, "flop", flop, "split_flop",
+                         profile->split_flop, "nangle_edge", (long long)profile->nangle_edge, "nangle",
+                         (long long)profile->nangle, "kept", pymodel_kept(profile->kept));
 }
 
 /* ------------------------------------------------------------------ compute */
@@ -161,14 +162,17 @@ struct pymodel_compute_arguments {
     int pbc[3], grid[3], replicated, atomic, profile;
 };
 
-static int pymodel_compute_parse(PyObject *arguments, PyObject *keywords, struct pymodel_compute_arguments *in)
+static int pymodel_compute_parse(PyObject *arguments, PyObject *keywords,
+                                 struct pymodel_compute_arguments *in)
 {
-    static char *names[] = {"coords", "types", "box", "pbc", "spins", "fparam", "aparam", "charge_spin", "ids",
-                            "grid", "comm", "replicated", "atomic", "profile", NULL};
-    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO(iii)OOOOO(iii)Opp|p:compute", names, &in->coords,
-                                       &in->types, &in->box, &in->pbc[0], &in->pbc[1], &in->pbc[2], &in->spins,
-                                       &in->fparam, &in->aparam, &in->charge_spin, &in->ids, &in->grid[0],
-                                       &in->grid[1], &in->grid[2], &in->comm, &in->replicated, &in->atomic, &in->profile)
+    static char *names[] = {"coords", "types",      "box",         "pbc",     "spins",
+                            "fparam", "aparam",     "charge_spin", "ids",     "grid",
+                            "comm",   "replicated", "atomic",      "profile", NULL};
+    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO(iii)OOOOO(iii)Opp|p:compute", names,
+                                       &in->coords, &in->types, &in->box, &in->pbc[0], &in->pbc[1],
+                                       &in->pbc[2], &in->spins, &in->fparam, &in->aparam, &in->charge_spin,
+                                       &in->ids, &in->grid[0], &in->grid[1], &in->grid[2], &in->comm,
+                                       &in->replicated, &in->atomic, &in->profile)
                ? 0
                : -1;
 }
@@ -187,10 +191,12 @@ static int pymodel_compute_take(struct pymodel_call *call, const struct pymodel_
     }
     Py_ssize_t n = dgnn_pyarray_length(coords, 0);
     if (PYMODEL_TAKE(call, in->types, system->types, NULL, "types", 'i', 1, {n}, "(natoms,)") ||
-        PYMODEL_TAKE(call, in->box, system->box, NULL, "box", 'd', 2, {3, 3}, "three lattice vectors as rows") ||
+        PYMODEL_TAKE(call, in->box, system->box, NULL, "box", 'd', 2, {3, 3},
+                     "three lattice vectors as rows") ||
         PYMODEL_TAKE(call, in->spins, system->spins, NULL, "spins", 'd', 2, {n, 3}, "(natoms, 3)") ||
         PYMODEL_TAKE(call, in->fparam, system->fparam, &fparam, "fparam", 'd', 1, {-1}, "(dim_fparam,)") ||
-        PYMODEL_TAKE(call, in->aparam, system->aparam, &aparam, "aparam", 'd', 2, {n, -1}, "(natoms, dim_aparam)") ||
+        PYMODEL_TAKE(call, in->aparam, system->aparam, &aparam, "aparam", 'd', 2, {n, -1},
+                     "(natoms, dim_aparam)") ||
         PYMODEL_TAKE(call, in->charge_spin, system->charge_spin, NULL, "charge_spin", 'd', 1, {2},
                      "charge and spin") ||
         PYMODEL_TAKE(call, in->ids, system->ids, NULL, "ids", 'l', 1, {n}, "(natoms,)")) {
@@ -221,15 +227,17 @@ struct pymodel_evaluation {
     struct dgnn_error error;
 };
 
-/* -1 with a Python error, which is that of all ranks. Other threads of Python's go on meanwhile, in calls of this model too. */
-static int pymodel_evaluate(struct pymodel *self, const struct dgnn_state *state, struct pymodel_evaluation *e)
+/* -1 with a Python error, which is that of all ranks. Other threads of Python's go on meanwhile, in calls of
+ * this model too. */
+static int pymodel_evaluate(struct pymodel *self, const struct dgnn_state *state,
+                            struct pymodel_evaluation *e)
 {
     int status;
-    Py_BEGIN_ALLOW_THREADS
-    status = e->system ? dgnn_model_compute(self->model, e->system, e->comm, e->result, &e->error)
-                       : dgnn_model_compute_ghosted(self->model, e->ghosted, e->comm, e->result, &e->error);
-    Py_END_ALLOW_THREADS
-    if (status) {
+    Py_BEGIN_ALLOW_THREADS status =
+        e->system ? dgnn_model_compute(self->model, e->system, e->comm, e->result, &e->error)
+                  : dgnn_model_compute_ghosted(self->model, e->ghosted, e->comm, e->result, &e->error);
+    Py_END_ALLOW_THREADS if (status)
+    {
         dgnn_pyerror_raise(state, &e->error);
         return -1;
     }
@@ -261,7 +269,8 @@ static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call 
     struct pymodel_evaluation evaluation = {.system = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
     if (pymodel_compute_take(call, in, &system) ||
-        !(dict = pymodel_result_new(&result, system.natoms, system.natoms, system.spins != NULL, in->atomic))) {
+        !(dict =
+              pymodel_result_new(&result, system.natoms, system.natoms, system.spins != NULL, in->atomic))) {
         dgnn_pyerror_agree(call->state, comm, "compute");
         return NULL;
     }
@@ -301,20 +310,22 @@ static PyObject *pymodel_compute(PyObject *object, PyObject *arguments, PyObject
 /* ------------------------------------------------------------------ compute_ghosted */
 
 struct pymodel_ghosted_arguments {
-    PyObject *coords, *types, *spins, *fparam, *aparam, *charge_spin, *border, *direct, *mapping, *neighbours, *comm;
+    PyObject *coords, *types, *spins, *fparam, *aparam, *charge_spin, *border, *direct, *mapping, *neighbours,
+        *comm;
     Py_ssize_t nlocal;
     int add_ghost_forces, same_list, atomic;
 };
 
-static int pymodel_ghosted_parse(PyObject *arguments, PyObject *keywords, struct pymodel_ghosted_arguments *in)
+static int pymodel_ghosted_parse(PyObject *arguments, PyObject *keywords,
+                                 struct pymodel_ghosted_arguments *in)
 {
-    static char *names[] = {"coords", "types", "nlocal", "spins", "fparam", "aparam", "charge_spin", "border",
-                            "direct", "mapping", "neighbours", "add_ghost_forces", "same_list", "atomic", "comm",
-                            NULL};
-    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOnOOOOOOOOpppO:compute_ghosted", names, &in->coords,
-                                       &in->types, &in->nlocal, &in->spins, &in->fparam, &in->aparam,
-                                       &in->charge_spin, &in->border, &in->direct, &in->mapping, &in->neighbours,
-                                       &in->add_ghost_forces, &in->same_list, &in->atomic, &in->comm)
+    static char *names[] = {"coords",      "types",  "nlocal", "spins",   "fparam",     "aparam",
+                            "charge_spin", "border", "direct", "mapping", "neighbours", "add_ghost_forces",
+                            "same_list",   "atomic", "comm",   NULL};
+    return PyArg_ParseTupleAndKeywords(
+               arguments, keywords, "OOnOOOOOOOOpppO:compute_ghosted", names, &in->coords, &in->types,
+               &in->nlocal, &in->spins, &in->fparam, &in->aparam, &in->charge_spin, &in->border, &in->direct,
+               &in->mapping, &in->neighbours, &in->add_ghost_forces, &in->same_list, &in->atomic, &in->comm)
                ? 0
                : -1;
 }
@@ -324,7 +335,8 @@ static int pymodel_border_lists(struct pymodel_call *call, PyObject *lists, stru
 {
     Py_ssize_t nswap = border->nswap;
     PyObject *held = pymodel_hold(call, PyTuple_New(nswap));
-    PyObject *addresses = pymodel_hold(call, PyBytes_FromStringAndSize(NULL, nswap * (Py_ssize_t)sizeof(void *)));
+    PyObject *addresses =
+        pymodel_hold(call, PyBytes_FromStringAndSize(NULL, nswap * (Py_ssize_t)sizeof(void *)));
     if (!held || !addresses) {
         return -1;
     }
@@ -350,7 +362,8 @@ static int pymodel_border_lists(struct pymodel_call *call, PyObject *lists, stru
 static int pymodel_border_take(struct pymodel_call *call, PyObject *value, struct dgnn_border *border)
 {
     PyObject *lists, *sendproc, *recvproc, *sendnum, *recvnum, *firstrecv, *taken;
-    if (!PyArg_ParseTuple(value, "OOOOOO:border", &lists, &sendproc, &recvproc, &sendnum, &recvnum, &firstrecv)) {
+    if (!PyArg_ParseTuple(value, "OOOOOO:border", &lists, &sendproc, &recvproc, &sendnum, &recvnum,
+                          &firstrecv)) {
         return -1;
     }
     Py_ssize_t nswap = PySequence_Size(lists);
@@ -362,15 +375,19 @@ static int pymodel_border_take(struct pymodel_call *call, PyObject *value, struc
         return -1;
     }
     *border = (struct dgnn_border){.nswap = (int32_t)nswap};
-    if (PYMODEL_TAKE(call, sendproc, border->sendproc, &taken, "border.sendproc", 'i', 1, {nswap}, "(nswap,)") ||
-        PYMODEL_TAKE(call, recvproc, border->recvproc, &taken, "border.recvproc", 'i', 1, {nswap}, "(nswap,)") ||
+    if (PYMODEL_TAKE(call, sendproc, border->sendproc, &taken, "border.sendproc", 'i', 1, {nswap},
+                     "(nswap,)") ||
+        PYMODEL_TAKE(call, recvproc, border->recvproc, &taken, "border.recvproc", 'i', 1, {nswap},
+                     "(nswap,)") ||
         PYMODEL_TAKE(call, sendnum, border->sendnum, &taken, "border.sendnum", 'i', 1, {nswap}, "(nswap,)") ||
         PYMODEL_TAKE(call, recvnum, border->recvnum, &taken, "border.recvnum", 'i', 1, {nswap}, "(nswap,)") ||
-        PYMODEL_TAKE(call, firstrecv, border->firstrecv, &taken, "border.firstrecv", 'i', 1, {nswap}, "(nswap,)")) {
+        PYMODEL_TAKE(call, firstrecv, border->firstrecv, &taken, "border.firstrecv", 'i', 1, {nswap},
+                     "(nswap,)")) {
         return -1;
     }
     if (!border->sendproc || !border->recvproc || !border->sendnum || !border->recvnum) {
-        dgnn_pyerror_input(call->state, "border: sendproc, recvproc, sendnum and recvnum are needed, found None");
+        dgnn_pyerror_input(call->state,
+                           "border: sendproc, recvproc, sendnum and recvnum are needed, found None");
         return -1;
     }
     for (Py_ssize_t swap = 0; swap < nswap; swap++) {
@@ -384,10 +401,11 @@ static int pymodel_border_take(struct pymodel_call *call, PyObject *value, struc
 }
 
 /* CSR arrays: first (n + 1, ascending from 0) and index (as many as first ends with). */
-static int pymodel_csr_take(struct pymodel_call *call, const char *names[2], PyObject *values[2], Py_ssize_t n,
-                            const int64_t **first, const int32_t **index)
+static int pymodel_csr_take(struct pymodel_call *call, const char *names[2], PyObject *values[2],
+                            Py_ssize_t n, const int64_t **first, const int32_t **index)
 {
-    if (PYMODEL_TAKE(call, values[0], *first, NULL, names[0], 'l', 1, {n + 1}, "one more than there are lists")) {
+    if (PYMODEL_TAKE(call, values[0], *first, NULL, names[0], 'l', 1, {n + 1},
+                     "one more than there are lists")) {
         return -1;
     }
     if (!*first) {
@@ -396,13 +414,14 @@ static int pymodel_csr_take(struct pymodel_call *call, const char *names[2], PyO
     }
     for (Py_ssize_t k = 0; k <= n; k++) {
         if (k == 0 ? (*first)[0] != 0 : (*first)[k] < (*first)[k - 1]) {
-            dgnn_pyerror_input(call->state, "%s[%zd]: expected ascending places from 0, found %lld", names[0], k,
-                               (long long)(*first)[k]);
+            dgnn_pyerror_input(call->state, "%s[%zd]: expected ascending places from 0, found %lld", names[0],
+                               k, (long long)(*first)[k]);
             return -1;
         }
     }
     Py_ssize_t total = (Py_ssize_t)(*first)[n];
-    return PYMODEL_TAKE(call, values[1], *index, NULL, names[1], 'i', 1, {total}, "as many as the last place says");
+    return PYMODEL_TAKE(call, values[1], *index, NULL, names[1], 'i', 1, {total},
+                        "as many as the last place says");
 }
 
 /* value: (rank, send_first, send_row, recv_first, recv_row). */
@@ -430,7 +449,8 @@ static int pymodel_ghosted_rows(struct pymodel_call *call, const struct pymodel_
     }
     Py_ssize_t nall = dgnn_pyarray_length(coords, 0), nlocal = in->nlocal;
     if (nlocal < 0 || nlocal > nall) {
-        dgnn_pyerror_input(call->state, "nlocal: expected 0 to %zd (the rows of coords), found %zd", nall, nlocal);
+        dgnn_pyerror_input(call->state, "nlocal: expected 0 to %zd (the rows of coords), found %zd", nall,
+                           nlocal);
         return -1;
     }
     if (PYMODEL_TAKE(call, in->types, system->types, NULL, "types", 'i', 1, {nall}, "(nall,)") ||
@@ -451,11 +471,12 @@ static int pymodel_ghosted_rows(struct pymodel_call *call, const struct pymodel_
 }
 
 static int pymodel_ghosted_take(struct pymodel_call *call, const struct pymodel_ghosted_arguments *in,
-                                struct dgnn_ghosted *system, struct dgnn_border *border, struct dgnn_direct *direct)
+                                struct dgnn_ghosted *system, struct dgnn_border *border,
+                                struct dgnn_direct *direct)
 {
     PyObject *lists[2];
-    *system = (struct dgnn_ghosted){.size = sizeof *system, .same_list = in->same_list,
-                                    .add_ghost_forces = in->add_ghost_forces};
+    *system = (struct dgnn_ghosted){
+        .size = sizeof *system, .same_list = in->same_list, .add_ghost_forces = in->add_ghost_forces};
     if (pymodel_ghosted_rows(call, in, system)) {
         return -1;
     }
@@ -475,7 +496,8 @@ static int pymodel_ghosted_take(struct pymodel_call *call, const struct pymodel_
                ? 0
                : !PyArg_ParseTuple(in->neighbours, "OO:neighbours", &lists[0], &lists[1]) ||
                      pymodel_csr_take(call, (const char *[]){"neighbours.first", "neighbours.index"}, lists,
-                                      (Py_ssize_t)system->nlocal, &system->neighbour_first, &system->neighbour);
+                                      (Py_ssize_t)system->nlocal, &system->neighbour_first,
+                                      &system->neighbour);
 }
 
 static PyObject *pymodel_ghosted_call(struct pymodel *self, struct pymodel_call *call,
@@ -538,10 +560,8 @@ static PyObject *pymodel_save(PyObject *object, PyObject *value)
     }
     struct dgnn_error error = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS
-    status = dgnn_model_save(self->model, PyBytes_AS_STRING(path), &error);
-    Py_END_ALLOW_THREADS
-    self->in_use--;
+    Py_BEGIN_ALLOW_THREADS status = dgnn_model_save(self->model, PyBytes_AS_STRING(path), &error);
+    Py_END_ALLOW_THREADS self->in_use--;
     Py_DECREF(path);
     return status ? dgnn_pyerror_raise(state, &error) : Py_NewRef(Py_None);
 }
@@ -616,10 +636,12 @@ static void pymodel_dealloc(PyObject *object)
 
 static PyMethodDef pymodel_methods[] = {
     {"compute", (PyCFunction)(void (*)(void))pymodel_compute, METH_VARARGS | METH_KEYWORDS,
-     "compute($self, coords, types, box, pbc, spins, fparam, aparam, charge_spin, ids, grid, comm, replicated, "
+     "compute($self, coords, types, box, pbc, spins, fparam, aparam, charge_spin, ids, grid, comm, "
+     "replicated, "
      "atomic, profile=False)\n--\n\nOne frame; a dict of results."},
     {"compute_ghosted", (PyCFunction)(void (*)(void))pymodel_ghosted, METH_VARARGS | METH_KEYWORDS,
-     "compute_ghosted($self, coords, types, nlocal, spins, fparam, aparam, charge_spin, border, direct, mapping, "
+     "compute_ghosted($self, coords, types, nlocal, spins, fparam, aparam, charge_spin, border, direct, "
+     "mapping, "
      "neighbours, add_ghost_forces, same_list, atomic, comm)\n--\n\nRows that a host code distributed."},
     {"save", pymodel_save, METH_O, "save($self, path, /)\n--\n\nWrites a .dgnn archive."},
     {"tree", pymodel_tree, METH_NOARGS, "tree($self, /)\n--\n\n(json, arrays), as load_tree takes them."},

@@ -1,10 +1,12 @@
-/* Signals whose handlers are Python's, which may raise at any line of Python: KeyboardInterrupt, a timeout of SIGALRM.
+/* Signals whose handlers are Python's, which may raise at any line of Python: KeyboardInterrupt, a timeout of
+ * SIGALRM.
  *
- * A call on one rank asks for them between pieces of its work, and ends early where a handler raised. Around a call that
- * ranks make together they are held back from before the first line of Python to the call's end, as a rank that left in
- * between would be out of step with the others: Python's own C handler is replaced by one that only notes the signal,
- * and what was noted is delivered at the end. Signals with handlers of others (a library's, faulthandler's) are left
- * alone, and so are threads other than the main one, in which no handler of Python's ever runs. */
+ * A call on one rank asks for them between pieces of its work, and ends early where a handler raised. Around
+ * a call that ranks make together they are held back from before the first line of Python to the call's end,
+ * as a rank that left in between would be out of step with the others: Python's own C handler is replaced by
+ * one that only notes the signal, and what was noted is delivered at the end. Signals with handlers of others
+ * (a library's, faulthandler's) are left alone, and so are threads other than the main one, in which no
+ * handler of Python's ever runs. */
 #include "bind/state.h"
 
 #include <signal.h>
@@ -22,7 +24,8 @@ static const int pysignal_number[] = {SIGHUP,  SIGINT,  SIGQUIT,   SIGUSR1, SIGU
 
 enum { PYSIGNAL_KINDS = sizeof pysignal_number / sizeof *pysignal_number };
 
-/* Signals belong to the process, so this does too. All but seen is changed by the main thread alone, with the GIL. */
+/* Signals belong to the process, so this does too. All but seen is changed by the main thread alone, with the
+ * GIL. */
 static struct {
     volatile sig_atomic_t seen[PYSIGNAL_KINDS];
     int depth; /* calls inside calls */
@@ -149,7 +152,8 @@ static PyObject *pysignal_release(PyObject *result)
     PyErr_Fetch(&type, &value, &traceback);
     for (int k = 0; k < PYSIGNAL_KINDS; k++) {
         struct sigaction now;
-        if (pysignal.replaced[k] && !sigaction(pysignal_number[k], NULL, &now) && now.sa_handler == pysignal_note) {
+        if (pysignal.replaced[k] && !sigaction(pysignal_number[k], NULL, &now) &&
+            now.sa_handler == pysignal_note) {
             sigaction(pysignal_number[k], &pysignal.before[k], NULL);
         }
     }
@@ -169,7 +173,8 @@ static PyObject *pysignal_release(PyObject *result)
     return NULL;
 }
 
-/* interrupted(): the exception of a handler whose signal came since the call that holds them began, or None. */
+/* interrupted(): the exception of a handler whose signal came since the call that holds them began, or None.
+ */
 static PyObject *pysignal_interrupted(PyObject *module, PyObject *unused)
 {
     (void)module;
@@ -183,15 +188,15 @@ static PyObject *pysignal_interrupted(PyObject *module, PyObject *unused)
 
 static PyMethodDef pysignal_functions[] = {
     {"interrupted", pysignal_interrupted, METH_NOARGS,
-     "interrupted()\n--\n\nInside an Uninterrupted call: what a signal's handler raised since it began, or None."},
+     "interrupted()\n--\n\nInside an Uninterrupted call: what a signal's handler raised since it began, or "
+     "None."},
     {NULL, NULL, 0, NULL},
 };
 
 /* ------------------------------------------------------------------ a callable that holds signals back */
 
 struct pysignal_callable {
-    PyObject_HEAD
-    PyObject *function;
+    PyObject_HEAD PyObject *function;
     PyObject *attribute; /* of its first argument: the communicator; NULL: an argument */
     Py_ssize_t place;    /* of that argument, where it may come without its name; else -1 */
     PyObject *dict;      /* __name__, __doc__ and their like */
@@ -202,7 +207,8 @@ static PyObject *pysignal_callable_new(PyTypeObject *type, PyObject *arguments, 
     static char *names[] = {"function", "attribute", "place", NULL};
     PyObject *function, *attribute = Py_None;
     Py_ssize_t place = -1;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|On:Uninterrupted", names, &function, &attribute, &place)) {
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|On:Uninterrupted", names, &function, &attribute,
+                                     &place)) {
         return NULL;
     }
     struct pysignal_callable *self = (struct pysignal_callable *)type->tp_alloc(type, 0);
@@ -219,11 +225,13 @@ static PyObject *pysignal_callable_new(PyTypeObject *type, PyObject *arguments, 
 }
 
 /* Is there a communicator among the arguments? No line of Python is run for the answer. */
-static int pysignal_callable_has_comm(const struct pysignal_callable *self, PyObject *arguments, PyObject *keywords)
+static int pysignal_callable_has_comm(const struct pysignal_callable *self, PyObject *arguments,
+                                      PyObject *keywords)
 {
     PyObject *comm = NULL;
     if (self->attribute) {
-        comm = PyTuple_GET_SIZE(arguments) ? PyObject_GetAttr(PyTuple_GET_ITEM(arguments, 0), self->attribute) : NULL;
+        comm = PyTuple_GET_SIZE(arguments) ? PyObject_GetAttr(PyTuple_GET_ITEM(arguments, 0), self->attribute)
+                                           : NULL;
         Py_XDECREF(comm); /* the instance keeps it */
         PyErr_Clear();
     } else if (keywords) {
@@ -302,9 +310,10 @@ static PyGetSetDef pysignal_callable_getset[] = {
 };
 
 static PyType_Slot pysignal_callable_slots[] = {
-    {Py_tp_doc, "Uninterrupted(function, attribute=None, place=-1)\n--\n\n"
-                "The function; where it is given a communicator (as its keyword comm or at that place, or as that\n"
-                "attribute of its first argument), handlers of signals run when it is over."},
+    {Py_tp_doc,
+     "Uninterrupted(function, attribute=None, place=-1)\n--\n\n"
+     "The function; where it is given a communicator (as its keyword comm or at that place, or as that\n"
+     "attribute of its first argument), handlers of signals run when it is over."},
     {Py_tp_new, pysignal_callable_new},
     {Py_tp_call, pysignal_callable_call},
     {Py_tp_descr_get, pysignal_callable_bind},

@@ -1,5 +1,5 @@
-/* What one instance of the module holds, and what its files offer each other. The binding uses dgnn.h alone, as any
- * other C program would. */
+/* What one instance of the module holds, and what its files offer each other. The binding uses dgnn.h alone,
+ * as any other C program would. */
 #ifndef DGNN_BIND_STATE_H
 #define DGNN_BIND_STATE_H
 
@@ -9,7 +9,7 @@
 #include "dgnn.h"
 
 struct dgnn_state {
-    PyObject *error;             /* dgnn.Error, the parent of the others */
+    PyObject *error; /* dgnn.Error, the parent of the others */
     PyObject *model_format_error;
     PyObject *unsupported_model_error;
     PyObject *input_error;
@@ -29,8 +29,9 @@ struct dgnn_state *dgnn_module_state_of(PyObject *self);
 int dgnn_pyerror_setup(PyObject *module, struct dgnn_state *state);
 /* The one way from a status to a Python exception. Returns NULL. */
 PyObject *dgnn_pyerror_raise(const struct dgnn_state *state, const struct dgnn_error *error);
-/* The exception that is set becomes the error of all ranks: takes part, with it, in the agreement on operation that they
- * are in or come to. Sets what was agreed on, which it is the cause of. Nothing without a communicator. */
+/* The exception that is set becomes the error of all ranks: takes part, with it, in the agreement on
+ * operation that they are in or come to. Sets what was agreed on, which it is the cause of. Nothing without a
+ * communicator. */
 void dgnn_pyerror_agree(const struct dgnn_state *state, struct dgnn_comm *comm, const char *operation);
 /* InputError with a formatted message (PyUnicode_FromFormat's). Returns NULL. */
 PyObject *dgnn_pyerror_input(const struct dgnn_state *state, const char *format, ...);
@@ -39,17 +40,19 @@ PyObject *dgnn_pyerror_input(const struct dgnn_state *state, const char *format,
 
 /* What an argument must be. */
 struct dgnn_pyarray_want {
-    const char *name;      /* of the argument, in messages */
-    char kind;             /* 'd' float64, 'i' int32, 'l' int64 */
-    int ndim;              /* 1 or 2 */
-    Py_ssize_t shape[2];   /* -1: any length */
-    const char *meaning;   /* of the shape, in messages: "(natoms, 3)" */
+    const char *name;    /* of the argument, in messages */
+    char kind;           /* 'd' float64, 'i' int32, 'l' int64 */
+    int ndim;            /* 1 or 2 */
+    Py_ssize_t shape[2]; /* -1: any length */
+    const char *meaning; /* of the shape, in messages: "(natoms, 3)" */
 };
 
 int dgnn_pyarray_setup(void); /* imports NumPy; -1 with a Python error on failure */
-/* A private, contiguous copy of value with the wanted type and shape, so that nobody changes it while the GIL is
- * released. None gives None. NULL with an InputError that names the argument for anything else that doesn't fit. */
-PyObject *dgnn_pyarray_take(const struct dgnn_state *state, PyObject *value, const struct dgnn_pyarray_want *want);
+/* A private, contiguous copy of value with the wanted type and shape, so that nobody changes it while the GIL
+ * is released. None gives None. NULL with an InputError that names the argument for anything else that
+ * doesn't fit. */
+PyObject *dgnn_pyarray_take(const struct dgnn_state *state, PyObject *value,
+                            const struct dgnn_pyarray_want *want);
 /* A copy of the array as a NumPy array. */
 PyObject *dgnn_pyarray_copy(const struct dgnn_array *array);
 /* float64 zeros. */
@@ -57,8 +60,8 @@ PyObject *dgnn_pyarray_zeros(int ndim, const Py_ssize_t *shape);
 /* Of an array made by the two above; NULL and 0 for None. */
 void *dgnn_pyarray_data(PyObject *array);
 Py_ssize_t dgnn_pyarray_length(PyObject *array, int axis);
-/* An array of any dtype for dgnn_model_load_tree: fills *out, and keeps it alive through the new reference that is
- * returned. */
+/* An array of any dtype for dgnn_model_load_tree: fills *out, and keeps it alive through the new reference
+ * that is returned. */
 PyObject *dgnn_pyarray_tensor(const struct dgnn_state *state, PyObject *value, Py_ssize_t index,
                               struct dgnn_array *out);
 
@@ -68,15 +71,16 @@ int dgnn_pysignal_setup(PyObject *module);
 /* For dgnn_model_set_stop: has the handler of a signal raised? The exception is set then. */
 int dgnn_pysignal_wanted(void *unused);
 
-/* ------------------------------------------------------------------ pymodel.c, pyload.c, pycomm.c, pyalloc.c */
+/* ------------------------------------------------------------------ pymodel.c, pyload.c, pycomm.c, pyalloc.c
+ */
 
 int dgnn_pymodel_setup(PyObject *module, struct dgnn_state *state);
 /* A Model of Python's, which takes model over (on failure it is freed). */
 PyObject *dgnn_pymodel_wrap(PyTypeObject *type, struct dgnn_model *model);
 extern PyMethodDef dgnn_pyload_methods[];
 int dgnn_pycomm_setup(PyObject *module, struct dgnn_state *state);
-/* The communicator of an argument that is a Comm or None (NULL then), kept from being closed until the release.
- * -1 with a Python error for anything else. */
+/* The communicator of an argument that is a Comm or None (NULL then), kept from being closed until the
+ * release. -1 with a Python error for anything else. */
 int dgnn_pycomm_hold(const struct dgnn_state *state, PyObject *value, struct dgnn_comm **comm);
 void dgnn_pycomm_release(PyObject *value);
 /* Allocation counters and fault injection, for tests. */

@@ -138,8 +138,8 @@ static int check_swaps_number(struct dgnn_comm *comm, const char *operation, con
                               struct dgnn_error *error)
 {
     int32_t *all = dgnn_alloc(swaps->nrank, sizeof(*all));
-    int status = all ? DGNN_OK
-                     : dgnn_status_no_memory(error, "the check of a border", 4 * (int64_t)swaps->nrank);
+    int status =
+        all ? DGNN_OK : dgnn_status_no_memory(error, "the check of a border", 4 * (int64_t)swaps->nrank);
     status = dgnn_transport_agree(comm, operation, status, error);
     if (!status) {
         status = dgnn_transport_allgather(comm, &swaps->nswap, sizeof(swaps->nswap), all, error);
@@ -219,9 +219,9 @@ int dgnn_check_rows(struct dgnn_comm *comm, const char *operation, struct dgnn_e
 {
     int64_t nnode = exchange->nnode;
     int64_t *rows = dgnn_alloc(nnode, sizeof(*rows));
-    int status = rows ? dgnn_exchange_prepare(exchange, rows, 1, sizeof(*rows), error)
-                      : dgnn_status_no_memory(error, "the check of a plan's rows",
-                                              nnode * (int64_t)sizeof(*rows));
+    int status =
+        rows ? dgnn_exchange_prepare(exchange, rows, 1, sizeof(*rows), error)
+             : dgnn_status_no_memory(error, "the check of a plan's rows", nnode * (int64_t)sizeof(*rows));
     status = dgnn_transport_agree(comm, operation, status, error);
     if (!status) {
         struct dgnn_comm_count before = comm ? comm->count : (struct dgnn_comm_count){0};

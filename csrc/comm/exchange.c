@@ -223,16 +223,16 @@ int dgnn_exchange_prepare_peer(struct dgnn_exchange *exchange, struct dgnn_excha
         void **send = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_FORWARD_SEND) + peer;
         void **back = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_REVERSE_RECEIVE) + peer;
         DGNN_TRY(dgnn_transport_send_create(comm, out->data, sent, out->rank, DGNN_TAG_FORWARD, send, error));
-        DGNN_TRY(dgnn_transport_receive_create(comm, out->data, sent, out->rank, DGNN_TAG_REVERSE, back,
-                                               error));
+        DGNN_TRY(
+            dgnn_transport_receive_create(comm, out->data, sent, out->rank, DGNN_TAG_REVERSE, back, error));
     }
     if (received > 0) {
         void **receive = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_FORWARD_RECEIVE) + peer;
         void **back = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_REVERSE_SEND) + peer;
         DGNN_TRY(dgnn_transport_receive_create(comm, in->data, received, in->rank, DGNN_TAG_FORWARD, receive,
                                                error));
-        DGNN_TRY(dgnn_transport_send_create(comm, in->data, received, in->rank, DGNN_TAG_REVERSE, back,
-                                            error));
+        DGNN_TRY(
+            dgnn_transport_send_create(comm, in->data, received, in->rank, DGNN_TAG_REVERSE, back, error));
     }
     return DGNN_OK;
 }
@@ -277,7 +277,8 @@ int dgnn_exchange_settle(struct dgnn_exchange *x, struct dgnn_error *error)
     }
     struct dgnn_exchange_lane *lane = x->lent;
     x->lent = NULL;
-    enum dgnn_exchange_request which = x->lent_ghosts ? DGNN_EXCHANGE_REVERSE_SEND : DGNN_EXCHANGE_FORWARD_SEND;
+    enum dgnn_exchange_request which =
+        x->lent_ghosts ? DGNN_EXCHANGE_REVERSE_SEND : DGNN_EXCHANGE_FORWARD_SEND;
     int status = dgnn_transport_wait(x->comm, dgnn_exchange_requests(x, lane, which), x->npeer, error);
     if (status) {
         exchange_lane_empty(x, lane);

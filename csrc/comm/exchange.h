@@ -31,8 +31,8 @@ int dgnn_exchange_reverse_begin(struct dgnn_exchange *exchange, void *rows, int6
                                 struct dgnn_error *error);
 int dgnn_exchange_reverse_end(struct dgnn_exchange *exchange, struct dgnn_error *error);
 
-/* Waits until what was sent has left; clears ghost rows that were lent. Prepare and begin do it first; who frees the
- * exchange, gives the rows to others or returns to a caller does it before. Errors: COMM. */
+/* Waits until what was sent has left; clears ghost rows that were lent. Prepare and begin do it first; who
+ * frees the exchange, gives the rows to others or returns to a caller does it before. Errors: COMM. */
 int dgnn_exchange_settle(struct dgnn_exchange *exchange, struct dgnn_error *error);
 
 #endif

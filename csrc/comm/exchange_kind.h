@@ -44,7 +44,7 @@ struct dgnn_exchange {
     struct dgnn_exchange_lane *current;
     struct dgnn_exchange_lane *lent; /* its sends may be under way; NULL: settled */
     int lent_ghosts;                 /* these are ghost rows, to be cleared */
-    int32_t sent; /* swaps: forward, swaps below are sent; reverse, swaps from here on */
+    int32_t sent;                    /* swaps: forward, swaps below are sent; reverse, swaps from here on */
     int32_t done; /* swaps: forward, windows below have arrived; reverse, lists from here on are added */
 };
 

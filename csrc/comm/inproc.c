@@ -323,10 +323,9 @@ static int inproc_parts_fit(struct inproc_world *world, struct dgnn_error *error
     for (int32_t to = 0; to < world->nrank && part[0].kind == INPROC_ALLTOALL; to++) {
         for (int32_t from = 0; from < world->nrank; from++) {
             if (part[from].send_count[to] != part[to].receive_count[from]) {
-                return dgnn_status_set(error, DGNN_ERROR_COMM,
-                                       "rank %d sends %lld bytes to rank %d, which expects %lld", from,
-                                       (long long)part[from].send_count[to], to,
-                                       (long long)part[to].receive_count[from]);
+                return dgnn_status_set(
+                    error, DGNN_ERROR_COMM, "rank %d sends %lld bytes to rank %d, which expects %lld", from,
+                    (long long)part[from].send_count[to], to, (long long)part[to].receive_count[from]);
             }
         }
     }
@@ -349,9 +348,14 @@ static void inproc_last_arrival(struct inproc_world *world)
         return;
     }
     switch (world->part[0].kind) {
-    case INPROC_GATHER: inproc_do_allgather(world); break;
-    case INPROC_ALLTOALL: inproc_do_alltoallv(world); break;
-    default: inproc_do_allreduce(world);
+    case INPROC_GATHER:
+        inproc_do_allgather(world);
+        break;
+    case INPROC_ALLTOALL:
+        inproc_do_alltoallv(world);
+        break;
+    default:
+        inproc_do_allreduce(world);
     }
     world->arrived = 0;
     world->generation += 1;
@@ -402,13 +406,13 @@ static int inproc_alltoallv(void *context, const void *send, const int64_t *send
                             const int64_t *send_place, void *receive, const int64_t *receive_count,
                             const int64_t *receive_place, double deadline_s, struct dgnn_error *error)
 {
-    const struct inproc_part part = {INPROC_ALLTOALL, send,          receive,      0, send_count,
-                                     send_place,      receive_count, receive_place};
+    const struct inproc_part part = {INPROC_ALLTOALL, send,       receive,       0,
+                                     send_count,      send_place, receive_count, receive_place};
     return inproc_meet(context, &part, deadline_s, error);
 }
 
-static int inproc_allreduce(void *context, int64_t *values, int64_t nvalue, int32_t reduction, double deadline_s,
-                            struct dgnn_error *error)
+static int inproc_allreduce(void *context, int64_t *values, int64_t nvalue, int32_t reduction,
+                            double deadline_s, struct dgnn_error *error)
 {
     const struct inproc_part part = {.kind = INPROC_REDUCE + (uint32_t)reduction,
                                      .in = (const char *)values,

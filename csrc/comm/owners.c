@@ -24,30 +24,33 @@ struct owners_ghost {
 struct owners_work {
     struct owners_ghost *ghost; /* nremote, in order of owners */
     int64_t nremote;
-    int32_t *wanted;            /* rows of owners, each once, in that order */
-    int64_t *nwanted, *nasked;  /* nrank: by this rank from each, and by each from this rank */
+    int32_t *wanted;           /* rows of owners, each once, in that order */
+    int64_t *nwanted, *nasked; /* nrank: by this rank from each, and by each from this rank */
 };
 
 static int owners_check(const struct dgnn_owners *in, int32_t nrank, struct dgnn_error *error)
 {
-    if (in->nlocal < 0 || in->nall < in->nlocal || in->nall > INT32_MAX || (in->nall > in->nlocal && (!in->rank || !in->row))) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "owners: %lld owned of %lld rows; expected 0 <= nlocal <= nall < 2^31, with rank and row of "
-                               "each ghost",
-                               (long long)in->nlocal, (long long)in->nall);
+    if (in->nlocal < 0 || in->nall < in->nlocal || in->nall > INT32_MAX ||
+        (in->nall > in->nlocal && (!in->rank || !in->row))) {
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "owners: %lld owned of %lld rows; expected 0 <= nlocal <= nall < 2^31, with rank and row of "
+            "each ghost",
+            (long long)in->nlocal, (long long)in->nall);
     }
     for (int64_t k = 0; k < in->nall - in->nlocal; k++) {
         if (in->rank[k] < 0 || in->rank[k] >= nrank || in->row[k] < 0) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "owners: ghost row %lld belongs to row %d of rank %d; expected a row of a rank in [0, %d)",
-                                   (long long)(in->nlocal + k), in->row[k], in->rank[k], nrank);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "owners: ghost row %lld belongs to row %d of rank %d; expected a row of a rank in [0, %d)",
+                (long long)(in->nlocal + k), in->row[k], in->rank[k], nrank);
         }
     }
     return DGNN_OK;
 }
 
-static int owners_allocate(struct owners_plan *p, struct owners_work *w, const struct dgnn_owners *in, int32_t nrank,
-                           struct dgnn_error *error)
+static int owners_allocate(struct owners_plan *p, struct owners_work *w, const struct dgnn_owners *in,
+                           int32_t nrank, struct dgnn_error *error)
 {
     int64_t nghost = in->nall - in->nlocal;
     p->mapping = dgnn_alloc(in->nall, sizeof(*p->mapping));
@@ -59,8 +62,8 @@ static int owners_allocate(struct owners_plan *p, struct owners_work *w, const s
     w->wanted = dgnn_alloc(nghost, sizeof(*w->wanted));
     w->nwanted = dgnn_alloc_zeroed(nrank, sizeof(*w->nwanted));
     w->nasked = dgnn_alloc_zeroed(nrank, sizeof(*w->nasked));
-    if (!p->mapping || !p->send_first || !p->recv_first || !p->rank || !p->recv_row || !w->ghost || !w->wanted ||
-        !w->nwanted || !w->nasked) {
+    if (!p->mapping || !p->send_first || !p->recv_first || !p->rank || !p->recv_row || !w->ghost ||
+        !w->wanted || !w->nwanted || !w->nasked) {
         return dgnn_status_no_memory(error, "a plan of ghosts", 32 * (in->nall + nrank));
     }
     return DGNN_OK;
@@ -87,10 +90,11 @@ static int owners_map(struct owners_plan *p, struct owners_work *w, const struct
         } else if (k >= 0) {
             p->mapping[i] = in->row[k];
             if (in->row[k] >= in->nlocal) {
-                return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                       "owners: ghost row %lld belongs to row %d of rank %d, which is this rank; expected a "
-                                       "row below nlocal, %lld",
-                                       (long long)i, in->row[k], me, (long long)in->nlocal);
+                return dgnn_status_set(
+                    error, DGNN_ERROR_INPUT,
+                    "owners: ghost row %lld belongs to row %d of rank %d, which is this rank; expected a "
+                    "row below nlocal, %lld",
+                    (long long)i, in->row[k], me, (long long)in->nlocal);
             }
         }
     }
@@ -121,16 +125,17 @@ static int owners_begin(struct owners_plan *p, struct owners_work *w, const stru
 }
 
 /* Do the others ask for rows that are there? */
-static int owners_check_asked(const struct owners_plan *p, const struct owners_work *w, int64_t nlocal, int32_t nrank,
-                              struct dgnn_error *error)
+static int owners_check_asked(const struct owners_plan *p, const struct owners_work *w, int64_t nlocal,
+                              int32_t nrank, struct dgnn_error *error)
 {
     int64_t k = 0;
     for (int32_t r = 0; r < nrank; r++) {
         for (int64_t end = k + w->nasked[r]; k < end; k++) {
             if (p->send_row[k] >= nlocal) {
-                return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                       "owners: rank %d has a ghost of row %d of this rank, which owns %lld rows", r,
-                                       p->send_row[k], (long long)nlocal);
+                return dgnn_status_set(
+                    error, DGNN_ERROR_INPUT,
+                    "owners: rank %d has a ghost of row %d of this rank, which owns %lld rows", r,
+                    p->send_row[k], (long long)nlocal);
             }
         }
     }
@@ -160,8 +165,8 @@ static void owners_finish(struct owners_plan *p, const struct owners_work *w, in
 }
 
 /* Collective, from an agreement on how each rank began. */
-static int owners_ask(struct owners_plan *p, struct owners_work *w, const struct dgnn_owners *in, struct dgnn_comm *comm,
-                      struct dgnn_error *error)
+static int owners_ask(struct owners_plan *p, struct owners_work *w, const struct dgnn_owners *in,
+                      struct dgnn_comm *comm, struct dgnn_error *error)
 {
     int32_t nrank = dgnn_transport_nrank(comm);
     int64_t nasked = 0;
@@ -172,7 +177,8 @@ static int owners_ask(struct owners_plan *p, struct owners_work *w, const struct
     p->send_row = dgnn_alloc(nasked, sizeof(*p->send_row));
     int status = p->send_row ? DGNN_OK : dgnn_status_no_memory(error, "a plan of ghosts", 4 * nasked);
     DGNN_TRY(dgnn_transport_agree(comm, OWNERS_OPERATION, status, error));
-    DGNN_TRY(dgnn_transport_alltoallv(comm, w->wanted, w->nwanted, p->send_row, w->nasked, sizeof(int32_t), error));
+    DGNN_TRY(dgnn_transport_alltoallv(comm, w->wanted, w->nwanted, p->send_row, w->nasked, sizeof(int32_t),
+                                      error));
     status = owners_check_asked(p, w, in->nlocal, nrank, error);
     DGNN_TRY(dgnn_transport_agree(comm, OWNERS_OPERATION, status, error));
     owners_finish(p, w, nrank);
@@ -186,7 +192,8 @@ static int owners_make(const struct dgnn_owners *in, struct dgnn_comm *comm, str
     struct owners_work w = {0};
     struct dgnn_owners own = {0};
     struct owners_plan *p = dgnn_alloc_zeroed(1, sizeof(*p));
-    int status = !in || !plan ? dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_direct_from_owners: an argument is NULL")
+    int status = !in || !plan ? dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                                "dgnn_direct_from_owners: an argument is NULL")
                               : dgnn_sized_take(&kind, in, &own, error);
     status = status ? status : owners_begin(p, &w, &own, comm, error);
     status = dgnn_transport_agree(comm, OWNERS_OPERATION, status, error);
@@ -203,8 +210,8 @@ static int owners_make(const struct dgnn_owners *in, struct dgnn_comm *comm, str
     return status;
 }
 
-int dgnn_direct_from_owners(const struct dgnn_owners *owners, struct dgnn_comm *comm, struct dgnn_ghost_plan **plan,
-                            struct dgnn_error *error)
+int dgnn_direct_from_owners(const struct dgnn_owners *owners, struct dgnn_comm *comm,
+                            struct dgnn_ghost_plan **plan, struct dgnn_error *error)
 {
     struct dgnn_error own = {0};
     error = error ? error : &own;

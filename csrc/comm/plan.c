@@ -19,21 +19,20 @@ struct plan_context {
 static int plan_sizes_valid(const struct plan_context *c, struct dgnn_error *error)
 {
     if (c->nowned < 0 || c->nnode < c->nowned || c->nnode > INT32_MAX) {
-        return dgnn_status_set(
-            error, DGNN_ERROR_INPUT,
-            "direct plan: %lld owned of %lld rows, expected 0 <= owned <= all < 2^31",
-            (long long)c->nowned, (long long)c->nnode);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "direct plan: %lld owned of %lld rows, expected 0 <= owned <= all < 2^31",
+                               (long long)c->nowned, (long long)c->nnode);
     }
     const struct dgnn_direct *d = c->direct;
     if (d->nneighbour < 0 || d->nneighbour > c->nrank) {
-        return dgnn_status_set(
-            error, DGNN_ERROR_INPUT,
-            "direct plan: nneighbour is %d, expected 0 to the number of ranks, %d", d->nneighbour, c->nrank);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "direct plan: nneighbour is %d, expected 0 to the number of ranks, %d",
+                               d->nneighbour, c->nrank);
     }
     if (d->nneighbour > 0 && (!d->rank || !d->send_first || !d->recv_first)) {
-        return dgnn_status_set(
-            error, DGNN_ERROR_INPUT,
-            "direct plan: rank, send_first and recv_first are needed for %d neighbours", d->nneighbour);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "direct plan: rank, send_first and recv_first are needed for %d neighbours",
+                               d->nneighbour);
     }
     return DGNN_OK;
 }
@@ -44,15 +43,15 @@ static int plan_ranks_valid(const struct plan_context *c, struct dgnn_error *err
         int32_t rank = c->direct->rank[n];
         if (rank < 0 || rank >= c->nrank) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "direct plan: rank[%d] is %d, expected a rank in [0, %d)",
-                                   n, rank, c->nrank);
+                                   "direct plan: rank[%d] is %d, expected a rank in [0, %d)", n, rank,
+                                   c->nrank);
         }
         for (int32_t m = 0; m < n; m++) {
             if (c->direct->rank[m] == rank) {
                 return dgnn_status_set(
                     error, DGNN_ERROR_INPUT,
-                    "direct plan: rank[%d] and rank[%d] are both %d, expected each neighbour once",
-                    m, n, rank);
+                    "direct plan: rank[%d] and rank[%d] are both %d, expected each neighbour once", m, n,
+                    rank);
             }
         }
     }
@@ -65,8 +64,7 @@ static int plan_csr_valid(const struct plan_context *c, const int64_t *first, co
 {
     int32_t n = c->direct->nneighbour;
     if (n > 0 && first[0] != 0) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "direct plan: %s_first[0] is %lld, expected 0", name,
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "direct plan: %s_first[0] is %lld, expected 0", name,
                                (long long)first[0]);
     }
     for (int32_t i = 0; i < n; i++) {
@@ -79,9 +77,8 @@ static int plan_csr_valid(const struct plan_context *c, const int64_t *first, co
         }
     }
     if (n > 0 && first[n] > 0 && !row) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "direct plan: %s_row is missing, expected %lld rows", name,
-                               (long long)first[n]);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "direct plan: %s_row is missing, expected %lld rows",
+                               name, (long long)first[n]);
     }
     return DGNN_OK;
 }
@@ -95,8 +92,7 @@ static int plan_rows_in(const struct plan_context *c, const int64_t *first, cons
                 return dgnn_status_set(
                     error, DGNN_ERROR_INPUT,
                     "direct plan: neighbour %d (rank %d): %s_row[%lld] is %d, expected a row in [%lld, %lld)",
-                    n, c->direct->rank[n], name, (long long)k, row[k], (long long)low,
-                    (long long)high);
+                    n, c->direct->rank[n], name, (long long)k, row[k], (long long)low, (long long)high);
             }
         }
     }
@@ -122,10 +118,9 @@ static int plan_ghosts_once(const struct plan_context *c, struct dgnn_error *err
     for (int64_t k = 0; k < nrecv && !status; k++) {
         char *ghost = seen + (d->recv_row[k] - c->nowned);
         if (*ghost) {
-            status = dgnn_status_set(
-                error, DGNN_ERROR_INPUT,
-                "direct plan: recv_row[%lld]: ghost row %d comes a second time", (long long)k,
-                d->recv_row[k]);
+            status = dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                     "direct plan: recv_row[%lld]: ghost row %d comes a second time",
+                                     (long long)k, d->recv_row[k]);
         }
         *ghost = 1;
     }

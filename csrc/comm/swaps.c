@@ -17,10 +17,9 @@ static int swaps_sizes_valid(const struct swaps_context *c, struct dgnn_error *e
 {
     const struct dgnn_border *b = c->border;
     if (c->nowned < 0 || c->nnode < c->nowned || c->nnode > INT32_MAX) {
-        return dgnn_status_set(
-            error, DGNN_ERROR_INPUT,
-            "border: %lld owned of %lld rows, expected 0 <= owned <= all < 2^31",
-            (long long)c->nowned, (long long)c->nnode);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "border: %lld owned of %lld rows, expected 0 <= owned <= all < 2^31",
+                               (long long)c->nowned, (long long)c->nnode);
     }
     if (b->nswap < 0) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "border: nswap is %d, expected 0 or more", b->nswap);
@@ -40,22 +39,21 @@ static int swaps_counts_valid(const struct swaps_context *c, int32_t s, int64_t 
     const struct dgnn_border *b = c->border;
     if (b->sendnum[s] < 0 || b->recvnum[s] < 0) {
         const char *name = b->sendnum[s] < 0 ? "sendnum" : "recvnum";
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "border: swap %d: %s is %d, expected 0 or more", s, name,
-                               b->sendnum[s] < 0 ? b->sendnum[s] : b->recvnum[s]);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "border: swap %d: %s is %d, expected 0 or more", s,
+                               name, b->sendnum[s] < 0 ? b->sendnum[s] : b->recvnum[s]);
     }
     if (b->firstrecv && b->firstrecv[s] != *offset) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: swap %d: firstrecv is %d, expected %lld, the row after the rows received before",
-            s, b->firstrecv[s], (long long)*offset);
+            "border: swap %d: firstrecv is %d, expected %lld, the row after the rows received before", s,
+            b->firstrecv[s], (long long)*offset);
     }
     *offset += b->recvnum[s];
     if (*offset > c->nnode) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: swap %d: recvnum is %d, which goes %lld rows beyond the %lld there are",
-            s, b->recvnum[s], (long long)(*offset - c->nnode), (long long)c->nnode);
+            "border: swap %d: recvnum is %d, which goes %lld rows beyond the %lld there are", s,
+            b->recvnum[s], (long long)(*offset - c->nnode), (long long)c->nnode);
     }
     return DGNN_OK;
 }
@@ -81,8 +79,8 @@ static int swaps_ranks_valid(const struct swaps_context *c, int32_t s, struct dg
     if (rank[0] == c->me && b->sendnum[s] != b->recvnum[s]) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
-            "border: swap %d is with the rank itself: sendnum is %d and recvnum %d, expected the same",
-            s, b->sendnum[s], b->recvnum[s]);
+            "border: swap %d is with the rank itself: sendnum is %d and recvnum %d, expected the same", s,
+            b->sendnum[s], b->recvnum[s]);
     }
     return DGNN_OK;
 }
@@ -257,8 +255,8 @@ int dgnn_swaps_remap(const struct dgnn_swaps *swaps, const int32_t *new_row, str
         a.recv_rank[s] = swaps->recv_rank[s];
         sent += dgnn_rows_keep(list, dgnn_swaps_nsend(swaps, s), new_row, a.send_row + sent);
         a.send_first[s + 1] = sent;
-        a.recv_first[s + 1] = a.recv_first[s] +
-                              dgnn_rows_count_kept(new_row, swaps->recv_first[s], swaps->recv_first[s + 1]);
+        a.recv_first[s + 1] =
+            a.recv_first[s] + dgnn_rows_count_kept(new_row, swaps->recv_first[s], swaps->recv_first[s + 1]);
     }
     swaps_finish(&a, swaps->me, swaps->nrank);
     *remapped = a.swaps;

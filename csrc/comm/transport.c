@@ -45,7 +45,8 @@ static int transport_complete(const struct dgnn_transport *transport, struct dgn
     }
     const char *missing = transport_missing(transport);
     if (missing) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: %s is NULL, expected a function", missing);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "transport: %s is NULL, expected a function",
+                               missing);
     }
     return DGNN_OK;
 }
@@ -60,7 +61,8 @@ static void transport_release(struct dgnn_comm *comm)
 int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s, struct dgnn_comm **comm,
                      struct dgnn_error *error)
 {
-    static const struct dgnn_sized kind = {"transport", DGNN_SIZED_TO(struct dgnn_transport, free), sizeof(*transport)};
+    static const struct dgnn_sized kind = {"transport", DGNN_SIZED_TO(struct dgnn_transport, free),
+                                           sizeof(*transport)};
     struct dgnn_transport own = {0};
     DGNN_TRY(dgnn_sized_take(&kind, transport, &own, error));
     int status = transport_complete(&own, error);
@@ -245,13 +247,15 @@ static int transport_reduce_gathered(struct dgnn_comm *comm, int64_t *values, in
     const int64_t *all = comm->scratch;
     for (int64_t start = 0; start < nvalue; start += AT_ONCE) {
         int64_t n = nvalue - start < AT_ONCE ? nvalue - start : AT_ONCE;
-        DGNN_TRY(dgnn_transport_allgather(comm, values + start, n * (int64_t)sizeof(*values), comm->scratch, error));
+        DGNN_TRY(dgnn_transport_allgather(comm, values + start, n * (int64_t)sizeof(*values), comm->scratch,
+                                          error));
         for (int64_t k = 0; k < n; k++) {
             int64_t one = all[k];
             for (int32_t r = 1; r < comm->transport.nrank; r++) {
                 int64_t other = all[r * n + k];
-                one = reduction == DGNN_REDUCE_SUM ? one + other
-                      : (one > other) == (reduction == DGNN_REDUCE_MAX) ? one : other;
+                one = reduction == DGNN_REDUCE_SUM                      ? one + other
+                      : (one > other) == (reduction == DGNN_REDUCE_MAX) ? one
+                                                                        : other;
             }
             values[start + k] = one;
         }
@@ -259,8 +263,8 @@ static int transport_reduce_gathered(struct dgnn_comm *comm, int64_t *values, in
     return DGNN_OK;
 }
 
-int dgnn_transport_reduce(struct dgnn_comm *comm, int64_t *values, int64_t nvalue, enum dgnn_reduction reduction,
-                          struct dgnn_error *error)
+int dgnn_transport_reduce(struct dgnn_comm *comm, int64_t *values, int64_t nvalue,
+                          enum dgnn_reduction reduction, struct dgnn_error *error)
 {
     if (!comm) {
         return DGNN_OK;
@@ -273,7 +277,8 @@ int dgnn_transport_reduce(struct dgnn_comm *comm, int64_t *values, int64_t nvalu
         dgnn_transport_count(comm, DGNN_TRAFFIC_OTHER, nvalue * (int64_t)sizeof(*values));
     }
     DGNN_TRY(transport_usable(comm, error));
-    return transport_result(comm, t->allreduce(t->context, values, nvalue, reduction, comm->deadline_s, error), error);
+    return transport_result(
+        comm, t->allreduce(t->context, values, nvalue, reduction, comm->deadline_s, error), error);
 }
 
 int dgnn_transport_alltoallv(struct dgnn_comm *comm, const void *send, const int64_t *send_count,
@@ -328,7 +333,8 @@ struct transport_round {
     int64_t nbytes;
 };
 
-static int transport_pass(struct dgnn_comm *comm, const struct transport_round *round, struct dgnn_error *error)
+static int transport_pass(struct dgnn_comm *comm, const struct transport_round *round,
+                          struct dgnn_error *error)
 {
     int32_t nrank = comm->transport.nrank;
     int64_t *send = comm->scratch, *receive = send + nrank;
@@ -361,8 +367,8 @@ int dgnn_transport_scan(struct dgnn_comm *comm, int64_t value, int64_t *before, 
     return DGNN_OK;
 }
 
-/* The binary tree of a sum. At distance d = 1, 2, 4, ... each rank whose number is an odd multiple of d has its place below
- * the rank d lower. -1: none. */
+/* The binary tree of a sum. At distance d = 1, 2, 4, ... each rank whose number is an odd multiple of d has
+ * its place below the rank d lower. -1: none. */
 static int32_t transport_above(int64_t me, int64_t d)
 {
     return me % (2 * d) == d ? (int32_t)(me - d) : -1;
@@ -375,7 +381,8 @@ static int32_t transport_below(int64_t me, int64_t d, int64_t nrank)
 
 enum { TRANSPORT_SUM_AT_ONCE = 64 };
 
-/* n values at most that many: up the tree, each rank adding what comes to what it has, and the sums down again. */
+/* n values at most that many: up the tree, each rank adding what comes to what it has, and the sums down
+ * again. */
 static int transport_sum_tree(struct dgnn_comm *comm, double *values, int64_t n, struct dgnn_error *error)
 {
     double heard[TRANSPORT_SUM_AT_ONCE];
@@ -434,8 +441,8 @@ static int transport_spread(struct dgnn_comm *comm, int32_t from, const struct d
     /* Sent to each rank from the same place, so not dgnn_transport_alltoallv. */
     int64_t *places = comm->counts;
     memset(places, 0, (size_t)t->nrank * sizeof(*places));
-    int status = t->alltoallv(t->context, &sent, count, places, &received, expected, places, comm->deadline_s,
-                              error);
+    int status =
+        t->alltoallv(t->context, &sent, count, places, &received, expected, places, comm->deadline_s, error);
     if (status) {
         return transport_result(comm, status, error);
     }
@@ -453,11 +460,12 @@ static int transport_same_sequence(struct dgnn_comm *comm, const struct transpor
 {
     for (int32_t r = 1; r < comm->transport.nrank; r++) {
         if (words[r].sequence != words[0].sequence || words[r].call != words[0].call) {
-            dgnn_status_set(error, DGNN_ERROR_COMM,
-                            "the ranks are out of step: rank %d is in %s (call %lld, step %lld), rank 0 in %s (call "
-                            "%lld, step %lld); a call that one of them began was left before the others joined in",
-                            r, words[r].operation, (long long)words[r].call, (long long)words[r].sequence,
-                            words[0].operation, (long long)words[0].call, (long long)words[0].sequence);
+            dgnn_status_set(
+                error, DGNN_ERROR_COMM,
+                "the ranks are out of step: rank %d is in %s (call %lld, step %lld), rank 0 in %s (call "
+                "%lld, step %lld); a call that one of them began was left before the others joined in",
+                r, words[r].operation, (long long)words[r].call, (long long)words[r].sequence,
+                words[0].operation, (long long)words[0].call, (long long)words[0].sequence);
             return transport_result(comm, DGNN_ERROR_COMM, error);
         }
     }
@@ -478,14 +486,15 @@ static int transport_same_operation(const struct transport_word *words, int32_t 
     return DGNN_OK;
 }
 
-/* What ranks take together when they agree, each the largest: a number and its negative are equal on all ranks where the
- * two largest are one another's negatives. */
+/* What ranks take together when they agree, each the largest: a number and its negative are equal on all
+ * ranks where the two largest are one another's negatives. */
 enum transport_agreed {
     AGREED_SEQUENCE = 0,
     AGREED_SEQUENCE_NEGATIVE,
     AGREED_CALL,
     AGREED_CALL_NEGATIVE,
-    AGREED_FAILED, /* the number of ranks less the failing rank: the largest is the lowest rank's; 0: it went well */
+    AGREED_FAILED, /* the number of ranks less the failing rank: the largest is the lowest rank's; 0: it went
+                      well */
     AGREED_VOTE,
     AGREED_OPERATION, /* a number for its name */
     AGREED_OPERATION_NEGATIVE,
@@ -515,7 +524,8 @@ static int transport_tell_apart(struct dgnn_comm *comm, const char *operation, s
 static int transport_failed_in(const char *operation, int failed, struct dgnn_error *error)
 {
     struct dgnn_error why = *error;
-    return dgnn_status_set(error, failed, "in %s: %.*s", operation, DGNN_TRANSPORT_MESSAGE_LENGTH, why.message);
+    return dgnn_status_set(error, failed, "in %s: %.*s", operation, DGNN_TRANSPORT_MESSAGE_LENGTH,
+                           why.message);
 }
 
 static int transport_vote(struct dgnn_comm *comm, const char *operation, int status, int32_t *vote,
@@ -543,13 +553,15 @@ static int transport_vote(struct dgnn_comm *comm, const char *operation, int sta
     if (failed) {
         return transport_failed_in(operation, failed, error);
     }
-    int in_step = all[AGREED_SEQUENCE] == -all[AGREED_SEQUENCE_NEGATIVE] && all[AGREED_CALL] == -all[AGREED_CALL_NEGATIVE];
+    int in_step = all[AGREED_SEQUENCE] == -all[AGREED_SEQUENCE_NEGATIVE] &&
+                  all[AGREED_CALL] == -all[AGREED_CALL_NEGATIVE];
     if (in_step && all[AGREED_FAILED]) {
         return transport_spread(comm, t->nrank - (int32_t)all[AGREED_FAILED], &mine, error);
     }
     *vote = (int32_t)all[AGREED_VOTE];
-    return in_step && all[AGREED_OPERATION] == -all[AGREED_OPERATION_NEGATIVE] ? DGNN_OK
-                                                                              : transport_tell_apart(comm, operation, error);
+    return in_step && all[AGREED_OPERATION] == -all[AGREED_OPERATION_NEGATIVE]
+               ? DGNN_OK
+               : transport_tell_apart(comm, operation, error);
 }
 
 int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int status, struct dgnn_error *error)

@@ -55,19 +55,21 @@ int32_t dgnn_transport_nrank(const struct dgnn_comm *comm);
 /* All ranks pass the status of what they did since the last agreement, with its message in *error, and the
  * name of the step they are at ("compute"). Returns on all ranks the lowest failing rank's status and
  * message, preceded by "rank 2: " where there are several ranks. Where none failed, ranks at different steps
- * get DGNN_ERROR_INPUT that names both, on all ranks, and may go on together. Ranks that are in another call, or have
- * come to another number of agreements, get DGNN_ERROR_COMM. */
+ * get DGNN_ERROR_INPUT that names both, on all ranks, and may go on together. Ranks that are in another call,
+ * or have come to another number of agreements, get DGNN_ERROR_COMM. */
 int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int status, struct dgnn_error *error);
 
-/* values: the sums over the ranks, added in a tree of which the number of ranks alone decides the order, so the same bits on
- * each: ((0 + 1) + (2 + 3)) + (4 + 5) of six. */
+/* values: the sums over the ranks, added in a tree of which the number of ranks alone decides the order, so
+ * the same bits on each: ((0 + 1) + (2 + 3)) + (4 + 5) of six. */
 int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error);
 
-/* values: on each rank those of all ranks taken together. One message costs as many as the logarithm of the ranks. */
-int dgnn_transport_reduce(struct dgnn_comm *comm, int64_t *values, int64_t nvalue, enum dgnn_reduction reduction,
-                          struct dgnn_error *error);
+/* values: on each rank those of all ranks taken together. One message costs as many as the logarithm of the
+ * ranks. */
+int dgnn_transport_reduce(struct dgnn_comm *comm, int64_t *values, int64_t nvalue,
+                          enum dgnn_reduction reduction, struct dgnn_error *error);
 
-/* before: the sum of value over the ranks below this one, in as many messages as the logarithm of the ranks. */
+/* before: the sum of value over the ranks below this one, in as many messages as the logarithm of the ranks.
+ */
 int dgnn_transport_scan(struct dgnn_comm *comm, int64_t value, int64_t *before, struct dgnn_error *error);
 
 /* out: nrank x nbytes, in rank order. */

@@ -24,8 +24,8 @@ static const char convert_linear[] =
 
 struct convert_source {
     struct dgnn_checkpoint *checkpoint;
-    struct dgnn_pickled states;  /* a flat dict, or a TorchScript module */
-    struct dgnn_tree *settings;  /* model_params, or model_def_script; owned */
+    struct dgnn_pickled states; /* a flat dict, or a TorchScript module */
+    struct dgnn_tree *settings; /* model_params, or model_def_script; owned */
 };
 
 static int convert_not_ours(struct dgnn_checkpoint *checkpoint, const char *what, struct dgnn_error *error)
@@ -130,8 +130,8 @@ static int convert_define_types(struct dgnn_emit *emit, struct dgnn_emit_setting
     return dgnn_emit_define(emit, s, "ntypes", ntypes);
 }
 
-static int convert_emit_part(struct dgnn_emit *emit, const struct dgnn_emit_scope *outer, const struct dgnn_value *params,
-                             const char *prefix, int32_t *graph)
+static int convert_emit_part(struct dgnn_emit *emit, const struct dgnn_emit_scope *outer,
+                             const struct dgnn_value *params, const char *prefix, int32_t *graph)
 {
     struct dgnn_emit_settings s = {.scope = *outer};
     s.scope.params = params;
@@ -156,8 +156,10 @@ static int convert_emit_linear(struct dgnn_emit *emit, const struct dgnn_emit_sc
         struct dgnn_value descriptor = dgnn_value_member(&item, "descriptor");
         if (dgnn_value_kind(&descriptor) == DGNN_VALUE_ABSENT) {
             char path[512];
-            return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED, "%s: a model without a descriptor, as a pair "
-                                   "table", dgnn_value_path(&item, path, sizeof(path)));
+            return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED,
+                                   "%s: a model without a descriptor, as a pair "
+                                   "table",
+                                   dgnn_value_path(&item, path, sizeof(path)));
         }
         snprintf(prefix, sizeof(prefix), "%smodels.%lld.", scope->prefix, (long long)k);
         DGNN_TRY(dgnn_text_add(&emit->text, emit->error, k ? ", " : ""));
@@ -173,8 +175,9 @@ static int convert_emit_spin(struct dgnn_emit *emit, struct dgnn_emit_settings *
     DGNN_TRY(dgnn_spinsettings_define(emit, s, expt));
     backbone = s->scope;
     backbone.prefix = "backbone_model.atomic_model.";
-    DGNN_TRY(dgnn_emit_template(emit, &s->scope, "{'type': 'spin_ener', 'spin': {'use_spin': $use_spin$, "
-                                                 "'virtual_scale': $virtual_scale$}, 'backbone_model': "));
+    DGNN_TRY(dgnn_emit_template(emit, &s->scope,
+                                "{'type': 'spin_ener', 'spin': {'use_spin': $use_spin$, "
+                                "'virtual_scale': $virtual_scale$}, 'backbone_model': "));
     DGNN_TRY(convert_emit_standard(emit, &backbone, &graph));
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
@@ -195,7 +198,8 @@ static int convert_emit_kind(struct dgnn_emit *emit, struct dgnn_emit_settings *
         DGNN_TRY(dgnn_value_string(&type, &name, emit->error));
     }
     if (convert_has(s->scope.params, "use_srtab")) {
-        return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED, "%s: use_srtab: a model with a pair table",
+        return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED,
+                               "%s: use_srtab: a model with a pair table",
                                dgnn_value_path(s->scope.params, path, sizeof(path)));
     }
     DGNN_TRY(convert_define_types(emit, s, NULL));
@@ -211,8 +215,10 @@ static int convert_emit_kind(struct dgnn_emit *emit, struct dgnn_emit_settings *
     if (!strcmp(name, "standard")) {
         return convert_emit_standard(emit, &s->scope, graph);
     }
-    return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED, "%s: '%s' is not supported; supported: standard, "
-                           "linear_ener", dgnn_value_path(&type, path, sizeof(path)), name);
+    return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED,
+                           "%s: '%s' is not supported; supported: standard, "
+                           "linear_ener",
+                           dgnn_value_path(&type, path, sizeof(path)), name);
 }
 
 /* {"model": ..., "model_def_script": ...}, as a .pt2 has it. */
@@ -230,8 +236,8 @@ static int convert_emit(struct dgnn_emit *emit, const struct dgnn_value *params,
     return status ? status : dgnn_text_add(&emit->text, emit->error, "}");
 }
 
-static int convert_state(const struct convert_source *source, const struct dgnn_value *params, struct dgnn_states *state,
-                         struct dgnn_archive *archive, struct dgnn_error *error)
+static int convert_state(const struct convert_source *source, const struct dgnn_value *params,
+                         struct dgnn_states *state, struct dgnn_archive *archive, struct dgnn_error *error)
 {
     static const char graph_metadata[] = "{\"lower_input_kind\": \"graph\"}";
     struct dgnn_emit emit = {.state = state, .error = error};
@@ -242,7 +248,8 @@ static int convert_state(const struct convert_source *source, const struct dgnn_
                     : dgnn_tree_parse(source->checkpoint->name, emit.text.data, (size_t)emit.text.length,
                                       emit.arrays.data, (size_t)emit.narrays, &archive->model, error);
     if (!status && graph) {
-        status = dgnn_tree_parse("metadata", graph_metadata, strlen(graph_metadata), NULL, 0, &archive->metadata, error);
+        status = dgnn_tree_parse("metadata", graph_metadata, strlen(graph_metadata), NULL, 0,
+                                 &archive->metadata, error);
     }
     dgnn_emit_free(&emit);
     return status;
@@ -253,7 +260,7 @@ static int convert_state(const struct convert_source *source, const struct dgnn_
 struct convert_request {
     const char *head;
     struct dgnn_text *heads; /* NULL: a model is wanted */
-    int32_t asked; /* was it a file of torch's? */
+    int32_t asked;           /* was it a file of torch's? */
 };
 
 /* "model.NAME." */
@@ -282,7 +289,8 @@ static int convert_model(const struct convert_source *source, const char *head, 
 }
 
 /* The symbols of a type map, whose strings belong to the settings. */
-static int convert_symbols(const struct dgnn_value *list, const char ***symbols, int64_t *count, struct dgnn_error *error)
+static int convert_symbols(const struct dgnn_value *list, const char ***symbols, int64_t *count,
+                           struct dgnn_error *error)
 {
     DGNN_TRY(dgnn_value_list(list, count, error));
     *symbols = dgnn_alloc(*count, sizeof(**symbols));
@@ -301,8 +309,8 @@ static int convert_symbols(const struct dgnn_value *list, const char ***symbols,
 }
 
 /* The elements of one head; its out_bias is all that is read of it. */
-static int convert_elements(const struct convert_source *source, const struct dgnn_value *params, struct dgnn_text *text,
-                            struct dgnn_error *error)
+static int convert_elements(const struct convert_source *source, const struct dgnn_value *params,
+                            struct dgnn_text *text, struct dgnn_error *error)
 {
     static const char *const names[] = {"atomic_model.out_bias", "backbone_model.atomic_model.out_bias"};
     struct dgnn_value list = dgnn_value_member(params, "type_map");
@@ -327,8 +335,8 @@ static int convert_elements(const struct convert_source *source, const struct dg
 }
 
 /* alias: NULL for the head itself. */
-static int convert_list_head(const struct convert_source *source, const struct dgnn_value *params, const char *alias,
-                             struct dgnn_text *text, struct dgnn_error *error)
+static int convert_list_head(const struct convert_source *source, const struct dgnn_value *params,
+                             const char *alias, struct dgnn_text *text, struct dgnn_error *error)
 {
     struct dgnn_value type_map = dgnn_value_member(params, "type_map");
     int64_t narrays = 0;
@@ -378,8 +386,9 @@ static int convert_checkpoint(void *context, struct dgnn_checkpoint *checkpoint,
 }
 
 /* path or bytes, whichever is there. */
-static int convert_open(const char *path, const struct dgnn_archive_bytes *bytes, struct convert_request *request,
-                        struct dgnn_archive *archive, struct dgnn_error *error)
+static int convert_open(const char *path, const struct dgnn_archive_bytes *bytes,
+                        struct convert_request *request, struct dgnn_archive *archive,
+                        struct dgnn_error *error)
 {
     struct dgnn_archive_converter converter = {.convert = convert_checkpoint, .context = request};
     DGNN_TRY(path ? dgnn_archive_convert(path, &converter, archive, error)
@@ -391,14 +400,15 @@ static int convert_open(const char *path, const struct dgnn_archive_bytes *bytes
     return DGNN_OK;
 }
 
-int dgnn_convert_open(const char *path, const char *head, struct dgnn_archive *archive, struct dgnn_error *error)
+int dgnn_convert_open(const char *path, const char *head, struct dgnn_archive *archive,
+                      struct dgnn_error *error)
 {
     struct convert_request request = {.head = head};
     return convert_open(path, NULL, &request, archive, error);
 }
 
-int dgnn_convert_open_memory(const struct dgnn_archive_bytes *bytes, const char *head, struct dgnn_archive *archive,
-                             struct dgnn_error *error)
+int dgnn_convert_open_memory(const struct dgnn_archive_bytes *bytes, const char *head,
+                             struct dgnn_archive *archive, struct dgnn_error *error)
 {
     struct convert_request request = {.head = head};
     return convert_open(NULL, bytes, &request, archive, error);
@@ -425,7 +435,8 @@ int dgnn_convert_heads(const char *path, struct dgnn_text *text, struct dgnn_err
     return convert_heads(path, NULL, text, error);
 }
 
-int dgnn_convert_heads_memory(const struct dgnn_archive_bytes *bytes, struct dgnn_text *text, struct dgnn_error *error)
+int dgnn_convert_heads_memory(const struct dgnn_archive_bytes *bytes, struct dgnn_text *text,
+                              struct dgnn_error *error)
 {
     return convert_heads(NULL, bytes, text, error);
 }

@@ -51,8 +51,10 @@ static int descriptor_embed(struct dgnn_emit *emit, const struct dgnn_emit_setti
     status = status ? status : dgnn_emit_define(emit, &s, "neuron", neuron);
     status = status ? status : dgnn_emit_define(emit, &s, "activation", "'Linear'");
     status = status ? status : dgnn_emit_define(emit, &s, "resnet_dt", "false");
-    status = status ? status : dgnn_emit_define(emit, &s, "use_econf", kinds ? "false" : "?use_econf_tebd=false?");
-    status = status ? status : dgnn_emit_define(emit, &s, "use_bias", kinds ? "false" : "?use_tebd_bias=false?");
+    status =
+        status ? status : dgnn_emit_define(emit, &s, "use_econf", kinds ? "false" : "?use_econf_tebd=false?");
+    status =
+        status ? status : dgnn_emit_define(emit, &s, "use_bias", kinds ? "false" : "?use_tebd_bias=false?");
     if (kinds) {
         status = status ? status : dgnn_emit_define(emit, &s, "ntypes", kinds);
         status = status ? status : dgnn_emit_define(emit, &s, "type_map", "null");
@@ -64,15 +66,17 @@ static int descriptor_embed(struct dgnn_emit *emit, const struct dgnn_emit_setti
     return status;
 }
 
-static int descriptor_type_embed(struct dgnn_emit *emit, const struct dgnn_emit_settings *s, const char *neuron)
+static int descriptor_type_embed(struct dgnn_emit *emit, const struct dgnn_emit_settings *s,
+                                 const char *neuron)
 {
     DGNN_TRY(dgnn_text_add(&emit->text, emit->error, ", \"type_embedding\": "));
-    return descriptor_embed(emit, s, "type_embedding.embedding.embedding_net|type_embedding.embedding_net", neuron,
-                            NULL);
+    return descriptor_embed(emit, s, "type_embedding.embedding.embedding_net|type_embedding.embedding_net",
+                            neuron, NULL);
 }
 
 /* pt_expt notes here that a model that could be a graph is not one. */
-static int descriptor_graph_disabled(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope, int32_t *graph)
+static int descriptor_graph_disabled(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
+                                     int32_t *graph)
 {
     char name[DGNN_EMIT_NAME_MAX];
     struct dgnn_tensor tensor;
@@ -87,7 +91,8 @@ static int descriptor_graph_disabled(struct dgnn_emit *emit, const struct dgnn_e
 
 /* ------------------------------------------------------------------ local descriptors */
 
-static int descriptor_emit_se_a(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptors_facts *facts)
+static int descriptor_emit_se_a(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+                                struct dgnn_descriptors_facts *facts)
 {
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[25, 50, 100]?"));
@@ -96,14 +101,16 @@ static int descriptor_emit_se_a(struct dgnn_emit *emit, struct dgnn_emit_setting
     return dgnn_emit_template(emit, &s->scope, descriptor_se_a);
 }
 
-static int descriptor_emit_se_r(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptors_facts *facts)
+static int descriptor_emit_se_r(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+                                struct dgnn_descriptors_facts *facts)
 {
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[25, 50, 100]?"));
     return dgnn_emit_template(emit, &s->scope, descriptor_se_r);
 }
 
-static int descriptor_emit_se_t(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptors_facts *facts)
+static int descriptor_emit_se_t(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+                                struct dgnn_descriptors_facts *facts)
 {
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[24, 48, 96]?"));
@@ -140,7 +147,8 @@ static int descriptor_emit_dpa4c(struct dgnn_emit *emit, struct dgnn_emit_settin
         snprintf(mark, sizeof(mark), "readout.probe_projections.%d.w", (int)l);
         DGNN_TRY(dgnn_emit_name(emit, &s->scope, mark, name, emit->error));
         int is_there = dgnn_states_find(emit->state, name) != NULL;
-        snprintf(mark, sizeof(mark), is_there ? "%%readout.probe_projections.%d;none;false%%" : "null", (int)l);
+        snprintf(mark, sizeof(mark), is_there ? "%%readout.probe_projections.%d;none;false%%" : "null",
+                 (int)l);
         DGNN_TRY(dgnn_text_add(&emit->text, emit->error, l ? ", " : ""));
         DGNN_TRY(dgnn_emit_template(emit, &s->scope, mark));
     }
@@ -182,9 +190,10 @@ static int descriptor_define_dpa1(struct dgnn_emit *emit, struct dgnn_emit_setti
     }
     DGNN_TRY(dgnn_emit_define(emit, s, "stripped", "?stripped_type_embedding=null?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "mode",
-                              v2 || descriptor_is(&s->scope, "stripped", "true")    ? "'strip'"
-                              : descriptor_is(&s->scope, "stripped", "false")       ? "'concat'"
-                                                                                     : "?tebd_input_mode='concat'?"));
+                              v2 || descriptor_is(&s->scope, "stripped", "true") ? "'strip'"
+                              : descriptor_is(&s->scope, "stripped", "false")
+                                  ? "'concat'"
+                                  : "?tebd_input_mode='concat'?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "smooth", v2 ? "true" : "?smooth_type_embedding=true?"));
     descriptor_integers(dgnn_emit_variable(&s->scope, "sel"), &nnei, &ignored);
     descriptor_integers(dgnn_emit_variable(&s->scope, "neuron"), &ignored, &embed_dim);
@@ -198,7 +207,8 @@ static int descriptor_emit_dpa1_kind(struct dgnn_emit *emit, struct dgnn_emit_se
     DGNN_TRY(descriptor_define_dpa1(emit, s, v2));
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa1));
     if (!v2) {
-        DGNN_TRY(dgnn_emit_template(emit, &s->scope, ", 'tebd_input_mode': $mode$, 'smooth_type_embedding': $smooth$"));
+        DGNN_TRY(dgnn_emit_template(emit, &s->scope,
+                                    ", 'tebd_input_mode': $mode$, 'smooth_type_embedding': $smooth$"));
     }
     if (descriptor_is(&s->scope, "mode", "\"strip\"")) {
         DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa1_strip));
@@ -210,7 +220,8 @@ static int descriptor_emit_dpa1_kind(struct dgnn_emit *emit, struct dgnn_emit_se
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
-static int descriptor_emit_dpa1(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptors_facts *facts)
+static int descriptor_emit_dpa1(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+                                struct dgnn_descriptors_facts *facts)
 {
     return descriptor_emit_dpa1_kind(emit, s, facts, 0);
 }
@@ -241,7 +252,8 @@ static int descriptor_emit_dpa3_layers(struct dgnn_emit *emit, struct dgnn_emit_
     return dgnn_text_add(&emit->text, emit->error, "]}");
 }
 
-static int descriptor_emit_dpa3(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptors_facts *facts)
+static int descriptor_emit_dpa3(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+                                struct dgnn_descriptors_facts *facts)
 {
     (void)facts;
     DGNN_TRY(dgnn_emit_define(emit, s, "activation", "?activation_function='silu'?"));
@@ -250,17 +262,20 @@ static int descriptor_emit_dpa3(struct dgnn_emit *emit, struct dgnn_emit_setting
     DGNN_TRY(dgnn_emit_define(emit, s, "update_style", "?repflow.update_style='res_residual'?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "skip_stat", "?repflow.skip_stat=false?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "fix_stat_std",
-                              descriptor_is(&s->scope, "skip_stat", "true") ? "0.3" : "?repflow.fix_stat_std=0.3?"));
+                              descriptor_is(&s->scope, "skip_stat", "true") ? "0.3"
+                                                                            : "?repflow.fix_stat_std=0.3?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "charge_spin", "?add_chg_spin_ebd=false?"));
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa3));
     DGNN_TRY(descriptor_emit_dpa3_layers(emit, s));
     DGNN_TRY(descriptor_type_embed(emit, s, "[$n_dim$]"));
     if (descriptor_is(&s->scope, "charge_spin", "true")) {
         DGNN_TRY(dgnn_text_add(&emit->text, emit->error, ", \"chg_embedding\": "));
-        DGNN_TRY(descriptor_embed(emit, s, "chg_embedding.embedding.embedding_net|chg_embedding.embedding_net",
+        DGNN_TRY(descriptor_embed(emit, s,
+                                  "chg_embedding.embedding.embedding_net|chg_embedding.embedding_net",
                                   "[$n_dim$]", "200"));
         DGNN_TRY(dgnn_text_add(&emit->text, emit->error, ", \"spin_embedding\": "));
-        DGNN_TRY(descriptor_embed(emit, s, "spin_embedding.embedding.embedding_net|spin_embedding.embedding_net",
+        DGNN_TRY(descriptor_embed(emit, s,
+                                  "spin_embedding.embedding.embedding_net|spin_embedding.embedding_net",
                                   "[$n_dim$]", "100"));
     }
     return dgnn_text_add(&emit->text, emit->error, "}");
@@ -277,14 +292,15 @@ static int descriptor_emit_dpa2_layer(struct dgnn_emit *emit, const struct dgnn_
     DGNN_TRY(dgnn_emit_template(emit, scope, h2 ? descriptor_dpa2_attn2_ev : ""));
     DGNN_TRY(dgnn_emit_template(emit, scope,
                                 descriptor_is(scope, "g1_has_attn", "true") ? descriptor_dpa2_loc : ""));
-    DGNN_TRY(dgnn_emit_template(emit, scope,
-                                descriptor_is(scope, "update_style", "\"res_residual\"") ? descriptor_dpa2_residual
-                                                                                          : ""));
+    DGNN_TRY(dgnn_emit_template(
+        emit, scope,
+        descriptor_is(scope, "update_style", "\"res_residual\"") ? descriptor_dpa2_residual : ""));
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
 /* The last layer does not update pairs. */
-static int descriptor_emit_dpa2_layers(struct dgnn_emit *emit, const struct dgnn_emit_settings *outer, int64_t nlayer)
+static int descriptor_emit_dpa2_layers(struct dgnn_emit *emit, const struct dgnn_emit_settings *outer,
+                                       int64_t nlayer)
 {
     char prefix[DGNN_EMIT_NAME_MAX];
     for (int64_t k = 0; k < nlayer; k++) {
@@ -300,8 +316,9 @@ static int descriptor_emit_dpa2_layers(struct dgnn_emit *emit, const struct dgnn
         status = status ? status
                         : dgnn_emit_define(emit, &s, "g2_has_attn",
                                            last ? "false" : "?repformer.update_g2_has_attn=true?");
-        status = status ? status
-                        : dgnn_emit_define(emit, &s, "update_h2", last ? "false" : "?repformer.update_h2=false?");
+        status =
+            status ? status
+                   : dgnn_emit_define(emit, &s, "update_h2", last ? "false" : "?repformer.update_h2=false?");
         status = status ? status : descriptor_emit_dpa2_layer(emit, &s.scope);
         dgnn_emit_undefine(&s);
         DGNN_TRY(status);
@@ -319,7 +336,8 @@ static int descriptor_emit_repinit(struct dgnn_emit *emit, const struct dgnn_emi
     int status = dgnn_text_add(&emit->text, emit->error, ", \"%s\": {",
                                three ? "repinit_three_body_variable" : "repinit_variable");
     status = status ? status
-                    : dgnn_emit_define(emit, &s, "rcut", three ? "?repinit.three_body_rcut=4.0?" : "?repinit.rcut?");
+                    : dgnn_emit_define(emit, &s, "rcut",
+                                       three ? "?repinit.three_body_rcut=4.0?" : "?repinit.rcut?");
     status = status ? status
                     : dgnn_emit_define(emit, &s, "rcut_smth",
                                        three ? "?repinit.three_body_rcut_smth=0.5?" : "?repinit.rcut_smth?");
@@ -327,7 +345,8 @@ static int descriptor_emit_repinit(struct dgnn_emit *emit, const struct dgnn_emi
                     : dgnn_emit_define(emit, &s, "neuron",
                                        three ? "?repinit.three_body_neuron=[2, 4, 8]?"
                                              : "?repinit.neuron=[25, 50, 100]?");
-    status = status ? status : dgnn_emit_define(emit, &s, "activation", "?repinit.activation_function='tanh'?");
+    status =
+        status ? status : dgnn_emit_define(emit, &s, "activation", "?repinit.activation_function='tanh'?");
     status = status ? status : dgnn_emit_define(emit, &s, "resnet_dt", "?repinit.resnet_dt=false?");
     status = status ? status : dgnn_emit_template(emit, &s.scope, descriptor_dpa2_repinit);
     if (!status && descriptor_is(&s.scope, "mode", "\"strip\"")) {
@@ -353,10 +372,12 @@ static int descriptor_define_dpa2(struct dgnn_emit *emit, struct dgnn_emit_setti
     for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
         DGNN_TRY(dgnn_emit_define(emit, s, rows[k][0], rows[k][1]));
     }
-    return descriptor_is(&s->scope, "ln_eps", "null") ? dgnn_emit_define(emit, s, "ln_eps", "1e-05") : DGNN_OK;
+    return descriptor_is(&s->scope, "ln_eps", "null") ? dgnn_emit_define(emit, s, "ln_eps", "1e-05")
+                                                      : DGNN_OK;
 }
 
-static int descriptor_emit_dpa2(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct dgnn_descriptors_facts *facts)
+static int descriptor_emit_dpa2(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+                                struct dgnn_descriptors_facts *facts)
 {
     int64_t nlayer, last;
     char prefix[DGNN_EMIT_NAME_MAX];
@@ -364,7 +385,8 @@ static int descriptor_emit_dpa2(struct dgnn_emit *emit, struct dgnn_emit_setting
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa2));
     DGNN_TRY(dgnn_emit_name(emit, &s->scope, "g1_shape_tranform", prefix, emit->error));
     if (!dgnn_states_has(emit->state, prefix)) {
-        DGNN_TRY(dgnn_emit_template(emit, &s->scope, ", 'g1_shape_tranform': {'@class': 'Identity', '@version': 1}"));
+        DGNN_TRY(dgnn_emit_template(emit, &s->scope,
+                                    ", 'g1_shape_tranform': {'@class': 'Identity', '@version': 1}"));
     }
     DGNN_TRY(descriptor_type_embed(emit, s, "[?repinit.tebd_dim=8?]"));
     DGNN_TRY(descriptor_emit_repinit(emit, s, 0));
@@ -378,7 +400,8 @@ static int descriptor_emit_dpa2(struct dgnn_emit *emit, struct dgnn_emit_setting
     DGNN_TRY(dgnn_emit_template(emit, &repformers, descriptor_dpa2_repformers));
     descriptor_integers(dgnn_emit_variable(&s->scope, "nlayers"), &nlayer, &last);
     DGNN_TRY(descriptor_emit_dpa2_layers(emit, s, nlayer));
-    facts->graph = descriptor_is(&s->scope, "three", "false") && descriptor_is(&s->scope, "repinit_zero", "true") &&
+    facts->graph = descriptor_is(&s->scope, "three", "false") &&
+                   descriptor_is(&s->scope, "repinit_zero", "true") &&
                    descriptor_is(&s->scope, "repformer_zero", "true");
     DGNN_TRY(descriptor_graph_disabled(emit, &s->scope, &facts->graph));
     return dgnn_text_add(&emit->text, emit->error, "}");
@@ -394,7 +417,8 @@ static int descriptor_emit_hybrid(struct dgnn_emit *emit, struct dgnn_emit_setti
     char prefix[DGNN_EMIT_NAME_MAX];
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_value_list(&list, &count, emit->error));
-    DGNN_TRY(dgnn_emit_template(emit, &s->scope, "{'@class': 'Descriptor', 'type': 'hybrid', '@version': 1, 'list': ["));
+    DGNN_TRY(dgnn_emit_template(emit, &s->scope,
+                                "{'@class': 'Descriptor', 'type': 'hybrid', '@version': 1, 'list': ["));
     for (int64_t k = 0; k < count; k++) {
         struct dgnn_value item = dgnn_value_item(&list, k);
         struct dgnn_descriptors_facts own;
@@ -413,7 +437,8 @@ static int descriptor_emit_hybrid(struct dgnn_emit *emit, struct dgnn_emit_setti
 
 static const struct {
     const char *type;
-    int (*emit)(struct dgnn_emit *emit, struct dgnn_emit_settings *settings, struct dgnn_descriptors_facts *facts);
+    int (*emit)(struct dgnn_emit *emit, struct dgnn_emit_settings *settings,
+                struct dgnn_descriptors_facts *facts);
 } descriptor_families[] = {{"dpa3", descriptor_emit_dpa3},
                            {"dpa4c", descriptor_emit_dpa4c},
                            {"DPA4C", descriptor_emit_dpa4c},
@@ -436,7 +461,8 @@ static const struct {
 static int descriptor_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
 {
     DGNN_TRY(dgnn_emit_define(emit, s, "precision", "?precision='float64'?"));
-    DGNN_TRY(dgnn_emit_define(emit, s, "precision", dgnn_emit_precision(dgnn_emit_variable(&s->scope, "precision"))));
+    DGNN_TRY(dgnn_emit_define(emit, s, "precision",
+                              dgnn_emit_precision(dgnn_emit_variable(&s->scope, "precision"))));
     DGNN_TRY(dgnn_emit_define(emit, s, "activation", "?activation_function='tanh'?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "resnet_dt", "?resnet_dt=false?"));
     if (!dgnn_emit_variable(&s->scope, "exclude")) {
@@ -453,7 +479,7 @@ static int descriptor_define(struct dgnn_emit *emit, struct dgnn_emit_settings *
 }
 
 int dgnn_descriptors_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
-                         struct dgnn_descriptors_facts *facts)
+                          struct dgnn_descriptors_facts *facts)
 {
     struct dgnn_value type = dgnn_value_member(scope->params, "type");
     const char *name;
@@ -469,7 +495,9 @@ int dgnn_descriptors_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *
             return status;
         }
     }
-    return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED,
-                           "%s: '%s' is not supported; supported: dpa3, dpa4c, dpa2, dpa1 (se_atten), se_atten_v2, se_e2_a, "
-                           "se_e2_r, se_e3, se_e3_tebd, hybrid", dgnn_value_path(&type, path, sizeof(path)), name);
+    return dgnn_status_set(
+        emit->error, DGNN_ERROR_UNSUPPORTED,
+        "%s: '%s' is not supported; supported: dpa3, dpa4c, dpa2, dpa1 (se_atten), se_atten_v2, se_e2_a, "
+        "se_e2_r, se_e3, se_e3_tebd, hybrid",
+        dgnn_value_path(&type, path, sizeof(path)), name);
 }

@@ -10,9 +10,9 @@ struct dgnn_descriptors_facts {
     int32_t graph;       /* does pt_expt evaluate it as a graph, without a fixed number of neighbours? */
 };
 
-/* scope->params: the descriptor's; scope->prefix: as "atomic_model.descriptor."; scope->variables: "ntypes" and
- * "type_map". Errors: UNSUPPORTED for a type that dgnn has not, FORMAT. */
+/* scope->params: the descriptor's; scope->prefix: as "atomic_model.descriptor."; scope->variables: "ntypes"
+ * and "type_map". Errors: UNSUPPORTED for a type that dgnn has not, FORMAT. */
 int dgnn_descriptors_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
-                         struct dgnn_descriptors_facts *facts);
+                          struct dgnn_descriptors_facts *facts);
 
 #endif

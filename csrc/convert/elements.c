@@ -28,7 +28,8 @@ static int elements_biased(const struct dgnn_tensor *bias, int64_t type)
     return 0;
 }
 
-int dgnn_elements_json(const struct dgnn_elements_source *source, struct dgnn_text *text, struct dgnn_error *error)
+int dgnn_elements_json(const struct dgnn_elements_source *source, struct dgnn_text *text,
+                       struct dgnn_error *error)
 {
     struct dgnn_value observed = dgnn_value_member(&source->info, "observed_type");
     const struct dgnn_tensor *bias = source->out_bias;

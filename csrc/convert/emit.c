@@ -24,13 +24,14 @@ const char *dgnn_emit_variable(const struct dgnn_emit_scope *scope, const char *
     return NULL;
 }
 
-int dgnn_emit_name(const struct dgnn_emit *emit, const struct dgnn_emit_scope *scope, const char *names, char *name,
-                   struct dgnn_error *error)
+int dgnn_emit_name(const struct dgnn_emit *emit, const struct dgnn_emit_scope *scope, const char *names,
+                   char *name, struct dgnn_error *error)
 {
     while (names) {
         const char *bar = strchr(names, '|');
         int length = bar ? (int)(bar - names) : (int)strlen(names);
-        if (snprintf(name, DGNN_EMIT_NAME_MAX, "%s%.*s", scope->prefix, length, names) >= DGNN_EMIT_NAME_MAX - 32) {
+        if (snprintf(name, DGNN_EMIT_NAME_MAX, "%s%.*s", scope->prefix, length, names) >=
+            DGNN_EMIT_NAME_MAX - 32) {
             return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: a name of more than 480 characters",
                                    emit->state->checkpoint->name);
         }
@@ -59,7 +60,8 @@ static int emit_tensor(struct dgnn_emit *emit, const char *name)
 }
 
 /* A tensor of the layer at name, by either dialect's suffix; null where there is none and it need not be. */
-static int emit_part(struct dgnn_emit *emit, const char *name, const char *suffix, const char *other, int needed)
+static int emit_part(struct dgnn_emit *emit, const char *name, const char *suffix, const char *other,
+                     int needed)
 {
     char full[DGNN_EMIT_NAME_MAX + 64];
     snprintf(full, sizeof(full), "%s.%s", name, suffix);
@@ -72,7 +74,8 @@ static int emit_part(struct dgnn_emit *emit, const char *name, const char *suffi
     return emit_tensor(emit, full);
 }
 
-static int emit_has_part(const struct dgnn_emit *emit, const char *name, const char *suffix, const char *other)
+static int emit_has_part(const struct dgnn_emit *emit, const char *name, const char *suffix,
+                         const char *other)
 {
     char full[2][DGNN_EMIT_NAME_MAX + 64];
     snprintf(full[0], sizeof(full[0]), "%s.%s", name, suffix);
@@ -100,13 +103,13 @@ static int emit_layer(struct dgnn_emit *emit, const struct dgnn_emit_scope *scop
                       const char *activation, const char *resnet)
 {
     const char *yes = "true", *no = "false";
-    DGNN_TRY(dgnn_text_add(&emit->text, emit->error,
-                           "{\"@class\": \"Layer\", \"@version\": 2, \"bias\": %s, \"use_timestep\": %s, "
-                           "\"activation_function\": %s, \"resnet\": %s, \"precision\": %s, \"trainable\": true, "
-                           "\"@variables\": {\"w\": ",
-                           emit_has_part(emit, name, "bias", "b") ? yes : no,
-                           emit_has_part(emit, name, "idt", "idt") ? yes : no, activation, resnet,
-                           dgnn_emit_variable(scope, "precision")));
+    DGNN_TRY(dgnn_text_add(
+        &emit->text, emit->error,
+        "{\"@class\": \"Layer\", \"@version\": 2, \"bias\": %s, \"use_timestep\": %s, "
+        "\"activation_function\": %s, \"resnet\": %s, \"precision\": %s, \"trainable\": true, "
+        "\"@variables\": {\"w\": ",
+        emit_has_part(emit, name, "bias", "b") ? yes : no, emit_has_part(emit, name, "idt", "idt") ? yes : no,
+        activation, resnet, dgnn_emit_variable(scope, "precision")));
     DGNN_TRY(emit_part(emit, name, "matrix", "w", 1));
     DGNN_TRY(dgnn_text_add(&emit->text, emit->error, ", \"b\": "));
     DGNN_TRY(emit_part(emit, name, "bias", "b", 0));
@@ -151,7 +154,8 @@ int dgnn_emit_network(struct dgnn_emit *emit, const struct dgnn_emit_scope *scop
     int count = emit_count(emit, layers, "");
     snprintf(first, sizeof(first), "%s.0", layers);
     snprintf(layer, sizeof(layer), "%s.%d", layers, count > 0 ? count - 1 : 0);
-    DGNN_TRY(dgnn_text_add(&emit->text, emit->error, "{\"@class\": \"%s\", \"@version\": %d, \"in_dim\": %lld, ",
+    DGNN_TRY(dgnn_text_add(&emit->text, emit->error,
+                           "{\"@class\": \"%s\", \"@version\": %d, \"in_dim\": %lld, ",
                            fitting ? "FittingNetwork" : "EmbeddingNetwork", fitting ? 1 : 2,
                            (long long)dgnn_emit_width(emit, first, 0)));
     if (fitting) {
@@ -162,8 +166,10 @@ int dgnn_emit_network(struct dgnn_emit *emit, const struct dgnn_emit_scope *scop
         DGNN_TRY(dgnn_text_add(&emit->text, emit->error, "\"bias\": %s, ",
                                emit_has_part(emit, first, "bias", "b") ? "true" : "false"));
     }
-    DGNN_TRY(dgnn_text_add(&emit->text, emit->error, "\"neuron\": %s, \"activation_function\": %s, \"resnet_dt\": %s, "
-                           "\"precision\": %s, \"layers\": [", dgnn_emit_variable(scope, "neuron"), activation,
+    DGNN_TRY(dgnn_text_add(&emit->text, emit->error,
+                           "\"neuron\": %s, \"activation_function\": %s, \"resnet_dt\": %s, "
+                           "\"precision\": %s, \"layers\": [",
+                           dgnn_emit_variable(scope, "neuron"), activation,
                            dgnn_emit_variable(scope, "resnet_dt"), dgnn_emit_variable(scope, "precision")));
     for (int k = 0; k < count; k++) {
         int last = fitting && k == count - 1;
@@ -183,9 +189,11 @@ static int emit_collection(struct dgnn_emit *emit, const struct dgnn_emit_scope 
     for (int d = 0; d < ndim[0] - '0'; d++) {
         count *= ntypes;
     }
-    DGNN_TRY(dgnn_text_add(&emit->text, emit->error,
-                           "{\"@class\": \"NetworkCollection\", \"@version\": 1, \"ndim\": %s, \"ntypes\": %lld, "
-                           "\"network_type\": \"%s\", \"networks\": [", ndim, ntypes, type));
+    DGNN_TRY(
+        dgnn_text_add(&emit->text, emit->error,
+                      "{\"@class\": \"NetworkCollection\", \"@version\": 1, \"ndim\": %s, \"ntypes\": %lld, "
+                      "\"network_type\": \"%s\", \"networks\": [",
+                      ndim, ntypes, type));
     for (long long k = 0; k < count; k++) {
         snprintf(element, sizeof(element), "%s.%lld", name, k);
         DGNN_TRY(dgnn_text_add(&emit->text, emit->error, k ? ", " : ""));
@@ -256,7 +264,8 @@ static void emit_split(char *argument, char *part[3])
     }
 }
 
-static int emit_layer_mark(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope, char *argument, int optional)
+static int emit_layer_mark(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope, char *argument,
+                           int optional)
 {
     char *part[3], name[DGNN_EMIT_NAME_MAX], activation[64];
     char *key = optional ? argument : NULL, *names = optional ? strchr(argument, '=') : argument;
@@ -397,11 +406,10 @@ void dgnn_emit_undefine(struct dgnn_emit_settings *settings)
 
 const char *dgnn_emit_precision(const char *json)
 {
-    static const char *const names[][2] = {{"\"default\"", "'float64'"}, {"\"double\"", "'float64'"},
-                                           {"\"float64\"", "'float64'"}, {"\"single\"", "'float32'"},
-                                           {"\"float\"", "'float32'"},   {"\"float32\"", "'float32'"},
-                                           {"\"half\"", "'float16'"},    {"\"float16\"", "'float16'"},
-                                           {"\"bfloat16\"", "'bfloat16'"}};
+    static const char *const names[][2] = {
+        {"\"default\"", "'float64'"}, {"\"double\"", "'float64'"},  {"\"float64\"", "'float64'"},
+        {"\"single\"", "'float32'"},  {"\"float\"", "'float32'"},   {"\"float32\"", "'float32'"},
+        {"\"half\"", "'float16'"},    {"\"float16\"", "'float16'"}, {"\"bfloat16\"", "'bfloat16'"}};
     for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
         if (!strcmp(json, names[k][0])) {
             return names[k][1];

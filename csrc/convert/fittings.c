@@ -4,10 +4,13 @@
 #include <string.h>
 
 static const char fittings_energy[] =
-    "{'@class': 'Fitting', '@version': 4, 'var_name': 'energy', 'ntypes': $ntypes$, 'dim_descrpt': $dim_descrpt$, "
-    "'neuron': $neuron$, 'resnet_dt': $resnet_dt$, 'numb_fparam': $numb_fparam$, 'numb_aparam': $numb_aparam$, "
+    "{'@class': 'Fitting', '@version': 4, 'var_name': 'energy', 'ntypes': $ntypes$, 'dim_descrpt': "
+    "$dim_descrpt$, "
+    "'neuron': $neuron$, 'resnet_dt': $resnet_dt$, 'numb_fparam': $numb_fparam$, 'numb_aparam': "
+    "$numb_aparam$, "
     "'dim_case_embd': $dim_case_embd$, 'default_fparam': ?default_fparam=null?, 'rcond': null, "
-    "'activation_function': $activation$, 'precision': $precision$, 'mixed_types': $mixed_types$, 'exclude_types': [], "
+    "'activation_function': $activation$, 'precision': $precision$, 'mixed_types': $mixed_types$, "
+    "'exclude_types': [], "
     "'nets': #filter_layers.networks|nets._module_networks|nets._networks;fitting_network;$ndim#, "
     "'@variables': {'bias_atom_e': ^bias_atom_e^, 'case_embd': &case_embd&, 'fparam_avg': &fparam_avg&, "
     "'fparam_inv_std': &fparam_inv_std&, 'aparam_avg': &aparam_avg&, 'aparam_inv_std': &aparam_inv_std&}, "
@@ -16,15 +19,18 @@ static const char fittings_energy[] =
 
 /* DPA4's gated network, of pt_expt: its layers are written one after another. */
 static const char fittings_gated[] =
-    "{'@class': 'Fitting', '@version': 4, 'var_name': 'energy', 'ntypes': $ntypes$, 'dim_descrpt': $dim_descrpt$, "
+    "{'@class': 'Fitting', '@version': 4, 'var_name': 'energy', 'ntypes': $ntypes$, 'dim_descrpt': "
+    "$dim_descrpt$, "
     "'numb_fparam': $numb_fparam$, 'numb_aparam': $numb_aparam$, 'dim_case_embd': $dim_case_embd$, "
-    "'default_fparam': ?default_fparam=null?, 'precision': $precision$, 'mixed_types': true, 'exclude_types': [], "
+    "'default_fparam': ?default_fparam=null?, 'precision': $precision$, 'mixed_types': true, "
+    "'exclude_types': [], "
     "'@variables': {'bias_atom_e': ^bias_atom_e^, 'case_embd': &case_embd&, 'fparam_avg': &fparam_avg&, "
     "'fparam_inv_std': &fparam_inv_std&, 'aparam_avg': &aparam_avg&, 'aparam_inv_std': &aparam_inv_std&}, "
     "'type_map': $type_map$, 'use_aparam_as_mask': $mask$, 'type': 'sezm_ener', 'dim_out': 1, "
     "'nets': {'@class': 'NetworkCollection', '@version': 1, 'ndim': 0, 'ntypes': $ntypes$, "
     "'network_type': 'sezm_fitting_network', 'networks': [{'@class': 'GLUFittingNet', '@version': 1, "
-    "'in_dim': $width$, 'out_dim': 1, 'neuron': [$hidden$], 'activation_function': ?activation_function='silu'?, "
+    "'in_dim': $width$, 'out_dim': 1, 'neuron': [$hidden$], 'activation_function': "
+    "?activation_function='silu'?, "
     "'bias_out': ?bias_out=false?, '@variables': {";
 
 static int64_t fittings_integer(const struct dgnn_emit_scope *scope, const char *name)
@@ -38,8 +44,8 @@ static int64_t fittings_integer(const struct dgnn_emit_scope *scope, const char 
 static int fittings_define_dim(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
 {
     char names[DGNN_EMIT_NAME_MAX], name[DGNN_EMIT_NAME_MAX + 32], text[32];
-    DGNN_TRY(dgnn_emit_name(emit, &s->scope, "filter_layers.networks|nets._module_networks|nets._networks", names,
-                            emit->error));
+    DGNN_TRY(dgnn_emit_name(emit, &s->scope, "filter_layers.networks|nets._module_networks|nets._networks",
+                            names, emit->error));
     snprintf(name, sizeof(name), "%s.0.layers.0", names);
     int64_t width = dgnn_emit_width(emit, name, 0) - fittings_integer(&s->scope, "numb_fparam") -
                     fittings_integer(&s->scope, "dim_case_embd");
@@ -80,10 +86,11 @@ static int fittings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
     for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
         DGNN_TRY(dgnn_emit_define(emit, s, rows[k][0], rows[k][1]));
     }
-    DGNN_TRY(dgnn_emit_define(emit, s, "precision", dgnn_emit_precision(dgnn_emit_variable(&s->scope, "precision"))));
+    DGNN_TRY(dgnn_emit_define(emit, s, "precision",
+                              dgnn_emit_precision(dgnn_emit_variable(&s->scope, "precision"))));
     char names[DGNN_EMIT_NAME_MAX], second[DGNN_EMIT_NAME_MAX + 8];
-    DGNN_TRY(dgnn_emit_name(emit, &s->scope, "filter_layers.networks|nets._module_networks|nets._networks", names,
-                            emit->error));
+    DGNN_TRY(dgnn_emit_name(emit, &s->scope, "filter_layers.networks|nets._module_networks|nets._networks",
+                            names, emit->error));
     snprintf(second, sizeof(second), "%s.1", names);
     mixed = mixed && !dgnn_states_has(emit->state, second);
     DGNN_TRY(dgnn_emit_define(emit, s, "mixed_types", mixed ? "true" : "false"));
@@ -105,7 +112,8 @@ static int fittings_define_gated(struct dgnn_emit *emit, struct dgnn_emit_settin
             break;
         }
         first = *count ? first : dgnn_emit_width(emit, name, 0);
-        used += (size_t)snprintf(hidden + used, sizeof(hidden) - used, "%s%lld", used ? ", " : "", (long long)(width / 2));
+        used += (size_t)snprintf(hidden + used, sizeof(hidden) - used, "%s%lld", used ? ", " : "",
+                                 (long long)(width / 2));
     }
     snprintf(text, sizeof(text), "%lld", (long long)first);
     DGNN_TRY(dgnn_emit_define(emit, s, "hidden", hidden));
@@ -125,19 +133,22 @@ static int fittings_emit_gated(struct dgnn_emit *emit, struct dgnn_emit_settings
     for (int k = 0; k < count; k++) {
         snprintf(layer, sizeof(layer),
                  "'hidden_layers.%d.linear.matrix': ^nets._module_networks.0.hidden_layers.%d.w^, "
-                 "'hidden_layers.%d.linear.bias': ^nets._module_networks.0.hidden_layers.%d.b^, ", k, k, k, k);
+                 "'hidden_layers.%d.linear.bias': ^nets._module_networks.0.hidden_layers.%d.b^, ",
+                 k, k, k, k);
         DGNN_TRY(dgnn_emit_template(emit, &s->scope, layer));
     }
-    DGNN_TRY(dgnn_emit_template(emit, &s->scope, "'output_layer.matrix': ^nets._module_networks.0.output_layer.w^"));
+    DGNN_TRY(dgnn_emit_template(emit, &s->scope,
+                                "'output_layer.matrix': ^nets._module_networks.0.output_layer.w^"));
     snprintf(layer, sizeof(layer), "%snets._module_networks.0.output_layer.b", s->scope.prefix);
     if (dgnn_states_find(emit->state, layer)) {
-        DGNN_TRY(dgnn_emit_template(emit, &s->scope, ", 'output_layer.bias': ^nets._module_networks.0.output_layer.b^"));
+        DGNN_TRY(dgnn_emit_template(emit, &s->scope,
+                                    ", 'output_layer.bias': ^nets._module_networks.0.output_layer.b^"));
     }
     return dgnn_text_add(&emit->text, emit->error, "}}]}}");
 }
 
 int dgnn_fittings_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
-                      const struct dgnn_descriptors_facts *facts)
+                       const struct dgnn_descriptors_facts *facts)
 {
     struct dgnn_value params = dgnn_value_member(scope->params, "fitting_net");
     struct dgnn_value type = dgnn_value_member(&params, "type");
@@ -148,7 +159,8 @@ int dgnn_fittings_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *sco
     }
     int gated = !strcmp(name, "sezm_ener") || !strcmp(name, "dpa4_ener");
     if (strcmp(name, "ener") && !gated) {
-        return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED, "%s: '%s' is not supported; supported: ener, sezm_ener",
+        return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED,
+                               "%s: '%s' is not supported; supported: ener, sezm_ener",
                                dgnn_value_path(&type, path, sizeof(path)), name);
     }
     snprintf(prefix, sizeof(prefix), "%sfitting_net.", scope->prefix);
@@ -156,7 +168,7 @@ int dgnn_fittings_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *sco
     settings.scope.params = &params;
     settings.scope.prefix = prefix;
     int status = fittings_define(emit, &settings, facts->mixed_types, gated);
-    status = status ? status
+    status = status  ? status
              : gated ? fittings_emit_gated(emit, &settings)
                      : dgnn_emit_template(emit, &settings.scope, fittings_energy);
     dgnn_emit_undefine(&settings);

@@ -79,15 +79,18 @@ static void heads_list(const struct dgnn_value *dict, char *text, size_t size)
 
 int dgnn_heads_none(const char *file, const char *head, struct dgnn_error *error)
 {
-    return dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: head '%.100s': this file holds one model without heads; leave "
-                           "head out", file, head);
+    return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                           "%s: head '%.100s': this file holds one model without heads; leave "
+                           "head out",
+                           file, head);
 }
 
 int dgnn_heads_choose(const struct dgnn_value *settings, const char *head, struct dgnn_heads_choice *choice,
                       struct dgnn_error *error)
 {
     char list[400], path[300];
-    *choice = (struct dgnn_heads_choice){.params = *settings, .dict = dgnn_value_member(settings, "model_dict")};
+    *choice =
+        (struct dgnn_heads_choice){.params = *settings, .dict = dgnn_value_member(settings, "model_dict")};
     dgnn_value_path(settings, path, sizeof(path));
     path[strcspn(path, ":")] = 0;
     if (dgnn_value_kind(&choice->dict) == DGNN_VALUE_ABSENT) {
@@ -98,17 +101,21 @@ int dgnn_heads_choose(const struct dgnn_value *settings, const char *head, struc
     heads_list(&choice->dict, list, sizeof(list));
     if (!head && count != 1) {
         struct dgnn_value first = dgnn_value_item(&choice->dict, 0);
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "%s has several heads: %s; choose one: dgnn.Model.load(\"%s\", head=\"%.60s\")", path, list,
-                               path, count ? first.name : "");
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "%s has several heads: %s; choose one: dgnn.Model.load(\"%s\", head=\"%.60s\")", path, list, path,
+            count ? first.name : "");
     }
-    struct heads_search search = {.wanted = head ? head : "", .nearest = "", .distance = 1000, .found = head ? -1 : 0};
+    struct heads_search search = {
+        .wanted = head ? head : "", .nearest = "", .distance = 1000, .found = head ? -1 : 0};
     if (head) {
         DGNN_TRY(heads_search(&choice->dict, &search, error));
     }
     if (search.found < 0) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: head '%.100s': there is none of that name; did you mean "
-                               "'%.100s'? Heads: %s", path, head, search.nearest, list);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "%s: head '%.100s': there is none of that name; did you mean "
+                               "'%.100s'? Heads: %s",
+                               path, head, search.nearest, list);
     }
     choice->params = dgnn_value_item(&choice->dict, search.found);
     choice->name = choice->params.name;

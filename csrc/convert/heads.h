@@ -5,8 +5,9 @@
 #include "base/text.h"
 #include "io/tree.h"
 
-/* The model in settings that head names, itself or as an alias, and its own name (NULL: one task, whose model the
- * settings are). head may be NULL: the only one. Errors: INPUT, with the list, the call and the nearest name; FORMAT. */
+/* The model in settings that head names, itself or as an alias, and its own name (NULL: one task, whose model
+ * the settings are). head may be NULL: the only one. Errors: INPUT, with the list, the call and the nearest
+ * name; FORMAT. */
 struct dgnn_heads_choice {
     struct dgnn_value dict; /* model_dict, which params is a member of */
     struct dgnn_value params;

@@ -10,8 +10,8 @@ struct spinsettings_types {
     int64_t nspin;
 };
 
-static int spinsettings_type_of(const struct spinsettings_types *types, const struct dgnn_value *item, int64_t *type,
-                        struct dgnn_error *error)
+static int spinsettings_type_of(const struct spinsettings_types *types, const struct dgnn_value *item,
+                                int64_t *type, struct dgnn_error *error)
 {
     const char *name, *other;
     if (dgnn_value_kind(item) == DGNN_VALUE_NUMBER) {
@@ -27,13 +27,15 @@ static int spinsettings_type_of(const struct spinsettings_types *types, const st
         }
     }
     char path[300];
-    return *type >= 0 && *type < types->n ? DGNN_OK
-                                          : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: no type of type_map",
-                                                            dgnn_value_path(item, path, sizeof(path)));
+    return *type >= 0 && *type < types->n
+               ? DGNN_OK
+               : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: no type of type_map",
+                                 dgnn_value_path(item, path, sizeof(path)));
 }
 
 /* A boolean for each type, or the types or symbols of those with spins. */
-static int spinsettings_read_uses(struct spinsettings_types *types, const struct dgnn_value *list, struct dgnn_error *error)
+static int spinsettings_read_uses(struct spinsettings_types *types, const struct dgnn_value *list,
+                                  struct dgnn_error *error)
 {
     int64_t count;
     char path[300];
@@ -60,14 +62,15 @@ static int spinsettings_read_uses(struct spinsettings_types *types, const struct
 }
 
 static int spinsettings_define_text(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const char *name,
-                            struct dgnn_text *text)
+                                    struct dgnn_text *text)
 {
     int status = dgnn_emit_define(emit, s, name, text->data ? text->data : "");
     dgnn_text_free(text);
     return status;
 }
 
-static int spinsettings_define_uses(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const struct spinsettings_types *types)
+static int spinsettings_define_uses(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+                                    const struct spinsettings_types *types)
 {
     struct dgnn_text text = {0};
     int status = DGNN_OK;
@@ -83,14 +86,15 @@ static int spinsettings_define_uses(struct dgnn_emit *emit, struct dgnn_emit_set
 }
 
 /* One number for all types, or a list for each type or each with a spin. */
-static int spinsettings_scale_text(const struct spinsettings_types *types, const struct dgnn_value *scale, struct dgnn_text *text,
-                           struct dgnn_error *error)
+static int spinsettings_scale_text(const struct spinsettings_types *types, const struct dgnn_value *scale,
+                                   struct dgnn_text *text, struct dgnn_error *error)
 {
     int list = dgnn_value_kind(scale) == DGNN_VALUE_LIST;
     int64_t count = dgnn_value_count(scale), next = 0;
     char path[300];
     if (list && count != types->n && count != types->nspin) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: expected one number for each type, or each with a spin",
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
+                               "%s: expected one number for each type, or each with a spin",
                                dgnn_value_path(scale, path, sizeof(path)));
     }
     for (int64_t t = 0; t < types->n; t++) {
@@ -107,8 +111,8 @@ static int spinsettings_scale_text(const struct spinsettings_types *types, const
     return dgnn_text_add(text, error, "]");
 }
 
-static int spinsettings_define_scale(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const struct spinsettings_types *types,
-                             const struct dgnn_value *spin)
+static int spinsettings_define_scale(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+                                     const struct spinsettings_types *types, const struct dgnn_value *spin)
 {
     struct dgnn_value scale = dgnn_value_member(spin, "virtual_scale");
     struct dgnn_text text = {0};
@@ -121,7 +125,8 @@ static int spinsettings_define_scale(struct dgnn_emit *emit, struct dgnn_emit_se
 }
 
 /* Virtual atoms of types without a spin are no neighbours. */
-static int spinsettings_define_pairs(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const struct spinsettings_types *types)
+static int spinsettings_define_pairs(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+                                     const struct spinsettings_types *types)
 {
     struct dgnn_text text = {0};
     struct dgnn_value pairs = dgnn_value_member(s->scope.params, "pair_exclude_types");
@@ -153,7 +158,8 @@ static int spinsettings_define_pairs(struct dgnn_emit *emit, struct dgnn_emit_se
 }
 
 /* All virtual atoms have no energy. */
-static int spinsettings_define_atoms(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const struct spinsettings_types *types)
+static int spinsettings_define_atoms(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+                                     const struct spinsettings_types *types)
 {
     struct dgnn_text text = {0};
     struct dgnn_value atoms = dgnn_value_member(s->scope.params, "atom_exclude_types");
@@ -165,7 +171,7 @@ static int spinsettings_define_atoms(struct dgnn_emit *emit, struct dgnn_emit_se
         struct dgnn_value item = dgnn_value_item(&atoms, k);
         int64_t type = 0;
         status = dgnn_value_int(&item, &type, emit->error);
-        status = status ? status
+        status = status            ? status
                  : type < types->n ? dgnn_text_add(&text, emit->error, ", %lld", (long long)type)
                                    : DGNN_OK;
     }
@@ -208,7 +214,8 @@ static int spinsettings_define_done(struct dgnn_emit *emit, struct dgnn_emit_set
     return DGNN_OK;
 }
 
-static int spinsettings_define_all(struct dgnn_emit *emit, struct dgnn_emit_settings *s, struct spinsettings_types *types, int expt)
+static int spinsettings_define_all(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+                                   struct spinsettings_types *types, int expt)
 {
     struct dgnn_value spin = dgnn_value_member(s->scope.params, "spin");
     struct dgnn_value uses = dgnn_value_member(&spin, "use_spin");

@@ -1,11 +1,13 @@
-/* What deepmd-kit makes of a spin model's settings: twice the types, of which the second half are virtual atoms. */
+/* What deepmd-kit makes of a spin model's settings: twice the types, of which the second half are virtual
+ * atoms. */
 #ifndef DGNN_CONVERT_SPINSETTINGS_H
 #define DGNN_CONVERT_SPINSETTINGS_H
 
 #include "convert/emit.h"
 
-/* Defines "type_map", "ntypes", "exclude", "protection", "sel", "atom_exclude", "pair_exclude", "use_spin" and
- * "virtual_scale" in settings, whose scope has the model's. expt: of the pt_expt backend. Errors: FORMAT, MEMORY. */
+/* Defines "type_map", "ntypes", "exclude", "protection", "sel", "atom_exclude", "pair_exclude", "use_spin"
+ * and "virtual_scale" in settings, whose scope has the model's. expt: of the pt_expt backend. Errors: FORMAT,
+ * MEMORY. */
 int dgnn_spinsettings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *settings, int expt);
 
 #endif

@@ -94,15 +94,15 @@ static int states_sort(struct dgnn_states *state, struct dgnn_error *error)
     qsort(state->entries, (size_t)state->nentry, sizeof(*state->entries), states_compare);
     for (int64_t i = 1; i < state->nentry; i++) {
         if (!states_compare(&state->entries[i - 1], &state->entries[i])) {
-            return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s%.300s: the same name twice", state->checkpoint->name,
-                                   state->prefix, state->entries[i].name);
+            return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s%.300s: the same name twice",
+                                   state->checkpoint->name, state->prefix, state->entries[i].name);
         }
     }
     return DGNN_OK;
 }
 
 int dgnn_states_read(struct dgnn_checkpoint *checkpoint, struct dgnn_pickled dict, const char *prefix,
-                    struct dgnn_states *state, struct dgnn_error *error)
+                     struct dgnn_states *state, struct dgnn_error *error)
 {
     char path[STATE_NAME_MAX] = "";
     *state = (struct dgnn_states){.checkpoint = checkpoint, .prefix = prefix};
@@ -162,12 +162,12 @@ int dgnn_states_has(const struct dgnn_states *state, const char *name)
 }
 
 int dgnn_states_tensor(const struct dgnn_states *state, const char *name, struct dgnn_tensor *tensor,
-                      struct dgnn_error *error)
+                       struct dgnn_error *error)
 {
     struct dgnn_states_entry *entry = dgnn_states_find(state, name);
     if (!entry) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s%.300s: missing in the state", state->checkpoint->name,
-                               state->prefix, name);
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s%.300s: missing in the state",
+                               state->checkpoint->name, state->prefix, name);
     }
     entry->used = 1;
     return dgnn_checkpoint_tensor(state->checkpoint, entry->value, name, tensor, error);
@@ -185,15 +185,15 @@ static const struct {
     const char *part;
     enum states_skip skip;
 } states_skipped[] = {
-    {"_networks", STATES_SKIP_ALWAYS},            /* pt, pt_expt: the networks again */
-    {"min_nbor_dist", STATES_SKIP_ALWAYS},        /* statistics of the training data */
+    {"_networks", STATES_SKIP_ALWAYS},     /* pt, pt_expt: the networks again */
+    {"min_nbor_dist", STATES_SKIP_ALWAYS}, /* statistics of the training data */
     {"_min_nbor_dist", STATES_SKIP_ALWAYS},
-    {"type_mask", STATES_SKIP_ALWAYS},            /* made from exclude_types */
+    {"type_mask", STATES_SKIP_ALWAYS}, /* made from exclude_types */
     {"out_std", STATES_SKIP_ALWAYS},
     {"default_fparam_tensor", STATES_SKIP_ALWAYS}, /* default_fparam again */
-    {"nlist_cut_idx", STATES_SKIP_ALWAYS},        /* pt_expt's hybrids: made from sel */
-    {"mapping_list", STATES_SKIP_ALWAYS},         /* pt_expt's sums: made from type_map */
-    {"graph_lower_disabled", STATES_SKIP_ALWAYS}, /* read where semantics are chosen */
+    {"nlist_cut_idx", STATES_SKIP_ALWAYS},         /* pt_expt's hybrids: made from sel */
+    {"mapping_list", STATES_SKIP_ALWAYS},          /* pt_expt's sums: made from type_map */
+    {"graph_lower_disabled", STATES_SKIP_ALWAYS},  /* read where semantics are chosen */
     {"angular_channel_index", STATES_SKIP_ALWAYS}, /* DPA4C's constants, which follow from its widths */
     {"angular_harmonic_index", STATES_SKIP_ALWAYS},
     {"gram_index", STATES_SKIP_ALWAYS},
@@ -201,13 +201,13 @@ static const struct {
     {"bispectrum_coupling", STATES_SKIP_ALWAYS},
     {"probe_index", STATES_SKIP_ALWAYS},
     {"probe_scale", STATES_SKIP_ALWAYS},
-    {"spin_mask", STATES_SKIP_ALWAYS},            /* made from use_spin and virtual_scale */
+    {"spin_mask", STATES_SKIP_ALWAYS}, /* made from use_spin and virtual_scale */
     {"virtual_scale_mask", STATES_SKIP_ALWAYS},
-    {"econf_tebd", STATES_SKIP_ALWAYS},           /* configurations of electrons, made from type_map */
-    {"nsels", STATES_SKIP_ALWAYS},                /* pt's sums: sel and cutoffs again */
+    {"econf_tebd", STATES_SKIP_ALWAYS}, /* configurations of electrons, made from type_map */
+    {"nsels", STATES_SKIP_ALWAYS},      /* pt's sums: sel and cutoffs again */
     {"rcuts", STATES_SKIP_ALWAYS},
-    {"sec", STATES_SKIP_ALWAYS},                  /* pt's se_e2_r: ends of the sections of sel */
-    {"compress_info", STATES_SKIP_EMPTY},         /* tables of a compressed model */
+    {"sec", STATES_SKIP_ALWAYS},          /* pt's se_e2_r: ends of the sections of sel */
+    {"compress_info", STATES_SKIP_EMPTY}, /* tables of a compressed model */
     {"compress_data", STATES_SKIP_EMPTY},
     {"type_embd_data", STATES_SKIP_EMPTY},
 };

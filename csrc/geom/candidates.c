@@ -10,9 +10,9 @@
 #include "base/stop.h"
 
 /* Added to the reach (Angstrom): far above rounding in this file, far below any distance that matters. */
-#define CANDIDATES_SLACK 1e-6
+#define CANDIDATES_SLACK      1e-6
 /* More bins than this along one axis are made wider; keys then fit 60 bits. */
-#define CANDIDATES_MAX_BINS (1 << 20)
+#define CANDIDATES_MAX_BINS   (1 << 20)
 /* A box so small that one row has more images than this within reach is refused. */
 #define CANDIDATES_MAX_IMAGES 10000000
 

@@ -7,11 +7,11 @@
 
 /* Below this share of the product of the lengths a volume is rounding error. */
 #define CELL_SINGULAR 1e-9
-/* Lattice planes closer than this (Angstrom) are those of a sheared cell: an atom a thousand Angstrom from the origin is as
- * many cells out as keep their precision. */
-#define CELL_THIN 1e-3
+/* Lattice planes closer than this (Angstrom) are those of a sheared cell: an atom a thousand Angstrom from
+ * the origin is as many cells out as keep their precision. */
+#define CELL_THIN     1e-3
 /* Each shortens a vector to half at least, or is among the last few. */
-#define CELL_ROUNDS 200
+#define CELL_ROUNDS   200
 
 static void cell_cross(const double a[3], const double b[3], double out[3])
 {
@@ -48,8 +48,8 @@ static int cell_check_numbers(const double *box, struct dgnn_error *error)
     return DGNN_OK;
 }
 
-/* Fills area (area[k]: the cross product of the other two vectors) and *determinant. Returns the volume as a share of the
- * product of the lengths, NaN where one is zero. */
+/* Fills area (area[k]: the cross product of the other two vectors) and *determinant. Returns the volume as a
+ * share of the product of the lengths, NaN where one is zero. */
 static double cell_measure(const double *h, double area[3][3], double *determinant)
 {
     double lengths = 1;
@@ -61,8 +61,9 @@ static double cell_measure(const double *h, double area[3][3], double *determina
     return fabs(*determinant) / lengths;
 }
 
-/* Makes row k of h as short as a multiple of the lattice vector v makes it. The new row is rounded once, as fma is
- * exact before that: what cancels leaves no error of the long vectors' size. Returns whether it became shorter. */
+/* Makes row k of h as short as a multiple of the lattice vector v makes it. The new row is rounded once, as
+ * fma is exact before that: what cancels leaves no error of the long vectors' size. Returns whether it became
+ * shorter. */
 static int cell_shorten(double *h, int k, const double v[3])
 {
     double next[3], *row = h + 3 * k;
@@ -77,8 +78,8 @@ static int cell_shorten(double *h, int k, const double v[3])
     return 1;
 }
 
-/* Other vectors of the same lattice, each as short as multiples of the others and of their sum and difference make it.
- * Only periodic directions may be added: along the others there is no lattice. */
+/* Other vectors of the same lattice, each as short as multiples of the others and of their sum and difference
+ * make it. Only periodic directions may be added: along the others there is no lattice. */
 static void cell_reduce(double *h, const int32_t pbc[3])
 {
     int changed = 1;
@@ -107,10 +108,11 @@ static double cell_thickness(double area[3][3], double determinant, const int32_
     return least;
 }
 
-/* h: the box, or a reduced one where that is so sheared that its volume drowns in rounding, or that atoms in reach of
- * each other lie too many cells apart. Returns 0 where it is singular; area is then the box's. What is left of a reduced
- * one must be well above the rounding of the long vectors. */
-static int cell_lattice(const double *box, const int32_t pbc[3], double h[9], double area[3][3], double *determinant)
+/* h: the box, or a reduced one where that is so sheared that its volume drowns in rounding, or that atoms in
+ * reach of each other lie too many cells apart. Returns 0 where it is singular; area is then the box's. What
+ * is left of a reduced one must be well above the rounding of the long vectors. */
+static int cell_lattice(const double *box, const int32_t pbc[3], double h[9], double area[3][3],
+                        double *determinant)
 {
     static const int32_t all[3] = {1, 1, 1};
     double longest = fmax(fmax(cell_length(box), cell_length(box + 3)), cell_length(box + 6));
@@ -141,8 +143,9 @@ int dgnn_cell_set(struct dgnn_cell *cell, const double *box, const int32_t pbc[3
         return dgnn_status_set(error, DGNN_ERROR_INPUT,
                                "box is singular: its volume is %g A^3, the product of its lengths %g; rows "
                                "(%g, %g, %g), (%g, %g, %g), (%g, %g, %g). Pass no box for an open system",
-                               fabs(cell_dot(box, area[0])), cell_length(box) * cell_length(box + 3) * cell_length(box + 6),
-                               box[0], box[1], box[2], box[3], box[4], box[5], box[6], box[7], box[8]);
+                               fabs(cell_dot(box, area[0])),
+                               cell_length(box) * cell_length(box + 3) * cell_length(box + 6), box[0], box[1],
+                               box[2], box[3], box[4], box[5], box[6], box[7], box[8]);
     }
     memcpy(cell->h, h, sizeof cell->h);
     cell->volume = fabs(determinant);

@@ -6,10 +6,11 @@
 
 /* Coordinates beyond this many Angstrom, or this many cells out, have lost the digits that distances need. */
 #define DGNN_CELL_MAX_COORDINATE 1e8
-#define DGNN_CELL_MAX_WRAP (1 << 20)
+#define DGNN_CELL_MAX_WRAP       (1 << 20)
 
 struct dgnn_cell {
-    double h[9];       /* rows are lattice vectors: the box's, or shorter ones of its lattice; without a box: the identity */
+    double h[9]; /* rows are lattice vectors: the box's, or shorter ones of its lattice; without a box: the
+                    identity */
     double inverse[9]; /* fraction k of a position x is sum_c x[c] * inverse[3 * c + k] */
     double spacing[3]; /* distance of the lattice planes that vector k steps between */
     double volume;     /* absolute, of the box; 0 without one */
@@ -18,9 +19,9 @@ struct dgnn_cell {
 };
 
 /* box: 3 x 3 rows, or NULL for an open system (pbc is then not read). A left-handed box is taken as it is.
- * One whose volume is below 1e-9 of the product of its lengths, or whose planes along a periodic vector are closer than
- * 0.001 A, is replaced by shorter vectors of its lattice, by integer multiples of the periodic ones. INPUT where it is not
- * finite, or is singular: still below 1e-9. */
+ * One whose volume is below 1e-9 of the product of its lengths, or whose planes along a periodic vector are
+ * closer than 0.001 A, is replaced by shorter vectors of its lattice, by integer multiples of the periodic
+ * ones. INPUT where it is not finite, or is singular: still below 1e-9. */
 int dgnn_cell_set(struct dgnn_cell *cell, const double *box, const int32_t pbc[3], struct dgnn_error *error);
 
 /* The same lattice and periodicity, bit for bit? */

@@ -28,9 +28,9 @@ static void chooser_begin(struct chooser *chooser)
     chooser->truncated = 0;
 }
 
-/* Is the centre's next pair, in order of distance, an edge? An excluded pair takes a place of sel nevertheless. Where
- * each type has its own sel, deepmd-kit first takes the nearest of all types, as many as all of sel together, and
- * sorts these by type. */
+/* Is the centre's next pair, in order of distance, an edge? An excluded pair takes a place of sel
+ * nevertheless. Where each type has its own sel, deepmd-kit first takes the nearest of all types, as many as
+ * all of sel together, and sorts these by type. */
 static int chooser_takes(struct chooser *chooser, int64_t centre, int64_t pair)
 {
     const struct dgnn_graph_rules *rules = chooser->rules;
@@ -52,7 +52,8 @@ static int64_t graph_end(const struct chooser *chooser, int64_t centre)
 {
     const struct dgnn_nlist *list = chooser->input->list;
     int64_t end = list->first[centre + 1];
-    while (chooser->rules->cutoff > 0 && end > list->first[centre] && list->distance[end - 1] > chooser->rules->cutoff) {
+    while (chooser->rules->cutoff > 0 && end > list->first[centre] &&
+           list->distance[end - 1] > chooser->rules->cutoff) {
         end--;
     }
     return end;

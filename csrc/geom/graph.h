@@ -1,12 +1,12 @@
 /* The graph that net sees: nodes, and per owned node its edges, nearest first.
  *
- * Rows: owned nodes are [0, nowned); ghost nodes, one row for each remote node however many of its images are in
- * reach, are [nowned, nnode). NULL atoms are not here; a spin model's virtual atoms are nodes like others. An edge
- * is an owner row and a vector, never a copied image: on one rank there are no ghosts.
+ * Rows: owned nodes are [0, nowned); ghost nodes, one row for each remote node however many of its images are
+ * in reach, are [nowned, nnode). NULL atoms are not here; a spin model's virtual atoms are nodes like others.
+ * An edge is an owner row and a vector, never a copied image: on one rank there are no ghosts.
  *
- * Edges of centre i are [first[i], first[i + 1]), ordered by (distance squared, id, lattice shift), cut to the
- * nearest sel in dense semantics, and without the pairs in the model's pair_exclude_types. The place in the row,
- * e - first[i], is the edge's slot. */
+ * Edges of centre i are [first[i], first[i + 1]), ordered by (distance squared, id, lattice shift), cut to
+ * the nearest sel in dense semantics, and without the pairs in the model's pair_exclude_types. The place in
+ * the row, e - first[i], is the edge's slot. */
 #ifndef DGNN_GEOM_GRAPH_H
 #define DGNN_GEOM_GRAPH_H
 
@@ -21,8 +21,8 @@ struct dgnn_graph {
     const double *vector;     /* nedge x 3: x_j + shift - x_i */
     const double *distance;   /* nedge: length of vector, > 0 */
     const int32_t *image;     /* nedge: row that gets the edge's force; NULL: the neighbour's own */
-    int32_t first_type;       /* type of the frame's first atom, -1 for NULL; empty slots in concat mode use it */
-    int32_t dense;            /* 1: dense semantics (sel binds, empty slots count); 0: graph */
+    int32_t first_type; /* type of the frame's first atom, -1 for NULL; empty slots in concat mode use it */
+    int32_t dense;      /* 1: dense semantics (sel binds, empty slots count); 0: graph */
 };
 
 static inline int64_t dgnn_graph_nedge(const struct dgnn_graph *graph)
@@ -37,7 +37,8 @@ struct dgnn_angle_limit {
 };
 
 /* Centres that have more edges than one of n limits allows. */
-static inline int64_t dgnn_graph_crowded(const struct dgnn_graph *graph, int32_t n, const struct dgnn_angle_limit *limit)
+static inline int64_t dgnn_graph_crowded(const struct dgnn_graph *graph, int32_t n,
+                                         const struct dgnn_angle_limit *limit)
 {
     int64_t crowded = 0;
     for (int64_t i = 0; i < graph->nowned; i++) {

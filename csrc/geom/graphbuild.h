@@ -1,4 +1,5 @@
-/* From a neighbour list to the graph that net sees: cut at the cutoff, then to the nearest sel, then drop excluded pairs. */
+/* From a neighbour list to the graph that net sees: cut at the cutoff, then to the nearest sel, then drop
+ * excluded pairs. */
 #ifndef DGNN_GEOM_GRAPHBUILD_H
 #define DGNN_GEOM_GRAPHBUILD_H
 
@@ -12,7 +13,8 @@ struct dgnn_graph_rules {
     int64_t nsel; /* 1, or ntypes */
     const int64_t *sel;
     const uint8_t *pair_exclude; /* ntypes x ntypes, centre by neighbour: 1 drops, after the cut; or NULL */
-    double cutoff; /* shorter than the list's: pairs beyond it are as if the list had none of them; 0: the list's own */
+    double cutoff; /* shorter than the list's: pairs beyond it are as if the list had none of them; 0: the
+                      list's own */
 };
 
 struct dgnn_graph_input {

@@ -248,7 +248,8 @@ static void nlist_select_part(void *of, int64_t part, int32_t thread)
     int64_t n = update->input->ncentre, threads = update->input->threads;
     char *work = update->work + part * update_work_size(update->longest);
     (void)thread;
-    for (int64_t centre = n * part / threads; centre < n * (part + 1) / threads && !dgnn_stop_skips(); centre++) {
+    for (int64_t centre = n * part / threads; centre < n * (part + 1) / threads && !dgnn_stop_skips();
+         centre++) {
         nlist_select_centre(update, centre, work);
     }
 }

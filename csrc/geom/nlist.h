@@ -14,8 +14,8 @@
 #define DGNN_NLIST_CLOSEST 1e-6
 
 struct dgnn_nlist_input {
-    int64_t ncentre; /* rows [0, ncentre) are centres */
-    int64_t nrow;    /* at most INT32_MAX */
+    int64_t ncentre;            /* rows [0, ncentre) are centres */
+    int64_t nrow;               /* at most INT32_MAX */
     const double *positions;    /* nrow x 3; wrapped where the order of ties must be the same on all ranks */
     const int64_t *ids;         /* nrow; order ties between equal distances. NULL: the row number */
     const int64_t *label;       /* nrow, the name of each row in messages; NULL: the row number */

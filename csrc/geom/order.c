@@ -80,7 +80,8 @@ void dgnn_order_curve(const double *positions, int64_t n, uint64_t *key)
     qsort(key, (size_t)n, sizeof(*key), order_compare);
 }
 
-static void order_nodes(const struct dgnn_graph *whole, const double *positions, const struct order_rows *rows)
+static void order_nodes(const struct dgnn_graph *whole, const double *positions,
+                        const struct order_rows *rows)
 {
     dgnn_order_curve(positions, whole->nnode, rows->key);
     rows->first[0] = 0;
@@ -93,7 +94,8 @@ static void order_nodes(const struct dgnn_graph *whole, const double *positions,
     }
 }
 
-static void order_copy_edges(const struct dgnn_graph *whole, const struct order_rows *rows, const struct order_edges *to)
+static void order_copy_edges(const struct dgnn_graph *whole, const struct order_rows *rows,
+                             const struct order_edges *to)
 {
     for (int64_t n = 0; n < whole->nnode; n++) {
         int64_t from = whole->first[rows->node[n]], place = rows->first[n];

@@ -68,9 +68,10 @@ void dgnn_pairvector_write(const struct dgnn_pair_frame *frame, int64_t centre, 
         const struct dgnn_pair *pair = &pairs[order[k]];
         output->row[k] = pair->row;
         pairvector_shift(frame, centre, pair, output->shift + 3 * k);
-        double squared = pairvector_make(frame, centre, pair->row, output->shift + 3 * k, output->vector + 3 * k);
-        /* At one place (a virtual atom of a spin of zero) there is no direction: a vector of zeros over this is zeros,
-         * which is deepmd-kit's choice of a derivative there. */
+        double squared =
+            pairvector_make(frame, centre, pair->row, output->shift + 3 * k, output->vector + 3 * k);
+        /* At one place (a virtual atom of a spin of zero) there is no direction: a vector of zeros over this
+         * is zeros, which is deepmd-kit's choice of a derivative there. */
         output->distance[k] = squared > 0 ? sqrt(squared) : DBL_MIN;
     }
 }

@@ -12,10 +12,10 @@ struct dgnn_pair {
 
 /* What turns pairs into vectors. */
 struct dgnn_pair_frame {
-    const double *positions; /* nrow x 3 */
-    const double *h;         /* 3 x 3 rows */
-    const int32_t
-        *wrap_change; /* nrow x 3: lattice vectors that each row lost since the pairs were made; or NULL */
+    const double *positions;    /* nrow x 3 */
+    const double *h;            /* 3 x 3 rows */
+    const int32_t *wrap_change; /* nrow x 3: lattice vectors that each row lost since the pairs were made; or
+                                   NULL */
 };
 
 /* position + (s0 h0 + s1 h1 + s2 h2). */
@@ -33,8 +33,8 @@ void dgnn_pairvector_squares(const struct dgnn_pair_frame *frame, int64_t centre
 /* Where dgnn_pairvector_write puts its pairs; each is n entries. */
 struct dgnn_pair_output {
     int32_t *row;
-    int32_t *shift; /* x 3 */
-    double *vector; /* x 3 */
+    int32_t *shift;   /* x 3 */
+    double *vector;   /* x 3 */
     double *distance; /* > 0: DBL_MIN for two rows at one place */
 };
 

@@ -12,7 +12,8 @@ static void prefix_refill(const struct dgnn_prefix_rules *rules, int64_t *left)
     }
 }
 
-static int prefix_keeps(const struct dgnn_graph *whole, const struct dgnn_prefix_rules *rules, int64_t *left, int64_t e)
+static int prefix_keeps(const struct dgnn_graph *whole, const struct dgnn_prefix_rules *rules, int64_t *left,
+                        int64_t e)
 {
     if (rules->cutoff > 0 && whole->distance[e] > rules->cutoff) {
         return 0;
@@ -97,16 +98,16 @@ static void prefix_map_types(const struct dgnn_graph *whole, const int32_t *type
     }
 }
 
-static void prefix_layout_rows(struct dgnn_arena *arena, const struct dgnn_graph *whole, int32_t nsel, int64_t **first,
-                               int64_t **left, int32_t **type)
+static void prefix_layout_rows(struct dgnn_arena *arena, const struct dgnn_graph *whole, int32_t nsel,
+                               int64_t **first, int64_t **left, int32_t **type)
 {
     *first = dgnn_arena_take(arena, whole->nowned + 1, sizeof(**first));
     *left = dgnn_arena_take(arena, nsel, sizeof(**left));
     *type = dgnn_arena_take(arena, whole->nnode, sizeof(**type));
 }
 
-int dgnn_prefix_build(struct dgnn_prefix *p, const struct dgnn_graph *whole, const struct dgnn_prefix_rules *rules,
-                      struct dgnn_error *error)
+int dgnn_prefix_build(struct dgnn_prefix *p, const struct dgnn_graph *whole,
+                      const struct dgnn_prefix_rules *rules, struct dgnn_error *error)
 {
     int64_t *first, *left;
     int32_t *type;

@@ -112,7 +112,8 @@ static void archive_note_pickle(struct archive_reader *reader, const char *name)
 {
     const char *slash = strchr(name, '/');
     size_t length = slash ? (size_t)(slash - name) + 1 : 0;
-    if (slash && !strcmp(slash, "/data.pkl") && !reader->pickle_prefix[0] && length < sizeof(reader->pickle_prefix)) {
+    if (slash && !strcmp(slash, "/data.pkl") && !reader->pickle_prefix[0] &&
+        length < sizeof(reader->pickle_prefix)) {
         memcpy(reader->pickle_prefix, name, length);
         reader->pickle_prefix[length] = 0;
     }
@@ -138,9 +139,8 @@ static int archive_list(struct archive_reader *reader)
 static int archive_read_member(struct archive_reader *reader, enum archive_role role,
                                struct dgnn_buffer *buffer, int64_t *nbytes)
 {
-    struct dgnn_zip_want want = {.label = archive_names[role],
-                                 .index = reader->member[role],
-                                 .stored = role == ARCHIVE_PACKED_BYTES};
+    struct dgnn_zip_want want = {
+        .label = archive_names[role], .index = reader->member[role], .stored = role == ARCHIVE_PACKED_BYTES};
     DGNN_TRY(dgnn_zip_read(reader->zip, &want, buffer, nbytes, reader->error));
     reader->archive->nbytes += *nbytes;
     return DGNN_OK;
@@ -254,10 +254,12 @@ static int archive_read_packed(struct archive_reader *reader)
 static int archive_read_checkpoint(struct archive_reader *reader)
 {
     struct dgnn_checkpoint checkpoint;
-    DGNN_TRY(dgnn_checkpoint_open(archive_last_component(reader->name), reader->zip, reader->pickle_prefix, &checkpoint,
-                                  reader->error));
-    snprintf(reader->archive->format, sizeof(reader->archive->format), checkpoint.is_torchscript ? "pth" : "pt");
-    int status = reader->converter->convert(reader->converter->context, &checkpoint, reader->archive, reader->error);
+    DGNN_TRY(dgnn_checkpoint_open(archive_last_component(reader->name), reader->zip, reader->pickle_prefix,
+                                  &checkpoint, reader->error));
+    snprintf(reader->archive->format, sizeof(reader->archive->format),
+             checkpoint.is_torchscript ? "pth" : "pt");
+    int status =
+        reader->converter->convert(reader->converter->context, &checkpoint, reader->archive, reader->error);
     reader->archive->nbytes += checkpoint.nread;
     dgnn_checkpoint_close(&checkpoint);
     if (!status && reader->archive->model) {
@@ -367,16 +369,17 @@ static int archive_read_source(struct dgnn_source *source, const struct dgnn_arc
     return status;
 }
 
-int dgnn_archive_convert(const char *path, const struct dgnn_archive_converter *converter, struct dgnn_archive *archive,
-                         struct dgnn_error *error)
+int dgnn_archive_convert(const char *path, const struct dgnn_archive_converter *converter,
+                         struct dgnn_archive *archive, struct dgnn_error *error)
 {
     struct dgnn_source source;
     DGNN_TRY(dgnn_source_open(path, &source, error));
     return archive_read_source(&source, converter, archive, error);
 }
 
-int dgnn_archive_convert_memory(const struct dgnn_archive_bytes *bytes, const struct dgnn_archive_converter *converter,
-                                struct dgnn_archive *archive, struct dgnn_error *error)
+int dgnn_archive_convert_memory(const struct dgnn_archive_bytes *bytes,
+                                const struct dgnn_archive_converter *converter, struct dgnn_archive *archive,
+                                struct dgnn_error *error)
 {
     struct dgnn_source source;
     dgnn_source_memory(bytes->name, bytes->data, bytes->length, &source);

@@ -20,8 +20,9 @@ struct dgnn_archive {
     char format[16];    /* "pt2", "json", "dgnn", "pt", "pth" */
 };
 
-/* Turns torch's own files into a model's tree: io reads them, but does not know what the names in them mean. convert
- * fills archive->model, and metadata where it knows some, from a checkpoint that is closed after the call. */
+/* Turns torch's own files into a model's tree: io reads them, but does not know what the names in them mean.
+ * convert fills archive->model, and metadata where it knows some, from a checkpoint that is closed after the
+ * call. */
 struct dgnn_archive_converter {
     int (*convert)(void *context, struct dgnn_checkpoint *checkpoint, struct dgnn_archive *archive,
                    struct dgnn_error *error);
@@ -34,14 +35,15 @@ struct dgnn_archive_bytes {
     size_t length;
 };
 
-/* .pt2 (and .pte): a ZIP with X/extra/model.json or extra/model.json, and metadata.json beside it where there is one;
- * .json: the text of such a model.json; .dgnn: see io/packed.h; .pt and .pth, which torch writes, where there is a
- * converter (else NULL). What the file is called makes no difference. Errors: SYSTEM (open, read), FORMAT, UNSUPPORTED,
- * MEMORY, and the converter's. On failure nothing stays allocated. */
-int dgnn_archive_convert(const char *path, const struct dgnn_archive_converter *converter, struct dgnn_archive *archive,
-                         struct dgnn_error *error);
-int dgnn_archive_convert_memory(const struct dgnn_archive_bytes *bytes, const struct dgnn_archive_converter *converter,
-                                struct dgnn_archive *archive, struct dgnn_error *error);
+/* .pt2 (and .pte): a ZIP with X/extra/model.json or extra/model.json, and metadata.json beside it where there
+ * is one; .json: the text of such a model.json; .dgnn: see io/packed.h; .pt and .pth, which torch writes,
+ * where there is a converter (else NULL). What the file is called makes no difference. Errors: SYSTEM (open,
+ * read), FORMAT, UNSUPPORTED, MEMORY, and the converter's. On failure nothing stays allocated. */
+int dgnn_archive_convert(const char *path, const struct dgnn_archive_converter *converter,
+                         struct dgnn_archive *archive, struct dgnn_error *error);
+int dgnn_archive_convert_memory(const struct dgnn_archive_bytes *bytes,
+                                const struct dgnn_archive_converter *converter, struct dgnn_archive *archive,
+                                struct dgnn_error *error);
 /* Without a converter. */
 int dgnn_archive_read(const char *path, struct dgnn_archive *archive, struct dgnn_error *error);
 int dgnn_archive_read_memory(const char *name, const void *data, size_t length, struct dgnn_archive *archive,

@@ -44,8 +44,8 @@ static int central_agrees(uint64_t narrow, int width, uint64_t wide)
 }
 
 /* The 64-bit record and its locator, which end at place->end; end is the 32-bit record. */
-static int central_find64(const struct dgnn_source *source, const unsigned char *end, struct central_place *place,
-                          struct dgnn_error *error)
+static int central_find64(const struct dgnn_source *source, const unsigned char *end,
+                          struct central_place *place, struct dgnn_error *error)
 {
     unsigned char locator[CENTRAL_LOCATOR], wide[CENTRAL_END64];
     place->end -= CENTRAL_LOCATOR + CENTRAL_END64;
@@ -74,22 +74,22 @@ static int central_find64(const struct dgnn_source *source, const unsigned char 
     return DGNN_OK;
 }
 
-/* Does the 64-bit locator stand before the record at place->end? Writers may leave one where nothing needs it, as
- * PyTorch's always does. */
-static int central_has64(const struct dgnn_source *source, const unsigned char *end, const struct central_place *place,
-                         int *has, struct dgnn_error *error)
+/* Does the 64-bit locator stand before the record at place->end? Writers may leave one where nothing needs
+ * it, as PyTorch's always does. */
+static int central_has64(const struct dgnn_source *source, const unsigned char *end,
+                         const struct central_place *place, int *has, struct dgnn_error *error)
 {
     unsigned char mark[4] = {0};
     if (place->end >= CENTRAL_LOCATOR) {
         DGNN_TRY(dgnn_source_read(source, place->end - CENTRAL_LOCATOR, mark, sizeof(mark), error));
     }
-    *has = !memcmp(mark, "PK\6\7", 4) || central_get(end + 10, 2) == 0xffff || central_get(end + 12, 4) == 0xffffffff ||
-           central_get(end + 16, 4) == 0xffffffff;
+    *has = !memcmp(mark, "PK\6\7", 4) || central_get(end + 10, 2) == 0xffff ||
+           central_get(end + 12, 4) == 0xffffffff || central_get(end + 16, 4) == 0xffffffff;
     return DGNN_OK;
 }
 
-/* The record that ends the archive: the only one whose comment is all that follows it. A second one (a comment that
- * looks like an end) would be another way to read the file. */
+/* The record that ends the archive: the only one whose comment is all that follows it. A second one (a
+ * comment that looks like an end) would be another way to read the file. */
 static int central_find_end(const struct dgnn_source *source, unsigned char *end, struct central_place *place,
                             struct dgnn_error *error)
 {
@@ -111,9 +111,11 @@ static int central_find_end(const struct dgnn_source *source, unsigned char *end
     }
     dgnn_alloc_free(tail);
     DGNN_TRY(status);
-    return found == 1 ? DGNN_OK
-                      : central_fail(source, found ? "it has two ends"
-                                                   : "it is cut off, or something follows its directory", error);
+    return found == 1
+               ? DGNN_OK
+               : central_fail(source,
+                              found ? "it has two ends" : "it is cut off, or something follows its directory",
+                              error);
 }
 
 static int central_find(const struct dgnn_source *source, struct central_place *place,

@@ -52,7 +52,8 @@ static int checkpoint_list(struct dgnn_checkpoint *c, const char *prefix, struct
         if (!name) {
             return error ? error->status : DGNN_ERROR_FORMAT;
         }
-        const char *storage = checkpoint_below(name, prefix, "data/"), *rest = checkpoint_below(name, prefix, "");
+        const char *storage = checkpoint_below(name, prefix, "data/"),
+                   *rest = checkpoint_below(name, prefix, "");
         if (storage) {
             c->storages[c->nstorage++] = (struct dgnn_checkpoint_storage){.name = storage, .index = i};
         } else if (rest && !strcmp(rest, "data.pkl")) {
@@ -67,13 +68,13 @@ static int checkpoint_list(struct dgnn_checkpoint *c, const char *prefix, struct
     return DGNN_OK;
 }
 
-static int checkpoint_read(struct dgnn_checkpoint *c, int64_t index, const char *label, struct dgnn_buffer *buffer,
-                           int64_t *nbytes, struct dgnn_error *error)
+static int checkpoint_read(struct dgnn_checkpoint *c, int64_t index, const char *label,
+                           struct dgnn_buffer *buffer, int64_t *nbytes, struct dgnn_error *error)
 {
     struct dgnn_zip_want want = {.label = label, .index = index};
     if (!dgnn_zip_is_file(c->zip, index)) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %.200s: a folder or a link where a file is expected",
-                               c->name, label);
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
+                               "%s: %.200s: a folder or a link where a file is expected", c->name, label);
     }
     DGNN_TRY(dgnn_zip_read(c->zip, &want, buffer, nbytes, error));
     c->nread += *nbytes;
@@ -89,8 +90,8 @@ static int checkpoint_check_order(struct dgnn_checkpoint *c, int64_t index, stru
     }
     int status = checkpoint_read(c, index, "byteorder", &buffer, &nbytes, error);
     if (!status && (nbytes != 6 || memcmp(buffer.data, "little", 6))) {
-        status = dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: byteorder: dgnn reads little-endian numbers only",
-                                 c->name);
+        status = dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                                 "%s: byteorder: dgnn reads little-endian numbers only", c->name);
     }
     dgnn_buffer_free(&buffer);
     return status;
@@ -156,13 +157,14 @@ static struct dgnn_checkpoint_storage *checkpoint_find(struct dgnn_checkpoint *c
     return NULL;
 }
 
-static int checkpoint_load(struct dgnn_checkpoint *c, const struct dgnn_pickle_tensor *tensor, const char *name,
-                           struct dgnn_checkpoint_storage **found, struct dgnn_error *error)
+static int checkpoint_load(struct dgnn_checkpoint *c, const struct dgnn_pickle_tensor *tensor,
+                           const char *name, struct dgnn_checkpoint_storage **found, struct dgnn_error *error)
 {
     struct dgnn_checkpoint_storage *storage = checkpoint_find(c, tensor);
     if (!storage) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %.300s: its storage data/%.*s is missing", c->name, name,
-                               (int)(tensor->storage_length > 100 ? 100 : tensor->storage_length), tensor->storage);
+        return dgnn_status_set(
+            error, DGNN_ERROR_FORMAT, "%s: %.300s: its storage data/%.*s is missing", c->name, name,
+            (int)(tensor->storage_length > 100 ? 100 : tensor->storage_length), tensor->storage);
     }
     if (!storage->is_read) {
         DGNN_TRY(checkpoint_read(c, storage->index, name, &storage->buffer, &storage->nbytes, error));
@@ -170,8 +172,8 @@ static int checkpoint_load(struct dgnn_checkpoint *c, const struct dgnn_pickle_t
     }
     if (storage->nbytes / tensor->item_size != tensor->nelement || storage->nbytes % tensor->item_size) {
         return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                               "%s: %.300s: its storage has %lld bytes, expected %lld elements", c->name, name,
-                               (long long)storage->nbytes, (long long)tensor->nelement);
+                               "%s: %.300s: its storage has %lld bytes, expected %lld elements", c->name,
+                               name, (long long)storage->nbytes, (long long)tensor->nelement);
     }
     *found = storage;
     return DGNN_OK;
@@ -190,7 +192,8 @@ static int checkpoint_is_contiguous(const struct dgnn_pickle_tensor *tensor)
 }
 
 /* Elements in C order from where the strides find them. */
-static void checkpoint_gather(const struct dgnn_pickle_tensor *tensor, const char *in, int64_t size, char *out)
+static void checkpoint_gather(const struct dgnn_pickle_tensor *tensor, const char *in, int64_t size,
+                              char *out)
 {
     int64_t index[DGNN_TENSOR_MAX_NDIM] = {0}, at = tensor->offset;
     for (int64_t i = 0; i < size; i++) {
@@ -212,8 +215,8 @@ static int checkpoint_copy(struct dgnn_checkpoint *c, const struct dgnn_pickle_t
     int64_t size = dgnn_tensor_size(out);
     int64_t spread = size > tensor->nelement ? (size - tensor->nelement) * tensor->item_size : 0;
     if (spread > CHECKPOINT_SPREAD - c->nspread) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: tensors that are much larger than their storages",
-                               c->name);
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
+                               "%s: tensors that are much larger than their storages", c->name);
     }
     c->nspread += spread;
     DGNN_TRY(dgnn_buffer_extend(&c->copies, (c->ncopy + 1) * (int64_t)sizeof(void *),
@@ -228,15 +231,15 @@ static int checkpoint_copy(struct dgnn_checkpoint *c, const struct dgnn_pickle_t
     return DGNN_OK;
 }
 
-static int checkpoint_check_finite(struct dgnn_checkpoint *c, const char *name, const struct dgnn_tensor *tensor,
-                                   struct dgnn_error *error)
+static int checkpoint_check_finite(struct dgnn_checkpoint *c, const char *name,
+                                   const struct dgnn_tensor *tensor, struct dgnn_error *error)
 {
     int64_t size = dgnn_tensor_size(tensor);
     for (int64_t i = 0; i < size; i++) {
         if ((tensor->dtype == 'd' && !isfinite(((const double *)tensor->data)[i])) ||
             (tensor->dtype == 'f' && !isfinite(((const float *)tensor->data)[i]))) {
-            return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %.300s: element %lld is not finite", c->name, name,
-                                   (long long)i);
+            return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %.300s: element %lld is not finite",
+                                   c->name, name, (long long)i);
         }
     }
     return DGNN_OK;
@@ -250,8 +253,8 @@ int dgnn_checkpoint_tensor(struct dgnn_checkpoint *c, struct dgnn_pickled value,
     dgnn_pickled_tensor(value, &tensor);
     if (!tensor.dtype) {
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: %.300s: its numbers are torch's %s; dgnn computes in float32 and float64", c->name,
-                               name, tensor.type);
+                               "%s: %.300s: its numbers are torch's %s; dgnn computes in float32 and float64",
+                               c->name, name, tensor.type);
     }
     DGNN_TRY(checkpoint_load(c, &tensor, name, &storage, error));
     *out = (struct dgnn_tensor){.dtype = tensor.dtype, .ndim = tensor.ndim};

@@ -23,7 +23,8 @@ static int libzip_load(struct dgnn_error *error)
 {
     void *library = dlopen(DGNN_LIBZIP, RTLD_NOW | RTLD_LOCAL);
     int found = library != NULL;
-#define LIBZIP_FIND(name) found = found && (*(void **)&libzip_functions.name = dlsym(library, "zip_" #name)) != NULL;
+#define LIBZIP_FIND(name)                                                                                    \
+    found = found && (*(void **)&libzip_functions.name = dlsym(library, "zip_" #name)) != NULL;
     LIBZIP_FUNCTIONS(LIBZIP_FIND)
 #undef LIBZIP_FIND
     libzip_loaded = found;

@@ -96,10 +96,12 @@ struct tree_builder {
     struct dgnn_error *error;
 };
 
-static int tree_fail_status(struct tree_builder *builder, const struct dgnn_value *value, int status, const char *what)
+static int tree_fail_status(struct tree_builder *builder, const struct dgnn_value *value, int status,
+                            const char *what)
 {
     char path[512];
-    return dgnn_status_set(builder->error, status, "%s: %s", dgnn_value_path(value, path, sizeof(path)), what);
+    return dgnn_status_set(builder->error, status, "%s: %s", dgnn_value_path(value, path, sizeof(path)),
+                           what);
 }
 
 static int tree_fail(struct tree_builder *builder, const struct dgnn_value *value, const char *what)
@@ -155,7 +157,8 @@ static int32_t tree_object_array(struct tree_builder *builder, const void *objec
     return -1;
 }
 
-/* An array is these members and no others. "@is_variable" says that it was trained; "@version" has always been 1. */
+/* An array is these members and no others. "@is_variable" says that it was trained; "@version" has always
+ * been 1. */
 static int tree_check_array(struct tree_builder *builder, const struct dgnn_value *value)
 {
     static const char *const known[] = {"@class", "@is_variable", "@version", "@index", "dtype", "value"};
@@ -167,11 +170,13 @@ static int tree_check_array(struct tree_builder *builder, const struct dgnn_valu
             found |= !strcmp(known[k], name);
         }
         if (!found) {
-            return tree_fail_status(builder, &member, DGNN_ERROR_UNSUPPORTED, "dgnn knows no such member of an array");
+            return tree_fail_status(builder, &member, DGNN_ERROR_UNSUPPORTED,
+                                    "dgnn knows no such member of an array");
         }
         if (!strcmp(name, "@version") &&
             (dgnn_json_kind(child) != DGNN_VALUE_NUMBER || tree_slot(builder, child)->number != 1)) {
-            return tree_fail_status(builder, &member, DGNN_ERROR_UNSUPPORTED, "dgnn reads version 1 of arrays");
+            return tree_fail_status(builder, &member, DGNN_ERROR_UNSUPPORTED,
+                                    "dgnn reads version 1 of arrays");
         }
     }
     return DGNN_OK;

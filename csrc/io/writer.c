@@ -363,16 +363,19 @@ static int writer_old_mode(const char *path, int *mode, struct dgnn_error *error
     struct stat info;
     *mode = -1;
     if (stat(path, &info)) {
-        return errno == ENOENT ? DGNN_OK : dgnn_status_set_errno(error, errno, "%s: cannot look at the file", path);
+        return errno == ENOENT ? DGNN_OK
+                               : dgnn_status_set_errno(error, errno, "%s: cannot look at the file", path);
     }
     if (!S_ISREG(info.st_mode)) {
-        return dgnn_status_set_errno(error, S_ISDIR(info.st_mode) ? EISDIR : EINVAL, "%s: not a regular file", path);
+        return dgnn_status_set_errno(error, S_ISDIR(info.st_mode) ? EISDIR : EINVAL, "%s: not a regular file",
+                                     path);
     }
     *mode = (int)(info.st_mode & 07777);
     return DGNN_OK;
 }
 
-static int writer_write_temporary(const char *path, int mode, const struct writer_parts *parts, struct dgnn_error *error)
+static int writer_write_temporary(const char *path, int mode, const struct writer_parts *parts,
+                                  struct dgnn_error *error)
 {
     struct writer_file file = {.path = path, .error = error};
     file.fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0666);
@@ -409,7 +412,8 @@ static int writer_replace(const char *path, char *temporary, const struct writer
     return writer_sync_folder(path, temporary, error);
 }
 
-/* One step along a symbolic link: *path (allocated) becomes what it points to; *more is 0 where it is no link. */
+/* One step along a symbolic link: *path (allocated) becomes what it points to; *more is 0 where it is no
+ * link. */
 static int writer_follow(char **path, int *more, struct dgnn_error *error)
 {
     char target[WRITER_LINK];

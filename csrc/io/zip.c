@@ -72,8 +72,8 @@ static zip_int64_t zip_feed_call(void *context, void *data, zip_uint64_t length,
         return 0;
     case ZIP_SOURCE_SUPPORTS:
         return feed->libzip->source_make_command_bitmap(
-            ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE,
-            ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_SUPPORTS, -1);
+            ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR,
+            ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_SUPPORTS, -1);
     default:
         feed->libzip->error_set(&feed->zip_error, ZIP_ER_OPNOTSUPP, 0);
         return -1;
@@ -81,7 +81,8 @@ static zip_int64_t zip_feed_call(void *context, void *data, zip_uint64_t length,
 }
 
 /* libzip's error as a status. member may be NULL. */
-static int zip_fail(struct dgnn_zip *zip, const char *member, zip_error_t *zip_error, struct dgnn_error *error)
+static int zip_fail(struct dgnn_zip *zip, const char *member, zip_error_t *zip_error,
+                    struct dgnn_error *error)
 {
     if (zip->feed.error.status) {
         if (error) {
@@ -92,15 +93,15 @@ static int zip_fail(struct dgnn_zip *zip, const char *member, zip_error_t *zip_e
     enum { ZLIB_MEMORY = -4 }; /* zlib's Z_MEM_ERROR, which libzip passes on */
     const struct dgnn_libzip *libzip = zip->libzip;
     int code = libzip->error_code_zip(zip_error);
-    if (code == ZIP_ER_MEMORY || (code == ZIP_ER_ZLIB && libzip->error_code_system(zip_error) == ZLIB_MEMORY)) {
-        return dgnn_status_set(error, DGNN_ERROR_MEMORY, "%s: out of memory while reading",
-                               zip->name);
+    if (code == ZIP_ER_MEMORY ||
+        (code == ZIP_ER_ZLIB && libzip->error_code_system(zip_error) == ZLIB_MEMORY)) {
+        return dgnn_status_set(error, DGNN_ERROR_MEMORY, "%s: out of memory while reading", zip->name);
     }
-    const char *what = code == ZIP_ER_EXISTS ? "two members have the same name" : libzip->error_strerror(zip_error);
-    return member ? dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s: damaged: %s", zip->name,
-                                    member, what)
-                  : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: not a sound ZIP archive: %s",
-                                    zip->name, what);
+    const char *what =
+        code == ZIP_ER_EXISTS ? "two members have the same name" : libzip->error_strerror(zip_error);
+    return member ? dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s: damaged: %s", zip->name, member, what)
+                  : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: not a sound ZIP archive: %s", zip->name,
+                                    what);
 }
 
 static int zip_begin(struct dgnn_zip *zip, struct dgnn_error *error)
@@ -178,7 +179,8 @@ int dgnn_zip_is_file(const struct dgnn_zip *zip, int64_t index)
 
 /* ------------------------------------------------------------------ reading a member */
 
-static int zip_refuse(const struct dgnn_zip *zip, const char *member, const char *what, struct dgnn_error *error)
+static int zip_refuse(const struct dgnn_zip *zip, const char *member, const char *what,
+                      struct dgnn_error *error)
 {
     return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %.200s: %s", zip->name, member, what);
 }
@@ -212,8 +214,8 @@ static int zip_check_stat(struct dgnn_zip *zip, const struct dgnn_zip_want *want
 }
 
 /* To the end: only there is the CRC compared. The buffer grows with what has really come. */
-static int zip_read_stream(struct dgnn_zip *zip, const struct dgnn_zip_want *want, zip_file_t *file, int64_t size,
-                           struct dgnn_buffer *buffer, struct dgnn_error *error)
+static int zip_read_stream(struct dgnn_zip *zip, const struct dgnn_zip_want *want, zip_file_t *file,
+                           int64_t size, struct dgnn_buffer *buffer, struct dgnn_error *error)
 {
     int64_t done = 0;
     for (;;) {
@@ -221,7 +223,8 @@ static int zip_read_stream(struct dgnn_zip *zip, const struct dgnn_zip_want *wan
         room = room < DGNN_LIMIT_TRUSTED && size >= DGNN_LIMIT_TRUSTED ? DGNN_LIMIT_TRUSTED : room;
         DGNN_TRY(dgnn_buffer_extend(buffer, room + 1, done, "a member of an archive", error));
         /* One byte more than is expected, so that the end shows. */
-        zip_int64_t got = zip->libzip->fread(file, (char *)buffer->data + done, (zip_uint64_t)(room + 1 - done));
+        zip_int64_t got =
+            zip->libzip->fread(file, (char *)buffer->data + done, (zip_uint64_t)(room + 1 - done));
         if (got < 0) {
             return zip_fail(zip, want->label, zip->libzip->file_get_error(file), error);
         }
@@ -235,8 +238,8 @@ static int zip_read_stream(struct dgnn_zip *zip, const struct dgnn_zip_want *wan
     }
 }
 
-int dgnn_zip_read(struct dgnn_zip *zip, const struct dgnn_zip_want *want, struct dgnn_buffer *buffer, int64_t *nbytes,
-                  struct dgnn_error *error)
+int dgnn_zip_read(struct dgnn_zip *zip, const struct dgnn_zip_want *want, struct dgnn_buffer *buffer,
+                  int64_t *nbytes, struct dgnn_error *error)
 {
     zip_stat_t info;
     DGNN_TRY(zip_check_stat(zip, want, &info, error));

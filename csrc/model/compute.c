@@ -1,5 +1,5 @@
-/* Computing: from a system to nodes, from nodes to the graph of each model, through net, and back. The only place where
- * system, geom, comm and net meet. */
+/* Computing: from a system to nodes, from nodes to the graph of each model, through net, and back. The only
+ * place where system, geom, comm and net meet. */
 #include <math.h>
 #include <string.h>
 
@@ -20,7 +20,8 @@ static const struct dgnn_nodes *compute_nodes(const struct dgnn_session *s, cons
 
 /* ---------------------------------------------------------------- list and graphs */
 
-/* Candidates are those of the last call only where that was of the same kind: rows mean the same atoms then. */
+/* Candidates are those of the last call only where that was of the same kind: rows mean the same atoms then.
+ */
 static int compute_list(struct dgnn_session *s, const struct dgnn_nodes *nodes, enum dgnn_session_call kind,
                         struct dgnn_error *error)
 {
@@ -39,13 +40,14 @@ static int compute_list(struct dgnn_session *s, const struct dgnn_nodes *nodes, 
     };
     s->last = kind;
     s->ghosted.valid = s->ghosted.valid && kind == DGNN_SESSION_GHOSTED;
-    return nodes->list_first ? dgnn_nlist_update_given(&s->list, &input, nodes->list_first, nodes->list_row, error)
-                             : dgnn_nlist_update(&s->list, &input, error);
+    return nodes->list_first
+               ? dgnn_nlist_update_given(&s->list, &input, nodes->list_first, nodes->list_row, error)
+               : dgnn_nlist_update(&s->list, &input, error);
 }
 
 /* Types as the model numbers them. */
-static int compute_types(struct dgnn_session_part *part, const struct dgnn_nodes *nodes, const int32_t **types,
-                         struct dgnn_error *error)
+static int compute_types(struct dgnn_session_part *part, const struct dgnn_nodes *nodes,
+                         const int32_t **types, struct dgnn_error *error)
 {
     *types = nodes->types;
     if (!part->type_of) {
@@ -56,10 +58,11 @@ static int compute_types(struct dgnn_session_part *part, const struct dgnn_nodes
     for (int64_t i = 0; i < nodes->nnode; i++) {
         own[i] = part->type_of[nodes->types[i]];
         if (own[i] < 0) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "types: atom %lld has type %d, which a model of this session does not have in its "
-                                   "type map",
-                                   (long long)nodes->labels[i], nodes->types[i]);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "types: atom %lld has type %d, which a model of this session does not have in its "
+                "type map",
+                (long long)nodes->labels[i], nodes->types[i]);
         }
     }
     *types = own;
@@ -102,56 +105,62 @@ static int compute_build_graph(const struct dgnn_session *s, struct dgnn_session
     return dgnn_graph_build(&part->builder, &input, &rules, error);
 }
 
-/* So many nodes that the rows of those in between are no longer in the cache when a neighbour needs one again. */
+/* So many nodes that the rows of those in between are no longer in the cache when a neighbour needs one
+ * again. */
 enum { COMPUTE_ORDER_LEAST = 256 };
 
-/* Nodes without ghosts that gather rows of features from each other are done in an order in which they share these. */
-static int compute_order(struct dgnn_session *s, struct dgnn_session_part *part, const struct dgnn_nodes *nodes,
-                         struct dgnn_error *error)
+/* Nodes without ghosts that gather rows of features from each other are done in an order in which they share
+ * these. */
+static int compute_order(struct dgnn_session *s, struct dgnn_session_part *part,
+                         const struct dgnn_nodes *nodes, struct dgnn_error *error)
 {
     int64_t width = part->model->properties.fitting.dim_aparam + 1;
-    part->ordered = part->model->properties.descriptor.has_message_passing && !nodes->exchange && !nodes->owner &&
-                    !s->is_spin && nodes->nnode == nodes->nowned && nodes->nowned >= COMPUTE_ORDER_LEAST;
+    part->ordered = part->model->properties.descriptor.has_message_passing && !nodes->exchange &&
+                    !nodes->owner && !s->is_spin && nodes->nnode == nodes->nowned &&
+                    nodes->nowned >= COMPUTE_ORDER_LEAST;
     if (!part->ordered) {
         return DGNN_OK;
     }
-    DGNN_TRY(dgnn_buffer_reserve(&s->ordered_rows, width * nodes->nowned * (int64_t)sizeof(double), "rows in order",
-                                 error));
+    DGNN_TRY(dgnn_buffer_reserve(&s->ordered_rows, width * nodes->nowned * (int64_t)sizeof(double),
+                                 "rows in order", error));
     return dgnn_order_build(&part->order, compute_graph(part), nodes->positions, error);
 }
 
-static int compute_reserve(struct dgnn_session *s, const struct dgnn_nodes *nodes, int64_t nedge, int want_atom_virial,
-                           struct dgnn_error *error)
+static int compute_reserve(struct dgnn_session *s, const struct dgnn_nodes *nodes, int64_t nedge,
+                           int want_atom_virial, struct dgnn_error *error)
 {
     int64_t size = sizeof(double);
     DGNN_TRY(dgnn_buffer_reserve(&s->energy, nodes->nowned * size, "energies", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->forces, 3 * nodes->nrow * size, "forces", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->forces_mag, s->is_spin ? 3 * nodes->nrow * size : 0, "forces", error));
-    DGNN_TRY(dgnn_buffer_reserve(&s->atom_virial, want_atom_virial ? 9 * nodes->nrow * size : 0, "atomic virials",
-                                 error));
-    DGNN_TRY(dgnn_buffer_reserve(&s->spin_gradient, s->spin.is_native ? 3 * (nodes->nowned + nedge) * size : 0,
+    DGNN_TRY(dgnn_buffer_reserve(&s->atom_virial, want_atom_virial ? 9 * nodes->nrow * size : 0,
+                                 "atomic virials", error));
+    DGNN_TRY(dgnn_buffer_reserve(&s->spin_gradient,
+                                 s->spin.is_native ? 3 * (nodes->nowned + nedge) * size : 0,
                                  "gradients of spins", error));
     return dgnn_buffer_reserve(&s->edge_gradient, 3 * nedge * size, "gradients of edges", error);
 }
 
 /* ---------------------------------------------------------------- before messages */
 
-/* The memory of edges' gradients may still grow with the graph of a later model: it is looked up at each use. */
-static struct dgnn_evaluation compute_evaluation(const struct dgnn_session *s, const struct dgnn_session_part *part,
+/* The memory of edges' gradients may still grow with the graph of a later model: it is looked up at each use.
+ */
+static struct dgnn_evaluation compute_evaluation(const struct dgnn_session *s,
+                                                 const struct dgnn_session_part *part,
                                                  const struct compute_call *call)
 {
     int takes = part->model->properties.descriptor.dim_charge_spin > 0;
     double *spin_gradient = s->spin.is_native ? s->spin_gradient.data : NULL;
-    return (struct dgnn_evaluation){.graph = part->ordered ? &part->order.graph : compute_graph(part),
-                                    .exchange = call->atoms->exchange,
-                                    .charge_spin = takes ? call->system->charge_spin : NULL,
-                                    .edge_gradient = part->ordered ? part->order.edge_gradient : s->edge_gradient.data,
-                                    .want_gradient = 1,
-                                    .profile = part->profile,
-                                    .spins = s->spin.is_native ? call->atoms->spins : NULL,
-                                    .node_spin_gradient = spin_gradient,
-                                    .edge_spin_gradient =
-                                        spin_gradient ? spin_gradient + 3 * compute_graph(part)->nowned : NULL};
+    return (struct dgnn_evaluation){
+        .graph = part->ordered ? &part->order.graph : compute_graph(part),
+        .exchange = call->atoms->exchange,
+        .charge_spin = takes ? call->system->charge_spin : NULL,
+        .edge_gradient = part->ordered ? part->order.edge_gradient : s->edge_gradient.data,
+        .want_gradient = 1,
+        .profile = part->profile,
+        .spins = s->spin.is_native ? call->atoms->spins : NULL,
+        .node_spin_gradient = spin_gradient,
+        .edge_spin_gradient = spin_gradient ? spin_gradient + 3 * compute_graph(part)->nowned : NULL};
 }
 
 static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part *part,
@@ -175,8 +184,8 @@ static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part
 }
 
 /* All that can fail on this rank alone, without messages: virtual nodes, list, graphs and memory. */
-static int compute_prepare(struct dgnn_session *s, const struct compute_call *call, enum dgnn_session_call kind,
-                           struct dgnn_error *error)
+static int compute_prepare(struct dgnn_session *s, const struct compute_call *call,
+                           enum dgnn_session_call kind, struct dgnn_error *error)
 {
     if (s->has_virtual) {
         DGNN_TRY(dgnn_magnetic_update(&s->magnetic, &s->spin, call->atoms, s->dim_aparam, error));
@@ -192,11 +201,11 @@ static int compute_prepare(struct dgnn_session *s, const struct compute_call *ca
 
 /* ---------------------------------------------------------------- one model's numbers */
 
-/* As dgnn_linear_evaluate, with aparam and energies in the order of nodes, and gradients in that of the graph's edges,
- * in whatever order net sees them. */
+/* As dgnn_linear_evaluate, with aparam and energies in the order of nodes, and gradients in that of the
+ * graph's edges, in whatever order net sees them. */
 static int compute_in_order(struct dgnn_session *s, struct dgnn_session_part *part,
-                            const struct dgnn_evaluation *evaluation, struct dgnn_atomic_input *input, double *energy,
-                            struct dgnn_error *error)
+                            const struct dgnn_evaluation *evaluation, struct dgnn_atomic_input *input,
+                            double *energy, struct dgnn_error *error)
 {
     if (!part->ordered) {
         return dgnn_linear_evaluate(part->workspace, evaluation, input, energy, error);
@@ -213,10 +222,10 @@ static int compute_in_order(struct dgnn_session *s, struct dgnn_session_part *pa
     return DGNN_OK;
 }
 
-/* forces_mag of native spins: nrow x 3, -dE/dspin; rows of images hold nothing. First what comes through atoms' own spins,
- * then what comes through edges, in their order, so that it repeats. */
-static void compute_native_forces_mag(const struct dgnn_session *s, const struct dgnn_graph *graph, int64_t nrow,
-                                      double *forces_mag)
+/* forces_mag of native spins: nrow x 3, -dE/dspin; rows of images hold nothing. First what comes through
+ * atoms' own spins, then what comes through edges, in their order, so that it repeats. */
+static void compute_native_forces_mag(const struct dgnn_session *s, const struct dgnn_graph *graph,
+                                      int64_t nrow, double *forces_mag)
 {
     const double *own = s->spin_gradient.data, *edge = own + 3 * graph->nowned;
     memset(forces_mag, 0, sizeof(double) * (size_t)(3 * nrow));
@@ -250,8 +259,9 @@ static void compute_gradients(struct dgnn_session *s, const struct dgnn_graph *g
     }
 }
 
-static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part, const struct compute_call *call,
-                       struct dgnn_node_result *out, struct dgnn_error *error)
+static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
+                       const struct compute_call *call, struct dgnn_node_result *out,
+                       struct dgnn_error *error)
 {
     const struct dgnn_nodes *nodes = compute_nodes(s, call->atoms);
     const struct dgnn_graph *graph = compute_graph(part);
@@ -261,7 +271,8 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part, c
                                       .aparam = f->dim_aparam ? nodes->aparam : NULL};
     memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
     if (evaluation.node_spin_gradient) {
-        memset(evaluation.node_spin_gradient, 0, sizeof(double) * (size_t)(3 * (graph->nowned + dgnn_graph_nedge(graph))));
+        memset(evaluation.node_spin_gradient, 0,
+               sizeof(double) * (size_t)(3 * (graph->nowned + dgnn_graph_nedge(graph))));
     }
     DGNN_TRY(compute_in_order(s, part, &evaluation, &input, out->energy, error));
     compute_gradients(s, graph, nodes->nrow, out);
@@ -289,8 +300,9 @@ static int64_t compute_crowded(const struct dgnn_session_part *part)
 }
 
 /* After prepare: the atoms' results, zeros where it failed. Collective where nodes have an exchange. */
-static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *part, const struct compute_call *call,
-                            struct dgnn_node_result *out, struct dgnn_error *error)
+static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *part,
+                            const struct compute_call *call, struct dgnn_node_result *out,
+                            struct dgnn_error *error)
 {
     const struct dgnn_nodes *nodes = compute_nodes(s, call->atoms);
     struct dgnn_node_result of_nodes = {.energy = s->energy.data,
@@ -315,10 +327,11 @@ static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *pa
 
 static int compute_check_total(double energy, struct dgnn_error *error)
 {
-    return isfinite(energy) ? DGNN_OK
-                            : dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                              "energy: each atom's is finite and their sum is not; does the model have "
-                                              "an energy of a type (out_bias, bias_atom_e) that is far too large?");
+    return isfinite(energy)
+               ? DGNN_OK
+               : dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                 "energy: each atom's is finite and their sum is not; does the model have "
+                                 "an energy of a type (out_bias, bias_atom_e) that is far too large?");
 }
 
 /* A model that overflowed must not look like one that answered. */
@@ -330,13 +343,15 @@ static int compute_check_result(const struct dgnn_node_result *r, const struct d
         int finite = isfinite(r->energy[i]);
         total += r->energy[i];
         for (int c = 0; c < 3; c++) {
-            finite = finite && isfinite(r->forces[3 * i + c]) && (!r->forces_mag || isfinite(r->forces_mag[3 * i + c]));
+            finite = finite && isfinite(r->forces[3 * i + c]) &&
+                     (!r->forces_mag || isfinite(r->forces_mag[3 * i + c]));
         }
         if (!finite) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "coords: energy or force of atom %lld is not finite; atoms far too close together"
-                                   " (or, with spins, a spin that is nearly zero)?",
-                                   (long long)atoms->labels[i]);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "coords: energy or force of atom %lld is not finite; atoms far too close together"
+                " (or, with spins, a spin that is nearly zero)?",
+                (long long)atoms->labels[i]);
         }
     }
     return compute_check_total(total, error);
@@ -352,8 +367,8 @@ static void compute_set_counts(const struct dgnn_session *s, const struct dgnn_s
 
 /* ---------------------------------------------------------------- one rank */
 
-static int compute_serial(struct dgnn_session *s, const struct dgnn_system *system, struct dgnn_result *results,
-                          struct dgnn_error *error)
+static int compute_serial(struct dgnn_session *s, const struct dgnn_system *system,
+                          struct dgnn_result *results, struct dgnn_error *error)
 {
     struct compute_call call = {.atoms = &s->serial.nodes, .system = system};
     struct dgnn_node_result out;
@@ -428,8 +443,8 @@ static int compute_agree(struct dgnn_comm *comm, const char *operation, const st
     return dgnn_transport_agree(comm, operation, failure->status, error);
 }
 
-/* From the agreement that all ranks are ready to the one that all went well, no rank returns early but where the
- * communicator broke: what goes wrong on one is told at the end. */
+/* From the agreement that all ranks are ready to the one that all went well, no rank returns early but where
+ * the communicator broke: what goes wrong on one is told at the end. */
 static int compute_together(struct dgnn_session *s, const struct compute_call *call, struct dgnn_comm *comm,
                             struct dgnn_result *results, struct dgnn_error *error)
 {
@@ -451,8 +466,9 @@ static int compute_together(struct dgnn_session *s, const struct compute_call *c
     return DGNN_OK;
 }
 
-/* Of an atom, from the atoms around it, for the first model, whose bricks a session has: with them its numbers are those
- * that it gives alone. A spin model's nodes are not looked at: each atom has its own virtual one. */
+/* Of an atom, from the atoms around it, for the first model, whose bricks a session has: with them its
+ * numbers are those that it gives alone. A spin model's nodes are not looked at: each atom has its own
+ * virtual one. */
 static double compute_work(const void *model, int64_t n, const double *distance)
 {
     const struct dgnn_model *m = model;
@@ -518,8 +534,9 @@ int dgnn_compute(struct dgnn_session *s, const struct dgnn_system *system, struc
 /* ---------------------------------------------------------------- a host's ghosts */
 
 /* As compute_together. */
-static int compute_ghosted_together(struct dgnn_session *s, const struct compute_call *call, struct dgnn_comm *comm,
-                                    struct dgnn_result *results, struct dgnn_error *error)
+static int compute_ghosted_together(struct dgnn_session *s, const struct compute_call *call,
+                                    struct dgnn_comm *comm, struct dgnn_result *results,
+                                    struct dgnn_error *error)
 {
     struct dgnn_ghosted_nodes *g = &s->ghosted;
     struct compute_failure failure = {0};

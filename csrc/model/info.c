@@ -4,12 +4,14 @@
 #include "base/sized.h"
 #include "model/model.h"
 
-int dgnn_model_get_info(const struct dgnn_model *model, struct dgnn_model_info *info, struct dgnn_error *error)
+int dgnn_model_get_info(const struct dgnn_model *model, struct dgnn_model_info *info,
+                        struct dgnn_error *error)
 {
     static const struct dgnn_sized kind = {"model info", sizeof(size_t), sizeof(*info)};
     struct dgnn_model_info own;
     if (!model || !info) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_get_info: model and info must not be NULL");
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "dgnn_model_get_info: model and info must not be NULL");
     }
     DGNN_TRY(dgnn_sized_take(&kind, info, &own, error));
     const struct dgnn_descriptor_properties *d = &model->properties.descriptor;

@@ -18,7 +18,8 @@ static const struct dgnn_param metadata_rows[] = {
 #include "net/params/params_end.h"
 };
 
-static int metadata_contradicts(const struct dgnn_value *member, const char *model_says, struct dgnn_error *error)
+static int metadata_contradicts(const struct dgnn_value *member, const char *model_says,
+                                struct dgnn_error *error)
 {
     char path[256];
     return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: contradicts model.json, which says %s",
@@ -62,7 +63,8 @@ static int metadata_check_number(const struct dgnn_value *root, const char *name
     return found == expected ? DGNN_OK : metadata_contradicts(&member, text, error);
 }
 
-static int metadata_check_flag(const struct dgnn_value *root, const char *name, int expected, struct dgnn_error *error)
+static int metadata_check_flag(const struct dgnn_value *root, const char *name, int expected,
+                               struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(root, name);
     int found;
@@ -98,8 +100,8 @@ static int metadata_check_sel(const struct dgnn_value *root, const struct dgnn_d
 }
 
 /* Sets bit in both places of each pair in the matrix, node_types x node_types. */
-static int metadata_mark_pairs(const struct dgnn_value *list, int32_t node_types, uint8_t bit, uint8_t *matrix,
-                               struct dgnn_error *error)
+static int metadata_mark_pairs(const struct dgnn_value *list, int32_t node_types, uint8_t bit,
+                               uint8_t *matrix, struct dgnn_error *error)
 {
     int64_t count, length, pair[2];
     char path[256];
@@ -161,7 +163,8 @@ static int metadata_check_semantics(const struct dgnn_value *root, const char *k
     struct dgnn_value member = dgnn_value_member(root, "lower_input_kind");
     char path[256];
     if (strcmp(kind, "nlist") && strcmp(kind, "graph")) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: '%s' is not supported; supported: nlist, graph",
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                               "%s: '%s' is not supported; supported: nlist, graph",
                                dgnn_value_path(&member, path, sizeof(path)), kind);
     }
     *semantics = strcmp(kind, "graph") ? DGNN_SEMANTICS_DENSE : DGNN_SEMANTICS_GRAPH;
@@ -182,18 +185,22 @@ int dgnn_metadata_check(const struct dgnn_tree *metadata, const struct dgnn_meta
         nnei += d->sel[k];
     }
     struct metadata_params params;
-    DGNN_TRY(dgnn_params_load(&root, metadata_rows, sizeof(metadata_rows) / sizeof(metadata_rows[0]), &params, error));
+    DGNN_TRY(dgnn_params_load(&root, metadata_rows, sizeof(metadata_rows) / sizeof(metadata_rows[0]), &params,
+                              error));
     DGNN_TRY(metadata_check_types(&root, facts, error));
     DGNN_TRY(metadata_check_number(&root, "rcut", d->cutoff, error));
     DGNN_TRY(metadata_check_sel(&root, d, error));
     DGNN_TRY(metadata_check_number(&root, "nnei", (double)nnei, error));
-    DGNN_TRY(metadata_check_number(&root, "dim_fparam", (double)facts->properties->fitting.dim_fparam, error));
-    DGNN_TRY(metadata_check_number(&root, "dim_aparam", (double)facts->properties->fitting.dim_aparam, error));
+    DGNN_TRY(
+        metadata_check_number(&root, "dim_fparam", (double)facts->properties->fitting.dim_fparam, error));
+    DGNN_TRY(
+        metadata_check_number(&root, "dim_aparam", (double)facts->properties->fitting.dim_aparam, error));
     DGNN_TRY(metadata_check_number(&root, "dim_chg_spin", d->dim_charge_spin, error));
     DGNN_TRY(metadata_check_flag(&root, "is_spin", facts->is_spin, error));
     DGNN_TRY(metadata_check_flag(&root, "has_message_passing", d->has_message_passing, error));
     DGNN_TRY(metadata_check_flag(&root, "mixed_types", d->mixed_types, error));
-    DGNN_TRY(metadata_check_flag(&root, "has_default_fparam", facts->properties->fitting.default_fparam != NULL, error));
+    DGNN_TRY(metadata_check_flag(&root, "has_default_fparam",
+                                 facts->properties->fitting.default_fparam != NULL, error));
     DGNN_TRY(metadata_check_flag(&root, "has_chg_spin_ebd", d->dim_charge_spin > 0, error));
     DGNN_TRY(metadata_check_flag(&root, "has_default_chg_spin", d->default_charge_spin != NULL, error));
     DGNN_TRY(metadata_check_pairs(&root, facts, error));

@@ -1,5 +1,5 @@
-/* metadata.json: what deepmd-kit says of a model beside its weights. Read to choose the semantics and to refuse archives
- * whose halves disagree. */
+/* metadata.json: what deepmd-kit says of a model beside its weights. Read to choose the semantics and to
+ * refuse archives whose halves disagree. */
 #ifndef DGNN_MODEL_METADATA_H
 #define DGNN_MODEL_METADATA_H
 

@@ -16,7 +16,7 @@
 #include "net/params/params.h"
 
 #define MODEL_DEFAULT_SKIN 0.5
-#define MODEL_MOST_SKIN 100.0 /* Angstrom */
+#define MODEL_MOST_SKIN    100.0 /* Angstrom */
 #define MODEL_MOST_THREADS 1024
 
 struct model_file_params {
@@ -43,7 +43,8 @@ struct model_option {
 /* Callers of before have shorter options. */
 static int32_t model_radial(const struct dgnn_load_options *o)
 {
-    return o && o->size >= offsetof(struct dgnn_load_options, radial) + sizeof(o->radial) ? o->radial : DGNN_RADIAL_EXACT;
+    return o && o->size >= offsetof(struct dgnn_load_options, radial) + sizeof(o->radial) ? o->radial
+                                                                                          : DGNN_RADIAL_EXACT;
 }
 
 static int model_check_options(const struct dgnn_load_options *o, struct dgnn_error *error)
@@ -59,14 +60,15 @@ static int model_check_options(const struct dgnn_load_options *o, struct dgnn_er
     for (size_t k = 0; k < sizeof(options) / sizeof(options[0]); k++) {
         const struct model_option *option = &options[k];
         if (!(option->value >= option->least && option->value <= option->most)) { /* also true for NaN */
-            return dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: found %g; expected %g to %g", option->name, option->value,
-                                   option->least < 0 ? 0.0 : option->least, option->most);
+            return dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: found %g; expected %g to %g", option->name,
+                                   option->value, option->least < 0 ? 0.0 : option->least, option->most);
         }
     }
     return DGNN_OK;
 }
 
-static int model_set_options(struct dgnn_model *m, const struct dgnn_load_options *o, struct dgnn_error *error)
+static int model_set_options(struct dgnn_model *m, const struct dgnn_load_options *o,
+                             struct dgnn_error *error)
 {
     const char *device = o->device;
     DGNN_TRY(dgnn_cpu_best(&m->cpu, error));
@@ -77,7 +79,8 @@ static int model_set_options(struct dgnn_model *m, const struct dgnn_load_option
     m->radial = model_radial(o);
     if (device && strcmp(device, "cpu")) {
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "device '%s': no backend for it is built into this dgnn; built in: cpu", device);
+                               "device '%s': no backend for it is built into this dgnn; built in: cpu",
+                               device);
     }
     return DGNN_OK;
 }
@@ -94,20 +97,21 @@ static int model_has_heads(const struct dgnn_value *heads, struct dgnn_error *er
         status = dgnn_text_add(&names, error, "%s%.64s", k ? ", " : "", head.name);
     }
     if (!status) {
-        status = dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                 "%s: a multi-task file with %lld models (%s%s), of which one is to be frozen: "
-                                 "'dp --pt-expt freeze --head NAME -o model.pt2'",
-                                 dgnn_value_path(heads, path, sizeof(path)), (long long)count,
-                                 names.data ? names.data : "none", shown < count ? ", ..." : "");
+        status =
+            dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                            "%s: a multi-task file with %lld models (%s%s), of which one is to be frozen: "
+                            "'dp --pt-expt freeze --head NAME -o model.pt2'",
+                            dgnn_value_path(heads, path, sizeof(path)), (long long)count,
+                            names.data ? names.data : "none", shown < count ? ", ..." : "");
     }
     dgnn_text_free(&names);
     return status;
 }
 
-/* The object whose parts are evaluated for nodes: the model itself, or a spin model's backbone, which has a type for
- * each kind of virtual atom too. */
-static int model_load_types(struct dgnn_model *m, const struct dgnn_value *model, const struct dgnn_value *network,
-                            struct dgnn_error *error)
+/* The object whose parts are evaluated for nodes: the model itself, or a spin model's backbone, which has a
+ * type for each kind of virtual atom too. */
+static int model_load_types(struct dgnn_model *m, const struct dgnn_value *model,
+                            const struct dgnn_value *network, struct dgnn_error *error)
 {
     struct dgnn_value list = dgnn_value_member(network, "type_map");
     struct dgnn_value heads = dgnn_value_member(network, "model_dict");
@@ -134,14 +138,16 @@ static int model_load_types(struct dgnn_model *m, const struct dgnn_value *model
     return DGNN_OK;
 }
 
-static int model_set_semantics(struct dgnn_model *m, int32_t wanted, int32_t archived, struct dgnn_error *error)
+static int model_set_semantics(struct dgnn_model *m, int32_t wanted, int32_t archived,
+                               struct dgnn_error *error)
 {
     m->dense = (wanted == DGNN_SEMANTICS_ARCHIVE ? archived : wanted) != DGNN_SEMANTICS_GRAPH;
     m->semantics_from = wanted != DGNN_SEMANTICS_ARCHIVE ? "load option"
-                        : m->archive.metadata          ? "lower_input_kind of the archive"
-                                                       : "default: the archive has no metadata";
+                        : m->archive.metadata            ? "lower_input_kind of the archive"
+                                                         : "default: the archive has no metadata";
     if (!m->dense && (m->has_virtual || !m->properties.descriptor.has_graph_form)) {
-        return dgnn_status_set(error, wanted == DGNN_SEMANTICS_GRAPH ? DGNN_ERROR_INPUT : DGNN_ERROR_UNSUPPORTED,
+        return dgnn_status_set(error,
+                               wanted == DGNN_SEMANTICS_GRAPH ? DGNN_ERROR_INPUT : DGNN_ERROR_UNSUPPORTED,
                                "semantics 'graph': descriptor '%s'%s has the dense form only",
                                m->properties.descriptor_type, m->has_virtual ? " with virtual atoms" : "");
     }
@@ -150,15 +156,17 @@ static int model_set_semantics(struct dgnn_model *m, int32_t wanted, int32_t arc
 
 static int model_describe(struct dgnn_model *m, struct dgnn_error *error);
 
-static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_options *options, struct dgnn_error *error)
+static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_options *options,
+                              struct dgnn_error *error)
 {
     struct dgnn_value root = dgnn_tree_root(m->archive.model);
     struct model_file_params file;
-    DGNN_TRY(dgnn_params_load(&root, model_file_rows, sizeof(model_file_rows) / sizeof(model_file_rows[0]), &file,
-                              error));
+    DGNN_TRY(dgnn_params_load(&root, model_file_rows, sizeof(model_file_rows) / sizeof(model_file_rows[0]),
+                              &file, error));
     struct dgnn_value model = file.model;
     DGNN_TRY(dgnn_value_object(&model, error));
-    struct dgnn_value network = dgnn_spinmodel_is(&model) ? dgnn_value_member(&model, "backbone_model") : model;
+    struct dgnn_value network =
+        dgnn_spinmodel_is(&model) ? dgnn_value_member(&model, "backbone_model") : model;
     DGNN_TRY(model_load_types(m, &model, &network, error));
     struct dgnn_load_context context = {.dtype = options->dtype,
                                         .memory = m->memory,
@@ -235,8 +243,9 @@ int dgnn_model_load_memory(const char *name, const void *data, size_t length,
     return model_load(&archive, &own, model, error);
 }
 
-int dgnn_model_load_tree(const char *name, const char *json, size_t json_length, const struct dgnn_array *arrays,
-                         size_t narrays, const struct dgnn_load_options *options, struct dgnn_model **model,
+int dgnn_model_load_tree(const char *name, const char *json, size_t json_length,
+                         const struct dgnn_array *arrays, size_t narrays,
+                         const struct dgnn_load_options *options, struct dgnn_model **model,
                          struct dgnn_error *error)
 {
     struct dgnn_archive archive = {.format = "tree"};
@@ -265,7 +274,8 @@ int dgnn_heads(const char *path, char **json, struct dgnn_error *error)
     return model_take_heads(dgnn_convert_heads(path, &text, error), &text, json);
 }
 
-int dgnn_heads_memory(const char *name, const void *data, size_t length, char **json, struct dgnn_error *error)
+int dgnn_heads_memory(const char *name, const void *data, size_t length, char **json,
+                      struct dgnn_error *error)
 {
     struct dgnn_text text = {0};
     struct dgnn_archive_bytes bytes = {.name = name, .data = data, .length = length};
@@ -303,14 +313,14 @@ static const char *model_dtype_name(int32_t dtype)
 
 static int model_describe_archive(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
 {
-    return dgnn_text_add(t, error,
-                         "\"archive\": {\"format\": \"%s\", \"has_metadata\": %s, \"has_compiled_members\": %s, "
-                         "\"has_comm_artifact\": %s, \"nested_comm_artifact\": %s, \"digest\": \"%016llx%016llx\"}, ",
-                         m->archive.format, m->archive.metadata ? "true" : "false",
-                         m->archive.has_compiled ? "true" : "false",
-                         dgnn_metadata_flag(m->archive.metadata, "has_comm_artifact") ? "true" : "false",
-                         m->archive.has_nested ? "true" : "false", (unsigned long long)m->archive.digest[0],
-                         (unsigned long long)m->archive.digest[1]);
+    return dgnn_text_add(
+        t, error,
+        "\"archive\": {\"format\": \"%s\", \"has_metadata\": %s, \"has_compiled_members\": %s, "
+        "\"has_comm_artifact\": %s, \"nested_comm_artifact\": %s, \"digest\": \"%016llx%016llx\"}, ",
+        m->archive.format, m->archive.metadata ? "true" : "false", m->archive.has_compiled ? "true" : "false",
+        dgnn_metadata_flag(m->archive.metadata, "has_comm_artifact") ? "true" : "false",
+        m->archive.has_nested ? "true" : "false", (unsigned long long)m->archive.digest[0],
+        (unsigned long long)m->archive.digest[1]);
 }
 
 static int model_describe_types(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
@@ -327,7 +337,8 @@ static int model_describe_types(const struct dgnn_model *m, struct dgnn_text *t,
 static int model_describe_spin(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
 {
     if (!m->has_virtual) {
-        return dgnn_text_add(t, error, "\"is_spin\": %s, \"virtual_scale\": null, ", m->is_spin ? "true" : "false");
+        return dgnn_text_add(t, error, "\"is_spin\": %s, \"virtual_scale\": null, ",
+                             m->is_spin ? "true" : "false");
     }
     DGNN_TRY(dgnn_text_add(t, error, "\"is_spin\": true, \"virtual_scale\": ["));
     for (int32_t k = 0; k < m->ntypes; k++) {
@@ -341,23 +352,28 @@ static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t,
     const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
     const struct dgnn_fitting_properties *f = &m->properties.fitting;
     const char *yes = "true", *no = "false";
-    DGNN_TRY(dgnn_text_add(t, error, "\"cutoff\": %.17g, \"dtype\": \"%s\", \"semantics\": \"%s\", "
+    DGNN_TRY(dgnn_text_add(t, error,
+                           "\"cutoff\": %.17g, \"dtype\": \"%s\", \"semantics\": \"%s\", "
                            "\"semantics_from\": \"%s\", \"has_graph_form\": %s, ",
-                           d->cutoff, model_dtype_name(d->dtype), m->dense ? "dense" : "graph", m->semantics_from,
-                           d->has_graph_form && !m->has_virtual ? yes : no));
-    DGNN_TRY(dgnn_text_add(t, error, "\"has_message_passing\": %s, \"has_message_passing_across_ranks\": %s, ",
-                           d->has_message_passing ? yes : no, d->has_message_passing_across_ranks ? yes : no));
+                           d->cutoff, model_dtype_name(d->dtype), m->dense ? "dense" : "graph",
+                           m->semantics_from, d->has_graph_form && !m->has_virtual ? yes : no));
+    DGNN_TRY(
+        dgnn_text_add(t, error, "\"has_message_passing\": %s, \"has_message_passing_across_ranks\": %s, ",
+                      d->has_message_passing ? yes : no, d->has_message_passing_across_ranks ? yes : no));
     DGNN_TRY(model_describe_spin(m, t, error));
-    DGNN_TRY(dgnn_text_add(t, error, "\"dim_fparam\": %lld, \"dim_aparam\": %lld, ",
-                           (long long)f->dim_fparam, (long long)f->dim_aparam));
-    DGNN_TRY(dgnn_text_add(t, error, "\"dim_charge_spin\": %d, \"has_default_fparam\": %s, "
+    DGNN_TRY(dgnn_text_add(t, error, "\"dim_fparam\": %lld, \"dim_aparam\": %lld, ", (long long)f->dim_fparam,
+                           (long long)f->dim_aparam));
+    DGNN_TRY(dgnn_text_add(t, error,
+                           "\"dim_charge_spin\": %d, \"has_default_fparam\": %s, "
                            "\"has_default_charge_spin\": %s, ",
-                           d->dim_charge_spin, f->default_fparam ? yes : no, d->default_charge_spin ? yes : no));
+                           d->dim_charge_spin, f->default_fparam ? yes : no,
+                           d->default_charge_spin ? yes : no));
     DGNN_TRY(dgnn_text_add(t, error, "\"sel\": ["));
     for (int32_t k = 0; k < d->nsel; k++) {
         DGNN_TRY(dgnn_text_add(t, error, "%s%lld", k ? ", " : "", (long long)d->sel[k]));
     }
-    return dgnn_text_add(t, error, "], \"parameters\": %lld, \"instruction_set\": \"%s\", \"threads\": %d, "
+    return dgnn_text_add(t, error,
+                         "], \"parameters\": %lld, \"instruction_set\": \"%s\", \"threads\": %d, "
                          "\"memory\": \"%s\", \"skin\": %g, ",
                          (long long)(d->parameters + f->parameters), dgnn_cpu_name(m->cpu), m->threads,
                          m->memory == DGNN_MEMORY_FAST ? "fast" : "small", m->skin);
@@ -373,9 +389,8 @@ static int model_describe_elements(const struct dgnn_model *m, struct dgnn_text 
     struct dgnn_value *network = m->has_virtual ? &backbone : &model;
     struct dgnn_value variables = dgnn_value_member(network, "@variables");
     struct dgnn_value out_bias = dgnn_value_member(&variables, "out_bias");
-    struct dgnn_elements_source source = {.info = dgnn_value_member(&script, "info"),
-                                          .type_map = m->type_map,
-                                          .ntypes = m->ntypes};
+    struct dgnn_elements_source source = {
+        .info = dgnn_value_member(&script, "info"), .type_map = m->type_map, .ntypes = m->ntypes};
     struct dgnn_tensor bias;
     if (dgnn_value_kind(&out_bias) == DGNN_VALUE_TENSOR) {
         DGNN_TRY(dgnn_value_tensor(&out_bias, &bias, error));
@@ -388,10 +403,11 @@ static int model_describe_elements(const struct dgnn_model *m, struct dgnn_text 
 
 static int model_describe_notes(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
 {
-    const char *first = m->properties.descriptor.uses_first_type && m->dense
-                            ? "\"Empty neighbour slots carry the type of the frame's first atom, as in deepmd-kit: the "
-                              "energy depends on which atom comes first.\""
-                            : "";
+    const char *first =
+        m->properties.descriptor.uses_first_type && m->dense
+            ? "\"Empty neighbour slots carry the type of the frame's first atom, as in deepmd-kit: the "
+              "energy depends on which atom comes first.\""
+            : "";
     DGNN_TRY(dgnn_text_add(t, error, ", \"notes\": [%s", first));
     if (m->properties.descriptor.note) {
         DGNN_TRY(dgnn_text_add(t, error, "%s", first[0] ? ", " : ""));

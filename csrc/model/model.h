@@ -1,5 +1,5 @@
-/* The model, as the files of this room share it: paper. Nothing in it changes once it is loaded, but for its sessions,
- * which are the pool's (model/pool.h). */
+/* The model, as the files of this room share it: paper. Nothing in it changes once it is loaded, but for its
+ * sessions, which are the pool's (model/pool.h). */
 #ifndef DGNN_MODEL_MODEL_H
 #define DGNN_MODEL_MODEL_H
 
@@ -12,11 +12,11 @@ struct dgnn_pool; /* model/pool.h */
 
 struct dgnn_model {
     struct dgnn_archive archive; /* values of the loaded parts point into it */
-    int32_t ntypes;     /* of atoms */
-    int32_t node_types; /* of nodes: twice as many in a spin model */
-    const char **type_map; /* node_types names, those of atoms first */
+    int32_t ntypes;              /* of atoms */
+    int32_t node_types;          /* of nodes: twice as many in a spin model */
+    const char **type_map;       /* node_types names, those of atoms first */
     int32_t is_spin;
-    int32_t has_virtual; /* spins are virtual atoms, not the descriptor's own matter */
+    int32_t has_virtual;              /* spins are virtual atoms, not the descriptor's own matter */
     struct dgnn_magnetic_scheme spin; /* of a spin model; owns its scale */
     struct dgnn_linear *linear;
     struct dgnn_atomic_properties properties;

@@ -41,19 +41,23 @@ void dgnn_notice_tell(struct dgnn_session *s, const struct dgnn_notice_spins *sp
     }
     for (int32_t k = 0; k < s->nmodel; k++) {
         notice_tell(s, DGNN_NOTICE_TRUNCATED, k, results[k].ntruncated,
-                    "atoms have more neighbours than the model's sel; the farthest are left out, and the energy jumps a "
+                    "atoms have more neighbours than the model's sel; the farthest are left out, and the "
+                    "energy jumps a "
                     "little where a neighbour enters or leaves such a list");
         notice_tell(s, DGNN_NOTICE_ANGLES_TRUNCATED, k, results[k].nangle_truncated,
-                    "atoms have more neighbours than the model's a_sel inside a_rcut; the farthest form no angles, and the "
+                    "atoms have more neighbours than the model's a_sel inside a_rcut; the farthest form no "
+                    "angles, and the "
                     "energy jumps a little where a neighbour enters or leaves such a list");
     }
     notice_tell(s, DGNN_NOTICE_SMALL_SPINS, 0, notice_small(s, spins),
-                "magnetic atoms have spins that put their virtual atoms less than 0.05 Angstrom away; the model is nearly "
+                "magnetic atoms have spins that put their virtual atoms less than 0.05 Angstrom away; the "
+                "model is nearly "
                 "singular there, and magnetic forces are huge");
 }
 
-int dgnn_set_notice(struct dgnn_session *session, void (*notice)(void *context, const struct dgnn_notice *notice),
-                    void *context, struct dgnn_error *error)
+int dgnn_set_notice(struct dgnn_session *session,
+                    void (*notice)(void *context, const struct dgnn_notice *notice), void *context,
+                    struct dgnn_error *error)
 {
     if (!session) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_set_notice: an argument is NULL");

@@ -1,8 +1,10 @@
-/* A model's sessions. One lock, for bookkeeping alone: no call computes, and no session is made or freed, under it.
+/* A model's sessions. One lock, for bookkeeping alone: no call computes, and no session is made or freed,
+ * under it.
  *
- * A call without a communicator takes a free session, best the one whose last call had its atoms: their list may be
- * used again then. Where all are taken, one more is made. Past one call for each core a call waits, since it would wait for
- * a core otherwise. One with a communicator never does, because other ranks of this process may wait for it. */
+ * A call without a communicator takes a free session, best the one whose last call had its atoms: their list
+ * may be used again then. Where all are taken, one more is made. Past one call for each core a call waits,
+ * since it would wait for a core otherwise. One with a communicator never does, because other ranks of this
+ * process may wait for it. */
 #include "model/pool.h"
 
 #include <pthread.h>
@@ -40,8 +42,8 @@ struct dgnn_pool {
     int (*wanted)(void *context); /* of dgnn_model_set_stop */
     void *context;
     struct pool_session *first; /* the one that stays is the last of the list */
-    int32_t working; /* calls without a communicator that are under way */
-    int32_t limit;   /* ... that may be */
+    int32_t working;            /* calls without a communicator that are under way */
+    int32_t limit;              /* ... that may be */
     int32_t waiting;
 };
 
@@ -67,8 +69,8 @@ static double pool_now(void)
 
 /* ---------------------------------------------------------------- forks */
 
-/* All pools, so that a fork finds their locks open. A call that is under way in another thread stays so in the child's
- * copy: its session is lost there, and nobody waits for it. */
+/* All pools, so that a fork finds their locks open. A call that is under way in another thread stays so in
+ * the child's copy: its session is lost there, and nobody waits for it. */
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct dgnn_pool *pool_all;
 static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
@@ -132,8 +134,8 @@ static void pool_unlink(struct dgnn_pool *pool)
 
 /* ---------------------------------------------------------------- which session */
 
-static struct pool_key pool_key(const struct dgnn_comm *comm, int is_ghosted, int64_t natoms, const int32_t *types,
-                                const double *coords)
+static struct pool_key pool_key(const struct dgnn_comm *comm, int is_ghosted, int64_t natoms,
+                                const int32_t *types, const double *coords)
 {
     struct pool_key key = {.comm = comm, .is_ghosted = is_ghosted, .natoms = natoms};
     struct dgnn_digest digest;
@@ -151,8 +153,8 @@ static int pool_stays(const struct pool_session *p)
     return !p->next;
 }
 
-/* A session with another communicator's plans is that one's, but for the session that stays; one rank may use the rest of
- * that. */
+/* A session with another communicator's plans is that one's, but for the session that stays; one rank may use
+ * the rest of that. */
 static int pool_may_take(const struct pool_session *p, const struct pool_key *key)
 {
     return !p->taken && (!p->key.comm || p->key.comm == key->comm || pool_stays(p));
@@ -176,7 +178,8 @@ static double pool_distance(const struct pool_session *p, const struct pool_key 
     return square;
 }
 
-static int pool_is_better(const struct pool_session *p, const struct pool_session *best, const struct pool_key *key)
+static int pool_is_better(const struct pool_session *p, const struct pool_session *best,
+                          const struct pool_key *key)
 {
     if (!best || pool_score(p, key) != pool_score(best, key)) {
         return !best || pool_score(p, key) > pool_score(best, key);
@@ -195,7 +198,8 @@ static struct pool_session *pool_find(const struct dgnn_pool *pool, const struct
     return best;
 }
 
-/* The session of this thread's last call, which was one of a host's rows with this communicator; NULL: there is none. */
+/* The session of this thread's last call, which was one of a host's rows with this communicator; NULL: there
+ * is none. */
 static struct pool_session *pool_find_last(const struct dgnn_pool *pool, const struct pool_key *key)
 {
     for (struct pool_session *p = pool->first; p; p = p->next) {
@@ -247,8 +251,8 @@ static int pool_make(struct dgnn_pool *pool, const struct pool_key *key, struct 
     return DGNN_OK;
 }
 
-static int pool_enter(struct dgnn_pool *pool, const struct pool_key *key, int same_list, struct pool_session **found,
-                      struct dgnn_error *error)
+static int pool_enter(struct dgnn_pool *pool, const struct pool_key *key, int same_list,
+                      struct pool_session **found, struct dgnn_error *error)
 {
     struct pool_session *p;
     pthread_mutex_lock(&pool->lock);
@@ -265,15 +269,16 @@ static int pool_enter(struct dgnn_pool *pool, const struct pool_key *key, int sa
     pthread_mutex_unlock(&pool->lock);
     *found = p;
     if (!p && same_list) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "same_list: there is no earlier call with this communicator that went well, or it was not "
-                               "this thread's last call of the model; expected same_list 0");
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "same_list: there is no earlier call with this communicator that went well, or it was not "
+            "this thread's last call of the model; expected same_list 0");
     }
     return p ? DGNN_OK : pool_make(pool, key, found, error);
 }
 
-/* Unlinks what nobody has used for a while. What belongs to a communicator goes only in a call that has one: its requests
- * are a message library's, which may be at work in one thread alone. */
+/* Unlinks what nobody has used for a while. What belongs to a communicator goes only in a call that has one:
+ * its requests are a message library's, which may be at work in one thread alone. */
 static struct pool_session *pool_sweep(struct dgnn_pool *pool, double now, int with_comm)
 {
     struct pool_session *gone = NULL, **link = &pool->first;
@@ -376,13 +381,14 @@ const struct dgnn_session *dgnn_pool_session(struct dgnn_pool *pool)
 
 /* ---------------------------------------------------------------- calls */
 
-/* A call of a model, in a session of its own. With a communicator, a rank that may not begin takes part in the agreement
- * with which the others do. */
+/* A call of a model, in a session of its own. With a communicator, a rank that may not begin takes part in
+ * the agreement with which the others do. */
 static int pool_begin(struct dgnn_model *m, const struct pool_key *key, struct dgnn_comm *comm, int same_list,
                       struct pool_session **found, struct dgnn_error *error)
 {
     const char *operation = key->is_ghosted ? "compute_ghosted" : "compute";
-    int status = m ? pool_enter(m->pool, key, same_list, found, error) : error->status; /* of what it brings */
+    int status =
+        m ? pool_enter(m->pool, key, same_list, found, error) : error->status; /* of what it brings */
     if (status) {
         if (m) {
             pool_leave(m->pool, NULL, comm != NULL);
@@ -410,15 +416,16 @@ int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *syste
     return status;
 }
 
-int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
-                               struct dgnn_result *result, struct dgnn_error *error)
+int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghosted *system,
+                               struct dgnn_comm *comm, struct dgnn_result *result, struct dgnn_error *error)
 {
     struct dgnn_error own;
     struct pool_session *p;
     struct dgnn_ghosted call;
     error = error ? error : &own;
     DGNN_TRY(dgnn_transport_enter(comm, error));
-    int good = !dgnn_session_take_ghosted("dgnn_model_compute_ghosted", model && result, system, &call, error);
+    int good =
+        !dgnn_session_take_ghosted("dgnn_model_compute_ghosted", model && result, system, &call, error);
     int counts = call.nlocal >= 0 && call.nlocal <= call.nall; /* else it is refused, too */
     struct pool_key key = pool_key(comm, 1, counts ? call.nall : 0, call.types, call.coords);
     DGNN_TRY(pool_begin(good ? model : NULL, &key, comm, call.same_list, &p, error));
@@ -428,7 +435,8 @@ int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghost
     return status;
 }
 
-int dgnn_model_set_stop(struct dgnn_model *model, int (*wanted)(void *context), void *context, struct dgnn_error *error)
+int dgnn_model_set_stop(struct dgnn_model *model, int (*wanted)(void *context), void *context,
+                        struct dgnn_error *error)
 {
     if (!model) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_set_stop: an argument is NULL");

@@ -11,16 +11,19 @@ enum { SESSION_MODELS_MAX = 1024 };
 
 /* ---------------------------------------------------------------- what calls bring */
 
-static int session_check_parameters(const struct dgnn_session *session, const struct dgnn_system *s, struct dgnn_error *error)
+static int session_check_parameters(const struct dgnn_session *session, const struct dgnn_system *s,
+                                    struct dgnn_error *error)
 {
     if (s->natoms < 0 || s->natoms > INT32_MAX || (s->natoms > 0 && (!s->coords || !s->types))) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "natoms: %lld with coords %s and types %s",
-                               (long long)s->natoms, s->coords ? "given" : "NULL", s->types ? "given" : "NULL");
+                               (long long)s->natoms, s->coords ? "given" : "NULL",
+                               s->types ? "given" : "NULL");
     }
     if (session->is_spin ? !s->spins && s->natoms : s->spins != NULL) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "spins: %s",
-                               session->is_spin ? "found none; this is a spin model, which needs a vector for each atom"
-                                          : "given, but this is no spin model");
+                               session->is_spin
+                                   ? "found none; this is a spin model, which needs a vector for each atom"
+                                   : "given, but this is no spin model");
     }
     if (s->fparam ? s->nfparam != session->dim_fparam : session->dim_fparam && !session->has_default_fparam) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "fparam: found %lld numbers; this model takes %lld%s",
@@ -28,30 +31,34 @@ static int session_check_parameters(const struct dgnn_session *session, const st
                                session->has_default_fparam ? ", or none for its default" : "");
     }
     if (s->aparam ? s->naparam != session->dim_aparam : session->dim_aparam && s->natoms) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "aparam: found %lld numbers per atom; this model takes %lld",
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "aparam: found %lld numbers per atom; this model takes %lld",
                                (long long)(s->aparam ? s->naparam : 0), (long long)session->dim_aparam);
     }
-    if (s->charge_spin ? !session->dim_charge_spin : session->dim_charge_spin && !session->has_default_charge_spin) {
+    if (s->charge_spin ? !session->dim_charge_spin
+                       : session->dim_charge_spin && !session->has_default_charge_spin) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "charge_spin: %s",
                                s->charge_spin ? "this model takes none" : "this model needs charge and spin");
     }
     return DGNN_OK;
 }
 
-static int session_check_finite(const char *name, const double *values, int64_t count, struct dgnn_error *error)
+static int session_check_finite(const char *name, const double *values, int64_t count,
+                                struct dgnn_error *error)
 {
     for (int64_t i = 0; values && i < count; i++) {
         if (!isfinite(values[i])) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: element %lld is %g; expected a finite number", name,
-                                   (long long)i, values[i]);
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "%s: element %lld is %g; expected a finite number", name, (long long)i,
+                                   values[i]);
         }
     }
     return DGNN_OK;
 }
 
 /* Of NULL atoms, anything goes. */
-static int session_check_atoms(const char *name, const double *values, int64_t width, const struct dgnn_system *s,
-                               struct dgnn_error *error)
+static int session_check_atoms(const char *name, const double *values, int64_t width,
+                               const struct dgnn_system *s, struct dgnn_error *error)
 {
     for (int64_t i = 0; values && i < s->natoms; i++) {
         for (int64_t c = 0; s->types[i] >= 0 && c < width; c++) {
@@ -65,7 +72,8 @@ static int session_check_atoms(const char *name, const double *values, int64_t w
     return DGNN_OK;
 }
 
-int dgnn_session_check(const struct dgnn_session *session, const struct dgnn_system *s, struct dgnn_error *error)
+int dgnn_session_check(const struct dgnn_session *session, const struct dgnn_system *s,
+                       struct dgnn_error *error)
 {
     DGNN_TRY(session_check_parameters(session, s, error));
     DGNN_TRY(session_check_finite("fparam", s->fparam, s->nfparam, error));
@@ -132,7 +140,8 @@ static int session_check_names(const struct dgnn_session_options *o, struct dgnn
     return DGNN_OK;
 }
 
-static int session_set_types(struct dgnn_session *s, const struct dgnn_session_options *theirs, struct dgnn_error *error)
+static int session_set_types(struct dgnn_session *s, const struct dgnn_session_options *theirs,
+                             struct dgnn_error *error)
 {
     static const struct dgnn_sized kind = {"session options", sizeof(size_t), sizeof(*theirs)};
     const struct dgnn_model *first = s->part[0].model;
@@ -169,10 +178,11 @@ static int session_set_spin(struct dgnn_session *s, struct dgnn_error *error)
         for (int32_t k = 0; k < s->nmodel; k++) {
             int32_t own = s->part[k].type_of ? s->part[k].type_of[t] : t;
             if (own >= 0 && known && s->part[k].model->spin.scale[own] != scale[t]) {
-                return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                       "session: model %d displaces virtual atoms of type %d by %g, an earlier one by "
-                                       "%g; expected one virtual_scale in all models of a session",
-                                       k, t, s->part[k].model->spin.scale[own], scale[t]);
+                return dgnn_status_set(
+                    error, DGNN_ERROR_UNSUPPORTED,
+                    "session: model %d displaces virtual atoms of type %d by %g, an earlier one by "
+                    "%g; expected one virtual_scale in all models of a session",
+                    k, t, s->part[k].model->spin.scale[own], scale[t]);
             }
             scale[t] = own >= 0 ? s->part[k].model->spin.scale[own] : scale[t];
             known = known || own >= 0;
@@ -184,31 +194,37 @@ static int session_set_spin(struct dgnn_session *s, struct dgnn_error *error)
 /* ---------------------------------------------------------------- what models have in common */
 
 /* One input for all models that take it. */
-static int session_join_width(int64_t own, int64_t *all, const char *name, int32_t k, struct dgnn_error *error)
+static int session_join_width(int64_t own, int64_t *all, const char *name, int32_t k,
+                              struct dgnn_error *error)
 {
     if (own && *all && own != *all) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "session: model %d takes %lld numbers of %s, an earlier one %lld; expected the same", k,
-                               (long long)own, name, (long long)*all);
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "session: model %d takes %lld numbers of %s, an earlier one %lld; expected the same", k,
+            (long long)own, name, (long long)*all);
     }
     *all = own ? own : *all;
     return DGNN_OK;
 }
 
-static int session_join(struct dgnn_session *s, int32_t k, struct dgnn_digest *digest, struct dgnn_error *error)
+static int session_join(struct dgnn_session *s, int32_t k, struct dgnn_digest *digest,
+                        struct dgnn_error *error)
 {
     const struct dgnn_model *m = s->part[k].model;
     const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
     const struct dgnn_fitting_properties *f = &m->properties.fitting;
     const int32_t facts[2] = {d->dtype, m->dense};
     if (m->has_virtual != s->has_virtual) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "session: model %d and the first are not both of those whose "
-                               "spins are virtual atoms", k);
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                               "session: model %d and the first are not both of those whose "
+                               "spins are virtual atoms",
+                               k);
     }
     if (m->is_spin != s->is_spin) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "session: model %d is %s spin model, the first is %s; expected all of one kind", k,
-                               m->is_spin ? "a" : "no", s->is_spin ? "one" : "none");
+        return dgnn_status_set(
+            error, DGNN_ERROR_UNSUPPORTED,
+            "session: model %d is %s spin model, the first is %s; expected all of one kind", k,
+            m->is_spin ? "a" : "no", s->is_spin ? "one" : "none");
     }
     DGNN_TRY(session_join_width(f->dim_fparam, &s->dim_fparam, "fparam", k, error));
     DGNN_TRY(session_join_width(f->dim_aparam, &s->dim_aparam, "aparam", k, error));
@@ -227,7 +243,8 @@ static int session_same_rules(const struct dgnn_session *s, const struct dgnn_se
 {
     const struct dgnn_atomic_properties *p = &a->model->properties, *q = &b->model->properties;
     int64_t types = s->node_types, pairs = (int64_t)a->model->node_types * a->model->node_types;
-    const struct dgnn_descriptor_properties *d = &a->model->properties.descriptor, *e = &b->model->properties.descriptor;
+    const struct dgnn_descriptor_properties *d = &a->model->properties.descriptor,
+                                            *e = &b->model->properties.descriptor;
     return a->model->dense == b->model->dense && a->model->node_types == b->model->node_types &&
            d->cutoff == e->cutoff && d->mixed_types == e->mixed_types && d->nsel == e->nsel &&
            !memcmp(d->sel, e->sel, sizeof(*d->sel) * (size_t)d->nsel) && !a->type_of == !b->type_of &&
@@ -247,7 +264,8 @@ static void session_find_twins(struct dgnn_session *s)
     }
 }
 
-static int session_fill(struct dgnn_session *s, const struct dgnn_session_options *o, struct dgnn_error *error)
+static int session_fill(struct dgnn_session *s, const struct dgnn_session_options *o,
+                        struct dgnn_error *error)
 {
     const struct dgnn_model *first = s->part[0].model;
     struct dgnn_digest digest;
@@ -270,13 +288,14 @@ static int session_fill(struct dgnn_session *s, const struct dgnn_session_option
 
 /* ---------------------------------------------------------------- making and freeing */
 
-static int session_check_models(struct dgnn_model *const *models, int32_t nmodel, struct dgnn_session **session,
-                                struct dgnn_error *error)
+static int session_check_models(struct dgnn_model *const *models, int32_t nmodel,
+                                struct dgnn_session **session, struct dgnn_error *error)
 {
     if (!models || !session || nmodel < 1 || nmodel > SESSION_MODELS_MAX) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "dgnn_session_create: %d models; expected 1 to %d, and no argument but options NULL", nmodel,
-                               SESSION_MODELS_MAX);
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "dgnn_session_create: %d models; expected 1 to %d, and no argument but options NULL", nmodel,
+            SESSION_MODELS_MAX);
     }
     for (int32_t k = 0; k < nmodel; k++) {
         if (!models[k]) {
@@ -286,8 +305,9 @@ static int session_check_models(struct dgnn_model *const *models, int32_t nmodel
     return DGNN_OK;
 }
 
-int dgnn_session_create(struct dgnn_model *const *models, int32_t nmodel, const struct dgnn_session_options *options,
-                        struct dgnn_session **session, struct dgnn_error *error)
+int dgnn_session_create(struct dgnn_model *const *models, int32_t nmodel,
+                        const struct dgnn_session_options *options, struct dgnn_session **session,
+                        struct dgnn_error *error)
 {
     DGNN_TRY(session_check_models(models, nmodel, session, error));
     struct dgnn_session *s = dgnn_alloc_zeroed(1, sizeof(*s));
@@ -295,7 +315,8 @@ int dgnn_session_create(struct dgnn_model *const *models, int32_t nmodel, const 
         return dgnn_status_no_memory(error, "a session", sizeof(*s));
     }
     s->part = dgnn_alloc_zeroed(nmodel, sizeof(*s->part));
-    int status = s->part ? DGNN_OK : dgnn_status_no_memory(error, "a session", nmodel * (int64_t)sizeof(*s->part));
+    int status =
+        s->part ? DGNN_OK : dgnn_status_no_memory(error, "a session", nmodel * (int64_t)sizeof(*s->part));
     if (!status) {
         s->nmodel = nmodel;
         for (int32_t k = 0; k < nmodel; k++) {
@@ -335,8 +356,8 @@ void dgnn_session_free(struct dgnn_session *s)
     dgnn_serial_free(&s->serial);
     dgnn_magnetic_free(&s->magnetic);
     dgnn_nlist_free(&s->list);
-    struct dgnn_buffer *all[] = {&s->energy,        &s->forces,       &s->forces_mag,   &s->results, &s->atom_virial,
-                                 &s->edge_gradient, &s->ordered_rows, &s->spin_gradient};
+    struct dgnn_buffer *all[] = {&s->energy,      &s->forces,        &s->forces_mag,   &s->results,
+                                 &s->atom_virial, &s->edge_gradient, &s->ordered_rows, &s->spin_gradient};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
     }
@@ -345,26 +366,29 @@ void dgnn_session_free(struct dgnn_session *s)
 
 /* ---------------------------------------------------------------- one call at a time */
 
-int dgnn_session_take(const char *function, int has_others, const struct dgnn_system *theirs, struct dgnn_system *own,
-                      struct dgnn_error *error)
+int dgnn_session_take(const char *function, int has_others, const struct dgnn_system *theirs,
+                      struct dgnn_system *own, struct dgnn_error *error)
 {
     static const struct dgnn_sized kind = {"system", DGNN_SIZED_TO(struct dgnn_system, types), sizeof(*own)};
     memset(own, 0, sizeof(*own));
-    return has_others && theirs ? dgnn_sized_take(&kind, theirs, own, error)
-                                : dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: an argument is NULL", function);
+    return has_others && theirs
+               ? dgnn_sized_take(&kind, theirs, own, error)
+               : dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: an argument is NULL", function);
 }
 
 int dgnn_session_take_ghosted(const char *function, int has_others, const struct dgnn_ghosted *theirs,
                               struct dgnn_ghosted *own, struct dgnn_error *error)
 {
-    static const struct dgnn_sized kind = {"ghosted", DGNN_SIZED_TO(struct dgnn_ghosted, types), sizeof(*own)};
+    static const struct dgnn_sized kind = {"ghosted", DGNN_SIZED_TO(struct dgnn_ghosted, types),
+                                           sizeof(*own)};
     memset(own, 0, sizeof(*own));
-    return has_others && theirs ? dgnn_sized_take(&kind, theirs, own, error)
-                                : dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: an argument is NULL", function);
+    return has_others && theirs
+               ? dgnn_sized_take(&kind, theirs, own, error)
+               : dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: an argument is NULL", function);
 }
 
-/* With a communicator, which has been entered, a rank that may not begin takes part in the agreement with which the others
- * do. status: of what the call brings. */
+/* With a communicator, which has been entered, a rank that may not begin takes part in the agreement with
+ * which the others do. status: of what the call brings. */
 static int session_enter(struct dgnn_session *s, struct dgnn_comm *comm, const char *operation, int status,
                          struct dgnn_error *error)
 {
@@ -397,8 +421,8 @@ int dgnn_session_set_stop(struct dgnn_session *session, int (*wanted)(void *cont
     return DGNN_OK;
 }
 
-int dgnn_session_compute(struct dgnn_session *session, const struct dgnn_system *system, struct dgnn_comm *comm,
-                         struct dgnn_result *results, struct dgnn_error *error)
+int dgnn_session_compute(struct dgnn_session *session, const struct dgnn_system *system,
+                         struct dgnn_comm *comm, struct dgnn_result *results, struct dgnn_error *error)
 {
     struct dgnn_error own; /* an agreement needs a place for its message */
     struct dgnn_system call;
@@ -412,13 +436,15 @@ int dgnn_session_compute(struct dgnn_session *session, const struct dgnn_system 
 }
 
 int dgnn_session_compute_ghosted(struct dgnn_session *session, const struct dgnn_ghosted *system,
-                                 struct dgnn_comm *comm, struct dgnn_result *results, struct dgnn_error *error)
+                                 struct dgnn_comm *comm, struct dgnn_result *results,
+                                 struct dgnn_error *error)
 {
     struct dgnn_error own;
     struct dgnn_ghosted call;
     error = error ? error : &own;
     DGNN_TRY(dgnn_transport_enter(comm, error));
-    int status = dgnn_session_take_ghosted("dgnn_session_compute_ghosted", session && results, system, &call, error);
+    int status =
+        dgnn_session_take_ghosted("dgnn_session_compute_ghosted", session && results, system, &call, error);
     DGNN_TRY(session_enter(session, comm, "compute_ghosted", status, error));
     status = dgnn_compute_ghosted(session, &call, comm, results, error);
     session_leave(session, comm);

@@ -1,5 +1,6 @@
-/* A session: what calls need beside the weights. Atoms to nodes, the neighbour list, the exchange, and for each of its
- * models a graph and a workspace. Models on one session share the list, the decomposition and the messages' plan. */
+/* A session: what calls need beside the weights. Atoms to nodes, the neighbour list, the exchange, and for
+ * each of its models a graph and a workspace. Models on one session share the list, the decomposition and the
+ * messages' plan. */
 #ifndef DGNN_MODEL_SESSION_H
 #define DGNN_MODEL_SESSION_H
 
@@ -13,22 +14,28 @@
 #include "system/ghosted.h"
 #include "system/serial.h"
 
-/* What a session has of one model. Types of atoms are the session's, those of nodes in a graph the model's. */
+/* What a session has of one model. Types of atoms are the session's, those of nodes in a graph the model's.
+ */
 struct dgnn_session_part {
     const struct dgnn_model *model;
     struct dgnn_linear_workspace *workspace;
     const struct dgnn_session_part *twin; /* an earlier part, whose graph is this one's too; or NULL */
-    int32_t *type_of;      /* node types of the session: the model's, -1 where it has none; NULL: the same */
+    int32_t *type_of; /* node types of the session: the model's, -1 where it has none; NULL: the same */
     struct dgnn_buffer types; /* nnode int32, with type_of */
     struct dgnn_graph_builder builder;
     struct dgnn_order order;
-    int32_t ordered; /* does net see the graph in that order? */
+    int32_t ordered;              /* does net see the graph in that order? */
     struct dgnn_profile *profile; /* of this call; NULL: nothing is measured */
     struct dgnn_profile measured;
 };
 
 /* What a session's last call was, which decides what the next one may take over. */
-enum dgnn_session_call { DGNN_SESSION_NOTHING = 0, DGNN_SESSION_SERIAL, DGNN_SESSION_RANKS, DGNN_SESSION_GHOSTED };
+enum dgnn_session_call {
+    DGNN_SESSION_NOTHING = 0,
+    DGNN_SESSION_SERIAL,
+    DGNN_SESSION_RANKS,
+    DGNN_SESSION_GHOSTED
+};
 
 struct dgnn_session {
     atomic_int busy;
@@ -37,11 +44,11 @@ struct dgnn_session {
     struct dgnn_session_part *part; /* nmodel */
 
     /* Of all models together. */
-    int32_t ntypes, node_types; /* as in struct dgnn_model, of the types that calls name */
-    int32_t is_spin, has_virtual; /* virtual: spins are virtual atoms */
+    int32_t ntypes, node_types;       /* as in struct dgnn_model, of the types that calls name */
+    int32_t is_spin, has_virtual;     /* virtual: spins are virtual atoms */
     struct dgnn_magnetic_scheme spin; /* owns its scale */
-    double cutoff;                  /* the largest */
-    double skin;                    /* of the first model, as are threads */
+    double cutoff;                    /* the largest */
+    double skin;                      /* of the first model, as are threads */
     int32_t threads;
     int64_t dim_fparam, dim_aparam; /* of those that take any */
     int32_t dim_charge_spin;
@@ -67,18 +74,21 @@ struct dgnn_session {
 };
 
 /* All that dgnn_session_compute checks of its input but the atoms' places. Errors: INPUT. */
-int dgnn_session_check(const struct dgnn_session *session, const struct dgnn_system *system, struct dgnn_error *error);
+int dgnn_session_check(const struct dgnn_session *session, const struct dgnn_system *system,
+                       struct dgnn_error *error);
 
-/* own: what a caller brings, as far as his struct goes, and zeros; all zeros where the status is not 0. has_others: are
- * arguments beside theirs there? Errors: INPUT. */
-int dgnn_session_take(const char *function, int has_others, const struct dgnn_system *theirs, struct dgnn_system *own,
-                      struct dgnn_error *error);
+/* own: what a caller brings, as far as his struct goes, and zeros; all zeros where the status is not 0.
+ * has_others: are arguments beside theirs there? Errors: INPUT. */
+int dgnn_session_take(const char *function, int has_others, const struct dgnn_system *theirs,
+                      struct dgnn_system *own, struct dgnn_error *error);
 int dgnn_session_take_ghosted(const char *function, int has_others, const struct dgnn_ghosted *theirs,
                               struct dgnn_ghosted *own, struct dgnn_error *error);
 
-/* session->results: the caller's, as far as they go. Of several models they are found by their size. Errors: INPUT, MEMORY. */
+/* session->results: the caller's, as far as they go. Of several models they are found by their size. Errors:
+ * INPUT, MEMORY. */
 int dgnn_taken_results(struct dgnn_session *session, struct dgnn_result *theirs, struct dgnn_error *error);
-/* What a call begins with, of results of dgnn's own length: profiles start. Does one have room for atomic virials? */
+/* What a call begins with, of results of dgnn's own length: profiles start. Does one have room for atomic
+ * virials? */
 int dgnn_taken_begin(struct dgnn_session *session, struct dgnn_result *results);
 /* session->results and profiles into the caller's. */
 void dgnn_taken_return(const struct dgnn_session *session, struct dgnn_result *theirs);
@@ -97,11 +107,11 @@ struct dgnn_notice_spins {
 };
 void dgnn_notice_tell(struct dgnn_session *session, const struct dgnn_notice_spins *spins);
 
-/* One call, of a session that is the caller's alone; with a communicator, which has been entered. system is of dgnn's own
- * length, results are the caller's. */
+/* One call, of a session that is the caller's alone; with a communicator, which has been entered. system is
+ * of dgnn's own length, results are the caller's. */
 int dgnn_compute(struct dgnn_session *session, const struct dgnn_system *system, struct dgnn_comm *comm,
                  struct dgnn_result *results, struct dgnn_error *error);
-int dgnn_compute_ghosted(struct dgnn_session *session, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
-                         struct dgnn_result *results, struct dgnn_error *error);
+int dgnn_compute_ghosted(struct dgnn_session *session, const struct dgnn_ghosted *system,
+                         struct dgnn_comm *comm, struct dgnn_result *results, struct dgnn_error *error);
 
 #endif

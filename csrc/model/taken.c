@@ -8,10 +8,11 @@
 
 /* Results as callers know them, and a profile. */
 static const struct dgnn_sized taken_result = {"results", DGNN_SIZED_TO(struct dgnn_result, virial),
-                                                 sizeof(struct dgnn_result)};
+                                               sizeof(struct dgnn_result)};
 static const struct dgnn_sized taken_profile = {"profile", sizeof(size_t), sizeof(struct dgnn_profile)};
 
-/* Where a call's time is counted: in the caller's struct, so that it may be read meanwhile, unless that is shorter. */
+/* Where a call's time is counted: in the caller's struct, so that it may be read meanwhile, unless that is
+ * shorter. */
 static struct dgnn_profile *taken_own_profile(struct dgnn_profile *theirs, struct dgnn_profile *own)
 {
     return theirs && theirs->size < sizeof(*theirs) ? own : theirs;
@@ -39,8 +40,8 @@ int dgnn_taken_results(struct dgnn_session *s, struct dgnn_result *theirs, struc
         struct dgnn_result *result = dgnn_session_result(theirs, k);
         if (result->size != theirs->size) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "results: size of result %d is %zu; expected that of the first one, %zu", k,
-                                   result->size, theirs->size);
+                                   "results: size of result %d is %zu; expected that of the first one, %zu",
+                                   k, result->size, theirs->size);
         }
         DGNN_TRY(dgnn_sized_take(&taken_result, result, &own[k], error));
         if (own[k].profile) {

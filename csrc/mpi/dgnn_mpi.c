@@ -3,7 +3,8 @@
 
 #include "mpi/mpi_transport.h"
 
-int dgnn_comm_create_mpi(MPI_Comm comm, double deadline_s, struct dgnn_comm **result, struct dgnn_error *error)
+int dgnn_comm_create_mpi(MPI_Comm comm, double deadline_s, struct dgnn_comm **result,
+                         struct dgnn_error *error)
 {
     struct dgnn_transport transport;
     *result = NULL;

@@ -52,8 +52,8 @@ struct mpi_request {
 
 /* ------------------------------------------------------------------ errors, threads, time */
 
-__attribute__((format(printf, 3, 4)))
-static int mpi_error(struct dgnn_error *error, int status, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int mpi_error(struct dgnn_error *error, int status,
+                                                           const char *format, ...)
 {
     if (error) {
         va_list args;
@@ -78,12 +78,12 @@ static int mpi_check(int code, const char *what, struct dgnn_error *error)
 }
 
 /* Names that begin with MPI_ are MPI's own. */
-#define TRY(expr)                \
-    do {                         \
-        int status_ = (expr);    \
-        if (status_) {           \
-            return status_;      \
-        }                        \
+#define TRY(expr)                                                                                            \
+    do {                                                                                                     \
+        int status_ = (expr);                                                                                \
+        if (status_) {                                                                                       \
+            return status_;                                                                                  \
+        }                                                                                                    \
     } while (0)
 
 #define TRY_MPI(call, error) TRY(mpi_check((call), #call, error))
@@ -466,7 +466,9 @@ static int mpi_allreduce(void *context, int64_t *values, int64_t nvalue, int32_t
                          struct dgnn_error *error)
 {
     struct mpi_context *c = context;
-    MPI_Op operation = reduction == DGNN_REDUCE_MAX ? MPI_MAX : reduction == DGNN_REDUCE_MIN ? MPI_MIN : MPI_SUM;
+    MPI_Op operation = reduction == DGNN_REDUCE_MAX   ? MPI_MAX
+                       : reduction == DGNN_REDUCE_MIN ? MPI_MIN
+                                                      : MPI_SUM;
     size_t nbytes = (size_t)nvalue * sizeof(*values);
     MPI_Request request;
     TRY(mpi_enter(c, error));
@@ -478,8 +480,9 @@ static int mpi_allreduce(void *context, int64_t *values, int64_t nvalue, int32_t
     }
     TRY(mpi_stage_reserve(c, nbytes, error));
     memcpy(c->stage, values, nbytes);
-    TRY(mpi_check(MPI_Iallreduce(MPI_IN_PLACE, c->stage, (int)nvalue, MPI_INT64_T, operation, c->comm, &request),
-                  "MPI_Iallreduce", error));
+    TRY(mpi_check(
+        MPI_Iallreduce(MPI_IN_PLACE, c->stage, (int)nvalue, MPI_INT64_T, operation, c->comm, &request),
+        "MPI_Iallreduce", error));
     TRY(mpi_wait_one(c, &request, "MPI_Iallreduce", deadline_s, error));
     memcpy(values, c->stage, nbytes);
     return DGNN_OK;
@@ -517,8 +520,8 @@ static int mpi_alltoallv(void *context, const void *send, const int64_t *send_co
         int is_receive = i < c->nrank;
         int64_t nbytes = is_receive ? receive_count[r] : send_count[r];
         if (r != c->rank && nbytes > 0) {
-            char *data = is_receive ? (char *)receive + receive_place[r]
-                                    : (char *)(uintptr_t)send + send_place[r];
+            char *data =
+                is_receive ? (char *)receive + receive_place[r] : (char *)(uintptr_t)send + send_place[r];
             struct mpi_request *message = &c->message[n];
             *message = (struct mpi_request){
                 .handle = MPI_REQUEST_NULL, .nbytes = nbytes, .peer = r, .is_receive = is_receive};
@@ -624,7 +627,8 @@ static int mpi_count_node(struct mpi_context *c, double deadline_s, struct dgnn_
         own = (own ^ (unsigned char)name[i]) * 1099511628211u;
     }
     uint64_t *all = malloc((size_t)c->nrank * sizeof(*all));
-    int status = all ? DGNN_OK : mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: names of %d ranks", c->nrank);
+    int status =
+        all ? DGNN_OK : mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: names of %d ranks", c->nrank);
     int64_t failed = status;
     int met = mpi_allreduce(c, &failed, 1, DGNN_REDUCE_MAX, deadline_s, error); /* nobody gathers alone */
     status = met ? met : status;

@@ -16,7 +16,7 @@
  * Where MPI was initialised without MPI_THREAD_SERIALIZED, only the main thread may use the transport.
  * Errors: INPUT (MPI not initialised, finalised, a null or inter-communicator, the wrong thread), COMM,
  * MEMORY. */
-DGNN_API int dgnn_mpi_transport_create(const MPI_Comm *comm, double deadline_s, struct dgnn_transport *transport,
-                                       struct dgnn_error *error);
+DGNN_API int dgnn_mpi_transport_create(const MPI_Comm *comm, double deadline_s,
+                                       struct dgnn_transport *transport, struct dgnn_error *error);
 
 #endif

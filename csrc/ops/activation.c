@@ -29,10 +29,10 @@ int dgnn_activation_parse(const char *name, struct dgnn_activation *activation, 
     static const struct {
         const char *name;
         enum dgnn_activation_kind kind;
-    } known[] = {{"none", DGNN_ACTIVATION_LINEAR},   {"linear", DGNN_ACTIVATION_LINEAR},
-                 {"tanh", DGNN_ACTIVATION_TANH},     {"relu", DGNN_ACTIVATION_RELU},
-                 {"relu6", DGNN_ACTIVATION_RELU6},   {"gelu", DGNN_ACTIVATION_GELU},
-                 {"gelu_tf", DGNN_ACTIVATION_GELU},  {"softplus", DGNN_ACTIVATION_SOFTPLUS},
+    } known[] = {{"none", DGNN_ACTIVATION_LINEAR},     {"linear", DGNN_ACTIVATION_LINEAR},
+                 {"tanh", DGNN_ACTIVATION_TANH},       {"relu", DGNN_ACTIVATION_RELU},
+                 {"relu6", DGNN_ACTIVATION_RELU6},     {"gelu", DGNN_ACTIVATION_GELU},
+                 {"gelu_tf", DGNN_ACTIVATION_GELU},    {"softplus", DGNN_ACTIVATION_SOFTPLUS},
                  {"sigmoid", DGNN_ACTIVATION_SIGMOID}, {"silu", DGNN_ACTIVATION_SILU}};
     char lower[64] = {0};
     for (size_t i = 0; name[i] && i + 1 < sizeof(lower); i++) {
@@ -56,10 +56,11 @@ int dgnn_activation_parse(const char *name, struct dgnn_activation *activation, 
             return DGNN_OK;
         }
     }
-    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                           "activation function '%s' is not known; known: none, linear, tanh, relu, relu6, gelu, "
-                           "gelu_tf, softplus, sigmoid, silu, silut[:threshold], custom_silu[:threshold]",
-                           name);
+    return dgnn_status_set(
+        error, DGNN_ERROR_UNSUPPORTED,
+        "activation function '%s' is not known; known: none, linear, tanh, relu, relu6, gelu, "
+        "gelu_tf, softplus, sigmoid, silu, silut[:threshold], custom_silu[:threshold]",
+        name);
 }
 
 void dgnn_activation_as_descriptor(struct dgnn_activation *activation)

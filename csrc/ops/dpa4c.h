@@ -1,13 +1,14 @@
-/* Sizes of DPA4C's arrays (deepmd/dpmodel/descriptor/dpa4c.py), shared by net and the blocks of ops/dpa4c_types.h. */
+/* Sizes of DPA4C's arrays (deepmd/dpmodel/descriptor/dpa4c.py), shared by net and the blocks of
+ * ops/dpa4c_types.h. */
 #ifndef DGNN_OPS_DPA4C_H
 #define DGNN_OPS_DPA4C_H
 
 #include <stdint.h>
 
 enum {
-    DGNN_DPA4C_DEGREES = 5,     /* l = 0..4 */
+    DGNN_DPA4C_DEGREES = 5,       /* l = 0..4 */
     DGNN_DPA4C_MOST_ANGULAR = 24, /* harmonics of degrees 1 to 4 */
-    DGNN_DPA4C_SPIN_ROWS = 13   /* M, W, V (3), P (3), N (5), in this order */
+    DGNN_DPA4C_SPIN_ROWS = 13     /* M, W, V (3), P (3), N (5), in this order */
 };
 
 /* Widths without padding, and strides that are whole lines. */
@@ -19,12 +20,12 @@ struct dgnn_dpa4c_shape {
     int64_t nspin;                     /* 0, or DGNN_DPA4C_SPIN_ROWS */
     int64_t dim_out;
     int64_t channel_stride;
-    int64_t line;                /* of a moment of degree 1 or more: C_1 padded */
-    int64_t spin_begin;          /* coefficients of spins begin here */
+    int64_t line;       /* of a moment of degree 1 or more: C_1 padded */
+    int64_t spin_begin; /* coefficients of spins begin here */
     int64_t coefficient_stride;
-    int64_t radial_stride;       /* channels, then modes */
-    int64_t pair_stride;         /* gamma, beta, U of each mode, and with spins gamma and beta of spins (line each) */
-    int64_t moment_stride;       /* degree 0, then a line for each harmonic, then for each spin row */
+    int64_t radial_stride; /* channels, then modes */
+    int64_t pair_stride; /* gamma, beta, U of each mode, and with spins gamma and beta of spins (line each) */
+    int64_t moment_stride; /* degree 0, then a line for each harmonic, then for each spin row */
 };
 
 /* chi(r) = y^4 (1 + 4 x + 10 x^2 + 20 x^3 + 35 x^4), x = r / cutoff held to at most 1, y = 1 - x. */
@@ -35,7 +36,8 @@ static inline double dgnn_dpa4c_envelope(double r, double cutoff, double *slope)
     return cube * y * (1 + x * (4 + x * (10 + x * (20 + x * 35))));
 }
 
-/* The polynomial of degree 5 in t, 0 to 1 over an interval, with these values, slopes and curvatures at its two ends. */
+/* The polynomial of degree 5 in t, 0 to 1 over an interval, with these values, slopes and curvatures at its
+ * two ends. */
 static inline void dgnn_dpa4c_quintic(const double begin[3], const double end[3], double *c)
 {
     double value = end[0] - begin[0] - begin[1] - 0.5 * begin[2], slope = end[1] - begin[1] - begin[2];

@@ -1,5 +1,5 @@
-/* The table of operations: one for each element type and instruction set. A plain-C reference fills every entry, and so
- * does each faster instance. net calls through the table and nothing else. */
+/* The table of operations: one for each element type and instruction set. A plain-C reference fills every
+ * entry, and so does each faster instance. net calls through the table and nothing else. */
 #ifndef DGNN_OPS_OPS_H
 #define DGNN_OPS_OPS_H
 
@@ -11,7 +11,7 @@ enum dgnn_activation_kind {
     DGNN_ACTIVATION_TANH,
     DGNN_ACTIVATION_RELU,
     DGNN_ACTIVATION_RELU6,
-    DGNN_ACTIVATION_GELU,    /* the tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+    DGNN_ACTIVATION_GELU, /* the tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
     DGNN_ACTIVATION_SOFTPLUS,
     DGNN_ACTIVATION_SIGMOID,
     DGNN_ACTIVATION_SILU,
@@ -27,8 +27,9 @@ struct dgnn_activation {
 /* name as deepmd-kit writes it, in any case: "tanh", "silut:10.0", "none", ... UNSUPPORTED for others. */
 int dgnn_activation_parse(const char *name, struct dgnn_activation *activation, struct dgnn_error *error);
 
-/* deepmd-kit has two forms of GELU: its layers use torch's; the descriptors that apply an activation themselves (DPA3's
- * and DPA2's layers) round sqrt(2/pi) to float32, which shows at 1e-9. This makes activation the second. */
+/* deepmd-kit has two forms of GELU: its layers use torch's; the descriptors that apply an activation
+ * themselves (DPA3's and DPA2's layers) round sqrt(2/pi) to float32, which shows at 1e-9. This makes
+ * activation the second. */
 void dgnn_activation_as_descriptor(struct dgnn_activation *activation);
 
 /* Value and slope in float64, from libm: the reference. slope may be NULL. */

@@ -4,9 +4,9 @@
 
 #include "ops/table.h"
 
-extern const struct dgnn_ops_f32 dgnn_vector_ops_f32_portable, dgnn_vector_ops_f32_neon, dgnn_vector_ops_f32_avx2,
-    dgnn_vector_ops_f32_avx512;
-extern const struct dgnn_ops_f64 dgnn_vector_ops_f64_portable, dgnn_vector_ops_f64_neon, dgnn_vector_ops_f64_avx2,
-    dgnn_vector_ops_f64_avx512;
+extern const struct dgnn_ops_f32 dgnn_vector_ops_f32_portable, dgnn_vector_ops_f32_neon,
+    dgnn_vector_ops_f32_avx2, dgnn_vector_ops_f32_avx512;
+extern const struct dgnn_ops_f64 dgnn_vector_ops_f64_portable, dgnn_vector_ops_f64_neon,
+    dgnn_vector_ops_f64_avx2, dgnn_vector_ops_f64_avx512;
 
 #endif

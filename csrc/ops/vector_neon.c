@@ -4,15 +4,15 @@
 #include <math.h>
 #include <string.h>
 
-#define VECTOR_BYTES 16
-#define VECTOR_REGISTERS 24
-#define VECTOR_SET neon
-#define VECTOR_CPU DGNN_CPU_NEON
-#define VECTOR_FUSED 0
-#define VECTOR_POWERS 1
-#define VECTOR_SPECIAL "ops/vector_plain.h"
+#define VECTOR_BYTES                   16
+#define VECTOR_REGISTERS               24
+#define VECTOR_SET                     neon
+#define VECTOR_CPU                     DGNN_CPU_NEON
+#define VECTOR_FUSED                   0
+#define VECTOR_POWERS                  1
+#define VECTOR_SPECIAL                 "ops/vector_plain.h"
 #define VECTOR_STREAM(address, vector) V(store)(address, vector)
-#define VECTOR_HOLD(vector) __asm__("" : "+w"(vector))
+#define VECTOR_HOLD(vector)            __asm__("" : "+w"(vector))
 
 #define DGNN_REAL_BITS 32
 #include "ops/vector_body.h"

@@ -16,11 +16,13 @@ INLINE real V(sum)(V(vec) x)
 INLINE void V(sum_four)(const V(vec) * x, real *out)
 {
 #if DGNN_REAL_BITS == 32
-    __m256 first = _mm256_hadd_ps((__m256)x[0], (__m256)x[1]), second = _mm256_hadd_ps((__m256)x[2], (__m256)x[3]);
+    __m256 first = _mm256_hadd_ps((__m256)x[0], (__m256)x[1]),
+           second = _mm256_hadd_ps((__m256)x[2], (__m256)x[3]);
     __m256 all = _mm256_hadd_ps(first, second);
     _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
 #else
-    __m256d first = _mm256_hadd_pd((__m256d)x[0], (__m256d)x[1]), second = _mm256_hadd_pd((__m256d)x[2], (__m256d)x[3]);
+    __m256d first = _mm256_hadd_pd((__m256d)x[0], (__m256d)x[1]),
+            second = _mm256_hadd_pd((__m256d)x[2], (__m256d)x[3]);
     _mm256_storeu_pd(out, _mm256_add_pd(_mm256_permute2f128_pd(first, second, 0x20),
                                         _mm256_permute2f128_pd(first, second, 0x31)));
 #endif

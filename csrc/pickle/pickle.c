@@ -204,8 +204,8 @@ static int pickle_put(struct pickle_reader *r, int width)
     }
     if (index >= r->nmemo) {
         int64_t size = index + index / 2 + 64;
-        DGNN_TRY(dgnn_buffer_extend(&r->memo, size * (int64_t)sizeof(int32_t), r->nmemo * (int64_t)sizeof(int32_t),
-                                    "the memo of a pickle", r->error));
+        DGNN_TRY(dgnn_buffer_extend(&r->memo, size * (int64_t)sizeof(int32_t),
+                                    r->nmemo * (int64_t)sizeof(int32_t), "the memo of a pickle", r->error));
         memset((int32_t *)r->memo.data + r->nmemo, 0xff, (size_t)(size - r->nmemo) * sizeof(int32_t));
         r->nmemo = size;
     }
@@ -246,9 +246,11 @@ static int pickle_global(struct pickle_reader *r)
         global = PICKLE_FIRST_STORAGE + type;
     }
     if (global < 0) {
-        return dgnn_status_set(r->error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: byte %lld: it needs '%.200s', which is none of the names that dgnn reads; nothing in "
-                               "a checkpoint is executed", r->name, (long long)r->at, text);
+        return dgnn_status_set(
+            r->error, DGNN_ERROR_UNSUPPORTED,
+            "%s: byte %lld: it needs '%.200s', which is none of the names that dgnn reads; nothing in "
+            "a checkpoint is executed",
+            r->name, (long long)r->at, text);
     }
     DGNN_TRY(pickle_push_new(r, DGNN_PICKLE_CLASS, &node));
     pickle_node(r, node)->as.integer = global;
@@ -259,7 +261,8 @@ static int pickle_global(struct pickle_reader *r)
 static int64_t pickle_unpack(struct pickle_reader *r, int32_t tuple, int32_t *nodes, int64_t nmax)
 {
     int64_t count = 0;
-    for (int32_t link = pickle_node(r, tuple)->first; link >= 0 && count < nmax; link = pickle_link(r, link)->next) {
+    for (int32_t link = pickle_node(r, tuple)->first; link >= 0 && count < nmax;
+         link = pickle_link(r, link)->next) {
         nodes[count++] = pickle_link(r, link)->value;
     }
     return pickle_node(r, tuple)->count;
@@ -272,8 +275,9 @@ static int pickle_storage(struct pickle_reader *r)
     DGNN_TRY(pickle_pop(r, &tuple));
     if (pickle_kind(r, tuple) != DGNN_PICKLE_TUPLE || pickle_unpack(r, tuple, part, 5) != 5 ||
         pickle_kind(r, part[0]) != DGNN_PICKLE_STRING || pickle_kind(r, part[1]) != DGNN_PICKLE_CLASS ||
-        pickle_node(r, part[1])->as.integer < PICKLE_FIRST_STORAGE || pickle_kind(r, part[2]) != DGNN_PICKLE_STRING ||
-        pickle_kind(r, part[4]) != DGNN_PICKLE_INT || pickle_node(r, part[4])->as.integer < 0) {
+        pickle_node(r, part[1])->as.integer < PICKLE_FIRST_STORAGE ||
+        pickle_kind(r, part[2]) != DGNN_PICKLE_STRING || pickle_kind(r, part[4]) != DGNN_PICKLE_INT ||
+        pickle_node(r, part[4])->as.integer < 0) {
         return pickle_fail(r, "a persistent value that is no storage");
     }
     int32_t storage = -1;
@@ -341,15 +345,16 @@ static int pickle_object(struct pickle_reader *r)
     int32_t arguments = -1, callee = -1, made;
     DGNN_TRY(pickle_pop(r, &arguments));
     DGNN_TRY(pickle_pop(r, &callee));
-    if (pickle_kind(r, callee) != DGNN_PICKLE_CLASS || pickle_node(r, callee)->as.integer != PICKLE_TORCHSCRIPT ||
+    if (pickle_kind(r, callee) != DGNN_PICKLE_CLASS ||
+        pickle_node(r, callee)->as.integer != PICKLE_TORCHSCRIPT ||
         pickle_kind(r, arguments) != DGNN_PICKLE_TUPLE || pickle_node(r, arguments)->count) {
         return pickle_fail(r, "an object that is none of TorchScript's");
     }
     return pickle_push_new(r, DGNN_PICKLE_OBJECT, &made);
 }
 
-/* An object takes its attributes from a dict; what other classes keep as their state is no attribute of a model. Of an
- * OrderedDict it is a note of torch's (_metadata). */
+/* An object takes its attributes from a dict; what other classes keep as their state is no attribute of a
+ * model. Of an OrderedDict it is a note of torch's (_metadata). */
 static int pickle_build(struct pickle_reader *r)
 {
     int32_t state = -1, object = -1;
@@ -407,8 +412,9 @@ static int pickle_step_plain(struct pickle_reader *r, unsigned char operation)
     case '}':
         return pickle_push_new(r, DGNN_PICKLE_DICT, &made);
     default:
-        return dgnn_status_set(r->error, DGNN_ERROR_FORMAT, "%s: byte %lld: operation 0x%02x is none that torch writes",
-                               r->name, (long long)r->at - 1, operation);
+        return dgnn_status_set(r->error, DGNN_ERROR_FORMAT,
+                               "%s: byte %lld: operation 0x%02x is none that torch writes", r->name,
+                               (long long)r->at - 1, operation);
     }
 }
 
@@ -483,7 +489,8 @@ int dgnn_pickle_read(const char *name, const void *bytes, int64_t nbytes, struct
     if (!made) {
         return dgnn_status_no_memory(error, "a pickle", sizeof(*made));
     }
-    struct pickle_reader reader = {.pickle = made, .name = name, .bytes = bytes, .length = nbytes, .error = error};
+    struct pickle_reader reader = {
+        .pickle = made, .name = name, .bytes = bytes, .length = nbytes, .error = error};
     memset(reader.constant, 0xff, sizeof(reader.constant));
     memset(reader.small, 0xff, sizeof(reader.small));
     made->bytes = bytes; /* what a tensor says is checked while the pickle is read */

@@ -7,10 +7,10 @@ struct pickle_reader {
     const unsigned char *bytes;
     int64_t length, at; /* at: behind the operation's first byte */
     struct dgnn_buffer stack, memo;
-    int64_t depth;            /* of the stack */
+    int64_t depth; /* of the stack */
     int64_t nmemo;
     int64_t nnode, nlink;
-    int32_t constant[3];      /* None, False, True; -1: not yet made */
+    int32_t constant[3]; /* None, False, True; -1: not yet made */
     int32_t small[PICKLE_SMALL];
     struct dgnn_error *error;
 };
@@ -19,7 +19,8 @@ struct pickle_reader {
 
 static int pickle_fail(struct pickle_reader *r, const char *what)
 {
-    return dgnn_status_set(r->error, DGNN_ERROR_FORMAT, "%s: byte %lld: %s", r->name, (long long)r->at - 1, what);
+    return dgnn_status_set(r->error, DGNN_ERROR_FORMAT, "%s: byte %lld: %s", r->name, (long long)r->at - 1,
+                           what);
 }
 
 static uint64_t pickle_get(const unsigned char *bytes, int width)
@@ -71,7 +72,8 @@ static int pickle_room(struct dgnn_buffer *buffer, int64_t count, int64_t size, 
     if ((count + 1) * size <= buffer->capacity) {
         return DGNN_OK;
     }
-    return dgnn_buffer_extend(buffer, (count + count / 2 + 64) * size, count * size, "the values of a pickle", error);
+    return dgnn_buffer_extend(buffer, (count + count / 2 + 64) * size, count * size, "the values of a pickle",
+                              error);
 }
 
 static int pickle_make(struct pickle_reader *r, enum dgnn_pickle_kind kind, int32_t *made)

@@ -115,11 +115,13 @@ static int pickled_fits(const struct dgnn_pickle_tensor *tensor)
     int64_t size = 1, last = tensor->offset;
     for (int32_t d = 0; d < tensor->ndim; d++) {
         int64_t reach;
-        if (tensor->shape[d] < 0 || tensor->stride[d] < 0 || !dgnn_alloc_checked(size, tensor->shape[d], 0, &size)) {
+        if (tensor->shape[d] < 0 || tensor->stride[d] < 0 ||
+            !dgnn_alloc_checked(size, tensor->shape[d], 0, &size)) {
             return 0;
         }
-        if (tensor->shape[d] > 0 && (!dgnn_alloc_checked(tensor->shape[d] - 1, tensor->stride[d], last, &reach) ||
-                                     (last = reach) < 0)) {
+        if (tensor->shape[d] > 0 &&
+            (!dgnn_alloc_checked(tensor->shape[d] - 1, tensor->stride[d], last, &reach) ||
+             (last = reach) < 0)) {
             return 0;
         }
     }
@@ -152,7 +154,8 @@ const char *dgnn_pickled_tensor(struct dgnn_pickled value, struct dgnn_pickle_te
     if (tensor->ndim < 0 || pickled_integers(part[3], tensor->stride) != tensor->ndim) {
         return "a tensor's shape and strides: expected as many integers, at most 8";
     }
-    return pickled_fits(tensor) ? NULL : "a tensor reaches beyond its storage, or has more than 2^31 elements";
+    return pickled_fits(tensor) ? NULL
+                                : "a tensor reaches beyond its storage, or has more than 2^31 elements";
 }
 
 /* ------------------------------------------------------------------ checking */
@@ -177,10 +180,12 @@ static int pickled_visit_items(struct pickled_checker *c, int32_t node, int32_t 
         DGNN_TRY(pickled_visit(c, link->value, depth + 1));
         const struct pickled_seen *child = &c->seen[link->value];
         total.height = total.height > child->height + 1 ? total.height : child->height + 1;
-        if (child->expanded > DGNN_LIMIT_EXPANDED - total.expanded || depth + total.height > DGNN_LIMIT_DEPTH) {
-            return dgnn_status_set(c->error, DGNN_ERROR_FORMAT,
-                                   "%s: values nested deeper than %d, or more than %lld of them with all sharing undone",
-                                   c->name, DGNN_LIMIT_DEPTH, (long long)DGNN_LIMIT_EXPANDED);
+        if (child->expanded > DGNN_LIMIT_EXPANDED - total.expanded ||
+            depth + total.height > DGNN_LIMIT_DEPTH) {
+            return dgnn_status_set(
+                c->error, DGNN_ERROR_FORMAT,
+                "%s: values nested deeper than %d, or more than %lld of them with all sharing undone",
+                c->name, DGNN_LIMIT_DEPTH, (long long)DGNN_LIMIT_EXPANDED);
         }
         total.expanded += child->expanded;
     }
@@ -206,7 +211,8 @@ static int pickled_visit(struct pickled_checker *c, int32_t node, int32_t depth)
     return pickled_visit_items(c, node, depth);
 }
 
-int dgnn_pickled_check(const struct dgnn_pickle *pickle, const char *name, int64_t nnode, struct dgnn_error *error)
+int dgnn_pickled_check(const struct dgnn_pickle *pickle, const char *name, int64_t nnode,
+                       struct dgnn_error *error)
 {
     struct pickled_checker checker = {.pickle = pickle, .name = name, .error = error};
     checker.seen = dgnn_alloc_zeroed(nnode, sizeof(*checker.seen));
@@ -257,7 +263,8 @@ static int pickled_json_items(struct dgnn_pickled value, const char *what, struc
     return dgnn_text_add(text, error, dict ? "}" : "]");
 }
 
-int dgnn_pickled_json(struct dgnn_pickled value, const char *what, struct dgnn_text *text, struct dgnn_error *error)
+int dgnn_pickled_json(struct dgnn_pickled value, const char *what, struct dgnn_text *text,
+                      struct dgnn_error *error)
 {
     switch (dgnn_pickled_kind(value)) {
     case DGNN_PICKLE_NONE:
@@ -275,6 +282,7 @@ int dgnn_pickled_json(struct dgnn_pickled value, const char *what, struct dgnn_t
     case DGNN_PICKLE_DICT:
         return pickled_json_items(value, what, text, error);
     default:
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: a tensor or an object where settings are expected", what);
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
+                               "%s: a tensor or an object where settings are expected", what);
     }
 }

@@ -1,4 +1,5 @@
-/* Values of a pickle that was read: plain ones, and the tensors, storages and classes that torch's files name. */
+/* Values of a pickle that was read: plain ones, and the tensors, storages and classes that torch's files
+ * name. */
 #ifndef DGNN_PICKLE_PICKLED_H
 #define DGNN_PICKLE_PICKLED_H
 
@@ -21,8 +22,8 @@ enum dgnn_pickle_kind {
     DGNN_PICKLE_CLASS
 };
 
-/* A value. Lists, tuples, dicts and objects are chains of links; a tensor is the tuple of what makes it, a storage the
- * tuple that names it. */
+/* A value. Lists, tuples, dicts and objects are chains of links; a tensor is the tuple of what makes it, a
+ * storage the tuple that names it. */
 struct dgnn_pickle_node {
     int32_t kind;  /* enum dgnn_pickle_kind */
     int32_t first; /* link, or -1 */
@@ -64,14 +65,14 @@ struct dgnn_pickle_item {
     int32_t next; /* for dgnn_pickled_next */
 };
 
-/* A view of a storage: element i, j, ... lies at offset + i * stride[0] + j * stride[1] + ... All such places are
- * inside the nelement of the storage. */
+/* A view of a storage: element i, j, ... lies at offset + i * stride[0] + j * stride[1] + ... All such places
+ * are inside the nelement of the storage. */
 struct dgnn_pickle_tensor {
-    const char *storage;  /* the name of the archive's member below data/; not terminated */
+    const char *storage; /* the name of the archive's member below data/; not terminated */
     int32_t storage_length;
-    const char *type;     /* torch's, as "DoubleStorage" */
-    int32_t dtype;        /* of struct dgnn_tensor; 0: a type that dgnn does not compute with */
-    int64_t item_size;    /* bytes, also where dtype is 0 */
+    const char *type;  /* torch's, as "DoubleStorage" */
+    int32_t dtype;     /* of struct dgnn_tensor; 0: a type that dgnn does not compute with */
+    int64_t item_size; /* bytes, also where dtype is 0 */
     int64_t nelement;
     int64_t offset;
     int32_t ndim;
@@ -94,10 +95,12 @@ const char *dgnn_pickled_tensor(struct dgnn_pickled value, struct dgnn_pickle_te
 /* The number of one of torch's storage classes, as "DoubleStorage", or -1. */
 int32_t dgnn_pickled_storage_type(const char *name);
 /* Nesting, values inside themselves, and their number with all sharing undone. Errors: FORMAT, MEMORY. */
-int dgnn_pickled_check(const struct dgnn_pickle *pickle, const char *name, int64_t nnode, struct dgnn_error *error);
+int dgnn_pickled_check(const struct dgnn_pickle *pickle, const char *name, int64_t nnode,
+                       struct dgnn_error *error);
 
-/* Plain values as JSON: lists and tuples become lists, keys that are integers become strings, numbers that are not
- * finite null. Error: FORMAT where a tensor or a class is inside; what names the value. */
-int dgnn_pickled_json(struct dgnn_pickled value, const char *what, struct dgnn_text *text, struct dgnn_error *error);
+/* Plain values as JSON: lists and tuples become lists, keys that are integers become strings, numbers that
+ * are not finite null. Error: FORMAT where a tensor or a class is inside; what names the value. */
+int dgnn_pickled_json(struct dgnn_pickled value, const char *what, struct dgnn_text *text,
+                      struct dgnn_error *error);
 
 #endif

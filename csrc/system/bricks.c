@@ -7,8 +7,8 @@ enum { BRICKS_BINS = 512 }; /* of a histogram; cuts lie between their edges by l
 
 /* ------------------------------------------------------------------ the grid */
 
-/* The fraction of the cell within reach of one of the grid's bricks, outside of it. Compared with a margin, so that noise
- * in the extents does not choose between equals. */
+/* The fraction of the cell within reach of one of the grid's bricks, outside of it. Compared with a margin,
+ * so that noise in the extents does not choose between equals. */
 static double bricks_ghosts(const struct dgnn_bricks *b, const struct dgnn_cell *cell, double reach,
                             const int32_t grid[3])
 {
@@ -31,10 +31,11 @@ int dgnn_bricks_choose(struct dgnn_bricks *b, const struct dgnn_cell *cell, doub
         memcpy(b->grid, wanted, sizeof b->grid);
         if (wanted[0] < 1 || wanted[1] < 1 || wanted[2] < 1 ||
             (double)wanted[0] * wanted[1] * wanted[2] != (double)nrank) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "grid: found %d x %d x %d; the communicator has %d ranks, and their product must "
-                                   "be that",
-                                   wanted[0], wanted[1], wanted[2], nrank);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "grid: found %d x %d x %d; the communicator has %d ranks, and their product must "
+                "be that",
+                wanted[0], wanted[1], wanted[2], nrank);
         }
         return DGNN_OK;
     }
@@ -127,7 +128,8 @@ struct bricks_axis {
 
 static struct bricks_axis bricks_begin(const struct dgnn_bricks *b, int axis, const struct dgnn_comm *comm)
 {
-    struct bricks_axis a = {.axis = axis, .parts = bricks_parts(b, axis), .nrank = dgnn_transport_nrank(comm), .mine = -1};
+    struct bricks_axis a = {
+        .axis = axis, .parts = bricks_parts(b, axis), .nrank = dgnn_transport_nrank(comm), .mine = -1};
     a.out = b->counts.data;
     a.in = a.out + a.nrank;
     a.place = a.in + a.nrank;
@@ -138,18 +140,21 @@ static struct bricks_axis bricks_begin(const struct dgnn_bricks *b, int axis, co
     return a;
 }
 
-static int bricks_reserve_items(struct dgnn_bricks *b, const struct bricks_axis *a, int64_t n, struct dgnn_error *error)
+static int bricks_reserve_items(struct dgnn_bricks *b, const struct bricks_axis *a, int64_t n,
+                                struct dgnn_error *error)
 {
     int64_t arriving = 0;
     for (int64_t r = 0; r < a->nrank; r++) {
         arriving += a->in[r];
     }
-    return dgnn_buffer_reserve(&b->items, (n + arriving) * (int64_t)sizeof(struct bricks_item), "bricks", error);
+    return dgnn_buffer_reserve(&b->items, (n + arriving) * (int64_t)sizeof(struct bricks_item), "bricks",
+                               error);
 }
 
 /* The atoms' work goes to those who cut their parts. */
-static int bricks_send_work(struct dgnn_bricks *b, const struct bricks_axis *a, const struct dgnn_bricks_atoms *atoms,
-                            struct dgnn_comm *comm, struct dgnn_error *error)
+static int bricks_send_work(struct dgnn_bricks *b, const struct bricks_axis *a,
+                            const struct dgnn_bricks_atoms *atoms, struct dgnn_comm *comm,
+                            struct dgnn_error *error)
 {
     struct bricks_item *item = b->items.data;
     int64_t next = 0;
@@ -160,7 +165,8 @@ static int bricks_send_work(struct dgnn_bricks *b, const struct bricks_axis *a, 
     for (int64_t i = 0; i < atoms->n; i++) {
         const double *f = atoms->fractions + 3 * i;
         int32_t to = bricks_cutter(bricks_part(b, a->axis, f), a->parts, a->nrank);
-        item[a->place[to]++] = (struct bricks_item){bricks_bin(b, a->axis, f), atoms->work ? atoms->work[i] : 1};
+        item[a->place[to]++] =
+            (struct bricks_item){bricks_bin(b, a->axis, f), atoms->work ? atoms->work[i] : 1};
     }
     return dgnn_transport_alltoallv(comm, item, a->out, item + atoms->n, a->in, sizeof(*item), error);
 }
@@ -178,14 +184,15 @@ static void bricks_place(const struct dgnn_bricks *b, int axis, const int64_t *s
         while (bin < BRICKS_BINS - 1 && (double)(below + sums[bin]) < goal) {
             below += sums[bin++];
         }
-        place = total ? (double)bin + (goal - (double)below) / (double)sums[bin] : (double)BRICKS_BINS * c / n;
+        place =
+            total ? (double)bin + (goal - (double)below) / (double)sums[bin] : (double)BRICKS_BINS * c / n;
         cut[c - 1] = b->low[axis] + place / BRICKS_BINS * (b->high[axis] - b->low[axis]);
     }
 }
 
 /* The part that this rank cuts, from the work that came; then all get all cuts, in the order of parts. */
-static int bricks_send_cuts(struct dgnn_bricks *b, const struct bricks_axis *a, int64_t n, struct dgnn_comm *comm,
-                            struct dgnn_error *error)
+static int bricks_send_cuts(struct dgnn_bricks *b, const struct bricks_axis *a, int64_t n,
+                            struct dgnn_comm *comm, struct dgnn_error *error)
 {
     const struct bricks_item *item = (const struct bricks_item *)b->items.data + n;
     int64_t *sums = b->sums.data, ncut = b->grid[a->axis] - 1, arrived = 0;
@@ -212,8 +219,8 @@ static int bricks_send_cuts(struct dgnn_bricks *b, const struct bricks_axis *a, 
     return dgnn_transport_alltoallv(comm, told, a->out, b->cut[a->axis], a->in, sizeof(*told), error);
 }
 
-static int bricks_cut_axis(struct dgnn_bricks *b, int axis, const struct dgnn_bricks_atoms *atoms, struct dgnn_comm *comm,
-                           struct dgnn_error *error)
+static int bricks_cut_axis(struct dgnn_bricks *b, int axis, const struct dgnn_bricks_atoms *atoms,
+                           struct dgnn_comm *comm, struct dgnn_error *error)
 {
     if (b->grid[axis] == 1) {
         return DGNN_OK;

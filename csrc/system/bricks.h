@@ -1,8 +1,9 @@
 /* Bricks: fractional space cut into one box for each rank.
  *
- * Slabs along the first lattice vector, columns in each slab, bricks in each column: every cut halves, or parts in
- * grid[k], the work of the atoms that it finds. Cuts come from sums over all ranks' atoms alone, of whole numbers, so they
- * do not depend on who passes an atom. Rank (i, j, k) of the grid is (i grid[1] + j) grid[2] + k. */
+ * Slabs along the first lattice vector, columns in each slab, bricks in each column: every cut halves, or
+ * parts in grid[k], the work of the atoms that it finds. Cuts come from sums over all ranks' atoms alone, of
+ * whole numbers, so they do not depend on who passes an atom. Rank (i, j, k) of the grid is (i grid[1] + j)
+ * grid[2] + k. */
 #ifndef DGNN_SYSTEM_BRICKS_H
 #define DGNN_SYSTEM_BRICKS_H
 
@@ -22,8 +23,9 @@ struct dgnn_bricks {
     struct dgnn_buffer counts; /* of messages */
 };
 
-/* The grid of nrank with the fewest ghosts: the volume within reach of a brick of equal share, less the brick's. wanted
- * all 0: chosen; else its product must be nrank, or INPUT. low and high: fractions of all atoms. */
+/* The grid of nrank with the fewest ghosts: the volume within reach of a brick of equal share, less the
+ * brick's. wanted all 0: chosen; else its product must be nrank, or INPUT. low and high: fractions of all
+ * atoms. */
 int dgnn_bricks_choose(struct dgnn_bricks *bricks, const struct dgnn_cell *cell, double reach, int32_t nrank,
                        const int32_t wanted[3], struct dgnn_error *error);
 
@@ -37,7 +39,8 @@ struct dgnn_bricks_atoms {
     const int64_t *work;     /* n: what each costs, > 0; NULL: 1 */
 };
 
-/* Collective: the cuts. Each box is cut by one rank, which hears of the atoms in it, and tells all. Errors: COMM, MEMORY. */
+/* Collective: the cuts. Each box is cut by one rank, which hears of the atoms in it, and tells all. Errors:
+ * COMM, MEMORY. */
 int dgnn_bricks_cut(struct dgnn_bricks *bricks, const struct dgnn_bricks_atoms *atoms, struct dgnn_comm *comm,
                     struct dgnn_error *error);
 

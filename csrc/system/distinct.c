@@ -62,7 +62,8 @@ static int distinct_look(struct distinct_work *w, struct dgnn_error *error)
     qsort(w->in, (size_t)w->nin, sizeof(*w->in), distinct_compare);
     for (int64_t i = 1; i < w->nin; i++) {
         if (w->in[i] == w->in[i - 1]) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT, "ids: %lld is there more than once among the ranks' atoms",
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "ids: %lld is there more than once among the ranks' atoms",
                                    (long long)w->in[i]);
         }
     }
@@ -77,7 +78,8 @@ static int distinct_check(struct dgnn_comm *comm, const char *operation, int64_t
     distinct_pack(w, nrank, n, ids);
     DGNN_TRY(dgnn_transport_alltoall(comm, w->send_count, w->receive_count, error));
     DGNN_TRY(dgnn_transport_agree(comm, operation, distinct_receive(w, nrank, error), error));
-    DGNN_TRY(dgnn_transport_alltoallv(comm, w->out, w->send_count, w->in, w->receive_count, sizeof(int64_t), error));
+    DGNN_TRY(dgnn_transport_alltoallv(comm, w->out, w->send_count, w->in, w->receive_count, sizeof(int64_t),
+                                      error));
     return dgnn_transport_agree(comm, operation, distinct_look(w, error), error);
 }
 

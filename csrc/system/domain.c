@@ -36,8 +36,8 @@ static int domain_reserve_passed(struct dgnn_domain *d, int64_t nreal, struct dg
     return dgnn_buffer_reserve(&d->fractions, three, "atoms", error);
 }
 
-static int domain_wrap(struct dgnn_domain *d, const struct dgnn_domain_input *in, const struct dgnn_cell *cell,
-                       struct dgnn_error *error)
+static int domain_wrap(struct dgnn_domain *d, const struct dgnn_domain_input *in,
+                       const struct dgnn_cell *cell, struct dgnn_error *error)
 {
     int64_t *real = d->real.data;
     double *wrapped = d->wrapped.data, *displaced = d->displaced.data;
@@ -46,7 +46,8 @@ static int domain_wrap(struct dgnn_domain *d, const struct dgnn_domain_input *in
         if (d->part.types[i] >= 0) {
             memcpy(wrapped + 3 * d->nreal, d->part.coords + 3 * i, 3 * sizeof(double));
             if (d->has_spins) {
-                dgnn_magnetic_displacement(in->spin, d->part.types[i], d->part.spins + 3 * i, displaced + 3 * d->nreal);
+                dgnn_magnetic_displacement(in->spin, d->part.types[i], d->part.spins + 3 * i,
+                                           displaced + 3 * d->nreal);
             }
             real[d->nreal++] = i;
         }
@@ -167,15 +168,16 @@ static void domain_fill_word(const struct dgnn_domain *d, const struct dgnn_doma
 }
 
 /* All that this rank does before ranks speak. */
-static int domain_begin(struct dgnn_domain *d, const struct dgnn_domain_input *in, const struct dgnn_comm *comm,
-                        struct dgnn_cell *cell, struct dgnn_error *error)
+static int domain_begin(struct dgnn_domain *d, const struct dgnn_domain_input *in,
+                        const struct dgnn_comm *comm, struct dgnn_cell *cell, struct dgnn_error *error)
 {
     int64_t nreal, nrank = dgnn_transport_nrank(comm);
     d->valid = d->valid && d->comm == comm; /* the numbers below are those of one communicator */
     d->has_spins = in->spin != NULL;
     d->has_virtual = d->has_spins && !in->spin->is_native;
     DGNN_TRY(dgnn_buffer_reserve(&d->words, nrank * (int64_t)sizeof(struct dgnn_word), "ranks", error));
-    DGNN_TRY(dgnn_buffer_reserve(&d->counts, DGNN_DOMAIN_COUNTS * nrank * (int64_t)sizeof(int64_t), "ranks", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->counts, DGNN_DOMAIN_COUNTS * nrank * (int64_t)sizeof(int64_t), "ranks",
+                                 error));
     DGNN_TRY(dgnn_input_check(in->system, in->ntypes, &nreal, error));
     DGNN_TRY(dgnn_cell_set(cell, in->system->box, in->system->pbc, error));
     domain_take_part(d, in->system, comm);
@@ -204,7 +206,8 @@ static void domain_forget(struct dgnn_domain *d)
 static int domain_remember(struct dgnn_domain *d, struct dgnn_error *error)
 {
     const struct dgnn_system *s = &d->part;
-    int64_t types = s->natoms * (int64_t)sizeof(int32_t), ids = s->ids ? s->natoms * (int64_t)sizeof(int64_t) : 0;
+    int64_t types = s->natoms * (int64_t)sizeof(int32_t),
+            ids = s->ids ? s->natoms * (int64_t)sizeof(int64_t) : 0;
     DGNN_TRY(dgnn_buffer_reserve(&d->built_types, types, "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->built_ids, ids, "atoms", error));
     if (types) {
@@ -254,7 +257,8 @@ static void domain_set_nodes(struct dgnn_domain *d)
 /* Positions, and spins with them, to ghosts. */
 static int domain_forward(struct dgnn_domain *d, struct dgnn_error *error)
 {
-    double *positions = d->positions.data, *spins = d->spins.data, *places = d->has_spins ? d->places.data : positions;
+    double *positions = d->positions.data, *spins = d->spins.data,
+           *places = d->has_spins ? d->places.data : positions;
     int64_t nowned = d->nodes.nowned;
     for (int64_t i = 0; i < nowned && d->has_spins; i++) {
         memcpy(places + 6 * i, positions + 3 * i, 3 * sizeof(double));
@@ -293,8 +297,8 @@ static int domain_update(struct dgnn_domain *d, const struct dgnn_domain_input *
     return DGNN_OK;
 }
 
-int dgnn_domain_update(struct dgnn_domain *d, const struct dgnn_domain_input *in, struct dgnn_comm *comm, int status,
-                       struct dgnn_error *error)
+int dgnn_domain_update(struct dgnn_domain *d, const struct dgnn_domain_input *in, struct dgnn_comm *comm,
+                       int status, struct dgnn_error *error)
 {
     struct dgnn_cell cell;
     d->natoms = in->system->natoms;
@@ -310,7 +314,8 @@ static struct dgnn_results_shape domain_shape(const struct dgnn_domain *d)
     return dgnn_results_shape(d->has_spins, d->want_atom_virial);
 }
 
-/* Numbers that travel home for an atom: its energy and a row of results, the atomic virial where a rank wants it. */
+/* Numbers that travel home for an atom: its energy and a row of results, the atomic virial where a rank wants
+ * it. */
 static int64_t domain_width(const struct dgnn_domain *d)
 {
     return 1 + domain_shape(d).width;
@@ -350,7 +355,8 @@ int dgnn_domain_add(struct dgnn_domain *d, struct dgnn_node_result *r, struct dg
     return DGNN_OK;
 }
 
-static void domain_spread(const struct dgnn_domain *d, const double *row, int64_t atom, struct dgnn_result *to)
+static void domain_spread(const struct dgnn_domain *d, const double *row, int64_t atom,
+                          struct dgnn_result *to)
 {
     struct dgnn_results_shape shape = domain_shape(d);
     if (to->atom_energy) {
@@ -390,7 +396,8 @@ static void domain_pack(const struct dgnn_domain *d, const struct dgnn_node_resu
 }
 
 /* Every rank gets every slice; a slice is filled up to the longest one. rows: those that came home. */
-static int domain_gather(struct dgnn_domain *d, const double *rows, struct dgnn_result *to, struct dgnn_error *error)
+static int domain_gather(struct dgnn_domain *d, const double *rows, struct dgnn_result *to,
+                         struct dgnn_error *error)
 {
     const int64_t *departure = d->departure.data, *real = d->real.data;
     int64_t nrank = dgnn_transport_nrank(d->comm), width = domain_width(d), longest = domain_slice_max(d);
@@ -435,8 +442,8 @@ int dgnn_domain_return(struct dgnn_domain *d, const struct dgnn_node_result *fro
     double *rows = d->moving_in.data;
     domain_pack(d, from, rows);
     if (!d->all_home) {
-        DGNN_TRY(dgnn_transport_alltoallv(d->comm, rows, dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE), d->moving_out.data,
-                                          dgnn_domain_counts(d, DGNN_DOMAIN_DEPART),
+        DGNN_TRY(dgnn_transport_alltoallv(d->comm, rows, dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE),
+                                          d->moving_out.data, dgnn_domain_counts(d, DGNN_DOMAIN_DEPART),
                                           width * (int64_t)sizeof(double), error));
         rows = d->moving_out.data;
     }
@@ -455,11 +462,11 @@ int dgnn_domain_return(struct dgnn_domain *d, const struct dgnn_node_result *fro
 
 void dgnn_domain_free(struct dgnn_domain *d)
 {
-    struct dgnn_buffer *all[] = {&d->words,       &d->real,    &d->wrapped,       &d->fractions,  &d->departure,
-                                 &d->built_types, &d->built_ids, &d->built_wrapped, &d->counts,   &d->moving_out,
-                                 &d->moving_in,   &d->arrival, &d->positions,     &d->types,      &d->ids,
-                                 &d->aparam,      &d->back,    &d->gather,        &d->spins,      &d->places,
-                                 &d->displaced,   &d->built_displaced};
+    struct dgnn_buffer *all[] = {
+        &d->words,     &d->real,          &d->wrapped,   &d->fractions,      &d->departure, &d->built_types,
+        &d->built_ids, &d->built_wrapped, &d->counts,    &d->moving_out,     &d->moving_in, &d->arrival,
+        &d->positions, &d->types,         &d->ids,       &d->aparam,         &d->back,      &d->gather,
+        &d->spins,     &d->places,        &d->displaced, &d->built_displaced};
     domain_forget(d);
     dgnn_bricks_free(&d->bricks);
     dgnn_halo_free(&d->halo);

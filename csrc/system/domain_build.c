@@ -1,6 +1,6 @@
-/* Steps of a build, each collective one after an agreement that all ranks have its memory: choose and cut bricks, move
- * atoms to the rank of their brick, order them, find who needs which, weigh them by their neighbours, cut and move again,
- * make the plan. */
+/* Steps of a build, each collective one after an agreement that all ranks have its memory: choose and cut
+ * bricks, move atoms to the rank of their brick, order them, find who needs which, weigh them by their
+ * neighbours, cut and move again, make the plan. */
 #include "system/domain_build.h"
 
 #include <math.h>
@@ -26,14 +26,14 @@ struct build {
     const struct dgnn_domain_input *in;
     int32_t nrank, me;
     struct build_atom *out, *arrived, *ghost_out, *ghost;
-    int64_t *ids;               /* nreal, to check */
-    uint64_t *key;              /* nowned: along the curve */
-    struct dgnn_nlist list;     /* of atoms that are weighed */
-    double *send_position;      /* of ghosts, x 3 */
-    int64_t *weighed;           /* nowned: work, in the order of arrival */
-    int64_t *returned, *work;   /* nreal: work, by departure and by real */
-    struct dgnn_halo_box *box;  /* nrank */
-    struct dgnn_direct direct;  /* points to the rest */
+    int64_t *ids;              /* nreal, to check */
+    uint64_t *key;             /* nowned: along the curve */
+    struct dgnn_nlist list;    /* of atoms that are weighed */
+    double *send_position;     /* of ghosts, x 3 */
+    int64_t *weighed;          /* nowned: work, in the order of arrival */
+    int64_t *returned, *work;  /* nreal: work, by departure and by real */
+    struct dgnn_halo_box *box; /* nrank */
+    struct dgnn_direct direct; /* points to the rest */
     int32_t *neighbour, *recv_row;
     int64_t *send_first, *recv_first;
 };
@@ -57,8 +57,8 @@ static int64_t build_sum(const int64_t *counts, int32_t n)
     return sum;
 }
 
-/* How near an atom must be to another's brick to be a ghost there. Each of two nodes is at most the largest displacement
- * away from its atom. */
+/* How near an atom must be to another's brick to be a ghost there. Each of two nodes is at most the largest
+ * displacement away from its atom. */
 static double build_reach(const struct build *b, double cutoff)
 {
     return cutoff + b->in->skin + 2 * b->d->summary.displacement;
@@ -77,15 +77,16 @@ static int build_choose(struct build *b, struct dgnn_error *error)
     struct dgnn_domain *d = b->d;
     memcpy(d->bricks.low, d->summary.low, sizeof(d->bricks.low));
     memcpy(d->bricks.high, d->summary.high, sizeof(d->bricks.high));
-    DGNN_TRY(dgnn_bricks_choose(&d->bricks, &d->cell, build_reach(b, b->in->brick_cutoff), b->nrank, d->part.grid, error));
+    DGNN_TRY(dgnn_bricks_choose(&d->bricks, &d->cell, build_reach(b, b->in->brick_cutoff), b->nrank,
+                                d->part.grid, error));
     DGNN_TRY(dgnn_bricks_reserve(&d->bricks, error));
     DGNN_TRY(build_alloc(&b->out, d->nreal, sizeof(*b->out), "atoms", error));
     DGNN_TRY(build_alloc(&b->ids, d->nreal, sizeof(*b->ids), "atoms", error));
     DGNN_TRY(build_alloc(&b->box, b->nrank, sizeof(*b->box), "bricks", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->departure, d->nreal * (int64_t)sizeof(int64_t), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->moving_out, d->nreal * build_moving(b), "atoms", error));
-    DGNN_TRY(dgnn_buffer_reserve(&d->built_displaced, d->has_spins ? 3 * d->nreal * (int64_t)sizeof(double) : 0, "atoms",
-                                 error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->built_displaced,
+                                 d->has_spins ? 3 * d->nreal * (int64_t)sizeof(double) : 0, "atoms", error));
     return dgnn_buffer_reserve(&d->built_wrapped, 3 * d->nreal * (int64_t)sizeof(double), "atoms", error);
 }
 
@@ -94,7 +95,8 @@ static int64_t build_id(const struct dgnn_domain *d, int64_t atom)
     return d->summary.has_ids ? d->part.ids[atom] : d->summary.first_id + atom;
 }
 
-/* Who computes my atoms: departures ordered by rank, then as they were passed. place: nrank numbers of scratch. */
+/* Who computes my atoms: departures ordered by rank, then as they were passed. place: nrank numbers of
+ * scratch. */
 static void build_depart(struct build *b, int64_t *place)
 {
     struct dgnn_domain *d = b->d;
@@ -124,14 +126,15 @@ static int build_reserve_owned(struct build *b, struct dgnn_error *error)
     struct dgnn_domain *d = b->d;
     int64_t n = build_sum(dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE), b->nrank);
     if (n > INT32_MAX) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "one rank would compute %lld atoms; at most 2^31 - 1 can be",
-                               (long long)n);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "one rank would compute %lld atoms; at most 2^31 - 1 can be", (long long)n);
     }
     d->nodes.nowned = n;
     DGNN_TRY(build_alloc(&b->arrived, n, sizeof(*b->arrived), "atoms", error));
     DGNN_TRY(build_alloc(&b->key, n, sizeof(*b->key), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->moving_in, n * build_moving(b), "atoms", error));
-    DGNN_TRY(dgnn_buffer_reserve(&d->spins, d->has_spins ? 3 * n * (int64_t)sizeof(double) : 0, "atoms", error));
+    DGNN_TRY(
+        dgnn_buffer_reserve(&d->spins, d->has_spins ? 3 * n * (int64_t)sizeof(double) : 0, "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->arrival, n * (int64_t)sizeof(int32_t), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->positions, 3 * n * (int64_t)sizeof(double), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->types, n * (int64_t)sizeof(int32_t), "atoms", error));
@@ -200,8 +203,9 @@ static int build_carry(struct dgnn_domain *d, int64_t dim_aparam, struct dgnn_er
     if (d->all_home) {
         return DGNN_OK;
     }
-    return dgnn_transport_alltoallv(d->comm, out, dgnn_domain_counts(d, DGNN_DOMAIN_DEPART), d->moving_in.data,
-                                    dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE), width * (int64_t)sizeof(double), error);
+    return dgnn_transport_alltoallv(d->comm, out, dgnn_domain_counts(d, DGNN_DOMAIN_DEPART),
+                                    d->moving_in.data, dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE),
+                                    width * (int64_t)sizeof(double), error);
 }
 
 static void build_settle(struct dgnn_domain *d, int64_t dim_aparam)
@@ -233,7 +237,8 @@ int dgnn_domain_build_bring(struct dgnn_domain *d, int64_t dim_aparam, struct dg
 static int build_move(struct build *b, const int64_t *work, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
-    int64_t *depart = dgnn_domain_counts(d, DGNN_DOMAIN_DEPART), *arrive = dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE);
+    int64_t *depart = dgnn_domain_counts(d, DGNN_DOMAIN_DEPART),
+            *arrive = dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE);
     const struct dgnn_bricks_atoms atoms = {.n = d->nreal, .fractions = d->fractions.data, .work = work};
     DGNN_TRY(dgnn_bricks_cut(&d->bricks, &atoms, d->comm, error));
     build_depart(b, arrive);
@@ -293,23 +298,23 @@ static int build_reserve_ghosts(struct build *b, struct dgnn_error *error)
     int64_t nowned = d->nodes.nowned;
     int64_t nghost = build_sum(dgnn_domain_counts(d, DGNN_DOMAIN_RECEIVE), b->nrank), n = nowned + nghost;
     if (n > INT32_MAX) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "one rank would have %lld rows; at most 2^31 - 1 can be",
-                               (long long)n);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "one rank would have %lld rows; at most 2^31 - 1 can be", (long long)n);
     }
     d->nodes.nnode = n;
-    DGNN_TRY(dgnn_buffer_extend(&d->positions, 3 * n * (int64_t)sizeof(double), 3 * nowned * (int64_t)sizeof(double),
+    DGNN_TRY(dgnn_buffer_extend(&d->positions, 3 * n * (int64_t)sizeof(double),
+                                3 * nowned * (int64_t)sizeof(double), "ghosts", error));
+    DGNN_TRY(dgnn_buffer_extend(&d->types, n * (int64_t)sizeof(int32_t), nowned * (int64_t)sizeof(int32_t),
                                 "ghosts", error));
-    DGNN_TRY(dgnn_buffer_extend(&d->types, n * (int64_t)sizeof(int32_t), nowned * (int64_t)sizeof(int32_t), "ghosts",
-                                error));
-    DGNN_TRY(dgnn_buffer_extend(&d->ids, n * (int64_t)sizeof(int64_t), nowned * (int64_t)sizeof(int64_t), "ghosts",
-                                error));
+    DGNN_TRY(dgnn_buffer_extend(&d->ids, n * (int64_t)sizeof(int64_t), nowned * (int64_t)sizeof(int64_t),
+                                "ghosts", error));
     if (d->has_spins) {
-        DGNN_TRY(dgnn_buffer_extend(&d->spins, 3 * n * (int64_t)sizeof(double), 3 * nowned * (int64_t)sizeof(double),
-                                    "ghosts", error));
+        DGNN_TRY(dgnn_buffer_extend(&d->spins, 3 * n * (int64_t)sizeof(double),
+                                    3 * nowned * (int64_t)sizeof(double), "ghosts", error));
         DGNN_TRY(dgnn_buffer_reserve(&d->places, 6 * n * (int64_t)sizeof(double), "ghosts", error));
     }
-    DGNN_TRY(dgnn_buffer_reserve(&d->back, dgnn_results_shape(d->has_spins, 1).width * n * (int64_t)sizeof(double),
-                                 "ghosts", error));
+    DGNN_TRY(dgnn_buffer_reserve(
+        &d->back, dgnn_results_shape(d->has_spins, 1).width * n * (int64_t)sizeof(double), "ghosts", error));
     DGNN_TRY(build_alloc(&b->ghost, nghost, sizeof(*b->ghost), "ghosts", error));
     DGNN_TRY(build_alloc(&b->neighbour, b->nrank, sizeof(*b->neighbour), "ghosts", error));
     DGNN_TRY(build_alloc(&b->send_first, b->nrank + 1, sizeof(*b->send_first), "ghosts", error));
@@ -321,13 +326,15 @@ static int build_reserve_ghosts(struct build *b, struct dgnn_error *error)
 static int build_ghosts(struct build *b, double reach, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
-    int64_t *send = dgnn_domain_counts(d, DGNN_DOMAIN_SEND), *receive = dgnn_domain_counts(d, DGNN_DOMAIN_RECEIVE);
+    int64_t *send = dgnn_domain_counts(d, DGNN_DOMAIN_SEND),
+            *receive = dgnn_domain_counts(d, DGNN_DOMAIN_RECEIVE);
     int64_t nowned = d->nodes.nowned;
     DGNN_TRY(build_share_boxes(b, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_find_ghosts(b, reach, error), error));
     DGNN_TRY(dgnn_transport_alltoall(d->comm, send, receive, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_ghosts(b, error), error));
-    DGNN_TRY(dgnn_transport_alltoallv(d->comm, b->ghost_out, send, b->ghost, receive, sizeof(*b->ghost), error));
+    DGNN_TRY(
+        dgnn_transport_alltoallv(d->comm, b->ghost_out, send, b->ghost, receive, sizeof(*b->ghost), error));
     int64_t *ids = d->ids.data;
     int32_t *types = d->types.data;
     for (int64_t row = nowned; row < d->nodes.nnode; row++) {
@@ -356,8 +363,8 @@ static int build_bring_ghosts(struct build *b, struct dgnn_error *error)
         memcpy(b->send_position + 3 * k, positions + 3 * (int64_t)d->halo.row[k], 3 * sizeof(double));
     }
     return dgnn_transport_alltoallv(d->comm, b->send_position, dgnn_domain_counts(d, DGNN_DOMAIN_SEND),
-                                    positions + 3 * d->nodes.nowned, dgnn_domain_counts(d, DGNN_DOMAIN_RECEIVE),
-                                    3 * sizeof(double), error);
+                                    positions + 3 * d->nodes.nowned,
+                                    dgnn_domain_counts(d, DGNN_DOMAIN_RECEIVE), 3 * sizeof(double), error);
 }
 
 /* Whole numbers, so that their sums do not depend on an order. */
@@ -391,8 +398,9 @@ static int build_weigh(struct build *b, struct dgnn_error *error)
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_weighing(b, error), error));
     DGNN_TRY(build_bring_ghosts(b, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_count_work(b, error), error));
-    DGNN_TRY(dgnn_transport_alltoallv(d->comm, b->weighed, dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE), b->returned,
-                                      dgnn_domain_counts(d, DGNN_DOMAIN_DEPART), sizeof(*b->returned), error));
+    DGNN_TRY(dgnn_transport_alltoallv(d->comm, b->weighed, dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE),
+                                      b->returned, dgnn_domain_counts(d, DGNN_DOMAIN_DEPART),
+                                      sizeof(*b->returned), error));
     for (int64_t k = 0; k < d->nreal; k++) {
         b->work[departure[k]] = b->returned[k];
     }
@@ -437,8 +445,8 @@ static int build_exchanges(struct build *b, struct dgnn_error *error)
     if (d->has_virtual) {
         DGNN_TRY(dgnn_spin_plan(d->plan, &d->node_plan, error));
     }
-    DGNN_TRY(dgnn_exchange_create_direct(d->has_virtual ? d->node_plan : d->plan, d->comm, DGNN_EXCHANGE_FEATURES,
-                                         &d->features, error));
+    DGNN_TRY(dgnn_exchange_create_direct(d->has_virtual ? d->node_plan : d->plan, d->comm,
+                                         DGNN_EXCHANGE_FEATURES, &d->features, error));
     DGNN_TRY(dgnn_exchange_create_direct(d->plan, d->comm, DGNN_EXCHANGE_GEOMETRY, &d->geometry, error));
     DGNN_TRY(dgnn_exchange_prepare(d->geometry, d->back.data, widest, sizeof(double), error));
     return d->has_spins ? dgnn_exchange_prepare(d->geometry, d->places.data, 6, sizeof(double), error)
@@ -473,10 +481,12 @@ static int build_all(struct build *b, struct dgnn_error *error)
 
 int dgnn_domain_build(struct dgnn_domain *d, const struct dgnn_domain_input *in, struct dgnn_error *error)
 {
-    struct build b = {.d = d, .in = in, .nrank = dgnn_transport_nrank(d->comm), .me = dgnn_transport_rank(d->comm)};
+    struct build b = {
+        .d = d, .in = in, .nrank = dgnn_transport_nrank(d->comm), .me = dgnn_transport_rank(d->comm)};
     int status = build_all(&b, error);
-    void *blocks[] = {b.out, b.arrived, b.ghost_out, b.ghost, b.ids, b.key, b.box, b.neighbour, b.recv_row, b.send_first,
-                      b.recv_first, b.send_position, b.weighed, b.returned, b.work};
+    void *blocks[] = {b.out,        b.arrived,       b.ghost_out, b.ghost,    b.ids,
+                      b.key,        b.box,           b.neighbour, b.recv_row, b.send_first,
+                      b.recv_first, b.send_position, b.weighed,   b.returned, b.work};
     for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
         dgnn_alloc_free(blocks[i]);
     }

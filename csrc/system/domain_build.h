@@ -19,7 +19,8 @@ static inline int64_t *dgnn_domain_counts(const struct dgnn_domain *domain, enum
 }
 
 /* Collective, after the ranks shared their words. Brings everything but the ghosts' positions. */
-int dgnn_domain_build(struct dgnn_domain *domain, const struct dgnn_domain_input *input, struct dgnn_error *error);
+int dgnn_domain_build(struct dgnn_domain *domain, const struct dgnn_domain_input *input,
+                      struct dgnn_error *error);
 
 /* Collective: positions, spins and aparam from passing to computing ranks. Memory is there. */
 int dgnn_domain_build_bring(struct dgnn_domain *domain, int64_t dim_aparam, struct dgnn_error *error);

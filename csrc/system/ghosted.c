@@ -16,13 +16,17 @@ static int ghosted_check_spins(const struct dgnn_ghosted_input *in, struct dgnn_
 {
     const struct dgnn_ghosted *s = in->system;
     if (in->has_spins && s->nall && !s->spins) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "spins: found none; expected a vector for each of %lld rows, "
-                               "ghosts among them", (long long)s->nall);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "spins: found none; expected a vector for each of %lld rows, "
+                               "ghosts among them",
+                               (long long)s->nall);
     }
     for (int64_t k = 3 * s->nlocal; in->has_spins && k < 3 * s->nall; k++) {
         if (s->types[k / 3] >= 0 && !isfinite(s->spins[k])) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT, "spins: that of ghost row %lld has %c = %g; expected a finite "
-                                   "number", (long long)(k / 3), "xyz"[k % 3], s->spins[k]);
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "spins: that of ghost row %lld has %c = %g; expected a finite "
+                                   "number",
+                                   (long long)(k / 3), "xyz"[k % 3], s->spins[k]);
         }
     }
     return DGNN_OK;
@@ -32,14 +36,18 @@ static int ghosted_check(const struct dgnn_ghosted_input *in, struct dgnn_error 
 {
     const struct dgnn_ghosted *s = in->system;
     int64_t nreal;
-    if (s->nlocal < 0 || s->nall < s->nlocal || s->nall > INT32_MAX || (s->nall && (!s->coords || !s->types))) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "nlocal: %lld of %lld rows; expected 0 <= nlocal <= rows < 2^31, with coords and types",
-                               (long long)s->nlocal, (long long)s->nall);
+    if (s->nlocal < 0 || s->nall < s->nlocal || s->nall > INT32_MAX ||
+        (s->nall && (!s->coords || !s->types))) {
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "nlocal: %lld of %lld rows; expected 0 <= nlocal <= rows < 2^31, with coords and types",
+            (long long)s->nlocal, (long long)s->nall);
     }
     if (s->border && (s->direct || s->mapping)) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "border: found with a %s; expected it alone (a mapping goes with a "
-                               "direct plan)", s->direct ? "direct plan" : "mapping");
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "border: found with a %s; expected it alone (a mapping goes with a "
+                               "direct plan)",
+                               s->direct ? "direct plan" : "mapping");
     }
     if (s->neighbour_first && s->neighbour_first[s->nlocal] > 0 && !s->neighbour) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "neighbours: %lld of them, but no rows",
@@ -52,7 +60,10 @@ static int ghosted_check(const struct dgnn_ghosted_input *in, struct dgnn_error 
 
 static int32_t ghosted_kind(const struct dgnn_ghosted *s)
 {
-    return s->border ? GHOSTED_BORDER : s->direct ? GHOSTED_DIRECT : s->mapping ? GHOSTED_MAPPING : GHOSTED_NOTHING;
+    return s->border    ? GHOSTED_BORDER
+           : s->direct  ? GHOSTED_DIRECT
+           : s->mapping ? GHOSTED_MAPPING
+                        : GHOSTED_NOTHING;
 }
 
 /* Ghosts without a way to their owners. */
@@ -63,10 +74,11 @@ static int ghosted_check_plan(const struct dgnn_ghosted_nodes *g, const struct d
         return DGNN_OK;
     }
     if (in->needs_plan) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "border: this model passes messages, so its %lld ghosts need the features of their "
-                               "owners; pass border (or, where all owners are on this rank, mapping)",
-                               (long long)(g->nodes.nrow - g->nodes.nowned));
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "border: this model passes messages, so its %lld ghosts need the features of their "
+            "owners; pass border (or, where all owners are on this rank, mapping)",
+            (long long)(g->nodes.nrow - g->nodes.nowned));
     }
     if (g->add) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT,
@@ -93,7 +105,8 @@ static int ghosted_check_same(const struct dgnn_ghosted_nodes *g, const struct d
 
 /* ------------------------------------------------------------------ rows */
 
-static int ghosted_reserve(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in, struct dgnn_error *error)
+static int ghosted_reserve(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in,
+                           struct dgnn_error *error)
 {
     int64_t n = in->system->nall;
     DGNN_TRY(dgnn_buffer_reserve(&g->host_types, n * (int64_t)sizeof(int32_t), "rows", error));
@@ -106,8 +119,10 @@ static int ghosted_reserve(struct dgnn_ghosted_nodes *g, const struct dgnn_ghost
     DGNN_TRY(dgnn_buffer_reserve(&g->ids, n * (int64_t)sizeof(int64_t), "rows", error));
     DGNN_TRY(dgnn_buffer_reserve(&g->positions, 3 * n * (int64_t)sizeof(double), "rows", error));
     DGNN_TRY(dgnn_buffer_reserve(&g->types, n * (int64_t)sizeof(int32_t), "rows", error));
-    DGNN_TRY(dgnn_buffer_reserve(&g->spins, in->has_spins ? 3 * n * (int64_t)sizeof(double) : 0, "rows", error));
-    return dgnn_buffer_reserve(&g->aparam, in->system->nlocal * in->dim_aparam * (int64_t)sizeof(double), "rows", error);
+    DGNN_TRY(
+        dgnn_buffer_reserve(&g->spins, in->has_spins ? 3 * n * (int64_t)sizeof(double) : 0, "rows", error));
+    return dgnn_buffer_reserve(&g->aparam, in->system->nlocal * in->dim_aparam * (int64_t)sizeof(double),
+                               "rows", error);
 }
 
 /* Images stand for rows that are no images, and are of their type: an image and its row are one atom. */
@@ -117,27 +132,30 @@ static int ghosted_check_mapping(const struct dgnn_ghosted *s, struct dgnn_error
     for (int64_t i = 0; i < s->nall; i++) {
         int64_t to = s->mapping[i];
         if (to < 0 || to >= end || (i < s->nlocal && to != i)) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT, "mapping: row %lld is mapped to row %lld; expected %s",
-                                   (long long)i, (long long)to,
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "mapping: row %lld is mapped to row %lld; expected %s", (long long)i,
+                                   (long long)to,
                                    i < s->nlocal ? "itself, as it is owned"
                                    : s->direct   ? "itself, or the row that stands for its atom"
                                                  : "an owned row");
         }
         if (s->mapping[to] != to) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT, "mapping: row %lld is mapped to row %lld, which is mapped to row "
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "mapping: row %lld is mapped to row %lld, which is mapped to row "
                                    "%lld; expected one row for each atom, mapped to itself",
                                    (long long)i, (long long)to, (long long)s->mapping[to]);
         }
         if (s->types[i] != s->types[to]) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "mapping: row %lld has type %d, but its owner, row %lld, has type %d", (long long)i,
-                                   s->types[i], (long long)to, s->types[to]);
+                                   "mapping: row %lld has type %d, but its owner, row %lld, has type %d",
+                                   (long long)i, s->types[i], (long long)to, s->types[to]);
         }
     }
     return DGNN_OK;
 }
 
-/* Rows in the order in which they are numbered: owned ones, ghosts that stand for an atom, then images of either. */
+/* Rows in the order in which they are numbered: owned ones, ghosts that stand for an atom, then images of
+ * either. */
 static void ghosted_arrange(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s)
 {
     int32_t *order = g->order.data, *place = g->place.data, next = 0;
@@ -209,7 +227,8 @@ static void ghosted_map(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted 
 }
 
 /* The host's lists among the rows that are left; -1 stands for an empty place. */
-static int ghosted_take_list(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_error *error)
+static int ghosted_take_list(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s,
+                             struct dgnn_error *error)
 {
     const int32_t *new_row = g->new_row.data;
     const int64_t *from = s->neighbour_first;
@@ -217,14 +236,16 @@ static int ghosted_take_list(struct dgnn_ghosted_nodes *g, const struct dgnn_gho
     g->has_list = from != NULL;
     for (int64_t i = 0; from && i < s->nlocal; i++) {
         if (from[0] != 0 || from[i + 1] < from[i]) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "neighbours: those of row %lld go from %lld to %lld; expected a list from 0 upwards",
-                                   (long long)i, (long long)from[i], (long long)from[i + 1]);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "neighbours: those of row %lld go from %lld to %lld; expected a list from 0 upwards",
+                (long long)i, (long long)from[i], (long long)from[i + 1]);
         }
     }
-    DGNN_TRY(dgnn_buffer_reserve(&g->list_first, (g->nodes.nowned + 1) * (int64_t)sizeof(int64_t), "neighbours", error));
-    DGNN_TRY(dgnn_buffer_reserve(&g->list_row, (from ? from[s->nlocal] : 0) * (int64_t)sizeof(int32_t), "neighbours",
-                                 error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->list_first, (g->nodes.nowned + 1) * (int64_t)sizeof(int64_t),
+                                 "neighbours", error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->list_row, (from ? from[s->nlocal] : 0) * (int64_t)sizeof(int32_t),
+                                 "neighbours", error));
     int64_t *first = g->list_first.data;
     int32_t *rows = g->list_row.data;
     for (int64_t i = 0; from && i < s->nlocal; i++) {
@@ -264,10 +285,10 @@ static void ghosted_forget(struct dgnn_ghosted_nodes *g)
     g->comm = NULL;
 }
 
-/* A ghost and its owner are one atom, so of one type: then both ends drop the same NULL rows. all: the exchange of the
- * host's rows, or NULL where status says why not. Collective. */
-static int ghosted_check_types(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_exchange *all,
-                               int status, struct dgnn_error *error)
+/* A ghost and its owner are one atom, so of one type: then both ends drop the same NULL rows. all: the
+ * exchange of the host's rows, or NULL where status says why not. Collective. */
+static int ghosted_check_types(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s,
+                               struct dgnn_exchange *all, int status, struct dgnn_error *error)
 {
     const int32_t *order = g->order.data;
     int64_t *types = g->back.data;
@@ -280,7 +301,8 @@ static int ghosted_check_types(struct dgnn_ghosted_nodes *g, const struct dgnn_g
 }
 
 /* The host's plan is checked, and then goes on without NULL atoms. */
-static int ghosted_border(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_error *error)
+static int ghosted_border(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s,
+                          struct dgnn_error *error)
 {
     struct dgnn_swaps *all = NULL;
     struct dgnn_exchange *exchange = NULL;
@@ -300,9 +322,10 @@ static int ghosted_border(struct dgnn_ghosted_nodes *g, const struct dgnn_ghoste
     return status;
 }
 
-/* With a mapping, the plan is one of rows in order, without images. What is no plan at all is said when it is made. */
-static int ghosted_direct_rows(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_direct *direct,
-                               struct dgnn_error *error)
+/* With a mapping, the plan is one of rows in order, without images. What is no plan at all is said when it is
+ * made. */
+static int ghosted_direct_rows(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s,
+                               struct dgnn_direct *direct, struct dgnn_error *error)
 {
     const int32_t *place = g->place.data;
     int64_t nghost = g->ndistinct - s->nlocal;
@@ -311,19 +334,21 @@ static int ghosted_direct_rows(struct dgnn_ghosted_nodes *g, const struct dgnn_g
         return DGNN_OK;
     }
     if (direct->recv_first[direct->nneighbour] != nghost) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "direct plan: recv_first counts %lld rows, expected one for each of the %lld ghosts that "
-                               "the mapping leaves as they are",
-                               (long long)direct->recv_first[direct->nneighbour], (long long)nghost);
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "direct plan: recv_first counts %lld rows, expected one for each of the %lld ghosts that "
+            "the mapping leaves as they are",
+            (long long)direct->recv_first[direct->nneighbour], (long long)nghost);
     }
     DGNN_TRY(dgnn_buffer_reserve(&g->received, nghost * (int64_t)sizeof(int32_t), "rows", error));
     int32_t *received = g->received.data;
     for (int64_t k = 0; k < nghost; k++) {
         int32_t row = direct->recv_row[k];
         if (row < s->nlocal || row >= s->nall || s->mapping[row] != row) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "direct plan: recv_row[%lld] is %d, expected a ghost that is mapped to itself",
-                                   (long long)k, row);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "direct plan: recv_row[%lld] is %d, expected a ghost that is mapped to itself", (long long)k,
+                row);
         }
         received[k] = place[row];
     }
@@ -342,7 +367,8 @@ static const int32_t *ghosted_new_rows(struct dgnn_ghosted_nodes *g)
     return ordered;
 }
 
-static int ghosted_direct(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s, struct dgnn_error *error)
+static int ghosted_direct(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted *s,
+                          struct dgnn_error *error)
 {
     struct dgnn_plan *all = NULL;
     struct dgnn_exchange *exchange = NULL;
@@ -367,27 +393,29 @@ static int ghosted_direct(struct dgnn_ghosted_nodes *g, const struct dgnn_ghoste
 static int ghosted_exchanges(struct dgnn_ghosted_nodes *g, struct dgnn_error *error)
 {
     int64_t widest = dgnn_results_shape(g->has_spins, 1).width;
-    DGNN_TRY(dgnn_buffer_reserve(&g->back, widest * g->nodes.nrow * (int64_t)sizeof(double), "ghosts", error));
+    DGNN_TRY(
+        dgnn_buffer_reserve(&g->back, widest * g->nodes.nrow * (int64_t)sizeof(double), "ghosts", error));
     if (g->swaps) {
         if (g->has_virtual) {
             DGNN_TRY(dgnn_spin_swaps(g->swaps, &g->node_swaps, error));
         }
-        DGNN_TRY(dgnn_exchange_create_swaps(g->has_virtual ? g->node_swaps : g->swaps, g->comm, DGNN_EXCHANGE_FEATURES,
-                                            &g->features, error));
+        DGNN_TRY(dgnn_exchange_create_swaps(g->has_virtual ? g->node_swaps : g->swaps, g->comm,
+                                            DGNN_EXCHANGE_FEATURES, &g->features, error));
         DGNN_TRY(dgnn_exchange_create_swaps(g->swaps, g->comm, DGNN_EXCHANGE_GEOMETRY, &g->geometry, error));
     } else if (g->plan) {
         if (g->has_virtual) {
             DGNN_TRY(dgnn_spin_plan(g->plan, &g->node_plan, error));
         }
-        DGNN_TRY(dgnn_exchange_create_direct(g->has_virtual ? g->node_plan : g->plan, g->comm, DGNN_EXCHANGE_FEATURES,
-                                             &g->features, error));
+        DGNN_TRY(dgnn_exchange_create_direct(g->has_virtual ? g->node_plan : g->plan, g->comm,
+                                             DGNN_EXCHANGE_FEATURES, &g->features, error));
         DGNN_TRY(dgnn_exchange_create_direct(g->plan, g->comm, DGNN_EXCHANGE_GEOMETRY, &g->geometry, error));
     }
     return dgnn_exchange_prepare(g->geometry, g->back.data, widest, sizeof(double), error);
 }
 
 /* A new list: collective. */
-static int ghosted_build(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in, struct dgnn_error *error)
+static int ghosted_build(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in,
+                         struct dgnn_error *error)
 {
     const struct dgnn_ghosted *s = in->system;
     if (g->kind == GHOSTED_BORDER) {
@@ -401,12 +429,12 @@ static int ghosted_build(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted
 /* ------------------------------------------------------------------ update */
 
 /* What this rank does before ranks speak: a new list drops the old one first. */
-static int ghosted_begin(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in, struct dgnn_comm *comm,
-                         struct dgnn_error *error)
+static int ghosted_begin(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in,
+                         struct dgnn_comm *comm, struct dgnn_error *error)
 {
     const struct dgnn_ghosted *s = in->system;
-    DGNN_TRY(dgnn_buffer_reserve(&g->words, dgnn_transport_nrank(comm) * (int64_t)sizeof(struct dgnn_word), "ranks",
-                                 error));
+    DGNN_TRY(dgnn_buffer_reserve(&g->words, dgnn_transport_nrank(comm) * (int64_t)sizeof(struct dgnn_word),
+                                 "ranks", error));
     DGNN_TRY(ghosted_check(in, error));
     g->add = s->add_ghost_forces != 0;
     g->has_spins = in->has_spins;
@@ -455,9 +483,7 @@ static void ghosted_fill_word(const struct dgnn_ghosted_nodes *g, const struct d
                               struct dgnn_word *word)
 {
     const struct dgnn_ghosted *s = in->system;
-    struct dgnn_system system = {.fparam = s->fparam,
-                                 .nfparam = s->nfparam,
-                                 .charge_spin = s->charge_spin};
+    struct dgnn_system system = {.fparam = s->fparam, .nfparam = s->nfparam, .charge_spin = s->charge_spin};
     struct dgnn_cell open;
     memset(word, 0, sizeof(*word));
     memset(&open, 0, sizeof(open));
@@ -475,8 +501,8 @@ static void ghosted_fill_word(const struct dgnn_ghosted_nodes *g, const struct d
     word->want_atom_virial = in->want_atom_virial;
 }
 
-int dgnn_ghosted_update(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in, struct dgnn_comm *comm,
-                        int status, struct dgnn_error *error)
+int dgnn_ghosted_update(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in,
+                        struct dgnn_comm *comm, int status, struct dgnn_error *error)
 {
     struct dgnn_word word;
     struct dgnn_word_summary summary;
@@ -554,8 +580,8 @@ int dgnn_ghosted_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *r, s
     return DGNN_OK;
 }
 
-static void ghosted_spread(const struct dgnn_ghosted_nodes *g, const double *from, int64_t nrow, int64_t width,
-                           int64_t nhost, double *to)
+static void ghosted_spread(const struct dgnn_ghosted_nodes *g, const double *from, int64_t nrow,
+                           int64_t width, int64_t nhost, double *to)
 {
     const int64_t *row = g->row.data;
     if (!to) {
@@ -585,9 +611,10 @@ void dgnn_ghosted_return(const struct dgnn_ghosted_nodes *g, const struct dgnn_n
 
 void dgnn_ghosted_free(struct dgnn_ghosted_nodes *g)
 {
-    struct dgnn_buffer *all[] = {&g->words, &g->host_types, &g->new_row, &g->row, &g->owner, &g->ids, &g->positions,
-                                 &g->types, &g->aparam, &g->spins, &g->list_first, &g->list_row, &g->back,
-                                 &g->order, &g->place, &g->received};
+    struct dgnn_buffer *all[] = {&g->words,  &g->host_types, &g->new_row,    &g->row,
+                                 &g->owner,  &g->ids,        &g->positions,  &g->types,
+                                 &g->aparam, &g->spins,      &g->list_first, &g->list_row,
+                                 &g->back,   &g->order,      &g->place,      &g->received};
     ghosted_forget(g);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);

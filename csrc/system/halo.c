@@ -10,13 +10,14 @@
 struct halo_search {
     const struct dgnn_halo_input *input;
     const struct dgnn_halo_box *box;
-    double metric[9];   /* h h^T: squared length of a step in fractions */
-    double margin[3];   /* reach, in fractions */
-    double limit;       /* reach squared */
+    double metric[9];          /* h h^T: squared length of a step in fractions */
+    double margin[3];          /* reach, in fractions */
+    double limit;              /* reach squared */
     int32_t first[3], last[3]; /* lattice shifts that bring my atoms near the box */
 };
 
-void dgnn_halo_box(const struct dgnn_cell *cell, int64_t n, const double *positions, struct dgnn_halo_box *box)
+void dgnn_halo_box(const struct dgnn_cell *cell, int64_t n, const double *positions,
+                   struct dgnn_halo_box *box)
 {
     *box = (struct dgnn_halo_box){{0, 0, 0}, {0, 0, 0}, n};
     for (int64_t i = 0; i < n; i++) {
@@ -42,10 +43,10 @@ static double halo_square(const double metric[9], const double d[3])
     return sum;
 }
 
-/* Sets the steps along the free axes to those of least length, where the others are fixed. False: not within the
- * box. */
-static int halo_relax(const double metric[9], const int axis[3], int nfree, const double low[3], const double high[3],
-                      double d[3])
+/* Sets the steps along the free axes to those of least length, where the others are fixed. False: not within
+ * the box. */
+static int halo_relax(const double metric[9], const int axis[3], int nfree, const double low[3],
+                      const double high[3], double d[3])
 {
     double a[3][4];
     for (int i = 0; i < nfree; i++) {
@@ -83,8 +84,8 @@ static int halo_relax(const double metric[9], const int axis[3], int nfree, cons
     return 1;
 }
 
-/* Is a point of the box within the limit? Steps to the box lie between low and high along each axis. The nearest point
- * is the relaxed one of some face, edge or corner: all 27 are tried. */
+/* Is a point of the box within the limit? Steps to the box lie between low and high along each axis. The
+ * nearest point is the relaxed one of some face, edge or corner: all 27 are tried. */
 static int halo_is_near(const struct halo_search *s, const double low[3], const double high[3])
 {
     double d[3];
@@ -139,7 +140,8 @@ static int halo_has_image(const struct halo_search *s, const double *position)
 /* ------------------------------------------------------------------ all boxes */
 
 /* False: no shift brings the two boxes near each other. */
-static int halo_begin(struct halo_search *s, const struct dgnn_halo_input *input, const struct dgnn_halo_box *box)
+static int halo_begin(struct halo_search *s, const struct dgnn_halo_input *input,
+                      const struct dgnn_halo_box *box)
 {
     const struct dgnn_cell *cell = input->cell;
     const struct dgnn_halo_box *mine = &input->box[input->me];
@@ -155,7 +157,8 @@ static int halo_begin(struct halo_search *s, const struct dgnn_halo_input *input
         s->margin[a] = input->reach / cell->spacing[a] * (1 + HALO_SLACK) + HALO_SLACK;
     }
     for (int k = 0; k < 3 && may; k++) {
-        double from = box->low[k] - s->margin[k] - mine->high[k], to = box->high[k] + s->margin[k] - mine->low[k];
+        double from = box->low[k] - s->margin[k] - mine->high[k],
+               to = box->high[k] + s->margin[k] - mine->low[k];
         s->first[k] = cell->pbc[k] ? (int32_t)ceil(from) : 0;
         s->last[k] = cell->pbc[k] ? (int32_t)floor(to) : 0;
         may = s->first[k] <= s->last[k] && from <= s->last[k] && to >= s->first[k];
@@ -166,7 +169,8 @@ static int halo_begin(struct halo_search *s, const struct dgnn_halo_input *input
 int dgnn_halo_find(struct dgnn_halo *halo, const struct dgnn_halo_input *input, struct dgnn_error *error)
 {
     int64_t count = 0;
-    DGNN_TRY(dgnn_buffer_reserve(&halo->firsts, (input->nbox + 1) * (int64_t)sizeof(int64_t), "halos", error));
+    DGNN_TRY(
+        dgnn_buffer_reserve(&halo->firsts, (input->nbox + 1) * (int64_t)sizeof(int64_t), "halos", error));
     int64_t *first = halo->firsts.data;
     for (int32_t b = 0; b < input->nbox; b++) {
         struct halo_search search;

@@ -29,10 +29,11 @@ struct dgnn_halo_input {
     const struct dgnn_halo_box *box; /* nbox, mine among them */
 };
 
-void dgnn_halo_box(const struct dgnn_cell *cell, int64_t n, const double *positions, struct dgnn_halo_box *box);
+void dgnn_halo_box(const struct dgnn_cell *cell, int64_t n, const double *positions,
+                   struct dgnn_halo_box *box);
 
-/* Of this rank's atoms, those with an image within reach of each other rank's box; mine gets none. The distance to a
- * box is exact (to 1e-10 of reach, upwards), in skewed cells too. Errors: MEMORY. */
+/* Of this rank's atoms, those with an image within reach of each other rank's box; mine gets none. The
+ * distance to a box is exact (to 1e-10 of reach, upwards), in skewed cells too. Errors: MEMORY. */
 int dgnn_halo_find(struct dgnn_halo *halo, const struct dgnn_halo_input *input, struct dgnn_error *error);
 
 void dgnn_halo_free(struct dgnn_halo *halo);

@@ -4,8 +4,9 @@
 
 #include "base/status.h"
 
-/* Types in [-1, ntypes), finite coordinates (of atoms that are not NULL), ids of at least 0. *nreal: atoms that are not
- * NULL. Errors: INPUT. */
-int dgnn_input_check(const struct dgnn_system *system, int32_t ntypes, int64_t *nreal, struct dgnn_error *error);
+/* Types in [-1, ntypes), finite coordinates (of atoms that are not NULL), ids of at least 0. *nreal: atoms
+ * that are not NULL. Errors: INPUT. */
+int dgnn_input_check(const struct dgnn_system *system, int32_t ntypes, int64_t *nreal,
+                     struct dgnn_error *error);
 
 #endif

@@ -5,7 +5,8 @@
 #include "base/arena.h"
 #include "comm/spin.h"
 
-/* Angstrom: far above what rounding leaves of an atom's displacement from itself, far below any lattice vector. */
+/* Angstrom: far above what rounding leaves of an atom's displacement from itself, far below any lattice
+ * vector. */
 #define MAGNETIC_CLOSE 1e-4
 
 /* The arrays of nodes, as this file writes them. */
@@ -36,10 +37,10 @@ static void magnetic_layout(struct dgnn_arena *arena, const struct dgnn_nodes *a
     }
 }
 
-/* An atom's two nodes share its id, so that between equal distances its images stay together, the real node before the
- * virtual one: of a spin of zero sel takes or leaves both, as in deepmd-kit. */
-static void magnetic_fill_atom(const struct dgnn_magnetic_scheme *scheme, const struct dgnn_nodes *atoms, int64_t i,
-                               const struct magnetic_rows *r)
+/* An atom's two nodes share its id, so that between equal distances its images stay together, the real node
+ * before the virtual one: of a spin of zero sel takes or leaves both, as in deepmd-kit. */
+static void magnetic_fill_atom(const struct dgnn_magnetic_scheme *scheme, const struct dgnn_nodes *atoms,
+                               int64_t i, const struct magnetic_rows *r)
 {
     int64_t real = dgnn_spin_real(i, atoms->nowned), other = dgnn_spin_virtual(i, atoms->nowned);
     int64_t id = atoms->ids ? atoms->ids[i] : i;
@@ -62,7 +63,8 @@ static void magnetic_fill_atom(const struct dgnn_magnetic_scheme *scheme, const 
     r->may_overlap[other] = 1;
 }
 
-static void magnetic_set_nodes(struct dgnn_magnetic *m, const struct dgnn_nodes *atoms, const struct magnetic_rows *r)
+static void magnetic_set_nodes(struct dgnn_magnetic *m, const struct dgnn_nodes *atoms,
+                               const struct magnetic_rows *r)
 {
     m->displacement = r->displacement;
     m->nodes = *atoms;
@@ -87,7 +89,8 @@ int dgnn_magnetic_update(struct dgnn_magnetic *m, const struct dgnn_magnetic_sch
     struct magnetic_rows rows;
     struct dgnn_arena arena = {0};
     if (atoms->nrow > INT32_MAX / 2) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "%lld atoms with spins; expected at most %d on one rank",
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "%lld atoms with spins; expected at most %d on one rank",
                                (long long)atoms->nrow, INT32_MAX / 2);
     }
     m->nowned = atoms->nowned;
@@ -111,8 +114,8 @@ int dgnn_magnetic_update(struct dgnn_magnetic *m, const struct dgnn_magnetic_sch
     return DGNN_OK;
 }
 
-static void magnetic_layout_results(struct dgnn_arena *arena, const struct dgnn_magnetic *m, int has_atom_virial,
-                                    struct dgnn_node_result *r)
+static void magnetic_layout_results(struct dgnn_arena *arena, const struct dgnn_magnetic *m,
+                                    int has_atom_virial, struct dgnn_node_result *r)
 {
     r->energy = dgnn_arena_take(arena, m->nowned, sizeof(double));
     r->forces = dgnn_arena_take(arena, m->natom, 3 * sizeof(double));
@@ -127,7 +130,8 @@ int dgnn_magnetic_prepare(struct dgnn_magnetic *m, const struct dgnn_graph *grap
     struct dgnn_node_result atoms;
     int64_t nedge = dgnn_graph_nedge(graph);
     magnetic_layout_results(&arena, m, want_atom_virial, &atoms);
-    DGNN_TRY(dgnn_buffer_reserve(&m->vectors, 3 * nedge * (int64_t)sizeof(double), "edges between atoms", error));
+    DGNN_TRY(
+        dgnn_buffer_reserve(&m->vectors, 3 * nedge * (int64_t)sizeof(double), "edges between atoms", error));
     return dgnn_buffer_reserve(&m->results, arena.used, "results of atoms with spins", error);
 }
 
@@ -162,7 +166,8 @@ void dgnn_magnetic_join(struct dgnn_magnetic *m, const struct dgnn_graph *graph,
 }
 
 /* Row i of atoms: the sum of its nodes' rows. */
-static void magnetic_add(const struct dgnn_magnetic *m, const double *nodes, int64_t i, int width, double *atoms)
+static void magnetic_add(const struct dgnn_magnetic *m, const double *nodes, int64_t i, int width,
+                         double *atoms)
 {
     const double *real = nodes + width * dgnn_spin_real(i, m->nowned);
     const double *other = nodes + width * dgnn_spin_virtual(i, m->nowned);

@@ -1,5 +1,5 @@
-/* Nodes: what a system becomes before net sees it. NULL atoms are gone, virtual atoms are there, owners and ghosts are
- * decided. One rank (serial.c), many ranks and a host's rows are three ways to make them. */
+/* Nodes: what a system becomes before net sees it. NULL atoms are gone, virtual atoms are there, owners and
+ * ghosts are decided. One rank (serial.c), many ranks and a host's rows are three ways to make them. */
 #ifndef DGNN_SYSTEM_NODES_H
 #define DGNN_SYSTEM_NODES_H
 
@@ -13,27 +13,27 @@ struct dgnn_nodes {
     const int32_t *owner;      /* nrow: the node of each row; NULL: rows are nodes */
     const int64_t *list_first; /* nowned + 1: a host's neighbour lists; NULL: they are searched */
     const int32_t *list_row;
-    const double *positions;   /* nrow x 3, wrapped */
-    const int32_t *types;      /* nnode, in [0, ntypes) */
-    const int64_t *ids;        /* nrow, or NULL: the row */
-    const int64_t *labels;     /* nrow: what messages call the row's atom */
+    const double *positions;    /* nrow x 3, wrapped */
+    const int32_t *types;       /* nnode, in [0, ntypes) */
+    const int64_t *ids;         /* nrow, or NULL: the row */
+    const int64_t *labels;      /* nrow: what messages call the row's atom */
     const uint8_t *may_overlap; /* nrow, or NULL: rows that may sit on another's place */
-    const double *aparam;      /* nowned x dim_aparam */
-    const double *spins;       /* nrow x 3, or NULL; atoms only, before system/magnetic.h makes nodes of them */
+    const double *aparam;       /* nowned x dim_aparam */
+    const double *spins; /* nrow x 3, or NULL; atoms only, before system/magnetic.h makes nodes of them */
     struct dgnn_cell cell;
-    int32_t first_type;        /* of the frame's first atom, -1: NULL, or no atom */
-    int32_t may_reuse;         /* rows stand for the atoms of the last call */
+    int32_t first_type;             /* of the frame's first atom, -1: NULL, or no atom */
+    int32_t may_reuse;              /* rows stand for the atoms of the last call */
     struct dgnn_exchange *exchange; /* of nodes, virtual ones among them; NULL: no ghosts */
 };
 
 /* What is computed for nodes. */
 struct dgnn_node_result {
-    double *energy;      /* nowned */
-    double *forces;      /* nrow x 3; ghost rows hold what belongs to their owners */
-    double *forces_mag;  /* nrow x 3, or NULL; spin models only, see system/magnetic.h */
-    double *atom_virial; /* nrow x 9, or NULL */
-    double virial[9];    /* of this rank's edges */
-    int64_t ntruncated;  /* of this rank's centres */
+    double *energy;           /* nowned */
+    double *forces;           /* nrow x 3; ghost rows hold what belongs to their owners */
+    double *forces_mag;       /* nrow x 3, or NULL; spin models only, see system/magnetic.h */
+    double *atom_virial;      /* nrow x 9, or NULL */
+    double virial[9];         /* of this rank's edges */
+    int64_t ntruncated;       /* of this rank's centres */
     int64_t nangle_truncated; /* as ntruncated */
 };
 

@@ -10,7 +10,8 @@ struct dgnn_results_shape dgnn_results_shape(int has_spins, int has_atom_virial)
     return shape;
 }
 
-void dgnn_results_take(const struct dgnn_node_result *r, const struct dgnn_results_shape *shape, int64_t i, double *out)
+void dgnn_results_take(const struct dgnn_node_result *r, const struct dgnn_results_shape *shape, int64_t i,
+                       double *out)
 {
     memcpy(out, r->forces + 3 * i, 3 * sizeof(double));
     if (shape->forces_mag >= 0) {

@@ -13,8 +13,8 @@ struct dgnn_results_shape {
 struct dgnn_results_shape dgnn_results_shape(int has_spins, int has_atom_virial);
 
 /* Row i of result into out, as its shape says. */
-void dgnn_results_take(const struct dgnn_node_result *result, const struct dgnn_results_shape *shape, int64_t i,
-                       double *out);
+void dgnn_results_take(const struct dgnn_node_result *result, const struct dgnn_results_shape *shape,
+                       int64_t i, double *out);
 
 /* From n rows into result. */
 void dgnn_results_put(const double *rows, const struct dgnn_results_shape *shape, int64_t n,

@@ -5,19 +5,20 @@
 
 #include "system/input.h"
 
-static int serial_reserve(struct dgnn_serial *s, const struct dgnn_system *system, int64_t nnode, int64_t dim_aparam,
-                          struct dgnn_error *error)
+static int serial_reserve(struct dgnn_serial *s, const struct dgnn_system *system, int64_t nnode,
+                          int64_t dim_aparam, struct dgnn_error *error)
 {
     DGNN_TRY(dgnn_buffer_reserve(&s->atom, nnode * (int64_t)sizeof(int64_t), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->positions, 3 * nnode * (int64_t)sizeof(double), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->ids, nnode * (int64_t)sizeof(int64_t), "atoms", error));
-    DGNN_TRY(dgnn_buffer_reserve(&s->spins, system->spins ? 3 * nnode * (int64_t)sizeof(double) : 0, "spins", error));
+    DGNN_TRY(dgnn_buffer_reserve(&s->spins, system->spins ? 3 * nnode * (int64_t)sizeof(double) : 0, "spins",
+                                 error));
     return dgnn_buffer_reserve(&s->aparam, nnode * dim_aparam * (int64_t)sizeof(double), "atoms", error);
 }
 
 /* Are the types those of the last call? Then rows mean the same atoms, as far as the caller lets us know. */
-static int serial_same_types(struct dgnn_serial *s, const struct dgnn_system *system, struct dgnn_error *error,
-                             int32_t *same)
+static int serial_same_types(struct dgnn_serial *s, const struct dgnn_system *system,
+                             struct dgnn_error *error, int32_t *same)
 {
     size_t nbytes = sizeof(int32_t) * (size_t)system->natoms;
     *same = s->natoms == system->natoms && nbytes && s->wrapped_types.data &&
@@ -42,7 +43,8 @@ static void serial_fill(struct dgnn_serial *s, const struct dgnn_system *system,
         types[node] = system->types[i];
         memcpy(positions + 3 * node, system->coords + 3 * i, 3 * sizeof(double));
         if (dim_aparam) {
-            memcpy(aparam + dim_aparam * node, system->aparam + dim_aparam * i, sizeof(double) * (size_t)dim_aparam);
+            memcpy(aparam + dim_aparam * node, system->aparam + dim_aparam * i,
+                   sizeof(double) * (size_t)dim_aparam);
         }
         if (system->spins) {
             memcpy(spins + 3 * node, system->spins + 3 * i, 3 * sizeof(double));
@@ -66,15 +68,16 @@ static int serial_check_distinct(struct dgnn_serial *s, int64_t n, struct dgnn_e
     qsort(sorted, (size_t)n, sizeof(*sorted), serial_compare);
     for (int64_t i = 1; i < n; i++) {
         if (sorted[i] == sorted[i - 1]) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT, "ids: %lld is there more than once; expected distinct ids",
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "ids: %lld is there more than once; expected distinct ids",
                                    (long long)sorted[i]);
         }
     }
     return DGNN_OK;
 }
 
-int dgnn_serial_update(struct dgnn_serial *s, const struct dgnn_system *system, int32_t ntypes, int64_t dim_aparam,
-                       struct dgnn_error *error)
+int dgnn_serial_update(struct dgnn_serial *s, const struct dgnn_system *system, int32_t ntypes,
+                       int64_t dim_aparam, struct dgnn_error *error)
 {
     struct dgnn_nodes *nodes = &s->nodes;
     int64_t nnode;
@@ -115,7 +118,8 @@ static void serial_spread(const struct dgnn_serial *s, const double *from, int64
     }
 }
 
-void dgnn_serial_return(const struct dgnn_serial *s, const struct dgnn_node_result *from, struct dgnn_result *to)
+void dgnn_serial_return(const struct dgnn_serial *s, const struct dgnn_node_result *from,
+                        struct dgnn_result *to)
 {
     to->energy = 0;
     for (int64_t r = 0; r < s->nodes.nowned; r++) {
@@ -132,8 +136,8 @@ void dgnn_serial_return(const struct dgnn_serial *s, const struct dgnn_node_resu
 
 void dgnn_serial_free(struct dgnn_serial *s)
 {
-    struct dgnn_buffer *all[] = {&s->atom, &s->positions, &s->types, &s->ids, &s->aparam, &s->spins,
-                                 &s->wrapped_types, &s->sorted_ids};
+    struct dgnn_buffer *all[] = {&s->atom,   &s->positions, &s->types,         &s->ids,
+                                 &s->aparam, &s->spins,     &s->wrapped_types, &s->sorted_ids};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
     }

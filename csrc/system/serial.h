@@ -7,8 +7,8 @@
 /* Zero it before its first use. */
 struct dgnn_serial {
     struct dgnn_nodes nodes;
-    int64_t natoms; /* of the last call */
-    struct dgnn_buffer atom;      /* nnode int64: the caller's index of each node */
+    int64_t natoms;          /* of the last call */
+    struct dgnn_buffer atom; /* nnode int64: the caller's index of each node */
     struct dgnn_buffer positions, types, ids, aparam, spins;
     struct dgnn_buffer sorted_ids;
     struct dgnn_buffer wrapped_types; /* the last call's types, to see whether rows mean the same atoms */

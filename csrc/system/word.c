@@ -10,7 +10,8 @@ struct word_field {
     size_t place, size;
 };
 
-#define WORD_FIELD(name, member) {name, offsetof(struct dgnn_word, member), sizeof(((struct dgnn_word *)0)->member)}
+#define WORD_FIELD(name, member)                                                                             \
+    {name, offsetof(struct dgnn_word, member), sizeof(((struct dgnn_word *)0)->member)}
 
 static const struct word_field word_fields[] = {
     WORD_FIELD("model", model),
@@ -79,11 +80,13 @@ static int word_compare(const struct dgnn_word *all, int32_t nrank, struct dgnn_
     for (int32_t r = 1; r < nrank; r++) {
         for (size_t f = 0; f < sizeof(word_fields) / sizeof(word_fields[0]); f++) {
             const struct word_field *field = &word_fields[f];
-            if (memcmp((const char *)&all[r] + field->place, (const char *)&all[0] + field->place, field->size)) {
-                return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                       "%s: rank %d has another than rank 0; with a communicator it must be the same "
-                                       "on all ranks",
-                                       field->name, r);
+            if (memcmp((const char *)&all[r] + field->place, (const char *)&all[0] + field->place,
+                       field->size)) {
+                return dgnn_status_set(
+                    error, DGNN_ERROR_INPUT,
+                    "%s: rank %d has another than rank 0; with a communicator it must be the same "
+                    "on all ranks",
+                    field->name, r);
             }
         }
     }
@@ -115,7 +118,7 @@ enum word_together {
     WORD_NO_REUSE,
     WORD_ATOM_VIRIAL,
     WORD_DISPLACEMENT, /* in order, as the next ones */
-    WORD_LOW, /* three, negative */
+    WORD_LOW,          /* three, negative */
     WORD_HIGH = WORD_LOW + 3,
     WORD_COUNT = WORD_HIGH + 3
 };
@@ -180,8 +183,8 @@ static void word_summarise(const int64_t together[WORD_COUNT], struct dgnn_word_
 }
 
 /* The type of the atom with the lowest id, on the lowest rank that has it. */
-static int word_first_type(const struct dgnn_word *word, int64_t lowest, struct dgnn_comm *comm, int32_t *type,
-                           struct dgnn_error *error)
+static int word_first_type(const struct dgnn_word *word, int64_t lowest, struct dgnn_comm *comm,
+                           int32_t *type, struct dgnn_error *error)
 {
     int64_t rank = dgnn_transport_rank(comm), first = INT64_MAX;
     if (word->natoms && word->first_id == lowest) {
@@ -200,7 +203,8 @@ int dgnn_word_share(const struct dgnn_word *word, struct dgnn_comm *comm, struct
     *summary = (struct dgnn_word_summary){0};
     word_fill(word, together);
     DGNN_TRY(dgnn_transport_reduce(comm, together, WORD_COUNT, DGNN_REDUCE_MAX, error));
-    if (together[WORD_SAME] != -together[WORD_SAME_NEGATIVE] || (together[WORD_IDS] && together[WORD_NO_IDS])) {
+    if (together[WORD_SAME] != -together[WORD_SAME_NEGATIVE] ||
+        (together[WORD_IDS] && together[WORD_NO_IDS])) {
         DGNN_TRY(dgnn_transport_allgather(comm, word, sizeof(*word), all, error)); /* to say who and what */
         DGNN_TRY(word_compare(all, nrank, error));
         DGNN_TRY(word_ids(all, nrank, error));

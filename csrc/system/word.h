@@ -1,4 +1,5 @@
-/* What each rank shows the others when a call begins: what must be the same on all, and what they decide together. */
+/* What each rank shows the others when a call begins: what must be the same on all, and what they decide
+ * together. */
 #ifndef DGNN_SYSTEM_WORD_H
 #define DGNN_SYSTEM_WORD_H
 
@@ -16,13 +17,13 @@ struct dgnn_word {
     int32_t grid[3];
     int32_t replicated;
     int32_t plan_kind, add_ghost_forces, same_list; /* a host's ghosts */
-    uint64_t whole[2]; /* replicated: digest of the atoms */
+    uint64_t whole[2];                              /* replicated: digest of the atoms */
     /* Each rank's own. */
     int32_t has_ids; /* -1: no atoms, so it does not matter */
     int64_t natoms;
-    int64_t first_id;  /* the lowest, NULL atoms included; without ids 0 */
+    int64_t first_id; /* the lowest, NULL atoms included; without ids 0 */
     int32_t first_type;
-    int32_t may_reuse; /* are the atoms those of the last call, and none moved too far? */
+    int32_t may_reuse;   /* are the atoms those of the last call, and none moved too far? */
     double displacement; /* Angstrom: the largest of a virtual atom from its real one */
     int32_t want_atom_virial;
     double low[3], high[3]; /* of the fractions of atoms that are not NULL; low > high without any */
@@ -44,7 +45,8 @@ void dgnn_word_system(struct dgnn_word *word, const struct dgnn_system *system, 
 /* Digests of the whole system that a replicated call passes. */
 void dgnn_word_whole(struct dgnn_word *word, const struct dgnn_system *system);
 
-/* Collective. all: nrank words, for the call's use. INPUT, the same on all ranks, names what the ranks do not agree on. */
+/* Collective. all: nrank words, for the call's use. INPUT, the same on all ranks, names what the ranks do not
+ * agree on. */
 int dgnn_word_share(const struct dgnn_word *word, struct dgnn_comm *comm, struct dgnn_word *all,
                     struct dgnn_word_summary *summary, struct dgnn_error *error);
 

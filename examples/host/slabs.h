@@ -1,7 +1,8 @@
-/* A host code in small, for the two programs here: atoms of an orthogonal periodic cell, each rank with those of a slab along
- * x, and with the images around it that its atoms can see.
+/* A host code in small, for the two programs here: atoms of an orthogonal periodic cell, each rank with those
+ * of a slab along x, and with the images around it that its atoms can see.
  *
- * The file: the number of atoms; 9 numbers, the rows of the box; then for each atom its element and x y z inside the box. */
+ * The file: the number of atoms; 9 numbers, the rows of the box; then for each atom its element and x y z
+ * inside the box. */
 #ifndef HOST_SLABS_H
 #define HOST_SLABS_H
 
@@ -48,7 +49,8 @@ static inline int host_read(const char *path, const struct dgnn_model_info *info
     int good = file && fscanf(file, "%lld", &natoms) == 1 && natoms > 0 && natoms < 100000;
     s->natoms = natoms;
     for (int k = 0; k < 9 && good; k++) {
-        good = fscanf(file, "%lf", &s->box[k]) == 1 && (k % 4 == 0 ? s->box[k] > info->cutoff : s->box[k] == 0);
+        good =
+            fscanf(file, "%lf", &s->box[k]) == 1 && (k % 4 == 0 ? s->box[k] > info->cutoff : s->box[k] == 0);
     }
     s->coords = (double *)host_alloc(good ? 3 * natoms : 0, sizeof(double));
     s->types = (int32_t *)host_alloc(good ? natoms : 0, sizeof(int32_t));
@@ -67,7 +69,9 @@ static inline int host_read(const char *path, const struct dgnn_model_info *info
         fclose(file);
     }
     if (!good) {
-        fprintf(stderr, "%s: no system of an orthogonal cell wider than the cutoff, with the elements of the model\n", path);
+        fprintf(stderr,
+                "%s: no system of an orthogonal cell wider than the cutoff, with the elements of the model\n",
+                path);
     }
     return !good;
 }
@@ -85,25 +89,29 @@ static inline int32_t host_owner(const struct host_system *s, int64_t atom, int3
 }
 
 /* Does the image stand within reach of the rank's slab? */
-static inline int host_sees(const struct host_system *s, const double place[3], double reach, int32_t rank, int32_t nrank)
+static inline int host_sees(const struct host_system *s, const double place[3], double reach, int32_t rank,
+                            int32_t nrank)
 {
     double low = s->box[0] * rank / nrank, high = s->box[0] * (rank + 1) / nrank;
-    return place[0] >= low - reach && place[0] < high + reach && place[1] >= -reach && place[1] < s->box[4] + reach &&
-           place[2] >= -reach && place[2] < s->box[8] + reach;
+    return place[0] >= low - reach && place[0] < high + reach && place[1] >= -reach &&
+           place[1] < s->box[4] + reach && place[2] >= -reach && place[2] < s->box[8] + reach;
 }
 
-static inline void host_add(struct host_rows *r, const struct host_system *s, int64_t atom, const double place[3])
+static inline void host_add(struct host_rows *r, const struct host_system *s, int64_t atom,
+                            const double place[3])
 {
     memcpy(r->coords + 3 * r->nall, place, 3 * sizeof(double));
     r->types[r->nall] = s->types[atom];
     r->atom[r->nall++] = atom;
 }
 
-static inline struct host_rows host_distribute(const struct host_system *s, double reach, int32_t rank, int32_t nrank)
+static inline struct host_rows host_distribute(const struct host_system *s, double reach, int32_t rank,
+                                               int32_t nrank)
 {
     struct host_rows r;
     int64_t most = 27 * s->natoms;
-    int32_t *row = (int32_t *)host_alloc(s->natoms, sizeof(int32_t)), *count = (int32_t *)host_alloc(nrank, sizeof(int32_t));
+    int32_t *row = (int32_t *)host_alloc(s->natoms, sizeof(int32_t)),
+            *count = (int32_t *)host_alloc(nrank, sizeof(int32_t));
     memset(&r, 0, sizeof(r));
     r.coords = (double *)host_alloc(3 * most, sizeof(double));
     r.types = (int32_t *)host_alloc(most, sizeof(int32_t));
@@ -145,10 +153,11 @@ static inline void host_rows_free(struct host_rows *r)
     free(r->owner_row);
 }
 
-/* One call of both models over the rows of a host, ghosts' forces added to their owners. energy: this rank's shares; forces:
- * of both models, nall rows each. Prints how many rows of remote atoms there are. */
-static inline int host_compute(struct dgnn_session *session, const struct host_rows *r, struct dgnn_comm *comm,
-                               double energy[2], double *forces, struct dgnn_error *error)
+/* One call of both models over the rows of a host, ghosts' forces added to their owners. energy: this rank's
+ * shares; forces: of both models, nall rows each. Prints how many rows of remote atoms there are. */
+static inline int host_compute(struct dgnn_session *session, const struct host_rows *r,
+                               struct dgnn_comm *comm, double energy[2], double *forces,
+                               struct dgnn_error *error)
 {
     struct dgnn_owners owners;
     struct dgnn_ghosted rows;
@@ -162,7 +171,8 @@ static inline int host_compute(struct dgnn_session *session, const struct host_r
     owners.nall = r->nall;
     owners.rank = r->owner_rank;
     owners.row = r->owner_row;
-    int status = dgnn_direct_from_owners(&owners, comm, &plan, error); /* once for each distribution of the atoms */
+    int status =
+        dgnn_direct_from_owners(&owners, comm, &plan, error); /* once for each distribution of the atoms */
     if (status) {
         return status;
     }

@@ -1,4 +1,5 @@
-/* A host in C whose ranks are threads of one process: two models in one session on each, over the host's own ghosts.
+/* A host in C whose ranks are threads of one process: two models in one session on each, over the host's own
+ * ghosts.
  *
  *     threads RANKS MODEL MODEL SYSTEM      writes a line for each model: energy, and the forces of all atoms
  */
@@ -27,7 +28,8 @@ static int fail(const struct dgnn_error *error)
 
 static void hear(void *context, const struct dgnn_notice *notice)
 {
-    fprintf(stderr, "notice of rank %d, model %d: %s\n", *(const int32_t *)context, (int)notice->model, notice->message);
+    fprintf(stderr, "notice of rank %d, model %d: %s\n", *(const int32_t *)context, (int)notice->model,
+            notice->message);
 }
 
 static void *run(void *argument)
@@ -104,8 +106,9 @@ int main(int argc, char **argv)
             dgnn_model_get_info(job.models[k], &info[k], &job.error)) {
             return fail(&job.error);
         }
-        fprintf(stderr, "model %d: cutoff %g Angstrom, %d types, the first is %s, %s\n", k, info[k].cutoff, info[k].ntypes,
-                info[k].type_names[0], info[k].has_message_passing ? "passes messages" : "local");
+        fprintf(stderr, "model %d: cutoff %g Angstrom, %d types, the first is %s, %s\n", k, info[k].cutoff,
+                info[k].ntypes, info[k].type_names[0],
+                info[k].has_message_passing ? "passes messages" : "local");
     }
     if (info[0].is_spin || info[1].is_spin || info[0].dim_aparam || info[1].dim_aparam) {
         fprintf(stderr, "this host has no spins and no parameters of atoms\n");

@@ -1,9 +1,10 @@
-/* The attention block against its formulas, written out, and its gradient against central differences of these. */
+/* The attention block against its formulas, written out, and its gradient against central differences of
+ * these. */
 #include "base/real.h"
 
-
-/* Weights in float64: query, key, value (width x hidden), their biases, out, its bias, norm. hidden: fewer numbers than a
- * row of x and its bias, or more, so that the key has columns that count in its length alone. */
+/* Weights in float64: query, key, value (width x hidden), their biases, out, its bias, norm. hidden: fewer
+ * numbers than a row of x and its bias, or more, so that the key has columns that count in its length alone.
+ */
 struct REAL(attention_case) {
     double in[3][9][CASE_HIDDEN], in_bias[3][CASE_HIDDEN], out[CASE_HIDDEN][9], out_bias[9], norm[2][9];
     double x[11][9], edge_switch[11], direction[3][11];
@@ -76,14 +77,16 @@ static void REAL(case_evaluate)(const struct REAL(attention_case) * c, double ou
     for (int q = 0; q < 11; q++) {
         double row[9], weight[11], sum = c->nempty * exp(-20.0), gathered[CASE_HIDDEN] = {0};
         for (int k = 0; k < 11; k++) {
-            double both = c->edge_switch[q] * c->edge_switch[k], logit = REAL(case_logit)(c, part[0][q], part[1][k]);
+            double both = c->edge_switch[q] * c->edge_switch[k],
+                   logit = REAL(case_logit)(c, part[0][q], part[1][k]);
             weight[k] = exp(c->smooth ? (logit + 20) * both - 20 : logit);
             sum += weight[k];
         }
         for (int k = 0; k < 11; k++) {
-            double cosine = c->direction[0][q] * c->direction[0][k] + c->direction[1][q] * c->direction[1][k] +
-                            c->direction[2][q] * c->direction[2][k];
-            weight[k] *= (c->smooth ? c->edge_switch[q] * c->edge_switch[k] : 1) * (c->angular ? cosine : 1) / sum;
+            double cosine = c->direction[0][q] * c->direction[0][k] +
+                            c->direction[1][q] * c->direction[1][k] + c->direction[2][q] * c->direction[2][k];
+            weight[k] *=
+                (c->smooth ? c->edge_switch[q] * c->edge_switch[k] : 1) * (c->angular ? cosine : 1) / sum;
             for (int h = 0; h < c->hidden; h++) {
                 gathered[h] += weight[k] * part[2][k][h];
             }
@@ -122,10 +125,11 @@ static double REAL(case_slope)(struct REAL(attention_case) * c, double *number, 
 }
 
 /* An object of class NeighborGatedAttention as JSON. */
-static void REAL(case_numbers)(struct dgnn_text *text, const char *name, const double *numbers, int nrow, int ncol)
+static void REAL(case_numbers)(struct dgnn_text *text, const char *name, const double *numbers, int nrow,
+                               int ncol)
 {
-    dgnn_text_add(text, NULL, "\"%s\": {\"@class\": \"np.ndarray\", \"dtype\": \"float64\", \"value\": %s", name,
-                  nrow ? "[" : "");
+    dgnn_text_add(text, NULL, "\"%s\": {\"@class\": \"np.ndarray\", \"dtype\": \"float64\", \"value\": %s",
+                  name, nrow ? "[" : "");
     for (int r = 0; r < (nrow ? nrow : 1); r++) {
         dgnn_text_add(text, NULL, "%s[", r ? ", " : "");
         for (int k = 0; k < ncol; k++) {
@@ -145,10 +149,12 @@ static void REAL(case_json)(const struct REAL(attention_case) * c, struct dgnn_t
         }
         joint_bias[k] = c->in_bias[k / c->hidden][k % c->hidden];
     }
-    dgnn_text_add(text, NULL, "{\"attention_layers\": [{\"attention_layer\": {\"hidden_dim\": %d, \"temperature\": %.17g, "
-                  "\"normalize\": %s, \"smooth\": %s, \"dotr\": %s, \"in_proj\": {\"@variables\": {",
-                  c->hidden, c->scale, c->normalize ? "true" : "false", c->smooth ? "true" : "false",
-                  c->angular ? "true" : "false");
+    dgnn_text_add(
+        text, NULL,
+        "{\"attention_layers\": [{\"attention_layer\": {\"hidden_dim\": %d, \"temperature\": %.17g, "
+        "\"normalize\": %s, \"smooth\": %s, \"dotr\": %s, \"in_proj\": {\"@variables\": {",
+        c->hidden, c->scale, c->normalize ? "true" : "false", c->smooth ? "true" : "false",
+        c->angular ? "true" : "false");
     REAL(case_numbers)(text, "w", joint, 9, 3 * c->hidden);
     dgnn_text_add(text, NULL, ", ");
     REAL(case_numbers)(text, "b", joint_bias, 0, 3 * c->hidden);
@@ -174,7 +180,8 @@ static int REAL(case_load)(const struct REAL(attention_case) * c, struct REAL(dg
     int status = dgnn_tree_parse("attention", text.data, (size_t)text.length, NULL, 0, &tree, error);
     if (!status) {
         struct dgnn_value root = dgnn_tree_root(tree);
-        const struct dgnn_attend_shape shape = {.width = 9, .nlayer = 1, .hidden = c->hidden, .angular = c->angular};
+        const struct dgnn_attend_shape shape = {
+            .width = 9, .nlayer = 1, .hidden = c->hidden, .angular = c->angular};
         status = REAL(dgnn_attend_load)(&root, &shape, attention, error);
         dgnn_tree_free(tree);
     }
@@ -224,7 +231,8 @@ static void REAL(case_compare)(struct REAL(attention_case) * c, const struct REA
             CHECK_NEAR((double)b->d_x[r * 16 + w], REAL(case_slope)(c, &c->x[r][w], weight), slope);
         }
         for (int a = 0; a < 3; a++) {
-            CHECK_NEAR((double)b->d_direction[a * 16 + r], REAL(case_slope)(c, &c->direction[a][r], weight), slope);
+            CHECK_NEAR((double)b->d_direction[a * 16 + r], REAL(case_slope)(c, &c->direction[a][r], weight),
+                       slope);
         }
         CHECK_NEAR((double)b->d_edge_switch[r], REAL(case_slope)(c, &c->edge_switch[r], weight), slope);
         for (int w = 9; w < 16; w++) {
@@ -241,8 +249,11 @@ static void REAL(check_attention)(enum dgnn_cpu cpu, int flags)
     double weight[11][9];
     REAL(case_random)(&c, flags);
     CHECK_STATUS(REAL(case_load)(&c, &attention, &error), DGNN_OK, "");
-    struct REAL(dgnn_attention_block) b = {.ops = REAL(dgnn_select_ops)(cpu), .layer = attention.layer, .n = 11,
-                                           .nempty = c.nempty, .direction_stride = 16};
+    struct REAL(dgnn_attention_block) b = {.ops = REAL(dgnn_select_ops)(cpu),
+                                           .layer = attention.layer,
+                                           .n = 11,
+                                           .nempty = c.nempty,
+                                           .direction_stride = 16};
     struct dgnn_arena arena = {0};
     struct dgnn_buffer buffer = {0};
     REAL(case_layout)(&arena, &b);

@@ -42,10 +42,10 @@ static struct brick_world *brick_world_create(int32_t nrank, int64_t natoms, int
         rank->recvnum = brick_zeroed(nswap, sizeof(int32_t));
         rank->firstrecv = brick_zeroed(nswap, sizeof(int32_t));
         rank->sendlist = brick_zeroed(nswap, sizeof(*rank->sendlist));
-        rank->border = (struct dgnn_border){nswap,          rank->sendproc,
-                                            rank->recvproc, rank->sendnum,
-                                            rank->recvnum,  (const int32_t *const *)rank->sendlist,
-                                            rank->firstrecv};
+        rank->border =
+            (struct dgnn_border){nswap,          rank->sendproc, rank->recvproc,
+                                 rank->sendnum,  rank->recvnum,  (const int32_t *const *)rank->sendlist,
+                                 rank->firstrecv};
     }
     return world;
 }
@@ -176,7 +176,7 @@ static void brick_fill_list(const struct brick_grid *grid, struct brick_rank *ra
 static void brick_pass(struct brick_world *world, const struct brick_grid *grid, int32_t s, int d,
                        int32_t pass, int64_t (*range)[2])
 {
-    int32_t(*shift)[3] = brick_zeroed(world->nrank, sizeof(*shift));
+    int32_t (*shift)[3] = brick_zeroed(world->nrank, sizeof(*shift));
     for (int way = 0; way < 2; way++, s++) {
         const struct brick_step step = {d, way, pass};
         for (int32_t r = 0; r < world->nrank; r++) {
@@ -196,7 +196,7 @@ static void brick_pass(struct brick_world *world, const struct brick_grid *grid,
             rank->recvproc[s] = way == 0 ? upper : lower;
             brick_fill_list(grid, rank, s, &step, mine, range[r]);
         }
-        brick_deliver(world, s, (const int32_t(*)[3])shift, grid->box);
+        brick_deliver(world, s, (const int32_t (*)[3])shift, grid->box);
     }
     free(shift);
 }
@@ -204,8 +204,8 @@ static void brick_pass(struct brick_world *world, const struct brick_grid *grid,
 struct brick_world *brick_create(const struct brick_grid *grid, int64_t natoms, const double (*x)[3])
 {
     int32_t nswap = 2 * (brick_passes(grid, 0) + brick_passes(grid, 1) + brick_passes(grid, 2));
-    struct brick_world *world = brick_world_create(grid->ranks[0] * grid->ranks[1] * grid->ranks[2], natoms,
-                                                   nswap);
+    struct brick_world *world =
+        brick_world_create(grid->ranks[0] * grid->ranks[1] * grid->ranks[2], natoms, nswap);
     for (int64_t i = 0; i < natoms; i++) {
         int32_t place[3];
         for (int d = 0; d < 3; d++) {
@@ -214,7 +214,7 @@ struct brick_world *brick_create(const struct brick_grid *grid, int64_t natoms, 
         }
         brick_add_owned(world, brick_rank_at(grid, place), x[i], i);
     }
-    int64_t(*range)[2] = brick_zeroed(world->nrank, sizeof(*range));
+    int64_t (*range)[2] = brick_zeroed(world->nrank, sizeof(*range));
     int32_t s = 0;
     for (int d = 0; d < 3; d++) {
         for (int32_t pass = 0; pass < brick_passes(grid, d); pass++, s += 2) {
@@ -253,8 +253,8 @@ static void brick_random_list(struct brick_rank *rank, int32_t s, uint64_t *stat
     rank->sendnum[s] = n;
     for (int32_t k = 0; k < n; k++) {
         int ghost = nghost > 0 && (rank->nowned == 0 || random_below(state, 2));
-        rank->sendlist[s][k] = (int32_t)(ghost ? rank->nowned + random_below(state, nghost)
-                                               : random_below(state, rank->nowned));
+        rank->sendlist[s][k] =
+            (int32_t)(ghost ? rank->nowned + random_below(state, nghost) : random_below(state, rank->nowned));
     }
 }
 
@@ -268,7 +268,7 @@ struct brick_world *brick_create_random(int32_t nrank, int32_t nswap, uint64_t s
         brick_add_owned(world, (int32_t)random_below(&state, nrank), nowhere, i);
     }
     int32_t *to = brick_zeroed(nrank, sizeof(*to));
-    int32_t(*shift)[3] = brick_zeroed(nrank, sizeof(*shift));
+    int32_t (*shift)[3] = brick_zeroed(nrank, sizeof(*shift));
     for (int32_t s = 0; s < nswap; s++) {
         brick_random_permutation(to, nrank, &state);
         for (int32_t r = 0; r < nrank; r++) {
@@ -278,7 +278,7 @@ struct brick_world *brick_create_random(int32_t nrank, int32_t nswap, uint64_t s
         for (int32_t r = 0; r < nrank; r++) {
             brick_random_list(&world->rank[r], s, &state);
         }
-        brick_deliver(world, s, (const int32_t(*)[3])shift, nowhere);
+        brick_deliver(world, s, (const int32_t (*)[3])shift, nowhere);
     }
     free(to);
     free(shift);

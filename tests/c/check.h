@@ -48,7 +48,7 @@ static inline double check_larger(double a, double b)
     return a > b || a != a ? a : b;
 }
 
-#define CHECK(cond) check_count(!!(cond), __FILE__, __LINE__, #cond)
+#define CHECK(cond)           check_count(!!(cond), __FILE__, __LINE__, #cond)
 #define CHECK_NEAR(a, b, tol) check_near((a), (b), (tol), __FILE__, __LINE__, #a " near " #b)
 
 /* expr uses a struct dgnn_error named error that is in scope; on failure its message must contain text. */

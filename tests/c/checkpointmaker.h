@@ -50,7 +50,8 @@ static inline void checkpoint_tensor(struct checkpoint_maker *m, const char *nam
     m->size[k] = (size_t)size * sizeof(double);
     snprintf(m->name[k], sizeof(m->name[k]), "x/data/%d", k);
     checkpoint_text(m, name);
-    static const char rebuild[] = "ctorch._utils\n_rebuild_tensor_v2\n((", storage[] = "ctorch\nDoubleStorage\n";
+    static const char rebuild[] = "ctorch._utils\n_rebuild_tensor_v2\n((",
+                      storage[] = "ctorch\nDoubleStorage\n";
     checkpoint_put(m, rebuild, sizeof(rebuild) - 1);
     checkpoint_text(m, "storage");
     checkpoint_put(m, storage, sizeof(storage) - 1);
@@ -65,7 +66,8 @@ static inline void checkpoint_tensor(struct checkpoint_maker *m, const char *nam
     for (int d = 0; d < ndim; d++) {
         checkpoint_integer(m, stride[d]);
     }
-    static const char rest[] = "t\x89" "ccollections\nOrderedDict\n)RtR";
+    static const char rest[] = "t\x89"
+                               "ccollections\nOrderedDict\n)RtR";
     checkpoint_put(m, rest, sizeof(rest) - 1);
 }
 
@@ -109,13 +111,19 @@ static inline void checkpoint_fill(struct checkpoint_maker *m)
     checkpoint_tensor(m, CHECKPOINT_MODEL "out_std", CHECKPOINT_SHAPE(1, 1, 1));
     checkpoint_tensor(m, CHECKPOINT_MODEL "descriptor.mean", CHECKPOINT_SHAPE(1, 2, 1));
     checkpoint_tensor(m, CHECKPOINT_MODEL "descriptor.stddev", CHECKPOINT_SHAPE(1, 2, 1));
-    checkpoint_tensor(m, CHECKPOINT_MODEL "descriptor.filter_layers.networks.0.layers.0.matrix", CHECKPOINT_SHAPE(1, 2));
-    checkpoint_tensor(m, CHECKPOINT_MODEL "descriptor.filter_layers.networks.0.layers.0.bias", CHECKPOINT_SHAPE(2));
+    checkpoint_tensor(m, CHECKPOINT_MODEL "descriptor.filter_layers.networks.0.layers.0.matrix",
+                      CHECKPOINT_SHAPE(1, 2));
+    checkpoint_tensor(m, CHECKPOINT_MODEL "descriptor.filter_layers.networks.0.layers.0.bias",
+                      CHECKPOINT_SHAPE(2));
     checkpoint_tensor(m, CHECKPOINT_MODEL "fitting_net.bias_atom_e", CHECKPOINT_SHAPE(1, 1));
-    checkpoint_tensor(m, CHECKPOINT_MODEL "fitting_net.filter_layers.networks.0.layers.0.matrix", CHECKPOINT_SHAPE(2, 2));
-    checkpoint_tensor(m, CHECKPOINT_MODEL "fitting_net.filter_layers.networks.0.layers.0.bias", CHECKPOINT_SHAPE(2));
-    checkpoint_tensor(m, CHECKPOINT_MODEL "fitting_net.filter_layers.networks.0.layers.1.matrix", CHECKPOINT_SHAPE(2, 1));
-    checkpoint_tensor(m, CHECKPOINT_MODEL "fitting_net.filter_layers.networks.0.layers.1.bias", CHECKPOINT_SHAPE(1));
+    checkpoint_tensor(m, CHECKPOINT_MODEL "fitting_net.filter_layers.networks.0.layers.0.matrix",
+                      CHECKPOINT_SHAPE(2, 2));
+    checkpoint_tensor(m, CHECKPOINT_MODEL "fitting_net.filter_layers.networks.0.layers.0.bias",
+                      CHECKPOINT_SHAPE(2));
+    checkpoint_tensor(m, CHECKPOINT_MODEL "fitting_net.filter_layers.networks.0.layers.1.matrix",
+                      CHECKPOINT_SHAPE(2, 1));
+    checkpoint_tensor(m, CHECKPOINT_MODEL "fitting_net.filter_layers.networks.0.layers.1.bias",
+                      CHECKPOINT_SHAPE(1));
     checkpoint_put(m, "us.", 3);
 }
 

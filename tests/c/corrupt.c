@@ -2,8 +2,8 @@
  *
  *     corrupt FILE [STEP]      every STEP-th (1: each)
  *
- * prints a line for each kind: its name, cases, refused, the same model, another model. Ends with 1 where an error has no
- * message or a wrong status, or where something stays allocated. */
+ * prints a line for each kind: its name, cases, refused, the same model, another model. Ends with 1 where an
+ * error has no message or a wrong status, or where something stays allocated. */
 #include "base/alloc.h"
 #include "dgnn.h"
 
@@ -23,7 +23,8 @@ struct count {
     int64_t cases, refused, same, other;
 };
 
-/* The digest of the model and what else was read, in the description; NULL where loading failed, as it may. */
+/* The digest of the model and what else was read, in the description; NULL where loading failed, as it may.
+ */
 static char *load(const unsigned char *bytes, size_t size)
 {
     static const struct dgnn_load_options options = {.size = sizeof(options), .threads = 1, .skin = -1};
@@ -37,7 +38,8 @@ static char *load(const unsigned char *bytes, size_t size)
         digest = found ? strndup(found, 60) : NULL;
         dgnn_model_free(model);
     }
-    int told = status ? (status == DGNN_ERROR_FORMAT || status == DGNN_ERROR_UNSUPPORTED) && error.message[0] : !!digest;
+    int told = status ? (status == DGNN_ERROR_FORMAT || status == DGNN_ERROR_UNSUPPORTED) && error.message[0]
+                      : !!digest;
     if (!told || dgnn_alloc_live() != live) {
         printf("%s: %s, %lld blocks left\n", dgnn_status_name(status), error.message,
                (long long)(dgnn_alloc_live() - live));
@@ -58,8 +60,8 @@ static void try(const struct sample *s, const unsigned char *bytes, size_t size,
 
 static void report(const char *name, const struct count *count)
 {
-    printf("%s %lld %lld %lld %lld\n", name, (long long)count->cases, (long long)count->refused, (long long)count->same,
-           (long long)count->other);
+    printf("%s %lld %lld %lld %lld\n", name, (long long)count->cases, (long long)count->refused,
+           (long long)count->same, (long long)count->other);
 }
 
 /* A copy that ends where the data does, so that a sanitizer sees a read beyond it. */

@@ -45,7 +45,8 @@ static inline void models_free(struct test_models *m)
     }
 }
 
-/* ------------------------------------------------------------------ one collective call, seen from outside */
+/* ------------------------------------------------------------------ one collective call, seen from outside
+ */
 
 enum ablation { ABLATE_NOTHING, ABLATE_FORWARD, ABLATE_REVERSE };
 
@@ -55,8 +56,8 @@ struct call {
     int32_t nrank;
     int32_t *owner; /* n: the rank that passes each atom */
     int32_t with_ids, replicated, grid[3], nstep;
-    double (*step)[3]; /* nstep x n: moves before each step */
-    double (*turn)[3]; /* nstep x n: spins at each step; NULL: the system's */
+    double (*step)[3];  /* nstep x n: moves before each step */
+    double (*turn)[3];  /* nstep x n: spins at each step; NULL: the system's */
     int64_t first_atom; /* compute_ghosted: the first atom of the first rank that has one; 0: by ids */
     enum ablation ablation;
     struct dgnn_result *result;           /* nstep: of all atoms, in the system's order */
@@ -117,7 +118,7 @@ struct ablated {
 static _Thread_local struct ablated *ablated;
 
 static inline int ablated_receive_create(void *context, void *data, int64_t nbytes, int32_t from, int32_t tag,
-                                  void **request, struct dgnn_error *error)
+                                         void **request, struct dgnn_error *error)
 {
     int status = ablated->inner.receive_create(context, data, nbytes, from, tag, request, error);
     int hit = (ablated->what == ABLATE_FORWARD && tag == DGNN_TAG_FORWARD) ||
@@ -130,7 +131,8 @@ static inline int ablated_receive_create(void *context, void *data, int64_t nbyt
     return status;
 }
 
-static inline int ablated_wait(void *context, void **requests, int64_t n, double deadline, struct dgnn_error *error)
+static inline int ablated_wait(void *context, void **requests, int64_t n, double deadline,
+                               struct dgnn_error *error)
 {
     int status = ablated->inner.wait(context, requests, n, deadline, error);
     for (int64_t k = 0; k < n; k++) {
@@ -163,8 +165,12 @@ struct passed {
 static inline struct passed passed_create(int64_t n)
 {
     size_t room = (size_t)n + 1;
-    return (struct passed){.atom = calloc(room, 8), .ids = calloc(room, 8), .x = calloc(room, 24),
-                           .spins = calloc(room, 24), .aparam = calloc(room * 8, 8), .types = calloc(room, 4)};
+    return (struct passed){.atom = calloc(room, 8),
+                           .ids = calloc(room, 8),
+                           .x = calloc(room, 24),
+                           .spins = calloc(room, 24),
+                           .aparam = calloc(room * 8, 8),
+                           .types = calloc(room, 4)};
 }
 
 static inline void passed_free(struct passed *p)
@@ -179,7 +185,9 @@ static inline void passed_fill(const struct call *c, int step, struct passed *p)
         int64_t i = p->atom[k];
         for (int d = 0; d < 3; d++) {
             p->x[3 * k + d] = s->x[3 * i + d] + (c->step ? c->step[step * s->n + i][d] : 0);
-            p->spins[3 * k + d] = c->turn ? c->turn[step * s->n + i][d] : s->has_spins ? s->spins[3 * i + d] : 0;
+            p->spins[3 * k + d] = c->turn        ? c->turn[step * s->n + i][d]
+                                  : s->has_spins ? s->spins[3 * i + d]
+                                                 : 0;
         }
         p->types[k] = s->types[i];
         p->ids[k] = s->ids[i];
@@ -210,7 +218,8 @@ static inline struct dgnn_system call_system(const struct call *c, const struct 
 }
 
 /* Rows of the atoms that were passed, to where they are in the system. */
-static inline void passed_spread(const struct passed *p, const struct dgnn_result *own, struct dgnn_result *all)
+static inline void passed_spread(const struct passed *p, const struct dgnn_result *own,
+                                 struct dgnn_result *all)
 {
     for (int64_t k = 0; k < p->n; k++) {
         int64_t i = p->atom[k];
@@ -221,7 +230,8 @@ static inline void passed_spread(const struct passed *p, const struct dgnn_resul
     }
 }
 
-static inline void call_keep(struct call *c, int32_t rank, int step, const struct passed *p, const struct dgnn_result *own)
+static inline void call_keep(struct call *c, int32_t rank, int step, const struct passed *p,
+                             const struct dgnn_result *own)
 {
     passed_spread(p, own, c->replicated ? &c->whole[rank][step] : &c->result[step]);
     c->energy[rank][step] = own->energy;
@@ -329,7 +339,7 @@ static inline double difference(const double *a, const double *b, int64_t n, dou
 
 /* The share of the tolerance that the worst quantity takes; over 1: failed. */
 static inline double compare(const struct dgnn_result *got, double energy, const double *virial,
-                      const struct dgnn_result *want, int64_t n, const struct tolerance *t)
+                             const struct dgnn_result *want, int64_t n, const struct tolerance *t)
 {
     double magnitude = 0, worst;
     for (int64_t i = 0; i < n; i++) {
@@ -357,7 +367,8 @@ static inline void call_ids(const struct call *c, int64_t *ids)
     free(atom);
 }
 
-/* The whole system on one rank. The atom of the lowest id comes first, as empty slots know it on many ranks. */
+/* The whole system on one rank. The atom of the lowest id comes first, as empty slots know it on many ranks.
+ */
 static inline void serial_run(const struct call *c, int step, struct dgnn_result *want)
 {
     struct dgnn_error error;
@@ -391,7 +402,8 @@ static inline void serial_run(const struct call *c, int step, struct dgnn_result
     passed_free(&p);
 }
 
-/* All ranks succeeded, agree bit for bit on totals, and every quantity is that of one rank. Returns the worst share. */
+/* All ranks succeeded, agree bit for bit on totals, and every quantity is that of one rank. Returns the worst
+ * share. */
 static inline double call_check(struct call *c, const struct tolerance *t)
 {
     double worst = 0;
@@ -406,7 +418,8 @@ static inline double call_check(struct call *c, const struct tolerance *t)
         serial_run(c, step, &want);
         for (int32_t r = 0; r < c->nrank; r++) {
             const struct dgnn_result *got = c->replicated ? &c->whole[r][step] : &c->result[step];
-            worst = check_larger(worst, compare(got, c->energy[r][step], c->virial[r][step], &want, c->s->n, t));
+            worst =
+                check_larger(worst, compare(got, c->energy[r][step], c->virial[r][step], &want, c->s->n, t));
             if (memcmp(&c->energy[r][step], &c->energy[0][step], sizeof(double)) ||
                 memcmp(c->virial[r][step], c->virial[0][step], sizeof(want.virial))) {
                 worst = INFINITY;

@@ -11,7 +11,9 @@ static inline void random_owners(struct call *c, uint64_t *seed)
     int64_t mode = random_below(seed, 5);
     for (int64_t i = 0; i < c->s->n; i++) {
         int32_t any = (int32_t)random_below(seed, c->nrank);
-        c->owner[i] = mode == 0 ? (int32_t)(c->nrank - 1) : mode == 1 ? (int32_t)(i * c->nrank / c->s->n) : any;
+        c->owner[i] = mode == 0   ? (int32_t)(c->nrank - 1)
+                      : mode == 1 ? (int32_t)(i * c->nrank / c->s->n)
+                                  : any;
         if (mode == 2 && c->owner[i] == 0) {
             c->owner[i] = c->nrank - 1; /* rank 0 passes nothing */
         }
@@ -42,8 +44,8 @@ static inline void random_grid(struct call *c, uint64_t *seed)
     }
 }
 
-/* A move within half a skin of 0.5 from where the list was built, then one beyond; spins turn likewise, now and then
- * while atoms rest. */
+/* A move within half a skin of 0.5 from where the list was built, then one beyond; spins turn likewise, now
+ * and then while atoms rest. */
 static inline void random_steps(struct call *c, uint64_t *seed)
 {
     int64_t n = c->s->n;
@@ -63,19 +65,22 @@ static inline void random_steps(struct call *c, uint64_t *seed)
     }
 }
 
-static inline double random_case(struct test_models *m, uint64_t seed, const struct tolerance *t, int64_t largest_n,
-                          enum ablation ablation)
+static inline double random_case(struct test_models *m, uint64_t seed, const struct tolerance *t,
+                                 int64_t largest_n, enum ablation ablation)
 {
     struct system_case s = {0};
     struct call c = {.models = m, .s = &s, .bad_rank = -1, .nstep = 1, .ablation = ablation};
     int64_t n = (int64_t)(2 * exp(random_uniform(&seed) * log((double)largest_n / 2)));
-    double density = system_between(&seed, 0.01, 0.13), skew = random_below(&seed, 3) ? 0 : system_between(&seed, 0.1, 0.7);
-    enum system_shape shape = random_below(&seed, 2) ? SYSTEM_GAS : (enum system_shape)random_below(&seed, SYSTEM_SHAPES);
+    double density = system_between(&seed, 0.01, 0.13),
+           skew = random_below(&seed, 3) ? 0 : system_between(&seed, 0.1, 0.7);
+    enum system_shape shape =
+        random_below(&seed, 2) ? SYSTEM_GAS : (enum system_shape)random_below(&seed, SYSTEM_SHAPES);
     c.nrank = ablation ? 4 : 1 + (int32_t)random_below(&seed, MAX_RANKS);
     n = ablation ? 64 : n;
     system_create(&s, n, shape == SYSTEM_GAS ? density : density / 3, skew, m->serial->ntypes, shape, &seed);
     s.has_box = random_below(&seed, 8) > 0;
-    system_parameters(&s, m->serial->properties.fitting.dim_fparam, m->serial->properties.fitting.dim_aparam, &seed);
+    system_parameters(&s, m->serial->properties.fitting.dim_fparam, m->serial->properties.fitting.dim_aparam,
+                      &seed);
     system_spins(&s, m->serial->is_spin, &seed);
     c.owner = calloc((size_t)n, sizeof(*c.owner));
     c.with_ids = (int32_t)random_below(&seed, 2);
@@ -106,16 +111,19 @@ static inline void test_comparison(void)
     static double zero[45], none[45] = {[4] = NAN};
     struct tolerance t = {1, 1};
     for (int bad = 0; bad <= 6; bad++) {
-        struct dgnn_result want = {.forces = zero, .forces_mag = zero, .atom_energy = zero, .atom_virial = zero};
-        struct dgnn_result got = {.forces = bad == 1 ? none : zero, .forces_mag = bad == 2 ? none : zero,
-                                  .atom_energy = bad == 3 ? none : zero, .atom_virial = bad == 4 ? none : zero};
+        struct dgnn_result want = {
+            .forces = zero, .forces_mag = zero, .atom_energy = zero, .atom_virial = zero};
+        struct dgnn_result got = {.forces = bad == 1 ? none : zero,
+                                  .forces_mag = bad == 2 ? none : zero,
+                                  .atom_energy = bad == 3 ? none : zero,
+                                  .atom_virial = bad == 4 ? none : zero};
         double share = compare(&got, bad == 5 ? NAN : 0, bad == 6 ? none : zero, &want, 5, &t);
         CHECK((share <= 1) == (bad == 0));
     }
 }
 
-static inline int64_t test_random(const char *name, double skin, int64_t nlayer, int count, uint64_t seed, int64_t largest_n,
-                           struct tolerance t)
+static inline int64_t test_random(const char *name, double skin, int64_t nlayer, int count, uint64_t seed,
+                                  int64_t largest_n, struct tolerance t)
 {
     struct test_models m = models_load(name, skin, nlayer);
     double worst = 0;
@@ -134,8 +142,8 @@ static inline int64_t test_random(const char *name, double skin, int64_t nlayer,
         reverse = fmax(reverse, random_case(&m, seed + 1000 * k, &t, 64, ABLATE_REVERSE));
     }
     CHECK(forward > 10 && reverse > 10);
-    printf("%s: %d systems, worst %.3g of the tolerance; without what comes forward %.1e, back %.1e\n", name, count, worst,
-           forward, reverse);
+    printf("%s: %d systems, worst %.3g of the tolerance; without what comes forward %.1e, back %.1e\n", name,
+           count, worst, forward, reverse);
     models_free(&m);
     return count;
 }

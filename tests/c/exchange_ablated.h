@@ -1,5 +1,5 @@
-/* Swap exchanges with something wrong in them, put into a model that has one: what a comparison of results must
- * find. */
+/* Swap exchanges with something wrong in them, put into a model that has one: what a comparison of results
+ * must find. */
 #ifndef DGNN_TESTS_EXCHANGE_ABLATED_H
 #define DGNN_TESTS_EXCHANGE_ABLATED_H
 
@@ -69,7 +69,8 @@ static inline int ablated_forward(struct dgnn_exchange *x, struct dgnn_error *er
             ablated_pack(x, s);
         }
         if (dgnn_swaps_is_self(swaps, s)) {
-            memcpy(ablated_window(x, s), ablated_packed(x, s), (size_t)(dgnn_swaps_nsend(swaps, s) * row_bytes));
+            memcpy(ablated_window(x, s), ablated_packed(x, s),
+                   (size_t)(dgnn_swaps_nsend(swaps, s) * row_bytes));
         }
         DGNN_TRY(ablated_message(x, s, DGNN_EXCHANGE_FORWARD_RECEIVE, DGNN_EXCHANGE_FORWARD_SEND,
                                  dgnn_swaps_nsend(x->swaps, s), error));

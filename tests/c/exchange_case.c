@@ -27,8 +27,8 @@ static void case_set(void *rows, const struct dgnn_rows_shape *shape, int64_t k,
 /* Both signs, 20 binary orders of magnitude. */
 static double case_random(uint64_t seed, int64_t a, int64_t b, int64_t c)
 {
-    uint64_t h = random_hash(random_hash(random_hash(random_hash(seed) + (uint64_t)a) + (uint64_t)b) +
-                             (uint64_t)c);
+    uint64_t h =
+        random_hash(random_hash(random_hash(random_hash(seed) + (uint64_t)a) + (uint64_t)b) + (uint64_t)c);
     double mantissa = (double)(h >> 11) * 0x1p-52 - 1.0;
     return ldexp(mantissa, (int)(h % 20) - 10);
 }
@@ -142,7 +142,8 @@ static int case_plan_create(const struct exchange_case *c, enum exchange_case_ki
         status = dgnn_exchange_create_swaps(p->swaps, comm, DGNN_EXCHANGE_FEATURES, &p->exchange, error);
     }
     DGNN_TRY(dgnn_transport_agree(comm, "case", status, error));
-    return dgnn_check_rows(comm, "case", p->exchange, &(struct dgnn_check_values){.what = "id", .value = r->id}, error);
+    return dgnn_check_rows(comm, "case", p->exchange,
+                           &(struct dgnn_check_values){.what = "id", .value = r->id}, error);
 }
 
 /* Between begin and end of a forward exchange, owned rows may be read. */

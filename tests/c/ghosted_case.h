@@ -1,4 +1,5 @@
-/* Calls of compute_ghosted on bricks, with a six-way border, a direct plan, a mapping or both, against one rank. */
+/* Calls of compute_ghosted on bricks, with a six-way border, a direct plan, a mapping or both, against one
+ * rank. */
 #ifndef DGNN_TESTS_GHOSTED_CASE_H
 #define DGNN_TESTS_GHOSTED_CASE_H
 
@@ -12,14 +13,14 @@ struct ghosted_call {
     struct test_models *models;
     struct system_case *s;
     struct brick_world *world;
-    int64_t natoms;     /* 0: 48, far from one another */
+    int64_t natoms; /* 0: 48, far from one another */
     enum plan_kind kind;
     int32_t add, alone; /* alone: without a communicator */
     int32_t with_list;
-    int64_t first;      /* the atom whose type empty slots carry */
-    double (*step)[3];  /* 2 x n: none, then a small move of the same list */
-    double (*turn)[3];  /* 2 x n: spins, then after a small turn */
-    double reach;       /* of ghosts and of lists */
+    int64_t first;     /* the atom whose type empty slots carry */
+    double (*step)[3]; /* 2 x n: none, then a small move of the same list */
+    double (*turn)[3]; /* 2 x n: spins, then after a small turn */
+    double reach;      /* of ghosts and of lists */
     struct dgnn_result result[2];
     int32_t status[MAX_RANKS];
     int64_t nghosts[MAX_RANKS], nremote[MAX_RANKS]; /* rows that were brought, and of the plan from owners */
@@ -33,7 +34,8 @@ struct ghosted_call {
 };
 
 /* All pairs within a distance of rows, for each owned row; a -1 at the end of each. */
-static inline void list_make(const struct brick_rank *b, const double *x, double reach, int64_t **first, int32_t **row)
+static inline void list_make(const struct brick_rank *b, const double *x, double reach, int64_t **first,
+                             int32_t **row)
 {
     *first = calloc((size_t)b->nowned + 1, sizeof(**first));
     *row = calloc((size_t)(b->nowned * (b->nnode + 1)) + 1, sizeof(**row));
@@ -54,8 +56,8 @@ static inline void list_make(const struct brick_rank *b, const double *x, double
 }
 
 /* A plan of one row for each remote atom, as a host makes it once for a list. */
-static inline void ghosted_owners(struct ghosted_call *c, const struct ranks_rank *rank, struct dgnn_ghost_plan **plan,
-                                  struct dgnn_error *error)
+static inline void ghosted_owners(struct ghosted_call *c, const struct ranks_rank *rank,
+                                  struct dgnn_ghost_plan **plan, struct dgnn_error *error)
 {
     const struct brick_rank *b = &c->world->rank[rank->rank];
     size_t nghost = (size_t)(b->nnode - b->nowned);
@@ -64,7 +66,8 @@ static inline void ghosted_owners(struct ghosted_call *c, const struct ranks_ran
         owner[i - b->nowned] = c->world->owner[b->id[i]];
         row[i - b->nowned] = (int32_t)c->world->owner_row[b->id[i]];
     }
-    struct dgnn_owners owners = {.size = sizeof(owners), .nlocal = b->nowned, .nall = b->nnode, .rank = owner, .row = row};
+    struct dgnn_owners owners = {
+        .size = sizeof(owners), .nlocal = b->nowned, .nall = b->nnode, .rank = owner, .row = row};
     c->status[rank->rank] = dgnn_direct_from_owners(&owners, c->alone ? NULL : rank->comm, plan, error);
     c->nremote[rank->rank] = *plan ? (*plan)->nremote : -1;
     free(owner);
@@ -102,15 +105,27 @@ static inline void ghosted_body(struct ranks_rank *rank)
         if (c->with_list && step == 0) {
             list_make(b, x, c->reach - 0.1, &first, &row);
         }
-        struct dgnn_ghosted g = {.size = sizeof(g), .nlocal = b->nowned, .nall = b->nnode, .coords = x, .types = types,
+        struct dgnn_ghosted g = {.size = sizeof(g),
+                                 .nlocal = b->nowned,
+                                 .nall = b->nnode,
+                                 .coords = x,
+                                 .types = types,
                                  .spins = s->has_spins && b->nnode ? spins : NULL,
-                                 .fparam = s->dim_fparam ? s->fparam : NULL, .nfparam = s->dim_fparam,
-                                 .aparam = s->dim_aparam ? aparam : NULL, .naparam = s->dim_aparam,
+                                 .fparam = s->dim_fparam ? s->fparam : NULL,
+                                 .nfparam = s->dim_fparam,
+                                 .aparam = s->dim_aparam ? aparam : NULL,
+                                 .naparam = s->dim_aparam,
                                  .border = c->kind == PLAN_BORDER ? &b->border : NULL,
-                                 .direct = plan ? plan->direct : c->kind == PLAN_DIRECT ? &direct : NULL,
-                                 .mapping = plan ? plan->mapping : c->kind == PLAN_MAPPING ? mapping : NULL,
-                                 .neighbour_first = first, .neighbour = row,
-                                 .same_list = step, .add_ghost_forces = c->add};
+                                 .direct = plan                     ? plan->direct
+                                           : c->kind == PLAN_DIRECT ? &direct
+                                                                    : NULL,
+                                 .mapping = plan                      ? plan->mapping
+                                            : c->kind == PLAN_MAPPING ? mapping
+                                                                      : NULL,
+                                 .neighbour_first = first,
+                                 .neighbour = row,
+                                 .same_list = step,
+                                 .add_ghost_forces = c->add};
         if (c->spoil && c->bad_rank == rank->rank) {
             c->spoil(&g);
         }
@@ -212,14 +227,20 @@ static inline double ghosted_compare(struct ghosted_call *c, const struct tolera
         }
     }
     for (int step = 0; step < 2; step++) {
-        struct call one = {.models = c->models, .s = c->s, .nrank = 1, .replicated = 1, .step = c->step, .turn = c->turn,
+        struct call one = {.models = c->models,
+                           .s = c->s,
+                           .nrank = 1,
+                           .replicated = 1,
+                           .step = c->step,
+                           .turn = c->turn,
                            .first_atom = c->first};
         struct dgnn_result want;
         serial_run(&one, step, &want);
         if (ghosted_sum(c, step, &c->result[step]) != c->add && c->world->natoms > 0) {
             worst = INFINITY; /* ghosts' forces are zero where they were sent home, and only there */
         }
-        worst = check_larger(worst, compare(&c->result[step], c->result[step].energy, c->result[step].virial, &want, c->s->n, t));
+        worst = check_larger(worst, compare(&c->result[step], c->result[step].energy, c->result[step].virial,
+                                            &want, c->s->n, t));
         system_result_free(&want);
     }
     return worst;
@@ -228,14 +249,16 @@ static inline double ghosted_compare(struct ghosted_call *c, const struct tolera
 /* What a case leaves of its atoms. */
 enum thinning { ALL_REAL, SOME_NULL, HALF_NULL, HALF_EMPTY };
 
-static inline void case_make(struct system_case *s, struct ghosted_call *c, const int32_t ranks[3], enum thinning thin,
-                      uint64_t seed)
+static inline void case_make(struct system_case *s, struct ghosted_call *c, const int32_t ranks[3],
+                             enum thinning thin, uint64_t seed)
 {
     int32_t is_spin = c->models->serial->is_spin;
     c->reach = is_spin ? 6.5 : 5.5; /* 5, and twice the longest displacement, and a move */
     struct brick_grid grid = {.cutoff = c->reach};
-    system_create(s, c->natoms ? c->natoms : 48, c->natoms ? 0.1 : 0.03, 0, c->models->serial->ntypes, SYSTEM_GAS, &seed);
-    for (int k = 0; k < 3; k++) { /* wide enough that a six-way border can be built; atoms back into the cell */
+    system_create(s, c->natoms ? c->natoms : 48, c->natoms ? 0.1 : 0.03, 0, c->models->serial->ntypes,
+                  SYSTEM_GAS, &seed);
+    for (int k = 0; k < 3;
+         k++) { /* wide enough that a six-way border can be built; atoms back into the cell */
         for (int64_t i = 0; i < s->n; i++) {
             s->x[3 * i + k] -= floor(s->x[3 * i + k] / s->box[4 * k]) * s->box[4 * k];
             if (thin == HALF_EMPTY && k == 0) {
@@ -255,7 +278,7 @@ static inline void case_make(struct system_case *s, struct ghosted_call *c, cons
                       c->models->serial->properties.fitting.dim_aparam, &seed);
     system_spins(s, is_spin, &seed);
     c->s = s;
-    c->world = brick_create(&grid, s->n, (const double(*)[3])s->x);
+    c->world = brick_create(&grid, s->n, (const double (*)[3])s->x);
     c->first = ghosted_first(c);
     c->step = calloc((size_t)(2 * s->n), sizeof(*c->step));
     c->turn = calloc((size_t)(2 * s->n), sizeof(*c->turn));
@@ -299,8 +322,8 @@ static inline int case_rows_good(const struct ghosted_call *c)
     return good;
 }
 
-static inline void test_case(struct test_models *m, const int32_t ranks[3], enum plan_kind kind, enum thinning thin, int variant,
-                      const struct tolerance *t)
+static inline void test_case(struct test_models *m, const int32_t ranks[3], enum plan_kind kind,
+                             enum thinning thin, int variant, const struct tolerance *t)
 {
     struct system_case s = {0};
     struct ghosted_call c = {.models = m, .kind = kind, .add = variant & 1, .with_list = variant >> 1 & 1};
@@ -309,8 +332,8 @@ static inline void test_case(struct test_models *m, const int32_t ranks[3], enum
     ghosted_run(&c);
     double share = ghosted_compare(&c, t);
     if (!(share <= 1)) {
-        fprintf(stderr, "grid %d %d %d, plan %d, thinning %d, variant %d: %g of the tolerance\n", ranks[0], ranks[1],
-                ranks[2], kind, thin, variant, share);
+        fprintf(stderr, "grid %d %d %d, plan %d, thinning %d, variant %d: %g of the tolerance\n", ranks[0],
+                ranks[1], ranks[2], kind, thin, variant, share);
     }
     CHECK(share <= 1);
     CHECK(kind != PLAN_OWNERS || case_rows_good(&c));

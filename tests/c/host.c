@@ -1,4 +1,5 @@
-/* A host program that knows dgnn.h alone: loads a model, reads systems from stdin, writes energies and forces.
+/* A host program that knows dgnn.h alone: loads a model, reads systems from stdin, writes energies and
+ * forces.
  *
  *     host MODEL < systems      each: natoms has_box, then 9 numbers of the box, then per atom: type x y z
  */
@@ -42,7 +43,8 @@ static int run_system(struct dgnn_model *model, int64_t natoms, int has_box)
     struct dgnn_result result = {.size = sizeof result, .forces = forces};
     struct dgnn_error error = {0};
     int status = 1;
-    if (coords && forces && types && read_numbers(box, has_box ? 9 : 0) && read_atoms(coords, types, natoms)) {
+    if (coords && forces && types && read_numbers(box, has_box ? 9 : 0) &&
+        read_atoms(coords, types, natoms)) {
         struct dgnn_system system = {.size = sizeof system,
                                      .natoms = natoms,
                                      .coords = coords,

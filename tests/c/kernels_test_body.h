@@ -45,7 +45,8 @@ static int64_t REAL(twin_scratch)(const struct REAL(dgnn_repflow_edges) * edges,
 /* The reference's backward runs on what the twin kept, so that both are compared. */
 static void REAL(test_edges)(void)
 {
-    static const int64_t widths[][5] = {{20, 11, 9, 2, 11}, {8, 6, 4, 1, 6}, {128, 64, 5, 1, 64}, {5, 24, 19, 3, 24}};
+    static const int64_t widths[][5] = {
+        {20, 11, 9, 2, 11}, {8, 6, 4, 1, 6}, {128, 64, 5, 1, 64}, {5, 24, 19, 3, 24}};
     struct REAL(dgnn_ops) twin = REAL(dgnn_reference_ops);
     struct dgnn_activation activation;
     struct dgnn_error error;
@@ -54,8 +55,11 @@ static void REAL(test_edges)(void)
     for (int option = 0; option < 24; option++) {
         struct REAL(ops_case) s;
         struct REAL(ops_output) x, y;
-        struct REAL(ops_edge_options) p = {.with_node = option % 3 != 2, .with_edge = option % 3 != 1,
-                                           .rest = option / 3 & 1, .keep = option / 6 & 1, .nodes = 1};
+        struct REAL(ops_edge_options) p = {.with_node = option % 3 != 2,
+                                           .with_edge = option % 3 != 1,
+                                           .rest = option / 3 & 1,
+                                           .keep = option / 6 & 1,
+                                           .nodes = 1};
         const char *name = option % 2 ? "silut:1.0" : ops_names[option / 2];
         snprintf(ops_where, sizeof(ops_where), "twin, float%d, option %d, %s", DGNN_REAL_BITS, option, name);
         CHECK_STATUS(dgnn_activation_parse(name, &activation, &error), DGNN_OK, "");

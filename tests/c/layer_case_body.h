@@ -1,10 +1,11 @@
-/* Layers and networks of one element type against the formulas. CASE_TOLERANCE: of values; CASE_SLOPE: of gradients. */
+/* Layers and networks of one element type against the formulas. CASE_TOLERANCE: of values; CASE_SLOPE: of
+ * gradients. */
 #include "base/real.h"
 
 #undef CASE_TOLERANCE
 #undef CASE_SLOPE
 #define CASE_TOLERANCE (DGNN_REAL_BITS == 32 ? 2e-5 : 1e-13)
-#define CASE_SLOPE (DGNN_REAL_BITS == 32 ? 1e-4 : 1e-12)
+#define CASE_SLOPE     (DGNN_REAL_BITS == 32 ? 1e-4 : 1e-12)
 
 enum { REAL(CASE_ROWS) = 5, REAL(CASE_GAP) = 3 }; /* rows, and columns between them that nobody may touch */
 
@@ -27,7 +28,8 @@ static void REAL(fill_room)(struct REAL(layer_room) * room, uint64_t *seed)
 }
 
 /* The largest error of y, relative where values are large. */
-static double REAL(value_error)(const struct net *net, const real *x, int64_t x_stride, const real *y, int64_t y_stride)
+static double REAL(value_error)(const struct net *net, const real *x, int64_t x_stride, const real *y,
+                                int64_t y_stride)
 {
     net_number in[NET_WIDTH], out[NET_WIDTH];
     double worst = 0;
@@ -37,15 +39,16 @@ static double REAL(value_error)(const struct net *net, const real *x, int64_t x_
         }
         net_value(net, in, out);
         for (int c = 0; c < net->layer[net->nlayer - 1].nout; c++) {
-            worst = check_larger(worst, fabs((double)y[r * y_stride + c] - creal(out[c])) / fmax(1, cabs(out[c])));
+            worst = check_larger(worst,
+                                 fabs((double)y[r * y_stride + c] - creal(out[c])) / fmax(1, cabs(out[c])));
         }
     }
     return worst;
 }
 
 /* As above of dx, to which a gradient was added that was start; x and dx have the same stride. */
-static double REAL(slope_error)(const struct net *net, const real *x, int64_t stride, const real *dy, const real *dx,
-                                double start)
+static double REAL(slope_error)(const struct net *net, const real *x, int64_t stride, const real *dy,
+                                const real *dx, double start)
 {
     int nin = net->layer[0].nin, nout = net->layer[net->nlayer - 1].nout;
     double in[NET_WIDTH], weight[NET_WIDTH], worst = 0;
@@ -58,7 +61,8 @@ static double REAL(slope_error)(const struct net *net, const real *x, int64_t st
         }
         for (int k = 0; k < nin; k++) {
             double expected = start + net_slope(net, in, weight, k);
-            worst = check_larger(worst, fabs((double)dx[r * stride + k] - expected) / fmax(1, fabs(expected)));
+            worst =
+                check_larger(worst, fabs((double)dx[r * stride + k] - expected) / fmax(1, fabs(expected)));
         }
     }
     return worst;
@@ -77,8 +81,8 @@ static int REAL(gap_untouched)(const real *rows, int64_t stride, int64_t width)
 }
 
 /* Rows that are wider than the layer; the gradient written, and added. */
-static void REAL(test_layer)(const struct REAL(dgnn_ops) * ops, const struct dgnn_value *value, const struct net *net,
-                             uint64_t *seed)
+static void REAL(test_layer)(const struct REAL(dgnn_ops) * ops, const struct dgnn_value *value,
+                             const struct net *net, uint64_t *seed)
 {
     static struct REAL(layer_room) room;
     const struct net_layer *l = &net->layer[0];
@@ -97,17 +101,18 @@ static void REAL(test_layer)(const struct REAL(dgnn_ops) * ops, const struct dgn
         for (size_t i = 0; i < sizeof(room.dx) / sizeof(real); i++) {
             room.dx[i] = 7;
         }
-        REAL(dgnn_layer_backward)(ops, &layer, REAL(CASE_ROWS), room.dy, l->nout, room.slope, room.work, room.dx,
-                                  in_stride, add);
+        REAL(dgnn_layer_backward)(ops, &layer, REAL(CASE_ROWS), room.dy, l->nout, room.slope, room.work,
+                                  room.dx, in_stride, add);
         CHECK_NEAR(REAL(slope_error)(net, room.x, in_stride, room.dy, room.dx, add ? 7 : 0), 0, CASE_SLOPE);
     }
-    CHECK(REAL(gap_untouched)(room.y, out_stride, l->nout) && REAL(gap_untouched)(room.dx, in_stride, l->nin));
+    CHECK(REAL(gap_untouched)(room.y, out_stride, l->nout) &&
+          REAL(gap_untouched)(room.dx, in_stride, l->nin));
     REAL(dgnn_layer_free)(&layer);
     REAL(dgnn_layer_free)(&layer); /* a freed layer is a zeroed one */
 }
 
-static void REAL(test_network)(const struct REAL(dgnn_ops) * ops, const struct dgnn_value *value, const struct net *net,
-                               uint64_t *seed)
+static void REAL(test_network)(const struct REAL(dgnn_ops) * ops, const struct dgnn_value *value,
+                               const struct net *net, uint64_t *seed)
 {
     static struct REAL(layer_room) room;
     int64_t nin = net->layer[0].nin, nout = net->layer[net->nlayer - 1].nout, parameters = 0, kept = 0;
@@ -120,7 +125,8 @@ static void REAL(test_network)(const struct REAL(dgnn_ops) * ops, const struct d
         kept += layer->nout;
     }
     CHECK_STATUS(REAL(dgnn_network_load)(value, nin, nout, &network, &error), DGNN_OK, "");
-    CHECK(network.nin == nin && network.nout == nout && network.nlayer == net->nlayer && network.width_kept == kept);
+    CHECK(network.nin == nin && network.nout == nout && network.nlayer == net->nlayer &&
+          network.width_kept == kept);
     CHECK(REAL(dgnn_network_parameters)(&network) == parameters);
     REAL(dgnn_network_forward)(ops, &network, REAL(CASE_ROWS), room.x, nin, room.y, room.kept, room.work);
     CHECK_NEAR(REAL(value_error)(net, room.x, nin, room.y, nout), 0, CASE_TOLERANCE);
@@ -129,7 +135,8 @@ static void REAL(test_network)(const struct REAL(dgnn_ops) * ops, const struct d
     REAL(dgnn_network_free)(&network);
 }
 
-static void REAL(test_refused)(const struct dgnn_value *value, int64_t nin, int64_t nout, int status, const char *text)
+static void REAL(test_refused)(const struct dgnn_value *value, int64_t nin, int64_t nout, int status,
+                               const char *text)
 {
     struct REAL(dgnn_network) network;
     struct dgnn_error error;

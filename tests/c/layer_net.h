@@ -72,7 +72,8 @@ static inline void net_add_array(struct net_text *text, const char *name, int n,
 
 static inline void net_add_layer(struct net_text *text, const struct net_layer *layer)
 {
-    net_add(text, "{\"@class\":\"Layer\",\"resnet\":%s,\"activation_function\":", layer->resnet ? "true" : "false");
+    net_add(text,
+            "{\"@class\":\"Layer\",\"resnet\":%s,\"activation_function\":", layer->resnet ? "true" : "false");
     net_add(text, layer->activation ? "\"%s\"" : "null", layer->activation);
     net_add(text, ",\"@variables\":{\"w\":{\"@class\":\"np.ndarray\",\"dtype\":\"float64\",\"value\":");
     for (int r = 0; r < layer->nin; r++) {
@@ -97,7 +98,8 @@ static inline void net_add_network(struct net_text *text, const struct net *net)
 
 /* ------------------------------------------------------------------ values */
 
-/* In complex numbers: f(x + i h) / h has the derivative as its imaginary part, to the last bits where h is tiny. */
+/* In complex numbers: f(x + i h) / h has the derivative as its imaginary part, to the last bits where h is
+ * tiny. */
 typedef double complex net_number;
 
 static inline net_number net_silu(net_number x)

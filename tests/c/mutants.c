@@ -2,9 +2,10 @@
  *
  *     mutants NTYPES HAS_SPINS NFPARAM NAPARAM HAS_CHARGE_SPIN
  *
- * Standard input: "LENGTH\n", then so many bytes of a file, again and again. For each a line of standard output: "refused
- * STATUS MESSAGE", or "energy X forces Y" with X and a digest of the forces in hexadecimal. Ends with 1 where an error has
- * no message or another status than FORMAT or UNSUPPORTED, or where something stays allocated. */
+ * Standard input: "LENGTH\n", then so many bytes of a file, again and again. For each a line of standard
+ * output: "refused STATUS MESSAGE", or "energy X forces Y" with X and a digest of the forces in hexadecimal.
+ * Ends with 1 where an error has no message or another status than FORMAT or UNSUPPORTED, or where something
+ * stays allocated. */
 #include "base/alloc.h"
 #include "base/digest.h"
 #include "dgnn.h"
@@ -15,8 +16,10 @@
 
 enum { NATOM = 5, MOST = 16 };
 
-static const double coords[3 * NATOM] = {0.1, 0.2, 0, 1.1, 0, 0.1, 0, 1.2, 0.3, -0.9, 0.4, 0.8, 0.2, -0.3, 1.9};
-static const double turns[3 * NATOM] = {0.3, 0.1, 0.9, -0.5, 0.2, 0.4, 0.7, -0.6, 0.1, 0.2, 0.8, 0.3, 0.5, 0.5, -0.4};
+static const double coords[3 * NATOM] = {0.1, 0.2,  0,   1.1, 0,   0.1,  0,  1.2,
+                                         0.3, -0.9, 0.4, 0.8, 0.2, -0.3, 1.9};
+static const double turns[3 * NATOM] = {0.3, 0.1, 0.9, -0.5, 0.2, 0.4, 0.7, -0.6,
+                                        0.1, 0.2, 0.8, 0.3,  0.5, 0.5, -0.4};
 static double parameters[NATOM * MOST];
 static const double charge_spin[2] = {1, 2};
 
@@ -52,7 +55,8 @@ static int load(const char *bytes, size_t size, const struct dgnn_system *system
         dgnn_model_free(model);
     }
     fflush(stdout);
-    int told = !status || ((status == DGNN_ERROR_FORMAT || status == DGNN_ERROR_UNSUPPORTED) && error.message[0]);
+    int told =
+        !status || ((status == DGNN_ERROR_FORMAT || status == DGNN_ERROR_UNSUPPORTED) && error.message[0]);
     return told && dgnn_alloc_live() == live;
 }
 

@@ -9,7 +9,7 @@ struct REAL(ops_output) {
 };
 
 struct REAL(ops_case) {
-    int64_t n, e, a, heads, m;             /* padded */
+    int64_t n, e, a, heads, m;              /* padded */
     int64_t n_real, e_real, a_real, k_real; /* true widths; rows of pair that are used */
     int64_t ncentre, nnode, nedge, nangle, nsecond;
     struct REAL(dgnn_repflow_edges) edges;
@@ -70,8 +70,8 @@ static int REAL(ops_true_column)(const struct REAL(ops_case) * s, int kind, int6
 }
 
 /* Weights with zeros in the padding, and their transpose. */
-static void REAL(ops_matrix)(struct REAL(ops_case) * s, int64_t nrow, int64_t row_real, int64_t ncol, int kind,
-                             struct REAL(dgnn_matrix) * w, struct REAL(dgnn_matrix) * transposed)
+static void REAL(ops_matrix)(struct REAL(ops_case) * s, int64_t nrow, int64_t row_real, int64_t ncol,
+                             int kind, struct REAL(dgnn_matrix) * w, struct REAL(dgnn_matrix) * transposed)
 {
     *w = (struct REAL(dgnn_matrix)){nrow, ncol, dgnn_table_pad(ncol, REAL_LANES), NULL};
     *transposed = (struct REAL(dgnn_matrix)){ncol, nrow, dgnn_table_pad(nrow, REAL_LANES), NULL};
@@ -87,8 +87,8 @@ static void REAL(ops_matrix)(struct REAL(ops_case) * s, int64_t nrow, int64_t ro
     }
 }
 
-/* Rows of width columns, zeros in the padding: sections of `section` columns each up to `first`, of which first_true
- * are true ones; behind them second_true true ones. */
+/* Rows of width columns, zeros in the padding: sections of `section` columns each up to `first`, of which
+ * first_true are true ones; behind them second_true true ones. */
 static real *REAL(ops_rows)(struct REAL(ops_case) * s, int64_t rows, int64_t first, int64_t section,
                             int64_t first_true, int64_t width, int64_t second_true)
 {
@@ -162,7 +162,8 @@ static void REAL(ops_geometry)(struct REAL(ops_case) * s)
         int64_t count = g->angle_count[i];
         for (int64_t t = 0; t < count * count; t++) {
             const double *u = unit + 3 * (g->first[i] + t / count), *v = unit + 3 * (g->first[i] + t % count);
-            cosine[g->angle_first[i] + t] = (real)(g->cosine_scale * (u[0] * v[0] + u[1] * v[1] + u[2] * v[2]));
+            cosine[g->angle_first[i] + t] =
+                (real)(g->cosine_scale * (u[0] * v[0] + u[1] * v[1] + u[2] * v[2]));
         }
     }
     g->unit = unit;
@@ -176,7 +177,8 @@ static void REAL(ops_weights)(struct REAL(ops_case) * s, const struct dgnn_activ
 {
     struct REAL(dgnn_repflow_layer) *l = &s->layer;
     int64_t k = s->k_real < s->e_real ? dgnn_table_pad(s->k_real, REAL_LANES) : s->e;
-    *l = (struct REAL(dgnn_repflow_layer)){.n = s->n, .e = s->e, .a = s->a, .m = s->m, .activation = *activation};
+    *l = (struct REAL(dgnn_repflow_layer)){
+        .n = s->n, .e = s->e, .a = s->a, .m = s->m, .activation = *activation};
     REAL(ops_matrix)(s, s->e, s->e_real, s->m + s->e, OPS_COLUMNS_EDGE, &l->edge, &l->edge_transposed);
     REAL(ops_matrix)(s, k, s->k_real, 2 * (s->e + s->a), OPS_COLUMNS_PAIR, &l->pair, &l->pair_transposed);
     REAL(ops_matrix)(s, s->a, s->a_real, s->e + s->a, OPS_COLUMNS_ANGLE, &l->angle, &l->angle_transposed);
@@ -193,8 +195,11 @@ static void REAL(ops_weights)(struct REAL(ops_case) * s, const struct dgnn_activ
 static void REAL(ops_make)(struct REAL(ops_case) * s, const int64_t *widths, int smooth,
                            const struct dgnn_activation *activation)
 {
-    *s = (struct REAL(ops_case)){.n_real = widths[0], .e_real = widths[1], .a_real = widths[2],
-                                 .heads = widths[3], .k_real = widths[4]};
+    *s = (struct REAL(ops_case)){.n_real = widths[0],
+                                 .e_real = widths[1],
+                                 .a_real = widths[2],
+                                 .heads = widths[3],
+                                 .k_real = widths[4]};
     s->n = dgnn_table_pad(s->n_real, REAL_LANES);
     s->e = dgnn_table_pad(s->e_real, REAL_LANES);
     s->a = dgnn_table_pad(s->a_real, REAL_LANES);
@@ -253,8 +258,8 @@ static void REAL(ops_outputs)(struct REAL(ops_case) * s, struct REAL(ops_output)
 }
 
 /* The largest difference over the largest number (or 1), and where. kind < 0: all columns count. */
-static void REAL(ops_compare)(const struct REAL(ops_case) * s, const char *name, const real *ours, const real *theirs,
-                              int64_t nrow, int64_t stride, int64_t width, int kind)
+static void REAL(ops_compare)(const struct REAL(ops_case) * s, const char *name, const real *ours,
+                              const real *theirs, int64_t nrow, int64_t stride, int64_t width, int kind)
 {
     double worst = 0, scale = 1;
     for (int64_t r = 0; r < nrow; r++) {
@@ -278,7 +283,8 @@ struct REAL(ops_edge_options) {
 };
 
 /* The case's edges, whose gradients go to o. */
-static struct REAL(dgnn_repflow_edges) REAL(ops_edges)(const struct REAL(ops_case) * s, const struct REAL(ops_output) * o)
+static struct REAL(dgnn_repflow_edges)
+    REAL(ops_edges)(const struct REAL(ops_case) * s, const struct REAL(ops_output) * o)
 {
     struct REAL(dgnn_repflow_edges) edges = s->edges;
     edges.d_edge_switch = o->d_edge_switch;
@@ -292,20 +298,40 @@ static struct REAL(dgnn_edge_block)
     REAL(ops_edge_block)(const struct REAL(ops_case) * s, const struct REAL(dgnn_repflow_edges) * edges,
                          const struct REAL(ops_edge_options) * p, const struct REAL(ops_output) * o)
 {
-    return (struct REAL(dgnn_edge_block)){
-        .edges = edges, .layer = &s->layer, .with_node = p->with_node, .with_edge = p->with_edge,
-        .rest = p->rest ? s->layer.rest : NULL, .centre = s->centre, .centre_stride = s->edge_stride, .other = s->other,
-        .other_stride = s->edge_stride, .node = s->node, .node_stride = s->node_stride, .state = s->edge_state,
-        .first_input = p->first ? s->first_input : NULL, .first_weight = s->first_weight,
-        .first_bias = s->first_bias, .pre = p->keep ? o->pre : NULL, .next = o->next, .message = o->message,
-        .moment = o->moment, .d_next = p->with_edge ? s->d_next : NULL, .d_message = s->d_message,
-        .d_moment = s->d_moment, .d_state_given = p->given, .d_state = o->d_state, .d_first = o->d_first,
-        .d_centre = p->nodes ? o->d_centre : NULL, .d_other = p->nodes ? o->d_other : NULL,
-        .d_node = p->nodes ? o->d_node : NULL};
+    return (struct REAL(dgnn_edge_block)){.edges = edges,
+                                          .layer = &s->layer,
+                                          .with_node = p->with_node,
+                                          .with_edge = p->with_edge,
+                                          .rest = p->rest ? s->layer.rest : NULL,
+                                          .centre = s->centre,
+                                          .centre_stride = s->edge_stride,
+                                          .other = s->other,
+                                          .other_stride = s->edge_stride,
+                                          .node = s->node,
+                                          .node_stride = s->node_stride,
+                                          .state = s->edge_state,
+                                          .first_input = p->first ? s->first_input : NULL,
+                                          .first_weight = s->first_weight,
+                                          .first_bias = s->first_bias,
+                                          .pre = p->keep ? o->pre : NULL,
+                                          .next = o->next,
+                                          .message = o->message,
+                                          .moment = o->moment,
+                                          .d_next = p->with_edge ? s->d_next : NULL,
+                                          .d_message = s->d_message,
+                                          .d_moment = s->d_moment,
+                                          .d_state_given = p->given,
+                                          .d_state = o->d_state,
+                                          .d_first = o->d_first,
+                                          .d_centre = p->nodes ? o->d_centre : NULL,
+                                          .d_other = p->nodes ? o->d_other : NULL,
+                                          .d_node = p->nodes ? o->d_node : NULL};
 }
 
 __attribute__((unused)) static void REAL(ops_run_edges)(struct REAL(ops_case) * s,
-                                const struct REAL(dgnn_ops) * ops, const struct REAL(ops_edge_options) * p, struct REAL(ops_output) * o)
+                                                        const struct REAL(dgnn_ops) * ops,
+                                                        const struct REAL(ops_edge_options) * p,
+                                                        struct REAL(ops_output) * o)
 {
     struct REAL(dgnn_repflow_edges) edges = REAL(ops_edges)(s, o);
     struct REAL(dgnn_edge_block) b = REAL(ops_edge_block)(s, &edges, p, o);
@@ -319,8 +345,9 @@ __attribute__((unused)) static void REAL(ops_run_edges)(struct REAL(ops_case) * 
 }
 
 __attribute__((unused)) static void REAL(ops_compare_edges)(struct REAL(ops_case) * s,
-                                    const struct REAL(ops_edge_options) * p, const struct REAL(ops_output) * x,
-                                    const struct REAL(ops_output) * y)
+                                                            const struct REAL(ops_edge_options) * p,
+                                                            const struct REAL(ops_output) * x,
+                                                            const struct REAL(ops_output) * y)
 {
     int64_t width = s->m + s->e, c0 = p->with_node ? 0 : s->m, c1 = p->with_edge ? width : s->m;
     if (p->with_edge) {
@@ -330,8 +357,8 @@ __attribute__((unused)) static void REAL(ops_compare_edges)(struct REAL(ops_case
         REAL(ops_compare)(s, "message", x->message, y->message, s->ncentre, s->m, s->m, OPS_COLUMNS_EDGE);
         for (int d = 0; d < 3; d++) {
             int64_t row = s->e + s->n;
-            REAL(ops_compare)(s, "moment", x->moment + d * row, y->moment + d * row, s->ncentre, 3 * row, s->e,
-                              OPS_COLUMNS_E);
+            REAL(ops_compare)(s, "moment", x->moment + d * row, y->moment + d * row, s->ncentre, 3 * row,
+                              s->e, OPS_COLUMNS_E);
             REAL(ops_compare)(s, "moment", x->moment + d * row + s->e, y->moment + d * row + s->e, s->ncentre,
                               3 * row, s->n_real, -1);
         }
@@ -339,7 +366,8 @@ __attribute__((unused)) static void REAL(ops_compare_edges)(struct REAL(ops_case
         ops_compare_double("d_direction", x->d_direction, y->d_direction, 3 * s->nedge, DGNN_REAL_BITS);
     }
     if (p->first) { /* what an instance puts in d_first it leaves out of d_state */
-        double *dx = REAL(ops_take)(s, s->nedge, sizeof(double)), *dy = REAL(ops_take)(s, s->nedge, sizeof(double));
+        double *dx = REAL(ops_take)(s, s->nedge, sizeof(double)),
+               *dy = REAL(ops_take)(s, s->nedge, sizeof(double));
         for (int64_t j = 0; j < s->nedge; j++) {
             dx[j] = x->d_first[j];
             dy[j] = y->d_first[j];
@@ -371,21 +399,35 @@ struct REAL(ops_angle_options) {
 
 __attribute__((unused)) static struct REAL(dgnn_angle_block)
     REAL(ops_angle_block)(const struct REAL(ops_case) * s, const struct REAL(dgnn_repflow_edges) * edges,
-                          const struct REAL(ops_angle_options) * p, const struct REAL(ops_output) * o, real *next_angle)
+                          const struct REAL(ops_angle_options) * p, const struct REAL(ops_output) * o,
+                          real *next_angle)
 {
-    return (struct REAL(dgnn_angle_block)){
-        .edges = edges, .layer = &s->layer, .with_edge = p->with_edge, .with_angle = p->with_angle,
-        .first_weight = p->first ? s->first_angle : NULL, .centre = s->angle_centre,
-        .centre_stride = s->angle_stride, .edge_state = s->edge_state, .state = p->first ? NULL : s->angle_state,
-        .pre = p->keep ? o->pre : NULL, .second_pre = o->second_pre, .next_edge = o->next,
-        .next = next_angle, .d_next_edge = p->with_edge ? s->d_next : NULL, .d_angle_given = p->given,
-        .d_angle = o->d_angle, .d_edge_given = p->edge_given, .d_edge_state = o->d_state, .d_centre = p->nodes ? o->d_centre : NULL,
-        .d_centre_stride = s->angle_stride};
+    return (struct REAL(dgnn_angle_block)){.edges = edges,
+                                           .layer = &s->layer,
+                                           .with_edge = p->with_edge,
+                                           .with_angle = p->with_angle,
+                                           .first_weight = p->first ? s->first_angle : NULL,
+                                           .centre = s->angle_centre,
+                                           .centre_stride = s->angle_stride,
+                                           .edge_state = s->edge_state,
+                                           .state = p->first ? NULL : s->angle_state,
+                                           .pre = p->keep ? o->pre : NULL,
+                                           .second_pre = o->second_pre,
+                                           .next_edge = o->next,
+                                           .next = next_angle,
+                                           .d_next_edge = p->with_edge ? s->d_next : NULL,
+                                           .d_angle_given = p->given,
+                                           .d_angle = o->d_angle,
+                                           .d_edge_given = p->edge_given,
+                                           .d_edge_state = o->d_state,
+                                           .d_centre = p->nodes ? o->d_centre : NULL,
+                                           .d_centre_stride = s->angle_stride};
 }
 
-__attribute__((unused)) static void REAL(ops_run_angles)(struct REAL(ops_case) * s, const struct REAL(dgnn_ops) * ops,
-                                 const struct REAL(ops_angle_options) * p, struct REAL(ops_output) * o,
-                                 real *next_angle)
+__attribute__((unused)) static void REAL(ops_run_angles)(struct REAL(ops_case) * s,
+                                                         const struct REAL(dgnn_ops) * ops,
+                                                         const struct REAL(ops_angle_options) * p,
+                                                         struct REAL(ops_output) * o, real *next_angle)
 {
     struct REAL(dgnn_repflow_edges) edges = REAL(ops_edges)(s, o);
     struct REAL(dgnn_angle_block) b = REAL(ops_angle_block)(s, &edges, p, o, next_angle);
@@ -398,9 +440,11 @@ __attribute__((unused)) static void REAL(ops_run_angles)(struct REAL(ops_case) *
     dgnn_alloc_free(scratch);
 }
 
-__attribute__((unused)) static void REAL(ops_compare_angles)(struct REAL(ops_case) * s, const struct REAL(ops_angle_options) * p,
-                                     const struct REAL(ops_output) * x, const struct REAL(ops_output) * y,
-                                     const real *next_x, const real *next_y)
+__attribute__((unused)) static void REAL(ops_compare_angles)(struct REAL(ops_case) * s,
+                                                             const struct REAL(ops_angle_options) * p,
+                                                             const struct REAL(ops_output) * x,
+                                                             const struct REAL(ops_output) * y,
+                                                             const real *next_x, const real *next_y)
 {
     int64_t c0 = p->with_edge ? 0 : s->e, c1 = p->with_angle ? s->e + s->a : s->e;
     if (p->with_edge) {
@@ -418,8 +462,8 @@ __attribute__((unused)) static void REAL(ops_compare_angles)(struct REAL(ops_cas
     REAL(ops_compare)(s, "d_edge_state", x->d_state, y->d_state, s->nedge, s->e, s->e, OPS_COLUMNS_E);
     for (int64_t c = c0; c < c1 && p->nodes; c++) {
         if (REAL(ops_true_angle)(s, c)) {
-            REAL(ops_compare)(s, "angle d_centre", x->d_centre + c, y->d_centre + c, s->ncentre, s->angle_stride, 1,
-                              -1);
+            REAL(ops_compare)(s, "angle d_centre", x->d_centre + c, y->d_centre + c, s->ncentre,
+                              s->angle_stride, 1, -1);
         }
     }
 }

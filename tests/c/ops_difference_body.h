@@ -19,14 +19,15 @@ static double ops_edge_objective(struct ops_case_f64 *s, struct ops_output_f64 *
     memset(o->d_edge_switch, 0, sizeof(double) * (size_t)s->nedge);
     memset(o->d_direction, 0, sizeof(double) * (size_t)(3 * s->nedge));
     ops_run_edges_f64(s, &dgnn_reference_ops_f64, &p, o);
-    return ops_sum(o->next, s->d_next, s->nedge * s->e) + ops_sum(o->message, s->d_message, s->ncentre * s->m) +
+    return ops_sum(o->next, s->d_next, s->nedge * s->e) +
+           ops_sum(o->message, s->d_message, s->ncentre * s->m) +
            ops_sum(o->moment, s->d_moment, s->ncentre * 3 * (s->e + s->n));
 }
 
 static double ops_angle_objective(struct ops_case_f64 *s, struct ops_output_f64 *o)
 {
-    struct ops_angle_options_f64 p = {.with_edge = 1, .with_angle = 1, .keep = 1, .nodes = 1, .given = 1,
-                                      .first = ops_first_layer};
+    struct ops_angle_options_f64 p = {
+        .with_edge = 1, .with_angle = 1, .keep = 1, .nodes = 1, .given = 1, .first = ops_first_layer};
     double *next = dgnn_alloc_zeroed(s->nangle * s->a, sizeof(double));
     memset(o->d_state, 0, sizeof(double) * (size_t)(s->nedge * s->e));
     memset(o->d_angle_switch, 0, sizeof(double) * (size_t)s->nedge);
@@ -39,7 +40,8 @@ static double ops_angle_objective(struct ops_case_f64 *s, struct ops_output_f64 
     return sum;
 }
 
-static void ops_difference(const char *name, double (*objective)(struct ops_case_f64 *, struct ops_output_f64 *),
+static void ops_difference(const char *name,
+                           double (*objective)(struct ops_case_f64 *, struct ops_output_f64 *),
                            struct ops_case_f64 *s, struct ops_output_f64 *o, double *input, int64_t n,
                            const double *gradient)
 {
@@ -63,7 +65,8 @@ static void ops_difference(const char *name, double (*objective)(struct ops_case
     check_count(fabs(found - expected) <= 1e-7 * fmax(1, fabs(expected)) && fabs(expected) > 1e-3, __FILE__,
                 __LINE__, name);
     if (!(fabs(found - expected) <= 1e-7 * fmax(1, fabs(expected)))) {
-        fprintf(stderr, "    %s, %s: %.10g by differences, %.10g by backward\n", ops_where, name, found, expected);
+        fprintf(stderr, "    %s, %s: %.10g by differences, %.10g by backward\n", ops_where, name, found,
+                expected);
     }
     dgnn_alloc_free(direction);
     dgnn_alloc_free(kept);
@@ -84,7 +87,8 @@ static double ops_unit_objective(struct ops_case_f64 *s, struct ops_output_f64 *
     for (int64_t i = 0; i < s->ncentre; i++) {
         int64_t count = g->angle_count[i];
         for (int64_t t = 0; t < count * count; t++) {
-            const double *u = g->unit + 3 * (g->first[i] + t / count), *v = g->unit + 3 * (g->first[i] + t % count);
+            const double *u = g->unit + 3 * (g->first[i] + t / count),
+                         *v = g->unit + 3 * (g->first[i] + t % count);
             ((double *)g->cosine)[g->angle_first[i] + t] =
                 g->cosine_scale * (u[0] * v[0] + u[1] * v[1] + u[2] * v[2]);
         }
@@ -105,7 +109,7 @@ static void ops_test_difference(const char *activation_name, int smooth)
     ops_tighten(&s);
     ops_outputs_f64(&s, &o);
     ops_first_layer = 0;
-#define DIFFERENCE(objective, input, n, gradient) \
+#define DIFFERENCE(objective, input, n, gradient)                                                            \
     ops_difference(#input, objective, &s, &o, (double *)(input), n, gradient)
     DIFFERENCE(ops_edge_objective, s.edge_state, s.nedge * s.e, o.d_state);
     DIFFERENCE(ops_edge_objective, s.centre, s.ncentre * (s.m + s.e), o.d_centre);
@@ -125,7 +129,8 @@ static void ops_test_difference(const char *activation_name, int smooth)
 
 static void ops_test_differences(void)
 {
-    static const char *const smooth_ones[] = {"silu", "tanh", "gelu", "softplus", "sigmoid", "silut:10.0", "linear"};
+    static const char *const smooth_ones[] = {"silu",    "tanh",       "gelu",  "softplus",
+                                              "sigmoid", "silut:10.0", "linear"};
     for (size_t k = 0; k < sizeof(smooth_ones) / sizeof(smooth_ones[0]); k++) {
         ops_test_difference(smooth_ones[k], k % 2);
     }

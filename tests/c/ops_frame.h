@@ -7,16 +7,20 @@
 #include "ops/table.h"
 #include "random.h"
 
-static const char *const ops_names[] = {"linear", "tanh",      "relu",       "relu6",     "gelu",    "softplus", "sigmoid",
-                                        "silu",   "silut:3.0", "silut:10.0", "silut:0.5", "custom_silu:1.5"};
+static const char *const ops_names[] = {"linear",    "tanh",       "relu",      "relu6",
+                                        "gelu",      "softplus",   "sigmoid",   "silu",
+                                        "silut:3.0", "silut:10.0", "silut:0.5", "custom_silu:1.5"};
 enum { OPS_NACTIVATION = sizeof(ops_names) / sizeof(ops_names[0]) };
 static uint64_t ops_seed = 1;
-static struct { int64_t ncentre, edges, angles; } ops_uniform; /* ncentre > 0: all centres have the same counts */
-static int ops_first_layer __attribute__((unused)); /* differences: cosine x weight instead of angle features */
-static char ops_where[160]; /* what is tested, for messages */
+static struct {
+    int64_t ncentre, edges, angles;
+} ops_uniform; /* ncentre > 0: all centres have the same counts */
+static int ops_first_layer
+    __attribute__((unused)); /* differences: cosine x weight instead of angle features */
+static char ops_where[160];  /* what is tested, for messages */
 
-/* Units of rounding that a block may lose against the reference: sums of at most 100 terms in another order, each
- * rounded, then activations (bounds in ops_test_body.h), and a few of these one after another. */
+/* Units of rounding that a block may lose against the reference: sums of at most 100 terms in another order,
+ * each rounded, then activations (bounds in ops_test_body.h), and a few of these one after another. */
 static const double ops_limit32 = 1e-5, ops_limit64 = 1e-12;
 static double ops_worst32, ops_worst64;
 
@@ -33,7 +37,8 @@ static void ops_judge(const char *name, double error, int bits)
     }
 }
 
-static void ops_compare_double(const char *name, const double *ours, const double *theirs, int64_t n, int bits)
+static void ops_compare_double(const char *name, const double *ours, const double *theirs, int64_t n,
+                               int bits)
 {
     double worst = 0, scale = 1;
     for (int64_t i = 0; i < n; i++) {

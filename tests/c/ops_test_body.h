@@ -13,7 +13,8 @@ static void REAL(ops_test_product)(const struct REAL(dgnn_ops) * ops, int64_t nr
         w.data[i] = i % w.stride < nout ? (real)(2 * random_uniform(&ops_seed) - 1) : 0;
     }
     real *rows = REAL(ops_random)(&s, nrow * row_stride + 1, 1) + (mode & 1); /* any alignment */
-    real *bias = REAL(ops_random)(&s, nout, 1), *out = REAL(ops_random)(&s, nrow * out_stride + 1, 1) + (mode >> 1 & 1);
+    real *bias = REAL(ops_random)(&s, nout, 1),
+         *out = REAL(ops_random)(&s, nrow * out_stride + 1, 1) + (mode >> 1 & 1);
     real *start = REAL(ops_take)(&s, nrow * out_stride + 1, sizeof(real));
     memcpy(start, out, sizeof(real) * (size_t)(nrow * out_stride));
     int accumulate = mode % 5 == 0;
@@ -42,8 +43,8 @@ static void REAL(ops_test_product)(const struct REAL(dgnn_ops) * ops, int64_t nr
     CHECK(worst <= 1); /* nin + 1 roundings of numbers no larger than the sum of the sizes */
     CHECK(untouched);
     if (!(worst <= 1) || !untouched) {
-        fprintf(stderr, "    %s, product %d x %d x %d, mode %d: %g\n", ops_where, (int)nrow, (int)nin, (int)nout,
-                mode, worst);
+        fprintf(stderr, "    %s, product %d x %d x %d, mode %d: %g\n", ops_where, (int)nrow, (int)nin,
+                (int)nout, mode, worst);
     }
     REAL(ops_unmake)(&s);
 }
@@ -53,7 +54,8 @@ static void REAL(ops_test_products)(const struct REAL(dgnn_ops) * ops)
     static const int64_t sizes[] = {1, 2, 3, 5, 8, 16, 17, 31, 48, 65, 129};
     for (int t = 0; t < 120; t++) {
         int64_t nrow = t % 11 ? random_below(&ops_seed, 30) : 0;
-        REAL(ops_test_product)(ops, nrow, sizes[random_below(&ops_seed, 11)], sizes[random_below(&ops_seed, 11)], t);
+        REAL(ops_test_product)(ops, nrow, sizes[random_below(&ops_seed, 11)],
+                               sizes[random_below(&ops_seed, 11)], t);
     }
 }
 
@@ -75,8 +77,10 @@ static void REAL(ops_test_turned)(const struct REAL(dgnn_ops) * ops, int64_t nro
     int64_t row_stride = nrow + 3, out_stride = nout + 2;
     struct REAL(dgnn_matrix) w = {nin, nout, dgnn_table_pad(nout, REAL_LANES), NULL};
     w.data = REAL(ops_random)(&s, nin * w.stride, 1);
-    real *rows = REAL(ops_random)(&s, nin * row_stride, 1), *turned = REAL(ops_take)(&s, nrow * nin, sizeof(real));
-    real *out = REAL(ops_random)(&s, nrow * out_stride, 1), *want = REAL(ops_take)(&s, nrow * out_stride, sizeof(real));
+    real *rows = REAL(ops_random)(&s, nin * row_stride, 1),
+         *turned = REAL(ops_take)(&s, nrow * nin, sizeof(real));
+    real *out = REAL(ops_random)(&s, nrow * out_stride, 1),
+         *want = REAL(ops_take)(&s, nrow * out_stride, sizeof(real));
     memcpy(want, out, sizeof(real) * (size_t)(nrow * out_stride));
     for (int64_t r = 0; r < nrow; r++) {
         for (int64_t k = 0; k < nin; k++) {
@@ -111,7 +115,8 @@ static void REAL(ops_test_rows)(const struct REAL(dgnn_ops) * ops)
         REAL(dgnn_reference_ops).row_products(4, stride, a, b, want, 2);
         ops->row_products(4, stride, a, b, out, 2);
         REAL(ops_compare_reals)("row products", out, want, 8);
-        real *x = REAL(ops_random)(&s, n, DGNN_REAL_BITS == 32 ? 40 : 300), *y = REAL(ops_take)(&s, n, sizeof(real));
+        real *x = REAL(ops_random)(&s, n, DGNN_REAL_BITS == 32 ? 40 : 300),
+             *y = REAL(ops_take)(&s, n, sizeof(real));
         real most = x[0];
         for (int64_t i = 0; i < n; i++) {
             most = x[i] > most ? x[i] : most;
@@ -129,13 +134,17 @@ static void REAL(ops_test_rows)(const struct REAL(dgnn_ops) * ops)
 }
 
 /* Rows and components of a moment's rows in either order. */
-static void REAL(ops_test_moment)(const struct REAL(dgnn_ops) * ops, int64_t nrow, int64_t stride, int options)
+static void REAL(ops_test_moment)(const struct REAL(dgnn_ops) * ops, int64_t nrow, int64_t stride,
+                                  int options)
 {
     struct REAL(ops_case) s = {0};
     real *row = REAL(ops_random)(&s, 4 * nrow, 1), *d_switch = REAL(ops_random)(&s, 2 * nrow, 1);
     real *d_row = REAL(ops_take)(&s, 8 * nrow, sizeof(real));
-    struct REAL(dgnn_moment) moment = {.nrow = nrow, .row = row, .row_step = options & 4 ? 4 : 1,
-                                       .row_stride = options & 4 ? 1 : nrow, .stride = stride};
+    struct REAL(dgnn_moment) moment = {.nrow = nrow,
+                                       .row = row,
+                                       .row_step = options & 4 ? 4 : 1,
+                                       .row_stride = options & 4 ? 1 : nrow,
+                                       .stride = stride};
     moment.d_gr = REAL(ops_random)(&s, 4 * stride, 1);
     moment.g = REAL(ops_random)(&s, nrow * stride, 1);
     moment.tangent = options & 1 ? REAL(ops_random)(&s, nrow * stride, 1) : NULL;
@@ -154,16 +163,22 @@ static void REAL(ops_test_moment)(const struct REAL(dgnn_ops) * ops, int64_t nro
 
 /* ---------------------------------------------------------------- layers of embedding nets */
 
-/* Against the reference: options are bits 0: a tangent, 1: the first layer, 2: idt; residual: 0 to 2 copies. */
-static void REAL(ops_test_embed)(const struct REAL(dgnn_ops) * ops, const char *name, int options, int32_t residual)
+/* Against the reference: options are bits 0: a tangent, 1: the first layer, 2: idt; residual: 0 to 2 copies.
+ */
+static void REAL(ops_test_embed)(const struct REAL(dgnn_ops) * ops, const char *name, int options,
+                                 int32_t residual)
 {
     struct REAL(ops_case) s = {0};
     struct dgnn_activation activation;
     struct dgnn_error error;
     int64_t nrow = 5, nin = 7, stride = dgnn_table_pad(2 * nin, REAL_LANES), n = nrow * stride;
     CHECK_STATUS(dgnn_activation_parse(name, &activation, &error), DGNN_OK, "");
-    struct REAL(dgnn_embed) e = {.activation = &activation, .nrow = nrow, .nin = nin, .x_stride = nin + 1,
-                                 .stride = stride, .residual = residual};
+    struct REAL(dgnn_embed) e = {.activation = &activation,
+                                 .nrow = nrow,
+                                 .nin = nin,
+                                 .x_stride = nin + 1,
+                                 .stride = stride,
+                                 .residual = residual};
     e.x = REAL(ops_random)(&s, nrow * e.x_stride, 1);
     e.x_tangent = options & 2 ? NULL : REAL(ops_random)(&s, nrow * e.x_stride, 1);
     e.first_row = options & 2 ? REAL(ops_random)(&s, stride, 1) : NULL;
@@ -193,8 +208,8 @@ static void REAL(ops_test_embeds)(const struct REAL(dgnn_ops) * ops)
 
 /* ---------------------------------------------------------------- activations */
 
-/* Errors over max(1, |value|): the bounds that docs/exactness.md states. In float32 7 units of rounding for values; for
- * slopes of gelu, whose 1 - t t cancels, 50. */
+/* Errors over max(1, |value|): the bounds that docs/exactness.md states. In float32 7 units of rounding for
+ * values; for slopes of gelu, whose 1 - t t cancels, 50. */
 #undef OPS_VALUE_LIMIT
 #undef OPS_SLOPE_LIMIT
 #if DGNN_REAL_BITS == 32
@@ -246,8 +261,8 @@ static void REAL(ops_test_activation)(const struct REAL(dgnn_ops) * ops, const c
     }
     check_count(worst_value <= OPS_VALUE_LIMIT && worst_slope <= OPS_SLOPE_LIMIT, __FILE__, __LINE__, name);
     if (!(worst_value <= OPS_VALUE_LIMIT && worst_slope <= OPS_SLOPE_LIMIT) || getenv("OPS_VERBOSE")) {
-        fprintf(stderr, "    %s, %s: value %.3g, slope %.3g; small arguments, relative %.3g\n", ops_where, name,
-                worst_value, worst_slope, worst_small);
+        fprintf(stderr, "    %s, %s: value %.3g, slope %.3g; small arguments, relative %.3g\n", ops_where,
+                name, worst_value, worst_slope, worst_small);
     }
     real *again = REAL(ops_take)(&s, COUNT, sizeof(real));
     memcpy(again, x, sizeof(real) * COUNT);
@@ -272,9 +287,13 @@ static void REAL(ops_test_edges)(const struct REAL(dgnn_ops) * ops, const int64_
 {
     struct REAL(ops_case) s;
     struct REAL(ops_output) x, y;
-    struct REAL(ops_edge_options) p = {.with_node = option % 3 != 2, .with_edge = option % 3 != 1,
-                                       .rest = option / 3 & 1, .keep = option / 6 & 1,
-                                       .nodes = option / 12 & 1, .first = option / 24 & 1, .given = option / 5 % 3};
+    struct REAL(ops_edge_options) p = {.with_node = option % 3 != 2,
+                                       .with_edge = option % 3 != 1,
+                                       .rest = option / 3 & 1,
+                                       .keep = option / 6 & 1,
+                                       .nodes = option / 12 & 1,
+                                       .first = option / 24 & 1,
+                                       .given = option / 5 % 3};
     REAL(ops_make)(&s, widths, 1, activation);
     for (int64_t i = 0; i < s.nedge * s.e && p.first; i++) {
         s.edge_state[i] = s.first_input[i / s.e] * s.first_weight[i % s.e] + s.first_bias[i % s.e];
@@ -292,9 +311,13 @@ static void REAL(ops_test_angles)(const struct REAL(dgnn_ops) * ops, const int64
 {
     struct REAL(ops_case) s;
     struct REAL(ops_output) x, y;
-    struct REAL(ops_angle_options) p = {.with_edge = option % 3 != 2, .with_angle = option % 3 != 1,
-                                        .keep = option / 6 & 1, .nodes = option / 12 & 1, .first = option / 24 & 1,
-                                        .given = option % 3 != 1 && option % 7 != 0, .edge_given = option / 5 % 2};
+    struct REAL(ops_angle_options) p = {.with_edge = option % 3 != 2,
+                                        .with_angle = option % 3 != 1,
+                                        .keep = option / 6 & 1,
+                                        .nodes = option / 12 & 1,
+                                        .first = option / 24 & 1,
+                                        .given = option % 3 != 1 && option % 7 != 0,
+                                        .edge_given = option / 5 % 2};
     REAL(ops_make)(&s, widths, option / 48 & 1, activation);
     real *next_x = REAL(ops_take)(&s, s.nangle * s.a, sizeof(real));
     real *next_y = REAL(ops_take)(&s, s.nangle * s.a, sizeof(real));
@@ -308,7 +331,8 @@ static void REAL(ops_test_angles)(const struct REAL(dgnn_ops) * ops, const int64
 
 static void REAL(ops_test_table)(const struct REAL(dgnn_ops) * ops, const char *set)
 {
-    static const int64_t widths[][5] = {{20, 11, 9, 2, 11}, {8, 6, 4, 1, 6}, {33, 17, 5, 1, 4}, {5, 24, 19, 3, 24}};
+    static const int64_t widths[][5] = {
+        {20, 11, 9, 2, 11}, {8, 6, 4, 1, 6}, {33, 17, 5, 1, 4}, {5, 24, 19, 3, 24}};
     struct dgnn_activation activation;
     struct dgnn_error error;
     snprintf(ops_where, sizeof(ops_where), "%s, float%d", set, DGNN_REAL_BITS);
@@ -325,8 +349,8 @@ static void REAL(ops_test_table)(const struct REAL(dgnn_ops) * ops, const char *
         const int64_t *w = widths[option % 5 % 4];
         CHECK_STATUS(dgnn_activation_parse(name, &activation, &error), DGNN_OK, "");
         dgnn_activation_as_descriptor(&activation);
-        snprintf(ops_where, sizeof(ops_where), "%s, float%d, option %d, n %d, %s", set, DGNN_REAL_BITS, option,
-                 (int)w[0], name);
+        snprintf(ops_where, sizeof(ops_where), "%s, float%d, option %d, n %d, %s", set, DGNN_REAL_BITS,
+                 option, (int)w[0], name);
         if (option < 48) {
             REAL(ops_test_edges)(ops, w, option, &activation);
         }

@@ -13,15 +13,15 @@ enum system_shape { SYSTEM_GAS, SYSTEM_SLAB, SYSTEM_CLUSTER, SYSTEM_SHAPES };
 
 struct system_case {
     int64_t n;
-    double *x;       /* n x 3; some outside of the cell */
+    double *x; /* n x 3; some outside of the cell */
     int32_t *types;
-    int64_t *ids;    /* distinct, in no order */
+    int64_t *ids; /* distinct, in no order */
     double box[9];
     int32_t has_box;
     int32_t pbc[3];
     double *aparam;
     int64_t dim_aparam;
-    double *spins;   /* n x 3 */
+    double *spins; /* n x 3 */
     int32_t has_spins;
     double fparam[8];
     int64_t dim_fparam;
@@ -81,8 +81,8 @@ static inline void system_place(struct system_case *s, int64_t i, enum system_sh
 }
 
 /* n atoms at about the given density (atoms per cubic Angstrom). skew > 0: a triclinic cell. */
-static inline void system_create(struct system_case *s, int64_t n, double density, double skew, int32_t ntypes,
-                                 enum system_shape shape, uint64_t *seed)
+static inline void system_create(struct system_case *s, int64_t n, double density, double skew,
+                                 int32_t ntypes, enum system_shape shape, uint64_t *seed)
 {
     double edge = cbrt((double)(n ? n : 1) / density);
     s->n = n;
@@ -117,7 +117,8 @@ static inline void system_create(struct system_case *s, int64_t n, double densit
     }
 }
 
-static inline void system_parameters(struct system_case *s, int64_t dim_fparam, int64_t dim_aparam, uint64_t *seed)
+static inline void system_parameters(struct system_case *s, int64_t dim_fparam, int64_t dim_aparam,
+                                     uint64_t *seed)
 {
     s->dim_fparam = dim_fparam;
     s->dim_aparam = dim_aparam;
@@ -130,7 +131,8 @@ static inline void system_parameters(struct system_case *s, int64_t dim_fparam, 
     }
 }
 
-/* A spin whose virtual atom is not so near that the model is singular: at zero, magnetic forces amplify rounding. */
+/* A spin whose virtual atom is not so near that the model is singular: at zero, magnetic forces amplify
+ * rounding. */
 static inline void system_spin(double spin[3], uint64_t *seed)
 {
     double square = 0, length = system_between(seed, 0.6, 1.4);

@@ -17,8 +17,8 @@
 static struct dgnn_error error;
 static struct zip_maker zip;
 
-#define WEIGHT "{\"@class\":\"np.ndarray\",\"@is_variable\":true,\"dtype\":\"float64\",\"value\":[1.5,2]}"
-#define MODEL "{\"model\":{\"type\":\"standard\",\"w\":" WEIGHT "},\"software\":\"deepmd-kit\"}"
+#define WEIGHT   "{\"@class\":\"np.ndarray\",\"@is_variable\":true,\"dtype\":\"float64\",\"value\":[1.5,2]}"
+#define MODEL    "{\"model\":{\"type\":\"standard\",\"w\":" WEIGHT "},\"software\":\"deepmd-kit\"}"
 #define METADATA "{\"type_map\":[\"O\",\"H\"],\"rcut\":6.0}"
 
 static struct zip_entry text_entry(const char *name, const char *text)
@@ -166,7 +166,8 @@ static void test_ends(void)
         zip_end64(&zip, 0, ZIP_NARROW_SAME, "");
         zip.bytes[zip.length - back] ^= 0x80;
         int version = back <= 98 - 12 && back > 98 - 16; /* bytes 12 to 15: who made it, for whom */
-        CHECK_STATUS(read_zip(&archive), version ? DGNN_OK : DGNN_ERROR_FORMAT, version ? "" : "not a sound ZIP");
+        CHECK_STATUS(read_zip(&archive), version ? DGNN_OK : DGNN_ERROR_FORMAT,
+                     version ? "" : "not a sound ZIP");
         dgnn_archive_free(&archive);
     }
 }

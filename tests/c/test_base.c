@@ -20,7 +20,8 @@ const char *__asan_default_options(void)
 static void test_status(void)
 {
     CHECK(!strcmp(dgnn_status_name(DGNN_ERROR_BUSY), "DGNN_ERROR_BUSY"));
-    CHECK(!strcmp(dgnn_status_name(-1), "DGNN_ERROR_UNKNOWN") && !strcmp(dgnn_status_name(99), "DGNN_ERROR_UNKNOWN"));
+    CHECK(!strcmp(dgnn_status_name(-1), "DGNN_ERROR_UNKNOWN") &&
+          !strcmp(dgnn_status_name(99), "DGNN_ERROR_UNKNOWN"));
     CHECK(dgnn_status_set(NULL, DGNN_ERROR_INPUT, "unheard") == DGNN_ERROR_INPUT);
     CHECK(dgnn_status_set_errno(NULL, 2, "unheard") == DGNN_ERROR_SYSTEM);
     CHECK(!strcmp(dgnn_version(), DGNN_VERSION));
@@ -29,11 +30,13 @@ static void test_status(void)
 static void test_cpu(void)
 {
     static const char *const bad[] = {"sse", "avx", "avx5122", "reference", "avx2,sse2", ",x"};
-    static const char *const good[] = {"", ",", "avx512", "avx512,avx2", "avx2,,avx512,", "avx512,avx2,neon,portable"};
+    static const char *const good[] = {
+        "", ",", "avx512", "avx512,avx2", "avx2,,avx512,", "avx512,avx2,neon,portable"};
     enum dgnn_cpu cpu;
     for (size_t k = 0; k < COUNT(bad); k++) {
         CHECK(!setenv("DGNN_DISABLE_CPU", bad[k], 1));
-        CHECK_STATUS(dgnn_cpu_best(&cpu, &error), DGNN_ERROR_INPUT, "is not an instruction set; known: portable");
+        CHECK_STATUS(dgnn_cpu_best(&cpu, &error), DGNN_ERROR_INPUT,
+                     "is not an instruction set; known: portable");
     }
     for (size_t k = 0; k < COUNT(good); k++) {
         CHECK(!setenv("DGNN_DISABLE_CPU", good[k], 1));
@@ -66,9 +69,8 @@ static void test_memory(void)
 {
     static const struct {
         int64_t a, b, c, product; /* -1: refused */
-    } rows[] = {{2, 3, 4, 10},          {0, 0, 0, 0},          {-1, 3, 4, -1},
-                {2, -3, 4, -1},         {2, 3, -4, -1},        {INT64_MAX, 2, 0, -1},
-                {INT64_MAX, 1, 1, -1},  {INT64_MAX, 1, 0, INT64_MAX}};
+    } rows[] = {{2, 3, 4, 10},  {0, 0, 0, 0},          {-1, 3, 4, -1},        {2, -3, 4, -1},
+                {2, 3, -4, -1}, {INT64_MAX, 2, 0, -1}, {INT64_MAX, 1, 1, -1}, {INT64_MAX, 1, 0, INT64_MAX}};
     struct dgnn_buffer buffer = {0};
     int64_t out, live = dgnn_alloc_live();
     for (size_t k = 0; k < COUNT(rows); k++) {
@@ -116,7 +118,8 @@ static void test_text(void)
             dgnn_alloc_fail_at(++nth, 0);
             status = dgnn_text_add_quoted(&text, quoted, &error);
             dgnn_alloc_fail_at(0, 0);
-            CHECK(status == DGNN_ERROR_MEMORY || (status == DGNN_OK && !strcmp(text.data + room, whole.data)));
+            CHECK(status == DGNN_ERROR_MEMORY ||
+                  (status == DGNN_OK && !strcmp(text.data + room, whole.data)));
             CHECK(!strncmp(text.data, "12345678", room));
             dgnn_text_free(&text);
         } while (status && nth < 100);
@@ -137,7 +140,11 @@ static void test_tensors(void)
         int64_t item;
         const void *data;
         double first, second;
-    } rows[] = {{'d', 8, d, 1.5, -2}, {'f', 4, f, 1.5, -2}, {'i', 4, i, 3, -2}, {'l', 8, l, 3, -2}, {'?', 1, b, 1, 0}};
+    } rows[] = {{'d', 8, d, 1.5, -2},
+                {'f', 4, f, 1.5, -2},
+                {'i', 4, i, 3, -2},
+                {'l', 8, l, 3, -2},
+                {'?', 1, b, 1, 0}};
     for (size_t k = 0; k < COUNT(rows); k++) {
         const struct dgnn_tensor tensor = {rows[k].dtype, 2, {2, 1}, rows[k].data};
         double wide[2];

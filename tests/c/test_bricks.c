@@ -1,5 +1,5 @@
-/* Who owns an atom on the faces of bricks and of the cell, or outside of it: one rank, the same on all, and for each of
- * its images. And: bricks have equal work, whoever passes the atoms. */
+/* Who owns an atom on the faces of bricks and of the cell, or outside of it: one rank, the same on all, and
+ * for each of its images. And: bricks have equal work, whoever passes the atoms. */
 #include "system/bricks.h"
 
 #include "check.h"
@@ -17,8 +17,8 @@ struct world {
     int status[MAX_RANKS];
 };
 
-/* Multiples of 2^-20: with lattice vectors that are binary fractions too, each place and its image a thousand cells away
- * is exact. */
+/* Multiples of 2^-20: with lattice vectors that are binary fractions too, each place and its image a thousand
+ * cells away is exact. */
 static double coarse(double fraction)
 {
     return round(fraction * 0x1p20) * 0x1p-20;
@@ -37,8 +37,10 @@ static void world_cut(struct ranks_rank *rank)
     int status = dgnn_bricks_choose(b, &w->cell, 1.0, w->nrank, w->grid, &error);
     status = status ? status : dgnn_bricks_reserve(b, &error);
     const int64_t *work = w->work ? w->work + begin : NULL;
-    w->status[rank->rank] = status ? status : dgnn_bricks_cut(b, &(struct dgnn_bricks_atoms){n, w->fraction[begin], work},
-                                                                     rank->comm, &error);
+    w->status[rank->rank] = status
+                                ? status
+                                : dgnn_bricks_cut(b, &(struct dgnn_bricks_atoms){n, w->fraction[begin], work},
+                                                  rank->comm, &error);
 }
 
 /* The cuts of all ranks are the same bits; then they are made coarse, if wanted. */
@@ -85,19 +87,22 @@ static void point_make(const struct world *w, uint64_t *seed, double f[3])
     }
 }
 
-/* Of the bricks, each with its lower faces and without its upper ones: how many have the place; *rank: the last of them. */
+/* Of the bricks, each with its lower faces and without its upper ones: how many have the place; *rank: the
+ * last of them. */
 static int point_owners(const struct world *w, const double f[3], int32_t *rank, double *nearest)
 {
     int owners = 0;
     *nearest = 1;
     for (int32_t r = 0; r < w->nrank; r++) {
         const struct dgnn_bricks *b = &w->bricks[0];
-        int32_t last = b->grid[2], middle = b->grid[1], part[3] = {r / last / middle, r / last % middle, r % last};
+        int32_t last = b->grid[2], middle = b->grid[1],
+                part[3] = {r / last / middle, r / last % middle, r % last};
         int64_t box = 0;
         int inside = 1;
         for (int k = 0; k < 3; k++) {
             const double *cut = b->cut[k] + box * (b->grid[k] - 1);
-            double low = part[k] ? cut[part[k] - 1] : -INFINITY, high = part[k] < b->grid[k] - 1 ? cut[part[k]] : INFINITY;
+            double low = part[k] ? cut[part[k] - 1] : -INFINITY,
+                   high = part[k] < b->grid[k] - 1 ? cut[part[k]] : INFINITY;
             inside = inside && low <= f[k] && f[k] < high;
             *nearest = fmin(*nearest, fmin(fabs(f[k] - low), fabs(f[k] - high)));
             box = box * b->grid[k] + part[k];
@@ -126,8 +131,10 @@ static int image_wrap(const struct world *w, const double f[3], const double shi
     wrapped.fractions = again;
     status = status ? status : dgnn_cell_wrap(&w->cell, 1, x, &wrapped, &error);
     for (int k = 0; k < 3; k++) {
-        status = status ? status : w->cell.pbc[k] && (fraction[k] < 0 || fraction[k] >= 1 || signbit(fraction[k]));
-        status = status ? status : fabs(again[k] - fraction[k]) > 1e-12 && fabs(again[k] - fraction[k]) < 1 - 1e-12;
+        status =
+            status ? status : w->cell.pbc[k] && (fraction[k] < 0 || fraction[k] >= 1 || signbit(fraction[k]));
+        status = status ? status
+                        : fabs(again[k] - fraction[k]) > 1e-12 && fabs(again[k] - fraction[k]) < 1 - 1e-12;
     }
     return status;
 }
@@ -145,7 +152,8 @@ static int point_check(const struct world *w, int is_exact, uint64_t *seed, stru
     point_make(w, seed, f);
     int wrong = image_wrap(w, f, (const double[3]){0, 0, 0}, image) != 0;
     owner = dgnn_bricks_rank(&w->bricks[0], image);
-    wrong += point_owners(w, image, &expected, &nearest) != 1 || owner != expected || owner < 0 || owner >= w->nrank;
+    wrong += point_owners(w, image, &expected, &nearest) != 1 || owner != expected || owner < 0 ||
+             owner >= w->nrank;
     for (int32_t r = 1; r < w->nrank && !is_exact; r++) {
         wrong += dgnn_bricks_rank(&w->bricks[r], image) != owner;
     }
@@ -164,8 +172,9 @@ static int point_check(const struct world *w, int is_exact, uint64_t *seed, stru
 /* cell 0 and 1 are exact; in 2 a place on a face may round to either side of it. Returns images that did. */
 static int64_t test_world(int cell, const int32_t grid[3], uint64_t seed)
 {
-    static const double boxes[3][9] = {
-        {8, 0, 0, 0, 4, 0, 0, 0, 16}, {8, 0, 0, 2, 4, 0, -1, 1, 16}, {7.3, 0, 0, 1.1, 6.9, 0, -0.7, 0.9, 8.1}};
+    static const double boxes[3][9] = {{8, 0, 0, 0, 4, 0, 0, 0, 16},
+                                       {8, 0, 0, 2, 4, 0, -1, 1, 16},
+                                       {7.3, 0, 0, 1.1, 6.9, 0, -0.7, 0.9, 8.1}};
     int32_t pbc[3], open = random_below(&seed, 2) ? (int32_t)random_below(&seed, 8) : 0;
     struct world w = {.grid = {grid[0], grid[1], grid[2]}, .nrank = grid[0] * grid[1] * grid[2]};
     struct dgnn_error error;
@@ -224,7 +233,8 @@ static void test_work(const int32_t grid[3], uint64_t seed)
         for (int k = 0; k < 3; k++) {
             fraction[0][i][k] = fraction[1][last][k] = random_uniform(&seed);
         }
-        work[0][i] = work[1][last] = fraction[0][i][0] + fraction[0][i][1] + fraction[0][i][2] < 1.3 ? 2000000000 : 100000000;
+        work[0][i] = work[1][last] =
+            fraction[0][i][0] + fraction[0][i][1] + fraction[0][i][2] < 1.3 ? 2000000000 : 100000000;
     }
     for (int k = 0; k < 3; k++) { /* with work; the same atoms passed by others; without */
         w[k] = (struct world){.grid = {grid[0], grid[1], grid[2]},
@@ -236,7 +246,8 @@ static void test_work(const int32_t grid[3], uint64_t seed)
     }
     int64_t boxes = 1;
     for (int k = 0; k < 3; k++) {
-        CHECK(!memcmp(w[0].bricks[0].cut[k], w[1].bricks[0].cut[k], sizeof(double) * (size_t)(boxes * (grid[k] - 1))));
+        CHECK(!memcmp(w[0].bricks[0].cut[k], w[1].bricks[0].cut[k],
+                      sizeof(double) * (size_t)(boxes * (grid[k] - 1))));
         boxes *= grid[k];
     }
     CHECK(work_most(&w[0], work[0]) < 1.1);
@@ -250,7 +261,8 @@ static void test_work(const int32_t grid[3], uint64_t seed)
 
 int main(void)
 {
-    static const int32_t grids[][3] = {{2, 1, 1}, {1, 2, 2}, {2, 2, 2}, {3, 2, 1}, {1, 1, 7}, {4, 2, 1}, {5, 1, 1}, {1, 8, 1}};
+    static const int32_t grids[][3] = {{2, 1, 1}, {1, 2, 2}, {2, 2, 2}, {3, 2, 1},
+                                       {1, 1, 7}, {4, 2, 1}, {5, 1, 1}, {1, 8, 1}};
     int64_t moved[3] = {0};
     for (uint64_t k = 0; k < 32; k++) {
         int cell = (int)(k / 8) % 3;

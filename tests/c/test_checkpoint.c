@@ -1,4 +1,5 @@
-/* convert, and below it io/checkpoint and io/pickle: a small checkpoint, with everything that may fail failing once. */
+/* convert, and below it io/checkpoint and io/pickle: a small checkpoint, with everything that may fail
+ * failing once. */
 #include "check.h"
 #include "checkpointmaker.h"
 
@@ -39,7 +40,8 @@ static void test_model(void)
     CHECK(!strcmp(archive.format, "pt") && archive.model && !archive.metadata);
     memcpy(digest, archive.digest, sizeof(digest));
     struct dgnn_value root = dgnn_tree_root(archive.model), model = dgnn_value_member(&root, "model");
-    struct dgnn_value fitting = dgnn_value_member(&model, "fitting"), dim = dgnn_value_member(&fitting, "dim_descrpt");
+    struct dgnn_value fitting = dgnn_value_member(&model, "fitting"),
+                      dim = dgnn_value_member(&fitting, "dim_descrpt");
     int64_t n = 0;
     CHECK(!dgnn_value_int(&dim, &n, &error) && n == 2);
     dgnn_archive_free(&archive);
@@ -88,7 +90,8 @@ static void test_out_of_memory(void)
 
 /* ------------------------------------------------------------------ files that change */
 
-/* In place of the C library's: one call that fails, finds the end, or finds other bytes or another length there. */
+/* In place of the C library's: one call that fails, finds the end, or finds other bytes or another length
+ * there. */
 enum { PREAD_FAILS, PREAD_ENDS, PREAD_CHANGES, PREAD_GROWS };
 static int pread_calls, pread_fail_at, pread_how;
 static const char *pread_path;
@@ -116,7 +119,8 @@ ssize_t pread(int fd, void *buffer, size_t nbytes, off_t offset)
 
 static void test_changing_files(void)
 {
-    static const char *const words[] = {"cannot read", "the file has shrunk", "", "changed while it was read"};
+    static const char *const words[] = {"cannot read", "the file has shrunk", "",
+                                        "changed while it was read"};
     char folder[] = P_tmpdir "/dgnn_test_XXXXXX", path[128];
     CHECK(mkdtemp(folder) != NULL);
     snprintf(path, sizeof(path), "%s/model.pt", folder);

@@ -14,18 +14,27 @@ static void test_ablations(void)
     models_free(&m);
 }
 
-/* Two atoms beyond cutoff and skin, one on each rank, whose virtual atoms come within reach as spins grow towards each
- * other: the decomposition must not stay, and each atom becomes a ghost. */
+/* Two atoms beyond cutoff and skin, one on each rank, whose virtual atoms come within reach as spins grow
+ * towards each other: the decomposition must not stay, and each atom becomes a ghost. */
 static void test_reach(void)
 {
     struct test_models m = models_load("spin_dpa3_both", 0.5, 2);
     double x[6] = {1, 2, 3, 6.75, 2, 3}, spins[6] = {0.2, 0, 0, -0.2, 0, 0}, none[1] = {0};
-    double turn[6][3] = {{0.2, 0, 0}, {-0.2, 0, 0}, {1.5, 0, 0}, {-1.5, 0, 0}, {1.4, 0.1, 0}, {-1.5, 0, 0.1}}, rest[6][3] = {{0}};
+    double turn[6][3] = {{0.2, 0, 0}, {-0.2, 0, 0}, {1.5, 0, 0}, {-1.5, 0, 0}, {1.4, 0.1, 0}, {-1.5, 0, 0.1}},
+           rest[6][3] = {{0}};
     int32_t types[2] = {0, 0}, owner[2] = {1, 0};
     int64_t ids[2] = {0, 1};
-    struct system_case s = {.n = 2, .x = x, .types = types, .ids = ids, .aparam = none, .spins = spins, .has_spins = 1};
-    struct call c = {.models = &m, .s = &s, .nrank = 2, .owner = owner, .bad_rank = -1, .nstep = 3, .step = rest,
-                     .turn = turn, .grid = {2, 1, 1}};
+    struct system_case s = {
+        .n = 2, .x = x, .types = types, .ids = ids, .aparam = none, .spins = spins, .has_spins = 1};
+    struct call c = {.models = &m,
+                     .s = &s,
+                     .nrank = 2,
+                     .owner = owner,
+                     .bad_rank = -1,
+                     .nstep = 3,
+                     .step = rest,
+                     .turn = turn,
+                     .grid = {2, 1, 1}};
     struct tolerance t = {1e-11, 1e-13};
     call_run(&c);
     CHECK(call_check(&c, &t) <= 1);

@@ -3,11 +3,13 @@
 
 #include "domain_case.h"
 
-static struct call case_create(struct test_models *m, struct system_case *s, int32_t nrank, int64_t n, uint64_t seed)
+static struct call case_create(struct test_models *m, struct system_case *s, int32_t nrank, int64_t n,
+                               uint64_t seed)
 {
     struct call c = {.models = m, .s = s, .nrank = nrank, .nstep = 1, .bad_rank = -1, .with_ids = 1};
     system_create(s, n, 0.08, 0, 2, SYSTEM_GAS, &seed);
-    system_parameters(s, m->serial->properties.fitting.dim_fparam, m->serial->properties.fitting.dim_aparam, &seed);
+    system_parameters(s, m->serial->properties.fitting.dim_fparam, m->serial->properties.fitting.dim_aparam,
+                      &seed);
     system_spins(s, m->serial->is_spin, &seed);
     c.owner = calloc((size_t)n, sizeof(*c.owner));
     for (int64_t i = 0; i < n; i++) {
@@ -283,7 +285,8 @@ static void refusal_body(struct ranks_rank *rank)
     static const int32_t types[2] = {0, 1};
     struct refusal *out = rank->data;
     struct dgnn_model *model = out->models->rank[rank->rank];
-    struct dgnn_system system = {.size = sizeof(system), .natoms = 2, .coords = coords, .types = types, .replicated = 1};
+    struct dgnn_system system = {
+        .size = sizeof(system), .natoms = 2, .coords = coords, .types = types, .replicated = 1};
     for (int k = 0; k < 4; k++) {
         struct dgnn_result result = {.size = sizeof(result)};
         struct dgnn_error error = {0};
@@ -309,17 +312,19 @@ static void test_refusals(void)
     static const struct {
         int status;
         const char *text;
-    } expected[4] = {{DGNN_ERROR_SYSTEM, "rank 1: the binding has no words"},
-                     {DGNN_ERROR_INPUT, "rank 1: dgnn_model_compute: an argument is NULL"},
-                     {DGNN_ERROR_INPUT, "rank 1 is in compute_ghosted while rank 0 is in compute: all ranks make the same calls"},
-                     {DGNN_OK, ""}};
+    } expected[4] = {
+        {DGNN_ERROR_SYSTEM, "rank 1: the binding has no words"},
+        {DGNN_ERROR_INPUT, "rank 1: dgnn_model_compute: an argument is NULL"},
+        {DGNN_ERROR_INPUT,
+         "rank 1 is in compute_ghosted while rank 0 is in compute: all ranks make the same calls"},
+        {DGNN_OK, ""}};
     struct test_models m = models_load("dpa3_base", 0.5, 3);
     struct refusal out = {.models = &m};
     ranks_run(REFUSAL_RANKS, 20, refusal_body, &out);
     for (int32_t r = 0; r < REFUSAL_RANKS; r++) {
         for (int k = 0; k < 4; k++) {
-            check_status(out.status[r][k], expected[k].status, out.message[r][k], expected[k].text, __FILE__, __LINE__,
-                         "refusal");
+            check_status(out.status[r][k], expected[k].status, out.message[r][k], expected[k].text, __FILE__,
+                         __LINE__, "refusal");
         }
     }
     struct dgnn_error error;
@@ -327,7 +332,8 @@ static void test_refusals(void)
     models_free(&m);
 }
 
-/* Each allocation of a first call fails once, on whichever rank comes to it: all get MEMORY, and the next call is right. */
+/* Each allocation of a first call fails once, on whichever rank comes to it: all get MEMORY, and the next
+ * call is right. */
 static void test_memory(const char *name, int64_t nlayer)
 {
     int failed = 1;

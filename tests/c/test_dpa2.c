@@ -106,11 +106,8 @@ static int load(const char *name, int32_t memory, int32_t threads, int32_t dtype
                 struct dgnn_descriptor **descriptor, int *dense, struct dgnn_error *error)
 {
     static const char *const type_map[] = {"O", "H"};
-    struct dgnn_load_context context = {.dtype = dtype,
-                                        .memory = memory,
-                                        .ntypes = 2,
-                                        .type_map = type_map,
-                                        .threads = threads};
+    struct dgnn_load_context context = {
+        .dtype = dtype, .memory = memory, .ntypes = 2, .type_map = type_map, .threads = threads};
     struct dgnn_archive archive;
     char path[256];
     snprintf(path, sizeof(path), "tests/data/cases/%s/model.pt2", name);
@@ -134,10 +131,8 @@ static int evaluate_in(const struct dgnn_descriptor *d, struct dgnn_descriptor_w
                        struct dgnn_error *error)
 {
     struct dgnn_descriptor_properties p;
-    struct dgnn_evaluation evaluation = {.graph = graph,
-                                         .exchange = exchange,
-                                         .edge_gradient = answer->gradient,
-                                         .want_gradient = 1};
+    struct dgnn_evaluation evaluation = {
+        .graph = graph, .exchange = exchange, .edge_gradient = answer->gradient, .want_gradient = 1};
     double d_output[NATOM * 64];
     dgnn_descriptor_kind(d)->properties(d, &p);
     memset(answer, 0, sizeof(*answer));
@@ -150,8 +145,8 @@ static int evaluate_in(const struct dgnn_descriptor *d, struct dgnn_descriptor_w
     return dgnn_descriptor_kind(d)->backward(d, workspace, &evaluation, d_output, error);
 }
 
-static int evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *graph, struct dgnn_exchange *exchange,
-                    struct answer *answer, struct dgnn_error *error)
+static int evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *graph,
+                    struct dgnn_exchange *exchange, struct answer *answer, struct dgnn_error *error)
 {
     struct dgnn_descriptor_workspace *workspace;
     DGNN_TRY(dgnn_descriptor_kind(d)->workspace_create(d, &workspace, error));
@@ -206,7 +201,8 @@ static void check_differences(const char *name, struct dgnn_descriptor *d, struc
         }
         c->vector[component] = kept;
         c->distance[e] = r;
-        worst = check_larger(worst, fabs((moved[1].value - moved[0].value) / (2 * h) - at_rest->gradient[component]));
+        worst = check_larger(
+            worst, fabs((moved[1].value - moved[0].value) / (2 * h) - at_rest->gradient[component]));
     }
     if (!(worst < 3e-7 * fmax(size, 1))) {
         fprintf(stderr, "%s: central differences are off by %.2e where the largest is %.2e\n", name, worst,

@@ -95,8 +95,8 @@ static void g3_body(struct ranks_rank *rank)
     double *rows = g3->rows[rank->rank];
     double *gradient = g3->gradient[rank->rank];
     int status = dgnn_swaps_create(&border, first ? 2 : 0, 2, rank->rank, 2, &swaps, &local);
-    status = status ? status
-                    : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_FEATURES, &x, &local);
+    status =
+        status ? status : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_FEATURES, &x, &local);
     status = status ? status : dgnn_exchange_forward_begin(x, rows, 1, 8, &local);
     status = status ? status : dgnn_exchange_forward_end(x, &local);
     status = status ? status : dgnn_exchange_reverse_begin(x, gradient, 1, 8, &local);
@@ -276,15 +276,15 @@ static void test_g7_bricks(void)
                 x[i][d] = random_uniform(&state) * grid->box[d];
             }
         }
-        struct brick_world *world = brick_create(grid, g7[g].natoms, (const double(*)[3])x);
+        struct brick_world *world = brick_create(grid, g7[g].natoms, (const double (*)[3])x);
         CHECK(g7[g].nswap == 0 || world->rank[0].border.nswap == g7[g].nswap);
         for (int32_t r = 0; r < world->nrank; r++) {
             const int32_t place[3] = {r / grid->ranks[2] / grid->ranks[1],
                                       r / grid->ranks[2] % grid->ranks[1], r % grid->ranks[2]};
             const struct brick_rank *rank = &world->rank[r];
             CHECK(rank->nnode - rank->nowned ==
-                  g7_expected_ghosts(grid, place, g7[g].natoms, (const double(*)[3])x));
-            CHECK(g7_wrong_places(grid, rank, (const double(*)[3])x) == 0);
+                  g7_expected_ghosts(grid, place, g7[g].natoms, (const double (*)[3])x));
+            CHECK(g7_wrong_places(grid, rank, (const double (*)[3])x) == 0);
         }
         for (int kind = 0; kind < 2; kind++) {
             struct case_job job = {.world = world, .shape = {3, 8}, .seed = g, .kind = kind};
@@ -314,7 +314,7 @@ static struct brick_world *random_bricks(uint64_t *state)
             x[i][d] = random_uniform(state) * grid.box[d];
         }
     }
-    return brick_create(&grid, natoms, (const double(*)[3])x);
+    return brick_create(&grid, natoms, (const double (*)[3])x);
 }
 
 static void test_random_plans(int64_t nplan)
@@ -451,8 +451,8 @@ static void test_ablations(void)
     int64_t found[ABLATION_COUNT] = {0};
     int64_t worlds = 0;
     for (uint64_t seed = 0; worlds < 200; seed++) {
-        struct brick_world *world = brick_create_random(1 + (int32_t)(seed % 8), 2 + (int32_t)(seed % 9),
-                                                        7777 + seed);
+        struct brick_world *world =
+            brick_create_random(1 + (int32_t)(seed % 8), 2 + (int32_t)(seed % 9), 7777 + seed);
         if (ablation_matters(world)) {
             worlds++;
             for (int a = 0; a < ABLATION_COUNT; a++) {
@@ -513,9 +513,9 @@ static void spin_body(struct ranks_rank *rank)
     brick_direct(job->world, rank->rank, &direct);
     int status = dgnn_plan_create(&direct, r->nowned, r->nnode, rank->rank, rank->nrank, &plan, &local);
     status = status ? status : dgnn_spin_plan(plan, &plan_rows, &local);
-    status = status ? status
-                    : dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps,
-                                        &local);
+    status =
+        status ? status
+               : dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps, &local);
     status = status ? status : dgnn_spin_swaps(swaps, &swaps_rows, &local);
     status = status
                  ? status
@@ -584,8 +584,8 @@ static void many_body(struct ranks_rank *rank)
     struct dgnn_exchange *x = NULL;
     enum { ARRAYS = DGNN_EXCHANGE_LANES + 9 };
     double *rows = malloc((size_t)(ARRAYS * r->nnode * 8 + 1) * sizeof(double));
-    int status = dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps,
-                                   &outcome->error);
+    int status =
+        dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps, &outcome->error);
     status = status
                  ? status
                  : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_GEOMETRY, &x, &outcome->error);
@@ -614,8 +614,8 @@ static void test_many_arrays(void)
     brick_free(world);
 }
 
-/* As many arrays as a network of 150 layers exchanges: once prepared, none of their requests is made again, although the
- * widest comes last and moves the buffer. */
+/* As many arrays as a network of 150 layers exchanges: once prepared, none of their requests is made again,
+ * although the widest comes last and moves the buffer. */
 static void layers_body(struct ranks_rank *rank)
 {
     enum { LAYERS = 150 };
@@ -628,16 +628,19 @@ static void layers_body(struct ranks_rank *rank)
     double *rows = malloc((size_t)(LAYERS * r->nnode * 8 + 1) * sizeof(double));
     int64_t before = 0;
     int status = dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps, local);
-    status = status ? status : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_FEATURES, &x, local);
+    status =
+        status ? status : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_FEATURES, &x, local);
     for (int round = 0; round < 3 && !status; round++) {
         for (int i = 0; i < LAYERS && !status; i++) {
-            status = dgnn_exchange_prepare(x, rows + i * r->nnode * 8, i < LAYERS - 1 ? 1 + i % 7 : 8, 8, local);
+            status =
+                dgnn_exchange_prepare(x, rows + i * r->nnode * 8, i < LAYERS - 1 ? 1 + i % 7 : 8, 8, local);
         }
         status = dgnn_transport_agree(rank->comm, "layers", status, local);
         before = round == 0 ? dgnn_alloc_count() : before;
         status = status ? status : dgnn_transport_agree(rank->comm, "layers", status, local);
         for (int i = 0; i < LAYERS && !status; i++) {
-            const struct exchange_case c = {world, rank->rank, {i < LAYERS - 1 ? 1 + i % 7 : 8, 8}, (uint64_t)i};
+            const struct exchange_case c = {
+                world, rank->rank, {i < LAYERS - 1 ? 1 + i % 7 : 8, 8}, (uint64_t)i};
             double *these = rows + i * r->nnode * 8;
             exchange_case_fill_forward(&c, these);
             status = dgnn_exchange_forward_begin(x, these, c.shape.width, 8, local);
@@ -669,7 +672,8 @@ static void test_many_layers(void)
 
 /* ------------------------------------------------------------------ failures */
 
-/* Rank 0 gives up on rank 1, which comes late: what it sends then must not reach rows that nobody waits for. */
+/* Rank 0 gives up on rank 1, which comes late: what it sends then must not reach rows that nobody waits for.
+ */
 struct late_job {
     int fail_start; /* rank 0 cannot start its second message; else it waits for the first to the deadline */
     double rows[2];
@@ -694,20 +698,23 @@ static void late_wait(atomic_int *flag)
     }
 }
 
-/* Rank 0 owns nothing, and sends back what the first of two swaps brings it: so it waits for that one alone. */
+/* Rank 0 owns nothing, and sends back what the first of two swaps brings it: so it waits for that one alone.
+ */
 static void late_body(struct ranks_rank *rank)
 {
     struct late_job *job = rank->data;
     struct dgnn_error local;
     const int owner = rank->rank == 1;
-    const int32_t other[2] = {owner ? 0 : 1, owner ? 0 : 1}, send[2] = {owner, 1}, recv[2] = {!owner, 1}, row = 0;
+    const int32_t other[2] = {owner ? 0 : 1, owner ? 0 : 1}, send[2] = {owner, 1}, recv[2] = {!owner, 1},
+                  row = 0;
     const int32_t *const lists[] = {&row, &row};
     const struct dgnn_border border = {2, other, other, send, recv, lists, NULL};
     double own[2] = {7, NAN}, *rows = owner ? own : job->rows;
     struct dgnn_swaps *swaps = NULL;
     struct dgnn_exchange *x = NULL;
     int status = dgnn_swaps_create(&border, owner, 2, rank->rank, 2, &swaps, &local);
-    status = status ? status : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_FEATURES, &x, &local);
+    status =
+        status ? status : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_FEATURES, &x, &local);
     if (owner) {
         late_wait(&job->given_up);
     } else if (job->fail_start) {
@@ -737,11 +744,12 @@ static void test_late_messages(void)
     }
 }
 
-/* An end waits for what arrives, not for what leaves, so that a rank that is ahead goes on; settling waits for that. */
+/* An end waits for what arrives, not for what leaves, so that a rank that is ahead goes on; settling waits
+ * for that. */
 struct ahead_job {
     int kind, fails; /* fails: what leaves never does */
     int status[2], settled[2];
-    int waits[2][4]; /* for sends so far: after a forward end, settling, a reverse end, settling */
+    int waits[2][4];    /* for sends so far: after a forward end, settling, a reverse end, settling */
     double ghost[2][2]; /* of the gradient: after the reverse end, settled */
 };
 
@@ -749,8 +757,8 @@ static _Thread_local struct dgnn_transport ahead_inner;
 static _Thread_local void *ahead_send[2]; /* forward, reverse */
 static _Thread_local int ahead_waits, ahead_fails;
 
-static int ahead_send_create(void *context, const void *data, int64_t nbytes, int32_t to, int32_t tag, void **request,
-                             struct dgnn_error *local)
+static int ahead_send_create(void *context, const void *data, int64_t nbytes, int32_t to, int32_t tag,
+                             void **request, struct dgnn_error *local)
 {
     int status = ahead_inner.send_create(context, data, nbytes, to, tag, request, local);
     ahead_send[tag == DGNN_TAG_REVERSE] = *request;
@@ -769,8 +777,8 @@ static int ahead_wait(void *context, void **requests, int64_t n, double deadline
     return ahead_inner.wait(context, requests, n, deadline_s, local);
 }
 
-static int ahead_create(const struct ranks_rank *rank, int kind, struct dgnn_plan **plan, struct dgnn_swaps **swaps,
-                        struct dgnn_exchange **x, struct dgnn_error *local)
+static int ahead_create(const struct ranks_rank *rank, int kind, struct dgnn_plan **plan,
+                        struct dgnn_swaps **swaps, struct dgnn_exchange **x, struct dgnn_error *local)
 {
     const int32_t other = 1 - rank->rank, one = 1, send = 1, ghost = 2, *const lists[] = {&send};
     const int64_t first[] = {0, 1};
@@ -827,13 +835,15 @@ static void test_ahead(void)
         ranks_run(2, 10, ahead_body, &job);
         for (int r = 0; r < 2; r++) {
             CHECK(job.settled[r] == DGNN_OK && job.status[r] == DGNN_OK);
-            CHECK(job.waits[r][0] == 0 && job.waits[r][1] == 1 && job.waits[r][2] == 1 && job.waits[r][3] == 2);
+            CHECK(job.waits[r][0] == 0 && job.waits[r][1] == 1 && job.waits[r][2] == 1 &&
+                  job.waits[r][3] == 2);
             CHECK(job.ghost[r][0] == 4 && job.ghost[r][1] == 0);
         }
         job = (struct ahead_job){.kind = kind, .fails = 1};
         ranks_run(2, 10, ahead_body, &job);
         for (int r = 0; r < 2; r++) {
-            CHECK(job.settled[r] == DGNN_ERROR_COMM && job.status[r] == DGNN_ERROR_COMM && job.waits[r][3] == 1);
+            CHECK(job.settled[r] == DGNN_ERROR_COMM && job.status[r] == DGNN_ERROR_COMM &&
+                  job.waits[r][3] == 1);
         }
     }
 }

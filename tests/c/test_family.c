@@ -1,4 +1,5 @@
-/* Every family of descriptors on many ranks, against one: compute with random splits and compute_ghosted on bricks. */
+/* Every family of descriptors on many ranks, against one: compute with random splits and compute_ghosted on
+ * bricks. */
 #include "domain_random.h"
 #include "ghosted_case.h"
 
@@ -38,13 +39,13 @@ static const struct family families[] = {
     {"hybrid_two_messages", 0.5, 4, 64, FLOAT64}, /* dpa3 and dpa2 */
     {"hybrid_dpa3_nested", 0.5, 2, 64, FLOAT64},
     {"hybrid_dpa3_twice", 0.5, 1, 64, FLOAT64}, /* two cutoffs, pair_exclude_types */
-    {"hybrid_nested", 0, 1, 64, FLOAT64}, /* one message-passing child, local ones two levels down */
+    {"hybrid_nested", 0, 1, 64, FLOAT64},       /* one message-passing child, local ones two levels down */
     {"hybrid_nested_local", 0.5, 0, 96, FLOAT64},
     {"hybrid_f32", 0.5, 1, 64, FLOAT32},
     {"linear_dpa1_graph", 0.5, 0, 96, FLOAT64},
-    {"linear_dpa1", 0, 0, 96, FLOAT64}, /* two cutoffs */
+    {"linear_dpa1", 0, 0, 96, FLOAT64},         /* two cutoffs */
     {"linear_dpa3_twice", 0.5, 2, 64, FLOAT64}, /* type maps that differ */
-    {"linear_dpa3_sum", 0.5, 1, 64, FLOAT64}, /* types and pairs that parts leave out */
+    {"linear_dpa3_sum", 0.5, 1, 64, FLOAT64},   /* types and pairs that parts leave out */
     {"linear_sum", 0, 1, 64, FLOAT64},
     {"linear_weights", 0.5, 4, 64, FLOAT64}, /* dpa3, dpa1 and dpa2 */
     {"spin_dpa3", 0.5, 1, 96, FLOAT64},
@@ -104,7 +105,8 @@ static void test_first_in_compute(struct test_models *m, int32_t with_ids, int32
     struct system_case s = {0};
     uint64_t seed = 5;
     int32_t owner[32];
-    struct call c = {.models = m, .s = &s, .nrank = 4, .nstep = 1, .bad_rank = -1, .with_ids = with_ids, .owner = owner};
+    struct call c = {
+        .models = m, .s = &s, .nrank = 4, .nstep = 1, .bad_rank = -1, .with_ids = with_ids, .owner = owner};
     system_create(&s, 32, 0.03, 0, 2, SYSTEM_GAS, &seed);
     for (int i = 0; i < 32; i++) {
         owner[i] = 3 - i % 3; /* rank 0 passes none */

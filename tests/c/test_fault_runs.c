@@ -1,9 +1,11 @@
-/* Some 300 runs in each of which one rank fails in the middle of a call, before one of its operations: it ends, as a kill
- * ends a process, pauses, hears of a failure from its message library, or has no memory for a message. No run hangs, no
- * rank gets wrong numbers, and the models that are left compute again in the next run.
+/* Some 300 runs in each of which one rank fails in the middle of a call, before one of its operations: it
+ * ends, as a kill ends a process, pauses, hears of a failure from its message library, or has no memory for a
+ * message. No run hangs, no rank gets wrong numbers, and the models that are left compute again in the next
+ * run.
  *
- * Ranks are threads, and the wrapped transport does the harm. What an ended thread held is freed afterwards by those who
- * look at the remains. DGNN_TEST_FAULT_STEP: operations from one run's end to the next one's (default 6). */
+ * Ranks are threads, and the wrapped transport does the harm. What an ended thread held is freed afterwards
+ * by those who look at the remains. DGNN_TEST_FAULT_STEP: operations from one run's end to the next one's
+ * (default 6). */
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,9 +20,9 @@
 #include "dgnn.h"
 
 enum { MAX_RANK = 8, NATOM = 40, MAX_ROW = 1500, HANG_S = 60 };
-#define SHORT_S   0.1 /* a deadline that is meant to pass */
-#define LONG_S    30.0 /* and one that is not */
-#define AMPLE_S   (SHORT_S + 5.0)
+#define SHORT_S 0.1  /* a deadline that is meant to pass */
+#define LONG_S  30.0 /* and one that is not */
+#define AMPLE_S (SHORT_S + 5.0)
 
 static double coords[NATOM][3], spins[NATOM][3];
 static int32_t types[NATOM];
@@ -60,7 +62,8 @@ struct fault_transport {
     struct dgnn_transport inner;
 };
 
-/* A model and its ranks: compute on copies of one system, or compute_ghosted where there is a world of bricks. */
+/* A model and its ranks: compute on copies of one system, or compute_ghosted where there is a world of
+ * bricks. */
 struct fault_case {
     const char *path;
     int32_t nrank, has_spins;
@@ -84,18 +87,27 @@ static int fault_step(struct fault_rank *r, struct dgnn_error *error)
         return DGNN_OK;
     }
     switch (r->fault.kind) {
-    case FAULT_END: r->ended = 1; pthread_exit(NULL);
-    case FAULT_PAUSE: fault_sleep(0.05); return DGNN_OK;
-    case FAULT_STOP: fault_sleep(3 * SHORT_S); return DGNN_OK;
-    case FAULT_LIBRARY: return dgnn_status_set(error, DGNN_ERROR_COMM, "rank %d: the cable is cut", r->rank);
-    default: return DGNN_OK;
+    case FAULT_END:
+        r->ended = 1;
+        pthread_exit(NULL);
+    case FAULT_PAUSE:
+        fault_sleep(0.05);
+        return DGNN_OK;
+    case FAULT_STOP:
+        fault_sleep(3 * SHORT_S);
+        return DGNN_OK;
+    case FAULT_LIBRARY:
+        return dgnn_status_set(error, DGNN_ERROR_COMM, "rank %d: the cable is cut", r->rank);
+    default:
+        return DGNN_OK;
     }
 }
 
 static int fault_message(struct fault_rank *r, struct dgnn_error *error)
 {
-    return r->fault.kind == FAULT_MEMORY && r->messages++ == r->fault.at ? dgnn_status_no_memory(error, "a message", 8)
-                                                                         : DGNN_OK;
+    return r->fault.kind == FAULT_MEMORY && r->messages++ == r->fault.at
+               ? dgnn_status_no_memory(error, "a message", 8)
+               : DGNN_OK;
 }
 
 static int fault_start(void *context, void *request, struct dgnn_error *error)
@@ -120,26 +132,26 @@ static int fault_allgather(void *context, const void *in, int64_t nbytes, void *
     return t->inner.allgather(t->inner.context, in, nbytes, out, deadline_s, error);
 }
 
-static int fault_allreduce(void *context, int64_t *values, int64_t nvalue, int32_t reduction, double deadline_s,
-                           struct dgnn_error *error)
+static int fault_allreduce(void *context, int64_t *values, int64_t nvalue, int32_t reduction,
+                           double deadline_s, struct dgnn_error *error)
 {
     struct fault_transport *t = context;
     DGNN_TRY(fault_step(t->rank, error));
     return t->inner.allreduce(t->inner.context, values, nvalue, reduction, deadline_s, error);
 }
 
-static int fault_alltoallv(void *context, const void *send, const int64_t *send_count, const int64_t *send_place,
-                           void *receive, const int64_t *receive_count, const int64_t *receive_place,
-                           double deadline_s, struct dgnn_error *error)
+static int fault_alltoallv(void *context, const void *send, const int64_t *send_count,
+                           const int64_t *send_place, void *receive, const int64_t *receive_count,
+                           const int64_t *receive_place, double deadline_s, struct dgnn_error *error)
 {
     struct fault_transport *t = context;
     DGNN_TRY(fault_step(t->rank, error));
-    return t->inner.alltoallv(t->inner.context, send, send_count, send_place, receive, receive_count, receive_place,
-                              deadline_s, error);
+    return t->inner.alltoallv(t->inner.context, send, send_count, send_place, receive, receive_count,
+                              receive_place, deadline_s, error);
 }
 
-static int fault_send(void *context, const void *data, int64_t nbytes, int32_t to, int32_t tag, void **request,
-                      struct dgnn_error *error)
+static int fault_send(void *context, const void *data, int64_t nbytes, int32_t to, int32_t tag,
+                      void **request, struct dgnn_error *error)
 {
     struct fault_transport *t = context;
     DGNN_TRY(fault_message(t->rank, error));
@@ -198,8 +210,13 @@ static struct dgnn_model *fault_load(const char *path)
 
 static int fault_compute(struct fault_rank *r, int has_spins)
 {
-    struct dgnn_system system = {.size = sizeof(system), .natoms = NATOM, .coords = &coords[0][0], .types = types,
-                                 .spins = has_spins ? &spins[0][0] : NULL, .box = box, .pbc = {1, 1, 1},
+    struct dgnn_system system = {.size = sizeof(system),
+                                 .natoms = NATOM,
+                                 .coords = &coords[0][0],
+                                 .types = types,
+                                 .spins = has_spins ? &spins[0][0] : NULL,
+                                 .box = box,
+                                 .pbc = {1, 1, 1},
                                  .replicated = r->comm != NULL};
     struct dgnn_result result = {.size = sizeof(result), .forces = &r->forces[0][0]};
     r->nrow = NATOM;
@@ -214,8 +231,13 @@ static int fault_compute_ghosted(struct fault_rank *r, const struct brick_rank *
     for (int64_t i = 0; i < b->nnode; i++) {
         row_types[i] = types[b->id[i]];
     }
-    struct dgnn_ghosted system = {.size = sizeof(system), .nlocal = b->nowned, .nall = b->nnode, .coords = &b->x[0][0],
-                                  .types = row_types, .border = &b->border, .add_ghost_forces = 1};
+    struct dgnn_ghosted system = {.size = sizeof(system),
+                                  .nlocal = b->nowned,
+                                  .nall = b->nnode,
+                                  .coords = &b->x[0][0],
+                                  .types = row_types,
+                                  .border = &b->border,
+                                  .add_ghost_forces = 1};
     struct dgnn_result result = {.size = sizeof(result), .forces = &r->forces[0][0]};
     r->nrow = b->nnode;
     r->status = dgnn_model_compute_ghosted(r->model, &system, r->comm, &result, &r->error);
@@ -269,11 +291,19 @@ static void fault_check(struct fault_case *c, const struct fault *f, const struc
     int is_comm = r->status == DGNN_ERROR_COMM && strstr(r->error.message, "rank ") != NULL;
     c->ranks_told += is_comm;
     switch (f->kind) {
-    case FAULT_NONE: CHECK(r->status == DGNN_OK && (c->runs == 0 || fault_right(c, r))); break;
-    case FAULT_PAUSE: CHECK(fault_right(c, r)); break;
+    case FAULT_NONE:
+        CHECK(r->status == DGNN_OK && (c->runs == 0 || fault_right(c, r)));
+        break;
+    case FAULT_PAUSE:
+        CHECK(fault_right(c, r));
+        break;
     case FAULT_END:
-    case FAULT_STOP: CHECK(is_comm || fault_right(c, r)); break;
-    case FAULT_LIBRARY: CHECK(is_comm || (r->rank != f->victim && fault_right(c, r))); break;
+    case FAULT_STOP:
+        CHECK(is_comm || fault_right(c, r));
+        break;
+    case FAULT_LIBRARY:
+        CHECK(is_comm || (r->rank != f->victim && fault_right(c, r)));
+        break;
     case FAULT_MEMORY:
         CHECK(r->status == DGNN_ERROR_MEMORY && !strcmp(r->error.message, c->rank[0].error.message));
         break;
@@ -314,7 +344,8 @@ static void fault_run(struct fault_case *c, struct fault fault)
     c->runs++;
 }
 
-/* What an ended rank held on its stack goes with its process; survivors' blocks are freed with their models. */
+/* What an ended rank held on its stack goes with its process; survivors' blocks are freed with their models.
+ */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
@@ -337,7 +368,8 @@ static void fault_make_system(void)
     }
 }
 
-/* What each rank must get: of one rank without a communicator; of bricks, their shares, which add up to it. */
+/* What each rank must get: of one rank without a communicator; of bricks, their shares, which add up to it.
+ */
 static void fault_case_reference(struct fault_case *c)
 {
     static struct fault_rank serial;
@@ -366,8 +398,8 @@ static void fault_case_reference(struct fault_case *c)
     CHECK(!c->world || fabs(total - serial.energy) < 1e-11 * NATOM);
 }
 
-/* Each kind at operations all over the call, with the victim drawn anew. grid: of bricks, or 0. Returns the number of
- * runs with a fault. */
+/* Each kind at operations all over the call, with the victim drawn anew. grid: of bricks, or 0. Returns the
+ * number of runs with a fault. */
 static int64_t fault_case_run(const char *path, int32_t nrank, const struct brick_grid *grid, int64_t step)
 {
     static struct fault_case c;
@@ -375,7 +407,7 @@ static int64_t fault_case_run(const char *path, int32_t nrank, const struct bric
     c = (struct fault_case){.path = path, .nrank = nrank, .has_spins = strstr(path, "spin") != NULL};
     current = &c;
     if (grid) {
-        c.world = brick_create(grid, NATOM, (const double(*)[3])coords);
+        c.world = brick_create(grid, NATOM, (const double (*)[3])coords);
         for (int32_t k = 0; k < nrank; k++) {
             CHECK(c.world->rank[k].nnode <= MAX_ROW);
         }
@@ -397,15 +429,17 @@ static int64_t fault_case_run(const char *path, int32_t nrank, const struct bric
     if (grid) {
         brick_free(c.world);
     }
-    printf("%s%s: %d ranks, %lld operations, %lld runs, %lld times COMM\n", path, grid ? " with a border" : "", nrank,
-           (long long)operations, (long long)c.runs, (long long)c.ranks_told);
+    printf("%s%s: %d ranks, %lld operations, %lld runs, %lld times COMM\n", path,
+           grid ? " with a border" : "", nrank, (long long)operations, (long long)c.runs,
+           (long long)c.ranks_told);
     CHECK(c.ranks_told > c.runs / 2); /* most faults are felt */
     return c.runs - 2;
 }
 
 int main(void)
 {
-    static const char *const paths[] = {"tests/data/cases/dpa3_base/model.pt2", "tests/data/cases/dpa2_base/model.pt2",
+    static const char *const paths[] = {"tests/data/cases/dpa3_base/model.pt2",
+                                        "tests/data/cases/dpa2_base/model.pt2",
                                         "tests/data/cases/spin_dpa3/model.pt2"};
     const char *given = getenv("DGNN_TEST_FAULT_STEP");
     int64_t runs = 0, step = given ? atoll(given) : 6;

@@ -1,4 +1,5 @@
-/* The fitting net: energies against the formula, gradients against its derivative, with each input that it may have. */
+/* The fitting net: energies against the formula, gradients against its derivative, with each input that it
+ * may have. */
 #include "net/energy/fitting.h"
 
 #include <stdlib.h>
@@ -13,7 +14,8 @@ struct fit {
     int mixed, nfparam, naparam, ncase, has_default, threads;
     const char *dropped; /* exclude_types; NULL: the member is missing */
     struct net net[NTYPES];
-    double bias[NTYPES], fparam[8], average[2][8], scale[2][8], case_row[8]; /* averages of fparam and of aparam */
+    double bias[NTYPES], fparam[8], average[2][8], scale[2][8],
+        case_row[8]; /* averages of fparam and of aparam */
 };
 
 struct atoms {
@@ -48,8 +50,8 @@ static void make_fit(struct fit *fit, uint64_t *seed)
 static void write_fit(const struct fit *fit, struct net_text *text)
 {
     text->length = 0;
-    net_add(text, "{\"@class\":\"Fitting\",\"type\":\"ener\",\"@version\":4,\"ntypes\":%d,\"dim_descrpt\":%d", NTYPES,
-            WIDTH);
+    net_add(text, "{\"@class\":\"Fitting\",\"type\":\"ener\",\"@version\":4,\"ntypes\":%d,\"dim_descrpt\":%d",
+            NTYPES, WIDTH);
     net_add(text, ",\"numb_fparam\":%d,\"numb_aparam\":%d,\"dim_case_embd\":%d", fit->nfparam, fit->naparam,
             fit->ncase);
     net_add(text, ",\"mixed_types\":%s", fit->mixed ? "true" : "false");
@@ -133,10 +135,13 @@ static void make_atoms(struct atoms *atoms, uint64_t *seed)
     }
 }
 
-static void check_fit(const struct fit *fit, struct dgnn_fitting_workspace *workspace, struct atoms *atoms, const double *fparam,
-                      int n)
+static void check_fit(const struct fit *fit, struct dgnn_fitting_workspace *workspace, struct atoms *atoms,
+                      const double *fparam, int n)
 {
-    struct dgnn_fitting_input input = {.n = n, .type = atoms->type, .descriptor = atoms->descriptor, .fparam = fparam,
+    struct dgnn_fitting_input input = {.n = n,
+                                       .type = atoms->type,
+                                       .descriptor = atoms->descriptor,
+                                       .fparam = fparam,
                                        .aparam = atoms->aparam};
     double gradient[WIDTH], worst = 0, again[ATOMS];
     const double *used = fparam ? fparam : fit->fparam;
@@ -236,8 +241,13 @@ int main(void)
 {
     uint64_t seed = 21;
     for (int k = 0; k < 16; k++) {
-        struct fit fit = {.mixed = k % 2, .threads = 1 + k / 2 % 3, .nfparam = k / 2 % 4, .naparam = k / 4 % 3,
-                          .ncase = k / 8 % 2, .has_default = k % 4 > 1 && k / 2 % 4, .dropped = k % 3 ? NULL : "[0,2]"};
+        struct fit fit = {.mixed = k % 2,
+                          .threads = 1 + k / 2 % 3,
+                          .nfparam = k / 2 % 4,
+                          .naparam = k / 4 % 3,
+                          .ncase = k / 8 % 2,
+                          .has_default = k % 4 > 1 && k / 2 % 4,
+                          .dropped = k % 3 ? NULL : "[0,2]"};
         test_fit(&fit, &seed);
     }
     test_in_place(&seed);

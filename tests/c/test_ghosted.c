@@ -147,11 +147,13 @@ static void test_faults(void)
     for (size_t k = 0; k < sizeof(faults) / sizeof(faults[0]); k++) {
         struct test_models m = models_load(faults[k].model ? faults[k].model : "dpa3_base", 0.5, 3);
         struct system_case s = {0};
-        struct ghosted_call c = {.models = &m, .kind = faults[k].kind, .spoil = faults[k].spoil, .bad_rank = 1};
+        struct ghosted_call c = {
+            .models = &m, .kind = faults[k].kind, .spoil = faults[k].spoil, .bad_rank = 1};
         case_make(&s, &c, (const int32_t[]){2, 2, 1}, ALL_REAL, 5);
         ghosted_run(&c);
         for (int32_t r = 0; r < 4; r++) {
-            check_status(c.status[r], DGNN_ERROR_INPUT, c.message[r], faults[k].text, __FILE__, __LINE__, "fault");
+            check_status(c.status[r], DGNN_ERROR_INPUT, c.message[r], faults[k].text, __FILE__, __LINE__,
+                         "fault");
             CHECK(!strcmp(c.message[r], c.message[0]));
             c.status[r] = 0;
         }
@@ -166,8 +168,9 @@ static void test_faults(void)
 
 /* ------------------------------------------------------------------ the tests of the tests */
 
-/* The comparison with one rank, of a whole model: each fault of the exchange is far beyond the tolerance. Gradients of
- * ghosts' features that are not cleared are written over, never read; forces that are not cleared count twice. */
+/* The comparison with one rank, of a whole model: each fault of the exchange is far beyond the tolerance.
+ * Gradients of ghosts' features that are not cleared are written over, never read; forces that are not
+ * cleared count twice. */
 static void test_ablations(const char *name)
 {
     struct test_models m = models_load(name, 0.5, 3);
@@ -175,7 +178,8 @@ static void test_ablations(const char *name)
     for (int32_t ablation = SWAPS_RIGHT; ablation < SWAPS_ABLATIONS; ablation++) {
         for (int32_t add = 0; add < 2; add++) {
             struct system_case s = {0};
-            struct ghosted_call c = {.models = &m, .add = add, .ablates = 1, .ablation = (enum swaps_ablation)ablation};
+            struct ghosted_call c = {
+                .models = &m, .add = add, .ablates = 1, .ablation = (enum swaps_ablation)ablation};
             case_make(&s, &c, (const int32_t[]){2, 2, 1}, ALL_REAL, 3);
             ghosted_run(&c);
             double share = ghosted_compare(&c, &t);
@@ -189,7 +193,8 @@ static void test_ablations(const char *name)
     models_free(&m);
 }
 
-/* One row for each remote atom, in a cell whose images are all around: of 192 atoms on two ranks, which own 96 each, 96. */
+/* One row for each remote atom, in a cell whose images are all around: of 192 atoms on two ranks, which own
+ * 96 each, 96. */
 static void test_one_row(const char *name, struct tolerance t)
 {
     struct test_models m = models_load(name, 0.5, 3);

@@ -1,5 +1,5 @@
-/* A host's neighbour lists of all kinds, at random: refused in the words of a plain reading of them, or the same pairs, to
- * the bit; and through compute_ghosted, the result of the same lists in another order. */
+/* A host's neighbour lists of all kinds, at random: refused in the words of a plain reading of them, or the
+ * same pairs, to the bit; and through compute_ghosted, the result of the same lists in another order. */
 #include "geom/uncontracted.h"
 
 #include <stdlib.h>
@@ -39,15 +39,28 @@ static int64_t given_sound(const struct given *g, int64_t centre, int32_t *row, 
 static void given_spoil(struct given *g, uint64_t *seed)
 {
     static const int32_t outside[] = {-1, INT32_MIN, INT32_MAX, 0, 1};
-    int64_t total = g->first[g->ncentre], i = random_below(seed, g->ncentre), k = random_below(seed, total + 1);
+    int64_t total = g->first[g->ncentre], i = random_below(seed, g->ncentre),
+            k = random_below(seed, total + 1);
     int32_t far = outside[random_below(seed, 5)];
     switch (random_below(seed, 6)) {
-    case 0: g->row[k] = (int32_t)i; break;                                       /* the centre, where k is its own */
-    case 1: g->row[k] = g->row[random_below(seed, total + 1)]; break;            /* twice, if of one centre */
-    case 2: g->row[k] = far < 0 || far > 1 ? far : (int32_t)g->nrow + far; break;
-    case 3: g->first[i] += random_below(seed, 5) - 2; break;
-    case 4: memcpy(g->x[i], g->x[random_below(seed, g->nrow)], sizeof(g->x[i])); break; /* at one place */
-    default: g->row[k] = (int32_t)random_below(seed, g->nrow); break;
+    case 0:
+        g->row[k] = (int32_t)i;
+        break; /* the centre, where k is its own */
+    case 1:
+        g->row[k] = g->row[random_below(seed, total + 1)];
+        break; /* twice, if of one centre */
+    case 2:
+        g->row[k] = far < 0 || far > 1 ? far : (int32_t)g->nrow + far;
+        break;
+    case 3:
+        g->first[i] += random_below(seed, 5) - 2;
+        break;
+    case 4:
+        memcpy(g->x[i], g->x[random_below(seed, g->nrow)], sizeof(g->x[i]));
+        break; /* at one place */
+    default:
+        g->row[k] = (int32_t)random_below(seed, g->nrow);
+        break;
     }
 }
 
@@ -57,7 +70,8 @@ static void given_make(struct given *g, uint64_t *seed)
     g->nrow = 1 + random_below(seed, MAX_ROWS);
     g->ncentre = 1 + random_below(seed, g->nrow);
     for (int64_t i = 0; i < g->nrow; i++) {
-        for (int k = 0; k < 3; k++) { /* coarse, so that distances tie; by rows, so that places are distinct */
+        for (int k = 0; k < 3;
+             k++) { /* coarse, so that distances tie; by rows, so that places are distinct */
             g->x[i][k] = (double)random_below(seed, 5) + 4e-3 * (double)(i >> k & 1);
         }
         g->ids[i] = (7 * i + 3) % 8;
@@ -169,8 +183,9 @@ static int given_same(const struct given *g, const struct dgnn_nlist *list)
 
 /* ------------------------------------------------------------------ the tests */
 
-static const char *const faults[] = {"neighbour_first[0]", "has neighbours from", "expected rows below",
-                                     "the atom itself",    "twice",               "expected distinct places"};
+static const char *const faults[] = {
+    "neighbour_first[0]",      "has neighbours from", "expected rows below", "the atom itself", "twice",
+    "expected distinct places"};
 enum { NFAULT = sizeof(faults) / sizeof(*faults) };
 
 /* NFAULT: a valid list. */
@@ -194,13 +209,19 @@ static void test_lists(void)
     CHECK_STATUS(dgnn_cell_set(&cell, NULL, NULL, &error), DGNN_OK, "");
     for (int trial = 0; trial < NLISTS; trial++) {
         given_make(&g, &seed);
-        struct dgnn_nlist_input input = {.ncentre = g.ncentre, .nrow = g.nrow, .positions = g.x[0], .ids = g.ids,
-                                         .cell = &cell, .cutoff = cutoff, .threads = 1};
+        struct dgnn_nlist_input input = {.ncentre = g.ncentre,
+                                         .nrow = g.nrow,
+                                         .positions = g.x[0],
+                                         .ids = g.ids,
+                                         .cell = &cell,
+                                         .cutoff = cutoff,
+                                         .threads = 1};
         const char *fault = given_fault(&g);
         fault = fault ? fault : given_overlaps(&g) ? "expected distinct places" : NULL;
         int status = dgnn_nlist_update_given(&list, &input, g.first, g.row, &error);
         if (fault) {
-            wrong += status != DGNN_ERROR_INPUT || !strstr(error.message, fault) || dgnn_nlist_npair(&list) != 0;
+            wrong +=
+                status != DGNN_ERROR_INPUT || !strstr(error.message, fault) || dgnn_nlist_npair(&list) != 0;
         } else {
             wrong += status != DGNN_OK || !given_same(&g, &list);
             pairs += dgnn_nlist_npair(&list);
@@ -235,13 +256,19 @@ static void given_close_up(struct given *g)
     }
 }
 
-/* Forces of these lists; a list that names the pairs within the cutoff, in their order, must give the same bits. */
+/* Forces of these lists; a list that names the pairs within the cutoff, in their order, must give the same
+ * bits. */
 static int call(struct dgnn_model *model, const struct given *g, const int64_t *first, const int32_t *row,
                 struct dgnn_result *result, struct dgnn_error *error)
 {
     static const int32_t types[MAX_ROWS] = {0, 1, 1, 0, 1, 1, 0, 1};
-    struct dgnn_ghosted system = {.size = sizeof(system), .nlocal = g->ncentre, .nall = g->nrow, .coords = g->x[0],
-                                  .types = types, .neighbour_first = first, .neighbour = row};
+    struct dgnn_ghosted system = {.size = sizeof(system),
+                                  .nlocal = g->ncentre,
+                                  .nall = g->nrow,
+                                  .coords = g->x[0],
+                                  .types = types,
+                                  .neighbour_first = first,
+                                  .neighbour = row};
     error->message[0] = 0;
     return dgnn_model_compute_ghosted(model, &system, NULL, result, error);
 }
@@ -273,7 +300,8 @@ static void test_calls(void)
     struct given g;
     uint64_t seed = 6;
     int64_t valid = 0, refused = 0, wrong = 0;
-    CHECK_STATUS(dgnn_model_load("tests/data/cases/se_e2_a/model.pt2", &options, &model, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_model_load("tests/data/cases/se_e2_a/model.pt2", &options, &model, &error), DGNN_OK,
+                 "");
     for (int trial = 0; trial < NCALLS; trial++) {
         double forces[MAX_ROWS][3];
         struct dgnn_result result = {.size = sizeof(result), .forces = forces[0]};
@@ -281,7 +309,8 @@ static void test_calls(void)
         int status = call(model, &g, g.first, g.row, &result, &error);
         given_close_up(&g);
         int bad = given_fault(&g) || given_overlaps(&g);
-        wrong += bad ? status != DGNN_ERROR_INPUT || !error.message[0] : status || !call_agrees(model, &g, &result);
+        wrong += bad ? status != DGNN_ERROR_INPUT || !error.message[0]
+                     : status || !call_agrees(model, &g, &result);
         valid += !bad;
         refused += bad;
     }

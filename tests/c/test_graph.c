@@ -1,4 +1,5 @@
-/* The graph of edges: truncation, exclusions and counts in both list semantics, and forces and virials from its gradients. */
+/* The graph of edges: truncation, exclusions and counts in both list semantics, and forces and virials from
+ * its gradients. */
 #include <stdlib.h>
 
 #include "geom/gradient.h"
@@ -35,8 +36,8 @@ static struct system make_system(int periodic)
     for (int i = 0; i < N; i++) { /* no two too close: places of a lattice, shaken */
         double f[3] = {(i % 3 + 0.5) / 3, (i / 3 % 2 + 0.5) / 2, (i / 6 + 0.5) / 4};
         for (int c = 0; c < 3; c++) {
-            system.positions[3 * i + c] = f[0] * box[c] + f[1] * box[3 + c] + f[2] * box[6 + c] +
-                                          uniform(-0.3, 0.3);
+            system.positions[3 * i + c] =
+                f[0] * box[c] + f[1] * box[3 + c] + f[2] * box[6 + c] + uniform(-0.3, 0.3);
         }
         system.type[i] = (int32_t)uniform(0, NTYPES);
     }

@@ -1,20 +1,23 @@
-/* Spin models on every grid of 1 to 8 ranks, through compute and over a host's rows, against one rank. Atoms move and
- * spins turn between steps: a little, so that lists stay, then much. What must have happened on the way is counted. */
+/* Spin models on every grid of 1 to 8 ranks, through compute and over a host's rows, against one rank. Atoms
+ * move and spins turn between steps: a little, so that lists stay, then much. What must have happened on the
+ * way is counted. */
 #include "domain_random.h"
 #include "ghosted_case.h"
 
-/* Ranks that passed no atoms, whose atoms were all NULL, that had ghosts alone; ranks' steps with a new decomposition
- * and with the old one. */
+/* Ranks that passed no atoms, whose atoms were all NULL, that had ghosts alone; ranks' steps with a new
+ * decomposition and with the old one. */
 struct seen {
     int64_t empty, null, ghosts_alone, rebuilt, reused;
 };
 
-static struct call grid_call(struct test_models *m, struct system_case *s, const int32_t grid[3], uint64_t *seed)
+static struct call grid_call(struct test_models *m, struct system_case *s, const int32_t grid[3],
+                             uint64_t *seed)
 {
     struct call c = {.models = m, .s = s, .bad_rank = -1, .nrank = grid[0] * grid[1] * grid[2]};
     memcpy(c.grid, grid, sizeof(c.grid));
     system_create(s, 40, 0.05, random_below(seed, 2) ? 0.4 : 0, m->serial->ntypes, SYSTEM_GAS, seed);
-    system_parameters(s, m->serial->properties.fitting.dim_fparam, m->serial->properties.fitting.dim_aparam, seed);
+    system_parameters(s, m->serial->properties.fitting.dim_fparam, m->serial->properties.fitting.dim_aparam,
+                      seed);
     system_spins(s, 1, seed);
     c.owner = calloc((size_t)s->n, sizeof(*c.owner));
     c.with_ids = (int32_t)random_below(seed, 2);
@@ -58,14 +61,15 @@ static void test_ghosted(struct test_models *m, const int32_t grid[3], int64_t t
 {
     struct tolerance t = {1e-11, 1e-13};
     struct system_case s = {0};
-    struct ghosted_call c = {.models = m, .kind = turn % 2 ? PLAN_DIRECT : PLAN_BORDER, .add = (int32_t)(turn / 2 % 2)};
+    struct ghosted_call c = {
+        .models = m, .kind = turn % 2 ? PLAN_DIRECT : PLAN_BORDER, .add = (int32_t)(turn / 2 % 2)};
     enum thinning thin = (enum thinning)(turn % 4);
     case_make(&s, &c, grid, thin, 700 + (uint64_t)turn);
     ghosted_run(&c);
     double share = ghosted_compare(&c, &t);
     if (!(share <= 1)) {
-        fprintf(stderr, "rows on grid %d %d %d, thinning %d: %g of the tolerance\n", grid[0], grid[1], grid[2], thin,
-                share);
+        fprintf(stderr, "rows on grid %d %d %d, thinning %d: %g of the tolerance\n", grid[0], grid[1],
+                grid[2], thin, share);
     }
     CHECK(share <= 1);
     for (int32_t r = 0; r < c.world->nrank; r++) {
@@ -93,7 +97,8 @@ static void test_model(const char *name, int64_t nlayer)
             }
         }
     }
-    printf("%s: %lld grids; ranks without atoms %lld, with NULL ones %lld, with ghosts alone %lld; steps with old lists"
+    printf("%s: %lld grids; ranks without atoms %lld, with NULL ones %lld, with ghosts alone %lld; steps "
+           "with old lists"
            " %lld, with new ones %lld\n",
            name, (long long)ngrid, (long long)seen.empty, (long long)seen.null, (long long)seen.ghosts_alone,
            (long long)seen.reused, (long long)seen.rebuilt);

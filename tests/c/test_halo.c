@@ -25,13 +25,18 @@ static void large_body(struct ranks_rank *rank)
 {
     struct large *l = rank->data;
     struct dgnn_error error;
-    int64_t begin = l->system.natoms * rank->rank / rank->nrank, end = l->system.natoms * (rank->rank + 1) / rank->nrank;
+    int64_t begin = l->system.natoms * rank->rank / rank->nrank,
+            end = l->system.natoms * (rank->rank + 1) / rank->nrank;
     struct dgnn_system mine = l->system;
     mine.coords += 3 * begin;
     mine.types += begin;
     mine.natoms = end - begin;
-    struct dgnn_domain_input input = {
-        .system = &mine, .dtype = 2, .ntypes = 2, .cutoff = l->cutoff, .brick_cutoff = l->cutoff, .skin = l->skin};
+    struct dgnn_domain_input input = {.system = &mine,
+                                      .dtype = 2,
+                                      .ntypes = 2,
+                                      .cutoff = l->cutoff,
+                                      .brick_cutoff = l->cutoff,
+                                      .skin = l->skin};
     l->status[rank->rank] = dgnn_domain_update(&l->domain[rank->rank], &input, rank->comm, DGNN_OK, &error);
 }
 
@@ -76,7 +81,8 @@ static void large_check(const struct large *l, int32_t nrank, const int32_t grid
         total += d->nodes.nowned;
         uint64_t *key = calloc((size_t)d->nodes.nowned, sizeof(*key));
         dgnn_order_curve(d->nodes.positions, d->nodes.nowned, key);
-        for (int64_t i = 0; i < d->nodes.nowned; i++) { /* rows are along the curve, by id where it does not tell */
+        for (int64_t i = 0; i < d->nodes.nowned;
+             i++) { /* rows are along the curve, by id where it does not tell */
             CHECK((int64_t)(key[i] & UINT32_MAX) == i);
             CHECK(!i || key[i] >> 32 != key[i - 1] >> 32 || d->nodes.ids[i] > d->nodes.ids[i - 1]);
         }
@@ -185,13 +191,15 @@ static double water_bytes(int32_t nrank, int64_t along)
         for (int32_t n = 0; n < plan->nneighbour; n++) { /* of slabs, the two beside this one */
             int32_t away = (plan->rank[n] - r + nrank) % nrank;
             CHECK(away == 1 || away == nrank - 1);
-            CHECK(plan->send_first[n + 1] > plan->send_first[n] && plan->recv_first[n + 1] > plan->recv_first[n]);
+            CHECK(plan->send_first[n + 1] > plan->send_first[n] &&
+                  plan->recv_first[n + 1] > plan->recv_first[n]);
         }
     }
-    printf("water 8:1:1, %lld atoms, %d ranks: ghosts %.2f %% above the atoms in reach, %.1f messages for each rank and "
+    printf("water 8:1:1, %lld atoms, %d ranks: ghosts %.2f %% above the atoms in reach, %.1f messages for "
+           "each rank and "
            "layer, %.0f kB for each rank\n",
-           (long long)l.system.natoms, nrank, 100 * ((double)ghosts / (double)within - 1), (double)sent / nrank,
-           (double)bytes / nrank / 1e3);
+           (long long)l.system.natoms, nrank, 100 * ((double)ghosts / (double)within - 1),
+           (double)sent / nrank, (double)bytes / nrank / 1e3);
     large_free(&l);
     return (double)bytes / nrank;
 }
@@ -206,7 +214,8 @@ static void test_water(void)
 /* ------------------------------------------------------------------ halos by brute force */
 
 /* Least distance between two sets of points over images: what must be found. */
-static int near_any(const struct dgnn_cell *cell, const double *x, const double *others, int64_t n, double reach)
+static int near_any(const struct dgnn_cell *cell, const double *x, const double *others, int64_t n,
+                    double reach)
 {
     for (int64_t j = 0; j < n; j++) {
         for (int image = 0; image < 7 * 7 * 7; image++) {
@@ -229,7 +238,8 @@ static int near_any(const struct dgnn_cell *cell, const double *x, const double 
     return 0;
 }
 
-/* Every atom near one of another rank's atoms is found; every one found is near the other rank's box, by sampling. */
+/* Every atom near one of another rank's atoms is found; every one found is near the other rank's box, by
+ * sampling. */
 static void test_skewed(uint64_t seed)
 {
     struct system_case s = {0};
@@ -247,8 +257,12 @@ static void test_skewed(uint64_t seed)
             s.x[3 * i + c] *= i < N ? 1 : 0.4;
         }
     }
-    struct dgnn_halo_input input = {.cell = &cell, .reach = system_between(&seed, 0.5, 4), .n = N, .positions = s.x,
-                                    .nbox = 2, .box = box};
+    struct dgnn_halo_input input = {.cell = &cell,
+                                    .reach = system_between(&seed, 0.5, 4),
+                                    .n = N,
+                                    .positions = s.x,
+                                    .nbox = 2,
+                                    .box = box};
     dgnn_halo_box(&cell, N, s.x, &box[0]);
     dgnn_halo_box(&cell, N, s.x + 3 * N, &box[1]);
     CHECK_STATUS(dgnn_halo_find(&halo, &input, &error), DGNN_OK, "");

@@ -31,7 +31,8 @@ static void add_list(char *text, size_t length, const char *format, int64_t n, c
     }
 }
 
-static void check_described(const char *name, const struct dgnn_model *model, const struct dgnn_model_info *info)
+static void check_described(const char *name, const struct dgnn_model *model,
+                            const struct dgnn_model_info *info)
 {
     const char *described = dgnn_model_describe(model);
     char text[10][512] = {{0}};
@@ -41,24 +42,28 @@ static void check_described(const char *name, const struct dgnn_model *model, co
         snprintf(text[0] + used, sizeof(text[0]) - used, "%s\"%s\"", k ? ", " : "", info->type_names[k]);
     }
     strcat(text[0], "]");
-    snprintf(text[1], sizeof(text[1]), "\"cutoff\": %.17g, \"dtype\": \"%s\", \"semantics\": \"%s\"", info->cutoff,
-             info->dtype == DGNN_DTYPE_FLOAT32 ? "float32" : "float64",
+    snprintf(text[1], sizeof(text[1]), "\"cutoff\": %.17g, \"dtype\": \"%s\", \"semantics\": \"%s\"",
+             info->cutoff, info->dtype == DGNN_DTYPE_FLOAT32 ? "float32" : "float64",
              info->semantics == DGNN_SEMANTICS_DENSE ? "dense" : "graph");
-    snprintf(text[2], sizeof(text[2]), "\"has_message_passing\": %s, \"has_message_passing_across_ranks\": %s",
+    snprintf(text[2], sizeof(text[2]),
+             "\"has_message_passing\": %s, \"has_message_passing_across_ranks\": %s",
              flag(info->has_message_passing), flag(info->has_message_passing_across_ranks));
     snprintf(text[3], sizeof(text[3]), "\"is_spin\": %s, \"virtual_scale\": %s", flag(info->is_spin),
              info->is_spin ? "[" : "null");
     if (info->is_spin) {
         add_list(text[3], sizeof(text[3]), "%s%.17g", info->ntypes, info->virtual_scale);
     }
-    snprintf(text[4], sizeof(text[4]), "\"dim_fparam\": %lld, \"dim_aparam\": %lld", (long long)info->dim_fparam,
-             (long long)info->dim_aparam);
+    snprintf(text[4], sizeof(text[4]), "\"dim_fparam\": %lld, \"dim_aparam\": %lld",
+             (long long)info->dim_fparam, (long long)info->dim_aparam);
     snprintf(text[5], sizeof(text[5]),
-             "\"dim_charge_spin\": %d, \"has_default_fparam\": %s, \"has_default_charge_spin\": %s", info->dim_charge_spin,
-             flag(info->default_fparam != NULL), flag(info->default_charge_spin != NULL));
-    snprintf(text[6], sizeof(text[6]), "\"sel\": [%lld%s", (long long)info->sel[0], info->nsel > 1 ? ", " : "]");
+             "\"dim_charge_spin\": %d, \"has_default_fparam\": %s, \"has_default_charge_spin\": %s",
+             info->dim_charge_spin, flag(info->default_fparam != NULL),
+             flag(info->default_charge_spin != NULL));
+    snprintf(text[6], sizeof(text[6]), "\"sel\": [%lld%s", (long long)info->sel[0],
+             info->nsel > 1 ? ", " : "]");
     snprintf(text[7], sizeof(text[7]), "\"parameters\": %lld,", (long long)info->parameters);
-    snprintf(text[8], sizeof(text[8]), "\"threads\": %d, \"memory\": \"fast\", \"skin\": %g", info->threads, info->skin);
+    snprintf(text[8], sizeof(text[8]), "\"threads\": %d, \"memory\": \"fast\", \"skin\": %g", info->threads,
+             info->skin);
     for (int k = 0; k < 9; k++) {
         CHECK(strstr(described, text[k]));
         if (!strstr(described, text[k])) {
@@ -70,9 +75,19 @@ static void check_described(const char *name, const struct dgnn_model *model, co
 
 static void test_info(void)
 {
-    static const char *const names[] = {"dpa3_base", "dpa3_f32", "dpa3_fparam_aparam", "dpa3_fparam_default",
-                                        "dpa3_charge_spin", "dpa3_charge_spin_default", "dpa1_small_sel_graph", "dpa2_base",
-                                        "se_e2_a", "hybrid_fparam", "spin_dpa3", "spin_se_e2_a", "spin_three"};
+    static const char *const names[] = {"dpa3_base",
+                                        "dpa3_f32",
+                                        "dpa3_fparam_aparam",
+                                        "dpa3_fparam_default",
+                                        "dpa3_charge_spin",
+                                        "dpa3_charge_spin_default",
+                                        "dpa1_small_sel_graph",
+                                        "dpa2_base",
+                                        "se_e2_a",
+                                        "hybrid_fparam",
+                                        "spin_dpa3",
+                                        "spin_se_e2_a",
+                                        "spin_three"};
     for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
         struct dgnn_model *model = load(names[k]);
         struct dgnn_model_info info = {.size = sizeof(info)};
@@ -141,7 +156,8 @@ static void make_crowd(void)
 
 static struct dgnn_system crowd_system(int64_t natoms)
 {
-    return (struct dgnn_system){.size = sizeof(struct dgnn_system), .natoms = natoms, .coords = crowd, .types = kinds};
+    return (struct dgnn_system){
+        .size = sizeof(struct dgnn_system), .natoms = natoms, .coords = crowd, .types = kinds};
 }
 
 static void test_cut_lists(void)
@@ -152,7 +168,8 @@ static void test_cut_lists(void)
     struct dgnn_system few = crowd_system(2), many = crowd_system(MANY);
     struct told told = {0};
     CHECK_STATUS(dgnn_session_create(models, 2, NULL, &session, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_session_compute(session, &many, NULL, results, &error), DGNN_OK, ""); /* nobody to be told */
+    CHECK_STATUS(dgnn_session_compute(session, &many, NULL, results, &error), DGNN_OK,
+                 ""); /* nobody to be told */
     CHECK_STATUS(dgnn_set_notice(session, hear, &told, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_session_compute(session, &few, NULL, results, &error), DGNN_OK, "");
     CHECK(told.count[DGNN_NOTICE_TRUNCATED] == 0);
@@ -161,7 +178,8 @@ static void test_cut_lists(void)
     }
     CHECK(results[1].ntruncated > 0);
     CHECK(told.count[DGNN_NOTICE_TRUNCATED] == 1 && told.count[DGNN_NOTICE_ANGLES_TRUNCATED] <= 1);
-    CHECK(told.atoms[DGNN_NOTICE_TRUNCATED] == (results[0].ntruncated ? results[0].ntruncated : results[1].ntruncated));
+    CHECK(told.atoms[DGNN_NOTICE_TRUNCATED] ==
+          (results[0].ntruncated ? results[0].ntruncated : results[1].ntruncated));
     CHECK(told.count[DGNN_NOTICE_SMALL_SPINS] == 0);
     CHECK_STATUS(dgnn_set_notice(session, hear, &told, &error), DGNN_OK, ""); /* told again */
     CHECK_STATUS(dgnn_session_compute(session, &many, NULL, results, &error), DGNN_OK, "");

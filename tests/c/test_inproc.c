@@ -118,10 +118,12 @@ static double sum_in_tree(int32_t first, int32_t end, int k)
                             : sum_in_tree(first, first + half, k) + sum_in_tree(first + half, end, k);
 }
 
-/* With the message library's all-reduce, and without, where dgnn gathers: 70 values are three rounds of it. */
+/* With the message library's all-reduce, and without, where dgnn gathers: 70 values are three rounds of it.
+ */
 static int reductions_good(struct dgnn_comm *comm, int *status, struct dgnn_error *local)
 {
-    int good = comm->transport.node_nrank == comm->transport.nrank && comm->transport.node_rank == comm->transport.rank;
+    int good = comm->transport.node_nrank == comm->transport.nrank &&
+               comm->transport.node_rank == comm->transport.rank;
     int32_t me = comm->transport.rank, n = comm->transport.nrank;
     struct dgnn_transport whole = comm->transport;
     for (int with = 0; with < 2; with++) {
@@ -132,10 +134,13 @@ static int reductions_good(struct dgnn_comm *comm, int *status, struct dgnn_erro
         }
         comm->transport.allreduce = with ? whole.allreduce : NULL;
         for (int32_t what = DGNN_REDUCE_MAX; what <= DGNN_REDUCE_SUM; what++) {
-            *status = *status ? *status : dgnn_transport_reduce(comm, values[what], 70, (enum dgnn_reduction)what, local);
+            *status = *status
+                          ? *status
+                          : dgnn_transport_reduce(comm, values[what], 70, (enum dgnn_reduction)what, local);
         }
         for (int k = 0; k < 70; k++) {
-            good &= values[0][k] == (k % 2 ? -1 : n) * (int64_t)k && values[1][k] == (k % 2 ? -n : 1) * (int64_t)k;
+            good &= values[0][k] == (k % 2 ? -1 : n) * (int64_t)k &&
+                    values[1][k] == (k % 2 ? -n : 1) * (int64_t)k;
             good &= values[2][k] == (int64_t)k * n * (n + 1) / 2;
         }
     }

@@ -21,7 +21,8 @@ static void spend(double edge, double angle)
     dgnn_keeping_stop(&keeping, &profile);
 }
 
-/* An evaluation of so many edges and twice as many angles, with these seconds for each, both ways; what it kept. */
+/* An evaluation of so many edges and twice as many angles, with these seconds for each, both ways; what it
+ * kept. */
 static int32_t evaluate(int64_t nedge, double edge, double angle)
 {
     dgnn_keeping_begin(&keeping, 1, nedge, 2 * nedge);
@@ -60,7 +61,8 @@ static void test_makes_anew(void)
         CHECK(evaluate(980, 1, confirmed ? 1 : 0.91) == BOTH && evaluate(1000, 1.2, 0.95) == 0);
         CHECK(keeping.step == DGNN_KEEPING_DECIDED);
         int32_t expected = confirmed ? DGNN_KEPT_EDGES : BOTH;
-        CHECK(evaluate(1000, 1, 1) == expected && evaluate(50000, 1, 1) == expected && keeping.room == expected);
+        CHECK(evaluate(1000, 1, 1) == expected && evaluate(50000, 1, 1) == expected &&
+              keeping.room == expected);
     }
     begin();
     evaluate(1000, 1, 1);
@@ -126,8 +128,8 @@ static struct dgnn_model *load(const char *path, int32_t dtype, int32_t memory)
 {
     struct dgnn_error error;
     struct dgnn_model *model = NULL;
-    struct dgnn_load_options options = {.size = sizeof(options), .dtype = dtype, .memory = memory, .threads = 2,
-                                        .skin = -1};
+    struct dgnn_load_options options = {
+        .size = sizeof(options), .dtype = dtype, .memory = memory, .threads = 2, .skin = -1};
     CHECK_STATUS(dgnn_model_load(path, &options, &model, &error), DGNN_OK, "");
     return model;
 }
@@ -138,20 +140,27 @@ static int32_t compute(struct dgnn_model *model, int wants_profile, struct outco
     static const double box[9] = {2.2 * SIDE, 0, 0, 0, 2.2 * SIDE, 0, 0, 0, 2.2 * SIDE};
     struct dgnn_error error;
     struct dgnn_profile seen = {.size = sizeof(seen)};
-    struct dgnn_system system = {.size = sizeof(system), .natoms = NATOMS, .coords = coords, .types = types, .box = box,
+    struct dgnn_system system = {.size = sizeof(system),
+                                 .natoms = NATOMS,
+                                 .coords = coords,
+                                 .types = types,
+                                 .box = box,
                                  .pbc = {1, 1, 1}};
-    struct dgnn_result result = {.size = sizeof(result), .forces = out->forces, .profile = wants_profile ? &seen : NULL};
+    struct dgnn_result result = {
+        .size = sizeof(result), .forces = out->forces, .profile = wants_profile ? &seen : NULL};
     CHECK_STATUS(dgnn_model_compute(model, &system, NULL, &result, &error), DGNN_OK, "");
     out->energy = result.energy;
     memcpy(out->virial, result.virial, sizeof(out->virial));
     return wants_profile ? seen.kept : -1;
 }
 
-/* Calls 1 to 6: the same bits as with small memory, nothing allocated after the first, none kept in the third. */
+/* Calls 1 to 6: the same bits as with small memory, nothing allocated after the first, none kept in the
+ * third. */
 static void test_trial(const char *path, int32_t dtype, int wants_profile)
 {
     static struct outcome small, fast;
-    struct dgnn_model *other = load(path, dtype, DGNN_MEMORY_SMALL), *model = load(path, dtype, DGNN_MEMORY_FAST);
+    struct dgnn_model *other = load(path, dtype, DGNN_MEMORY_SMALL),
+                      *model = load(path, dtype, DGNN_MEMORY_FAST);
     CHECK(compute(other, 1, &small) == 0);
     int64_t allocations = 0;
     for (int k = 1; k <= 6; k++) {

@@ -1,4 +1,5 @@
-/* The CPU twins of the device kernels (kernels/), which have the kernels' own bodies, against the reference. */
+/* The CPU twins of the device kernels (kernels/), which have the kernels' own bodies, against the reference.
+ */
 #include "ops_frame.h"
 
 #include "../../kernels/common.cuh"

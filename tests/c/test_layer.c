@@ -1,5 +1,5 @@
-/* Affine layers and networks of them: values against the formulas, gradients against derivatives of the formulas, for
- * each activation, residual and instruction set; and what is refused. */
+/* Affine layers and networks of them: values against the formulas, gradients against derivatives of the
+ * formulas, for each activation, residual and instruction set; and what is refused. */
 #include "base/alloc.h"
 #include "net/parts/layer.h"
 
@@ -41,8 +41,11 @@ static void test_layers(enum dgnn_cpu cpu)
     for (size_t a = 0; a < sizeof(activations) / sizeof(activations[0]); a++) {
         for (size_t w = 0; w < sizeof(widths) / sizeof(widths[0]); w++) {
             net = (struct net){.nlayer = 1};
-            net.layer[0] = (struct net_layer){.nin = widths[w][0], .nout = widths[w][1], .activation = activations[a],
-                                              .has_bias = (int)(a + w) % 2, .has_idt = (int)(a + w) / 2 % 2,
+            net.layer[0] = (struct net_layer){.nin = widths[w][0],
+                                              .nout = widths[w][1],
+                                              .activation = activations[a],
+                                              .has_bias = (int)(a + w) % 2,
+                                              .has_idt = (int)(a + w) / 2 % 2,
                                               .resnet = w < 4};
             net_fill(&net.layer[0], &seed);
             struct dgnn_tree *tree = parse_net(&net);
@@ -64,8 +67,12 @@ static void test_networks(enum dgnn_cpu cpu)
         int nin = 6;
         net = (struct net){0};
         for (int l = 0; l < NET_LAYERS && widths[w][l]; l++) {
-            net.layer[l] = (struct net_layer){.nin = nin, .nout = widths[w][l], .activation = l ? "tanh" : "silu",
-                                              .has_bias = 1, .has_idt = l == 1, .resnet = 1};
+            net.layer[l] = (struct net_layer){.nin = nin,
+                                              .nout = widths[w][l],
+                                              .activation = l ? "tanh" : "silu",
+                                              .has_bias = 1,
+                                              .has_idt = l == 1,
+                                              .resnet = 1};
             net_fill(&net.layer[l], &seed);
             nin = widths[w][l];
             net.nlayer = l + 1;
@@ -80,10 +87,10 @@ static void test_networks(enum dgnn_cpu cpu)
 
 /* ------------------------------------------------------------------ refusals */
 
-#define ARRAY(value) "{\"@class\":\"np.ndarray\",\"dtype\":\"float64\",\"value\":" value "}"
+#define ARRAY(value)   "{\"@class\":\"np.ndarray\",\"dtype\":\"float64\",\"value\":" value "}"
 #define LAYER(more, w) "{\"layers\":[{" more "\"@variables\":{\"w\":" w "}}]}"
-#define W23 ARRAY("[[1,2,3],[4,5,6]]")
-#define ROWS(w, rows) "{\"layers\":[{\"@variables\":{\"w\":" w "," rows "}}]}"
+#define W23            ARRAY("[[1,2,3],[4,5,6]]")
+#define ROWS(w, rows)  "{\"layers\":[{\"@variables\":{\"w\":" w "," rows "}}]}"
 
 static void test_refusals(void)
 {
@@ -112,19 +119,28 @@ static void test_refusals(void)
         {LAYER("\"@version\":0,", W23), 2, 3, DGNN_ERROR_UNSUPPORTED, "layers[0]: version 0"},
         {LAYER("\"activation_function\":\"cosine\",", W23), 2, 3, DGNN_ERROR_UNSUPPORTED,
          "net.json: layers[0]: activation function 'cosine' is not known"},
-        {LAYER("\"activation_function\":\"silut:x\",", W23), 2, 3, DGNN_ERROR_UNSUPPORTED, "'silut:x' is not known"},
-        {LAYER("\"activation_function\":\"silut:1e999\",", W23), 2, 3, DGNN_ERROR_UNSUPPORTED, "'silut:1e999' is not"},
-        {LAYER("\"activation_function\":7,", W23), 2, 3, DGNN_ERROR_FORMAT, "activation_function: expected a string"},
+        {LAYER("\"activation_function\":\"silut:x\",", W23), 2, 3, DGNN_ERROR_UNSUPPORTED,
+         "'silut:x' is not known"},
+        {LAYER("\"activation_function\":\"silut:1e999\",", W23), 2, 3, DGNN_ERROR_UNSUPPORTED,
+         "'silut:1e999' is not"},
+        {LAYER("\"activation_function\":7,", W23), 2, 3, DGNN_ERROR_FORMAT,
+         "activation_function: expected a string"},
         {LAYER("\"resnet\":1,", W23), 2, 3, DGNN_ERROR_FORMAT, "resnet: expected a boolean"},
-        {ROWS(W23, "\"b\":" ARRAY("[1,2]")), 2, 3, DGNN_ERROR_FORMAT, "b: expected an array of shape (3), found (2)"},
+        {ROWS(W23, "\"b\":" ARRAY("[1,2]")), 2, 3, DGNN_ERROR_FORMAT,
+         "b: expected an array of shape (3), found (2)"},
         {ROWS(W23, "\"b\":[1,2,3]"), 2, 3, DGNN_ERROR_FORMAT, "b: expected an array, found a list"},
         {ROWS(W23, "\"idt\":" ARRAY("[[1,2,3]]")), 2, 3, DGNN_OK, ""},
-        {ROWS(W23, "\"idt\":" ARRAY("[[1,2,3],[4,5,6]]")), 2, 3, DGNN_ERROR_FORMAT, "idt: expected an array of shape (3)"},
-        {ROWS(W23, "\"B\":" ARRAY("[1,2,3]")), 2, 3, DGNN_ERROR_UNSUPPORTED, "@variables.B: dgnn does not know"},
-        {LAYER("\"bias\":true,", W23), 2, 3, DGNN_ERROR_FORMAT, "bias: contradicts @variables.b, by which it is false"},
-        {LAYER("\"use_timestep\":true,", W23), 2, 3, DGNN_ERROR_FORMAT, "use_timestep: contradicts @variables.idt"},
+        {ROWS(W23, "\"idt\":" ARRAY("[[1,2,3],[4,5,6]]")), 2, 3, DGNN_ERROR_FORMAT,
+         "idt: expected an array of shape (3)"},
+        {ROWS(W23, "\"B\":" ARRAY("[1,2,3]")), 2, 3, DGNN_ERROR_UNSUPPORTED,
+         "@variables.B: dgnn does not know"},
+        {LAYER("\"bias\":true,", W23), 2, 3, DGNN_ERROR_FORMAT,
+         "bias: contradicts @variables.b, by which it is false"},
+        {LAYER("\"use_timestep\":true,", W23), 2, 3, DGNN_ERROR_FORMAT,
+         "use_timestep: contradicts @variables.idt"},
         {LAYER("\"layer_norm\":true,", W23), 2, 3, DGNN_ERROR_UNSUPPORTED, "layer_norm: dgnn does not know"},
-        {LAYER("\"@class\":\"Other\",", W23), 2, 3, DGNN_ERROR_UNSUPPORTED, "@class: found 'Other', expected 'Layer'"},
+        {LAYER("\"@class\":\"Other\",", W23), 2, 3, DGNN_ERROR_UNSUPPORTED,
+         "@class: found 'Other', expected 'Layer'"},
     };
     for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
         struct dgnn_tree *tree = parse(rows[k].json, strlen(rows[k].json));
@@ -138,8 +154,8 @@ static void test_refusals(void)
 /* Each allocation of a load fails once. */
 static void test_memory(void)
 {
-    static const char json[] = "{\"layers\":[{\"@variables\":{\"w\":" W23 ",\"b\":" ARRAY("[1,2,3]") ",\"idt\":" ARRAY(
-        "[1,2,3]") "}}]}";
+    static const char json[] = "{\"layers\":[{\"@variables\":{\"w\":" W23
+                               ",\"b\":" ARRAY("[1,2,3]") ",\"idt\":" ARRAY("[1,2,3]") "}}]}";
     struct dgnn_tree *tree = parse(json, strlen(json));
     struct dgnn_value root = dgnn_tree_root(tree);
     int64_t live = dgnn_alloc_live(), nth = 0;

@@ -1,5 +1,5 @@
-/* The local descriptors' parts, and whole models of each family when memory runs out. The folder of cases may be given
- * as the argument. */
+/* The local descriptors' parts, and whole models of each family when memory runs out. The folder of cases may
+ * be given as the argument. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,8 @@ static double uniform(void)
 
 /* ---------------------------------------------------------------- environment */
 
-static double sum_of_row(const struct dgnn_environment *environment, const double *vector, const double *weight)
+static double sum_of_row(const struct dgnn_environment *environment, const double *vector,
+                         const double *weight)
 {
     double row[4], r = sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2]), sum = 0;
     double value = dgnn_environment_row(environment, 1, 0, vector, r, row);
@@ -60,7 +61,8 @@ static void check_gradient(struct dgnn_environment *environment, double length)
 static void test_environment(void)
 {
     double mean[8] = {0, 0, 0, 0, 0.2, 0.1, -0.1, 0.3}, scale[8] = {1, 1, 1, 1, 2, 3, 4, 5}, row[4];
-    struct dgnn_environment e = {.cutoff = 5, .smooth = 2, .protection = 0.01, .width = 4, .ntypes = 2, .nsection = 1};
+    struct dgnn_environment e = {
+        .cutoff = 5, .smooth = 2, .protection = 0.01, .width = 4, .ntypes = 2, .nsection = 1};
     e.mean = mean;
     e.scale = scale;
     CHECK_NEAR(dgnn_environment_switch(&e, 1.5, NULL), 1, 0);
@@ -83,7 +85,8 @@ static void test_environment(void)
 }
 
 /* What davg says: the text of a tensor of 2 types, 3 slots, one column. */
-static int load_statistics(const char *davg, const char *dstd, struct dgnn_environment *e, struct dgnn_error *error)
+static int load_statistics(const char *davg, const char *dstd, struct dgnn_environment *e,
+                           struct dgnn_error *error)
 {
     char json[1024];
     struct dgnn_tree *tree;
@@ -112,7 +115,8 @@ static void test_statistics(void)
                  DGNN_ERROR_UNSUPPORTED, "davg: slots 1 and 2 differ");
     CHECK_STATUS(load_statistics(good, "[[[1.0], [0.0], [0.0]], [[3.0], [4.0], [4.0]]]", &e, &error),
                  DGNN_ERROR_FORMAT, "standard deviation of 0");
-    CHECK_STATUS(load_statistics(good, "[[[1.0], [2.0]], [[3.0], [4.0]]]", &e, &error), DGNN_ERROR_FORMAT, "dstd");
+    CHECK_STATUS(load_statistics(good, "[[[1.0], [2.0]], [[3.0], [4.0]]]", &e, &error), DGNN_ERROR_FORMAT,
+                 "dstd");
     e.smooth = 5;
     CHECK_STATUS(load_statistics(good, good, &e, &error), DGNN_ERROR_FORMAT, "rcut_smth 5, rcut 5");
 }
@@ -135,16 +139,20 @@ static void test_configurations(void)
     const int d3 = 9, s4 = 14, d4 = 18, f4 = 23, s5 = 30, f5 = 39, d6 = 50, s7 = 55;
     CHECK(dgnn_typeembed_configuration("O", row));
     CHECK(electrons(row, 0, 59) == 8 && electrons(row, 2, 3) == 4);
-    CHECK(row[4] > 0 && row[5] > 0 && row[6] < 0 && row[7] > 0 && row[8] < 0 && row[9] > 0); /* Hund: one pair */
+    CHECK(row[4] > 0 && row[5] > 0 && row[6] < 0 && row[7] > 0 && row[8] < 0 &&
+          row[9] > 0); /* Hund: one pair */
     for (int k = 0; k < DGNN_TYPEEMBED_CONFIGURATION; k++) {
         square += row[k] * row[k];
     }
     CHECK_NEAR(square, 1, 1e-14);
-    CHECK(dgnn_typeembed_configuration("Cr", row) && electrons(row, d3, 5) == 5 && electrons(row, s4, 1) == 1);
-    CHECK(dgnn_typeembed_configuration("Pd", row) && electrons(row, d4, 5) == 10 && electrons(row, s5, 1) == 0);
+    CHECK(dgnn_typeembed_configuration("Cr", row) && electrons(row, d3, 5) == 5 &&
+          electrons(row, s4, 1) == 1);
+    CHECK(dgnn_typeembed_configuration("Pd", row) && electrons(row, d4, 5) == 10 &&
+          electrons(row, s5, 1) == 0);
     CHECK(dgnn_typeembed_configuration("Gd", row) && electrons(row, f4, 7) == 7);
     CHECK(dgnn_typeembed_configuration("U", row) && electrons(row, f5, 7) == 3 && electrons(row, d6, 5) == 1);
-    CHECK(dgnn_typeembed_configuration("Og", row) && electrons(row, 0, 59) == 118 && electrons(row, s7, 4) == 8);
+    CHECK(dgnn_typeembed_configuration("Og", row) && electrons(row, 0, 59) == 118 &&
+          electrons(row, s7, 4) == 8);
     CHECK(!dgnn_typeembed_configuration("O_spin", row) && !dgnn_typeembed_configuration("", row));
 }
 
@@ -161,8 +169,10 @@ static void test_rows(void)
     struct dgnn_error error;
     const int64_t edges[5] = {1, 3, 0, 2, 5};
     CHECK_STATUS(dgnn_edgerows_make(&rows, &graph, &rule, &error), DGNN_OK, "");
-    CHECK(rows.nchunk == 2 && rows.chunk[1] == 2 && rows.nrow == 5 && rows.row_max == 4 && rows.centre_max == 2);
-    CHECK(rows.group[0] == 0 && rows.group[1] == 2 && rows.group[2] == 4 && rows.group[3] == 5 && rows.group[4] == 5);
+    CHECK(rows.nchunk == 2 && rows.chunk[1] == 2 && rows.nrow == 5 && rows.row_max == 4 &&
+          rows.centre_max == 2);
+    CHECK(rows.group[0] == 0 && rows.group[1] == 2 && rows.group[2] == 4 && rows.group[3] == 5 &&
+          rows.group[4] == 5);
     CHECK(!memcmp(rows.edge, edges, sizeof(edges)));
     CHECK(rows.centre[1] == 1 && rows.centre[3] == 0 && rows.centre[4] == 2);
     CHECK(dgnn_edgerows_run(&rows, 2, 4) == 4);
@@ -196,14 +206,16 @@ static void test_attention(void)
 
 static int evaluate(struct dgnn_model *model, double *forces, struct dgnn_error *error)
 {
-    static const double coords[18] = {0, 0, 0, 1.1, 0.2, 0, 0.3, 1.2, 0.4, 2.1, 1.9, 0.8, 1.4, 3.0, 1.0, 0.2, 2.4, 2.2};
+    static const double coords[18] = {0,   0,   0,   1.1, 0.2, 0,   0.3, 1.2, 0.4,
+                                      2.1, 1.9, 0.8, 1.4, 3.0, 1.0, 0.2, 2.4, 2.2};
     static const int32_t types[6] = {0, 1, 1, 0, 1, 0};
     struct dgnn_system system = {.size = sizeof(system), .natoms = 6, .coords = coords, .types = types};
     struct dgnn_result result = {.size = sizeof(result), .forces = forces};
     return dgnn_model_compute(model, &system, NULL, &result, error);
 }
 
-/* Loading, and the first evaluation, with each allocation failing in turn; the second evaluation allocates nothing. */
+/* Loading, and the first evaluation, with each allocation failing in turn; the second evaluation allocates
+ * nothing. */
 static void check_memory(const char *folder, const char *name, int32_t memory)
 {
     struct dgnn_load_options options = {.size = sizeof(options), .threads = 2, .memory = memory};
@@ -241,8 +253,13 @@ static void check_memory(const char *folder, const char *name, int32_t memory)
 
 static void test_memory(const char *folder)
 {
-    static const char *const names[] = {"dpa1_strip_attn", "dpa1_f32",     "dpa1_davg_graph", "se_e2_a_pairs",
-                                        "se_e2_r_exclude", "se_e3_f32",    "se_e3_tebd_strip_not_smooth"};
+    static const char *const names[] = {"dpa1_strip_attn",
+                                        "dpa1_f32",
+                                        "dpa1_davg_graph",
+                                        "se_e2_a_pairs",
+                                        "se_e2_r_exclude",
+                                        "se_e3_f32",
+                                        "se_e3_tebd_strip_not_smooth"};
     for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
         check_memory(folder, names[k], k % 2 ? DGNN_MEMORY_SMALL : DGNN_MEMORY_FAST);
     }

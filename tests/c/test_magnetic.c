@@ -48,11 +48,13 @@ static void test_rows(void)
         int64_t real = dgnn_spin_real(i, 2), other = dgnn_spin_virtual(i, 2);
         for (int c = 0; c < 3; c++) {
             CHECK(m.nodes.positions[3 * real + c] == positions[3 * i + c]);
-            CHECK(m.nodes.positions[3 * other + c] == positions[3 * i + c] + scale[types[i]] * spins[3 * i + c]);
+            CHECK(m.nodes.positions[3 * other + c] ==
+                  positions[3 * i + c] + scale[types[i]] * spins[3 * i + c]);
         }
         CHECK(m.nodes.ids[real] == ids[i] && m.nodes.ids[other] == ids[i] && real < other);
     }
-    CHECK(m.nodes.aparam[0] == 1 && m.nodes.aparam[3] == 4 && m.nodes.aparam[4] == 0 && m.nodes.aparam[7] == 0);
+    CHECK(m.nodes.aparam[0] == 1 && m.nodes.aparam[3] == 4 && m.nodes.aparam[4] == 0 &&
+          m.nodes.aparam[7] == 0);
     dgnn_magnetic_free(&m);
 }
 
@@ -64,7 +66,8 @@ static void test_images(void)
     struct dgnn_magnetic m = {0};
     static const int32_t owner[4] = {0, 1, 0, 1}, list[2] = {2, 0}, doubled[8] = {2, 4, 5, 3, 0, 2, 0, 4};
     static const int64_t first[3] = {0, 1, 2}, doubled_first[5] = {0, 3, 6, 9, 12};
-    static const int32_t expected_owner[8] = {0, 1, 2, 3, 0, 2, 1, 3}, expected_types[8] = {0, 1, 2, 3, 0, 2, 1, 3};
+    static const int32_t expected_owner[8] = {0, 1, 2, 3, 0, 2, 1, 3},
+                         expected_types[8] = {0, 1, 2, 3, 0, 2, 1, 3};
     atoms.nnode = 2;
     atoms.owner = owner;
     atoms.list_first = first;
@@ -93,7 +96,8 @@ static void test_join(void)
     static const int32_t neighbour[4] = {2, 2, 5, 0};
     static const double vector[12] = {0, 0, 0.5, 6, 0, 0.5, 0.5, 2, 0, 0, 0, -0.5};
     double gradient[12] = {1e16, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4};
-    struct dgnn_graph graph = {.nowned = 4, .nnode = 8, .first = first, .neighbour = neighbour, .vector = vector};
+    struct dgnn_graph graph = {
+        .nowned = 4, .nnode = 8, .first = first, .neighbour = neighbour, .vector = vector};
     CHECK_STATUS(dgnn_magnetic_update(&m, &scheme, &atoms, 0, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_magnetic_prepare(&m, &graph, 0, &error), DGNN_OK, "");
     dgnn_magnetic_join(&m, &graph, gradient, &joined);
@@ -151,7 +155,8 @@ static void test_limits(void)
     CHECK_STATUS(dgnn_magnetic_prepare(&m, &empty, 1, &error), DGNN_OK, "");
     dgnn_magnetic_return(&m, &scheme, &nothing, &r);
     atoms.nrow = 1 << 30;
-    CHECK_STATUS(dgnn_magnetic_update(&m, &scheme, &atoms, 0, &error), DGNN_ERROR_INPUT, "1073741824 atoms with spins");
+    CHECK_STATUS(dgnn_magnetic_update(&m, &scheme, &atoms, 0, &error), DGNN_ERROR_INPUT,
+                 "1073741824 atoms with spins");
     atoms.nrow = 4;
     dgnn_magnetic_free(&m);
     m = (struct dgnn_magnetic){0};

@@ -1,5 +1,5 @@
-/* Every allocation failing once, while a model is loaded and while it computes: a clear error, nothing leaked, and the
- * model still usable. Small models of several kinds. */
+/* Every allocation failing once, while a model is loaded and while it computes: a clear error, nothing
+ * leaked, and the model still usable. Small models of several kinds. */
 #include "base/alloc.h"
 #include "check.h"
 #include "random.h"
@@ -16,15 +16,22 @@ static void memory_make_system(void)
     for (int i = 0; i < NATOMS; i++) {
         memory_types[i] = i % 2;
         for (int d = 0; d < 3; d++) {
-            memory_coords[3 * i + d] = 2.0 * (d == 0 ? i % 3 : d == 1 ? i / 3 % 3 : i % 2) + random_uniform(&seed);
+            memory_coords[3 * i + d] = 2.0 * (d == 0   ? i % 3
+                                              : d == 1 ? i / 3 % 3
+                                                       : i % 2) +
+                                       random_uniform(&seed);
         }
     }
 }
 
 static int memory_compute(struct dgnn_model *model, double *forces, double *energy, struct dgnn_error *error)
 {
-    struct dgnn_system system = {.size = sizeof(system), .natoms = NATOMS, .coords = memory_coords,
-                                 .types = memory_types, .box = memory_box, .pbc = {1, 1, 1}};
+    struct dgnn_system system = {.size = sizeof(system),
+                                 .natoms = NATOMS,
+                                 .coords = memory_coords,
+                                 .types = memory_types,
+                                 .box = memory_box,
+                                 .pbc = {1, 1, 1}};
     struct dgnn_result result = {.size = sizeof(result), .forces = forces};
     int status = dgnn_model_compute(model, &system, NULL, &result, error);
     *energy = result.energy;
@@ -34,8 +41,9 @@ static int memory_compute(struct dgnn_model *model, double *forces, double *ener
 /* A descriptor that nobody knows: its message lists those that are, which takes memory too. */
 static void test_unknown_descriptor(void)
 {
-    static const char json[] = "{\"model\": {\"@class\": \"Model\", \"type\": \"standard\", \"type_map\": [\"O\"], "
-                               "\"@variables\": {}, \"descriptor\": {\"type\": \"unheard_of\"}, \"fitting\": {}}}";
+    static const char json[] =
+        "{\"model\": {\"@class\": \"Model\", \"type\": \"standard\", \"type_map\": [\"O\"], "
+        "\"@variables\": {}, \"descriptor\": {\"type\": \"unheard_of\"}, \"fitting\": {}}}";
     static const struct dgnn_load_options options = {.size = sizeof(options), .threads = 1, .skin = -1};
     struct dgnn_model *model = NULL;
     struct dgnn_error error;
@@ -73,8 +81,8 @@ static void test_load(const char *path, const struct dgnn_load_options *options)
         told &= status == DGNN_ERROR_MEMORY && !model && strstr(error.message, "memory");
         clean &= dgnn_alloc_live() == live;
         if (status != DGNN_ERROR_MEMORY) {
-            fprintf(stderr, "    %s, allocation %lld of a load: %s %s\n", path, (long long)k, dgnn_status_name(status),
-                    error.message);
+            fprintf(stderr, "    %s, allocation %lld of a load: %s %s\n", path, (long long)k,
+                    dgnn_status_name(status), error.message);
             dgnn_model_free(model);
         }
     }
@@ -121,13 +129,14 @@ static void test_compute(const char *path, const struct dgnn_load_options *optio
 
 int main(void)
 {
-    static const char *const cases[] = {"dpa3_one_layer", "dpa3_compress_sequential", "dpa3_fitting_each",
-                                        "dpa3_training_only", "se_e3_tebd_silu", "se_atten_v2_all"};
+    static const char *const cases[] = {"dpa3_one_layer",     "dpa3_compress_sequential", "dpa3_fitting_each",
+                                        "dpa3_training_only", "se_e3_tebd_silu",          "se_atten_v2_all"};
     char path[256];
     memory_make_system();
     test_unknown_descriptor();
     for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
-        struct dgnn_load_options options = {.size = sizeof(options), .threads = 1 + (int32_t)(c % 2), .skin = -1};
+        struct dgnn_load_options options = {
+            .size = sizeof(options), .threads = 1 + (int32_t)(c % 2), .skin = -1};
         snprintf(path, sizeof(path), "tests/data/cases/%s/model.pt2", cases[c]);
         test_load(path, &options);
         test_compute(path, &options);

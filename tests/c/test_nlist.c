@@ -104,8 +104,8 @@ static int64_t oracle_centre(const struct system *system, int64_t i, const int32
                 for (int32_t c = -range[2]; c <= range[2]; c++) {
                     pair = (struct pair){.id = system->ids[j], .shift = {a, b, c}, .row = (int32_t)j};
                     for (int k = 0; k < 3; k++) {
-                        pair.vector[k] = x[3 * j + k] + (a * h[k] + b * h[3 + k] + c * h[6 + k]) -
-                                         x[3 * i + k];
+                        pair.vector[k] =
+                            x[3 * j + k] + (a * h[k] + b * h[3 + k] + c * h[6 + k]) - x[3 * i + k];
                         pair.squared += pair.vector[k] * pair.vector[k];
                     }
                     if (sqrt(pair.squared) <= system->cutoff && !(i == j && !a && !b && !c)) {
@@ -280,8 +280,8 @@ static void move(struct system *system, double step, int rewrap)
         }
         for (int c = 0; c < 3; c++) {
             const double *h = system->cell.h;
-            system->positions[3 * i + c] += uniform(-step, step) +
-                                            (jump[0] * h[c] + jump[1] * h[3 + c] + jump[2] * h[6 + c]);
+            system->positions[3 * i + c] +=
+                uniform(-step, step) + (jump[0] * h[c] + jump[1] * h[3 + c] + jump[2] * h[6 + c]);
         }
     }
 }

@@ -30,8 +30,10 @@ static void check_entries(const void *table, size_t first, size_t size, enum dgn
 static void test_tables_are_complete(void)
 {
     for (enum dgnn_cpu cpu = 0; cpu < DGNN_CPU_COUNT; cpu++) {
-        check_entries(dgnn_select_ops_f32(cpu), offsetof(struct dgnn_ops_f32, product), sizeof(struct dgnn_ops_f32), cpu);
-        check_entries(dgnn_select_ops_f64(cpu), offsetof(struct dgnn_ops_f64, product), sizeof(struct dgnn_ops_f64), cpu);
+        check_entries(dgnn_select_ops_f32(cpu), offsetof(struct dgnn_ops_f32, product),
+                      sizeof(struct dgnn_ops_f32), cpu);
+        check_entries(dgnn_select_ops_f64(cpu), offsetof(struct dgnn_ops_f64, product),
+                      sizeof(struct dgnn_ops_f64), cpu);
     }
 }
 
@@ -59,7 +61,7 @@ int main(void)
     }
 
     ops_test_differences();
-    printf("%s: blocks against the reference: float32 %.2g, float64 %.2g of the largest number\n", names, ops_worst32,
-           ops_worst64);
+    printf("%s: blocks against the reference: float32 %.2g, float64 %.2g of the largest number\n", names,
+           ops_worst32, ops_worst64);
     return check_report();
 }

@@ -28,9 +28,15 @@ static struct dgnn_graph make_graph(uint64_t seed, int flat)
             whole.vector[3 * e + c] = (double)(3 * e + c);
         }
     }
-    return (struct dgnn_graph){.nowned = NODES, .nnode = NODES, .type = whole.type, .first = whole.first,
-                               .neighbour = whole.neighbour, .vector = whole.vector, .distance = whole.distance,
-                               .dense = 1, .first_type = 2};
+    return (struct dgnn_graph){.nowned = NODES,
+                               .nnode = NODES,
+                               .type = whole.type,
+                               .first = whole.first,
+                               .neighbour = whole.neighbour,
+                               .vector = whole.vector,
+                               .distance = whole.distance,
+                               .dense = 1,
+                               .first_type = 2};
 }
 
 static void check_same_graph(const struct dgnn_order *order)
@@ -47,7 +53,8 @@ static void check_same_graph(const struct dgnn_order *order)
         for (int64_t e = 0; e < g->first[n + 1] - g->first[n]; e++) {
             int64_t from = whole.first[node] + e, to = g->first[n] + e;
             good &= order->node[g->neighbour[to]] == whole.neighbour[from];
-            good &= g->distance[to] == whole.distance[from] && g->vector[3 * to + 2] == whole.vector[3 * from + 2];
+            good &= g->distance[to] == whole.distance[from] &&
+                    g->vector[3 * to + 2] == whole.vector[3 * from + 2];
         }
     }
     for (int i = 0; i < NODES; i++) {
@@ -75,8 +82,10 @@ static double path_length(const double *positions, const int32_t *node)
 {
     double sum = 0;
     for (int i = 1; i < NODES; i++) {
-        const double *a = positions + 3 * (node ? node[i] : i), *b = positions + 3 * (node ? node[i - 1] : i - 1);
-        sum += sqrt((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]) + (a[2] - b[2]) * (a[2] - b[2]));
+        const double *a = positions + 3 * (node ? node[i] : i),
+                     *b = positions + 3 * (node ? node[i - 1] : i - 1);
+        sum += sqrt((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]) +
+                    (a[2] - b[2]) * (a[2] - b[2]));
     }
     return sum;
 }

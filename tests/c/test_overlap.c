@@ -1,5 +1,6 @@
-/* What needs no ghosts is done while messages travel: DPA3's angles, DPA2's pairs. Results would be the same if it were done
- * before or after; the profile of a call that is under way tells, read when messages start and when they are waited for. */
+/* What needs no ghosts is done while messages travel: DPA3's angles, DPA2's pairs. Results would be the same
+ * if it were done before or after; the profile of a call that is under way tells, read when messages start
+ * and when they are waited for. */
 #include "base/profile.h"
 #include "check.h"
 #include "ranks.h"
@@ -10,7 +11,7 @@ enum { NRANK = 2, NATOM = 96 };
 struct watch {
     struct dgnn_transport inner;
     struct dgnn_profile profile;
-    struct dgnn_profile started; /* the profile at the last start */
+    struct dgnn_profile started;     /* the profile at the last start */
     double hidden[DGNN_PHASE_COUNT]; /* seconds of each phase between a start and the wait after it */
     int hides[DGNN_PHASE_COUNT];     /* how many times it did something there */
     int status, travelling;
@@ -57,8 +58,13 @@ static void overlap_body(struct ranks_rank *rank)
     struct watch *w = &watches[rank->rank];
     struct dgnn_error error;
     struct dgnn_model *model = NULL;
-    struct dgnn_system system = {.size = sizeof(system), .natoms = NATOM, .coords = &o->coords[0][0], .types = o->types,
-                                 .box = box, .pbc = {1, 1, 1}, .replicated = 1};
+    struct dgnn_system system = {.size = sizeof(system),
+                                 .natoms = NATOM,
+                                 .coords = &o->coords[0][0],
+                                 .types = o->types,
+                                 .box = box,
+                                 .pbc = {1, 1, 1},
+                                 .replicated = 1};
     struct dgnn_result result = {.size = sizeof(result), .profile = &w->profile};
     *w = (struct watch){.inner = rank->comm->transport, .profile = {.size = sizeof(w->profile)}};
     rank->comm->transport.start = watch_start;
@@ -70,7 +76,8 @@ static void overlap_body(struct ranks_rank *rank)
     dgnn_model_free(model);
 }
 
-/* Of the seconds of a phase: ten times less than on a busy machine. With work before or after the messages it is none. */
+/* Of the seconds of a phase: ten times less than on a busy machine. With work before or after the messages it
+ * is none. */
 static const double least = 0.005;
 
 /* times: messages of features, each way, all of which hide behind that phase. */
@@ -99,7 +106,8 @@ static void test_overlap(const char *path, int forward, int backward, int times)
 
 int main(void)
 {
-    test_overlap("tests/data/cases/dpa3_base/model.pt2", DGNN_PHASE_ANGLE_FORWARD, DGNN_PHASE_ANGLE_BACKWARD, 2);
+    test_overlap("tests/data/cases/dpa3_base/model.pt2", DGNN_PHASE_ANGLE_FORWARD, DGNN_PHASE_ANGLE_BACKWARD,
+                 2);
     test_overlap("tests/data/cases/dpa2_base/model.pt2", DGNN_PHASE_FORWARD, DGNN_PHASE_BACKWARD, 2);
     return check_report();
 }

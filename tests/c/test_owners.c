@@ -1,4 +1,5 @@
-/* dgnn_direct_from_owners: plans by hand, what is refused on all ranks, memory that ends, lists of random owners. */
+/* dgnn_direct_from_owners: plans by hand, what is refused on all ranks, memory that ends, lists of random
+ * owners. */
 #include "check.h"
 #include "random.h"
 #include "ranks.h"
@@ -23,8 +24,10 @@ static void owners_body(struct ranks_rank *rank)
     struct owners_job *job = rank->data;
     int32_t r = rank->rank;
     struct dgnn_error error = {0};
-    struct dgnn_owners owners = {.size = sizeof(owners), .nlocal = job->given[r].nlocal,
-                                 .nall = job->given[r].nlocal + job->given[r].nghost, .rank = job->given[r].rank,
+    struct dgnn_owners owners = {.size = sizeof(owners),
+                                 .nlocal = job->given[r].nlocal,
+                                 .nall = job->given[r].nlocal + job->given[r].nghost,
+                                 .rank = job->given[r].rank,
                                  .row = job->given[r].row};
     job->plan[r] = NULL;
     job->status[r] = dgnn_direct_from_owners(&owners, rank->comm, &job->plan[r], &error);
@@ -57,7 +60,8 @@ static int job_good(const struct owners_job *job, int32_t nrank)
                 continue;
             }
             for (int64_t b = 0; b < nghost; b++) {
-                int same = job->given[r].rank[a] == job->given[r].rank[b] && job->given[r].row[a] == job->given[r].row[b];
+                int same = job->given[r].rank[a] == job->given[r].rank[b] &&
+                           job->given[r].row[a] == job->given[r].row[b];
                 good &= (p->mapping[nlocal + a] == p->mapping[nlocal + b]) == same;
             }
         }
@@ -68,10 +72,12 @@ static int job_good(const struct owners_job *job, int32_t nrank)
                 back++;
             }
             int64_t sent = other->send_first[back];
-            good &= d->rank[n] != r && other->send_first[back + 1] - sent == d->recv_first[n + 1] - d->recv_first[n];
+            good &= d->rank[n] != r &&
+                    other->send_first[back + 1] - sent == d->recv_first[n + 1] - d->recv_first[n];
             for (; k < d->recv_first[n + 1]; k++, sent++) {
                 int64_t ghost = d->recv_row[k] - nlocal;
-                good &= p->mapping[d->recv_row[k]] == d->recv_row[k] && job->given[r].rank[ghost] == d->rank[n] &&
+                good &= p->mapping[d->recv_row[k]] == d->recv_row[k] &&
+                        job->given[r].rank[ghost] == d->rank[n] &&
                         job->given[r].row[ghost] == other->send_row[sent];
             }
         }
@@ -126,7 +132,8 @@ static void test_refused(void)
         int64_t nlocal;
         const char *text;
     } wrong[] = {
-        {3, 0, 4, "rank 1: owners: ghost row 4 belongs to row 0 of rank 3; expected a row of a rank in [0, 3)"},
+        {3, 0, 4,
+         "rank 1: owners: ghost row 4 belongs to row 0 of rank 3; expected a row of a rank in [0, 3)"},
         {-1, 0, 4, "rank 1: owners: ghost row 4 belongs to row 0 of rank -1"},
         {0, -2, 4, "rank 1: owners: ghost row 4 belongs to row -2 of rank 0"},
         {0, 4, 4, "rank 0: owners: rank 1 has a ghost of row 4 of this rank, which owns 4 rows"},
@@ -141,7 +148,8 @@ static void test_refused(void)
         job.given[1].nlocal = wrong[k].nlocal;
         ranks_run(3, 30, owners_body, &job);
         for (int32_t r = 0; r < 3; r++) {
-            check_status(job.status[r], DGNN_ERROR_INPUT, job.message[r], wrong[k].text, __FILE__, __LINE__, "refused");
+            check_status(job.status[r], DGNN_ERROR_INPUT, job.message[r], wrong[k].text, __FILE__, __LINE__,
+                         "refused");
             CHECK(!job.plan[r]);
         }
         job_free(&job);
@@ -149,7 +157,8 @@ static void test_refused(void)
     struct dgnn_error error;
     struct dgnn_ghost_plan *plan = NULL;
     struct dgnn_owners owners = {.size = sizeof(owners) - 1};
-    CHECK_STATUS(dgnn_direct_from_owners(&owners, NULL, &plan, &error), DGNN_ERROR_INPUT, "owners: its size is");
+    CHECK_STATUS(dgnn_direct_from_owners(&owners, NULL, &plan, &error), DGNN_ERROR_INPUT,
+                 "owners: its size is");
     CHECK_STATUS(dgnn_direct_from_owners(NULL, NULL, &plan, &error), DGNN_ERROR_INPUT, "an argument is NULL");
     CHECK_STATUS(dgnn_direct_from_owners(&owners, NULL, NULL, NULL), DGNN_ERROR_INPUT, "");
     owners.size++;
@@ -159,7 +168,8 @@ static void test_refused(void)
     dgnn_ghost_plan_free(NULL);
 }
 
-/* The nth allocation from now fails, of whatever rank: all ranks hear of it, none waits, nothing is leaked. */
+/* The nth allocation from now fails, of whatever rank: all ranks hear of it, none waits, nothing is leaked.
+ */
 static void test_memory(void)
 {
     int failed = 0;

@@ -46,18 +46,20 @@ static void test_values(void)
     struct dgnn_error error;
     struct values v;
     struct dgnn_text text = {0};
-    struct dgnn_tree *tree =
-        parse("{\"needed\": 3, \"part\": [1], \"given\": null}");
+    struct dgnn_tree *tree = parse("{\"needed\": 3, \"part\": [1], \"given\": null}");
     struct dgnn_value root = dgnn_tree_root(tree);
     CHECK_STATUS(dgnn_params_load(&root, table, NTABLE, &v, &error), DGNN_OK, "");
-    CHECK(v.count == 7 && v.needed == 3 && v.length == 2.5 && v.flag == 1 && !strcmp(v.name, "tanh") && !v.given);
+    CHECK(v.count == 7 && v.needed == 3 && v.length == 2.5 && v.flag == 1 && !strcmp(v.name, "tanh") &&
+          !v.given);
     CHECK(dgnn_value_count(&v.part) == 1 && dgnn_value_kind(&v.extra) == DGNN_VALUE_ABSENT);
     CHECK_STATUS(dgnn_params_describe(table, NTABLE, &v, &text, &error), DGNN_OK, "");
-    CHECK(!strcmp(text.data, "\"count\": 7, \"needed\": 3, \"length\": 2.5, \"flag\": true, \"name\": \"tanh\""));
+    CHECK(!strcmp(text.data,
+                  "\"count\": 7, \"needed\": 3, \"length\": 2.5, \"flag\": true, \"name\": \"tanh\""));
     dgnn_text_free(&text);
     dgnn_tree_free(tree);
     tree =
-        parse("{\"count\": -4, \"needed\": 0, \"length\": 1e-3, \"flag\": false, \"name\": null, \"given\": \"a\\\"b\","
+        parse("{\"count\": -4, \"needed\": 0, \"length\": 1e-3, \"flag\": false, \"name\": null, \"given\": "
+              "\"a\\\"b\","
               "\"part\": null, \"extra\": {}, \"ignored\": [7], \"only_null\": null, \"only_false\": false,"
               "\"only_empty\": [], \"only_two\": 2.0, \"only_word\": \"energy\"}");
     root = dgnn_tree_root(tree);
@@ -102,10 +104,11 @@ static void test_refusals(void)
         {"\"only_word\": \"energy2\"", DGNN_ERROR_UNSUPPORTED, "only_word"},
         {"\"only_word\": 0", DGNN_ERROR_UNSUPPORTED, "only_word"},
     };
-    static const char *const lacking[][2] = {{"{\"needed\": 1, \"given\": \"\"}", "p.json: member 'part' is missing"},
-                                             {"{\"part\": 1, \"given\": \"\"}", "member 'needed' is missing"},
-                                             {"{\"needed\": 1, \"part\": 1}", "member 'given' is missing"},
-                                             {"[]", "expected an object, found a list"}};
+    static const char *const lacking[][2] = {
+        {"{\"needed\": 1, \"given\": \"\"}", "p.json: member 'part' is missing"},
+        {"{\"part\": 1, \"given\": \"\"}", "member 'needed' is missing"},
+        {"{\"needed\": 1, \"part\": 1}", "member 'given' is missing"},
+        {"[]", "expected an object, found a list"}};
     struct dgnn_error error;
     struct values v;
     char json[256];
@@ -124,7 +127,8 @@ static void test_refusals(void)
     }
 }
 
-/* A table with a class, a type and variables; members of "@" that it does not have are refused like any other. */
+/* A table with a class, a type and variables; members of "@" that it does not have are refused like any
+ * other. */
 static void test_classes(void)
 {
     static const struct dgnn_param thing[] = {
@@ -137,30 +141,34 @@ static void test_classes(void)
         const char *json;
         int status;
         const char *text;
-    } rows[] = {{3, "{}", DGNN_OK, ""},
-                {3, "{\"@version\": 2, \"@class\": \"Thing\", \"type\": \"y\", \"@variables\": {\"w\": 1}}", DGNN_OK, ""},
-                {3, "{\"@version\": 1}", DGNN_ERROR_UNSUPPORTED, "p.json: version 1; dgnn reads 2 to 3"},
-                {3, "{\"@version\": 4}", DGNN_ERROR_UNSUPPORTED, "version 4"},
-                {3, "{\"@version\": \"2\"}", DGNN_ERROR_FORMAT, "@version: expected an integer"},
-                {3, "{\"@class\": \"Other\"}", DGNN_ERROR_UNSUPPORTED, "@class: found 'Other', expected 'Thing'"},
-                {3, "{\"@class\": 1}", DGNN_ERROR_FORMAT, "@class: expected a string"},
-                {3, "{\"@variables\": {\"v\": 1}}", DGNN_ERROR_UNSUPPORTED, "@variables.v: dgnn does not know"},
-                {3, "{\"@variables\": 7}", DGNN_ERROR_FORMAT, "@variables: expected an object"},
-                {3, "{\"w\": 1}", DGNN_ERROR_UNSUPPORTED, "w: dgnn does not know"},
-                {3, "{\"Thing\": 1}", DGNN_ERROR_UNSUPPORTED, "Thing: dgnn does not know"},
-                {3, "{\"@extra\": 1}", DGNN_ERROR_UNSUPPORTED, "@extra: dgnn does not know"},
-                {1, "{\"type\": \"y\"}", DGNN_ERROR_UNSUPPORTED, "type: dgnn does not know"},
-                {1, "{\"@variables\": {}}", DGNN_ERROR_UNSUPPORTED, "@variables: dgnn does not know"}};
+    } rows[] = {
+        {3, "{}", DGNN_OK, ""},
+        {3, "{\"@version\": 2, \"@class\": \"Thing\", \"type\": \"y\", \"@variables\": {\"w\": 1}}", DGNN_OK,
+         ""},
+        {3, "{\"@version\": 1}", DGNN_ERROR_UNSUPPORTED, "p.json: version 1; dgnn reads 2 to 3"},
+        {3, "{\"@version\": 4}", DGNN_ERROR_UNSUPPORTED, "version 4"},
+        {3, "{\"@version\": \"2\"}", DGNN_ERROR_FORMAT, "@version: expected an integer"},
+        {3, "{\"@class\": \"Other\"}", DGNN_ERROR_UNSUPPORTED, "@class: found 'Other', expected 'Thing'"},
+        {3, "{\"@class\": 1}", DGNN_ERROR_FORMAT, "@class: expected a string"},
+        {3, "{\"@variables\": {\"v\": 1}}", DGNN_ERROR_UNSUPPORTED, "@variables.v: dgnn does not know"},
+        {3, "{\"@variables\": 7}", DGNN_ERROR_FORMAT, "@variables: expected an object"},
+        {3, "{\"w\": 1}", DGNN_ERROR_UNSUPPORTED, "w: dgnn does not know"},
+        {3, "{\"Thing\": 1}", DGNN_ERROR_UNSUPPORTED, "Thing: dgnn does not know"},
+        {3, "{\"@extra\": 1}", DGNN_ERROR_UNSUPPORTED, "@extra: dgnn does not know"},
+        {1, "{\"type\": \"y\"}", DGNN_ERROR_UNSUPPORTED, "type: dgnn does not know"},
+        {1, "{\"@variables\": {}}", DGNN_ERROR_UNSUPPORTED, "@variables: dgnn does not know"}};
     struct dgnn_error error;
     for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
         struct dgnn_tree *tree = parse(rows[k].json);
         struct dgnn_value root = dgnn_tree_root(tree);
-        CHECK_STATUS(dgnn_params_load(&root, thing, rows[k].nrow, NULL, &error), rows[k].status, rows[k].text);
+        CHECK_STATUS(dgnn_params_load(&root, thing, rows[k].nrow, NULL, &error), rows[k].status,
+                     rows[k].text);
         dgnn_tree_free(tree);
     }
     struct dgnn_tree *tree = parse("{\"@class\": \"Thing\"}");
     struct dgnn_value root = dgnn_tree_root(tree);
-    CHECK_STATUS(dgnn_params_load(&root, thing + 1, 2, NULL, &error), DGNN_ERROR_UNSUPPORTED, "@class: dgnn does not know");
+    CHECK_STATUS(dgnn_params_load(&root, thing + 1, 2, NULL, &error), DGNN_ERROR_UNSUPPORTED,
+                 "@class: dgnn does not know");
     dgnn_tree_free(tree);
 }
 
@@ -169,10 +177,11 @@ static void test_repeats(void)
 {
 #define ROW(value) "{\"@class\": \"np.ndarray\", \"dtype\": \"float64\", \"value\": " value "}"
     static const char *const shapes[] = {"flat", "row", "column", "deep"};
-    struct dgnn_tree *tree = parse("{\"i\": 3, \"d\": 0.5, \"b\": true, \"s\": \"x\", \"l\": [1, 2], \"a\": \"Linear\", "
-                                   "\"n\": null, \"flat\": " ROW("[1, 2, 3]") ", \"row\": " ROW("[[1, 2, 3]]")
-                                   ", \"column\": " ROW("[[1], [2], [3]]") ", \"deep\": " ROW("[[[1, 2, 3]]]")
-                                   ", \"wide\": " ROW("[[1, 2, 3], [4, 5, 6]]") "}");
+    struct dgnn_tree *tree = parse(
+        "{\"i\": 3, \"d\": 0.5, \"b\": true, \"s\": \"x\", \"l\": [1, 2], \"a\": \"Linear\", "
+        "\"n\": null, \"flat\": " ROW("[1, 2, 3]") ", \"row\": " ROW("[[1, 2, 3]]") ", \"column\": " ROW(
+            "[[1], [2], [3]]") ", \"deep\": " ROW("[[[1, 2, 3]]]") ", \"wide\": " ROW("[[1, 2, 3], [4, 5, "
+                                                                                      "6]]") "}");
     struct dgnn_value root = dgnn_tree_root(tree);
     struct dgnn_value i = dgnn_value_member(&root, "i"), d = dgnn_value_member(&root, "d"),
                       b = dgnn_value_member(&root, "b"), s = dgnn_value_member(&root, "s"),
@@ -190,10 +199,12 @@ static void test_repeats(void)
     CHECK(!dgnn_params_same_bool(&b, 1, "w", &error) && dgnn_params_same_bool(&b, 0, "w", &error));
     CHECK(!dgnn_params_same_string(&s, "x", "w", &error) && dgnn_params_same_string(&s, "y", "w", &error));
     CHECK(!dgnn_params_same_count(&l, 2, "w", &error) && dgnn_params_same_count(&l, 3, "w", &error));
-    CHECK(!dgnn_params_same_activation(&a, &linear, "w", &error) && !dgnn_params_same_activation(&n, &linear, "w", &error));
+    CHECK(!dgnn_params_same_activation(&a, &linear, "w", &error) &&
+          !dgnn_params_same_activation(&n, &linear, "w", &error));
     CHECK(dgnn_params_same_activation(&a, &tanh, "w", &error) == DGNN_ERROR_FORMAT);
     CHECK(!dgnn_params_unused(&none, "why", &error) && !dgnn_params_unused(&n, "why", &error));
-    CHECK_STATUS(dgnn_params_unused(&i, "it is off", &error), DGNN_ERROR_FORMAT, "i: is there, but it is off");
+    CHECK_STATUS(dgnn_params_unused(&i, "it is off", &error), DGNN_ERROR_FORMAT,
+                 "i: is there, but it is off");
     for (size_t k = 0; k < sizeof(shapes) / sizeof(shapes[0]); k++) {
         struct dgnn_value member = dgnn_value_member(&root, shapes[k]);
         CHECK_STATUS(dgnn_params_row(&member, 3, &tensor, &error), DGNN_OK, "");
@@ -254,9 +265,15 @@ static void test_names(void)
     static const struct {
         const char *name;
         int32_t dtype; /* 0: refused */
-    } rows[] = {{"float64", DGNN_DTYPE_FLOAT64}, {"default", DGNN_DTYPE_FLOAT64}, {"Double", DGNN_DTYPE_FLOAT64},
-                {"float32", DGNN_DTYPE_FLOAT32}, {"SINGLE", DGNN_DTYPE_FLOAT32}, {"float16", 0},
-                {"bfloat16", 0},                 {"", 0},                         {NULL, 0}};
+    } rows[] = {{"float64", DGNN_DTYPE_FLOAT64},
+                {"default", DGNN_DTYPE_FLOAT64},
+                {"Double", DGNN_DTYPE_FLOAT64},
+                {"float32", DGNN_DTYPE_FLOAT32},
+                {"SINGLE", DGNN_DTYPE_FLOAT32},
+                {"float16", 0},
+                {"bfloat16", 0},
+                {"", 0},
+                {NULL, 0}};
     struct dgnn_error error;
     struct dgnn_activation activation;
     struct dgnn_tree *tree = parse("{\"a\": 1}");
@@ -264,7 +281,8 @@ static void test_names(void)
     for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
         int32_t dtype = 0;
         int status = rows[k].dtype ? DGNN_OK : DGNN_ERROR_UNSUPPORTED;
-        CHECK_STATUS(dgnn_params_precision(rows[k].name, &where, &dtype, &error), status, "p.json: a: precision '");
+        CHECK_STATUS(dgnn_params_precision(rows[k].name, &where, &dtype, &error), status,
+                     "p.json: a: precision '");
         CHECK(dtype == rows[k].dtype);
     }
     CHECK_STATUS(dgnn_params_activation("SiLU", &where, &activation, &error), DGNN_OK, "");

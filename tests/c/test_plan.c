@@ -188,9 +188,9 @@ static void null_body(struct ranks_rank *rank)
     int status = dgnn_plan_create(&direct, r->nowned, r->nnode, rank->rank, rank->nrank, &plan, &local);
     status = status ? status : dgnn_plan_remap(plan, new_row, &plan_kept, &local);
     status = dgnn_check_plan(rank->comm, "null", plan_kept, status, &local);
-    status = status ? status
-                    : dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps,
-                                        &local);
+    status =
+        status ? status
+               : dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps, &local);
     status = status ? status : dgnn_swaps_remap(swaps, new_row, &swaps_kept, &local);
     status = dgnn_check_swaps(rank->comm, "null", swaps_kept, status, &local);
     status = status ? status : dgnn_exchange_create_direct(plan_kept, rank->comm, 0, &x[0], &local);
@@ -213,8 +213,8 @@ static void null_body(struct ranks_rank *rank)
 static void test_null_on_ranks(void)
 {
     for (uint64_t seed = 0; seed < 300; seed++) {
-        struct brick_world *world = brick_create_random(1 + (int32_t)(seed % 8), (int32_t)(seed % 9),
-                                                        50 + seed);
+        struct brick_world *world =
+            brick_create_random(1 + (int32_t)(seed % 8), (int32_t)(seed % 9), 50 + seed);
         struct null_job job = {.world = world, .seed = seed * 1000};
         ranks_run(world->nrank, 20, null_body, &job);
         for (int32_t r = 0; r < world->nrank; r++) {
@@ -245,8 +245,8 @@ struct mutant {
 struct mutant_job {
     const struct brick_world *world;
     int direct;
-    struct mutant
-        mutant[MUTATIONS + 1]; /* the last one is sound: the communicator is usable after all that */
+    struct mutant mutant[MUTATIONS + 1]; /* the last one is sound: the communicator is usable after all that
+                                          */
     int status[8][MUTATIONS + 1];
     char message[8][MUTATIONS + 1][256];
 };
@@ -431,12 +431,12 @@ static void mutant_body(struct ranks_rank *rank)
         struct dgnn_plan *plan = NULL;
         int status;
         if (job->direct) {
-            status = dgnn_plan_create(&m->direct, m->nowned, m->nnode, rank->rank, rank->nrank, &plan,
-                                      &local);
+            status =
+                dgnn_plan_create(&m->direct, m->nowned, m->nnode, rank->rank, rank->nrank, &plan, &local);
             status = dgnn_check_plan(rank->comm, "plan", plan, status, &local);
         } else {
-            status = dgnn_swaps_create(&m->border, m->nowned, m->nnode, rank->rank, rank->nrank, &swaps,
-                                       &local);
+            status =
+                dgnn_swaps_create(&m->border, m->nowned, m->nnode, rank->rank, rank->nrank, &swaps, &local);
             status = dgnn_check_swaps(rank->comm, "plan", swaps, status, &local);
         }
         job->status[rank->rank][i] = status;
@@ -510,8 +510,8 @@ static void wrong_row_body(struct ranks_rank *rank)
     struct dgnn_exchange *x = NULL;
     int status = dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps, &local);
     status = dgnn_check_swaps(rank->comm, "plan", swaps, status, &local);
-    status = status ? status
-                    : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_GEOMETRY, &x, &local);
+    status =
+        status ? status : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_GEOMETRY, &x, &local);
     const struct dgnn_check_values ids = {.what = "id", .value = r->id};
     status = status ? status : dgnn_check_rows(rank->comm, "plan", x, &ids, &local);
     job->status[rank->rank] = status;
@@ -537,8 +537,7 @@ static void test_wrong_row(void)
     first->sendlist[0][0] = 1 - first->sendlist[0][0];
     ranks_run(2, 20, wrong_row_body, &job);
     CHECK(job.status[0] == DGNN_ERROR_INPUT && job.status[1] == DGNN_ERROR_INPUT);
-    CHECK(strstr(job.message[0],
-                 "rank 1: ids: ghost row 2 has id 0, but the plan brings an atom with id 1"));
+    CHECK(strstr(job.message[0], "rank 1: ids: ghost row 2 has id 0, but the plan brings an atom with id 1"));
     CHECK(strcmp(job.message[0], job.message[1]) == 0);
     brick_free(job.world);
 }

@@ -1,4 +1,5 @@
-/* A graph's prefix: the same centres with fewer or nearer neighbours, as hybrids and sums of models see it. */
+/* A graph's prefix: the same centres with fewer or nearer neighbours, as hybrids and sums of models see it.
+ */
 #include "geom/prefix.h"
 
 #include "check.h"

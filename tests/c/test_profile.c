@@ -1,4 +1,5 @@
-/* A profile is filled where it is wanted, and never touched where the caller's structs are shorter than it. */
+/* A profile is filled where it is wanted, and never touched where the caller's structs are shorter than it.
+ */
 #include "base/profile.h"
 #include "check.h"
 

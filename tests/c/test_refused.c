@@ -1,4 +1,5 @@
-/* Refusals that other tests don't come by, a row for each: what was given, the status, and what the message says. */
+/* Refusals that other tests don't come by, a row for each: what was given, the status, and what the message
+ * says. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -39,13 +40,15 @@ static void test_plans(void)
     CHECK_STATUS(dgnn_plan_create(&d, 1, 1, 0, 2, &plan, &error), DGNN_ERROR_INPUT,
                  "recv_first are needed for 1 neighbours");
     d.send_first = NULL;
-    CHECK_STATUS(dgnn_plan_create(&d, 1, 1, 0, 2, &plan, &error), DGNN_ERROR_INPUT, "send_first and recv_first");
+    CHECK_STATUS(dgnn_plan_create(&d, 1, 1, 0, 2, &plan, &error), DGNN_ERROR_INPUT,
+                 "send_first and recv_first");
     d.rank = NULL;
     CHECK_STATUS(dgnn_plan_create(&d, 1, 1, 0, 2, &plan, &error), DGNN_ERROR_INPUT, "rank, send_first");
-    d = (struct dgnn_direct){.nneighbour = 1, .rank = one_rank, .send_first = none_first, .recv_first = none_first};
+    d = (struct dgnn_direct){
+        .nneighbour = 1, .rank = one_rank, .send_first = none_first, .recv_first = none_first};
     CHECK_STATUS(dgnn_plan_create(&d, 1, 1, 0, 2, &plan, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_exchange_create_direct(plan, NULL, DGNN_EXCHANGE_FEATURES, &exchange, &error), DGNN_ERROR_INPUT,
-                 "a plan for rank 0 of 2 needs a communicator");
+    CHECK_STATUS(dgnn_exchange_create_direct(plan, NULL, DGNN_EXCHANGE_FEATURES, &exchange, &error),
+                 DGNN_ERROR_INPUT, "a plan for rank 0 of 2 needs a communicator");
     CHECK_STATUS(dgnn_comm_create_threads(3, 1, comm, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_exchange_create_direct(plan, comm[0], DGNN_EXCHANGE_FEATURES, &exchange, &error),
                  DGNN_ERROR_INPUT, "a plan for rank 0 of 2 is used with rank 0 of 3");
@@ -95,8 +98,8 @@ static void test_lists(void)
 {
     const double positions[6] = {0, 0, 0, 1, 0, 0};
     struct dgnn_cell cell;
-    const struct dgnn_nlist_input good = {.ncentre = 2, .nrow = 2, .positions = positions, .cell = &cell, .cutoff = 2,
-                                          .threads = 1};
+    const struct dgnn_nlist_input good = {
+        .ncentre = 2, .nrow = 2, .positions = positions, .cell = &cell, .cutoff = 2, .threads = 1};
     struct dgnn_nlist_input rows[] = {good, good, good, good, good, good, good, good};
     struct dgnn_nlist list = {0};
     rows[0].ncentre = -1;
@@ -107,13 +110,14 @@ static void test_lists(void)
     rows[5].cutoff = INFINITY;
     rows[6].skin = -1;
     rows[7].skin = NAN;
-    CHECK_STATUS(dgnn_candidates_reserve(&list.candidates, INT64_MAX / 4, 8, "candidates", &error), DGNN_ERROR_MEMORY,
-                 "out of memory: candidates");
-    CHECK_STATUS(dgnn_candidates_reserve(&list.candidates, INT64_MAX / 8, 7, "candidates", &error), DGNN_ERROR_MEMORY,
-                 "out of memory: candidates");
+    CHECK_STATUS(dgnn_candidates_reserve(&list.candidates, INT64_MAX / 4, 8, "candidates", &error),
+                 DGNN_ERROR_MEMORY, "out of memory: candidates");
+    CHECK_STATUS(dgnn_candidates_reserve(&list.candidates, INT64_MAX / 8, 7, "candidates", &error),
+                 DGNN_ERROR_MEMORY, "out of memory: candidates");
     CHECK_STATUS(dgnn_cell_set(&cell, NULL, NULL, &error), DGNN_OK, "");
     for (size_t k = 0; k < COUNT(rows); k++) {
-        CHECK_STATUS(dgnn_nlist_update(&list, &rows[k], &error), k < 4 ? DGNN_ERROR_INTERNAL : DGNN_ERROR_INPUT,
+        CHECK_STATUS(dgnn_nlist_update(&list, &rows[k], &error),
+                     k < 4 ? DGNN_ERROR_INTERNAL : DGNN_ERROR_INPUT,
                      k < 4 ? "neighbour list of" : "expected a positive and a non-negative number");
         CHECK(dgnn_nlist_npair(&list) == 0);
     }
@@ -126,8 +130,10 @@ static void test_graphs(void)
 {
     const int64_t first[3] = {0, 0, 0}, sel[2] = {1, 1};
     const int32_t types[2] = {0, 1}, bad_types[2] = {0, 2}, low_types[2] = {-1, 0};
-    const int32_t owners[3] = {0, 1, 1}, bad_owners[3] = {0, 1, 2}, moved[3] = {1, 1, 0}, low_owners[3] = {0, 1, -1};
-    const struct dgnn_nlist list = {.ncentre = 2, .nrow = 2, .first = first}, empty = {.ncentre = 2, .nrow = 2},
+    const int32_t owners[3] = {0, 1, 1}, bad_owners[3] = {0, 1, 2}, moved[3] = {1, 1, 0},
+                  low_owners[3] = {0, 1, -1};
+    const struct dgnn_nlist list = {.ncentre = 2, .nrow = 2, .first = first},
+                            empty = {.ncentre = 2, .nrow = 2},
                             wide = {.ncentre = 2, .nrow = 3, .first = first};
     const struct {
         const struct dgnn_nlist *list;
@@ -135,22 +141,24 @@ static void test_graphs(void)
         const int32_t *types, *owners;
         int status;
         const char *text;
-    } rows[] = {{&list, 2, 1, types, NULL, DGNN_OK, ""},
-                {&wide, 2, 1, types, owners, DGNN_OK, ""},
-                {&list, 2, 2, types, NULL, DGNN_ERROR_INTERNAL, "sel has 2 entries for 2 types, mixed"},
-                {&empty, 2, 1, types, NULL, DGNN_ERROR_INTERNAL, "graph of 2 nodes over a list of 2 centres, 2 rows"},
-                {&list, 1, 1, types, NULL, DGNN_ERROR_INTERNAL, "graph of 1 nodes"},
-                {&wide, 2, 1, types, NULL, DGNN_ERROR_INTERNAL, "3 rows"},
-                {&list, 2, 1, bad_types, NULL, DGNN_ERROR_INPUT, "node 1 has type 2; expected 0 to 1"},
-                {&list, 2, 1, low_types, NULL, DGNN_ERROR_INPUT, "node 0 has type -1"},
-                {&wide, 2, 1, types, bad_owners, DGNN_ERROR_INPUT, "row 2 is mapped to node 2; expected the node"},
-                {&wide, 2, 1, types, low_owners, DGNN_ERROR_INPUT, "row 2 is mapped to node -1"},
-                {&wide, 2, 1, types, moved, DGNN_ERROR_INPUT, "row 0 is mapped to node 1; expected itself"}};
+    } rows[] = {
+        {&list, 2, 1, types, NULL, DGNN_OK, ""},
+        {&wide, 2, 1, types, owners, DGNN_OK, ""},
+        {&list, 2, 2, types, NULL, DGNN_ERROR_INTERNAL, "sel has 2 entries for 2 types, mixed"},
+        {&empty, 2, 1, types, NULL, DGNN_ERROR_INTERNAL, "graph of 2 nodes over a list of 2 centres, 2 rows"},
+        {&list, 1, 1, types, NULL, DGNN_ERROR_INTERNAL, "graph of 1 nodes"},
+        {&wide, 2, 1, types, NULL, DGNN_ERROR_INTERNAL, "3 rows"},
+        {&list, 2, 1, bad_types, NULL, DGNN_ERROR_INPUT, "node 1 has type 2; expected 0 to 1"},
+        {&list, 2, 1, low_types, NULL, DGNN_ERROR_INPUT, "node 0 has type -1"},
+        {&wide, 2, 1, types, bad_owners, DGNN_ERROR_INPUT, "row 2 is mapped to node 2; expected the node"},
+        {&wide, 2, 1, types, low_owners, DGNN_ERROR_INPUT, "row 2 is mapped to node -1"},
+        {&wide, 2, 1, types, moved, DGNN_ERROR_INPUT, "row 0 is mapped to node 1; expected itself"}};
     struct dgnn_graph_builder builder = {0};
     for (size_t k = 0; k < COUNT(rows); k++) {
-        struct dgnn_graph_rules rules = {.dense = 1, .mixed_types = 1, .ntypes = 2, .nsel = rows[k].nsel, .sel = sel};
-        struct dgnn_graph_input input = {.list = rows[k].list, .nnode = rows[k].nnode, .type = rows[k].types,
-                                         .owner = rows[k].owners};
+        struct dgnn_graph_rules rules = {
+            .dense = 1, .mixed_types = 1, .ntypes = 2, .nsel = rows[k].nsel, .sel = sel};
+        struct dgnn_graph_input input = {
+            .list = rows[k].list, .nnode = rows[k].nnode, .type = rows[k].types, .owner = rows[k].owners};
         CHECK_STATUS(dgnn_graph_build(&builder, &input, &rules, &error), rows[k].status, rows[k].text);
     }
     struct dgnn_graph_rules each = {.dense = 1, .ntypes = 2, .nsel = 1, .sel = sel};
@@ -180,7 +188,8 @@ static int read_zip(void)
     return status;
 }
 
-/* A byte of the records at the end, counted from the last one: 22 bytes, before them 20 and 56 with 64-bit places. */
+/* A byte of the records at the end, counted from the last one: 22 bytes, before them 20 and 56 with 64-bit
+ * places. */
 static void test_directory_ends(void)
 {
     static const struct {
@@ -224,7 +233,7 @@ static void test_directory_ends(void)
 
 static void test_packed(void)
 {
-#define INDEX(format, digest)                                                                                  \
+#define INDEX(format, digest)                                                                                \
     "{\"format\":" format ",\"version\":1,\"digest\":" digest ",\"nbytes\":0,\"arrays\":[]}"
 #define DIGEST "\"0123456789abcdef0123456789abcdef\""
     static const char *const rows[][2] = {
@@ -258,10 +267,12 @@ static void test_large(void)
     size_t length = 0;
     zip_put(size, &length, strlen(MODEL), 8);
     zip.length = zip.directory_length = zip.count = zip.previous = 0;
-    zip_add(&zip, &(struct zip_entry){.name = "extra/model.json", .data = MODEL, .size = strlen(MODEL), .wide = 1});
+    zip_add(&zip,
+            &(struct zip_entry){.name = "extra/model.json", .data = MODEL, .size = strlen(MODEL), .wide = 1});
     zip_end(&zip, 0, 0, "");
     CHECK_STATUS(read_zip(), DGNN_OK, "");
-    for (size_t i = 0; i + 8 < zip.length; i++) { /* the uncompressed size comes first, before the packed one */
+    for (size_t i = 0; i + 8 < zip.length;
+         i++) { /* the uncompressed size comes first, before the packed one */
         if (!memcmp(zip.bytes + i, size, 8) && !memcmp(zip.bytes + i + 8, size, 8)) {
             zip.bytes[i + 5] = 1;
         }
@@ -321,8 +332,8 @@ static void test_options(void)
     for (size_t k = 0; k < COUNT(rows); k++) {
         rows[k] = plain;
     }
-    static const char *const numbers[] = {"dtype: found", "memory: found", "semantics: found", "threads: found",
-                                          "skin: found"};
+    static const char *const numbers[] = {"dtype: found", "memory: found", "semantics: found",
+                                          "threads: found", "skin: found"};
     rows[0].dtype = -1;
     rows[1].dtype = 3;
     rows[2].memory = -1;
@@ -343,10 +354,12 @@ static void test_options(void)
                      : k < 12 ? "no backend for it"
                               : "descriptor 'se_e2_r' has the dense form");
     }
-    CHECK_STATUS(load("spin_dpa3", &rows[12], &model), DGNN_ERROR_INPUT, "'dpa3' with virtual atoms has the dense form only");
+    CHECK_STATUS(load("spin_dpa3", &rows[12], &model), DGNN_ERROR_INPUT,
+                 "'dpa3' with virtual atoms has the dense form only");
     CHECK_STATUS(dgnn_model_load(NULL, NULL, &model, &error), DGNN_ERROR_INPUT, "path and model");
     CHECK_STATUS(dgnn_model_load("x", NULL, NULL, &error), DGNN_ERROR_INPUT, "path and model");
-    CHECK_STATUS(dgnn_model_load_tree("tree", "{", 1, NULL, 0, NULL, &model, &error), DGNN_ERROR_FORMAT, "tree");
+    CHECK_STATUS(dgnn_model_load_tree("tree", "{", 1, NULL, 0, NULL, &model, &error), DGNN_ERROR_FORMAT,
+                 "tree");
     CHECK_STATUS(dgnn_model_load_memory("bytes", "PK", 2, NULL, &model, &error), DGNN_ERROR_FORMAT, "bytes");
     CHECK(!model);
     dgnn_model_free(NULL);
@@ -360,7 +373,8 @@ static void test_metadata(void)
         const char *text;
     } rows[] = {
         {"{}", DGNN_OK, ""},
-        {"{\"type_map\":[\"O\",\"H\"],\"rcut\":4,\"sel\":[10,20],\"nnei\":30,\"dim_fparam\":1,\"dim_aparam\":2,"
+        {"{\"type_map\":[\"O\",\"H\"],\"rcut\":4,\"sel\":[10,20],\"nnei\":30,\"dim_fparam\":1,\"dim_aparam\":"
+         "2,"
          "\"dim_chg_spin\":0,\"is_spin\":false,\"has_message_passing\":true,\"pair_exclude_types\":[[1,0]],"
          "\"lower_input_kind\":\"nlist\"}",
          DGNN_OK, ""},
@@ -369,11 +383,13 @@ static void test_metadata(void)
         {"{\"type_map\":[\"O\"]}", DGNN_ERROR_FORMAT,
          "type_map: contradicts model.json, which says another number of types"},
         {"{\"type_map\":[\"O\",1]}", DGNN_ERROR_FORMAT, "type_map[1]: expected a string"},
-        {"{\"type_map\":[\"H\",\"O\"]}", DGNN_ERROR_FORMAT, "type_map[0]: contradicts model.json, which says O"},
+        {"{\"type_map\":[\"H\",\"O\"]}", DGNN_ERROR_FORMAT,
+         "type_map[0]: contradicts model.json, which says O"},
         {"{\"rcut\":4.5}", DGNN_ERROR_FORMAT, "rcut: contradicts model.json, which says 4"},
         {"{\"rcut\":\"4\"}", DGNN_ERROR_FORMAT, "rcut: expected a number"},
         {"{\"sel\":30}", DGNN_ERROR_FORMAT, "sel: expected a list"},
-        {"{\"sel\":[30]}", DGNN_ERROR_FORMAT, "sel: contradicts model.json, which says another number of them"},
+        {"{\"sel\":[30]}", DGNN_ERROR_FORMAT,
+         "sel: contradicts model.json, which says another number of them"},
         {"{\"sel\":[10,\"a\"]}", DGNN_ERROR_FORMAT, "sel[1]: expected an integer"},
         {"{\"sel\":[10,21]}", DGNN_ERROR_FORMAT, "sel[1]: contradicts model.json, which says 20"},
         {"{\"nnei\":31}", DGNN_ERROR_FORMAT, "nnei: contradicts model.json, which says 30"},
@@ -393,7 +409,8 @@ static void test_metadata(void)
         {"{\"pair_exclude_types\":[[0,1,1]]}", DGNN_ERROR_FORMAT, "expected two types"},
         {"{\"pair_exclude_types\":[]}", DGNN_ERROR_FORMAT, "which says that types 0 and 1 are excluded"},
         {"{\"pair_exclude_types\":[[0,1],[1,1]]}", DGNN_ERROR_FORMAT, "that types 1 and 1 are not excluded"},
-        {"{\"lower_input_kind\":\"tree\"}", DGNN_ERROR_UNSUPPORTED, "lower_input_kind: 'tree' is not supported"},
+        {"{\"lower_input_kind\":\"tree\"}", DGNN_ERROR_UNSUPPORTED,
+         "lower_input_kind: 'tree' is not supported"},
         {"{\"lower_input_kind\":1}", DGNN_ERROR_FORMAT, "lower_input_kind: expected a string"},
     };
     static const char *const type_map[2] = {"O", "H"};
@@ -404,8 +421,8 @@ static void test_metadata(void)
     struct dgnn_atomic_properties properties = {
         .descriptor = {.cutoff = 4, .nsel = 2, .sel = sel, .has_message_passing = 1},
         .fitting = {.dim_fparam = 1, .dim_aparam = 2}};
-    struct dgnn_metadata_facts facts = {.ntypes = 2, .type_map = type_map, .node_types = 2, .network = &network,
-                                        .properties = &properties};
+    struct dgnn_metadata_facts facts = {
+        .ntypes = 2, .type_map = type_map, .node_types = 2, .network = &network, .properties = &properties};
     int32_t semantics;
     for (size_t k = 0; k < COUNT(rows); k++) {
         struct dgnn_tree *tree = parse("metadata.json", rows[k].json);
@@ -441,11 +458,18 @@ static void test_systems(void)
 {
     const struct dgnn_system good = {.size = sizeof(good), .natoms = 4, .coords = coords, .types = types};
     struct dgnn_system s[12];
-    static const char *const texts[12] = {"natoms: -1", "natoms: 4 with coords NULL", "types NULL", "2147483648",
-                                          "spins: given, but this is no spin model", "fparam: found 2 numbers",
+    static const char *const texts[12] = {"natoms: -1",
+                                          "natoms: 4 with coords NULL",
+                                          "types NULL",
+                                          "2147483648",
+                                          "spins: given, but this is no spin model",
+                                          "fparam: found 2 numbers",
                                           "aparam: found 3 numbers per atom; this model takes 0",
-                                          "charge_spin: this model takes none", "ids: 7 is there more than once",
-                                          "ids", "types", "coords"};
+                                          "charge_spin: this model takes none",
+                                          "ids: 7 is there more than once",
+                                          "ids",
+                                          "types",
+                                          "coords"};
     static const int32_t high[4] = {0, 1, 2, 0};
     static const int64_t negative[4] = {1, 2, -3, 4};
     struct dgnn_result result = {.size = sizeof(result)};
@@ -472,9 +496,12 @@ static void test_systems(void)
         CHECK_STATUS(dgnn_model_compute(model, &s[k], NULL, &result, &error), DGNN_ERROR_INPUT, texts[k]);
     }
     CHECK_STATUS(dgnn_model_compute(model, &good, NULL, &result, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_model_compute(NULL, &good, NULL, &result, &error), DGNN_ERROR_INPUT, "an argument is NULL");
-    CHECK_STATUS(dgnn_model_compute(model, NULL, NULL, &result, &error), DGNN_ERROR_INPUT, "an argument is NULL");
-    CHECK_STATUS(dgnn_model_compute(model, &good, NULL, NULL, &error), DGNN_ERROR_INPUT, "an argument is NULL");
+    CHECK_STATUS(dgnn_model_compute(NULL, &good, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "an argument is NULL");
+    CHECK_STATUS(dgnn_model_compute(model, NULL, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "an argument is NULL");
+    CHECK_STATUS(dgnn_model_compute(model, &good, NULL, NULL, &error), DGNN_ERROR_INPUT,
+                 "an argument is NULL");
     CHECK(dgnn_model_compute(model, &s[0], NULL, &result, NULL) == DGNN_ERROR_INPUT);
     CHECK_STATUS(dgnn_model_save(NULL, "x", &error), DGNN_ERROR_INPUT, "model and path");
     CHECK_STATUS(dgnn_model_save(model, NULL, &error), DGNN_ERROR_INPUT, "model and path");
@@ -503,8 +530,8 @@ static struct dgnn_model *load_with_huge_bias(void)
     CHECK_STATUS(dgnn_model_tree(sound, &tree, &error), DGNN_OK, "");
     tree.arrays[array_index(tree.json, "\"out_bias\"")].data = huge;
     tree.arrays[array_index(tree.json, "\"bias_atom_e\"")].data = huge;
-    CHECK_STATUS(dgnn_model_load_tree("huge", tree.json, tree.json_length, tree.arrays, tree.narrays, &plain, &model,
-                                      &error),
+    CHECK_STATUS(dgnn_model_load_tree("huge", tree.json, tree.json_length, tree.arrays, tree.narrays, &plain,
+                                      &model, &error),
                  DGNN_OK, "");
     dgnn_model_tree_free(&tree);
     dgnn_model_free(sound);
@@ -519,7 +546,8 @@ static void test_parameters(void)
     struct dgnn_model *model = NULL;
     struct dgnn_comm *comm = NULL;
     CHECK_STATUS(load("dpa3_fparam_aparam", &plain, &model), DGNN_OK, "");
-    CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT, "fparam: found 0 numbers");
+    CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "fparam: found 0 numbers");
     s.fparam = bad_number;
     for (s.nfparam = 1; s.nfparam < 4; s.nfparam++) {
         int status = dgnn_model_compute(model, &s, NULL, &result, &error);
@@ -529,11 +557,15 @@ static void test_parameters(void)
     dgnn_model_free(model);
     model = load_with_huge_bias();
     s = (struct dgnn_system){.size = sizeof(s), .natoms = 4, .coords = coords, .types = types};
-    CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT, "of atom 0 is not finite");
+    CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "of atom 0 is not finite");
     CHECK_STATUS(dgnn_comm_create_threads(1, 1, &comm, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_model_compute(model, &s, comm, &result, &error), DGNN_ERROR_INPUT, "of atom 0 is not finite");
-    struct dgnn_ghosted rows = {.size = sizeof(rows), .nlocal = 4, .nall = 4, .coords = coords, .types = types};
-    CHECK_STATUS(dgnn_model_compute_ghosted(model, &rows, comm, &result, &error), DGNN_ERROR_INPUT, "is not finite");
+    CHECK_STATUS(dgnn_model_compute(model, &s, comm, &result, &error), DGNN_ERROR_INPUT,
+                 "of atom 0 is not finite");
+    struct dgnn_ghosted rows = {
+        .size = sizeof(rows), .nlocal = 4, .nall = 4, .coords = coords, .types = types};
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, &rows, comm, &result, &error), DGNN_ERROR_INPUT,
+                 "is not finite");
     dgnn_model_free(model);
     CHECK_STATUS(load("dpa3_fparam_aparam", &plain, &model), DGNN_OK, "");
     s.nfparam = 2;
@@ -547,7 +579,8 @@ static void test_parameters(void)
     CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT,
                  "this model needs charge and spin");
     s.charge_spin = bad_number;
-    CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT, "charge_spin: element 1");
+    CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "charge_spin: element 1");
     for (size_t k = 0; k < COUNT(charges); k++) {
         s.charge_spin = charges[k];
         CHECK_STATUS(dgnn_model_compute(model, &s, NULL, &result, &error), k < 4 ? DGNN_ERROR_INPUT : DGNN_OK,
@@ -564,17 +597,26 @@ static void test_ghosted(void)
     static const int32_t neighbour[2] = {1, 0}, far[2] = {1, 4}, below[2] = {-2, 0};
     const struct dgnn_border border = {0};
     const struct dgnn_direct direct = {0};
-    const struct dgnn_ghosted good = {.size = sizeof(good), .nlocal = 2, .nall = 4, .coords = coords, .types = types,
-                                      .mapping = mapping};
+    const struct dgnn_ghosted good = {
+        .size = sizeof(good), .nlocal = 2, .nall = 4, .coords = coords, .types = types, .mapping = mapping};
     struct dgnn_ghosted s[17];
-    static const char *const texts[17] = {
-        "nlocal: -1 of 4 rows", "nlocal: 5 of 4 rows", "of 2147483648 rows", "with coords NULL", "with coords and types",
-        "border: found with a mapping", "border: found with a direct plan",
-        "this model passes messages, so its 2 ghosts need", "mapping: row 0 is mapped to row 1; expected itself",
-        "mapping: row 2 is mapped to row 2; expected an owned row", "mapping: row 2 is mapped to row -1",
-        "row 2 has type 0, but its owner, row 1, has type 1", "neighbours: 2 of them, but no rows",
-        "expected a list from 0 upwards", "expected a list from 0 upwards", "names row 4; expected a row below 4",
-        "names row -2"};
+    static const char *const texts[17] = {"nlocal: -1 of 4 rows",
+                                          "nlocal: 5 of 4 rows",
+                                          "of 2147483648 rows",
+                                          "with coords NULL",
+                                          "with coords and types",
+                                          "border: found with a mapping",
+                                          "border: found with a direct plan",
+                                          "this model passes messages, so its 2 ghosts need",
+                                          "mapping: row 0 is mapped to row 1; expected itself",
+                                          "mapping: row 2 is mapped to row 2; expected an owned row",
+                                          "mapping: row 2 is mapped to row -1",
+                                          "row 2 has type 0, but its owner, row 1, has type 1",
+                                          "neighbours: 2 of them, but no rows",
+                                          "expected a list from 0 upwards",
+                                          "expected a list from 0 upwards",
+                                          "names row 4; expected a row below 4",
+                                          "names row -2"};
     struct dgnn_result result = {.size = sizeof(result)};
     struct dgnn_model *model = NULL;
     for (size_t k = 0; k < COUNT(s); k++) {
@@ -603,13 +645,15 @@ static void test_ghosted(void)
     s[16].neighbour = below;
     CHECK_STATUS(load("dpa3_one_layer", &plain, &model), DGNN_OK, "");
     for (size_t k = 0; k < COUNT(s); k++) {
-        CHECK_STATUS(dgnn_model_compute_ghosted(model, &s[k], NULL, &result, &error), DGNN_ERROR_INPUT, texts[k]);
+        CHECK_STATUS(dgnn_model_compute_ghosted(model, &s[k], NULL, &result, &error), DGNN_ERROR_INPUT,
+                     texts[k]);
     }
     CHECK_STATUS(dgnn_model_compute_ghosted(NULL, &good, NULL, &result, &error), DGNN_ERROR_INPUT,
                  "an argument is NULL");
     CHECK_STATUS(dgnn_model_compute_ghosted(model, NULL, NULL, &result, &error), DGNN_ERROR_INPUT,
                  "an argument is NULL");
-    CHECK_STATUS(dgnn_model_compute_ghosted(model, &good, NULL, NULL, &error), DGNN_ERROR_INPUT, "an argument is NULL");
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, &good, NULL, NULL, &error), DGNN_ERROR_INPUT,
+                 "an argument is NULL");
     CHECK(dgnn_model_compute_ghosted(model, &s[0], NULL, &result, NULL) == DGNN_ERROR_INPUT);
     dgnn_model_free(model);
     CHECK_STATUS(load("se_e2_a", &plain, &model), DGNN_OK, "");
@@ -636,10 +680,14 @@ static const int32_t *const lists_sent[1] = {rows_sent};
 static const int64_t all_rows[2] = {0, 2}, owners[4] = {0, 1, 0, 1};
 static const int64_t list_first[3] = {0, 2, 4};
 static const int32_t list_rows[4] = {1, 2, 0, 3};
-static const struct dgnn_border self_border = {.nswap = 1, .sendproc = zeros, .recvproc = zeros, .sendnum = two,
-                                               .recvnum = two, .sendlist = lists_sent};
-static const struct dgnn_direct self_direct = {.nneighbour = 1, .rank = zeros, .send_first = all_rows,
-                                               .send_row = rows_sent, .recv_first = all_rows, .recv_row = ghosts};
+static const struct dgnn_border self_border = {
+    .nswap = 1, .sendproc = zeros, .recvproc = zeros, .sendnum = two, .recvnum = two, .sendlist = lists_sent};
+static const struct dgnn_direct self_direct = {.nneighbour = 1,
+                                               .rank = zeros,
+                                               .send_first = all_rows,
+                                               .send_row = rows_sent,
+                                               .recv_first = all_rows,
+                                               .recv_row = ghosts};
 
 /* A border, a direct plan and a mapping, with lists of the host's and without. */
 static struct dgnn_ghosted host_rows(int kind, int with_list, int with_spins)
@@ -658,7 +706,8 @@ static struct dgnn_ghosted host_rows(int kind, int with_list, int with_spins)
                                  .add_ghost_forces = 1};
 }
 
-/* Each allocation of a first call fails once; the call after it has the result of a model that saw no failure. */
+/* Each allocation of a first call fails once; the call after it has the result of a model that saw no
+ * failure. */
 static void sweep_host_rows(const char *name, const struct dgnn_ghosted *rows)
 {
     double forces[12], virial[36], energy = 0;
@@ -716,12 +765,13 @@ static void test_same_list(void)
     rows.same_list = 1;
     CHECK_STATUS(dgnn_model_compute_ghosted(model, &rows, NULL, &result, &error), DGNN_OK, "");
     CHECK(result.list_reused);
-    CHECK_STATUS(dgnn_model_compute_ghosted(model, &changed, NULL, &result, &error), DGNN_ERROR_INPUT, "other types");
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, &changed, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "other types");
     for (int k = 0; k < 2; k++) {
         rows.same_list = 0;
         CHECK_STATUS(dgnn_model_compute_ghosted(model, &rows, NULL, &result, &error), DGNN_OK, "");
-        CHECK_STATUS(dgnn_model_compute_ghosted(model, k ? &more : &fewer, NULL, &result, &error), DGNN_ERROR_INPUT,
-                     "other numbers of rows");
+        CHECK_STATUS(dgnn_model_compute_ghosted(model, k ? &more : &fewer, NULL, &result, &error),
+                     DGNN_ERROR_INPUT, "other numbers of rows");
     }
     dgnn_model_free(model);
 }

@@ -1,6 +1,6 @@
-/* Sessions: several models on one, each with the bits that it gives alone; the sessions of a model while threads call; one
- * list, one decomposition and one set of positions however many models; refusals. test_c.py also runs this under
- * ThreadSanitizer. */
+/* Sessions: several models on one, each with the bits that it gives alone; the sessions of a model while
+ * threads call; one list, one decomposition and one set of positions however many models; refusals. test_c.py
+ * also runs this under ThreadSanitizer. */
 #include "check.h"
 #include "random.h"
 #include "ranks.h"
@@ -41,7 +41,8 @@ static void make_system(void)
 
 static struct dgnn_model *load(const char *name, int32_t dtype, int32_t threads)
 {
-    struct dgnn_load_options options = {.size = sizeof(options), .dtype = dtype, .threads = threads, .skin = 0.5};
+    struct dgnn_load_options options = {
+        .size = sizeof(options), .dtype = dtype, .threads = threads, .skin = 0.5};
     struct dgnn_model *model = NULL;
     struct dgnn_error error;
     char path[256];
@@ -52,15 +53,21 @@ static struct dgnn_model *load(const char *name, int32_t dtype, int32_t threads)
 
 static struct dgnn_system make_call(int step, const int32_t *types_of_call)
 {
-    return (struct dgnn_system){.size = sizeof(struct dgnn_system), .natoms = NATOMS, .coords = coords[step],
-                                .types = types_of_call, .box = box, .pbc = {1, 1, 1}};
+    return (struct dgnn_system){.size = sizeof(struct dgnn_system),
+                                .natoms = NATOMS,
+                                .coords = coords[step],
+                                .types = types_of_call,
+                                .box = box,
+                                .pbc = {1, 1, 1}};
 }
 
 static struct dgnn_result make_result(struct answer *answer)
 {
     memset(answer, 0, sizeof(*answer));
-    return (struct dgnn_result){.size = sizeof(struct dgnn_result), .forces = answer->forces,
-                                .atom_energy = answer->atom_energy, .atom_virial = answer->atom_virial};
+    return (struct dgnn_result){.size = sizeof(struct dgnn_result),
+                                .forces = answer->forces,
+                                .atom_energy = answer->atom_energy,
+                                .atom_virial = answer->atom_virial};
 }
 
 static void take_totals(const struct dgnn_result *result, struct answer *answer)
@@ -94,7 +101,11 @@ struct committee {
 
 /* Cutoffs, sel, dtypes, descriptors and semantics that differ, and twins. */
 static const struct committee committees[] = {
-    {3, {{"dpa3_base", DGNN_DTYPE_FLOAT64}, {"dpa3_base", DGNN_DTYPE_FLOAT32}, {"dpa3_base", DGNN_DTYPE_FLOAT64}}, 1},
+    {3,
+     {{"dpa3_base", DGNN_DTYPE_FLOAT64},
+      {"dpa3_base", DGNN_DTYPE_FLOAT32},
+      {"dpa3_base", DGNN_DTYPE_FLOAT64}},
+     1},
     {4,
      {{"se_e2_a", DGNN_DTYPE_FLOAT64},
       {"dpa1_attn2_graph", DGNN_DTYPE_FLOAT32},
@@ -154,7 +165,8 @@ static void test_serial(const struct committee *c)
                   own.nangle_truncated == results[k].nangle_truncated);
         }
     }
-    CHECK(session->list.rebuilds == 2); /* one list for all models: made at the first step, used again, made anew */
+    CHECK(session->list.rebuilds ==
+          2); /* one list for all models: made at the first step, used again, made anew */
     int64_t before = dgnn_alloc_count();
     struct dgnn_system system = make_call(NSTEP - 1, types);
     struct dgnn_result results[MODELS_MAX];
@@ -190,8 +202,8 @@ static int64_t call_neighbours(const struct dgnn_session *session, int32_t me)
     return n;
 }
 
-/* A session of all models, then one of the first alone: the first one's bits are those that it gives alone, whatever the
- * others reach; positions travel as often. */
+/* A session of all models, then one of the first alone: the first one's bits are those that it gives alone,
+ * whatever the others reach; positions travel as often. */
 static void ranks_body(struct ranks_rank *rank)
 {
     struct ranks_case *c = rank->data;
@@ -233,7 +245,8 @@ static void ranks_body(struct ranks_rank *rank)
         take_totals(&first, &c->alone[r]);
         c->wrong[r] += !status && !same(&c->all[r][0], &c->alone[r]);
         both[1] = make_result(&c->alone[r]);
-        for (int32_t k = 1; k < c->n && !status; k++) { /* the others: those of any session that the first one leads */
+        for (int32_t k = 1; k < c->n && !status;
+             k++) { /* the others: those of any session that the first one leads */
             status = dgnn_session_compute(pair[k], &system, rank->comm, both, &error);
             take_totals(&both[1], &c->alone[r]);
             c->wrong[r] += !status && !same(&c->all[r][k], &c->alone[r]);
@@ -293,7 +306,8 @@ static void test_type_maps(void)
     CHECK_STATUS(dgnn_session_compute(session, &system, NULL, &a, &error), DGNN_ERROR_INPUT,
                  "types: atom 5 has type 1, which a model of this session does not have");
     other[5] = 3;
-    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, &a, &error), DGNN_ERROR_INPUT, "an index below 3");
+    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, &a, &error), DGNN_ERROR_INPUT,
+                 "an index below 3");
     dgnn_session_free(session);
     dgnn_model_free(model);
 }
@@ -308,18 +322,23 @@ static void test_refusals(void)
     struct dgnn_session *session = NULL;
     struct dgnn_error error;
     int64_t live;
-    CHECK_STATUS(dgnn_session_create(NULL, 1, NULL, &session, &error), DGNN_ERROR_INPUT, "expected 1 to 1024");
+    CHECK_STATUS(dgnn_session_create(NULL, 1, NULL, &session, &error), DGNN_ERROR_INPUT,
+                 "expected 1 to 1024");
     CHECK_STATUS(dgnn_session_create(pair, 0, NULL, &session, &error), DGNN_ERROR_INPUT, "0 models");
     CHECK_STATUS(dgnn_session_create(pair, 1, NULL, NULL, &error), DGNN_ERROR_INPUT, "NULL");
     CHECK_STATUS(dgnn_session_create(pair, 2, NULL, &session, &error), DGNN_ERROR_INPUT, "models[1] is NULL");
     live = dgnn_alloc_live();
-    CHECK_STATUS(dgnn_session_create(pair, 1, &options, &session, &error), DGNN_ERROR_INPUT, "type_map has 'O' twice");
+    CHECK_STATUS(dgnn_session_create(pair, 1, &options, &session, &error), DGNN_ERROR_INPUT,
+                 "type_map has 'O' twice");
     options.type_map = missing;
-    CHECK_STATUS(dgnn_session_create(pair, 1, &options, &session, &error), DGNN_ERROR_INPUT, "type_map[1] is NULL");
+    CHECK_STATUS(dgnn_session_create(pair, 1, &options, &session, &error), DGNN_ERROR_INPUT,
+                 "type_map[1] is NULL");
     options.ntypes = 0;
-    CHECK_STATUS(dgnn_session_create(pair, 1, &options, &session, &error), DGNN_ERROR_INPUT, "a type_map of 0 names");
+    CHECK_STATUS(dgnn_session_create(pair, 1, &options, &session, &error), DGNN_ERROR_INPUT,
+                 "a type_map of 0 names");
     options.size = 0;
-    CHECK_STATUS(dgnn_session_create(pair, 1, &options, &session, &error), DGNN_ERROR_INPUT, "options: its size is 0");
+    CHECK_STATUS(dgnn_session_create(pair, 1, &options, &session, &error), DGNN_ERROR_INPUT,
+                 "options: its size is 0");
     pair[1] = load("spin_dpa3", DGNN_DTYPE_FLOAT64, 1);
     live = dgnn_alloc_live();
     CHECK_STATUS(dgnn_session_create(pair, 2, NULL, &session, &error), DGNN_ERROR_UNSUPPORTED,
@@ -331,13 +350,18 @@ static void test_refusals(void)
     static struct answer answers[2];
     struct dgnn_result results[2] = {make_result(&answers[0]), make_result(&answers[1])};
     results[1].size = 8;
-    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_ERROR_INPUT, "size of result 1 is 8");
-    CHECK_STATUS(dgnn_session_compute(NULL, &system, NULL, results, &error), DGNN_ERROR_INPUT, "an argument is NULL");
-    CHECK_STATUS(dgnn_session_compute(session, NULL, NULL, results, &error), DGNN_ERROR_INPUT, "an argument is NULL");
+    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_ERROR_INPUT,
+                 "size of result 1 is 8");
+    CHECK_STATUS(dgnn_session_compute(NULL, &system, NULL, results, &error), DGNN_ERROR_INPUT,
+                 "an argument is NULL");
+    CHECK_STATUS(dgnn_session_compute(session, NULL, NULL, results, &error), DGNN_ERROR_INPUT,
+                 "an argument is NULL");
     atomic_store(&session->busy, 1);
-    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_ERROR_BUSY, "another thread");
-    CHECK_STATUS(dgnn_session_compute_ghosted(session, &(struct dgnn_ghosted){.size = sizeof(struct dgnn_ghosted)}, NULL, results,
-                                              &error),
+    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_ERROR_BUSY,
+                 "another thread");
+    CHECK_STATUS(dgnn_session_compute_ghosted(session,
+                                              &(struct dgnn_ghosted){.size = sizeof(struct dgnn_ghosted)},
+                                              NULL, results, &error),
                  DGNN_ERROR_BUSY, "another thread");
     atomic_store(&session->busy, 0);
     results[1].size = sizeof(results[1]);
@@ -351,7 +375,8 @@ static void test_refusals(void)
 static void test_memory(void)
 {
     static struct answer answers[2];
-    struct dgnn_model *pair[2] = {load("dpa3_base", DGNN_DTYPE_FLOAT64, 1), load("se_e2_a", DGNN_DTYPE_FLOAT32, 1)};
+    struct dgnn_model *pair[2] = {load("dpa3_base", DGNN_DTYPE_FLOAT64, 1),
+                                  load("se_e2_a", DGNN_DTYPE_FLOAT32, 1)};
     struct dgnn_error error;
     int64_t live = dgnn_alloc_live(), nth = 0;
     int status;
@@ -441,7 +466,11 @@ static void test_threads(int32_t threads)
 static int ghosted(struct dgnn_model *model, int step, int32_t same_list, struct dgnn_error *error)
 {
     static double forces[3 * NATOMS];
-    struct dgnn_ghosted g = {.size = sizeof(g), .nlocal = NATOMS, .nall = NATOMS, .coords = coords[step], .types = types,
+    struct dgnn_ghosted g = {.size = sizeof(g),
+                             .nlocal = NATOMS,
+                             .nall = NATOMS,
+                             .coords = coords[step],
+                             .types = types,
                              .same_list = same_list};
     struct dgnn_result result = {.size = sizeof(result), .forces = forces};
     return dgnn_model_compute_ghosted(model, &g, NULL, &result, error);
@@ -475,9 +504,11 @@ static void test_same_list(void)
     struct other other = {.model = model};
     CHECK(!pthread_create(&thread, NULL, other_thread, &other));
     pthread_join(thread, NULL);
-    CHECK(other.status[0] == DGNN_ERROR_INPUT && strstr(other.error.message, "same_list: there is no earlier call"));
+    CHECK(other.status[0] == DGNN_ERROR_INPUT &&
+          strstr(other.error.message, "same_list: there is no earlier call"));
     CHECK(other.status[1] == DGNN_OK && other.status[2] == DGNN_OK);
-    CHECK_STATUS(ghosted(model, 1, 1, &error), DGNN_ERROR_INPUT, "not this thread's last call"); /* the other took it */
+    CHECK_STATUS(ghosted(model, 1, 1, &error), DGNN_ERROR_INPUT,
+                 "not this thread's last call"); /* the other took it */
     CHECK_STATUS(ghosted(model, 0, 0, &error), DGNN_OK, "");
     struct answer answer;
     struct dgnn_system system = make_call(0, types);

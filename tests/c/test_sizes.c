@@ -1,5 +1,5 @@
-/* Sizes that no memory has: arithmetic that is checked, against 128 bits, and counts of atoms and rows, which are refused
- * before an array of theirs is read. */
+/* Sizes that no memory has: arithmetic that is checked, against 128 bits, and counts of atoms and rows, which
+ * are refused before an array of theirs is read. */
 #include "base/alloc.h"
 #include "check.h"
 #include "random.h"
@@ -43,27 +43,46 @@ static void test_allocation(void)
 
 static void test_counts(void)
 {
-    static const int64_t counts[] = {-1, INT64_MIN, (int64_t)1 << 31, (int64_t)1 << 32, ((int64_t)1 << 32) + 1, INT64_MAX / 3,
-                                     INT64_MAX / 3 + 1, INT64_MAX};
+    static const int64_t counts[] = {-1,
+                                     INT64_MIN,
+                                     (int64_t)1 << 31,
+                                     (int64_t)1 << 32,
+                                     ((int64_t)1 << 32) + 1,
+                                     INT64_MAX / 3,
+                                     INT64_MAX / 3 + 1,
+                                     INT64_MAX};
     static const double coords[3] = {0}, spins[3] = {1, 1, 1}, box[9] = {9, 0, 0, 0, 9, 0, 0, 0, 9};
     static const int32_t types[1] = {0};
-    static const char *const paths[] = {"tests/data/cases/dpa3_base/model.pt2", "tests/data/cases/spin_dpa3/model.pt2"};
+    static const char *const paths[] = {"tests/data/cases/dpa3_base/model.pt2",
+                                        "tests/data/cases/spin_dpa3/model.pt2"};
     for (int k = 0; k < 2; k++) {
         struct dgnn_model *model = NULL;
         struct dgnn_result result = {.size = sizeof(result)};
         CHECK_STATUS(dgnn_model_load(paths[k], NULL, &model, &error), DGNN_OK, "");
-        struct dgnn_system system = {.size = sizeof(system), .natoms = 1, .coords = coords, .types = types, .box = box,
-                                     .pbc = {1, 1, 1}, .spins = k ? spins : NULL};
+        struct dgnn_system system = {.size = sizeof(system),
+                                     .natoms = 1,
+                                     .coords = coords,
+                                     .types = types,
+                                     .box = box,
+                                     .pbc = {1, 1, 1},
+                                     .spins = k ? spins : NULL};
         CHECK_STATUS(dgnn_model_compute(model, &system, NULL, &result, &error), DGNN_OK, "");
         for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
             system.natoms = counts[i];
-            CHECK_STATUS(dgnn_model_compute(model, &system, NULL, &result, &error), DGNN_ERROR_INPUT, "natoms");
-            struct dgnn_ghosted rows = {.size = sizeof(rows), .nlocal = counts[i], .nall = 1, .coords = coords,
-                                        .types = types, .spins = k ? spins : NULL};
-            CHECK_STATUS(dgnn_model_compute_ghosted(model, &rows, NULL, &result, &error), DGNN_ERROR_INPUT, "nlocal");
+            CHECK_STATUS(dgnn_model_compute(model, &system, NULL, &result, &error), DGNN_ERROR_INPUT,
+                         "natoms");
+            struct dgnn_ghosted rows = {.size = sizeof(rows),
+                                        .nlocal = counts[i],
+                                        .nall = 1,
+                                        .coords = coords,
+                                        .types = types,
+                                        .spins = k ? spins : NULL};
+            CHECK_STATUS(dgnn_model_compute_ghosted(model, &rows, NULL, &result, &error), DGNN_ERROR_INPUT,
+                         "nlocal");
             rows.nlocal = 0;
             rows.nall = counts[i];
-            CHECK_STATUS(dgnn_model_compute_ghosted(model, &rows, NULL, &result, &error), DGNN_ERROR_INPUT, "nlocal");
+            CHECK_STATUS(dgnn_model_compute_ghosted(model, &rows, NULL, &result, &error), DGNN_ERROR_INPUT,
+                         "nlocal");
         }
         system.natoms = 1;
         CHECK_STATUS(dgnn_model_compute(model, &system, NULL, &result, &error), DGNN_OK, "");

@@ -1,5 +1,5 @@
-/* Soft occupancy: the level adds up to the capacity, the plain denominator where logits are large, and gradients
- * against central differences where some logits are below -shift. */
+/* Soft occupancy: the level adds up to the capacity, the plain denominator where logits are large, and
+ * gradients against central differences where some logits are below -shift. */
 #include "check.h"
 #include "net/parts/slots.h"
 
@@ -10,8 +10,13 @@ static int64_t order[N];
 
 static struct dgnn_slots make(const double *w, double capacity)
 {
-    struct dgnn_slots slots = {.n = N, .w = w, .capacity = capacity, .shift = 20, .theta = theta,
-                               .d_theta = d_theta, .order = order};
+    struct dgnn_slots slots = {.n = N,
+                               .w = w,
+                               .capacity = capacity,
+                               .shift = 20,
+                               .theta = theta,
+                               .d_theta = d_theta,
+                               .order = order};
     dgnn_slots_occupy(&slots);
     return slots;
 }

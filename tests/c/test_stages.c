@@ -1,7 +1,7 @@
-/* DPA3's seam: a second filling of the table of stages, which checks. Before a stage it poisons what the stage may neither
- * read nor write, and what it is to write anew; afterwards what was not the stage's to write is as it was, and what the
- * stage promises is all there. The results are the bits of the filling that it stands before. A contract that is wrong in
- * one place is found. */
+/* DPA3's seam: a second filling of the table of stages, which checks. Before a stage it poisons what the
+ * stage may neither read nor write, and what it is to write anew; afterwards what was not the stage's to
+ * write is as it was, and what the stage promises is all there. The results are the bits of the filling that
+ * it stands before. A contract that is wrong in one place is found. */
 #include "check.h"
 #include "random.h"
 
@@ -29,9 +29,9 @@ struct contract {
     uint64_t whole, next_whole; /* of what is written: each number of an owned node, an edge or an angle is */
 };
 
-#define EDGES_READ (B(SCALARS) | B(CENTRE_ROWS) | B(OTHER_ROWS) | B(NODE) | B(EDGE))
+#define EDGES_READ  (B(SCALARS) | B(CENTRE_ROWS) | B(OTHER_ROWS) | B(NODE) | B(EDGE))
 #define ANGLES_READ (B(SCALARS) | B(CENTRE_ROWS) | B(EDGE) | B(ANGLE))
-#define KEPT (B(EDGE_PRE) | B(ANGLE_PRE) | B(SECOND_PRE))
+#define KEPT        (B(EDGE_PRE) | B(ANGLE_PRE) | B(SECOND_PRE))
 
 static const struct contract contracts[DGNN_REPFLOW_STAGES] = {
     [DGNN_REPFLOW_GEOMETRY] = {.write = B(SCALARS) | B(D_SCALARS), .whole = B(SCALARS) | B(D_SCALARS)},
@@ -46,7 +46,8 @@ static const struct contract contracts[DGNN_REPFLOW_STAGES] = {
                             .change = B(EDGE_PRE) | B(MOMENT) | B(MESSAGE),
                             .next_change = B(EDGE)},
     [DGNN_REPFLOW_SEQUENCE] = {.read = EDGES_READ | ANGLES_READ,
-                               .write = B(EDGE_MIDDLE) | B(EDGE_LAST) | B(ANGLE_NEXT) | KEPT | B(MOMENT) | B(MESSAGE),
+                               .write = B(EDGE_MIDDLE) | B(EDGE_LAST) | B(ANGLE_NEXT) | KEPT | B(MOMENT) |
+                                        B(MESSAGE),
                                .next_write = B(EDGE),
                                .whole = B(EDGE_MIDDLE) | B(EDGE_LAST) | B(MOMENT) | B(MESSAGE),
                                .next_whole = B(EDGE)},
@@ -55,23 +56,25 @@ static const struct contract contracts[DGNN_REPFLOW_STAGES] = {
                            .next_change = B(NODE),
                            .whole = B(SYMMETRIC)},
     [DGNN_REPFLOW_D_NODE] = {.read = B(CENTRE_ROWS) | B(MOMENT),
-                             .change = B(SYMMETRIC) | B(D_NODE_SUM) | B(D_CENTRE_ROWS), /* angles' columns are there */
+                             .change = B(SYMMETRIC) | B(D_NODE_SUM) |
+                                       B(D_CENTRE_ROWS), /* angles' columns are there */
                              .write = B(MESSAGE) | B(D_MOMENT)},
     [DGNN_REPFLOW_D_CLEAR] = {.write = B(D_ACCUMULATORS), .whole = B(D_ACCUMULATORS)},
     [DGNN_REPFLOW_D_EDGES] = {.read = EDGES_READ | B(EDGE_PRE) | B(MESSAGE) | B(D_MOMENT) | B(D_EDGE_IN),
                               .change = B(D_EDGE_OUT) | B(D_ACCUMULATORS) | B(D_SCALARS),
                               .write = B(D_EDGE_ROWS)},
-    [DGNN_REPFLOW_D_SEQUENCE] = {.read = EDGES_READ | ANGLES_READ | B(EDGE_MIDDLE) | B(EDGE_LAST) | B(ANGLE_NEXT) |
-                                         B(MESSAGE) | B(D_MOMENT) | KEPT,
-                                 .change = B(D_EDGE_IN) | B(D_EDGE_OUT) | B(D_ANGLE) | B(D_ACCUMULATORS) | B(D_SCALARS) |
-                                           B(D_CENTRE_ROWS),
+    [DGNN_REPFLOW_D_SEQUENCE] = {.read = EDGES_READ | ANGLES_READ | B(EDGE_MIDDLE) | B(EDGE_LAST) |
+                                         B(ANGLE_NEXT) | B(MESSAGE) | B(D_MOMENT) | KEPT,
+                                 .change = B(D_EDGE_IN) | B(D_EDGE_OUT) | B(D_ANGLE) | B(D_ACCUMULATORS) |
+                                           B(D_SCALARS) | B(D_CENTRE_ROWS),
                                  .write = B(D_EDGE_ROWS)},
     [DGNN_REPFLOW_D_OTHER] = {.change = B(D_ACCUMULATORS), .write = B(D_NODE_ROWS), .whole = B(D_NODE_ROWS)},
     [DGNN_REPFLOW_D_CENTRE] = {.read = B(D_EDGE_ROWS), .change = B(D_CENTRE_ROWS) | B(D_NODE_SUM)},
     [DGNN_REPFLOW_D_ANGLES] = {.read = ANGLES_READ | B(ANGLE_PRE) | B(SECOND_PRE) | B(D_EDGE_IN),
                                .change = B(D_ANGLE) | B(D_CENTRE_ROWS) | B(D_SCALARS) | B(D_EDGE_OUT)},
     [DGNN_REPFLOW_D_ROWS] = {.read = B(D_NODE_ROWS), .change = B(D_NODE_SUM)},
-    [DGNN_REPFLOW_D_FIRST_EDGES] = {.read = B(SCALARS) | B(D_EDGE_IN) | B(D_EDGE_OUT), .change = B(D_SCALARS)},
+    [DGNN_REPFLOW_D_FIRST_EDGES] = {.read = B(SCALARS) | B(D_EDGE_IN) | B(D_EDGE_OUT),
+                                    .change = B(D_SCALARS)},
     [DGNN_REPFLOW_D_GEOMETRY] = {.read = B(D_SCALARS)},
 };
 
@@ -81,7 +84,7 @@ static const struct contract contracts[DGNN_REPFLOW_STAGES] = {
 static struct {
     const struct dgnn_repflow_backend *inner;
     struct contract contract[DGNN_REPFLOW_STAGES];
-    int32_t whole;  /* are all centres evaluated, in one pass? */
+    int32_t whole; /* are all centres evaluated, in one pass? */
     int64_t runs, overwritten, unwritten;
     int32_t first_bad; /* stage, -1: none */
 } checking;
@@ -182,7 +185,8 @@ static void mark_end(struct mark *m, int stage)
     free(m->before);
 }
 
-static void checking_run(enum dgnn_repflow_stage stage, void *workspace, int64_t l, enum dgnn_repflow_part part)
+static void checking_run(enum dgnn_repflow_stage stage, void *workspace, int64_t l,
+                         enum dgnn_repflow_part part)
 {
     static struct mark marks[PLACES];
     int32_t n = mark_all(workspace, &checking.contract[stage], l, marks);
@@ -196,14 +200,17 @@ static void checking_run(enum dgnn_repflow_stage stage, void *workspace, int64_t
     checking.runs++;
 }
 
-#define STAGE(name)                                                                                  \
-    static void checking_##name(void *workspace, int64_t l, enum dgnn_repflow_part part)             \
-    {                                                                                                \
-        checking_run(DGNN_REPFLOW_##name, workspace, l, part);                                       \
+#define STAGE(name)                                                                                          \
+    static void checking_##name(void *workspace, int64_t l, enum dgnn_repflow_part part)                     \
+    {                                                                                                        \
+        checking_run(DGNN_REPFLOW_##name, workspace, l, part);                                               \
     }
-#define STAGES(X)                                                                                                    \
-    X(GEOMETRY) X(FIRST_NODES) X(FIRST_EDGES) X(CENTRE) X(OTHER) X(ANGLES) X(EDGES) X(SEQUENCE) X(NODE) X(D_NODE)    \
-    X(D_CLEAR) X(D_EDGES) X(D_SEQUENCE) X(D_OTHER) X(D_CENTRE) X(D_ANGLES) X(D_ROWS) X(D_FIRST_EDGES) X(D_GEOMETRY)
+#define STAGES(X)                                                                                            \
+    X(GEOMETRY)                                                                                              \
+    X(FIRST_NODES)                                                                                           \
+    X(FIRST_EDGES)                                                                                           \
+    X(CENTRE) X(OTHER) X(ANGLES) X(EDGES) X(SEQUENCE) X(NODE) X(D_NODE) X(D_CLEAR) X(D_EDGES) X(D_SEQUENCE)  \
+        X(D_OTHER) X(D_CENTRE) X(D_ANGLES) X(D_ROWS) X(D_FIRST_EDGES) X(D_GEOMETRY)
 STAGES(STAGE)
 
 static struct dgnn_repflow_backend checking_of(const struct dgnn_repflow_backend *inner)
@@ -260,7 +267,9 @@ static void make_cluster(struct cluster *c, const struct dgnn_descriptor_propert
         c->type[i] = i % NATOM % ntypes;
     }
     for (int i = 0; i < 3 * NATOM; i++) {
-        c->position[i / 3][i % 3] = 1.9 * (i % 3 == 0 ? i / 3 % 3 : i % 3 == 1 ? i / 9 % 3 : i / 27) +
+        c->position[i / 3][i % 3] = 1.9 * (i % 3 == 0   ? i / 3 % 3
+                                           : i % 3 == 1 ? i / 9 % 3
+                                                        : i / 27) +
                                     0.5 * random_uniform(&seed);
     }
     for (int i = 0; i < NATOM; i++) {
@@ -276,9 +285,15 @@ static void make_cluster(struct cluster *c, const struct dgnn_descriptor_propert
         }
     }
     c->first[NATOM] = edge;
-    c->graph = (struct dgnn_graph){.nowned = NATOM, .nnode = NATOM, .type = c->type, .first = c->first,
-                                   .neighbour = c->neighbour, .vector = c->vector, .distance = c->distance,
-                                   .first_type = c->type[0], .dense = 1};
+    c->graph = (struct dgnn_graph){.nowned = NATOM,
+                                   .nnode = NATOM,
+                                   .type = c->type,
+                                   .first = c->first,
+                                   .neighbour = c->neighbour,
+                                   .vector = c->vector,
+                                   .distance = c->distance,
+                                   .first_type = c->type[0],
+                                   .dense = 1};
 }
 
 /* ---------------------------------------------------------------- evaluation */
@@ -297,7 +312,8 @@ static int load(const char *name, struct dgnn_load_context *context, struct dgnn
     CHECK_STATUS(dgnn_cpu_best(&context->cpu, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_archive_read(path, &archive, &error), DGNN_OK, "");
     struct dgnn_value root = dgnn_tree_root(archive.model), model = dgnn_value_member(&root, "model");
-    struct dgnn_value value = dgnn_value_member(&model, "descriptor"), map = dgnn_value_member(&model, "type_map");
+    struct dgnn_value value = dgnn_value_member(&model, "descriptor"),
+                      map = dgnn_value_member(&model, "type_map");
     int status = dgnn_params_type_map(&map, &context->ntypes, &names, &error);
     context->type_map = names;
     status = status ? status : dgnn_registry_load(&value, context, descriptor, &error);
@@ -312,16 +328,19 @@ static double weight(int64_t k)
 }
 
 /* nidle: nodes whose output nobody uses. */
-static void evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *graph, struct dgnn_exchange *exchange,
-                     int64_t nidle, struct answer *answer)
+static void evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *graph,
+                     struct dgnn_exchange *exchange, int64_t nidle, struct answer *answer)
 {
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(d);
     struct dgnn_descriptor_workspace *workspace;
     struct dgnn_descriptor_properties p;
     struct dgnn_error error;
     double d_output[NATOM * WIDTH_MAX];
-    struct dgnn_evaluation evaluation = {.graph = graph, .exchange = exchange, .edge_gradient = answer->gradient,
-                                         .want_gradient = 1, .nidle = nidle};
+    struct dgnn_evaluation evaluation = {.graph = graph,
+                                         .exchange = exchange,
+                                         .edge_gradient = answer->gradient,
+                                         .want_gradient = 1,
+                                         .nidle = nidle};
     static const double charge_spin[2] = {1, 2};
     kind->properties(d, &p);
     CHECK(p.dim_out <= WIDTH_MAX);
@@ -352,7 +371,8 @@ static struct dgnn_exchange *make_exchange(struct dgnn_plan **plan)
     }
     const struct dgnn_direct direct = {1, &me, first, owner + NATOM, first, row + NATOM};
     CHECK_STATUS(dgnn_plan_create(&direct, NATOM, NROW, 0, 1, plan, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_exchange_create_direct(*plan, NULL, DGNN_EXCHANGE_FEATURES, &exchange, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_exchange_create_direct(*plan, NULL, DGNN_EXCHANGE_FEATURES, &exchange, &error), DGNN_OK,
+                 "");
     return exchange;
 }
 
@@ -366,10 +386,12 @@ static void begin_checking(int32_t whole)
 }
 
 /* Both fillings, on the cluster as it is, with idle nodes, and with ghosts. */
-static void check_descriptor(const char *name, struct dgnn_descriptor *d, const struct cluster *c, int32_t dtype)
+static void check_descriptor(const char *name, struct dgnn_descriptor *d, const struct cluster *c,
+                             int32_t dtype)
 {
     static struct answer plain, checked;
-    const struct dgnn_repflow_backend *cpu = dtype == DGNN_DTYPE_FLOAT32 ? &dgnn_repflow_cpu_f32 : &dgnn_repflow_cpu_f64;
+    const struct dgnn_repflow_backend *cpu =
+        dtype == DGNN_DTYPE_FLOAT32 ? &dgnn_repflow_cpu_f32 : &dgnn_repflow_cpu_f64;
     struct dgnn_repflow_backend checker = checking_of(cpu);
     struct dgnn_plan *plan = NULL;
     struct dgnn_exchange *exchange = make_exchange(&plan);
@@ -391,8 +413,9 @@ static void check_descriptor(const char *name, struct dgnn_descriptor *d, const 
         }
         CHECK(good && checking.runs > 8 && isfinite(most) && most > 0);
         if (!good) {
-            fprintf(stderr, "    %s, how %d: %lld written beyond, %lld not written, first in stage %d\n", name, how,
-                    (long long)checking.overwritten, (long long)checking.unwritten, checking.first_bad);
+            fprintf(stderr, "    %s, how %d: %lld written beyond, %lld not written, first in stage %d\n",
+                    name, how, (long long)checking.overwritten, (long long)checking.unwritten,
+                    checking.first_bad);
         }
     }
     dgnn_exchange_free(exchange);
@@ -408,7 +431,9 @@ static void test_case(const char *name)
                                             .threads = how / 6 ? 3 : 1};
         struct dgnn_descriptor_properties p;
         struct dgnn_descriptor *d = NULL;
-        dgnn_keeping_force(how / 2 % 3 == 1 ? DGNN_KEPT_EDGES | DGNN_KEPT_ANGLES : how / 2 % 3 == 0 ? DGNN_KEPT_ANGLES : -1);
+        dgnn_keeping_force(how / 2 % 3 == 1   ? DGNN_KEPT_EDGES | DGNN_KEPT_ANGLES
+                           : how / 2 % 3 == 0 ? DGNN_KEPT_ANGLES
+                                              : -1);
         CHECK(!load(name, &context, &d));
         dgnn_descriptor_kind(d)->properties(d, &p);
         make_cluster(&c, &p, context.ntypes);
@@ -418,8 +443,8 @@ static void test_case(const char *name)
     dgnn_keeping_force(-1);
 }
 
-/* Contracts that are wrong in one place: a read that is not allowed makes other numbers, a write that is not is seen, and
- * so is a promise that is not kept. */
+/* Contracts that are wrong in one place: a read that is not allowed makes other numbers, a write that is not
+ * is seen, and so is a promise that is not kept. */
 static void test_planted(void)
 {
     static struct cluster c;
@@ -427,14 +452,15 @@ static void test_planted(void)
     static const struct {
         enum dgnn_repflow_stage stage;
         uint64_t drop, whole; /* whole: promised too much */
-    } planted[] = {{DGNN_REPFLOW_CENTRE, B(NODE), 0},      {DGNN_REPFLOW_EDGES, B(OTHER_ROWS), 0},
-                   {DGNN_REPFLOW_ANGLES, B(ANGLE), 0},     {DGNN_REPFLOW_NODE, B(MESSAGE), 0},
-                   {DGNN_REPFLOW_D_EDGES, B(D_MOMENT), 0}, {DGNN_REPFLOW_D_ANGLES, B(D_EDGE_IN), 0},
-                   {DGNN_REPFLOW_D_ROWS, B(D_NODE_ROWS), 0}, {DGNN_REPFLOW_D_OTHER, B(D_ACCUMULATORS), 0},
-                   {DGNN_REPFLOW_OTHER, B(OTHER_ROWS), 0}, {DGNN_REPFLOW_NODE, B(SYMMETRIC), 0},
+    } planted[] = {{DGNN_REPFLOW_CENTRE, B(NODE), 0},         {DGNN_REPFLOW_EDGES, B(OTHER_ROWS), 0},
+                   {DGNN_REPFLOW_ANGLES, B(ANGLE), 0},        {DGNN_REPFLOW_NODE, B(MESSAGE), 0},
+                   {DGNN_REPFLOW_D_EDGES, B(D_MOMENT), 0},    {DGNN_REPFLOW_D_ANGLES, B(D_EDGE_IN), 0},
+                   {DGNN_REPFLOW_D_ROWS, B(D_NODE_ROWS), 0},  {DGNN_REPFLOW_D_OTHER, B(D_ACCUMULATORS), 0},
+                   {DGNN_REPFLOW_OTHER, B(OTHER_ROWS), 0},    {DGNN_REPFLOW_NODE, B(SYMMETRIC), 0},
                    {DGNN_REPFLOW_D_CENTRE, B(D_NODE_SUM), 0}, {DGNN_REPFLOW_FIRST_EDGES, B(EDGE), 0},
-                   {DGNN_REPFLOW_CENTRE, 0, B(CENTRE_ROWS)}, {DGNN_REPFLOW_D_EDGES, 0, B(D_EDGE_ROWS)}};
-    struct dgnn_load_context context = {.dtype = DGNN_DTYPE_FLOAT64, .memory = DGNN_MEMORY_SMALL, .threads = 1};
+                   {DGNN_REPFLOW_CENTRE, 0, B(CENTRE_ROWS)},  {DGNN_REPFLOW_D_EDGES, 0, B(D_EDGE_ROWS)}};
+    struct dgnn_load_context context = {
+        .dtype = DGNN_DTYPE_FLOAT64, .memory = DGNN_MEMORY_SMALL, .threads = 1};
     struct dgnn_descriptor_properties p;
     struct dgnn_descriptor *d = NULL;
     struct dgnn_repflow_backend checker = checking_of(&dgnn_repflow_cpu_f64);
@@ -468,10 +494,18 @@ static void test_planted(void)
 
 int main(void)
 {
-    static const char *const names[] = {"dpa3_base",           "dpa3_sequential",  "dpa3_compress_linear",
-                                        "dpa3_compress_sequential", "dpa3_not_smooth", "dpa3_no_angle",
-                                        "dpa3_one_layer",      "dpa3_one_layer_sequential", "dpa3_two_heads",
-                                        "dpa3_use_dist",       "dpa3_exclude",     "dpa3_charge_spin",
+    static const char *const names[] = {"dpa3_base",
+                                        "dpa3_sequential",
+                                        "dpa3_compress_linear",
+                                        "dpa3_compress_sequential",
+                                        "dpa3_not_smooth",
+                                        "dpa3_no_angle",
+                                        "dpa3_one_layer",
+                                        "dpa3_one_layer_sequential",
+                                        "dpa3_two_heads",
+                                        "dpa3_use_dist",
+                                        "dpa3_exclude",
+                                        "dpa3_charge_spin",
                                         "dpa3_two_layers_not_smooth"};
     for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
         test_case(names[k]);

@@ -1,5 +1,5 @@
-/* A call that its caller ends early, at a dozen of its questions: INTERRUPTED, and the next call has the bits of a fresh
- * model's. One for each family, so that each has pieces between which it asks. */
+/* A call that its caller ends early, at a dozen of its questions: INTERRUPTED, and the next call has the bits
+ * of a fresh model's. One for each family, so that each has pieces between which it asks. */
 #include "base/alloc.h"
 #include "check.h"
 #include "model/pool.h"
@@ -86,7 +86,8 @@ static void test_family(const char *name, int32_t memory)
             CHECK(asked.questions < at);
             continue;
         }
-        CHECK(status == DGNN_ERROR_INTERRUPTED && asked.questions == at && strstr(error.message, "ended early"));
+        CHECK(status == DGNN_ERROR_INTERRUPTED && asked.questions == at &&
+              strstr(error.message, "ended early"));
         asked = (struct asked){.model = model};
         memset(&found, 0, sizeof(found));
         CHECK_STATUS(compute(model, &found, &error), DGNN_OK, "");
@@ -104,7 +105,11 @@ static void test_not_asked(void)
     struct dgnn_model *model = load("dpa3_base", DGNN_MEMORY_FAST);
     struct dgnn_comm *comm = NULL;
     struct asked asked = {.at = 1};
-    struct dgnn_system system = {.size = sizeof(system), .natoms = NATOMS, .coords = coords, .types = types, .box = box,
+    struct dgnn_system system = {.size = sizeof(system),
+                                 .natoms = NATOMS,
+                                 .coords = coords,
+                                 .types = types,
+                                 .box = box,
                                  .pbc = {1, 1, 1}};
     struct dgnn_result result = {.size = sizeof(result)};
     CHECK_STATUS(compute(model, &expected, &error), DGNN_OK, "");
@@ -127,9 +132,10 @@ static void test_not_asked(void)
 
 int main(void)
 {
-    static const char *const names[] = {"dpa3_base",    "dpa3_sequential", "dpa2_base",    "dpa1_attn2", "dpa1_attn0",
-                                        "se_e2_a",      "se_e2_r",         "se_e3",        "se_e3_tebd", "hybrid_local",
-                                        "hybrid_dpa3",  "linear_dpa3_dpa1", "spin_dpa3"};
+    static const char *const names[] = {"dpa3_base",  "dpa3_sequential", "dpa2_base",   "dpa1_attn2",
+                                        "dpa1_attn0", "se_e2_a",         "se_e2_r",     "se_e3",
+                                        "se_e3_tebd", "hybrid_local",    "hybrid_dpa3", "linear_dpa3_dpa1",
+                                        "spin_dpa3"};
     uint64_t state = 5;
     for (int64_t i = 0; i < NATOMS; i++) {
         const int64_t place[3] = {i % SIDE, i / SIDE % SIDE, i / (SIDE * SIDE)};

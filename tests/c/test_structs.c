@@ -1,13 +1,13 @@
-/* Structs that begin with their size: one that ends earlier is read as far as it goes and never written beyond, one that is
- * too short is refused by name, and what a longer one has is left alone. Behind each struct here stands what would be
- * noticed if it were read, and is looked at afterwards. */
+/* Structs that begin with their size: one that ends earlier is read as far as it goes and never written
+ * beyond, one that is too short is refused by name, and what a longer one has is left alone. Behind each
+ * struct here stands what would be noticed if it were read, and is looked at afterwards. */
 #include <stddef.h>
 #include <stdlib.h>
 
 #include "check.h"
 
 #define TO(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
-#define MODEL "tests/data/cases/dpa3_base/model.pt2"
+#define MODEL            "tests/data/cases/dpa3_base/model.pt2"
 
 enum { GUARD = 64, FILL = 0xA5 };
 
@@ -44,10 +44,15 @@ static int untouched(void *block, size_t length, size_t size)
 static void test_options(void)
 {
     typedef struct dgnn_load_options T;
-    static const size_t ends[] = {TO(T, size), TO(T, dtype), TO(T, memory), TO(T, semantics), TO(T, threads), TO(T, skin),
-                                  TO(T, device), sizeof(T), sizeof(T) + 16};
-    const T full = {.size = sizeof(T), .dtype = DGNN_DTYPE_FLOAT32, .memory = DGNN_MEMORY_SMALL,
-                    .semantics = DGNN_SEMANTICS_DENSE, .threads = 3, .skin = 0.25, .device = "cpu"};
+    static const size_t ends[] = {TO(T, size), TO(T, dtype),  TO(T, memory), TO(T, semantics), TO(T, threads),
+                                  TO(T, skin), TO(T, device), sizeof(T),     sizeof(T) + 16};
+    const T full = {.size = sizeof(T),
+                    .dtype = DGNN_DTYPE_FLOAT32,
+                    .memory = DGNN_MEMORY_SMALL,
+                    .semantics = DGNN_SEMANTICS_DENSE,
+                    .threads = 3,
+                    .skin = 0.25,
+                    .device = "cpu"};
     for (size_t k = 0; k < sizeof(ends) / sizeof(ends[0]); k++) {
         struct dgnn_model *made = NULL;
         struct dgnn_model_info info = {.size = sizeof(info)};
@@ -63,9 +68,12 @@ static void test_options(void)
     }
     struct dgnn_model *made = NULL;
     T none = {.size = 0};
-    CHECK_STATUS(dgnn_model_load(MODEL, &none, &made, &error), DGNN_ERROR_INPUT, "load options: its size is 0");
-    CHECK_STATUS(dgnn_model_load_memory("m", "x", 1, &none, &made, &error), DGNN_ERROR_INPUT, "load options: its size is 0");
-    CHECK_STATUS(dgnn_model_load_tree("m", "{}", 2, NULL, 0, &none, &made, &error), DGNN_ERROR_INPUT, "load options: its");
+    CHECK_STATUS(dgnn_model_load(MODEL, &none, &made, &error), DGNN_ERROR_INPUT,
+                 "load options: its size is 0");
+    CHECK_STATUS(dgnn_model_load_memory("m", "x", 1, &none, &made, &error), DGNN_ERROR_INPUT,
+                 "load options: its size is 0");
+    CHECK_STATUS(dgnn_model_load_tree("m", "{}", 2, NULL, 0, &none, &made, &error), DGNN_ERROR_INPUT,
+                 "load options: its");
 }
 
 static double energy_of(const struct dgnn_system *system)
@@ -78,10 +86,16 @@ static double energy_of(const struct dgnn_system *system)
 static void test_system(void)
 {
     typedef struct dgnn_system T;
-    static const size_t ends[] = {TO(T, types), TO(T, box), TO(T, pbc), TO(T, spins), TO(T, fparam), TO(T, aparam),
-                                  TO(T, charge_spin), TO(T, ids), TO(T, grid), sizeof(T), sizeof(T) + 24};
+    static const size_t ends[] = {TO(T, types),  TO(T, box),    TO(T, pbc),         TO(T, spins),
+                                  TO(T, fparam), TO(T, aparam), TO(T, charge_spin), TO(T, ids),
+                                  TO(T, grid),   sizeof(T),     sizeof(T) + 24};
     static const int64_t ids[4] = {3, 1, 4, 2};
-    const T full = {.size = sizeof(T), .natoms = 4, .coords = coords, .types = types, .box = box, .pbc = {1, 1, 1},
+    const T full = {.size = sizeof(T),
+                    .natoms = 4,
+                    .coords = coords,
+                    .types = types,
+                    .box = box,
+                    .pbc = {1, 1, 1},
                     .ids = ids};
     double open = NAN, closed = NAN;
     for (size_t k = 0; k < sizeof(ends) / sizeof(ends[0]); k++) {
@@ -98,19 +112,26 @@ static void test_system(void)
     struct dgnn_result result = {.size = sizeof(result)};
     T less = full;
     less.size = TO(T, types) - 1;
-    CHECK_STATUS(dgnn_model_compute(model, &less, NULL, &result, &error), DGNN_ERROR_INPUT, "system: its size is");
+    CHECK_STATUS(dgnn_model_compute(model, &less, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "system: its size is");
     less.size = 0;
-    CHECK_STATUS(dgnn_model_compute(model, &less, NULL, &result, &error), DGNN_ERROR_INPUT, "set size to sizeof");
+    CHECK_STATUS(dgnn_model_compute(model, &less, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "set size to sizeof");
 }
 
 static void test_ghosted(void)
 {
     typedef struct dgnn_ghosted T;
-    static const size_t ends[] = {TO(T, types), TO(T, spins), TO(T, fparam), TO(T, aparam), TO(T, charge_spin),
-                                  TO(T, border), TO(T, direct), TO(T, mapping), TO(T, neighbour_first), TO(T, same_list),
-                                  sizeof(T), sizeof(T) + 8};
+    static const size_t ends[] = {TO(T, types),           TO(T, spins),     TO(T, fparam), TO(T, aparam),
+                                  TO(T, charge_spin),     TO(T, border),    TO(T, direct), TO(T, mapping),
+                                  TO(T, neighbour_first), TO(T, same_list), sizeof(T),     sizeof(T) + 8};
     static const int64_t mapping[4] = {0, 1, 2, 3};
-    const T full = {.size = sizeof(T), .nlocal = 4, .nall = 4, .coords = coords, .types = types, .mapping = mapping,
+    const T full = {.size = sizeof(T),
+                    .nlocal = 4,
+                    .nall = 4,
+                    .coords = coords,
+                    .types = types,
+                    .mapping = mapping,
                     .add_ghost_forces = 1};
     struct dgnn_result result = {.size = sizeof(result)};
     double first = 0;
@@ -123,20 +144,29 @@ static void test_ghosted(void)
     }
     T less = full;
     less.size = TO(T, coords);
-    CHECK_STATUS(dgnn_model_compute_ghosted(model, &less, NULL, &result, &error), DGNN_ERROR_INPUT, "ghosted: its size is");
+    CHECK_STATUS(dgnn_model_compute_ghosted(model, &less, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "ghosted: its size is");
 }
 
 static void test_result(void)
 {
     typedef struct dgnn_result T;
-    static const size_t ends[] = {TO(T, virial), TO(T, forces), TO(T, forces_mag), TO(T, atom_energy), TO(T, atom_virial),
-                                  TO(T, nedges), TO(T, ntruncated), TO(T, nghosts), TO(T, list_reused),
-                                  TO(T, nangle_truncated), sizeof(T), sizeof(T) + 8};
+    static const size_t ends[] = {TO(T, virial),           TO(T, forces),      TO(T, forces_mag),
+                                  TO(T, atom_energy),      TO(T, atom_virial), TO(T, nedges),
+                                  TO(T, ntruncated),       TO(T, nghosts),     TO(T, list_reused),
+                                  TO(T, nangle_truncated), sizeof(T),          sizeof(T) + 8};
     const struct dgnn_system system = {.size = sizeof(system), .natoms = 4, .coords = coords, .types = types};
     double forces[12], atom_energy[4], atom_virial[36];
     struct dgnn_profile profile = {.size = sizeof(profile)};
-    const T full = {.size = sizeof(T), .forces = forces, .atom_energy = atom_energy, .atom_virial = atom_virial,
-                    .nedges = -1, .ntruncated = -1, .nghosts = -1, .nangle_truncated = -1, .profile = &profile};
+    const T full = {.size = sizeof(T),
+                    .forces = forces,
+                    .atom_energy = atom_energy,
+                    .atom_virial = atom_virial,
+                    .nedges = -1,
+                    .ntruncated = -1,
+                    .nghosts = -1,
+                    .nangle_truncated = -1,
+                    .profile = &profile};
     double energy = energy_of(&system);
     for (size_t k = 0; k < sizeof(ends) / sizeof(ends[0]); k++) {
         T *result = shorter(&full, sizeof(full), ends[k]);
@@ -153,14 +183,16 @@ static void test_result(void)
     }
     T less = full;
     less.size = TO(T, energy);
-    CHECK_STATUS(dgnn_model_compute(model, &system, NULL, &less, &error), DGNN_ERROR_INPUT, "results: its size is 16");
+    CHECK_STATUS(dgnn_model_compute(model, &system, NULL, &less, &error), DGNN_ERROR_INPUT,
+                 "results: its size is 16");
 }
 
 static void test_profile(void)
 {
     typedef struct dgnn_profile T;
-    static const size_t ends[] = {TO(T, size), TO(T, clock), TO(T, seconds), TO(T, flop), TO(T, split_flop),
-                                  TO(T, nangle_edge), TO(T, nangle), sizeof(T), sizeof(T) + 40};
+    static const size_t ends[] = {TO(T, size),   TO(T, clock),      TO(T, seconds),
+                                  TO(T, flop),   TO(T, split_flop), TO(T, nangle_edge),
+                                  TO(T, nangle), sizeof(T),         sizeof(T) + 40};
     const struct dgnn_system system = {.size = sizeof(system), .natoms = 4, .coords = coords, .types = types};
     const T full = {.size = sizeof(T), .split_flop = -1, .nangle = -1};
     for (size_t k = 0; k < sizeof(ends) / sizeof(ends[0]); k++) {
@@ -174,7 +206,8 @@ static void test_profile(void)
     }
     T none = {.size = 0};
     struct dgnn_result result = {.size = sizeof(result), .profile = &none};
-    CHECK_STATUS(dgnn_model_compute(model, &system, NULL, &result, &error), DGNN_ERROR_INPUT, "profile: its size is 0");
+    CHECK_STATUS(dgnn_model_compute(model, &system, NULL, &result, &error), DGNN_ERROR_INPUT,
+                 "profile: its size is 0");
 }
 
 static void test_session(void)
@@ -198,7 +231,8 @@ static void test_session(void)
     CHECK(energy[0] != energy[1] && energy[1] == energy[2] && energy[2] == energy[3]); /* the map was read */
     struct dgnn_session *session = NULL;
     T none = {.size = 0};
-    CHECK_STATUS(dgnn_session_create(&model, 1, &none, &session, &error), DGNN_ERROR_INPUT, "session options: its size is 0");
+    CHECK_STATUS(dgnn_session_create(&model, 1, &none, &session, &error), DGNN_ERROR_INPUT,
+                 "session options: its size is 0");
 }
 
 /* Results of two models stand as far apart as the caller's struct is long. */
@@ -216,7 +250,8 @@ static void test_two_results(void)
     memset(block + 2 * size, FILL, GUARD);
     CHECK_STATUS(dgnn_session_create(models, 2, NULL, &session, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_session_compute(session, &system, NULL, (T *)(void *)block, &error), DGNN_OK, "");
-    CHECK(((T *)(void *)block)->energy == energy_of(&system) && ((T *)(void *)(block + size))->energy == energy_of(&system));
+    CHECK(((T *)(void *)block)->energy == energy_of(&system) &&
+          ((T *)(void *)(block + size))->energy == energy_of(&system));
     for (size_t k = 0; k < GUARD; k++) {
         CHECK((unsigned char)block[2 * size + k] == FILL);
     }
@@ -243,9 +278,10 @@ static void test_tree(void)
 static void test_info(void)
 {
     typedef struct dgnn_model_info T;
-    static const size_t ends[] = {TO(T, size), TO(T, cutoff), TO(T, ntypes), TO(T, type_names), TO(T, dtype), TO(T, threads),
-                                  TO(T, dim_fparam), TO(T, is_spin), TO(T, virtual_scale), TO(T, parameters), TO(T, nsel),
-                                  sizeof(T), sizeof(T) + 16};
+    static const size_t ends[] = {
+        TO(T, size),    TO(T, cutoff),     TO(T, ntypes),  TO(T, type_names),    TO(T, dtype),
+        TO(T, threads), TO(T, dim_fparam), TO(T, is_spin), TO(T, virtual_scale), TO(T, parameters),
+        TO(T, nsel),    sizeof(T),         sizeof(T) + 16};
     T all = {.size = sizeof(T)};
     CHECK_STATUS(dgnn_model_get_info(model, &all, &error), DGNN_OK, "");
     for (size_t k = 0; k < sizeof(ends) / sizeof(ends[0]); k++) {
@@ -262,15 +298,15 @@ static void test_info(void)
 
 /* ------------------------------------------------------------------ a message library of one rank */
 
-static int alone_request(void *context, const void *data, int64_t nbytes, int32_t other, int32_t tag, void **request,
-                         struct dgnn_error *e)
+static int alone_request(void *context, const void *data, int64_t nbytes, int32_t other, int32_t tag,
+                         void **request, struct dgnn_error *e)
 {
     (void)context, (void)data, (void)nbytes, (void)other, (void)tag, (void)request, (void)e;
     return DGNN_ERROR_INTERNAL;
 }
 
-static int alone_receive(void *context, void *data, int64_t nbytes, int32_t other, int32_t tag, void **request,
-                         struct dgnn_error *e)
+static int alone_receive(void *context, void *data, int64_t nbytes, int32_t other, int32_t tag,
+                         void **request, struct dgnn_error *e)
 {
     return alone_request(context, data, nbytes, other, tag, request, e);
 }
@@ -292,16 +328,17 @@ static void alone_free(void *context)
     (void)context;
 }
 
-static int alone_allgather(void *context, const void *in, int64_t nbytes, void *out, double deadline_s, struct dgnn_error *e)
+static int alone_allgather(void *context, const void *in, int64_t nbytes, void *out, double deadline_s,
+                           struct dgnn_error *e)
 {
     (void)context, (void)deadline_s, (void)e;
     memcpy(out, in, (size_t)nbytes);
     return DGNN_OK;
 }
 
-static int alone_alltoallv(void *context, const void *send, const int64_t *send_count, const int64_t *send_place,
-                           void *receive, const int64_t *receive_count, const int64_t *receive_place, double deadline_s,
-                           struct dgnn_error *e)
+static int alone_alltoallv(void *context, const void *send, const int64_t *send_count,
+                           const int64_t *send_place, void *receive, const int64_t *receive_count,
+                           const int64_t *receive_place, double deadline_s, struct dgnn_error *e)
 {
     (void)context, (void)receive_count, (void)deadline_s, (void)e;
     memcpy((char *)receive + receive_place[0], (const char *)send + send_place[0], (size_t)send_count[0]);
@@ -310,8 +347,8 @@ static int alone_alltoallv(void *context, const void *send, const int64_t *send_
 
 static int reduced;
 
-static int alone_allreduce(void *context, int64_t *values, int64_t nvalue, int32_t reduction, double deadline_s,
-                           struct dgnn_error *e)
+static int alone_allreduce(void *context, int64_t *values, int64_t nvalue, int32_t reduction,
+                           double deadline_s, struct dgnn_error *e)
 {
     (void)context, (void)values, (void)nvalue, (void)reduction, (void)deadline_s, (void)e;
     reduced++;
@@ -327,12 +364,20 @@ static void test_transport(void)
 {
     typedef struct dgnn_transport T;
     static const size_t ends[] = {TO(T, free), TO(T, allreduce), TO(T, node_rank), sizeof(T), sizeof(T) + 16};
-    const T full = {.size = sizeof(T), .nrank = 1, .send_create = alone_request, .receive_create = alone_receive,
-                    .start = alone_start, .wait = alone_wait, .request_free = alone_request_free,
-                    .allgather = alone_allgather, .alltoallv = alone_alltoallv, .free = alone_free,
-                    .allreduce = alone_allreduce, .node_nrank = 1};
-    const struct dgnn_system system = {.size = sizeof(system), .natoms = 4, .coords = coords, .types = types, .box = box,
-                                       .pbc = {1, 1, 1}};
+    const T full = {.size = sizeof(T),
+                    .nrank = 1,
+                    .send_create = alone_request,
+                    .receive_create = alone_receive,
+                    .start = alone_start,
+                    .wait = alone_wait,
+                    .request_free = alone_request_free,
+                    .allgather = alone_allgather,
+                    .alltoallv = alone_alltoallv,
+                    .free = alone_free,
+                    .allreduce = alone_allreduce,
+                    .node_nrank = 1};
+    const struct dgnn_system system = {
+        .size = sizeof(system), .natoms = 4, .coords = coords, .types = types, .box = box, .pbc = {1, 1, 1}};
     double energy = energy_of(&system);
     for (size_t k = 0; k < sizeof(ends) / sizeof(ends[0]); k++) {
         struct dgnn_comm *comm = NULL;

@@ -1,5 +1,6 @@
-/* Models in threads: loading, a model for each, one for all, saving beside a call, and ranks that are threads. Results are
- * those of one thread to the last bit. test_c.py also runs this under ThreadSanitizer. */
+/* Models in threads: loading, a model for each, one for all, saving beside a call, and ranks that are
+ * threads. Results are those of one thread to the last bit. test_c.py also runs this under ThreadSanitizer.
+ */
 #include "check.h"
 #include "random.h"
 #include "ranks.h"
@@ -9,8 +10,8 @@
 enum { NATOMS = 12, NTHREAD = 4 };
 
 static const char *const paths[NTHREAD] = {
-    "tests/data/cases/dpa3_base/model.pt2", "tests/data/cases/dpa1_attn2/model.pt2", "tests/data/cases/se_e2_a/model.pt2",
-    "tests/data/cases/dpa2_strip/model.pt2"};
+    "tests/data/cases/dpa3_base/model.pt2", "tests/data/cases/dpa1_attn2/model.pt2",
+    "tests/data/cases/se_e2_a/model.pt2", "tests/data/cases/dpa2_strip/model.pt2"};
 static const struct dgnn_load_options options = {.size = sizeof(options), .threads = 1, .skin = 0.5};
 static const double box[9] = {7, 0, 0, 0.5, 7, 0, 0, 0, 8};
 static double coords[3 * NATOMS];
@@ -51,8 +52,13 @@ static int compute(struct dgnn_model *model, double shift, struct dgnn_comm *com
     for (int i = 0; i < 3 * NATOMS; i++) {
         moved[i] = coords[i] + (i == 0 ? shift : 0);
     }
-    struct dgnn_system system = {.size = sizeof(system), .natoms = NATOMS, .coords = moved, .types = types, .box = box,
-                                 .pbc = {1, 1, 1}, .replicated = comm != NULL};
+    struct dgnn_system system = {.size = sizeof(system),
+                                 .natoms = NATOMS,
+                                 .coords = moved,
+                                 .types = types,
+                                 .box = box,
+                                 .pbc = {1, 1, 1},
+                                 .replicated = comm != NULL};
     struct dgnn_result result = {.size = sizeof(result), .forces = outcome->forces};
     int status = dgnn_model_compute(model, &system, comm, &result, error);
     outcome->energy = result.energy;
@@ -193,7 +199,8 @@ static void test_saving_beside_calls(void)
     void *(*const work[2])(void *) = {calls, saves};
     const char *folder = getenv("TMPDIR");
     snprintf(path, sizeof(path), "%s/test_threads.%d.dgnn", folder ? folder : "/tmp", (int)getpid());
-    struct job jobs[2] = {{.model = load(0), .rounds = 20, .expected = expected[0]}, {.path = path, .rounds = 5}};
+    struct job jobs[2] = {{.model = load(0), .rounds = 20, .expected = expected[0]},
+                          {.path = path, .rounds = 5}};
     jobs[1].model = jobs[0].model;
     run(jobs, 2, work);
     CHECK(jobs[0].good == 20 && jobs[1].good == 5);
@@ -217,7 +224,8 @@ static void rank_body(struct ranks_rank *rank)
 
 static void test_ranks(void)
 {
-    struct job jobs[2] = {{.model = load(0), .expected = expected[0]}, {.model = load(0), .expected = expected[0]}};
+    struct job jobs[2] = {{.model = load(0), .expected = expected[0]},
+                          {.model = load(0), .expected = expected[0]}};
     ranks_run(2, 60, rank_body, jobs);
     for (int i = 0; i < 2; i++) {
         CHECK(jobs[i].good == 4 && jobs[i].wrong == 0);

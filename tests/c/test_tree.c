@@ -161,8 +161,8 @@ static void test_array_types(void)
 /* The order of members says nothing, and a "value" elsewhere is ordinary JSON. */
 static void test_where_arrays_are(void)
 {
-    struct dgnn_tree *tree =
-        must_parse("{\"value\":[[1,2]],\"@is_variable\":true,\"dtype\":\"float64\",\"@class\":\"np.ndarray\"}");
+    struct dgnn_tree *tree = must_parse(
+        "{\"value\":[[1,2]],\"@is_variable\":true,\"dtype\":\"float64\",\"@class\":\"np.ndarray\"}");
     struct dgnn_tensor t = root_tensor(tree);
     CHECK(t.ndim == 2 && ((const double *)t.data)[1] == 2);
     dgnn_tree_free(tree);
@@ -189,8 +189,9 @@ static void test_where_arrays_are(void)
 /* Whatever the order of an array's members; none has an array inside. */
 static void test_array_order(void)
 {
-    struct dgnn_tree *tree = must_parse("[{\"value\":[1,2],\"dtype\":\"float64\",\"@class\":\"np.ndarray\"}," ARRAY(
-        "int64", "[4]") ",{\"@class\":\"np.ndarray\",\"dtype\":\"float32\",\"value\":[5,6]}]");
+    struct dgnn_tree *tree =
+        must_parse("[{\"value\":[1,2],\"dtype\":\"float64\",\"@class\":\"np.ndarray\"}," ARRAY(
+            "int64", "[4]") ",{\"@class\":\"np.ndarray\",\"dtype\":\"float32\",\"value\":[5,6]}]");
     static const int32_t dtypes[] = {'d', 'l', 'f'};
     struct dgnn_value root = dgnn_tree_root(tree);
     struct dgnn_tensor t;

@@ -150,9 +150,10 @@ static inline void zip_end(struct zip_maker *zip, int count_add, int place_add, 
 /* What the 32-bit record says beside 64-bit ones. */
 enum zip_narrow { ZIP_NARROW_FULL, ZIP_NARROW_SAME, ZIP_NARROW_COUNT, ZIP_NARROW_SIZE, ZIP_NARROW_PLACE };
 
-/* As above with 64-bit records; offset_add damages the place they give. ZIP_NARROW_SAME is as PyTorch's writer
- * leaves it; with the later ones a field of the 32-bit record is another number. */
-static inline void zip_end64(struct zip_maker *zip, int64_t offset_add, enum zip_narrow narrow, const char *comment)
+/* As above with 64-bit records; offset_add damages the place they give. ZIP_NARROW_SAME is as PyTorch's
+ * writer leaves it; with the later ones a field of the 32-bit record is another number. */
+static inline void zip_end64(struct zip_maker *zip, int64_t offset_add, enum zip_narrow narrow,
+                             const char *comment)
 {
     uint64_t start = zip->length;
     zip_put_bytes(zip->bytes, &zip->length, zip->directory, zip->directory_length);
@@ -174,7 +175,8 @@ static inline void zip_end64(struct zip_maker *zip, int64_t offset_add, enum zip
     for (int copy = 0; copy < 2; copy++) {
         zip_put(zip->bytes, &zip->length, narrow ? zip->count + (narrow == ZIP_NARROW_COUNT) : ~0ull, 2);
     }
-    zip_put(zip->bytes, &zip->length, narrow ? zip->directory_length + (narrow == ZIP_NARROW_SIZE) : ~0ull, 4);
+    zip_put(zip->bytes, &zip->length, narrow ? zip->directory_length + (narrow == ZIP_NARROW_SIZE) : ~0ull,
+            4);
     zip_put(zip->bytes, &zip->length, narrow ? start + (narrow == ZIP_NARROW_PLACE) : ~0ull, 4);
     zip_put(zip->bytes, &zip->length, strlen(comment), 2);
     zip_put_bytes(zip->bytes, &zip->length, comment, strlen(comment));

@@ -1,5 +1,5 @@
-/* A mutator for JSON: most mutants of libFuzzer's own end at the parser. Half of the time a number, a word or a string is
- * replaced by another one; else libFuzzer does what it does. */
+/* A mutator for JSON: most mutants of libFuzzer's own end at the parser. Half of the time a number, a word or
+ * a string is replaced by another one; else libFuzzer does what it does. */
 #ifndef DGNN_TESTS_MUTATE_H
 #define DGNN_TESTS_MUTATE_H
 
@@ -11,11 +11,41 @@
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed);
 
-static const char *const mutate_values[] = {
-    "0", "1", "2", "3", "4", "8", "-1", "0.5", "1e-300", "1e300", "65", "1000000", "2147483647", "2147483648",
-    "4294967297", "9223372036854775807", "-9223372036854775808", "1e999", "null", "true", "false", "[]", "{}", "[1]",
-    "[1,2]", "[[0,1]]", "[[0]]", "\"\"", "\"x\"", "\"none\"", "\"tanh\"", "\"float32\"", "\"strip\"", "\"concat\"",
-    "{\"@class\":\"np.ndarray\",\"@index\":0}"};
+static const char *const mutate_values[] = {"0",
+                                            "1",
+                                            "2",
+                                            "3",
+                                            "4",
+                                            "8",
+                                            "-1",
+                                            "0.5",
+                                            "1e-300",
+                                            "1e300",
+                                            "65",
+                                            "1000000",
+                                            "2147483647",
+                                            "2147483648",
+                                            "4294967297",
+                                            "9223372036854775807",
+                                            "-9223372036854775808",
+                                            "1e999",
+                                            "null",
+                                            "true",
+                                            "false",
+                                            "[]",
+                                            "{}",
+                                            "[1]",
+                                            "[1,2]",
+                                            "[[0,1]]",
+                                            "[[0]]",
+                                            "\"\"",
+                                            "\"x\"",
+                                            "\"none\"",
+                                            "\"tanh\"",
+                                            "\"float32\"",
+                                            "\"strip\"",
+                                            "\"concat\"",
+                                            "{\"@class\":\"np.ndarray\",\"@index\":0}"};
 
 static inline int mutate_in_token(uint8_t c)
 {

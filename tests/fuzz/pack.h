@@ -21,6 +21,7 @@ static inline void pack(const uint8_t *data, size_t size, const char *const *nam
 }
 
 static const char *const pack_pt2[] = {"model/extra/model.json", "model/extra/metadata.json"};
-static const char *const pack_dgnn[] = {"dgnn/arrays.json", "dgnn/model.json", "dgnn/metadata.json", "dgnn/arrays.bin"};
+static const char *const pack_dgnn[] = {"dgnn/arrays.json", "dgnn/model.json", "dgnn/metadata.json",
+                                        "dgnn/arrays.bin"};
 
 #endif

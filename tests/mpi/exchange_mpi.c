@@ -88,7 +88,9 @@ static void check_collectives(struct dgnn_comm *comm)
             part[r] = 1.0 / (3 + r * 70 + k);
         }
         values[k] = part[me];
-        expected[k] = n == 1 ? part[0] : n == 2 ? part[0] + part[1] : (part[0] + part[1]) + (part[2] + part[3]);
+        expected[k] = n == 1   ? part[0]
+                      : n == 2 ? part[0] + part[1]
+                               : (part[0] + part[1]) + (part[2] + part[3]);
     }
     CHECK_STATUS(dgnn_transport_sum(comm, values, 70, &error), DGNN_OK, "");
     CHECK(memcmp(values, expected, sizeof(values)) == 0);
@@ -222,8 +224,8 @@ static void check_lost_message(struct dgnn_comm *comm, double deadline_s)
     dgnn_transport_request_free(comm, &request);
 }
 
-/* Rank 0 withdraws a receive, and only then rank 1 sends: while rank 0 waits for another message, this one must not
- * come to memory that is in other use. */
+/* Rank 0 withdraws a receive, and only then rank 1 sends: while rank 0 waits for another message, this one
+ * must not come to memory that is in other use. */
 static void check_late_message(struct dgnn_comm *comm)
 {
     const struct timespec nap = {0, 300000000};

@@ -107,7 +107,8 @@ static int dpa2_check_compressed(const struct dgnn_value *value, struct dgnn_err
                            dgnn_value_path(value, path, sizeof(path)));
 }
 
-/* Versions 1 and 2 have no such arguments, whatever a tree says: the layers say it, and older ones have none of them. */
+/* Versions 1 and 2 have no such arguments, whatever a tree says: the layers say it, and older ones have none
+ * of them. */
 static int dpa2_old_version(const struct dgnn_value *value, struct dgnn_repformer_params *args,
                             struct dgnn_error *error)
 {
@@ -123,7 +124,8 @@ static int dpa2_old_version(const struct dgnn_value *value, struct dgnn_repforme
     int64_t number;
     DGNN_TRY(dgnn_value_int(&version, &number, error));
     for (size_t k = 0; number < 3 && k < sizeof(later) / sizeof(later[0]); k++) {
-        struct dgnn_value first = dgnn_value_item(&layers, 0), member = dgnn_value_member(&first, later[k].name);
+        struct dgnn_value first = dgnn_value_item(&layers, 0),
+                          member = dgnn_value_member(&first, later[k].name);
         int flag = 0;
         if (dgnn_value_kind(&member) != DGNN_VALUE_ABSENT) {
             DGNN_TRY(dgnn_value_bool(&member, &flag, error));
@@ -224,8 +226,8 @@ static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgn
     };
 }
 
-/* Networks of the first block's pairs, and of pairs of its three-body block's; then layers of nodes, of pairs, and of
- * attention between two pairs of a centre. */
+/* Networks of the first block's pairs, and of pairs of its three-body block's; then layers of nodes, of
+ * pairs, and of attention between two pairs of a centre. */
 static double dpa2_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
 {
     const struct dpa2 *d = (const struct dpa2 *)descriptor;
@@ -277,8 +279,9 @@ static int dpa2_workspace_create(const struct dgnn_descriptor *descriptor,
     if (!w) {
         return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
     }
-    int status = d->settings.dtype == DGNN_DTYPE_FLOAT32 ? dgnn_dpa2_workspace_create_f32(&d->f32, &w->f32, error)
-                                                         : dgnn_dpa2_workspace_create_f64(&d->f64, &w->f64, error);
+    int status = d->settings.dtype == DGNN_DTYPE_FLOAT32
+                     ? dgnn_dpa2_workspace_create_f32(&d->f32, &w->f32, error)
+                     : dgnn_dpa2_workspace_create_f64(&d->f64, &w->f64, error);
     if (status) {
         dpa2_workspace_free((struct dgnn_descriptor_workspace *)w);
         return status;
@@ -305,7 +308,8 @@ static int dpa2_forward(const struct dgnn_descriptor *descriptor, struct dgnn_de
                : dgnn_dpa2_forward_f64(&w->f64, evaluation, output, error);
 }
 
-static int dpa2_backward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+static int dpa2_backward(const struct dgnn_descriptor *descriptor,
+                         struct dgnn_descriptor_workspace *workspace,
                          const struct dgnn_evaluation *evaluation, const double *output_gradient,
                          struct dgnn_error *error)
 {

@@ -40,9 +40,10 @@ static int REAL(dpa2_load_blocks)(const struct dgnn_dpa2_settings *s, struct REA
     three.switch_start = s->repinit.three_body_rcut_smth;
     three.nsel = s->repinit.three_body_sel;
     DGNN_TRY(REAL(dgnn_repinit_load_pair)(&s->own.repinit_variable, &pair, &d->pair, error));
-    DGNN_TRY(s->repinit.use_three_body
-                 ? REAL(dgnn_repinit_load_three)(&s->own.repinit_three_body_variable, &three, &d->three, error)
-                 : dgnn_params_unused(&s->own.repinit_three_body_variable, "use_three_body is false", error));
+    DGNN_TRY(
+        s->repinit.use_three_body
+            ? REAL(dgnn_repinit_load_three)(&s->own.repinit_three_body_variable, &three, &d->three, error)
+            : dgnn_params_unused(&s->own.repinit_three_body_variable, "use_three_body is false", error));
     d->first_width = d->pair.dim_out + d->three.dim_out;
     d->first_stride = dgnn_table_pad(d->first_width, REAL_LANES);
     d->parameters += d->pair.parameters + d->three.parameters;
@@ -153,8 +154,8 @@ void REAL(dgnn_dpa2_free)(struct REAL(dgnn_dpa2) * d)
 /* ---------------------------------------------------------------- evaluation */
 
 /* g1 before the activation, of the nodes [begin, end), from the first features. */
-static void REAL(dpa2_shape)(const struct REAL(dgnn_dpa2_workspace) * w, const struct dgnn_graph *graph, int64_t begin,
-                             int64_t end, real *g1)
+static void REAL(dpa2_shape)(const struct REAL(dgnn_dpa2_workspace) * w, const struct dgnn_graph *graph,
+                             int64_t begin, int64_t end, real *g1)
 {
     const struct REAL(dgnn_dpa2) *d = w->d;
     int64_t ng1p = d->repformer.ng1p;
@@ -228,7 +229,8 @@ static void REAL(dpa2_shape_backward_part)(void *of, int64_t part, int32_t threa
 int REAL(dgnn_dpa2_workspace_create)(const struct REAL(dgnn_dpa2) * d, struct REAL(dgnn_dpa2_workspace) * w,
                                      struct dgnn_error *error)
 {
-    *w = (struct REAL(dgnn_dpa2_workspace)){.d = d, .pair = {.block = &d->pair}, .three = {.block = &d->three}};
+    *w = (struct REAL(dgnn_dpa2_workspace)){
+        .d = d, .pair = {.block = &d->pair}, .three = {.block = &d->three}};
     return REAL(dgnn_repformer_workspace_create)(&d->repformer, &w->repformer, error);
 }
 
@@ -269,8 +271,8 @@ int REAL(dgnn_dpa2_forward)(struct REAL(dgnn_dpa2_workspace) * w, const struct d
         REAL(dgnn_repinit_forward_three)(&w->three, graph, first + d->pair.dim_out, d->first_stride);
     }
     struct REAL(dpa2_region) region = {.w = w, .graph = graph, .g1 = g1};
-    dgnn_parallel_run(d->settings->threads, dgnn_parallel_parts(graph->nowned, REAL(dpa2_part)), REAL(dpa2_shape_part),
-                      &region);
+    dgnn_parallel_run(d->settings->threads, dgnn_parallel_parts(graph->nowned, REAL(dpa2_part)),
+                      REAL(dpa2_shape_part), &region);
     DGNN_TRY(REAL(dgnn_repformer_forward)(&w->repformer, evaluation, &g1_last, error));
     REAL(dpa2_output)(d, graph, g1_last, output);
     return DGNN_OK;
@@ -292,8 +294,8 @@ int REAL(dgnn_dpa2_backward)(struct REAL(dgnn_dpa2_workspace) * w, const struct 
     }
     DGNN_TRY(REAL(dgnn_repformer_backward)(&w->repformer, evaluation, &d_g1, error));
     struct REAL(dpa2_region) region = {.w = w, .graph = graph, .d_g1 = d_g1};
-    dgnn_parallel_run(d->settings->threads, dgnn_parallel_parts(n, REAL(dpa2_part)), REAL(dpa2_shape_backward_part),
-                      &region);
+    dgnn_parallel_run(d->settings->threads, dgnn_parallel_parts(n, REAL(dpa2_part)),
+                      REAL(dpa2_shape_backward_part), &region);
     real *first = w->first.data;
     REAL(dgnn_repinit_backward_pair)(&w->pair, graph, first, d->first_stride, evaluation->edge_gradient);
     if (d->three.dim_out) {

@@ -209,7 +209,8 @@ static int repformer_attention_check(const struct dgnn_value *value, int64_t inp
     if (input == expected[0] && heads == expected[1]) {
         return DGNN_OK;
     }
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: input_dim %lld, head_num %lld: expected %lld and %lld",
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT,
+                           "%s: input_dim %lld, head_num %lld: expected %lld and %lld",
                            dgnn_value_path(value, path, sizeof(path)), (long long)input, (long long)heads,
                            (long long)expected[0], (long long)expected[1]);
 }
@@ -225,8 +226,9 @@ static int repformer_hidden_check(const struct dgnn_value *value, int64_t hidden
 
 static const char repformer_owner[] = "the layer";
 
-static int repformer_map_load(const struct dgnn_value *value, int64_t input, const struct dgnn_repformer_switches *s,
-                              struct repformer_map_params *params, struct dgnn_error *error)
+static int repformer_map_load(const struct dgnn_value *value, int64_t input,
+                              const struct dgnn_repformer_switches *s, struct repformer_map_params *params,
+                              struct dgnn_error *error)
 {
     const int64_t expected[2] = {input, s->pair_heads};
     DGNN_TRY(dgnn_params_load(value, repformer_map_rows, REPFORMER_COUNT(repformer_map_rows), params, error));
@@ -240,7 +242,8 @@ static int repformer_apply_load(const struct dgnn_value *value, int64_t input, i
                                 struct repformer_apply_params *params, struct dgnn_error *error)
 {
     const int64_t expected[2] = {input, heads};
-    DGNN_TRY(dgnn_params_load(value, repformer_apply_rows, REPFORMER_COUNT(repformer_apply_rows), params, error));
+    DGNN_TRY(
+        dgnn_params_load(value, repformer_apply_rows, REPFORMER_COUNT(repformer_apply_rows), params, error));
     return repformer_attention_check(value, params->input_dim, params->head_num, expected, error);
 }
 
@@ -248,28 +251,33 @@ static int repformer_equivariant_load(const struct dgnn_value *value, int64_t in
                                       struct repformer_equivariant_params *params, struct dgnn_error *error)
 {
     const int64_t expected[2] = {input, heads};
-    DGNN_TRY(dgnn_params_load(value, repformer_equivariant_rows, REPFORMER_COUNT(repformer_equivariant_rows), params,
-                              error));
+    DGNN_TRY(dgnn_params_load(value, repformer_equivariant_rows, REPFORMER_COUNT(repformer_equivariant_rows),
+                              params, error));
     return repformer_attention_check(value, params->input_dim, params->head_num, expected, error);
 }
 
-static int repformer_local_load(const struct dgnn_value *value, int64_t input, const struct dgnn_repformer_switches *s,
+static int repformer_local_load(const struct dgnn_value *value, int64_t input,
+                                const struct dgnn_repformer_switches *s,
                                 struct repformer_local_params *params, struct dgnn_error *error)
 {
     const int64_t expected[2] = {input, s->node_heads};
-    DGNN_TRY(dgnn_params_load(value, repformer_local_rows, REPFORMER_COUNT(repformer_local_rows), params, error));
+    DGNN_TRY(
+        dgnn_params_load(value, repformer_local_rows, REPFORMER_COUNT(repformer_local_rows), params, error));
     DGNN_TRY(repformer_attention_check(value, params->input_dim, params->head_num, expected, error));
     DGNN_TRY(repformer_hidden_check(value, params->hidden_dim, error));
     return dgnn_params_same_bool(&params->smooth, s->smooth, repformer_owner, error);
 }
 
 /* Layers of version 1 that are older than these settings have none of them. */
-static int repformer_old_layer(const struct dgnn_value *value, struct repformer_layer_params *p, struct dgnn_error *error)
+static int repformer_old_layer(const struct dgnn_value *value, struct repformer_layer_params *p,
+                               struct dgnn_error *error)
 {
     const struct {
         const char *name;
         int32_t *setting;
-    } later[] = {{"use_sqrt_nnei", &p->use_sqrt_nnei}, {"g1_out_conv", &p->g1_out_conv}, {"g1_out_mlp", &p->g1_out_mlp}};
+    } later[] = {{"use_sqrt_nnei", &p->use_sqrt_nnei},
+                 {"g1_out_conv", &p->g1_out_conv},
+                 {"g1_out_mlp", &p->g1_out_mlp}};
     struct dgnn_value version = dgnn_value_member(value, "@version");
     int64_t number;
     DGNN_TRY(dgnn_value_int(&version, &number, error));
@@ -282,13 +290,16 @@ static int repformer_old_layer(const struct dgnn_value *value, struct repformer_
     return DGNN_OK;
 }
 
-/* What a layer repeats. The last layer leaves pairs alone, and deepmd-kit then writes that nothing updates them. */
+/* What a layer repeats. The last layer leaves pairs alone, and deepmd-kit then writes that nothing updates
+ * them. */
 static int repformer_check_repeats(const struct dgnn_value *value, const struct repformer_layer_params *layer,
-                                   const struct dgnn_repformer_params *args, int32_t ntypes, struct dgnn_error *error)
+                                   const struct dgnn_repformer_params *args, int32_t ntypes,
+                                   struct dgnn_error *error)
 {
     static const char *const last_but[] = {"update_g2_has_g1g1", "update_g2_has_attn", "update_h2", NULL};
     static const char what[] = "the block";
-    const struct dgnn_params_filled own = {repformer_layer_params, REPFORMER_COUNT(repformer_layer_params), layer};
+    const struct dgnn_params_filled own = {repformer_layer_params, REPFORMER_COUNT(repformer_layer_params),
+                                           layer};
     const struct dgnn_params_filled block = {repformer_params, REPFORMER_COUNT(repformer_params), args};
     int64_t sel;
     DGNN_TRY(dgnn_params_agree(value, &own, &block, layer->update_chnnl_2 ? NULL : last_but, error));
@@ -299,12 +310,13 @@ static int repformer_check_repeats(const struct dgnn_value *value, const struct 
         return DGNN_OK;
     }
     DGNN_TRY(dgnn_environment_sel(&layer->sel, 1, &sel, error));
-    return sel == args->nsel ? DGNN_OK : dgnn_params_unused(&layer->sel, "contradicts nsel of the block", error);
+    return sel == args->nsel ? DGNN_OK
+                             : dgnn_params_unused(&layer->sel, "contradicts nsel of the block", error);
 }
 
 /* Parts of a layer that its settings do not ask for. */
-static int repformer_check_parts(const struct repformer_layer_params *p, const struct dgnn_repformer_switches *s,
-                                 struct dgnn_error *error)
+static int repformer_check_parts(const struct repformer_layer_params *p,
+                                 const struct dgnn_repformer_switches *s, struct dgnn_error *error)
 {
     const struct {
         int is_used;

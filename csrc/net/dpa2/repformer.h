@@ -7,7 +7,8 @@
  * and what goes back to them is one row of g1's width for each pair.
  *  - Rows of features are padded to whole vectors, with zeros.
  *  - Empty slots exist only as a number in the denominators of smooth attention.
- *  - Nodes whose output is not used (dgnn_evaluation.nidle) are left out of the last layer, by whole chunks. */
+ *  - Nodes whose output is not used (dgnn_evaluation.nidle) are left out of the last layer, by whole chunks.
+ */
 #ifndef DGNN_NET_REPFORMER_H
 #define DGNN_NET_REPFORMER_H
 

@@ -48,10 +48,8 @@ static void REAL(repformer_layout)(struct REAL(dgnn_repformer_workspace) * w, st
     for (int64_t l = 0; l <= block->nlayer; l++) {
         const struct dgnn_repformer_switches *before = l ? &block->layer[l - 1].s : NULL;
         w->g1[l] = dgnn_arena_take(arena, g1, sizeof(real));
-        w->g2[l] =
-            !before || before->has_pair ? dgnn_arena_take(arena, g2, sizeof(real)) : w->g2[l - 1];
-        w->h2[l] =
-            !before || before->has_vector ? dgnn_arena_take(arena, h2, sizeof(real)) : w->h2[l - 1];
+        w->g2[l] = !before || before->has_pair ? dgnn_arena_take(arena, g2, sizeof(real)) : w->g2[l - 1];
+        w->h2[l] = !before || before->has_vector ? dgnn_arena_take(arena, h2, sizeof(real)) : w->h2[l - 1];
     }
     for (int64_t l = 0; l < block->nlayer && block->context.keep; l++) {
         REAL(repformer_pair_layout)(&block->layer[l], block->ng2p, list->npair,
@@ -83,8 +81,8 @@ static int64_t REAL(repformer_scratch)(const struct REAL(dgnn_repformer_workspac
         REAL(repformer_pair_rooms)(w, block->layer[l].pair_heads.w.ncol, &first, &pair);
         REAL(repformer_node_rooms)(w, &block->layer[l], &second, &node);
         if (!block->context.keep) {
-            REAL(repformer_pair_layout)(&block->layer[l], block->ng2p, w->list.chunk_max,
-                                        w->list.square_max, &first, &pair_kept);
+            REAL(repformer_pair_layout)(&block->layer[l], block->ng2p, w->list.chunk_max, w->list.square_max,
+                                        &first, &pair_kept);
             REAL(repformer_node_layout)(block, &block->layer[l], DGNN_SUBLIST_CHUNK, w->list.chunk_max,
                                         &second, &node_kept);
         }
@@ -175,18 +173,18 @@ static void REAL(repformer_phase_part)(void *of, int64_t chunk, int32_t thread)
     phase->run(&c);
 }
 
-/* Runs a phase of layer l over all chunks, or, from layer last on, over those with nodes whose output is used. Chunks
- * write only what is their own, so their order does not matter. */
+/* Runs a phase of layer l over all chunks, or, from layer last on, over those with nodes whose output is
+ * used. Chunks write only what is their own, so their order does not matter. */
 static void REAL(repformer_run)(struct REAL(dgnn_repformer_workspace) * w, int64_t l, int64_t last,
                                 void (*phase)(struct REAL(repformer_chunk) *))
 {
     struct REAL(repformer_phase) region = {w, l, phase};
-    dgnn_parallel_run(w->block->context.threads, l < last ? w->list.nchunk : w->nused, REAL(repformer_phase_part),
-                      &region);
+    dgnn_parallel_run(w->block->context.threads, l < last ? w->list.nchunk : w->nused,
+                      REAL(repformer_phase_part), &region);
 }
 
-/* Pairs of nodes whose output is not used are of no more use a layer before the last; what the nodes' phase adds to
- * them there needs them nevertheless. */
+/* Pairs of nodes whose output is not used are of no more use a layer before the last; what the nodes' phase
+ * adds to them there needs them nevertheless. */
 static void REAL(repformer_run_pairs)(struct REAL(dgnn_repformer_workspace) * w, int64_t l,
                                       void (*phase)(struct REAL(repformer_chunk) *))
 {
@@ -211,15 +209,16 @@ static void REAL(repformer_clear_unused)(struct REAL(dgnn_repformer_workspace) *
 
 /* ---------------------------------------------------------------- the pairs' start */
 
-static void REAL(repformer_start_pair)(struct REAL(dgnn_repformer_workspace) * w, const struct dgnn_graph *graph,
-                                       int64_t i, int64_t pair)
+static void REAL(repformer_start_pair)(struct REAL(dgnn_repformer_workspace) * w,
+                                       const struct dgnn_graph *graph, int64_t i, int64_t pair)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
     int64_t e = w->list.edge[pair];
     const double *vector = graph->vector + 3 * e;
     double row[4], inverse = 1 / block->environment.cutoff;
     real *g2 = w->g2[0] + pair * block->ng2p, *h2 = w->h2[0] + 4 * pair;
-    w->sw[pair] = dgnn_environment_row(&block->environment, graph->type[i], 0, vector, graph->distance[e], row);
+    w->sw[pair] =
+        dgnn_environment_row(&block->environment, graph->type[i], 0, vector, graph->distance[e], row);
     if (block->direct) {
         row[0] = graph->distance[e] * inverse;
         for (int d = 0; d < 3; d++) {
@@ -247,8 +246,8 @@ struct REAL(repformer_rows) {
 
 enum { REAL(REPFORMER_PART) = 16 }; /* centres, or nodes, that a thread does at a time */
 
-static void REAL(repformer_start_centre)(struct REAL(dgnn_repformer_workspace) * w, const struct dgnn_graph *graph,
-                                         int64_t i)
+static void REAL(repformer_start_centre)(struct REAL(dgnn_repformer_workspace) * w,
+                                         const struct dgnn_graph *graph, int64_t i)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
     int64_t first = w->list.first[i], end = w->list.first[i + 1];
@@ -276,7 +275,8 @@ static void REAL(repformer_start_part)(void *of, int64_t part, int32_t thread)
 }
 
 static void REAL(repformer_run_rows)(struct REAL(dgnn_repformer_workspace) * w,
-                                     const struct dgnn_evaluation *evaluation, int64_t n, dgnn_parallel_part *part)
+                                     const struct dgnn_evaluation *evaluation, int64_t n,
+                                     dgnn_parallel_part *part)
 {
     struct REAL(repformer_rows) rows = {w, evaluation};
     dgnn_parallel_run(w->block->context.threads, dgnn_parallel_parts(n, REAL(REPFORMER_PART)), part, &rows);
@@ -290,8 +290,7 @@ static void REAL(repformer_start_pair_backward)(const struct REAL(dgnn_repformer
     int64_t e = w->list.edge[pair];
     const double *vector = graph->vector + 3 * e;
     double d_row[4] = {0, 0, 0, 0}, inverse = 1 / block->environment.cutoff;
-    const real *d_g2 = w->d_g2[1] + pair * block->ng2p,
-               *slope = w->embedding_slope + pair * block->ng2p;
+    const real *d_g2 = w->d_g2[1] + pair * block->ng2p, *slope = w->embedding_slope + pair * block->ng2p;
     for (int64_t k = 0; k < block->ng2; k++) {
         d_row[0] += (double)(d_g2[k] * slope[k] * block->embedding.w.data[k]);
     }
@@ -311,8 +310,8 @@ static void REAL(repformer_start_pair_backward)(const struct REAL(dgnn_repformer
 /* ---------------------------------------------------------------- the block */
 
 /* The rows that each layer sends, and those of its gradient. */
-static int REAL(repformer_prepare_exchange)(struct REAL(dgnn_repformer_workspace) * w, struct dgnn_exchange *exchange,
-                                            struct dgnn_error *error)
+static int REAL(repformer_prepare_exchange)(struct REAL(dgnn_repformer_workspace) * w,
+                                            struct dgnn_exchange *exchange, struct dgnn_error *error)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
     int64_t width = block->ng1p;
@@ -325,8 +324,8 @@ static int REAL(repformer_prepare_exchange)(struct REAL(dgnn_repformer_workspace
     return dgnn_exchange_prepare(exchange, w->d_g1[1], width, sizeof(real), error);
 }
 
-int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * w, const struct dgnn_evaluation *evaluation,
-                                 struct dgnn_error *error)
+int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * w,
+                                 const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
     struct dgnn_sublist_rule rule = {.cutoff = block->environment.cutoff,

@@ -456,8 +456,8 @@ static int REAL(repformer_load_layers)(const struct dgnn_value *list,
     block->nlayer = count;
     for (int64_t l = 0; l < count; l++) {
         struct dgnn_value item = dgnn_value_item(list, l);
-        DGNN_TRY(REAL(repformer_layer_load)(&item, shape, l + 1 == count, &block->context,
-                                            &block->layer[l], error));
+        DGNN_TRY(REAL(repformer_layer_load)(&item, shape, l + 1 == count, &block->context, &block->layer[l],
+                                            error));
         block->parameters += block->layer[l].parameters;
     }
     return DGNN_OK;
@@ -477,7 +477,8 @@ static int REAL(repformer_load_block)(const struct dgnn_repformer_shape *shape,
                                                    .width = 4,
                                                    .ntypes = block->context.ntypes,
                                                    .nsection = 1};
-    DGNN_TRY(dgnn_params_load(variable, repformer_variable_rows, REPFORMER_COUNT(repformer_variable_rows), &params, error));
+    DGNN_TRY(dgnn_params_load(variable, repformer_variable_rows, REPFORMER_COUNT(repformer_variable_rows),
+                              &params, error));
     DGNN_TRY(dgnn_params_activation(shape->activation, variable, &block->activation, error));
     dgnn_activation_as_descriptor(&block->activation);
     DGNN_TRY(dgnn_environment_load(&block->environment, &statistics, &shape->slots, error));

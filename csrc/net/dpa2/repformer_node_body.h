@@ -70,10 +70,10 @@ static void REAL(repformer_node_rooms)(const struct REAL(dgnn_repformer_workspac
     rooms->d_common = dgnn_arena_take(arena, chunk * layer->common.t.stride, sizeof(real));
     rooms->heads = dgnn_arena_take(arena, chunk * layer->node_form.w.ncol, sizeof(real));
     rooms->d_heads = dgnn_arena_take(arena, chunk * layer->node_form.w.ncol, sizeof(real));
-    rooms->conv = dgnn_arena_take(arena, w->list.chunk_max * REAL(repformer_node_width)(block, layer),
-                                  sizeof(real));
-    rooms->d_conv = dgnn_arena_take(arena, w->list.chunk_max * REAL(repformer_node_width)(block, layer),
-                                    sizeof(real));
+    rooms->conv =
+        dgnn_arena_take(arena, w->list.chunk_max * REAL(repformer_node_width)(block, layer), sizeof(real));
+    rooms->d_conv =
+        dgnn_arena_take(arena, w->list.chunk_max * REAL(repformer_node_width)(block, layer), sizeof(real));
     rooms->direction = dgnn_arena_take(arena, 4 * np, sizeof(real));
     rooms->d_moment = dgnn_arena_take(arena, 3 * (ng1p + block->ng2p), sizeof(real));
     rooms->turned = dgnn_arena_take(arena, (ng1p + block->ng2p) * (heads > REAL_LANES ? heads : REAL_LANES),
@@ -96,8 +96,7 @@ static struct REAL(dgnn_repformer_node_kept) REAL(repformer_node_kept)(struct RE
     const struct REAL(dgnn_repformer_layer) *layer = c->layer;
     struct REAL(dgnn_repformer_node_kept) kept = w->node_kept[c->index];
     if (!block->context.keep) {
-        REAL(repformer_node_layout)(block, layer, DGNN_SUBLIST_CHUNK, w->list.chunk_max, &c->scratch,
-                                    &kept);
+        REAL(repformer_node_layout)(block, layer, DGNN_SUBLIST_CHUNK, w->list.chunk_max, &c->scratch, &kept);
         return kept;
     }
     kept.common_slope += c->begin * block->ng1p;
@@ -127,7 +126,8 @@ static real REAL(repformer_moment_norm)(const struct REAL(repformer_chunk) * c, 
 
 static real REAL(repformer_conv_norm)(const struct REAL(repformer_chunk) * c, int64_t n)
 {
-    return (real)(1 / (c->w->block->context.smooth ? (double)c->w->block->nsel : repformer_epsilon + (double)n));
+    return (real)(1 /
+                  (c->w->block->context.smooth ? (double)c->w->block->nsel : repformer_epsilon + (double)n));
 }
 
 /* ---------------------------------------------------------------- forward */
@@ -160,8 +160,7 @@ static void REAL(repformer_direction)(const struct REAL(repformer_chunk) * c, in
     real norm = REAL(repformer_moment_norm)(c, n);
     for (int64_t j = 0; j < n; j++) {
         for (int d = 0; d < 3; d++) {
-            out[turned ? 4 * j + d : d * np + j] =
-                norm * REAL(repformer_switch)(w, pair + j) * h[4 * j + d];
+            out[turned ? 4 * j + d : d * np + j] = norm * REAL(repformer_switch)(w, pair + j) * h[4 * j + d];
         }
     }
 }
@@ -222,15 +221,15 @@ static void REAL(repformer_node_attend)(const struct REAL(repformer_chunk) * c, 
 {
     const struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
-    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair,
-            np = dgnn_table_pad(n, REAL_LANES);
+    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair, np = dgnn_table_pad(n, REAL_LANES);
     int64_t heads = REAL(repformer_heads_pad)(c->layer), ng1p = block->ng1p;
     const real *form = kept->form + (i - c->begin) * c->layer->node_form.w.ncol;
     real *logit = kept->logit + (pair - c->pair) * heads, *weight = kept->weight + (pair - c->pair) * heads;
     real *mix = rooms->weights[0];
     struct REAL(dgnn_matrix) keys = REAL(repformer_view)(rooms->turned, block->ng1, heads, heads);
     struct REAL(dgnn_matrix) values = REAL(repformer_view)((real *)near, n, ng1p, ng1p);
-    struct REAL(repformer_softmax_row) row = REAL(repformer_softmax_row)(c, pair, n, c->layer->s.node_shift, rooms->slots);
+    struct REAL(repformer_softmax_row) row =
+        REAL(repformer_softmax_row)(c, pair, n, c->layer->s.node_shift, rooms->slots);
     REAL(repformer_transpose)(c->layer->s.node_heads, block->ng1, form, ng1p, rooms->turned, heads);
     block->ops->product(n, near, ng1p, &keys, NULL, logit, heads, 0);
     for (int64_t h = 0; h < c->layer->s.node_heads; h++) {
@@ -278,8 +277,7 @@ static void REAL(repformer_node_centre)(const struct REAL(repformer_chunk) * c, 
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_repformer_switches *s = &c->layer->s;
-    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair,
-            np = dgnn_table_pad(n, REAL_LANES);
+    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair, np = dgnn_table_pad(n, REAL_LANES);
     int64_t ng1p = block->ng1p, ng2p = block->ng2p, row = i - c->begin, first = pair - c->pair;
     real *common = rooms->common + row * c->layer->common.t.stride, *g2 = w->g2[c->index] + pair * ng2p;
     struct REAL(dgnn_matrix) near = REAL(repformer_view)(rooms->near, n, ng1p, ng1p);
@@ -506,8 +504,7 @@ static void REAL(repformer_node_attend_backward)(const struct REAL(repformer_chu
 {
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
-    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair,
-            np = dgnn_table_pad(n, REAL_LANES);
+    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair, np = dgnn_table_pad(n, REAL_LANES);
     int64_t nhead = c->layer->s.node_heads, heads = REAL(repformer_heads_pad)(c->layer), ng1p = block->ng1p;
     const real *form = kept->form + (i - c->begin) * c->layer->node_form.w.ncol;
     const real *logit = kept->logit + (pair - c->pair) * heads,
@@ -540,8 +537,7 @@ static void REAL(repformer_node_product_backward)(const struct REAL(repformer_ch
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
     const struct REAL(dgnn_repformer_update) *update = &c->layer->g2;
-    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair, ng1p = block->ng1p,
-            ng2p = block->ng2p;
+    int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair, ng1p = block->ng1p, ng2p = block->ng2p;
     const real *own = w->g1[c->index] + i * ng1p, *d_new = w->d_g2[1] + pair * ng2p;
     real *d_own = w->d_g1[0] + i * ng1p;
     for (int64_t j = 0; j < n; j++) {
@@ -667,8 +663,7 @@ static void REAL(repformer_node_backward)(struct REAL(repformer_chunk) * c,
     real *d_old = w->d_g1[0] + c->begin * ng1p, *d = rooms->rows[0];
     REAL(repformer_pass)(s->has_pair, c->npair * block->ng2p, w->d_g2[1] + c->pair * block->ng2p,
                          w->d_g2[0] + c->pair * block->ng2p);
-    REAL(repformer_pass)(s->has_pair, 4 * c->npair, w->d_h2[1] + 4 * c->pair,
-                         w->d_h2[0] + 4 * c->pair);
+    REAL(repformer_pass)(s->has_pair, 4 * c->npair, w->d_h2[1] + 4 * c->pair, w->d_h2[0] + 4 * c->pair);
     for (int64_t k = 0; k < n * ng1p; k++) {
         d_old[k] = layer->g1.start * d_new[k];
     }
@@ -695,8 +690,8 @@ static void REAL(repformer_node_backward)(struct REAL(repformer_chunk) * c,
         REAL(repformer_node_centre_backward)(c, i, kept, rooms);
     }
     if (s->has_conv && s->conv_out) {
-        ops->product(c->npair, rooms->d_conv, ng1p, &layer->conv.t, NULL,
-                     w->d_g2[0] + c->pair * block->ng2p, block->ng2p, 1);
+        ops->product(c->npair, rooms->d_conv, ng1p, &layer->conv.t, NULL, w->d_g2[0] + c->pair * block->ng2p,
+                     block->ng2p, 1);
     }
     if (s->has_attn) {
         ops->product(n, rooms->d_heads, layer->node_form.w.ncol, &layer->node_form.t, NULL, d_old, ng1p, 1);

@@ -116,8 +116,8 @@ static struct REAL(dgnn_repformer_pair_kept) REAL(repformer_pair_kept)(struct RE
     struct REAL(dgnn_repformer_pair_kept) kept = w->pair_kept[c->index];
     int64_t chunk = c->begin / DGNN_SUBLIST_CHUNK, square = w->list.square_first[chunk];
     if (!block->context.keep) {
-        REAL(repformer_pair_layout)(c->layer, block->ng2p, w->list.chunk_max, w->list.square_max,
-                                    &c->scratch, &kept);
+        REAL(repformer_pair_layout)(c->layer, block->ng2p, w->list.chunk_max, w->list.square_max, &c->scratch,
+                                    &kept);
         return kept;
     }
     kept.slope += c->pair * block->ng2p;
@@ -154,14 +154,15 @@ static void REAL(repformer_transpose)(int64_t nrow, int64_t ncol, const real *fr
 struct REAL(repformer_softmax_row) {
     const struct dgnn_ops_f64 *ops;
     const struct dgnn_slots *slots; /* NULL, or those of a centre with more keys than slots */
-    double room;  /* slots that hold no key and count in the denominator with exp(-shift) each; 0: do not count */
+    double room; /* slots that hold no key and count in the denominator with exp(-shift) each; 0: do not count
+                  */
     double shift;
 };
 
 /* The row of a centre with n keys from pair on. */
-static struct REAL(repformer_softmax_row) REAL(repformer_softmax_row)(const struct REAL(repformer_chunk) * c,
-                                                                      int64_t pair, int64_t n, double shift,
-                                                                      struct dgnn_slots *slots)
+static struct REAL(repformer_softmax_row)
+    REAL(repformer_softmax_row)(const struct REAL(repformer_chunk) * c, int64_t pair, int64_t n, double shift,
+                                struct dgnn_slots *slots)
 {
     const struct REAL(dgnn_repformer) *block = c->w->block;
     return (struct REAL(repformer_softmax_row)){.ops = dgnn_select_ops_f64(block->ops->cpu),
@@ -170,9 +171,10 @@ static struct REAL(repformer_softmax_row) REAL(repformer_softmax_row)(const stru
                                                 .shift = shift};
 }
 
-/* Logits x of n keys into weights. In float64, since the logits of smooth attention are of the size of their shift.
- * x is overwritten. */
-static void REAL(repformer_softmax)(const struct REAL(repformer_softmax_row) * row, int64_t n, double *x, real *weight)
+/* Logits x of n keys into weights. In float64, since the logits of smooth attention are of the size of their
+ * shift. x is overwritten. */
+static void REAL(repformer_softmax)(const struct REAL(repformer_softmax_row) * row, int64_t n, double *x,
+                                    real *weight)
 {
     double most = row->room > 0 ? -row->shift : x[0], sum = 0, absent = 0;
     if (row->slots) {
@@ -265,7 +267,8 @@ static void REAL(repformer_pair_attend)(const struct REAL(repformer_chunk) * c, 
     const struct dgnn_repformer_switches *s = &c->layer->s;
     int64_t np = dgnn_table_pad(n, REAL_LANES), ng2p = block->ng2p, width = REAL(repformer_heads_width)(c);
     real *heads = kept->heads + (pair - c->pair) * width, *mixed = rooms->square[1];
-    struct REAL(repformer_softmax_row) row = REAL(repformer_softmax_row)(c, pair, n, s->pair_shift, rooms->slots);
+    struct REAL(repformer_softmax_row) row =
+        REAL(repformer_softmax_row)(c, pair, n, s->pair_shift, rooms->slots);
     struct REAL(dgnn_matrix) keys = REAL(repformer_view)(rooms->turned, block->ng2, n, np);
     REAL(repformer_transpose)(n, block->ng2, w->g2[c->index] + pair * ng2p, ng2p, rooms->turned, np);
     REAL(repformer_pair_gate)(c, pair, n, rooms);

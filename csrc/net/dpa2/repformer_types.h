@@ -18,8 +18,8 @@ struct REAL(dgnn_repformer_layer) {
     int64_t common_width;                               /* inputs of the common update */
     struct REAL(dgnn_repformer_map) common, self, pair; /* linear1, g1_self_mlp, linear2 */
     real *common_bias, *self_bias, *pair_bias;
-    struct REAL(dgnn_repformer_map) conv;    /* g2 -> g1 where conv_out, else g1 -> g2 */
-    struct REAL(dgnn_repformer_map) product; /* g1 -> g2 */
+    struct REAL(dgnn_repformer_map) conv;       /* g2 -> g1 where conv_out, else g1 -> g2 */
+    struct REAL(dgnn_repformer_map) product;    /* g1 -> g2 */
     struct REAL(dgnn_repformer_map) pair_heads; /* g2 -> each head's form of the logits, then its values */
     real *pair_attn_bias;
     real *norm_scale, *norm_shift;
@@ -92,12 +92,14 @@ void REAL(dgnn_repformer_free)(struct REAL(dgnn_repformer) * block); /* a zeroed
 
 /* The block outlives its workspace. On failure too the workspace is freed. Errors: MEMORY. */
 int REAL(dgnn_repformer_workspace_create)(const struct REAL(dgnn_repformer) * block,
-                                          struct REAL(dgnn_repformer_workspace) * workspace, struct dgnn_error *error);
-void REAL(dgnn_repformer_workspace_free)(struct REAL(dgnn_repformer_workspace) * workspace); /* a zeroed one is allowed */
+                                          struct REAL(dgnn_repformer_workspace) * workspace,
+                                          struct dgnn_error *error);
+void REAL(dgnn_repformer_workspace_free)(struct REAL(dgnn_repformer_workspace) *
+                                         workspace); /* a zeroed one is allowed */
 
 /* Lists and rooms for a graph, and what the exchange needs. Errors: MEMORY, COMM. */
-int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * workspace, const struct dgnn_evaluation *evaluation,
-                                 struct dgnn_error *error);
+int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * workspace,
+                                 const struct dgnn_evaluation *evaluation, struct dgnn_error *error);
 /* Where forward expects nowned rows, ng1p apart. */
 real *REAL(dgnn_repformer_input)(struct REAL(dgnn_repformer_workspace) * workspace);
 /* *output: nowned rows, ng1p apart, in the block. */

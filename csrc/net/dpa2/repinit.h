@@ -24,7 +24,8 @@ struct dgnn_repinit_params {
 /* What a block needs beside its own members. */
 struct dgnn_repinit_context {
     double cutoff, switch_start, protection;
-    const struct dgnn_value *args; /* repinit_args, used during loading; and its member that has the networks' widths */
+    const struct dgnn_value *args; /* repinit_args, used during loading; and its member that has the networks'
+                                      widths */
     const char *neuron;
     int64_t nsel;
     int64_t axis; /* of the pair block */

@@ -248,8 +248,8 @@ static int REAL(repinit_reserve)(struct REAL(dgnn_repinit_workspace) * w,
     return dgnn_buffer_reserve(&w->scratch, total, "scratch of DPA2's first features", error);
 }
 
-static int REAL(repinit_excludes)(const struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
-                                  int64_t i, int64_t pair)
+static int REAL(repinit_excludes)(const struct REAL(dgnn_repinit_workspace) * w,
+                                  const struct dgnn_graph *graph, int64_t i, int64_t pair)
 {
     const struct REAL(dgnn_repinit) *block = w->block;
     const uint8_t *excluded = block->context.excluded;
@@ -258,7 +258,8 @@ static int REAL(repinit_excludes)(const struct REAL(dgnn_repinit_workspace) * w,
 }
 
 /* Rows and switches of a centre's pairs. */
-static void REAL(repinit_rows)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph, int64_t i)
+static void REAL(repinit_rows)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
+                               int64_t i)
 {
     const struct REAL(dgnn_repinit) *block = w->block;
     for (int64_t pair = w->list.first[i]; pair < w->list.first[i + 1]; pair++) {
@@ -266,7 +267,7 @@ static void REAL(repinit_rows)(struct REAL(dgnn_repinit_workspace) * w, const st
         int excluded = REAL(repinit_excludes)(w, graph, i, pair);
         double row[4];
         double sw = dgnn_environment_row(&block->environment, graph->type[i], 0, graph->vector + 3 * e,
-                                        graph->distance[e], row);
+                                         graph->distance[e], row);
         w->sw[pair] = excluded ? 0 : (real)sw;
         for (int d = 0; d < 4; d++) {
             w->row[4 * pair + d] = excluded ? 0 : (real)row[d];
@@ -275,8 +276,8 @@ static void REAL(repinit_rows)(struct REAL(dgnn_repinit_workspace) * w, const st
 }
 
 /* Slots without a neighbour that count, and their row. */
-static int64_t REAL(repinit_empty)(const struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
-                                   int64_t i, real *row)
+static int64_t REAL(repinit_empty)(const struct REAL(dgnn_repinit_workspace) * w,
+                                   const struct dgnn_graph *graph, int64_t i, real *row)
 {
     const struct REAL(dgnn_repinit) *block = w->block;
     double empty[4];
@@ -318,5 +319,6 @@ static void REAL(repinit_part)(void *of, int64_t part, int32_t thread)
 static void REAL(repinit_run)(struct REAL(repinit_work) * work)
 {
     dgnn_parallel_run(work->w->block->context.threads,
-                      dgnn_parallel_parts(work->w->list.ncentre, REAL(REPINIT_PART)), REAL(repinit_part), work);
+                      dgnn_parallel_parts(work->w->list.ncentre, REAL(REPINIT_PART)), REAL(repinit_part),
+                      work);
 }

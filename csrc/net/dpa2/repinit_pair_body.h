@@ -76,7 +76,8 @@ static void REAL(repinit_pair_input)(const struct REAL(dgnn_repinit) * block, re
     }
 }
 
-/* value and slope (by s) of g, from those of the network; spare: the derivative by the switch. Pads are zeros. */
+/* value and slope (by s) of g, from those of the network; spare: the derivative by the switch. Pads are
+ * zeros. */
 static void REAL(repinit_pair_strip)(const struct REAL(dgnn_repinit) * block, const real *factor, real w,
                                      real *value, real *slope, real *spare)
 {
@@ -102,8 +103,8 @@ static void REAL(repinit_pair_place)(const struct REAL(dgnn_repinit_workspace) *
 }
 
 /* g of a centre's pairs, and after them of its empty slots, if empty. */
-static void REAL(repinit_pair_embed)(const struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
-                                     int64_t i, const real *empty,
+static void REAL(repinit_pair_embed)(const struct REAL(dgnn_repinit_workspace) * w,
+                                     const struct dgnn_graph *graph, int64_t i, const real *empty,
                                      const struct REAL(repinit_pair_rooms) * rooms)
 {
     const struct REAL(dgnn_repinit) *block = w->block;
@@ -126,8 +127,8 @@ static void REAL(repinit_pair_embed)(const struct REAL(dgnn_repinit_workspace) *
     for (int64_t j = 0; j < total && block->context.strip; j++) {
         int32_t other = j < n ? graph->type[w->list.neighbour[first + j]] : w->first_type;
         REAL(repinit_pair_strip)(block, block->type_factor + (centre * ntypes + other) * ngp,
-                                 j < n ? w->sw[first + j] : 0, rooms->value + j * ngp,
-                                 rooms->slope + j * ngp, rooms->spare + j * ngp);
+                                 j < n ? w->sw[first + j] : 0, rooms->value + j * ngp, rooms->slope + j * ngp,
+                                 rooms->spare + j * ngp);
     }
 }
 
@@ -164,7 +165,8 @@ static void REAL(repinit_pair_forward)(const struct REAL(repinit_work) * work, i
 void REAL(dgnn_repinit_forward_pair)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                      real *output, int64_t stride)
 {
-    struct REAL(repinit_work) work = {.w = w, .centre = REAL(repinit_pair_forward), .graph = graph, .output = output, .stride = stride};
+    struct REAL(repinit_work) work = {
+        .w = w, .centre = REAL(repinit_pair_forward), .graph = graph, .output = output, .stride = stride};
     REAL(repinit_run)(&work);
 }
 
@@ -196,8 +198,7 @@ static void REAL(repinit_pair_backward)(const struct REAL(repinit_work) * work, 
     if (!block->context.keep) {
         REAL(repinit_pair_embed)(w, graph, i, NULL, &rooms);
     }
-    REAL(repinit_moment_backward)(block, w->moment + i * 4 * ngp, work->d_output + i * work->stride,
-                                  &rooms);
+    REAL(repinit_moment_backward)(block, w->moment + i * 4 * ngp, work->d_output + i * work->stride, &rooms);
     struct REAL(dgnn_moment) rows = {.nrow = n,
                                      .row = w->row + 4 * first,
                                      .row_step = 4,
@@ -221,7 +222,8 @@ static void REAL(repinit_pair_backward)(const struct REAL(repinit_work) * work, 
             d_row[a] = (double)rooms.d_row[4 * j + a];
         }
         dgnn_environment_backward(&block->environment, graph->type[i], 0, graph->vector + 3 * e,
-                                  graph->distance[e], d_row, (double)rooms.d_switch[j], work->edge_gradient + 3 * e);
+                                  graph->distance[e], d_row, (double)rooms.d_switch[j],
+                                  work->edge_gradient + 3 * e);
     }
 }
 

@@ -78,8 +78,7 @@ static void REAL(repinit_three_layout)(struct REAL(dgnn_repinit_workspace) * w, 
     w->row = dgnn_arena_take(arena, list->npair * 4, sizeof(real));
     w->sw = dgnn_arena_take(arena, list->npair, sizeof(real));
     w->value = dgnn_arena_take(arena, kept, sizeof(real));
-    w->spare =
-        dgnn_arena_take(arena, block->context.strip && block->context.smooth ? kept : 0, sizeof(real));
+    w->spare = dgnn_arena_take(arena, block->context.strip && block->context.smooth ? kept : 0, sizeof(real));
 }
 
 int REAL(dgnn_repinit_prepare_three)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
@@ -281,7 +280,8 @@ static void REAL(repinit_three_forward)(const struct REAL(repinit_work) * work, 
 void REAL(dgnn_repinit_forward_three)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                       real *output, int64_t stride)
 {
-    struct REAL(repinit_work) work = {.w = w, .centre = REAL(repinit_three_forward), .graph = graph, .output = output, .stride = stride};
+    struct REAL(repinit_work) work = {
+        .w = w, .centre = REAL(repinit_three_forward), .graph = graph, .output = output, .stride = stride};
     REAL(repinit_run)(&work);
 }
 
@@ -318,8 +318,7 @@ static void REAL(repinit_three_backward)(const struct REAL(repinit_work) * work,
     int switched = block->context.strip && block->context.smooth;
     REAL(repinit_three_rooms)(w, &scratch, &rooms);
     REAL(repinit_three_place)(w, i, &rooms);
-    int64_t total = REAL(repinit_three_slots_of)(w, graph, i, &rooms),
-            np = dgnn_table_pad(total, REAL_LANES);
+    int64_t total = REAL(repinit_three_slots_of)(w, graph, i, &rooms), np = dgnn_table_pad(total, REAL_LANES);
     if (!block->context.keep) {
         int64_t most = REAL(repinit_three_step)(np);
         memset(rooms.output, 0, sizeof(real) * (size_t)block->ng);
@@ -349,8 +348,9 @@ static void REAL(repinit_three_backward)(const struct REAL(repinit_work) * work,
     }
 }
 
-void REAL(dgnn_repinit_backward_three)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
-                                       const real *d_output, int64_t stride, double *edge_gradient)
+void REAL(dgnn_repinit_backward_three)(struct REAL(dgnn_repinit_workspace) * w,
+                                       const struct dgnn_graph *graph, const real *d_output, int64_t stride,
+                                       double *edge_gradient)
 {
     struct REAL(repinit_work) work = {.w = w,
                                       .centre = REAL(repinit_three_backward),

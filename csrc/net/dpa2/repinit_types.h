@@ -7,8 +7,8 @@ struct REAL(dgnn_repinit) {
     struct dgnn_environment environment;
     struct REAL(dgnn_embedding) embedding; /* one network */
     real *tebd;                            /* (ntypes + 1) x tebd_width */
-    real *
-        type_factor; /* strip: (ntypes + 1)^2 x ngp, of (centre, neighbour) or of two neighbours; else NULL */
+    real *type_factor; /* strip: (ntypes + 1)^2 x ngp, of (centre, neighbour) or of two neighbours; else NULL
+                        */
     real *start; /* the three-body network's first layer without its first input: (ntypes + 1)^2 x width */
     int64_t ng, ngp; /* outputs of the network; padded */
     int64_t dim_out;
@@ -41,21 +41,24 @@ int REAL(dgnn_repinit_load_three)(const struct dgnn_value *variable,
                                   const struct dgnn_repinit_context *context,
                                   struct REAL(dgnn_repinit) * block, struct dgnn_error *error);
 void REAL(dgnn_repinit_free)(struct REAL(dgnn_repinit) * block); /* a zeroed block is allowed */
-void REAL(dgnn_repinit_workspace_free)(struct REAL(dgnn_repinit_workspace) * workspace); /* a zeroed one is allowed */
+void REAL(dgnn_repinit_workspace_free)(struct REAL(dgnn_repinit_workspace) *
+                                       workspace); /* a zeroed one is allowed */
 
 /* Lists, rows and rooms for a graph. Errors: MEMORY. */
-int REAL(dgnn_repinit_prepare_pair)(struct REAL(dgnn_repinit_workspace) * workspace, const struct dgnn_graph *graph,
-                                    struct dgnn_error *error);
-int REAL(dgnn_repinit_prepare_three)(struct REAL(dgnn_repinit_workspace) * workspace, const struct dgnn_graph *graph,
-                                     struct dgnn_error *error);
+int REAL(dgnn_repinit_prepare_pair)(struct REAL(dgnn_repinit_workspace) * workspace,
+                                    const struct dgnn_graph *graph, struct dgnn_error *error);
+int REAL(dgnn_repinit_prepare_three)(struct REAL(dgnn_repinit_workspace) * workspace,
+                                     const struct dgnn_graph *graph, struct dgnn_error *error);
 
 /* output: rows of dim_out, stride apart. */
-void REAL(dgnn_repinit_forward_pair)(struct REAL(dgnn_repinit_workspace) * workspace, const struct dgnn_graph *graph,
-                                     real *output, int64_t stride);
-void REAL(dgnn_repinit_forward_three)(struct REAL(dgnn_repinit_workspace) * workspace, const struct dgnn_graph *graph,
-                                      real *output, int64_t stride);
+void REAL(dgnn_repinit_forward_pair)(struct REAL(dgnn_repinit_workspace) * workspace,
+                                     const struct dgnn_graph *graph, real *output, int64_t stride);
+void REAL(dgnn_repinit_forward_three)(struct REAL(dgnn_repinit_workspace) * workspace,
+                                      const struct dgnn_graph *graph, real *output, int64_t stride);
 /* Adds to the gradient of the edges' vectors. */
-void REAL(dgnn_repinit_backward_pair)(struct REAL(dgnn_repinit_workspace) * workspace, const struct dgnn_graph *graph,
-                                      const real *d_output, int64_t stride, double *edge_gradient);
-void REAL(dgnn_repinit_backward_three)(struct REAL(dgnn_repinit_workspace) * workspace, const struct dgnn_graph *graph,
-                                       const real *d_output, int64_t stride, double *edge_gradient);
+void REAL(dgnn_repinit_backward_pair)(struct REAL(dgnn_repinit_workspace) * workspace,
+                                      const struct dgnn_graph *graph, const real *d_output, int64_t stride,
+                                      double *edge_gradient);
+void REAL(dgnn_repinit_backward_three)(struct REAL(dgnn_repinit_workspace) * workspace,
+                                       const struct dgnn_graph *graph, const real *d_output, int64_t stride,
+                                       double *edge_gradient);

@@ -5,7 +5,8 @@
 #include "net/parts/environment.h"
 #include "net/parts/typeembed.h"
 
-/* Rows of the charge and spin tables (deepmd/dpmodel/descriptor/dpa3.py): charges -100 to 99, spins 0 to 99. */
+/* Rows of the charge and spin tables (deepmd/dpmodel/descriptor/dpa3.py): charges -100 to 99, spins 0 to 99.
+ */
 enum { DPA3_NCHARGE = 200, DPA3_NSPIN = 100 };
 
 static const struct dgnn_param repflow_params[] = {
@@ -45,7 +46,8 @@ struct dpa3 {
 static int dpa3_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
 {
     char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
+                           problem);
 }
 
 /* ---------------------------------------------------------------- settings */
@@ -54,7 +56,8 @@ static int dpa3_check_widths(const struct dgnn_repflow_params *p, const struct d
                              struct dgnn_error *error)
 {
     const int64_t limit = 1 << 16;
-    if (p->n_dim < 1 || p->e_dim < 1 || p->a_dim < 1 || p->n_dim > limit || p->e_dim > limit || p->a_dim > limit) {
+    if (p->n_dim < 1 || p->e_dim < 1 || p->a_dim < 1 || p->n_dim > limit || p->e_dim > limit ||
+        p->a_dim > limit) {
         return dpa3_bad(where, "n_dim, e_dim and a_dim must be in [1, 65536]", error);
     }
     if (p->nlayers < 1 || p->nlayers > 1024) {
@@ -97,7 +100,8 @@ static int dpa3_check_cutoffs(const struct dgnn_repflow_params *p, const struct 
     return DGNN_OK;
 }
 
-static int dpa3_check_modes(struct dgnn_dpa3_settings *s, const struct dgnn_value *where, struct dgnn_error *error)
+static int dpa3_check_modes(struct dgnn_dpa3_settings *s, const struct dgnn_value *where,
+                            struct dgnn_error *error)
 {
     static const char *const styles[] = {"res_avg", "res_incr", "res_residual"};
     const struct dgnn_repflow_params *p = &s->repflow;
@@ -166,7 +170,8 @@ int dgnn_dpa3_layer(const struct dgnn_value *value, const struct dgnn_dpa3_setti
     DGNN_TRY(dgnn_params_agree(value, &own, &block, NULL, error));
     DGNN_TRY(dgnn_params_agree(value, &own, &descriptor, NULL, error));
     DGNN_TRY(dgnn_environment_sel(&layer->e_sel, 1, &sel, error));
-    return sel == s->repflow.e_sel ? DGNN_OK : dpa3_bad(&layer->e_sel, "contradicts e_sel of the block", error);
+    return sel == s->repflow.e_sel ? DGNN_OK
+                                   : dpa3_bad(&layer->e_sel, "contradicts e_sel of the block", error);
 }
 
 /* ---------------------------------------------------------------- statistics and embeddings */
@@ -225,7 +230,8 @@ static int dpa3_load_charge_spin(struct dgnn_dpa3_settings *s, struct dgnn_error
         DGNN_TRY(dgnn_params_unused(&s->own.mix_cs_mlp, "add_chg_spin_ebd is false", error));
         return dgnn_params_unused(&s->own.default_chg_spin, "add_chg_spin_ebd is false", error);
     }
-    DGNN_TRY(dgnn_typeembed_load_f64(&s->own.chg_embedding, DPA3_NCHARGE, NULL, width, &s->charge_table, error));
+    DGNN_TRY(
+        dgnn_typeembed_load_f64(&s->own.chg_embedding, DPA3_NCHARGE, NULL, width, &s->charge_table, error));
     DGNN_TRY(dgnn_typeembed_load_f64(&s->own.spin_embedding, DPA3_NSPIN, NULL, width, &s->spin_table, error));
     if (dgnn_value_kind(&preset) == DGNN_VALUE_ABSENT || dgnn_value_kind(&preset) == DGNN_VALUE_NULL) {
         return DGNN_OK;
@@ -259,13 +265,14 @@ static void dpa3_free(struct dgnn_descriptor *descriptor)
     dgnn_alloc_free(d);
 }
 
-static int dpa3_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context, struct dpa3 *d,
-                          struct dgnn_error *error)
+static int dpa3_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                          struct dpa3 *d, struct dgnn_error *error)
 {
     struct dgnn_dpa3_settings *s = &d->settings;
     DGNN_TRY(dpa3_load_settings(value, context, s, error));
     DGNN_TRY(dpa3_load_statistics(s, error));
-    DGNN_TRY(dgnn_environment_same(&s->own.repflow_variable, s->repflow.e_rcut, s->repflow.e_rcut_smth, error));
+    DGNN_TRY(
+        dgnn_environment_same(&s->own.repflow_variable, s->repflow.e_rcut, s->repflow.e_rcut_smth, error));
     DGNN_TRY(dgnn_typeembed_same(&s->own.type_embedding, s->own.use_econf_tebd, error));
     DGNN_TRY(dgnn_typeembed_load_f64(&s->own.type_embedding, s->ntypes, context->type_map, s->repflow.n_dim,
                                      &s->type_table, error));
@@ -311,7 +318,8 @@ static void dpa3_properties(const struct dgnn_descriptor *descriptor, struct dgn
     };
 }
 
-static int dpa3_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error)
+static int dpa3_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text,
+                         struct dgnn_error *error)
 {
     const struct dgnn_dpa3_settings *s = &((const struct dpa3 *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(dpa3_params, DPA3_NPARAM, &s->own, text, error));
@@ -324,8 +332,9 @@ static double dpa3_work(const struct dgnn_descriptor *descriptor, int64_t n, con
 {
     const struct dpa3 *d = (const struct dpa3 *)descriptor;
     const struct dgnn_dpa3_settings *s = &d->settings;
-    int64_t near = s->has_angles ? dgnn_descriptor_within(n < s->angle_sel ? n : s->angle_sel, distance, s->angle.cutoff)
-                                 : 0;
+    int64_t near =
+        s->has_angles ? dgnn_descriptor_within(n < s->angle_sel ? n : s->angle_sel, distance, s->angle.cutoff)
+                      : 0;
     return d->backend->centre_work(d->weights, n, near);
 }
 
@@ -379,7 +388,8 @@ static struct dgnn_driver dpa3_driver(const struct dgnn_descriptor *descriptor,
                                       const struct dgnn_descriptor_workspace *workspace)
 {
     const struct dpa3_workspace *w = (const struct dpa3_workspace *)workspace;
-    return (struct dgnn_driver){&((const struct dpa3 *)descriptor)->settings, w->backend, w->inner, w->profile};
+    return (struct dgnn_driver){&((const struct dpa3 *)descriptor)->settings, w->backend, w->inner,
+                                w->profile};
 }
 
 static int dpa3_forward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
@@ -389,7 +399,8 @@ static int dpa3_forward(const struct dgnn_descriptor *descriptor, struct dgnn_de
     return dgnn_driver_forward(&driver, evaluation, output, error);
 }
 
-static int dpa3_backward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+static int dpa3_backward(const struct dgnn_descriptor *descriptor,
+                         struct dgnn_descriptor_workspace *workspace,
                          const struct dgnn_evaluation *evaluation, const double *output_gradient,
                          struct dgnn_error *error)
 {

@@ -1,4 +1,5 @@
-/* DPA3 (Zhang et al., arXiv:2506.01686; deepmd/dpmodel/descriptor/{dpa3,repflows}.py): loading and settings. */
+/* DPA3 (Zhang et al., arXiv:2506.01686; deepmd/dpmodel/descriptor/{dpa3,repflows}.py): loading and settings.
+ */
 #ifndef DGNN_NET_DPA3_H
 #define DGNN_NET_DPA3_H
 
@@ -46,9 +47,9 @@ struct dgnn_dpa3_settings {
     int64_t angle_sel;              /* nearest neighbours that may form angles */
     struct dgnn_angle_limit angle;  /* these, inside a_rcut */
     int32_t has_angles, is_sequential;
-    uint8_t *excluded; /* ntypes x ntypes */
-    double *average;   /* ntypes x 4: of the environment matrix */
-    double *deviation; /* ntypes x 4 */
+    uint8_t *excluded;    /* ntypes x ntypes */
+    double *average;      /* ntypes x 4: of the environment matrix */
+    double *deviation;    /* ntypes x 4 */
     double *type_table;   /* (ntypes + 1) x n_dim */
     double *charge_table; /* 201 x n_dim, charge -100 first; NULL without charge and spin */
     double *spin_table;   /* 101 x n_dim */
@@ -68,7 +69,8 @@ int dgnn_dpa3_layer(const struct dgnn_value *value, const struct dgnn_dpa3_setti
 
 extern const struct dgnn_descriptor_kind dgnn_dpa3;
 
-/* Workspaces that are made from now on use a backend whose weights are those of the one that it takes the place of. */
+/* Workspaces that are made from now on use a backend whose weights are those of the one that it takes the
+ * place of. */
 void dgnn_dpa3_set_backend(struct dgnn_descriptor *descriptor, const struct dgnn_repflow_backend *backend);
 
 #endif

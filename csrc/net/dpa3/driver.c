@@ -1,8 +1,8 @@
 /* DPA3's driver: the order of an evaluation, for whatever backend does the stages.
  *
- * Dead branches are not computed: without sequential_update the last layer's edge and angle updates and the last
- * but one's angle update never reach the nodes. Layer 0 needs no exchange, since its nodes depend on types alone, and for
- * the same reason no gradient of nodes. */
+ * Dead branches are not computed: without sequential_update the last layer's edge and angle updates and the
+ * last but one's angle update never reach the nodes. Layer 0 needs no exchange, since its nodes depend on
+ * types alone, and for the same reason no gradient of nodes. */
 #include "net/dpa3/dpa3.h"
 
 static const enum dgnn_phase driver_phase[DGNN_REPFLOW_STAGES] = {
@@ -48,14 +48,15 @@ static void driver_run(const struct dgnn_driver *d, enum dgnn_repflow_stage stag
     driver_part(d, stage, l, DGNN_REPFLOW_ALL);
 }
 
-static int driver_prepare_rows(struct dgnn_exchange *exchange, struct dgnn_repflow_rows rows, struct dgnn_error *error)
+static int driver_prepare_rows(struct dgnn_exchange *exchange, struct dgnn_repflow_rows rows,
+                               struct dgnn_error *error)
 {
     return dgnn_exchange_prepare(exchange, rows.data, rows.width, rows.item_size, error);
 }
 
 int dgnn_driver_prepare(const struct dgnn_dpa3_settings *settings, const struct dgnn_repflow_backend *backend,
-                        void *workspace, const struct dgnn_evaluation *evaluation, struct dgnn_profile **profile,
-                        struct dgnn_error *error)
+                        void *workspace, const struct dgnn_evaluation *evaluation,
+                        struct dgnn_profile **profile, struct dgnn_error *error)
 {
     DGNN_TRY(backend->reserve(workspace, evaluation, profile, error));
     for (int64_t l = 1; l < settings->repflow.nlayers; l++) {
@@ -68,8 +69,8 @@ int dgnn_driver_prepare(const struct dgnn_dpa3_settings *settings, const struct 
 
 /* ---------------------------------------------------------------- forward */
 
-/* What needs no ghosts hides the messages: the angles of the layer before, which give this one's edges their last
- * part; edges only on one thread, as two passes would be two waits. */
+/* What needs no ghosts hides the messages: the angles of the layer before, which give this one's edges their
+ * last part; edges only on one thread, as two passes would be two waits. */
 static int driver_layer(const struct dgnn_driver *d, int64_t l, struct dgnn_exchange *exchange,
                         struct dgnn_error *error)
 {
@@ -115,8 +116,8 @@ int dgnn_driver_forward(const struct dgnn_driver *d, const struct dgnn_evaluatio
 
 /* ---------------------------------------------------------------- backward */
 
-/* The angles of the layer before are done when this one's edges are, since the gradient of its edges is all that they
- * need; they hide the messages. */
+/* The angles of the layer before are done when this one's edges are, since the gradient of its edges is all
+ * that they need; they hide the messages. */
 static int driver_layer_backward(const struct dgnn_driver *d, int64_t l, struct dgnn_exchange *exchange,
                                  struct dgnn_error *error)
 {

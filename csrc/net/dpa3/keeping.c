@@ -55,8 +55,10 @@ static void keeping_add(struct dgnn_keeping *k, const struct dgnn_profile *profi
 {
     if (k->is_measured) {
         const double *seconds = profile->seconds;
-        k->seconds[DGNN_KEEPING_EDGES] += sign * (seconds[DGNN_PHASE_EDGE_FORWARD] + seconds[DGNN_PHASE_EDGE_BACKWARD]);
-        k->seconds[DGNN_KEEPING_ANGLES] += sign * (seconds[DGNN_PHASE_ANGLE_FORWARD] + seconds[DGNN_PHASE_ANGLE_BACKWARD]);
+        k->seconds[DGNN_KEEPING_EDGES] +=
+            sign * (seconds[DGNN_PHASE_EDGE_FORWARD] + seconds[DGNN_PHASE_EDGE_BACKWARD]);
+        k->seconds[DGNN_KEEPING_ANGLES] +=
+            sign * (seconds[DGNN_PHASE_ANGLE_FORWARD] + seconds[DGNN_PHASE_ANGLE_BACKWARD]);
     }
 }
 
@@ -92,7 +94,8 @@ void dgnn_keeping_end(struct dgnn_keeping *k)
         if (k->step == DGNN_KEEPING_WARM_UP) {
             k->least[0][kind] = k->least[1][kind] = INFINITY;
         } else if (k->count[kind]) {
-            k->least[remaking][kind] = fmin(k->least[remaking][kind], k->seconds[kind] / (double)k->count[kind]);
+            k->least[remaking][kind] =
+                fmin(k->least[remaking][kind], k->seconds[kind] / (double)k->count[kind]);
         }
     }
     k->step++;

@@ -1,12 +1,17 @@
-/* Keep edges' and angles' numbers before the activations, or make them anew in backward? Both give the same bits; which is
- * faster depends on the machine and on what else its memory serves, so a short trial on the first evaluations tells. Each
- * rank chooses for itself: no message is timed, and none depends on the choice. */
+/* Keep edges' and angles' numbers before the activations, or make them anew in backward? Both give the same
+ * bits; which is faster depends on the machine and on what else its memory serves, so a short trial on the
+ * first evaluations tells. Each rank chooses for itself: no message is timed, and none depends on the choice.
+ */
 #ifndef DGNN_NET_KEEPING_H
 #define DGNN_NET_KEEPING_H
 
 #include "base/profile.h"
 
-enum { DGNN_KEEPING_EDGES, DGNN_KEEPING_ANGLES, DGNN_KEEPING_KINDS }; /* in the order of enum dgnn_kept's bits */
+enum {
+    DGNN_KEEPING_EDGES,
+    DGNN_KEEPING_ANGLES,
+    DGNN_KEEPING_KINDS
+}; /* in the order of enum dgnn_kept's bits */
 
 /* Of the evaluations of a trial, which begins again where the system is of another size. */
 enum dgnn_keeping_step {
@@ -21,9 +26,10 @@ enum dgnn_keeping_step {
 /* Zeroed before the first evaluation; one that stays so keeps nothing. */
 struct dgnn_keeping {
     enum dgnn_keeping_step step;
-    int32_t kept;        /* bits of enum dgnn_kept: by this evaluation */
-    int32_t room;        /* ... for which there must be memory, since a later evaluation of the trial may keep them */
-    int32_t is_measured; /* is this evaluation one of the trial? */
+    int32_t kept; /* bits of enum dgnn_kept: by this evaluation */
+    int32_t room; /* ... for which there must be memory, since a later evaluation of the trial may keep them
+                   */
+    int32_t is_measured;                 /* is this evaluation one of the trial? */
     int64_t count[DGNN_KEEPING_KINDS];   /* edges and angles of this evaluation */
     double seconds[DGNN_KEEPING_KINDS];  /* in its blocks of edges and of angles, both ways */
     double least[2][DGNN_KEEPING_KINDS]; /* kept, made anew: seconds for an edge and an angle */

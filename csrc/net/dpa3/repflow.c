@@ -1,8 +1,8 @@
-/* The CPU's stages of the RepFlow layers (stages.h), around the blocks of ops: what is done per node, the geometry of edges
- * and its gradient.
+/* The CPU's stages of the RepFlow layers (stages.h), around the blocks of ops: what is done per node, the
+ * geometry of edges and its gradient.
  *
- * Dead branches are not computed (driver.c). Nodes without an energy (a spin model's virtual ones, and the last ones
- * where atom_exclude_types drops them) need one layer less: their last features are nobody's. */
+ * Dead branches are not computed (driver.c). Nodes without an energy (a spin model's virtual ones, and the
+ * last ones where atom_exclude_types drops them) need one layer less: their last features are nobody's. */
 #include <math.h>
 #include <string.h>
 
@@ -47,17 +47,17 @@ struct repflow_products {
     double node, edge, angle;
 };
 
-/* Of the split form: what depends on one node, edge or angle of a row is multiplied once for each of these. edge_input,
- * angle_input: widths of what comes in, 1 in layer 0 as it is computed. */
-static struct repflow_products repflow_layer_products(const struct repflow_widths *w, const struct repflow_counts *c,
-                                                      int with_edge, int with_angle, double edge_input,
-                                                      double angle_input)
+/* Of the split form: what depends on one node, edge or angle of a row is multiplied once for each of these.
+ * edge_input, angle_input: widths of what comes in, 1 in layer 0 as it is computed. */
+static struct repflow_products repflow_layer_products(const struct repflow_widths *w,
+                                                      const struct repflow_counts *c, int with_edge,
+                                                      int with_angle, double edge_input, double angle_input)
 {
     double has_angles = w->a > 0, to = has_angles * (with_edge * w->e + with_angle * w->a);
     double second = has_angles * with_edge * w->e, both = w->n + w->e;
     return (struct repflow_products){
-        .node = c->nowned * (w->n * w->n + w->axis * both * (w->n + 3) + 2 * w->n * (w->m + with_edge * w->e) +
-                             w->node_part * to),
+        .node = c->nowned * (w->n * w->n + w->axis * both * (w->n + 3) +
+                             2 * w->n * (w->m + with_edge * w->e) + w->node_part * to),
         .edge = c->nedge * (edge_input * (w->m + with_edge * w->e) + 3 * both),
         .angle = (2 * c->nangle_edge * w->edge_part + c->nangle * angle_input) * to +
                  second * (c->nangle + c->nsecond * w->e),
@@ -71,9 +71,9 @@ static int repflow_starts_from_numbers(const struct dgnn_dpa3_settings *s, int64
 }
 
 /* Adds what one set of centres needs; ahead: layers that they need less. */
-static void repflow_count_products(const struct dgnn_dpa3_settings *s, const struct repflow_widths *w, int64_t nlayer,
-                                   const struct repflow_counts *c, int64_t ahead, int want_gradient,
-                                   struct dgnn_profile *profile)
+static void repflow_count_products(const struct dgnn_dpa3_settings *s, const struct repflow_widths *w,
+                                   int64_t nlayer, const struct repflow_counts *c, int64_t ahead,
+                                   int want_gradient, struct dgnn_profile *profile)
 {
     int passes = want_gradient ? 2 : 1;
     struct repflow_products all = repflow_layer_products(w, c, 1, 1, w->e, w->a);
@@ -85,20 +85,22 @@ static void repflow_count_products(const struct dgnn_dpa3_settings *s, const str
                                    repflow_starts_from_numbers(s, l) ? 1 : w->e, l == 0 ? 1 : w->a);
         profile->flop[DGNN_PHASE_NODE_FORWARD] += 2 * needed.node;
         profile->flop[DGNN_PHASE_EDGE_FORWARD] += 2 * needed.edge;
-        profile->flop[s->is_sequential ? DGNN_PHASE_EDGE_FORWARD : DGNN_PHASE_ANGLE_FORWARD] += 2 * needed.angle;
+        profile->flop[s->is_sequential ? DGNN_PHASE_EDGE_FORWARD : DGNN_PHASE_ANGLE_FORWARD] +=
+            2 * needed.angle;
         if (want_gradient) {
             double node = l ? needed.node : c->nowned * w->axis * (w->n + w->e) * (w->n + 3);
             profile->flop[DGNN_PHASE_NODE_BACKWARD] += 2 * node;
             profile->flop[DGNN_PHASE_EDGE_BACKWARD] += 2 * needed.edge;
-            profile->flop[s->is_sequential ? DGNN_PHASE_EDGE_BACKWARD : DGNN_PHASE_ANGLE_BACKWARD] += 2 * needed.angle;
+            profile->flop[s->is_sequential ? DGNN_PHASE_EDGE_BACKWARD : DGNN_PHASE_ANGLE_BACKWARD] +=
+                2 * needed.angle;
         }
     }
     profile->nangle_edge += (int64_t)c->nangle_edge;
     profile->nangle += (int64_t)c->nangle;
 }
 
-/* The time that each of these takes, as products of nodes and edges: those of angles, which are narrow and end in more
- * activations, take 1.2 times as long (docs/performance.md). */
+/* The time that each of these takes, as products of nodes and edges: those of angles, which are narrow and
+ * end in more activations, take 1.2 times as long (docs/performance.md). */
 struct repflow_costs {
     double node, edge, angle_edge, angle;
 };

@@ -3,7 +3,8 @@
 /* Backward of net/dpa3/repflow_body.h, which comes before it. */
 
 /* From the gradient of N' to those of self, symmetric, moments and messages; d_node becomes keep x d_node. */
-static void REAL(repflow_d_node)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread)
+static void REAL(repflow_d_node)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                 int thread)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     const struct REAL(dgnn_repflow_weights) *layer = &f->layer[l];
@@ -27,7 +28,8 @@ static void REAL(repflow_d_node)(struct REAL(repflow_work) * w, int64_t l, int64
     }
     for (int64_t i = begin; i < end; i += REAL(REPFLOW_ROWS)) {
         int64_t rows = end - i < REAL(REPFLOW_ROWS) ? end - i : REAL(REPFLOW_ROWS);
-        f->ops->product(rows, w->layer[l].symmetric + i * n, n, &layer->symmetric_transposed, NULL, gram, width, 0);
+        f->ops->product(rows, w->layer[l].symmetric + i * n, n, &layer->symmetric_transposed, NULL, gram,
+                        width, 0);
         int64_t place = i * 3 * (f->e + n);
         f->ops->gram_backward(&shape, rows, w->layer[l].moment + place, gram, w->d_moment + place);
     }
@@ -45,8 +47,8 @@ static void REAL(repflow_accumulators)(struct REAL(repflow_work) * w, int64_t l,
     }
 }
 
-static void REAL(repflow_clear_accumulators)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
-                                             int thread)
+static void REAL(repflow_clear_accumulators)(struct REAL(repflow_work) * w, int64_t l, int64_t begin,
+                                             int64_t end, int thread)
 {
     int64_t size = w->nnode * (w->f->m + w->f->e + w->f->n);
     (void)l;
@@ -70,8 +72,8 @@ static void REAL(repflow_edges_backward)(struct REAL(repflow_work) * w, int64_t 
     w->f->ops->edge_backward(&block, begin, end, w->scratch + thread * w->scratch_size);
 }
 
-static void REAL(repflow_angles_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
-                                          int thread)
+static void REAL(repflow_angles_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin,
+                                          int64_t end, int thread)
 {
     struct REAL(dgnn_angle_block) block = REAL(repflow_angle_block)(w, l);
     block.with_edge = REAL(repflow_reach)(w, l, begin)->with_angle_edge;
@@ -86,8 +88,8 @@ static void REAL(repflow_angles_backward)(struct REAL(repflow_work) * w, int64_t
     }
 }
 
-static void REAL(repflow_sequence_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
-                                            int thread)
+static void REAL(repflow_sequence_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin,
+                                            int64_t end, int thread)
 {
     const struct REAL(repflow_kept) *kept = &w->layer[l];
     const struct REAL(dgnn_ops) *ops = w->f->ops;
@@ -133,8 +135,10 @@ static void REAL(repflow_sequence_backward)(struct REAL(repflow_work) * w, int64
     ops->edge_backward(&edge, begin, end, scratch);
 }
 
-/* d_node_rows = what neighbours' rows get: d_other W^T plus the moments' part, summed over threads in order. */
-static void REAL(repflow_d_other)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread)
+/* d_node_rows = what neighbours' rows get: d_other W^T plus the moments' part, summed over threads in order.
+ */
+static void REAL(repflow_d_other)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                  int thread)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     int64_t wide = f->m + f->e, n = f->n, size = w->nnode * (wide + n);
@@ -151,12 +155,13 @@ static void REAL(repflow_d_other)(struct REAL(repflow_work) * w, int64_t l, int6
            sizeof(real) * (size_t)((end - begin) * n));
     struct REAL(dgnn_matrix) used = f->layer[l].other_transposed;
     used.nrow = REAL(repflow_other_used)(w, l);
-    f->ops->product(end - begin, w->d_other + begin * wide, wide, &used, NULL,
-                    w->d_node_rows + begin * n, n, 1);
+    f->ops->product(end - begin, w->d_other + begin * wide, wide, &used, NULL, w->d_node_rows + begin * n, n,
+                    1);
 }
 
 /* d_node += the rows that came back. */
-static void REAL(repflow_d_rows)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread)
+static void REAL(repflow_d_rows)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                 int thread)
 {
     int64_t n = w->f->n, last = end < w->nowned ? end : w->nowned;
     (void)l;
@@ -167,7 +172,8 @@ static void REAL(repflow_d_rows)(struct REAL(repflow_work) * w, int64_t l, int64
 }
 
 /* d_node += (self | edges | angles) W_centre^T. */
-static void REAL(repflow_d_centre)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread)
+static void REAL(repflow_d_centre)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                   int thread)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     int64_t n = f->n, wide = f->m + f->e, centre = f->layer[l].centre.ncol;
@@ -178,6 +184,6 @@ static void REAL(repflow_d_centre)(struct REAL(repflow_work) * w, int64_t l, int
     for (int64_t i = begin; i < end; i++) {
         memcpy(w->d_centre + i * centre + n, w->d_edge_centre + i * wide, sizeof(real) * (size_t)edges);
     }
-    f->ops->product(end - begin, w->d_centre + begin * centre, centre, &used, NULL,
-                    w->d_node + begin * n, n, 1);
+    f->ops->product(end - begin, w->d_centre + begin * centre, centre, &used, NULL, w->d_node + begin * n, n,
+                    1);
 }

@@ -11,13 +11,16 @@ static void REAL(repflow_edge_geometry)(struct REAL(repflow_work) * w, int64_t i
     const struct dgnn_repflow_params *r = &s->repflow;
     const double *d = w->graph->vector + 3 * from;
     double distance = w->graph->distance[from], protectd = distance + s->own.env_protection, slope;
-    const double *average = s->average + 4 * w->graph->type[i], *deviation = s->deviation + 4 * w->graph->type[i];
+    const double *average = s->average + 4 * w->graph->type[i],
+                 *deviation = s->deviation + 4 * w->graph->type[i];
     double sw = repflow_switch(distance, r->e_rcut_smth, r->e_rcut, r->use_exp_switch, &slope);
     w->neighbour[edge] = w->graph->neighbour[from];
     w->graph_edge[edge] = from;
     w->edge_switch[edge] = (real)sw;
-    w->edge_input[edge] = (real)(r->edge_init_use_dist ? distance : (sw / protectd - average[0]) / deviation[0]);
-    w->angle_switch[edge] = (real)repflow_switch(distance, r->a_rcut_smth, r->a_rcut, r->use_exp_switch, &slope);
+    w->edge_input[edge] =
+        (real)(r->edge_init_use_dist ? distance : (sw / protectd - average[0]) / deviation[0]);
+    w->angle_switch[edge] =
+        (real)repflow_switch(distance, r->a_rcut_smth, r->a_rcut, r->use_exp_switch, &slope);
     for (int c = 0; c < 3; c++) {
         w->direction[3 * edge + c] =
             (real)((d[c] * sw / (protectd * protectd) - average[1 + c]) / deviation[1 + c]);
@@ -25,7 +28,8 @@ static void REAL(repflow_edge_geometry)(struct REAL(repflow_work) * w, int64_t i
     }
 }
 
-static void REAL(repflow_geometry)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread)
+static void REAL(repflow_geometry)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                   int thread)
 {
     (void)l;
     (void)thread;
@@ -68,8 +72,8 @@ static void REAL(repflow_edge_geometry_backward)(const struct REAL(repflow_work)
     double sw = repflow_switch(distance, r->e_rcut_smth, r->e_rcut, r->use_exp_switch, &slope);
     repflow_switch(distance, r->a_rcut_smth, r->a_rcut, r->use_exp_switch, &angle_slope);
     double radial = w->d_edge_switch[edge] * slope + w->d_angle_switch[edge] * angle_slope;
-    radial += w->d_edge_input[edge] *
-              (r->edge_init_use_dist ? 1.0 : (slope / p - sw / (p * p)) / deviation[0]);
+    radial +=
+        w->d_edge_input[edge] * (r->edge_init_use_dist ? 1.0 : (slope / p - sw / (p * p)) / deviation[0]);
     double along = 0, along_unit = 0;
     for (int c = 0; c < 3; c++) {
         along += w->d_direction[3 * edge + c] / deviation[1 + c] * d[c];
@@ -77,13 +81,14 @@ static void REAL(repflow_edge_geometry_backward)(const struct REAL(repflow_work)
     }
     radial += along * (slope / (p * p) - 2 * sw / (p * p * p)) - along_unit / (u * u);
     for (int c = 0; c < 3; c++) {
-        gradient[c] += radial * d[c] / distance + w->d_direction[3 * edge + c] / deviation[1 + c] * sw / (p * p) +
+        gradient[c] += radial * d[c] / distance +
+                       w->d_direction[3 * edge + c] / deviation[1 + c] * sw / (p * p) +
                        w->d_unit[3 * edge + c] / u;
     }
 }
 
-static void REAL(repflow_geometry_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
-                                            int thread)
+static void REAL(repflow_geometry_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin,
+                                            int64_t end, int thread)
 {
     (void)l;
     (void)thread;
@@ -97,7 +102,8 @@ static void REAL(repflow_geometry_backward)(struct REAL(repflow_work) * w, int64
 /* ---------------------------------------------------------------- initial features */
 
 /* Type embedding plus, where the model has it, one vector of the system's charge and spin. */
-static int REAL(repflow_type_rows)(struct REAL(repflow_work) * w, const double *charge_spin, struct dgnn_error *error)
+static int REAL(repflow_type_rows)(struct REAL(repflow_work) * w, const double *charge_spin,
+                                   struct dgnn_error *error)
 {
     const struct dgnn_dpa3_settings *s = w->f->settings;
     int64_t width = s->node_width, rows = s->ntypes + 1;
@@ -108,10 +114,11 @@ static int REAL(repflow_type_rows)(struct REAL(repflow_work) * w, const double *
     charge_spin = charge_spin ? charge_spin : s->default_charge_spin;
     double charge = trunc(charge_spin[0]) + 100, spin = trunc(charge_spin[1]);
     if (!(charge >= 0 && charge <= 199 && spin >= 0 && spin <= 99)) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "charge_spin: charge %g and spin %g; the charge must be in [-100, 99], the spin in "
-                               "[0, 99]",
-                               charge_spin[0], charge_spin[1]);
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "charge_spin: charge %g and spin %g; the charge must be in [-100, 99], the spin in "
+            "[0, 99]",
+            charge_spin[0], charge_spin[1]);
     }
     real *joined = (real *)w->scratch; /* 2 width, then width */
     for (int64_t c = 0; c < width; c++) {
@@ -162,8 +169,8 @@ static void REAL(repflow_first_edges)(struct REAL(repflow_work) * w, int64_t l, 
     }
 }
 
-static void REAL(repflow_first_edges_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
-                                               int thread)
+static void REAL(repflow_first_edges_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin,
+                                               int64_t end, int thread)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     const struct dgnn_activation *act = &f->settings->activation;
@@ -201,7 +208,8 @@ static int64_t REAL(repflow_centre_used)(const struct REAL(repflow_work) * w, in
            (reach->with_angle ? f->a : 0);
 }
 
-static void REAL(repflow_centre)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread)
+static void REAL(repflow_centre)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                 int thread)
 {
     const struct REAL(dgnn_repflow_weights) *layer = &w->f->layer[l];
     int64_t width = layer->centre.ncol;
@@ -212,7 +220,8 @@ static void REAL(repflow_centre)(struct REAL(repflow_work) * w, int64_t l, int64
                        w->layer[l].centre + begin * width, width, 0);
 }
 
-static void REAL(repflow_other)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread)
+static void REAL(repflow_other)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                int thread)
 {
     struct REAL(dgnn_matrix) used = w->f->layer[l].other;
     int64_t width = used.ncol;
@@ -223,7 +232,8 @@ static void REAL(repflow_other)(struct REAL(repflow_work) * w, int64_t l, int64_
 }
 
 /* N' = keep N + w_self act(self) + w_sym act(symmetric) + sum over heads w_h M_h. */
-static void REAL(repflow_node_row)(struct REAL(repflow_work) * w, int64_t l, int64_t i, real *value, real *next)
+static void REAL(repflow_node_row)(struct REAL(repflow_work) * w, int64_t l, int64_t i, real *value,
+                                   real *next)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     const struct REAL(dgnn_repflow_weights) *layer = &f->layer[l];
@@ -242,7 +252,8 @@ static void REAL(repflow_node_row)(struct REAL(repflow_work) * w, int64_t l, int
     }
 }
 
-static void REAL(repflow_node)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread)
+static void REAL(repflow_node)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                               int thread)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     const struct REAL(dgnn_repflow_weights) *layer = &f->layer[l];
@@ -309,7 +320,8 @@ static struct REAL(dgnn_angle_block) REAL(repflow_angle_block)(const struct REAL
     };
 }
 
-static void REAL(repflow_angles)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread)
+static void REAL(repflow_angles)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                 int thread)
 {
     struct REAL(dgnn_angle_block) block = REAL(repflow_angle_block)(w, l);
     block.with_edge = REAL(repflow_reach)(w, l, begin)->with_angle_edge;
@@ -320,13 +332,15 @@ static void REAL(repflow_angles)(struct REAL(repflow_work) * w, int64_t l, int64
     }
 }
 
-/* What edges that form no angle get for the angles' message; NULL: nothing, or what the angle block gives them. */
+/* What edges that form no angle get for the angles' message; NULL: nothing, or what the angle block gives
+ * them. */
 static const real *REAL(repflow_rest)(const struct REAL(repflow_work) * w, int with_angle_edge, int64_t l)
 {
     return with_angle_edge && w->edges.smooth ? w->f->layer[l].block.rest : NULL;
 }
 
-static void REAL(repflow_edges)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread)
+static void REAL(repflow_edges)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                int thread)
 {
     struct REAL(dgnn_edge_block) block = REAL(repflow_edge_block)(w, l);
     block.with_node = 1;
@@ -337,30 +351,33 @@ static void REAL(repflow_edges)(struct REAL(repflow_work) * w, int64_t l, int64_
 }
 
 /* Of the centres that see ghosts, or of the others; whole runs of these at a time. */
-static void REAL(repflow_edges_of)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread,
-                                   int sees_ghosts)
+static void REAL(repflow_edges_of)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                   int thread, int sees_ghosts)
 {
     for (int64_t i = begin, next; i < end; i = next) {
-        for (next = i + 1; next < end && w->sees_ghosts[next] == w->sees_ghosts[i]; next++) {
-        }
+        for (next = i + 1; next < end && w->sees_ghosts[next] == w->sees_ghosts[i]; next++) {}
         if (w->sees_ghosts[i] == sees_ghosts) {
             REAL(repflow_edges)(w, l, i, next, thread);
         }
     }
 }
 
-static void REAL(repflow_edges_inside)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread)
+static void REAL(repflow_edges_inside)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                       int thread)
 {
     REAL(repflow_edges_of)(w, l, begin, end, thread, 0);
 }
 
-static void REAL(repflow_edges_outside)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread)
+static void REAL(repflow_edges_outside)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                        int thread)
 {
     REAL(repflow_edges_of)(w, l, begin, end, thread, 1);
 }
 
-/* Edge self, angle self from the new edges, angle to edge from the new angles, nodes from the newest edges. */
-static void REAL(repflow_sequence)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread)
+/* Edge self, angle self from the new edges, angle to edge from the new angles, nodes from the newest edges.
+ */
+static void REAL(repflow_sequence)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                   int thread)
 {
     const struct REAL(repflow_kept) *kept = &w->layer[l];
     const struct REAL(dgnn_ops) *ops = w->f->ops;

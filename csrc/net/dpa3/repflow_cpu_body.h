@@ -2,7 +2,8 @@
 
 /* The CPU's filling of the stages (stages.h): loops over threads, each with its own centres or rows. */
 
-static int REAL(repflow_cpu_load)(struct dgnn_dpa3_settings *settings, void **weights, struct dgnn_error *error)
+static int REAL(repflow_cpu_load)(struct dgnn_dpa3_settings *settings, void **weights,
+                                  struct dgnn_error *error)
 {
     struct REAL(dgnn_repflow) *loaded = NULL;
     DGNN_TRY(REAL(dgnn_repflow_load)(settings, &loaded, error));
@@ -92,16 +93,18 @@ struct REAL(repflow_listing) {
     int32_t count;
 };
 
-/* n rows of width items, of which those of the first owned are owned nodes'; nothing where there is no memory. */
-static void REAL(repflow_list)(struct REAL(repflow_listing) * to, enum dgnn_repflow_buffer buffer, int64_t l, void *data,
-                               int64_t n, int64_t owned, int64_t item)
+/* n rows of width items, of which those of the first owned are owned nodes'; nothing where there is no
+ * memory. */
+static void REAL(repflow_list)(struct REAL(repflow_listing) * to, enum dgnn_repflow_buffer buffer, int64_t l,
+                               void *data, int64_t n, int64_t owned, int64_t item)
 {
     if (data && n * item > 0) {
         to->places[to->count++] = (struct dgnn_repflow_place){buffer, l, data, n * item, owned * item};
     }
 }
 
-static void REAL(repflow_list_layer)(const struct REAL(repflow_work) * w, int64_t l, struct REAL(repflow_listing) * to)
+static void REAL(repflow_list_layer)(const struct REAL(repflow_work) * w, int64_t l,
+                                     struct REAL(repflow_listing) * to)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     const struct REAL(repflow_kept) *k = &w->layer[l];
@@ -109,7 +112,8 @@ static void REAL(repflow_list_layer)(const struct REAL(repflow_work) * w, int64_
     int64_t nedge = w->first[ncentre], with_angles = l + 2 < f->nlayer ? w->nowned : w->nused;
     int64_t nangle = w->angle_first[with_angles], nsecond = w->second_first[with_angles];
     REAL(repflow_list)(to, DGNN_REPFLOW_AT_NODE, l, k->node, w->nnode, w->nowned, f->n * size);
-    REAL(repflow_list)(to, DGNN_REPFLOW_AT_CENTRE_ROWS, l, k->centre, ncentre, ncentre, f->layer[l].centre.ncol * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_CENTRE_ROWS, l, k->centre, ncentre, ncentre,
+                       f->layer[l].centre.ncol * size);
     REAL(repflow_list)(to, DGNN_REPFLOW_AT_OTHER_ROWS, l, k->other, w->nnode, w->nnode, (f->m + f->e) * size);
     REAL(repflow_list)(to, DGNN_REPFLOW_AT_MOMENT, l, k->moment, ncentre, ncentre, 3 * (f->e + f->n) * size);
     REAL(repflow_list)(to, DGNN_REPFLOW_AT_SYMMETRIC, l, k->symmetric, ncentre, ncentre, f->n * size);
@@ -157,7 +161,8 @@ static int32_t REAL(repflow_cpu_places)(void *of, struct dgnn_repflow_place *pla
     REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_NODE_SUM, -1, w->d_node, w->nnode, n, f->n * size);
     REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_NODE_ROWS, -1, w->d_node_rows, w->nnode, w->nnode, f->n * size);
     REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_ACCUMULATORS, -1, w->d_other, all, all, (wide + f->n) * size);
-    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_CENTRE_ROWS, -1, w->d_centre, n, n, f->layer[0].centre.ncol * size);
+    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_CENTRE_ROWS, -1, w->d_centre, n, n,
+                       f->layer[0].centre.ncol * size);
     REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_EDGE_ROWS, -1, w->d_edge_centre, n, n, wide * size);
     REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_MOMENT, -1, w->d_moment, n, n, 3 * (f->e + f->n) * size);
     REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_EDGE_OUT, -1, w->d_edge[0], e, e, f->e * size);
@@ -169,17 +174,17 @@ static int32_t REAL(repflow_cpu_places)(void *of, struct dgnn_repflow_place *pla
 /* ---------------------------------------------------------------- stages */
 
 /* A stage over centres, and one over node rows. */
-#define REPFLOW_CPU_CENTRES(name, body)                                                                                \
-    static void REAL(repflow_cpu_##name)(void *of, int64_t l, enum dgnn_repflow_part part)                            \
-    {                                                                                                                  \
-        (void)part;                                                                                                    \
-        REAL(repflow_run)(&((struct REAL(repflow_workspace) *)of)->work, l, REAL(body));                              \
+#define REPFLOW_CPU_CENTRES(name, body)                                                                      \
+    static void REAL(repflow_cpu_##name)(void *of, int64_t l, enum dgnn_repflow_part part)                   \
+    {                                                                                                        \
+        (void)part;                                                                                          \
+        REAL(repflow_run)(&((struct REAL(repflow_workspace) *)of)->work, l, REAL(body));                     \
     }
-#define REPFLOW_CPU_ROWS(name, body)                                                                                   \
-    static void REAL(repflow_cpu_##name)(void *of, int64_t l, enum dgnn_repflow_part part)                            \
-    {                                                                                                                  \
-        (void)part;                                                                                                    \
-        REAL(repflow_run_nodes)(&((struct REAL(repflow_workspace) *)of)->work, l, REAL(body));                        \
+#define REPFLOW_CPU_ROWS(name, body)                                                                         \
+    static void REAL(repflow_cpu_##name)(void *of, int64_t l, enum dgnn_repflow_part part)                   \
+    {                                                                                                        \
+        (void)part;                                                                                          \
+        REAL(repflow_run_nodes)(&((struct REAL(repflow_workspace) *)of)->work, l, REAL(body));               \
     }
 
 REPFLOW_CPU_CENTRES(geometry, repflow_geometry)

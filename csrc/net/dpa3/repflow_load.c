@@ -20,10 +20,11 @@ static const struct dgnn_param repflow_variable_params[] = {
 enum { REPFLOW_VARIABLE_NPARAM = sizeof(repflow_variable_params) / sizeof(repflow_variable_params[0]) };
 
 /* Parts for angles, which are there exactly where the settings ask for them. */
-static int repflow_check_parts(const struct dgnn_repflow_layer_params *layer, const struct dgnn_repflow_params *r,
-                               struct dgnn_error *error)
+static int repflow_check_parts(const struct dgnn_repflow_layer_params *layer,
+                               const struct dgnn_repflow_params *r, struct dgnn_error *error)
 {
-    static const char no_angle[] = "update_angle is false", no_compression[] = "nothing is compressed linearly";
+    static const char no_angle[] = "update_angle is false",
+                      no_compression[] = "nothing is compressed linearly";
     if (!r->update_angle) {
         DGNN_TRY(dgnn_params_unused(&layer->edge_angle_linear1, no_angle, error));
         DGNN_TRY(dgnn_params_unused(&layer->edge_angle_linear2, no_angle, error));
@@ -41,7 +42,8 @@ static int repflow_check_residuals(const struct dgnn_value *value, const struct 
                                    struct dgnn_error *error)
 {
     static const char *const names[] = {"n_residual", "e_residual", "a_residual"};
-    const int64_t rows[] = {2 + s->repflow.n_multi_edge_message, s->repflow.update_angle ? 2 : 1, s->repflow.update_angle};
+    const int64_t rows[] = {2 + s->repflow.n_multi_edge_message, s->repflow.update_angle ? 2 : 1,
+                            s->repflow.update_angle};
     struct dgnn_value variables = dgnn_value_member(value, "@variables");
     for (int k = 0; k < 3; k++) {
         struct dgnn_value list = dgnn_value_member(&variables, names[k]);

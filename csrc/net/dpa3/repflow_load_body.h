@@ -2,22 +2,23 @@
 
 /* The layers of the archive that one RepFlow layer is made of. */
 struct REAL(repflow_parts) {
-    struct REAL(dgnn_layer) self, symmetric, node_edge, edge_self, angle_edge, second, angle_self, compress_node,
-        compress_edge;
+    struct REAL(dgnn_layer) self, symmetric, node_edge, edge_self, angle_edge, second, angle_self,
+        compress_node, compress_edge;
 };
 
 static void REAL(repflow_free_parts)(struct REAL(repflow_parts) * p)
 {
-    struct REAL(dgnn_layer) *all[] = {&p->self,       &p->symmetric, &p->node_edge,     &p->edge_self,    &p->angle_edge,
-                                      &p->second,     &p->angle_self, &p->compress_node, &p->compress_edge};
+    struct REAL(dgnn_layer) * all[] = {&p->self,       &p->symmetric,     &p->node_edge,
+                                       &p->edge_self,  &p->angle_edge,    &p->second,
+                                       &p->angle_self, &p->compress_node, &p->compress_edge};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         REAL(dgnn_layer_free)(all[i]);
     }
 }
 
-static int REAL(repflow_load_part)(const struct dgnn_value *value, const char *name, int64_t nin, int64_t nout,
-                                   struct dgnn_dpa3_settings *settings, struct REAL(dgnn_layer) * layer,
-                                   struct dgnn_error *error)
+static int REAL(repflow_load_part)(const struct dgnn_value *value, const char *name, int64_t nin,
+                                   int64_t nout, struct dgnn_dpa3_settings *settings,
+                                   struct REAL(dgnn_layer) * layer, struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(value, name);
     char path[256];
@@ -44,10 +45,10 @@ static int REAL(repflow_load_angle_parts)(const struct dgnn_value *value, struct
     int64_t node_width, edge_width;
     REAL(repflow_angle_widths)(r, &node_width, &edge_width);
     if (r->a_compress_rate && !r->a_compress_use_split) {
-        DGNN_TRY(REAL(repflow_load_part)(value, "a_compress_n_linear", r->n_dim, node_width, s, &p->compress_node,
-                                         error));
-        DGNN_TRY(REAL(repflow_load_part)(value, "a_compress_e_linear", r->e_dim, edge_width, s, &p->compress_edge,
-                                         error));
+        DGNN_TRY(REAL(repflow_load_part)(value, "a_compress_n_linear", r->n_dim, node_width, s,
+                                         &p->compress_node, error));
+        DGNN_TRY(REAL(repflow_load_part)(value, "a_compress_e_linear", r->e_dim, edge_width, s,
+                                         &p->compress_edge, error));
     }
     int64_t width = r->a_dim + node_width + 2 * edge_width;
     DGNN_TRY(REAL(repflow_load_part)(value, "edge_angle_linear1", width, r->e_dim, s, &p->angle_edge, error));
@@ -62,7 +63,8 @@ static int REAL(repflow_load_parts)(const struct dgnn_value *value, struct dgnn_
     int64_t n = r->n_dim, e = r->e_dim;
     DGNN_TRY(repflow_check_layer(value, s, error));
     DGNN_TRY(REAL(repflow_load_part)(value, "node_self_mlp", n, n, s, &p->self, error));
-    DGNN_TRY(REAL(repflow_load_part)(value, "node_sym_linear", r->axis_neuron * (n + e), n, s, &p->symmetric, error));
+    DGNN_TRY(REAL(repflow_load_part)(value, "node_sym_linear", r->axis_neuron * (n + e), n, s, &p->symmetric,
+                                     error));
     DGNN_TRY(REAL(repflow_load_part)(value, "node_edge_linear", 2 * n + e, r->n_multi_edge_message * n, s,
                                      &p->node_edge, error));
     DGNN_TRY(REAL(repflow_load_part)(value, "edge_self_linear", 2 * n + e, e, s, &p->edge_self, error));
@@ -81,7 +83,8 @@ static void REAL(repflow_copy)(struct REAL(repflow_copy) c)
 {
     for (int64_t r = 0; r < c.nrow; r++) {
         memcpy(c.to->data + (c.to_row + r) * c.to->stride + c.to_column,
-               c.from->data + (c.from_row + r) * c.from->stride + c.from_column, sizeof(real) * (size_t)c.ncol);
+               c.from->data + (c.from_row + r) * c.from->stride + c.from_column,
+               sizeof(real) * (size_t)c.ncol);
     }
 }
 
@@ -101,11 +104,13 @@ static void REAL(repflow_fold)(const struct REAL(dgnn_matrix) * compress, struct
 }
 
 /* Node and pair parts of one linear over angles: rows of w are angle | node | edge ik | edge ij. */
-static void REAL(repflow_place_angle)(const struct REAL(dgnn_repflow) * f, const struct REAL(repflow_parts) * p,
+static void REAL(repflow_place_angle)(const struct REAL(dgnn_repflow) * f,
+                                      const struct REAL(repflow_parts) * p,
                                       const struct REAL(dgnn_matrix) * w, int64_t column,
                                       struct REAL(dgnn_repflow_weights) * to)
 {
-    int64_t node = f->angle_node, edge = f->angle_edge, a = f->settings->repflow.a_dim, start = f->n + f->m + f->e;
+    int64_t node = f->angle_node, edge = f->angle_edge, a = f->settings->repflow.a_dim,
+            start = f->n + f->m + f->e;
     struct REAL(repflow_copy) angle = {w, 0, a, 0, w->ncol, &to->block.angle, 0, column};
     struct REAL(repflow_copy) centre = {w, a, node, 0, w->ncol, &to->centre, 0, start + column};
     struct REAL(repflow_copy) ik = {w, a + node, edge, 0, w->ncol, &to->block.pair, 0, f->e + f->a + column};
@@ -122,15 +127,18 @@ static void REAL(repflow_place_angle)(const struct REAL(dgnn_repflow) * f, const
     }
 }
 
-/* One linear over edges: rows of w are centre | neighbour | edge; ncol columns of it from from_column go to column. */
+/* One linear over edges: rows of w are centre | neighbour | edge; ncol columns of it from from_column go to
+ * column. */
 static void REAL(repflow_place_edge)(const struct REAL(dgnn_repflow) * f, const struct REAL(dgnn_matrix) * w,
                                      int64_t from_column, int64_t ncol, int64_t column,
                                      struct REAL(dgnn_repflow_weights) * to)
 {
     int64_t n = f->settings->repflow.n_dim, e = f->settings->repflow.e_dim;
-    REAL(repflow_copy)((struct REAL(repflow_copy)){w, 0, n, from_column, ncol, &to->centre, 0, f->n + column});
+    REAL(repflow_copy)(
+        (struct REAL(repflow_copy)){w, 0, n, from_column, ncol, &to->centre, 0, f->n + column});
     REAL(repflow_copy)((struct REAL(repflow_copy)){w, n, n, from_column, ncol, &to->other, 0, column});
-    REAL(repflow_copy)((struct REAL(repflow_copy)){w, 2 * n, e, from_column, ncol, &to->block.edge, 0, column});
+    REAL(repflow_copy)(
+        (struct REAL(repflow_copy)){w, 2 * n, e, from_column, ncol, &to->block.edge, 0, column});
 }
 
 static void REAL(repflow_place)(const struct REAL(dgnn_repflow) * f, const struct REAL(repflow_parts) * p,
@@ -156,8 +164,8 @@ static void REAL(repflow_place)(const struct REAL(dgnn_repflow) * f, const struc
     }
 }
 
-static int REAL(repflow_make_matrices)(const struct REAL(dgnn_repflow) * f, struct REAL(dgnn_repflow_weights) * to,
-                                       struct dgnn_error *error)
+static int REAL(repflow_make_matrices)(const struct REAL(dgnn_repflow) * f,
+                                       struct REAL(dgnn_repflow_weights) * to, struct dgnn_error *error)
 {
     int64_t n = f->n, e = f->e, a = f->a, m = f->m;
     /* the first features of an edge where angles see no more; a linear compression is folded in */
@@ -184,20 +192,11 @@ static int REAL(repflow_make_transposed)(struct REAL(dgnn_repflow_weights) * to,
 
 static void REAL(repflow_free_weights)(struct REAL(dgnn_repflow_weights) * to)
 {
-    struct REAL(dgnn_matrix) *all[] = {&to->centre,
-                                       &to->centre_transposed,
-                                       &to->other,
-                                       &to->other_transposed,
-                                       &to->symmetric,
-                                       &to->symmetric_transposed,
-                                       &to->block.edge,
-                                       &to->block.edge_transposed,
-                                       &to->block.pair,
-                                       &to->block.pair_transposed,
-                                       &to->block.angle,
-                                       &to->block.angle_transposed,
-                                       &to->block.second,
-                                       &to->block.second_transposed};
+    struct REAL(dgnn_matrix) * all[] = {
+        &to->centre,       &to->centre_transposed,      &to->other,       &to->other_transposed,
+        &to->symmetric,    &to->symmetric_transposed,   &to->block.edge,  &to->block.edge_transposed,
+        &to->block.pair,   &to->block.pair_transposed,  &to->block.angle, &to->block.angle_transposed,
+        &to->block.second, &to->block.second_transposed};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         REAL(dgnn_layer_matrix_free)(all[i]);
     }
@@ -205,8 +204,8 @@ static void REAL(repflow_free_weights)(struct REAL(dgnn_repflow_weights) * to)
 }
 
 /* Residual weights: item index of the list name, or, in the other styles, one number. */
-static int REAL(repflow_residual)(const struct dgnn_value *value, const char *name, int64_t index, int64_t width,
-                                  double constant, real *out, struct dgnn_error *error)
+static int REAL(repflow_residual)(const struct dgnn_value *value, const char *name, int64_t index,
+                                  int64_t width, double constant, real *out, struct dgnn_error *error)
 {
     struct dgnn_value variables = dgnn_value_member(value, "@variables");
     struct dgnn_value list = dgnn_value_member(&variables, name);
@@ -237,7 +236,8 @@ static void REAL(repflow_style)(enum dgnn_dpa3_style style, int64_t nupdate, rea
 }
 
 static int REAL(repflow_load_residuals)(const struct REAL(dgnn_repflow) * f, const struct dgnn_value *value,
-                                        struct REAL(dgnn_repflow_weights) * to, real *row, struct dgnn_error *error)
+                                        struct REAL(dgnn_repflow_weights) * to, real *row,
+                                        struct dgnn_error *error)
 {
     const struct dgnn_repflow_params *r = &f->settings->repflow;
     double node, edge, angle;
@@ -280,8 +280,8 @@ static void REAL(repflow_bias)(const struct REAL(dgnn_layer) * layer, int64_t fr
 }
 
 static int REAL(repflow_load_rows)(const struct REAL(dgnn_repflow) * f, const struct dgnn_value *value,
-                                   const struct REAL(repflow_parts) * p, struct REAL(dgnn_repflow_weights) * to,
-                                   struct dgnn_error *error)
+                                   const struct REAL(repflow_parts) * p,
+                                   struct REAL(dgnn_repflow_weights) * to, struct dgnn_error *error)
 {
     const struct dgnn_repflow_params *r = &f->settings->repflow;
     int64_t n = f->n, e = f->e, a = f->a, m = f->m, centre = n + m + e + e + a;
@@ -306,8 +306,8 @@ static int REAL(repflow_load_rows)(const struct REAL(dgnn_repflow) * f, const st
 }
 
 static int REAL(repflow_load_layer)(const struct REAL(dgnn_repflow) * f, const struct dgnn_value *value,
-                                    struct dgnn_dpa3_settings *settings, struct REAL(dgnn_repflow_weights) * to,
-                                    struct dgnn_error *error)
+                                    struct dgnn_dpa3_settings *settings,
+                                    struct REAL(dgnn_repflow_weights) * to, struct dgnn_error *error)
 {
     struct REAL(repflow_parts) parts = {0};
     to->block.n = f->n;
@@ -333,7 +333,8 @@ static int REAL(repflow_load_embeddings)(struct REAL(dgnn_repflow) * f, struct d
     const struct dgnn_value *variable = &s->own.repflow_variable;
     struct REAL(dgnn_layer) edge = {0}, angle = {0};
     int status = REAL(repflow_load_part)(variable, "edge_embd", 1, s->repflow.e_dim, s, &edge, error);
-    status = status ? status : REAL(repflow_load_part)(variable, "angle_embd", 1, s->repflow.a_dim, s, &angle, error);
+    status = status ? status
+                    : REAL(repflow_load_part)(variable, "angle_embd", 1, s->repflow.a_dim, s, &angle, error);
     if (!status) {
         f->rows = dgnn_alloc_zeroed(2 * f->e + f->a, sizeof(real));
         status = f->rows ? DGNN_OK : dgnn_status_no_memory(error, "weights", f->e * (int64_t)sizeof(real));
@@ -356,8 +357,8 @@ static int REAL(repflow_load_all)(struct dgnn_dpa3_settings *s, struct REAL(dgnn
 {
     struct repflow_variable_params variable;
     int64_t count, n = s->repflow.n_dim;
-    DGNN_TRY(dgnn_params_load(&s->own.repflow_variable, repflow_variable_params, REPFLOW_VARIABLE_NPARAM, &variable,
-                              error));
+    DGNN_TRY(dgnn_params_load(&s->own.repflow_variable, repflow_variable_params, REPFLOW_VARIABLE_NPARAM,
+                              &variable, error));
     struct dgnn_value layers = variable.repflow_layers;
     DGNN_TRY(dgnn_value_list(&layers, &count, error));
     if (count != s->repflow.nlayers) {

@@ -25,7 +25,7 @@ struct REAL(repflow_work) {
     const struct dgnn_graph *graph;
     struct dgnn_profile *profile;
     int64_t nowned, nnode, nedge, nangle, nsecond;
-    int64_t nused;       /* centres whose last features are used, the first ones: others need a layer less */
+    int64_t nused; /* centres whose last features are used, the first ones: others need a layer less */
     int keep_edge_pre, keep_angle_pre;
     int threads;
     int64_t *bound;      /* threads + 1: centres */
@@ -33,16 +33,16 @@ struct REAL(repflow_work) {
     struct REAL(dgnn_repflow_edges) edges;
     int64_t *first, *angle_first, *second_first;
     int32_t *angle_count, *neighbour;
-    int8_t *sees_ghosts; /* nowned: is a neighbour a row that messages bring? */
-    int64_t *graph_edge; /* nedge: the edge in the graph */
+    int8_t *sees_ghosts;   /* nowned: is a neighbour a row that messages bring? */
+    int64_t *graph_edge;   /* nedge: the edge in the graph */
     double *edge_gradient; /* of the graph's edges, in backward */
     real *edge_switch, *direction, *angle_switch, *cosine, *edge_input;
     double *unit, *d_edge_switch, *d_direction, *d_angle_switch, *d_unit, *d_edge_input;
-    double *type_row;    /* (ntypes + 1) x n_dim: type embedding plus charge and spin */
+    double *type_row;                  /* (ntypes + 1) x n_dim: type embedding plus charge and spin */
     struct REAL(repflow_kept) * layer; /* nlayer */
-    real *message;       /* nowned x m; also its gradient */
-    real *node_last;     /* nowned x n */
-    real *gram;          /* threads x GRAM_ROWS x axis (e + n) */
+    real *message;                     /* nowned x m; also its gradient */
+    real *node_last;                   /* nowned x n */
+    real *gram;                        /* threads x GRAM_ROWS x axis (e + n) */
     /* backward */
     real *d_node;        /* nnode x n */
     real *d_node_rows;   /* nnode x n: what goes back over ranks */
@@ -57,7 +57,7 @@ struct REAL(repflow_work) {
 };
 
 enum {
-    REAL(REPFLOW_ROWS) = 32, /* nodes done together where a matrix is shared */
+    REAL(REPFLOW_ROWS) = 32,                      /* nodes done together where a matrix is shared */
     REAL(REPFLOW_PIECE) = 8 * REAL(REPFLOW_ROWS), /* nodes between two questions whether to stop */
     REAL(REPFLOW_TRIAL) = 64 /* owned nodes, the fewest that can show what is faster to keep */
 };
@@ -91,7 +91,8 @@ static void REAL(repflow_workspace_free)(void *of)
 }
 
 /* Runs stage for each thread's part. Parts and their order are fixed, so results repeat bit for bit. */
-typedef void REAL(repflow_stage)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end, int thread);
+typedef void REAL(repflow_stage)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                 int thread);
 
 /* One stage on all threads: each does its own part, so memory that a thread touched stays its own. */
 struct REAL(repflow_region) {
@@ -103,10 +104,12 @@ struct REAL(repflow_region) {
 };
 
 /* In pieces, so that a wish to end the call is heard in between. */
-static void REAL(repflow_run_pieces)(const struct REAL(repflow_region) *region, int64_t begin, int64_t end, int t)
+static void REAL(repflow_run_pieces)(const struct REAL(repflow_region) * region, int64_t begin, int64_t end,
+                                     int t)
 {
     for (int64_t i = begin; i < end && !dgnn_stop_skips(); i += REAL(REPFLOW_PIECE)) {
-        region->stage(region->w, region->l, i, end - i < REAL(REPFLOW_PIECE) ? end : i + REAL(REPFLOW_PIECE), t);
+        region->stage(region->w, region->l, i, end - i < REAL(REPFLOW_PIECE) ? end : i + REAL(REPFLOW_PIECE),
+                      t);
     }
 }
 
@@ -126,8 +129,8 @@ static void REAL(repflow_run_rows_part)(void *of, int64_t t, int32_t thread)
     const struct REAL(repflow_region) *region = of;
     int64_t count = region->last - region->first, threads = region->w->threads;
     (void)thread;
-    region->stage(region->w, region->l, region->first + count * t / threads, region->first + count * (t + 1) / threads,
-                  (int)t);
+    region->stage(region->w, region->l, region->first + count * t / threads,
+                  region->first + count * (t + 1) / threads, (int)t);
 }
 
 static void REAL(repflow_run)(struct REAL(repflow_work) * w, int64_t l, REAL(repflow_stage) * stage)
@@ -137,7 +140,8 @@ static void REAL(repflow_run)(struct REAL(repflow_work) * w, int64_t l, REAL(rep
     dgnn_parallel_run(w->threads, w->threads, REAL(repflow_run_part), &region);
 }
 
-/* What reaches the energy of centres from begin on: those whose last features are not used are a layer ahead. */
+/* What reaches the energy of centres from begin on: those whose last features are not used are a layer ahead.
+ */
 static const struct dgnn_repflow_reach *REAL(repflow_reach)(const struct REAL(repflow_work) * w, int64_t l,
                                                             int64_t begin)
 {
@@ -166,7 +170,8 @@ static int REAL(repflow_is_excluded)(const struct REAL(repflow_work) * w, int64_
     return w->f->settings->excluded[g->type[i] * w->f->settings->ntypes + g->type[g->neighbour[edge]]];
 }
 
-/* Edges that exclude_types leaves (their slots still count against a_sel), and how many of them form angles. */
+/* Edges that exclude_types leaves (their slots still count against a_sel), and how many of them form angles.
+ */
 static void REAL(repflow_count)(struct REAL(repflow_work) * w)
 {
     const struct dgnn_dpa3_settings *s = w->f->settings;
@@ -255,8 +260,8 @@ static void REAL(repflow_partition)(const struct REAL(repflow_work) * w, int64_t
     bound[w->threads] = n;
 }
 
-/* What a call multiplies, at two operations each; backward does each product of forward once, but those of layer 0's
- * nodes, which depend on types alone. */
+/* What a call multiplies, at two operations each; backward does each product of forward once, but those of
+ * layer 0's nodes, which depend on types alone. */
 static void REAL(repflow_count_work)(const struct REAL(repflow_work) * w, int want_gradient)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
@@ -267,10 +272,11 @@ static void REAL(repflow_count_work)(const struct REAL(repflow_work) * w, int wa
     w->profile->kept |= w->keep_edge_pre * DGNN_KEPT_EDGES | w->keep_angle_pre * DGNN_KEPT_ANGLES;
     const int64_t set[3] = {0, w->nused, w->nowned}; /* those that are not used need a layer less */
     for (int k = 0; k < 2; k++) {
-        struct repflow_counts counts = {.nowned = (double)(set[k + 1] - set[k]),
-                                        .nedge = (double)(w->first[set[k + 1]] - w->first[set[k]]),
-                                        .nangle = (double)(w->angle_first[set[k + 1]] - w->angle_first[set[k]]),
-                                        .nsecond = (double)(w->second_first[set[k + 1]] - w->second_first[set[k]])};
+        struct repflow_counts counts = {
+            .nowned = (double)(set[k + 1] - set[k]),
+            .nedge = (double)(w->first[set[k + 1]] - w->first[set[k]]),
+            .nangle = (double)(w->angle_first[set[k + 1]] - w->angle_first[set[k]]),
+            .nsecond = (double)(w->second_first[set[k + 1]] - w->second_first[set[k]])};
         for (int64_t i = set[k]; i < set[k + 1]; i++) {
             counts.nangle_edge += w->angle_count[i];
         }
@@ -306,8 +312,8 @@ static void REAL(repflow_lay_geometry)(struct dgnn_arena *arena, struct REAL(rep
     w->d_angle_switch = dgnn_arena_take(arena, nedge, sizeof(double));
     w->d_unit = dgnn_arena_take(arena, 3 * nedge, sizeof(double));
     w->d_edge_input = dgnn_arena_take(arena, nedge, sizeof(double));
-    w->type_row = dgnn_arena_take(arena, (w->f->settings->ntypes + 1) * w->f->settings->node_width,
-                                  sizeof(double));
+    w->type_row =
+        dgnn_arena_take(arena, (w->f->settings->ntypes + 1) * w->f->settings->node_width, sizeof(double));
 }
 
 /* Edge features: every layer's input, since the gradient of the moments needs it. */
@@ -330,7 +336,8 @@ static void REAL(repflow_lay_edges)(struct dgnn_arena *arena, struct REAL(repflo
         kept.edge_middle = dgnn_arena_take(arena, nedge * f->e, sizeof(real));
         kept.edge_last = dgnn_arena_take(arena, nedge * f->e, sizeof(real));
     }
-    /* Layer 0's rows are sums of a few rows (edges: where they start from the distance), sooner made anew than read. */
+    /* Layer 0's rows are sums of a few rows (edges: where they start from the distance), sooner made anew
+     * than read. */
     int again = l == 0 && !sequential;
     if (w->keep_edge_pre && !(again && repflow_starts_from_numbers(f->settings, l))) {
         kept.edge_pre = dgnn_arena_take(arena, nedge * (f->m + f->e), sizeof(real));
@@ -346,8 +353,8 @@ static void REAL(repflow_lay_edges)(struct dgnn_arena *arena, struct REAL(repflo
     }
 }
 
-/* Angle features: every layer's input, or one array that each layer updates in place where backward does not need them:
- * always less than the numbers that are kept instead. */
+/* Angle features: every layer's input, or one array that each layer updates in place where backward does not
+ * need them: always less than the numbers that are kept instead. */
 static void REAL(repflow_lay_angles)(struct dgnn_arena *arena, struct REAL(repflow_work) * w)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
@@ -431,8 +438,8 @@ static void REAL(repflow_set_keeping)(struct REAL(repflow_work) * w, int32_t kep
     w->keep_angle_pre = (kept & DGNN_KEPT_ANGLES) != 0 && w->f->settings->has_angles;
 }
 
-/* Chooses what is kept. Not on trial: systems whose blocks are soon done, and the sequence, whose edges and angles share a
- * stage. */
+/* Chooses what is kept. Not on trial: systems whose blocks are soon done, and the sequence, whose edges and
+ * angles share a stage. */
 static void REAL(repflow_begin_keeping)(struct REAL(repflow_workspace) * workspace,
                                         const struct dgnn_evaluation *evaluation)
 {
@@ -440,7 +447,8 @@ static void REAL(repflow_begin_keeping)(struct REAL(repflow_workspace) * workspa
     struct REAL(repflow_work) *w = &workspace->work;
     struct dgnn_keeping *keeping = &workspace->keeping;
     if (f->settings->memory == DGNN_MEMORY_FAST) {
-        int enough = w->nowned >= REAL(REPFLOW_TRIAL) && evaluation->want_gradient && !f->settings->is_sequential;
+        int enough =
+            w->nowned >= REAL(REPFLOW_TRIAL) && evaluation->want_gradient && !f->settings->is_sequential;
         dgnn_keeping_begin(keeping, enough, w->nedge, w->nangle);
     }
     if (keeping->is_measured && !w->profile) {
@@ -477,7 +485,8 @@ static int REAL(repflow_reserve)(struct REAL(repflow_workspace) * workspace,
     REAL(repflow_set_keeping)(w, workspace->keeping.room);
     REAL(repflow_lay_geometry)(&arena, w);
     REAL(repflow_lay_work)(&arena, w, evaluation->want_gradient);
-    DGNN_TRY(dgnn_buffer_extend(&workspace->memory, arena.used, kept, "the features of edges and angles", error));
+    DGNN_TRY(
+        dgnn_buffer_extend(&workspace->memory, arena.used, kept, "the features of edges and angles", error));
     REAL(repflow_set_keeping)(w, workspace->keeping.kept);
     arena = (struct dgnn_arena){.base = workspace->memory.data};
     REAL(repflow_lay_counts)(&arena, w);

@@ -3,9 +3,10 @@
 /* All of one layer's weights: what the blocks of ops need, and what is done per node. */
 struct REAL(dgnn_repflow_weights) {
     struct REAL(dgnn_repflow_layer) block;
-    struct REAL(dgnn_matrix) centre; /* n x (n | m | e | e | a): self, edge blocks' centre part, angle blocks' */
+    struct REAL(dgnn_matrix) centre; /* n x (n | m | e | e | a): self, edge blocks' centre part, angle blocks'
+                                      */
     struct REAL(dgnn_matrix) centre_transposed;
-    struct REAL(dgnn_matrix) other;  /* n x (m | e) */
+    struct REAL(dgnn_matrix) other; /* n x (m | e) */
     struct REAL(dgnn_matrix) other_transposed;
     struct REAL(dgnn_matrix) symmetric; /* axis x (e | n), then n */
     struct REAL(dgnn_matrix) symmetric_transposed;
@@ -21,13 +22,14 @@ struct REAL(dgnn_repflow) {
     const struct dgnn_dpa3_settings *settings;
     const struct REAL(dgnn_ops) * ops;
     int64_t n, e, a, m, heads, axis; /* widths, padded */
-    int64_t angle_node, angle_edge;  /* features of a node and of an edge that go into angles, after compression */
+    int64_t angle_node,
+        angle_edge; /* features of a node and of an edge that go into angles, after compression */
     int64_t nlayer;
     struct REAL(dgnn_repflow_weights) * layer;
-    real *rows;                 /* owner of the three below */
-    const real *edge_weight;    /* e */
-    const real *edge_bias;      /* e */
-    const real *angle_weight;   /* a */
+    real *rows;                  /* owner of the three below */
+    const real *edge_weight;     /* e */
+    const real *edge_bias;       /* e */
+    const real *angle_weight;    /* a */
     struct REAL(dgnn_layer) mix; /* of charge and spin */
 };
 

@@ -1,9 +1,10 @@
-/* The seam between DPA3's driver (driver.c) and a backend, which does the work: the CPU (repflow.c), a device, or a second
- * filling for tests (tests/c/test_stages.c).
+/* The seam between DPA3's driver (driver.c) and a backend, which does the work: the CPU (repflow.c), a
+ * device, or a second filling for tests (tests/c/test_stages.c).
  *
- * The driver knows the order of layers, which of their parts reach the energy, and which messages hide behind what. A
- * backend knows its weights, packed as it likes them, where its buffers are, and how a stage runs over centres, edges and
- * angles. Stages of one evaluation run in the driver's order, one at a time; scratch is empty between two of them. */
+ * The driver knows the order of layers, which of their parts reach the energy, and which messages hide behind
+ * what. A backend knows its weights, packed as it likes them, where its buffers are, and how a stage runs
+ * over centres, edges and angles. Stages of one evaluation run in the driver's order, one at a time; scratch
+ * is empty between two of them. */
 #ifndef DGNN_NET_STAGES_H
 #define DGNN_NET_STAGES_H
 
@@ -13,8 +14,8 @@ struct dgnn_dpa3_settings;
 
 enum { DGNN_REPFLOW_PLACES = 40 };
 
-/* In the order of a layer. What each reads and writes is said in the terms of struct repflow_kept and repflow_work
- * (repflow_memory_body.h), and held by tests/c/test_stages.c. */
+/* In the order of a layer. What each reads and writes is said in the terms of struct repflow_kept and
+ * repflow_work (repflow_memory_body.h), and held by tests/c/test_stages.c. */
 enum dgnn_repflow_stage {
     DGNN_REPFLOW_GEOMETRY,    /* switches, directions, cosines; clears their gradients */
     DGNN_REPFLOW_FIRST_NODES, /* node of layer 0, all rows */
@@ -22,17 +23,17 @@ enum dgnn_repflow_stage {
     DGNN_REPFLOW_CENTRE,      /* centre = node W, of owned nodes */
     DGNN_REPFLOW_OTHER,       /* other = node W, of node rows */
     DGNN_REPFLOW_ANGLES,      /* angles of layer l: their update, and their part of the next layer's edges */
-    DGNN_REPFLOW_EDGES,       /* edges of layer l: message, moment, and their own part of the next layer's edges */
-    DGNN_REPFLOW_SEQUENCE,    /* with sequential_update: edges, angles, and edges again */
-    DGNN_REPFLOW_NODE,        /* the next layer's node, or the last rows */
+    DGNN_REPFLOW_EDGES, /* edges of layer l: message, moment, and their own part of the next layer's edges */
+    DGNN_REPFLOW_SEQUENCE, /* with sequential_update: edges, angles, and edges again */
+    DGNN_REPFLOW_NODE,     /* the next layer's node, or the last rows */
     DGNN_REPFLOW_D_NODE,
-    DGNN_REPFLOW_D_CLEAR,     /* gradients to neighbours' rows */
+    DGNN_REPFLOW_D_CLEAR, /* gradients to neighbours' rows */
     DGNN_REPFLOW_D_EDGES,
     DGNN_REPFLOW_D_SEQUENCE,
-    DGNN_REPFLOW_D_OTHER,     /* what neighbours' rows get, which then travels */
+    DGNN_REPFLOW_D_OTHER, /* what neighbours' rows get, which then travels */
     DGNN_REPFLOW_D_CENTRE,
     DGNN_REPFLOW_D_ANGLES,
-    DGNN_REPFLOW_D_ROWS,      /* what came back */
+    DGNN_REPFLOW_D_ROWS, /* what came back */
     DGNN_REPFLOW_D_FIRST_EDGES,
     DGNN_REPFLOW_D_GEOMETRY,
     DGNN_REPFLOW_STAGES
@@ -43,7 +44,7 @@ enum dgnn_repflow_part { DGNN_REPFLOW_ALL, DGNN_REPFLOW_INSIDE, DGNN_REPFLOW_OUT
 
 /* Rows that messages move: nnode of them. */
 struct dgnn_repflow_rows {
-    void *data;    /* host memory, so far the only place */
+    void *data; /* host memory, so far the only place */
     int64_t width;
     int item_size; /* bytes */
 };
@@ -63,7 +64,7 @@ enum dgnn_repflow_buffer {
     DGNN_REPFLOW_AT_ANGLE_NEXT,
     DGNN_REPFLOW_AT_ANGLE_PRE,
     DGNN_REPFLOW_AT_SECOND_PRE,
-    DGNN_REPFLOW_OF_LAYER, /* the number of those of a layer */
+    DGNN_REPFLOW_OF_LAYER,                           /* the number of those of a layer */
     DGNN_REPFLOW_AT_SCALARS = DGNN_REPFLOW_OF_LAYER, /* what geometry makes of edges and angles */
     DGNN_REPFLOW_AT_MESSAGE,
     DGNN_REPFLOW_AT_NODE_LAST,
@@ -100,7 +101,8 @@ struct dgnn_repflow_reach dgnn_driver_reach(const struct dgnn_dpa3_settings *set
 struct dgnn_repflow_backend {
     const char *name;
 
-    /* Packs the weights of the archive; counts them in settings->parameters. Errors: FORMAT, UNSUPPORTED, MEMORY. */
+    /* Packs the weights of the archive; counts them in settings->parameters. Errors: FORMAT, UNSUPPORTED,
+     * MEMORY. */
     int (*load)(struct dgnn_dpa3_settings *settings, void **weights, struct dgnn_error *error);
     void (*free)(void *weights); /* NULL is allowed */
     /* About what a centre costs forward and backward, in operations. */
@@ -109,7 +111,8 @@ struct dgnn_repflow_backend {
     int (*workspace_create)(const void *weights, void **workspace, struct dgnn_error *error);
     void (*workspace_free)(void *workspace); /* NULL is allowed */
 
-    /* Counts, memory and the rows of types: all that can fail. *profile: where the evaluation's time goes, or NULL. */
+    /* Counts, memory and the rows of types: all that can fail. *profile: where the evaluation's time goes, or
+     * NULL. */
     int (*reserve)(void *workspace, const struct dgnn_evaluation *evaluation, struct dgnn_profile **profile,
                    struct dgnn_error *error);
     /* After reserve: node of layer l, and the gradient that goes back. */
@@ -118,7 +121,8 @@ struct dgnn_repflow_backend {
 
     void (*forward_begin)(void *workspace);
     void (*forward_end)(void *workspace, double *output); /* nowned x dim_out */
-    void (*backward_begin)(void *workspace, const struct dgnn_evaluation *evaluation, const double *output_gradient);
+    void (*backward_begin)(void *workspace, const struct dgnn_evaluation *evaluation,
+                           const double *output_gradient);
     void (*backward_end)(void *workspace);
 
     /* After reserve: all buffers; returns how many. places: room for DGNN_REPFLOW_PLACES + layers times
@@ -132,8 +136,8 @@ extern const struct dgnn_repflow_backend dgnn_repflow_cpu_f32, dgnn_repflow_cpu_
 
 /* The driver. profile: what prepare set, for the same evaluation. */
 int dgnn_driver_prepare(const struct dgnn_dpa3_settings *settings, const struct dgnn_repflow_backend *backend,
-                        void *workspace, const struct dgnn_evaluation *evaluation, struct dgnn_profile **profile,
-                        struct dgnn_error *error);
+                        void *workspace, const struct dgnn_evaluation *evaluation,
+                        struct dgnn_profile **profile, struct dgnn_error *error);
 
 /* What forward and backward need of prepare. */
 struct dgnn_driver {
@@ -142,8 +146,8 @@ struct dgnn_driver {
     void *workspace;
     struct dgnn_profile *profile;
 };
-int dgnn_driver_forward(const struct dgnn_driver *driver, const struct dgnn_evaluation *evaluation, double *output,
-                        struct dgnn_error *error);
+int dgnn_driver_forward(const struct dgnn_driver *driver, const struct dgnn_evaluation *evaluation,
+                        double *output, struct dgnn_error *error);
 int dgnn_driver_backward(const struct dgnn_driver *driver, const struct dgnn_evaluation *evaluation,
                          const double *output_gradient, struct dgnn_error *error);
 

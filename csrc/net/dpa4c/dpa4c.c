@@ -19,7 +19,8 @@ enum { DPA4C_SEL = 999999 };
 
 enum { DPA4C_NPARAM = sizeof(dpa4c_rows) / sizeof(dpa4c_rows[0]) };
 
-/* The blocks' AVX-512 instance has been compiled and not yet run on a machine that has it; those of AVX2 are taken there. */
+/* The blocks' AVX-512 instance has been compiled and not yet run on a machine that has it; those of AVX2 are
+ * taken there. */
 static enum dgnn_cpu dpa4c_cpu(enum dgnn_cpu best)
 {
     return best != DGNN_CPU_AVX512          ? best
@@ -47,8 +48,9 @@ static int dpa4c_load_settings(const struct dgnn_value *value, const struct dgnn
     (void)kind;
     DGNN_TRY(dgnn_params_load(value, dpa4c_rows, DPA4C_NPARAM, &s->params, error));
     if (s->params.ntypes != context->ntypes) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: ntypes is %lld, but the model's type_map has %d names",
-                               dgnn_value_path(value, path, sizeof(path)), (long long)s->params.ntypes, context->ntypes);
+        return dgnn_status_set(
+            error, DGNN_ERROR_FORMAT, "%s: ntypes is %lld, but the model's type_map has %d names",
+            dgnn_value_path(value, path, sizeof(path)), (long long)s->params.ntypes, context->ntypes);
     }
     s->sel[0] = DPA4C_SEL;
     s->radial_table = context->radial == DGNN_RADIAL_TABLE;
@@ -85,17 +87,20 @@ static void dpa4c_properties(const struct dgnn_descriptor *descriptor, struct dg
         .parameters = s->parameters,
         .dtype = s->dtype,
         /* A compressed model's tables are of its default charge, and it takes no other. */
-        .dim_charge_spin = s->params.add_chg_spin_ebd && !(s->is_compressed && s->has_default_charge_spin) ? 2 : 0,
+        .dim_charge_spin =
+            s->params.add_chg_spin_ebd && !(s->is_compressed && s->has_default_charge_spin) ? 2 : 0,
         .default_charge_spin = s->has_default_charge_spin ? s->default_charge_spin : NULL,
         .has_graph_form = 1,
         .has_native_spin = s->shape.nspin != 0,
-        .note = s->is_compressed ? "The tables of deepmd-kit's compression are not used: the weights, which stand beside "
-                                   "them, are."
-                                 : NULL,
+        .note = s->is_compressed
+                    ? "The tables of deepmd-kit's compression are not used: the weights, which stand beside "
+                      "them, are."
+                    : NULL,
     };
 }
 
-static int dpa4c_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error)
+static int dpa4c_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text,
+                          struct dgnn_error *error)
 {
     const struct dpa4c_settings *s = &((const struct dpa4c *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(dpa4c_rows, DPA4C_NPARAM, &s->params, text, error));
@@ -109,15 +114,18 @@ static double dpa4c_work(const struct dgnn_descriptor *descriptor, int64_t n, co
     const struct dpa4c_settings *s = &((const struct dpa4c *)descriptor)->settings;
     double hidden = (double)s->weights.hidden, wide = (double)(s->shape.channels + s->shape.modes);
     double net = s->radial_table ? 12 * wide : 2 * hidden * (2 * (double)s->params.n_radial + wide);
-    return (net + 8 * wide * (1 + (double)s->shape.modes)) * (double)dgnn_descriptor_within(n, distance, s->params.rcut);
+    return (net + 8 * wide * (1 + (double)s->shape.modes)) *
+           (double)dgnn_descriptor_within(n, distance, s->params.rcut);
 }
 
-static int dpa4c_prepare(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+static int dpa4c_prepare(const struct dgnn_descriptor *descriptor,
+                         struct dgnn_descriptor_workspace *workspace,
                          const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
     struct dpa4c_workspace *w = (struct dpa4c_workspace *)workspace;
     (void)descriptor;
-    return w->f32 ? dpa4c_prepare_f32(w->f32, evaluation, error) : dpa4c_prepare_f64(w->f64, evaluation, error);
+    return w->f32 ? dpa4c_prepare_f32(w->f32, evaluation, error)
+                  : dpa4c_prepare_f64(w->f64, evaluation, error);
 }
 
 static int64_t dpa4c_chunks(const struct dgnn_descriptor_workspace *workspace, const int64_t **first)
@@ -127,8 +135,9 @@ static int64_t dpa4c_chunks(const struct dgnn_descriptor_workspace *workspace, c
     return w->f32 ? w->f32->nchunk : w->f64->nchunk;
 }
 
-static void dpa4c_chunk_forward(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation,
-                                int64_t chunk, int32_t thread, double *output)
+static void dpa4c_chunk_forward(struct dgnn_descriptor_workspace *workspace,
+                                const struct dgnn_evaluation *evaluation, int64_t chunk, int32_t thread,
+                                double *output)
 {
     struct dpa4c_workspace *w = (struct dpa4c_workspace *)workspace;
     if (w->f32) {
@@ -138,8 +147,9 @@ static void dpa4c_chunk_forward(struct dgnn_descriptor_workspace *workspace, con
     }
 }
 
-static void dpa4c_chunk_backward(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation,
-                                 int64_t chunk, int32_t thread, const double *output_gradient)
+static void dpa4c_chunk_backward(struct dgnn_descriptor_workspace *workspace,
+                                 const struct dgnn_evaluation *evaluation, int64_t chunk, int32_t thread,
+                                 const double *output_gradient)
 {
     struct dpa4c_workspace *w = (struct dpa4c_workspace *)workspace;
     if (w->f32) {
@@ -156,12 +166,18 @@ static const struct dgnn_descriptor_chunks dpa4c_by_chunk = {
 };
 
 #define DPA4C_KIND(name)                                                                                     \
-    {                                                                                                        \
-        .type = name, .load = dpa4c_load, .free = dpa4c_free, .properties = dpa4c_properties,                \
-        .describe = dpa4c_describe, .work = dpa4c_work, .workspace_create = dpa4c_workspace_create,          \
-        .workspace_free = dpa4c_workspace_free, .prepare = dpa4c_prepare, .forward = dpa4c_forward,          \
-        .backward = dpa4c_backward, .by_chunk = &dpa4c_by_chunk                                              \
-    }
+    {.type = name,                                                                                           \
+     .load = dpa4c_load,                                                                                     \
+     .free = dpa4c_free,                                                                                     \
+     .properties = dpa4c_properties,                                                                         \
+     .describe = dpa4c_describe,                                                                             \
+     .work = dpa4c_work,                                                                                     \
+     .workspace_create = dpa4c_workspace_create,                                                             \
+     .workspace_free = dpa4c_workspace_free,                                                                 \
+     .prepare = dpa4c_prepare,                                                                               \
+     .forward = dpa4c_forward,                                                                               \
+     .backward = dpa4c_backward,                                                                             \
+     .by_chunk = &dpa4c_by_chunk}
 
 const struct dgnn_descriptor_kind dgnn_dpa4c = DPA4C_KIND("dpa4c");
 const struct dgnn_descriptor_kind dgnn_dpa4c_upper = DPA4C_KIND("DPA4C");

@@ -11,8 +11,8 @@ struct REAL(dpa4c) {
 /* Of the evaluation under way. */
 struct REAL(dpa4c_workspace) {
     const struct REAL(dpa4c) * descriptor;
-    int32_t *slot;       /* ntypes: of a type that is present, in the pair table; -1 */
-    int32_t npresent;    /* 0: there is no table */
+    int32_t *slot;    /* ntypes: of a type that is present, in the pair table; -1 */
+    int32_t npresent; /* 0: there is no table */
     double charge_spin[2];
     int64_t nchunk, row_max, centre_max;
     const int64_t *chunk; /* nchunk + 1: centres [chunk[c], chunk[c + 1]) */
@@ -22,19 +22,19 @@ struct REAL(dpa4c_workspace) {
 
 /* A thread's room: the chunk that it is at. */
 struct REAL(dpa4c_chunk) {
-    int64_t nrow;        /* edges of the chunk that count, and the place where they are remembered */
+    int64_t nrow; /* edges of the chunk that count, and the place where they are remembered */
     int64_t *counted;
-    int64_t *edge;       /* nrow: of the graph */
-    int32_t *centre;     /* nrow: from the chunk's first on */
-    int32_t *pair_row;   /* nrow */
-    double *vector;      /* nrow x 3; backward: dE/dvector */
+    int64_t *edge;     /* nrow: of the graph */
+    int32_t *centre;   /* nrow: from the chunk's first on */
+    int32_t *pair_row; /* nrow */
+    double *vector;    /* nrow x 3; backward: dE/dvector */
     double *distance, *d_distance;
     real *unit, *envelope, *slope, *d_envelope;
     real *coefficient, *d_coefficient; /* nrow x coefficient_stride */
     real *phi, *spin_phi;
-    double *spin;        /* nrow x 3: the neighbours', masked, over the reference */
+    double *spin; /* nrow x 3: the neighbours', masked, over the reference */
     real *moment, *d_moment;
-    double *norm, *d_norm;       /* centres x 2 */
+    double *norm, *d_norm;         /* centres x 2 */
     double *own_spin, *d_own_spin; /* centres x 3 */
     void *edges_scratch, *readout_scratch;
 };
@@ -74,7 +74,8 @@ static int REAL(dpa4c_workspace_create)(const struct REAL(dpa4c) * d, struct REA
     return DGNN_OK;
 }
 
-static int REAL(dpa4c_load)(struct dpa4c_settings *settings, struct REAL(dpa4c) * *out, struct dgnn_error *error)
+static int REAL(dpa4c_load)(struct dpa4c_settings *settings, struct REAL(dpa4c) * *out,
+                            struct dgnn_error *error)
 {
     struct REAL(dpa4c) *d = dgnn_alloc_zeroed(1, sizeof(*d));
     if (!d) {
@@ -110,8 +111,8 @@ static int REAL(dpa4c_slots)(struct REAL(dpa4c_workspace) * w, const struct dgnn
 }
 
 /* A row of the pair table, padded. */
-static void REAL(dpa4c_pair_row)(const struct REAL(dpa4c_workspace) * w, int32_t a, int32_t b, const double *bias, double *room,
-                                 real *row)
+static void REAL(dpa4c_pair_row)(const struct REAL(dpa4c_workspace) * w, int32_t a, int32_t b,
+                                 const double *bias, double *room, real *row)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
     const struct dgnn_dpa4c_shape *s = &d->paper.shape;
@@ -150,20 +151,23 @@ static int REAL(dpa4c_fill_tables)(struct REAL(dpa4c_workspace) * w, double *roo
         for (int32_t b = 0; b < s->ntypes && w->slot[a] >= 0; b++) {
             if (w->slot[b] >= 0) {
                 REAL(dpa4c_pair_row)(w, a, b, s->weights.charge[0] ? bias : NULL, rest,
-                                     pair + (w->slot[a] * npresent + w->slot[b]) * d->paper.shape.pair_stride);
+                                     pair +
+                                         (w->slot[a] * npresent + w->slot[b]) * d->paper.shape.pair_stride);
             }
         }
     }
     return DGNN_OK;
 }
 
-static int REAL(dpa4c_tables)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
+static int REAL(dpa4c_tables)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation,
+                              struct dgnn_error *error)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
     const struct dpa4c_settings *s = d->settings;
     const double *charge_spin = evaluation->charge_spin ? evaluation->charge_spin : s->default_charge_spin;
     int64_t n = s->shape.channels, hidden = s->weights.pair_hidden, count;
-    int64_t room = n + 2 * hidden + 2 * n + 2 * hidden + 2 * s->weights.pair_width + 3 * n + 2 * s->weights.hidden;
+    int64_t room =
+        n + 2 * hidden + 2 * n + 2 * hidden + 2 * s->weights.pair_width + 3 * n + 2 * s->weights.hidden;
     if (!w->slot) {
         DGNN_TRY(dgnn_buffer_reserve(&w->slots, s->ntypes * (int64_t)sizeof(int32_t), "types", error));
         DGNN_TRY(dgnn_buffer_reserve(&w->tail, s->ntypes * n * (int64_t)sizeof(real), "types", error));
@@ -171,14 +175,14 @@ static int REAL(dpa4c_tables)(struct REAL(dpa4c_workspace) * w, const struct dgn
         w->slot = w->slots.data;
         memset(w->slot, -1, sizeof(int32_t) * (size_t)s->ntypes);
     }
-    int other = s->weights.charge[0] &&
-                (w->charge_spin[0] != charge_spin[0] || w->charge_spin[1] != charge_spin[1]);
+    int other =
+        s->weights.charge[0] && (w->charge_spin[0] != charge_spin[0] || w->charge_spin[1] != charge_spin[1]);
     int fresh = REAL(dpa4c_slots)(w, evaluation->graph);
     if (!fresh && !other) {
         return DGNN_OK;
     }
-    if (!dgnn_alloc_checked((int64_t)w->npresent * w->npresent, d->paper.shape.pair_stride * (int64_t)sizeof(real), 0,
-                            &count)) {
+    if (!dgnn_alloc_checked((int64_t)w->npresent * w->npresent,
+                            d->paper.shape.pair_stride * (int64_t)sizeof(real), 0, &count)) {
         count = INT64_MAX;
     }
     memcpy(w->charge_spin, charge_spin, sizeof(w->charge_spin));
@@ -196,9 +200,11 @@ static int REAL(dpa4c_tables)(struct REAL(dpa4c_workspace) * w, const struct dgn
 enum { REAL(DPA4C_CHUNK_ROWS) = 2048, REAL(DPA4C_CHUNK_CENTRES) = 64 };
 
 /* As many centres as have so many edges; bounds depend on the graph alone. */
-static int REAL(dpa4c_make_chunks)(struct REAL(dpa4c_workspace) * w, const struct dgnn_graph *graph, struct dgnn_error *error)
+static int REAL(dpa4c_make_chunks)(struct REAL(dpa4c_workspace) * w, const struct dgnn_graph *graph,
+                                   struct dgnn_error *error)
 {
-    DGNN_TRY(dgnn_buffer_reserve(&w->chunks, (graph->nowned + 1) * (int64_t)sizeof(int64_t), "chunks", error));
+    DGNN_TRY(
+        dgnn_buffer_reserve(&w->chunks, (graph->nowned + 1) * (int64_t)sizeof(int64_t), "chunks", error));
     int64_t *chunk = w->chunks.data;
     w->chunk = chunk;
     w->nchunk = w->row_max = w->centre_max = 0;
@@ -217,12 +223,14 @@ static int REAL(dpa4c_make_chunks)(struct REAL(dpa4c_workspace) * w, const struc
     return DGNN_OK;
 }
 
-static void REAL(dpa4c_chunk_layout)(struct dgnn_arena *arena, const struct REAL(dpa4c_workspace) * w, struct REAL(dpa4c_chunk) * c)
+static void REAL(dpa4c_chunk_layout)(struct dgnn_arena *arena, const struct REAL(dpa4c_workspace) * w,
+                                     struct REAL(dpa4c_chunk) * c)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
     const struct dgnn_dpa4c_shape *s = &d->paper.shape;
     int64_t n = w->row_max, m = w->centre_max, spins = s->nspin ? n : 0;
-    size_t moment = sizeof(real) * (size_t)s->moment_stride, coefficient = sizeof(real) * (size_t)s->coefficient_stride;
+    size_t moment = sizeof(real) * (size_t)s->moment_stride,
+           coefficient = sizeof(real) * (size_t)s->coefficient_stride;
     c->counted = dgnn_arena_take(arena, 1, sizeof(*c->counted));
     c->edge = dgnn_arena_take(arena, n, sizeof(*c->edge));
     c->centre = dgnn_arena_take(arena, n, sizeof(*c->centre));
@@ -249,7 +257,8 @@ static void REAL(dpa4c_chunk_layout)(struct dgnn_arena *arena, const struct REAL
     c->readout_scratch = dgnn_arena_take(arena, d->ops->dpa4c_readout_scratch(&d->paper.readout), 1);
 }
 
-static int REAL(dpa4c_prepare)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
+static int REAL(dpa4c_prepare)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation,
+                               struct dgnn_error *error)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
     struct dgnn_arena arena = {0};
@@ -265,7 +274,8 @@ static int REAL(dpa4c_prepare)(struct REAL(dpa4c_workspace) * w, const struct dg
     return dgnn_buffer_reserve(&w->scratch, total, "edges of a chunk", error);
 }
 
-static struct REAL(dpa4c_chunk) REAL(dpa4c_chunk_of_thread)(const struct REAL(dpa4c_workspace) * w, int thread)
+static struct REAL(dpa4c_chunk)
+    REAL(dpa4c_chunk_of_thread)(const struct REAL(dpa4c_workspace) * w, int thread)
 {
     struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
     struct REAL(dpa4c_chunk) chunk;
@@ -276,7 +286,8 @@ static struct REAL(dpa4c_chunk) REAL(dpa4c_chunk_of_thread)(const struct REAL(dp
 /* ---------------------------------------------------------------- a chunk */
 
 /* The edges that count, in the graph's order. Returns how many. */
-static int64_t REAL(dpa4c_gather)(const struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
+static int64_t REAL(dpa4c_gather)(const struct REAL(dpa4c_workspace) * w,
+                                  const struct dgnn_evaluation *evaluation, int64_t c,
                                   const struct REAL(dpa4c_chunk) * chunk)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
@@ -303,8 +314,8 @@ static int64_t REAL(dpa4c_gather)(const struct REAL(dpa4c_workspace) * w, const 
     return n;
 }
 
-static struct REAL(dgnn_dpa4c_geometry) REAL(dpa4c_geometry)(const struct REAL(dpa4c_workspace) * w,
-                                                             const struct REAL(dpa4c_chunk) * c)
+static struct REAL(dgnn_dpa4c_geometry)
+    REAL(dpa4c_geometry)(const struct REAL(dpa4c_workspace) * w, const struct REAL(dpa4c_chunk) * c)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
     return (struct REAL(dgnn_dpa4c_geometry)){.shape = &d->paper.shape,
@@ -322,7 +333,8 @@ static struct REAL(dgnn_dpa4c_geometry) REAL(dpa4c_geometry)(const struct REAL(d
                                               .d_vector = c->vector};
 }
 
-static struct REAL(dgnn_dpa4c_edges) REAL(dpa4c_edges)(const struct REAL(dpa4c_workspace) * w, const struct REAL(dpa4c_chunk) * c)
+static struct REAL(dgnn_dpa4c_edges)
+    REAL(dpa4c_edges)(const struct REAL(dpa4c_workspace) * w, const struct REAL(dpa4c_chunk) * c)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
     return (struct REAL(dgnn_dpa4c_edges)){.shape = &d->paper.shape,
@@ -344,9 +356,9 @@ static struct REAL(dgnn_dpa4c_edges) REAL(dpa4c_edges)(const struct REAL(dpa4c_w
                                            .scratch = c->edges_scratch};
 }
 
-static struct REAL(dgnn_dpa4c_atoms) REAL(dpa4c_atoms)(const struct REAL(dpa4c_workspace) * w,
-                                                       const struct dgnn_evaluation *evaluation, int64_t c,
-                                                       const struct REAL(dpa4c_chunk) * chunk)
+static struct REAL(dgnn_dpa4c_atoms)
+    REAL(dpa4c_atoms)(const struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation,
+                      int64_t c, const struct REAL(dpa4c_chunk) * chunk)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
     int64_t begin = w->chunk[c];
@@ -363,8 +375,10 @@ static struct REAL(dgnn_dpa4c_atoms) REAL(dpa4c_atoms)(const struct REAL(dpa4c_w
                                            .scratch = chunk->readout_scratch};
 }
 
-/* Masked spins over their reference, and the coefficients of the spins' rows: |s|^2, is there one, s, (s.u) u, B_2(s). */
-static void REAL(dpa4c_spins)(const struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
+/* Masked spins over their reference, and the coefficients of the spins' rows: |s|^2, is there one, s, (s.u)
+ * u, B_2(s). */
+static void REAL(dpa4c_spins)(const struct REAL(dpa4c_workspace) * w,
+                              const struct dgnn_evaluation *evaluation, int64_t c,
                               const struct REAL(dpa4c_chunk) * chunk)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
@@ -400,7 +414,8 @@ static void REAL(dpa4c_spins)(const struct REAL(dpa4c_workspace) * w, const stru
 }
 
 /* After the edges' own gradients, to which what comes through (s.u) u is added. */
-static void REAL(dpa4c_spins_backward)(const struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
+static void REAL(dpa4c_spins_backward)(const struct REAL(dpa4c_workspace) * w,
+                                       const struct dgnn_evaluation *evaluation, int64_t c,
                                        const struct REAL(dpa4c_chunk) * chunk)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
@@ -410,7 +425,8 @@ static void REAL(dpa4c_spins_backward)(const struct REAL(dpa4c_workspace) * w, c
     int64_t begin = w->chunk[c], end = w->chunk[c + 1];
     for (int64_t i = begin; i < end; i++) {
         for (int k = 0; k < 3; k++) {
-            evaluation->node_spin_gradient[3 * i + k] += factor[graph->type[i]] * chunk->d_own_spin[3 * (i - begin) + k];
+            evaluation->node_spin_gradient[3 * i + k] +=
+                factor[graph->type[i]] * chunk->d_own_spin[3 * (i - begin) + k];
         }
     }
     for (int64_t r = 0; r < chunk->nrow; r++) {
@@ -439,8 +455,9 @@ static void REAL(dpa4c_spins_backward)(const struct REAL(dpa4c_workspace) * w, c
     }
 }
 
-static void REAL(dpa4c_forward_chunk)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
-                                      int thread, double *output)
+static void REAL(dpa4c_forward_chunk)(struct REAL(dpa4c_workspace) * w,
+                                      const struct dgnn_evaluation *evaluation, int64_t c, int thread,
+                                      double *output)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
     struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_chunk_of_thread)(w, thread);
@@ -473,8 +490,9 @@ static void REAL(dpa4c_forward_chunk)(struct REAL(dpa4c_workspace) * w, const st
 }
 
 /* After forward_chunk of the same chunk on the same thread. */
-static void REAL(dpa4c_backward_chunk)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
-                                       int thread, const double *output_gradient)
+static void REAL(dpa4c_backward_chunk)(struct REAL(dpa4c_workspace) * w,
+                                       const struct dgnn_evaluation *evaluation, int64_t c, int thread,
+                                       const double *output_gradient)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
     struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_chunk_of_thread)(w, thread);
@@ -516,7 +534,8 @@ static void REAL(dpa4c_forward_part)(void *of, int64_t c, int32_t thread)
 {
     const struct REAL(dpa4c_job) *job = of;
     struct REAL(dpa4c_workspace) *w = job->workspace;
-    REAL(dpa4c_forward_chunk)(w, job->evaluation, c, thread, job->output + w->chunk[c] * w->descriptor->paper.shape.dim_out);
+    REAL(dpa4c_forward_chunk)(w, job->evaluation, c, thread,
+                              job->output + w->chunk[c] * w->descriptor->paper.shape.dim_out);
 }
 
 /* Nothing is kept from forward: each chunk is done again. */
@@ -529,8 +548,8 @@ static void REAL(dpa4c_backward_part)(void *of, int64_t c, int32_t thread)
                                job->d_output + w->chunk[c] * w->descriptor->paper.shape.dim_out);
 }
 
-static int REAL(dpa4c_forward)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation, double *output,
-                               struct dgnn_error *error)
+static int REAL(dpa4c_forward)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation,
+                               double *output, struct dgnn_error *error)
 {
     struct REAL(dpa4c_job) job = {.workspace = w, .evaluation = evaluation, .output = output};
     (void)error;

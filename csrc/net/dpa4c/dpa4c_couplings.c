@@ -1,12 +1,12 @@
-/* The bispectrum's coupling tables: S = <B_l1 B_l2 B_l3> over the sphere, of Frobenius norm 1, its first entry that is not
- * zero positive. Of channel triples that equal degrees make equal, the sorted one is kept, times the square root of how many
- * there are (deepmd/dpmodel/descriptor/dpa4c_nn/bispectrum.py). */
+/* The bispectrum's coupling tables: S = <B_l1 B_l2 B_l3> over the sphere, of Frobenius norm 1, its first
+ * entry that is not zero positive. Of channel triples that equal degrees make equal, the sorted one is kept,
+ * times the square root of how many there are (deepmd/dpmodel/descriptor/dpa4c_nn/bispectrum.py). */
 #include <math.h>
 
 #include "net/dpa4c/dpa4c_settings.h"
 
-#define HARMONICS_TYPE double
-#define HARMONICS_REAL double
+#define HARMONICS_TYPE       double
+#define HARMONICS_REAL       double
 #define HARMONICS_NAME(name) couplings_##name
 #include "ops/harmonics_body.h"
 
@@ -106,7 +106,8 @@ static void couplings_terms(struct dpa4c_settings *s, const int64_t degree[3], c
                 const int64_t m[3] = {a, b, c};
                 int32_t row[3];
                 for (int k = 0; k < 3; k++) {
-                    row[k] = (int32_t)(s->probe_first[degree[k]] + m[k] * s->shape.rank[degree[k]] + channel[k]);
+                    row[k] =
+                        (int32_t)(s->probe_first[degree[k]] + m[k] * s->shape.rank[degree[k]] + channel[k]);
                 }
                 if (s->coupling) {
                     s->coupling[s->ncoupling] = (struct dgnn_dpa4c_coupling){
@@ -118,7 +119,8 @@ static void couplings_terms(struct dpa4c_settings *s, const int64_t degree[3], c
     }
 }
 
-static void couplings_degrees(struct dpa4c_settings *s, const struct couplings_sphere *sphere, const int64_t degree[3])
+static void couplings_degrees(struct dpa4c_settings *s, const struct couplings_sphere *sphere,
+                              const int64_t degree[3])
 {
     double tensor[9 * 9 * 9];
     int64_t channel[3];
@@ -170,5 +172,6 @@ int dgnn_dpa4c_make_couplings(struct dpa4c_settings *s, struct dgnn_error *error
     }
     dgnn_alloc_free(sphere);
     return s->coupling ? DGNN_OK
-                       : dgnn_status_no_memory(error, "coupling tables", s->ncoupling * (int64_t)sizeof(*s->coupling));
+                       : dgnn_status_no_memory(error, "coupling tables",
+                                               s->ncoupling * (int64_t)sizeof(*s->coupling));
 }

@@ -108,12 +108,14 @@ static const struct dgnn_param load_spin_rows[] = {
 #include "net/params/params_end.h"
 };
 
-#define LOAD_PARAMS(value, rows, out, error) dgnn_params_load(value, rows, sizeof(rows) / sizeof(rows[0]), out, error)
+#define LOAD_PARAMS(value, rows, out, error)                                                                 \
+    dgnn_params_load(value, rows, sizeof(rows) / sizeof(rows[0]), out, error)
 
 static int load_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
 {
     char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
+                           problem);
 }
 
 /* ---------------------------------------------------------------- widths */
@@ -123,7 +125,8 @@ static int64_t load_hidden(int64_t width)
     return 8 * ((8 * width + 23) / 24);
 }
 
-static int load_check_counts(const struct dpa4c_params *p, const struct dgnn_value *value, struct dgnn_error *error)
+static int load_check_counts(const struct dpa4c_params *p, const struct dgnn_value *value,
+                             struct dgnn_error *error)
 {
     int power = p->channels >= 8 && p->channels <= 128 && (p->channels & (p->channels - 1)) == 0;
     if (!power || p->lmax < 2 || p->lmax > 4) {
@@ -213,8 +216,8 @@ static int load_array(const struct load *l, const struct dgnn_value *object, con
 }
 
 /* A SwiGLU network of two layers. */
-static int load_network(const struct load *l, const struct dgnn_value *value, int64_t nin, int64_t hidden, int64_t nout,
-                        double **w, double *scale)
+static int load_network(const struct load *l, const struct dgnn_value *value, int64_t nin, int64_t hidden,
+                        int64_t nout, double **w, double *scale)
 {
     struct load_network part;
     DGNN_TRY(LOAD_PARAMS(value, load_network_rows, &part, l->error));
@@ -234,8 +237,8 @@ static int load_table(const struct load *l, const struct dgnn_value *value, int6
 }
 
 /* A linear map without bias: an object of class Layer, that adds its input where it is residual. */
-static int load_linear(const struct load *l, const struct dgnn_value *value, int residual, int64_t nin, int64_t nout,
-                       double **w)
+static int load_linear(const struct load *l, const struct dgnn_value *value, int residual, int64_t nin,
+                       int64_t nout, double **w)
 {
     struct dgnn_value variables = dgnn_value_member(value, "@variables");
     struct dgnn_value bias = dgnn_value_member(&variables, "b"), step = dgnn_value_member(&variables, "idt");
@@ -250,10 +253,13 @@ static int load_linear(const struct load *l, const struct dgnn_value *value, int
     }
     if (dgnn_value_kind(&bias) > DGNN_VALUE_NULL || dgnn_value_kind(&step) > DGNN_VALUE_NULL ||
         (strcmp(activation, "none") && strcmp(activation, "linear"))) {
-        return load_bad(value, "expected a linear map without bias, time step and activation function", l->error);
+        return load_bad(value, "expected a linear map without bias, time step and activation function",
+                        l->error);
     }
     if (nin == nout && !adds != !residual) {
-        return load_bad(value, residual ? "expected a residual layer" : "expected a layer that is not residual", l->error);
+        return load_bad(value,
+                        residual ? "expected a residual layer" : "expected a layer that is not residual",
+                        l->error);
     }
     return load_array(l, value, "w", nin, nout, w);
 }
@@ -269,7 +275,8 @@ static int load_basis(const struct load *l)
     DGNN_TRY(LOAD_PARAMS(&part.config, load_basis_config_rows, &config, l->error));
     if (!p->basis_type || (strcmp(p->basis_type, "bessel") && strcmp(p->basis_type, "gaussian"))) {
         char path[256];
-        return dgnn_status_set(l->error, DGNN_ERROR_UNSUPPORTED, "%s: basis_type '%s'; expected 'bessel' or 'gaussian'",
+        return dgnn_status_set(l->error, DGNN_ERROR_UNSUPPORTED,
+                               "%s: basis_type '%s'; expected 'bessel' or 'gaussian'",
                                dgnn_value_path(p->radial_basis.parent, path, sizeof(path)),
                                p->basis_type ? p->basis_type : "null");
     }
@@ -300,7 +307,8 @@ static int load_pairs(const struct load *l)
         DGNN_TRY(load_array(l, &s->params.pair_film, "adam_spin_scale_anchor", spins, 0, &w->spin_anchor[0]));
         DGNN_TRY(load_array(l, &s->params.pair_film, "adam_spin_shift_anchor", spins, 0, &w->spin_anchor[1]));
     }
-    return load_network(l, &part.network, 2 * channels, w->pair_hidden, w->pair_width, w->pair, &w->pair_scale);
+    return load_network(l, &part.network, 2 * channels, w->pair_hidden, w->pair_width, w->pair,
+                        &w->pair_scale);
 }
 
 static int load_readout(const struct load *l)
@@ -312,18 +320,21 @@ static int load_readout(const struct load *l)
     DGNN_TRY(dgnn_value_list(&part.channel_alignment, &nalign, l->error));
     DGNN_TRY(dgnn_value_list(&part.probe_projections, &nprobe, l->error));
     if (nalign != 2 || nprobe != s->shape.lmax) {
-        return load_bad(&s->params.readout, "expected 2 channel_alignment and lmax probe_projections", l->error);
+        return load_bad(&s->params.readout, "expected 2 channel_alignment and lmax probe_projections",
+                        l->error);
     }
     for (int64_t d = 1; d <= s->shape.lmax; d++) {
         struct dgnn_value probe = dgnn_value_item(&part.probe_projections, d - 1);
         if (d <= 2) {
             struct dgnn_value align = dgnn_value_item(&part.channel_alignment, d - 1);
-            DGNN_TRY(load_linear(l, &align, 1, s->shape.width[d], s->shape.width[d], &s->weights.alignment[d]));
+            DGNN_TRY(
+                load_linear(l, &align, 1, s->shape.width[d], s->shape.width[d], &s->weights.alignment[d]));
         }
         if (dgnn_value_kind(&probe) != DGNN_VALUE_NULL) {
             DGNN_TRY(load_linear(l, &probe, 0, s->shape.width[d], s->shape.rank[d], &s->weights.probe[d]));
         } else if (s->shape.width[d] != s->shape.rank[d]) {
-            return load_bad(&probe, "there are fewer probes than channels, so their projection must be there", l->error);
+            return load_bad(&probe, "there are fewer probes than channels, so their projection must be there",
+                            l->error);
         }
     }
     return DGNN_OK;
@@ -362,7 +373,8 @@ static int load_charge(const struct load *l)
     DGNN_TRY(LOAD_PARAMS(&s->params.charge_spin_embedding, load_charge_rows, &part, l->error));
     DGNN_TRY(load_table(l, &part.charge_embedding, DGNN_DPA4C_NCHARGE, &w->charge_table));
     DGNN_TRY(load_table(l, &part.spin_embedding, DGNN_DPA4C_NSPIN, &w->charge_spin_table));
-    DGNN_TRY(load_network(l, &part.network, 2 * channels, w->hidden, channels + 2 * w->pair_hidden, w->charge, &scale));
+    DGNN_TRY(load_network(l, &part.network, 2 * channels, w->hidden, channels + 2 * w->pair_hidden, w->charge,
+                          &scale));
     if (scale != 1) {
         return load_bad(&part.network, "output_scale must be 1", l->error);
     }
@@ -434,8 +446,8 @@ int dgnn_dpa4c_load_weights(struct dpa4c_settings *s, struct dgnn_error *error)
     w->hidden = load_hidden(s->shape.channels);
     DGNN_TRY(load_table(&l, &s->params.type_embedding, s->ntypes + 1, &w->type_table));
     DGNN_TRY(load_basis(&l));
-    DGNN_TRY(load_network(&l, &s->params.radial_embedding, s->params.n_radial, w->hidden, s->shape.channels, w->radial,
-                          &scale));
+    DGNN_TRY(load_network(&l, &s->params.radial_embedding, s->params.n_radial, w->hidden, s->shape.channels,
+                          w->radial, &scale));
     if (scale != 1) {
         return load_bad(&s->params.radial_embedding, "output_scale must be 1", error);
     }
@@ -453,10 +465,13 @@ int dgnn_dpa4c_load_weights(struct dpa4c_settings *s, struct dgnn_error *error)
 
 void dgnn_dpa4c_free_weights(struct dgnn_dpa4c_weights *w)
 {
-    double *all[] = {w->type_table,   w->frequency,    w->radial[0],   w->radial[1],   w->mode,
-                     w->pair[0],      w->pair[1],      w->charge_table, w->charge_spin_table, w->charge[0],
-                     w->charge[1],    w->alignment[1], w->alignment[2], w->mean,       w->deviation,
-                     w->spin_factor,  w->spin_weight,  w->spin_anchor[0], w->spin_anchor[1]};
+    double *all[] = {w->type_table,    w->frequency,    w->radial[0],
+                     w->radial[1],     w->mode,         w->pair[0],
+                     w->pair[1],       w->charge_table, w->charge_spin_table,
+                     w->charge[0],     w->charge[1],    w->alignment[1],
+                     w->alignment[2],  w->mean,         w->deviation,
+                     w->spin_factor,   w->spin_weight,  w->spin_anchor[0],
+                     w->spin_anchor[1]};
     for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++) {
         dgnn_alloc_free(all[k]);
     }

@@ -36,10 +36,11 @@ int dgnn_dpa4c_charge(const struct dpa4c_settings *s, const double *charge_spin,
     int64_t n = s->shape.channels, nout = n + 2 * w->pair_hidden;
     double charge = trunc(charge_spin[0]) + 100, spin = trunc(charge_spin[1]);
     if (!(charge >= 0 && charge < DGNN_DPA4C_NCHARGE && spin >= 0 && spin < DGNN_DPA4C_NSPIN)) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "charge_spin: charge %g and spin %g; the charge must be in [-100, 99], the spin in "
-                               "[0, 99]",
-                               charge_spin[0], charge_spin[1]);
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "charge_spin: charge %g and spin %g; the charge must be in [-100, 99], the spin in "
+            "[0, 99]",
+            charge_spin[0], charge_spin[1]);
     }
     double *joined = room + nout, *hidden = joined + 2 * n;
     memcpy(joined, w->charge_table + (int64_t)charge * n, sizeof(double) * (size_t)n);
@@ -78,7 +79,8 @@ void dgnn_dpa4c_pair(const struct dpa4c_settings *s, int32_t centre, int32_t nei
     }
 }
 
-/* Value and slope of the basis. Near 0 the Bessel functions' slopes are differences of large numbers: there their series. */
+/* Value and slope of the basis. Near 0 the Bessel functions' slopes are differences of large numbers: there
+ * their series. */
 static void pairs_basis(const struct dpa4c_settings *s, double r, double *value, double *slope)
 {
     int64_t n = s->params.n_radial;
@@ -99,7 +101,8 @@ static void pairs_basis(const struct dpa4c_settings *s, double r, double *value,
     }
 }
 
-void dgnn_dpa4c_radial_at(const struct dpa4c_settings *s, double r, double *room, double *value, double *slope)
+void dgnn_dpa4c_radial_at(const struct dpa4c_settings *s, double r, double *room, double *value,
+                          double *slope)
 {
     const struct dgnn_dpa4c_weights *w = &s->weights;
     int64_t n = s->params.n_radial, hidden = w->hidden, channels = s->shape.channels, modes = s->shape.modes;

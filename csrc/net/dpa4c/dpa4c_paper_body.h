@@ -17,8 +17,8 @@ static void REAL(dpa4c_free_paper)(struct REAL(dpa4c_paper) * p)
     dgnn_alloc_free((void *)p->readout.term);
 }
 
-static void REAL(dpa4c_fill)(struct REAL(dgnn_matrix) * m, int64_t column, int64_t nrow, int64_t ncol, int64_t stride,
-                             const double *from)
+static void REAL(dpa4c_fill)(struct REAL(dgnn_matrix) * m, int64_t column, int64_t nrow, int64_t ncol,
+                             int64_t stride, const double *from)
 {
     for (int64_t r = 0; r < nrow; r++) {
         for (int64_t c = 0; c < ncol; c++) {
@@ -27,7 +27,8 @@ static void REAL(dpa4c_fill)(struct REAL(dgnn_matrix) * m, int64_t column, int64
     }
 }
 
-static int REAL(dpa4c_load_radial)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p, struct dgnn_error *error)
+static int REAL(dpa4c_load_radial)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p,
+                                   struct dgnn_error *error)
 {
     const struct dgnn_dpa4c_weights *w = &s->weights;
     struct REAL(dgnn_dpa4c_radial) *radial = &p->radial;
@@ -44,14 +45,17 @@ static int REAL(dpa4c_load_radial)(const struct dpa4c_settings *s, struct REAL(d
     REAL(dpa4c_fill)(&radial->first, pad, n, hidden, 2 * hidden, w->radial[0] + hidden);
     REAL(dpa4c_fill)(&radial->second, 0, hidden, p->shape.channels, p->shape.channels, w->radial[1]);
     if (s->shape.modes) {
-        REAL(dpa4c_fill)(&radial->second, p->shape.channel_stride, hidden, s->shape.modes, s->shape.modes, w->mode);
+        REAL(dpa4c_fill)(&radial->second, p->shape.channel_stride, hidden, s->shape.modes, s->shape.modes,
+                         w->mode);
     }
     return DGNN_OK;
 }
 
-/* Value, slope and curvature, over the step, of each radial function at step k. The curvature is a difference of slopes: it
- * only has to be good, for the interpolation is its own derivative whatever it is. knot: 3 x count. */
-static void REAL(dpa4c_knot)(const struct dpa4c_settings *s, double step, int64_t k, double *room, double *knot)
+/* Value, slope and curvature, over the step, of each radial function at step k. The curvature is a difference
+ * of slopes: it only has to be good, for the interpolation is its own derivative whatever it is. knot: 3 x
+ * count. */
+static void REAL(dpa4c_knot)(const struct dpa4c_settings *s, double step, int64_t k, double *room,
+                             double *knot)
 {
     int64_t count = s->shape.channels + s->shape.modes;
     double r = step * (double)k, small = 1e-3 * step;
@@ -65,8 +69,8 @@ static void REAL(dpa4c_knot)(const struct dpa4c_settings *s, double step, int64_
     }
 }
 
-static void REAL(dpa4c_fill_table)(const struct dpa4c_settings *s, const struct REAL(dpa4c_paper) * p, double *room,
-                                   real *table)
+static void REAL(dpa4c_fill_table)(const struct dpa4c_settings *s, const struct REAL(dpa4c_paper) * p,
+                                   double *room, real *table)
 {
     const struct dgnn_dpa4c_shape *shape = &p->shape;
     int64_t count = shape->channels + shape->modes, stride = shape->radial_stride;
@@ -87,7 +91,8 @@ static void REAL(dpa4c_fill_table)(const struct dpa4c_settings *s, const struct 
     }
 }
 
-static int REAL(dpa4c_load_table)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p, struct dgnn_error *error)
+static int REAL(dpa4c_load_table)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p,
+                                  struct dgnn_error *error)
 {
     enum { DPA4C_INTERVALS = 256 };
     int64_t count = 8 * (p->shape.channels + p->shape.modes) + 2 * s->params.n_radial + 4 * s->weights.hidden;
@@ -152,7 +157,8 @@ static void REAL(dpa4c_set_readout)(const struct dpa4c_settings *s, struct REAL(
     }
 }
 
-static int REAL(dpa4c_load_readout)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p, struct dgnn_error *error)
+static int REAL(dpa4c_load_readout)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p,
+                                    struct dgnn_error *error)
 {
     const struct dgnn_dpa4c_shape *shape = &p->shape;
     int64_t count = 2 * shape->dim_out + 2 * s->ntypes;
@@ -173,7 +179,8 @@ static int REAL(dpa4c_load_readout)(const struct dpa4c_settings *s, struct REAL(
     return DGNN_OK;
 }
 
-static int REAL(dpa4c_load_paper)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p, struct dgnn_error *error)
+static int REAL(dpa4c_load_paper)(const struct dpa4c_settings *s, struct REAL(dpa4c_paper) * p,
+                                  struct dgnn_error *error)
 {
     p->shape = s->shape;
     dgnn_dpa4c_set_strides(&p->shape, REAL_LANES);

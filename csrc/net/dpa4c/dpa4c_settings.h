@@ -1,11 +1,11 @@
 /* DPA4C (deepmd/dpmodel/descriptor/dpa4c.py): one scan over an atom's neighbours, no message passing.
  *
- *     phi_c = chi (gamma_c g_c + beta_c + sum_mu U_c,mu q_mu)      g, q: a network of r alone; gamma, beta, U: of the types
- *     X_0 = sum phi / d_0, X_lm = sum chi phi B_lm(u) / d_1        d_0^2 = sum chi^2 + 1/4, d_1^2 = sum chi^4 + 1/4
- *     row = X_0 | Gram matrices | bispectrum | quartic invariants | spins | d_0, d_1 | type
+ *     phi_c = chi (gamma_c g_c + beta_c + sum_mu U_c,mu q_mu)      g, q: a network of r alone; gamma, beta,
+ * U: of the types X_0 = sum phi / d_0, X_lm = sum chi phi B_lm(u) / d_1        d_0^2 = sum chi^2 + 1/4, d_1^2
+ * = sum chi^4 + 1/4 row = X_0 | Gram matrices | bispectrum | quartic invariants | spins | d_0, d_1 | type
  *
- * The weights are read once and stay as they are (struct dgnn_dpa4c_weights); what an evaluation needs beside them is
- * work of its own (dpa4c_body.h). */
+ * The weights are read once and stay as they are (struct dgnn_dpa4c_weights); what an evaluation needs beside
+ * them is work of its own (dpa4c_body.h). */
 #ifndef DGNN_NET_DPA4C_SETTINGS_H
 #define DGNN_NET_DPA4C_SETTINGS_H
 
@@ -33,13 +33,14 @@ struct dgnn_dpa4c_weights {
     double *radial[2], *mode;                /* n_radial x 2 H, H x C; H x R, NULL without modes */
     double *pair[2];                         /* 2 C x 2 H(2C), H(2C) x pair_width */
     double pair_scale;
-    double *charge_table, *charge_spin_table, *charge[2]; /* rows x C; 2 C x 2 H, H x (C + 2 H(2C)); NULL without charge */
-    double *alignment[3];                    /* 1, 2: C_l x C_l */
-    double *probe[DGNN_DPA4C_DEGREES];       /* C_l x K_l; NULL: the channels themselves */
-    double *mean, *deviation;                /* dim_out */
-    double *spin_factor;                     /* ntypes: mask / reference; NULL without spins, as the next */
-    double *spin_weight;                     /* ntypes x 2: of vectors and quadrupoles */
-    double *spin_anchor[2];                  /* C_2: of scale and shift */
+    double *charge_table, *charge_spin_table,
+        *charge[2];                    /* rows x C; 2 C x 2 H, H x (C + 2 H(2C)); NULL without charge */
+    double *alignment[3];              /* 1, 2: C_l x C_l */
+    double *probe[DGNN_DPA4C_DEGREES]; /* C_l x K_l; NULL: the channels themselves */
+    double *mean, *deviation;          /* dim_out */
+    double *spin_factor;               /* ntypes: mask / reference; NULL without spins, as the next */
+    double *spin_weight;               /* ntypes x 2: of vectors and quadrupoles */
+    double *spin_anchor[2];            /* C_2: of scale and shift */
     double spin_gate;
 };
 
@@ -57,7 +58,7 @@ struct dpa4c_settings {
     struct dgnn_dpa4c_coupling *coupling; /* by out */
     int64_t ncoupling, nbispectrum, nprobe;
     int64_t probe_first[DGNN_DPA4C_DEGREES];
-    uint8_t *excluded;             /* ntypes x ntypes */
+    uint8_t *excluded; /* ntypes x ntypes */
     double default_charge_spin[2];
     int32_t has_default_charge_spin, is_compressed;
     int32_t gaussian;
@@ -67,9 +68,10 @@ struct dpa4c_settings {
     enum dgnn_cpu cpu;
 };
 
-/* Widths and the numbers of all parts of a row, from channels, lmax, radial_modes and use_spin. FORMAT where they are none
- * of deepmd-kit's. */
-int dgnn_dpa4c_set_shape(struct dpa4c_settings *settings, const struct dgnn_value *value, struct dgnn_error *error);
+/* Widths and the numbers of all parts of a row, from channels, lmax, radial_modes and use_spin. FORMAT where
+ * they are none of deepmd-kit's. */
+int dgnn_dpa4c_set_shape(struct dpa4c_settings *settings, const struct dgnn_value *value,
+                         struct dgnn_error *error);
 /* Strides in elements of so many lanes. */
 void dgnn_dpa4c_set_strides(struct dgnn_dpa4c_shape *shape, int64_t lanes);
 
@@ -83,17 +85,18 @@ int dgnn_dpa4c_make_couplings(struct dpa4c_settings *settings, struct dgnn_error
 void dgnn_dpa4c_swiglu(int64_t nin, int64_t hidden, int64_t nout, double *const w[2], const double *bias,
                        const double *x, double *room, double *y);
 
-/* What a frame's charge and spin add: shift (C) to types' last part, bias (2 H(2C)) inside the pair network. room:
- * C + 2 H(2C) + 2 C + 2 H. INPUT for charges and spins beyond the tables. */
-int dgnn_dpa4c_charge(const struct dpa4c_settings *settings, const double *charge_spin, double *room, double *shift,
-                      double *bias, struct dgnn_error *error);
+/* What a frame's charge and spin add: shift (C) to types' last part, bias (2 H(2C)) inside the pair network.
+ * room: C + 2 H(2C) + 2 C + 2 H. INPUT for charges and spins beyond the tables. */
+int dgnn_dpa4c_charge(const struct dpa4c_settings *settings, const double *charge_spin, double *room,
+                      double *shift, double *bias, struct dgnn_error *error);
 
-/* Of an ordered pair of types: gamma (C), beta (C), U of each mode (C each), and with spins gamma and beta of spins (C_2
- * each). room: 2 C + 2 H(2C) + pair_width. bias: as above, or NULL. */
-void dgnn_dpa4c_pair(const struct dpa4c_settings *settings, int32_t centre, int32_t neighbour, const double *bias,
-                     double *room, double *row);
+/* Of an ordered pair of types: gamma (C), beta (C), U of each mode (C each), and with spins gamma and beta of
+ * spins (C_2 each). room: 2 C + 2 H(2C) + pair_width. bias: as above, or NULL. */
+void dgnn_dpa4c_pair(const struct dpa4c_settings *settings, int32_t centre, int32_t neighbour,
+                     const double *bias, double *room, double *row);
 
 /* g (C) and q (R) at r, and their slopes, in float64. room: 2 n_radial + 4 H. */
-void dgnn_dpa4c_radial_at(const struct dpa4c_settings *settings, double r, double *room, double *value, double *slope);
+void dgnn_dpa4c_radial_at(const struct dpa4c_settings *settings, double r, double *room, double *value,
+                          double *slope);
 
 #endif

@@ -36,18 +36,21 @@ struct dgnn_atomic_workspace {
     const struct dgnn_atomic *atomic;
     struct dgnn_descriptor_workspace *descriptor;
     struct dgnn_fitting_workspace *fitting;
-    struct dgnn_buffer rows; /* the descriptor's output, then its gradient: of all nodes, or of the chunks that threads are at */
+    struct dgnn_buffer rows; /* the descriptor's output, then its gradient: of all nodes, or of the chunks
+                                that threads are at */
 };
 
 static int atomic_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
 {
     char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
+                           problem);
 }
 
-/* out_bias is 1 x ntypes x 1; without it the bias is 0, as in deepmd-kit. out_std has the same shape; energies are not
- * scaled by it. */
-int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double **bias, struct dgnn_error *error)
+/* out_bias is 1 x ntypes x 1; without it the bias is 0, as in deepmd-kit. out_std has the same shape;
+ * energies are not scaled by it. */
+int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double **bias,
+                          struct dgnn_error *error)
 {
     struct dgnn_value variables = dgnn_value_member(model, "@variables");
     struct dgnn_value member = dgnn_value_member(&variables, "out_bias");
@@ -109,22 +112,25 @@ int dgnn_atomic_exclude_idle(const struct dgnn_descriptor_properties *descriptor
 }
 
 /* A model's type, its spin object and its descriptor say the same of native spins. */
-static int atomic_check_spin(const struct dgnn_value *value, const struct atomic_params *params, int has_native_spin,
-                             struct dgnn_error *error)
+static int atomic_check_spin(const struct dgnn_value *value, const struct atomic_params *params,
+                             int has_native_spin, struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(value, "type");
     const char *type;
     DGNN_TRY(dgnn_value_string(&member, &type, error));
     int native = !strcmp(type, "native_spin");
-    int says = dgnn_value_kind(&params->spin) > DGNN_VALUE_NULL || dgnn_value_kind(&params->backbone_type) > DGNN_VALUE_NULL;
+    int says = dgnn_value_kind(&params->spin) > DGNN_VALUE_NULL ||
+               dgnn_value_kind(&params->backbone_type) > DGNN_VALUE_NULL;
     if (!native && says) {
         return atomic_bad(value, "spin and backbone_type belong to models of type native_spin", error);
     }
     if (native && !has_native_spin) {
-        return atomic_bad(&params->descriptor, "the model has native spins, but its descriptor takes none", error);
+        return atomic_bad(&params->descriptor, "the model has native spins, but its descriptor takes none",
+                          error);
     }
     if (!native && has_native_spin) {
-        return atomic_bad(&params->descriptor, "the descriptor takes spins, but the model is not of type native_spin", error);
+        return atomic_bad(&params->descriptor,
+                          "the descriptor takes spins, but the model is not of type native_spin", error);
     }
     return DGNN_OK;
 }
@@ -136,7 +142,8 @@ static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_lo
     struct dgnn_atomic_properties p;
     a->ntypes = context->ntypes;
     a->threads = context->threads;
-    DGNN_TRY(dgnn_params_load(value, atomic_rows, sizeof(atomic_rows) / sizeof(atomic_rows[0]), &params, error));
+    DGNN_TRY(
+        dgnn_params_load(value, atomic_rows, sizeof(atomic_rows) / sizeof(atomic_rows[0]), &params, error));
     DGNN_TRY(dgnn_atomic_load_bias(value, a->ntypes, &a->bias, error));
     DGNN_TRY(dgnn_atomic_load_dropped(&params.atom_exclude_types, a->ntypes, &a->dropped, error));
     DGNN_TRY(dgnn_params_pairs(&params.pair_exclude_types, a->ntypes, &a->pair_exclude, &a->any_pair, error));
@@ -194,8 +201,10 @@ double dgnn_atomic_work(const struct dgnn_atomic *a, int64_t n, const double *di
 {
     struct dgnn_atomic_properties p;
     dgnn_atomic_properties(a, &p);
-    int32_t nets = p.descriptor.mixed_types ? 1 : a->ntypes, dear = p.descriptor.dtype == DGNN_DTYPE_FLOAT32 ? 2 : 1;
-    return dgnn_descriptor_work(a->descriptor, n, distance) + 4.0 * (double)(p.fitting.parameters * dear / nets);
+    int32_t nets = p.descriptor.mixed_types ? 1 : a->ntypes,
+            dear = p.descriptor.dtype == DGNN_DTYPE_FLOAT32 ? 2 : 1;
+    return dgnn_descriptor_work(a->descriptor, n, distance) +
+           4.0 * (double)(p.fitting.parameters * dear / nets);
 }
 
 int dgnn_atomic_describe(const struct dgnn_atomic *a, struct dgnn_text *text, struct dgnn_error *error)
@@ -241,7 +250,8 @@ static int atomic_drops(const struct dgnn_atomic *a, const struct dgnn_atomic_in
 }
 
 /* What the descriptor sees: the last nodes may have no energy, as a spin model's virtual ones. */
-static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic *a, const struct dgnn_evaluation *evaluation)
+static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic *a,
+                                                const struct dgnn_evaluation *evaluation)
 {
     struct dgnn_evaluation own = *evaluation;
     const struct dgnn_graph *graph = evaluation->graph;
@@ -255,7 +265,8 @@ static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic *a, con
 static int64_t atomic_chunk_most(const struct dgnn_atomic_workspace *w)
 {
     const int64_t *first;
-    int64_t n = dgnn_descriptor_kind(w->atomic->descriptor)->by_chunk->chunks(w->descriptor, &first), most = 0;
+    int64_t n = dgnn_descriptor_kind(w->atomic->descriptor)->by_chunk->chunks(w->descriptor, &first),
+            most = 0;
     for (int64_t c = 0; c < n; c++) {
         most = first[c + 1] - first[c] > most ? first[c + 1] - first[c] : most;
     }
@@ -270,7 +281,8 @@ int dgnn_atomic_prepare(struct dgnn_atomic_workspace *w, const struct dgnn_evalu
     struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
     DGNN_TRY(kind->prepare ? kind->prepare(a->descriptor, w->descriptor, &own, error) : DGNN_OK);
     int64_t nrow = kind->by_chunk ? a->threads * atomic_chunk_most(w) : evaluation->graph->nowned;
-    DGNN_TRY(dgnn_buffer_reserve(&w->rows, nrow * a->dim_descriptor * (int64_t)sizeof(double), "the descriptor", error));
+    DGNN_TRY(dgnn_buffer_reserve(&w->rows, nrow * a->dim_descriptor * (int64_t)sizeof(double),
+                                 "the descriptor", error));
     return dgnn_fitting_prepare(w->fitting, error);
 }
 
@@ -312,12 +324,16 @@ static void atomic_chunk(void *of, int64_t chunk, int32_t thread)
     dgnn_fitting_properties(a->fitting, &fit);
     by->forward(job->workspace->descriptor, own, chunk, thread, rows);
     dgnn_profile_end(profile, DGNN_PHASE_FORWARD);
-    struct dgnn_fitting_input fitting = {.n = begin + n < last ? n : begin < last ? last - begin : 0,
-                                         .type = graph->type + begin,
-                                         .descriptor = rows,
-                                         .fparam = job->input->fparam,
-                                         .aparam = job->input->aparam ? job->input->aparam + begin * fit.dim_aparam : NULL};
-    dgnn_fitting_evaluate_part(job->workspace->fitting, &fitting, thread, energy, own->want_gradient ? rows : NULL);
+    struct dgnn_fitting_input fitting = {
+        .n = begin + n < last ? n
+             : begin < last   ? last - begin
+                              : 0,
+        .type = graph->type + begin,
+        .descriptor = rows,
+        .fparam = job->input->fparam,
+        .aparam = job->input->aparam ? job->input->aparam + begin * fit.dim_aparam : NULL};
+    dgnn_fitting_evaluate_part(job->workspace->fitting, &fitting, thread, energy,
+                               own->want_gradient ? rows : NULL);
     atomic_finish(a, job->input, n, graph->type + begin, energy, own->want_gradient ? rows : NULL);
     dgnn_profile_end(profile, DGNN_PHASE_FITTING);
     if (own->want_gradient) {

@@ -1,4 +1,5 @@
-/* A standard atomic model: descriptor, fitting net, bias per type (deepmd/dpmodel/atomic_model/dp_atomic_model.py). */
+/* A standard atomic model: descriptor, fitting net, bias per type
+ * (deepmd/dpmodel/atomic_model/dp_atomic_model.py). */
 #ifndef DGNN_NET_ATOMIC_H
 #define DGNN_NET_ATOMIC_H
 
@@ -24,12 +25,15 @@ int dgnn_atomic_describe(const struct dgnn_atomic *atomic, struct dgnn_text *tex
 /* As of the descriptor, with the fitting net's. */
 double dgnn_atomic_work(const struct dgnn_atomic *atomic, int64_t n, const double *distance);
 
-/* Parts of a Model object that sums of models have too. bias: ntypes, out_bias (zeros where there is none); dropped:
- * ntypes, 1 for the types in the list atom_exclude_types. Both are allocated (dgnn_alloc_free), also after an error. */
-int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double **bias, struct dgnn_error *error);
+/* Parts of a Model object that sums of models have too. bias: ntypes, out_bias (zeros where there is none);
+ * dropped: ntypes, 1 for the types in the list atom_exclude_types. Both are allocated (dgnn_alloc_free), also
+ * after an error. */
+int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double **bias,
+                          struct dgnn_error *error);
 int dgnn_atomic_load_dropped(const struct dgnn_value *list, int32_t ntypes, uint8_t **dropped,
                              struct dgnn_error *error);
-/* Where no messages pass, a centre without energy needs no edges: its pairs are excluded too. Is there one? */
+/* Where no messages pass, a centre without energy needs no edges: its pairs are excluded too. Is there one?
+ */
 int dgnn_atomic_exclude_idle(const struct dgnn_descriptor_properties *descriptor, int32_t ntypes,
                              const uint8_t *dropped, uint8_t *pair_exclude);
 
@@ -38,7 +42,7 @@ struct dgnn_atomic_input {
     const double *aparam; /* nowned x dim_aparam */
     /* For a part of a sum of models, which has a bias and excluded types of its own: */
     int32_t without_bias;   /* 1: out_bias is not added */
-    const uint8_t *dropped;  /* ntypes, 1: atoms of this type have no energy either; or NULL */
+    const uint8_t *dropped; /* ntypes, 1: atoms of this type have no energy either; or NULL */
 };
 
 /* What evaluations write. The model outlives its workspaces. Errors: MEMORY. */
@@ -47,13 +51,13 @@ int dgnn_atomic_workspace_create(const struct dgnn_atomic *atomic, struct dgnn_a
                                  struct dgnn_error *error);
 void dgnn_atomic_workspace_free(struct dgnn_atomic_workspace *workspace); /* NULL is allowed */
 
-/* All of an evaluation that can fail on this rank alone, memory above all; without messages. Ranks that compute together
- * agree on its status and then evaluate. Errors: INPUT, MEMORY. */
+/* All of an evaluation that can fail on this rank alone, memory above all; without messages. Ranks that
+ * compute together agree on its status and then evaluate. Errors: INPUT, MEMORY. */
 int dgnn_atomic_prepare(struct dgnn_atomic_workspace *workspace, const struct dgnn_evaluation *evaluation,
                         struct dgnn_error *error);
 
-/* After prepare, with the same evaluation. energy: nowned; evaluation->edge_gradient gets the gradient of their sum
- * added. Collective with an exchange. */
+/* After prepare, with the same evaluation. energy: nowned; evaluation->edge_gradient gets the gradient of
+ * their sum added. Collective with an exchange. */
 int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *workspace, const struct dgnn_evaluation *evaluation,
                          const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error);
 

@@ -22,8 +22,8 @@ static const struct dgnn_param fitting_rows[] = {
 #include "net/params/params_end.h"
 };
 
-/* Computed in float64 whatever the archive's precision: it costs a hundredth of a model, and energies of float32 models
- * then lose nothing after the descriptor. */
+/* Computed in float64 whatever the archive's precision: it costs a hundredth of a model, and energies of
+ * float32 models then lose nothing after the descriptor. */
 enum { FITTING_ROWS = 64 }; /* atoms that go through the network together */
 
 struct dgnn_fitting {
@@ -65,15 +65,16 @@ static int fitting_load_glu(struct dgnn_fitting *f, const struct dgnn_value *lis
     f->nnet = count;
     for (int64_t k = 0; k < count; k++) {
         struct dgnn_value item = dgnn_value_item(list, k);
-        DGNN_TRY(dgnn_glu_load(&item, f->width, f->modulates, f->params.dim_case_embd, f->case_embedding, &glu[k], error));
+        DGNN_TRY(dgnn_glu_load(&item, f->width, f->modulates, f->params.dim_case_embd, f->case_embedding,
+                               &glu[k], error));
         fitting_widths(f, glu[k].parameters, glu[k].width_kept, glu[k].width_max);
     }
     return DGNN_OK;
 }
 
 /* value: the fitting net's object. */
-static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *value, const struct dgnn_value *list,
-                             struct dgnn_error *error)
+static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *value,
+                             const struct dgnn_value *list, struct dgnn_error *error)
 {
     int64_t count = dgnn_value_count(list);
     struct dgnn_network_f64 *net = dgnn_alloc_zeroed(count, sizeof(*net));
@@ -94,9 +95,9 @@ static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *va
 /* A thread's room for one batch. */
 struct fitting_batch {
     int64_t *row;   /* FITTING_ROWS: atoms */
-    double *input;    /* FITTING_ROWS x width; its gradient after backward */
-    double *output;   /* FITTING_ROWS */
-    double *one;      /* FITTING_ROWS ones: dE/doutput */
+    double *input;  /* FITTING_ROWS x width; its gradient after backward */
+    double *output; /* FITTING_ROWS */
+    double *one;    /* FITTING_ROWS ones: dE/doutput */
     double *kept;
     double *work;
 };
@@ -112,7 +113,7 @@ static void fitting_lay(struct dgnn_arena *arena, const struct dgnn_fitting *f, 
 }
 
 static void fitting_fill(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t atom,
-                               double *row)
+                         double *row)
 {
     const double *fparam = in->fparam ? in->fparam : f->default_fparam;
     for (int64_t c = 0; c < f->params.dim_descrpt; c++) {
@@ -130,7 +131,7 @@ static void fitting_fill(const struct dgnn_fitting *f, const struct dgnn_fitting
 }
 
 static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t k,
-                              int64_t count, const struct fitting_batch *b, double *energy, double *gradient)
+                        int64_t count, const struct fitting_batch *b, double *energy, double *gradient)
 {
     const struct dgnn_ops_f64 *ops = f->ops;
     int64_t width = f->params.dim_descrpt;
@@ -163,7 +164,7 @@ static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_
 
 /* Atoms [begin, end), in batches that share a network. */
 static void fitting_range(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t begin,
-                                int64_t end, const struct fitting_batch *b, double *energy, double *gradient)
+                          int64_t end, const struct fitting_batch *b, double *energy, double *gradient)
 {
     for (int64_t k = 0; k < f->nnet; k++) {
         int64_t count = 0;
@@ -179,7 +180,8 @@ static void fitting_range(const struct dgnn_fitting *f, const struct dgnn_fittin
     }
 }
 
-static int fitting_bad(const struct dgnn_value *where, int status, const char *problem, struct dgnn_error *error)
+static int fitting_bad(const struct dgnn_value *where, int status, const char *problem,
+                       struct dgnn_error *error)
 {
     char path[256];
     return dgnn_status_set(error, status, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
@@ -262,13 +264,15 @@ static int fitting_check_atom_energies(const struct dgnn_value *list, struct dgn
         struct dgnn_value item = dgnn_value_item(list, i);
         if (dgnn_value_kind(&item) != DGNN_VALUE_NULL) {
             return fitting_bad(list, DGNN_ERROR_UNSUPPORTED,
-                               "fits shifted to the energies of isolated atoms (atom_ener) are not supported", error);
+                               "fits shifted to the energies of isolated atoms (atom_ener) are not supported",
+                               error);
         }
     }
     return DGNN_OK;
 }
 
-static int fitting_load_networks(struct dgnn_fitting *f, const struct dgnn_value *value, struct dgnn_error *error)
+static int fitting_load_networks(struct dgnn_fitting *f, const struct dgnn_value *value,
+                                 struct dgnn_error *error)
 {
     struct dgnn_value list;
     DGNN_TRY(dgnn_layer_collection(&f->params.nets, f->params.mixed_types ? 0 : 1, f->ntypes,
@@ -283,7 +287,8 @@ static int fitting_check_counts(const struct fitting_params *p, const struct dgn
 {
     const int64_t limit = 1 << 24;
     if (p->ntypes != context->ntypes) {
-        return fitting_bad(value, DGNN_ERROR_FORMAT, "ntypes is not the length of the model's type_map", error);
+        return fitting_bad(value, DGNN_ERROR_FORMAT, "ntypes is not the length of the model's type_map",
+                           error);
     }
     if (p->dim_descrpt < 1 || p->dim_descrpt > limit || p->numb_fparam < 0 || p->numb_fparam > limit ||
         p->numb_aparam < 0 || p->numb_aparam > limit || p->dim_case_embd < 0 || p->dim_case_embd > limit) {
@@ -306,11 +311,13 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
                                "%s: found '%s'; dgnn evaluates energies only: expected 'ener' or 'sezm_ener'",
                                dgnn_value_path(&type, path, sizeof(path)), name);
     }
-    DGNN_TRY(dgnn_params_load(value, fitting_rows, sizeof(fitting_rows) / sizeof(fitting_rows[0]), &f->params, error));
+    DGNN_TRY(dgnn_params_load(value, fitting_rows, sizeof(fitting_rows) / sizeof(fitting_rows[0]), &f->params,
+                              error));
     DGNN_TRY(fitting_check_counts(&f->params, value, context, error));
     f->modulates = f->params.case_film_embd && f->params.dim_case_embd > 0;
     if (f->params.case_film_embd && !f->is_glu) {
-        return fitting_bad(value, DGNN_ERROR_UNSUPPORTED, "case_film_embd: only fittings of type sezm_ener have it", error);
+        return fitting_bad(value, DGNN_ERROR_UNSUPPORTED,
+                           "case_film_embd: only fittings of type sezm_ener have it", error);
     }
     f->ntypes = context->ntypes;
     f->threads = context->threads;
@@ -410,7 +417,8 @@ void dgnn_fitting_workspace_free(struct dgnn_fitting_workspace *w)
 
 int dgnn_fitting_prepare(struct dgnn_fitting_workspace *w, struct dgnn_error *error)
 {
-    return dgnn_buffer_reserve(&w->scratch, fitting_room(w->fitting) * w->fitting->threads, "the fitting net", error);
+    return dgnn_buffer_reserve(&w->scratch, fitting_room(w->fitting) * w->fitting->threads, "the fitting net",
+                               error);
 }
 
 /* One evaluation. */
@@ -430,11 +438,12 @@ static void fitting_part(void *of, int64_t part, int32_t thread)
     int64_t n = job->input->n;
     (void)thread;
     fitting_lay(&own, f, &b);
-    fitting_range(f, job->input, n * part / f->threads, n * (part + 1) / f->threads, &b, job->energy, job->gradient);
+    fitting_range(f, job->input, n * part / f->threads, n * (part + 1) / f->threads, &b, job->energy,
+                  job->gradient);
 }
 
-void dgnn_fitting_evaluate_part(struct dgnn_fitting_workspace *w, const struct dgnn_fitting_input *in, int32_t thread,
-                                double *energy, double *gradient)
+void dgnn_fitting_evaluate_part(struct dgnn_fitting_workspace *w, const struct dgnn_fitting_input *in,
+                                int32_t thread, double *energy, double *gradient)
 {
     struct dgnn_arena own = {.base = (char *)w->scratch.data + thread * fitting_room(w->fitting)};
     struct fitting_batch b;
@@ -442,8 +451,8 @@ void dgnn_fitting_evaluate_part(struct dgnn_fitting_workspace *w, const struct d
     fitting_range(w->fitting, in, 0, in->n, &b, energy, gradient);
 }
 
-void dgnn_fitting_evaluate(struct dgnn_fitting_workspace *w, const struct dgnn_fitting_input *in, double *energy,
-                           double *gradient)
+void dgnn_fitting_evaluate(struct dgnn_fitting_workspace *w, const struct dgnn_fitting_input *in,
+                           double *energy, double *gradient)
 {
     struct fitting_job job = {w, in, energy, gradient, fitting_room(w->fitting)};
     dgnn_parallel_run(w->fitting->threads, w->fitting->threads, fitting_part, &job);

@@ -1,5 +1,5 @@
-/* The energy fitting net (deepmd/dpmodel/fitting/general_fitting.py, ener_fitting.py): from descriptor, frame and
- * atomic parameters to the energy of each atom, and the gradient back to the descriptor. */
+/* The energy fitting net (deepmd/dpmodel/fitting/general_fitting.py, ener_fitting.py): from descriptor, frame
+ * and atomic parameters to the energy of each atom, and the gradient back to the descriptor. */
 #ifndef DGNN_NET_FITTING_H
 #define DGNN_NET_FITTING_H
 
@@ -30,19 +30,20 @@ struct dgnn_fitting_input {
 
 /* What an evaluation writes. The fitting net outlives its workspaces. Errors: MEMORY. */
 struct dgnn_fitting_workspace;
-int dgnn_fitting_workspace_create(const struct dgnn_fitting *fitting, struct dgnn_fitting_workspace **workspace,
-                                  struct dgnn_error *error);
+int dgnn_fitting_workspace_create(const struct dgnn_fitting *fitting,
+                                  struct dgnn_fitting_workspace **workspace, struct dgnn_error *error);
 void dgnn_fitting_workspace_free(struct dgnn_fitting_workspace *workspace); /* NULL is allowed */
 
 /* The memory of evaluate, whatever the number of atoms. Errors: MEMORY. */
 int dgnn_fitting_prepare(struct dgnn_fitting_workspace *workspace, struct dgnn_error *error);
 
 /* After prepare, by one of the threads, on its own part of the atoms: as evaluate. */
-void dgnn_fitting_evaluate_part(struct dgnn_fitting_workspace *workspace, const struct dgnn_fitting_input *input,
-                                int32_t thread, double *energy, double *gradient);
+void dgnn_fitting_evaluate_part(struct dgnn_fitting_workspace *workspace,
+                                const struct dgnn_fitting_input *input, int32_t thread, double *energy,
+                                double *gradient);
 
 /* After prepare. energy: n. gradient: n x dim_descriptor, or NULL; may be the descriptor's own place. */
-void dgnn_fitting_evaluate(struct dgnn_fitting_workspace *workspace, const struct dgnn_fitting_input *input, double *energy,
-                           double *gradient);
+void dgnn_fitting_evaluate(struct dgnn_fitting_workspace *workspace, const struct dgnn_fitting_input *input,
+                           double *energy, double *gradient);
 
 #endif

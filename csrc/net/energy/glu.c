@@ -38,7 +38,8 @@ struct glu_load {
 static int glu_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
 {
     char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
+                           problem);
 }
 
 /* A variable as float64, allocated. */
@@ -89,7 +90,8 @@ static int glu_encode(struct glu_load *l)
     double *first = NULL, *second = NULL;
     l->ncode = 4 * l->params.descriptor_dim;
     int status = glu_array(l, "case_film.case_layer1.matrix", 2, (int64_t[]){l->ncase, hidden}, &first);
-    status = status ? status : glu_array(l, "case_film.case_layer2.matrix", 2, (int64_t[]){hidden, l->ncode}, &second);
+    status = status ? status
+                    : glu_array(l, "case_film.case_layer2.matrix", 2, (int64_t[]){hidden, l->ncode}, &second);
     status = status ? status : glu_encode_with(l, &l->glu->activation, hidden, first, second);
     dgnn_alloc_free(first);
     dgnn_alloc_free(second);
@@ -104,8 +106,10 @@ static int glu_target(const struct glu_load *l, int64_t k, int64_t n, double *sc
     const int64_t count = l->glu->nhidden + 1;
     snprintf(name, sizeof(name), "case_film.projectors.%d", (int)k);
     int status = glu_array(l, name, 2, (int64_t[]){l->ncode, 2 * n}, &project);
-    status = status ? status : glu_array(l, "case_film.adam_case_film_scale_strength_log", 1, &count, &strength[0]);
-    status = status ? status : glu_array(l, "case_film.adam_case_film_shift_strength_log", 1, &count, &strength[1]);
+    status = status ? status
+                    : glu_array(l, "case_film.adam_case_film_scale_strength_log", 1, &count, &strength[0]);
+    status = status ? status
+                    : glu_array(l, "case_film.adam_case_film_shift_strength_log", 1, &count, &strength[1]);
     for (int64_t c = 0; c < 2 * n && !status; c++) {
         double sum = 0;
         for (int64_t r = 0; r < l->ncode; r++) {
@@ -119,7 +123,8 @@ static int glu_target(const struct glu_load *l, int64_t k, int64_t n, double *sc
     return status;
 }
 
-/* Layer k takes x scale + shift in its first n inputs: (x scale + shift) w + b = x (scale w) + (b + shift w). */
+/* Layer k takes x scale + shift in its first n inputs: (x scale + shift) w + b = x (scale w) + (b + shift w).
+ */
 static int glu_modulate(const struct glu_load *l, int64_t k, int64_t n)
 {
     struct dgnn_matrix_f64 *w = &l->glu->w[k];
@@ -187,22 +192,27 @@ static int glu_load_layers(const struct glu_load *l)
         g->width_kept += 3 * n;
         nin = n;
     }
-    return glu_load_layer(l, g->nhidden, nin, 1, "output_layer.matrix", l->params.bias_out ? "output_layer.bias" : NULL);
+    return glu_load_layer(l, g->nhidden, nin, 1, "output_layer.matrix",
+                          l->params.bias_out ? "output_layer.bias" : NULL);
 }
 
 static int glu_load_into(struct glu_load *l, int64_t nin, int modulates)
 {
     struct dgnn_glu *g = l->glu;
     DGNN_TRY(dgnn_value_object(l->value, l->error));
-    DGNN_TRY(dgnn_params_load(l->value, glu_rows, sizeof(glu_rows) / sizeof(glu_rows[0]), &l->params, l->error));
+    DGNN_TRY(
+        dgnn_params_load(l->value, glu_rows, sizeof(glu_rows) / sizeof(glu_rows[0]), &l->params, l->error));
     DGNN_TRY(dgnn_params_activation(l->params.activation_function, l->value, &g->activation, l->error));
     DGNN_TRY(dgnn_value_list(&l->params.neuron, &g->nhidden, l->error));
     l->variables = dgnn_value_member(l->value, "@variables");
     l->params.descriptor_dim = l->params.descriptor_dim < 0 ? nin : l->params.descriptor_dim;
     g->nin = nin;
     if (l->params.in_dim != nin || l->params.descriptor_dim > nin || g->nhidden > GLU_MOST_LAYERS) {
-        return glu_bad(l->value, "in_dim is not the width of the fitting's input, descriptor_dim larger, or there are more "
-                                 "than 64 layers", l->error);
+        return glu_bad(
+            l->value,
+            "in_dim is not the width of the fitting's input, descriptor_dim larger, or there are more "
+            "than 64 layers",
+            l->error);
     }
     int says = l->params.case_film_embd && l->params.dim_case_embd > 0;
     if (says != modulates || (says && l->params.dim_case_embd != l->ncase)) {
@@ -225,8 +235,8 @@ static int glu_load_into(struct glu_load *l, int64_t nin, int modulates)
                                  dgnn_value_path(&l->variables, (char[256]){0}, 256));
 }
 
-int dgnn_glu_load(const struct dgnn_value *value, int64_t nin, int modulates, int64_t ncase, const double *case_embedding,
-                  struct dgnn_glu *glu, struct dgnn_error *error)
+int dgnn_glu_load(const struct dgnn_value *value, int64_t nin, int modulates, int64_t ncase,
+                  const double *case_embedding, struct dgnn_glu *glu, struct dgnn_error *error)
 {
     int64_t nread = 0;
     *glu = (struct dgnn_glu){0};
@@ -266,8 +276,8 @@ void dgnn_glu_free(struct dgnn_glu *g)
 /* ---------------------------------------------------------------- evaluation */
 
 /* Kept of a layer, row after row: v, act(g), act'(g). */
-void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g, int64_t nrow, const double *x, double *y,
-                      double *kept, double *work)
+void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g, int64_t nrow, const double *x,
+                      double *y, double *kept, double *work)
 {
     double *pre = work, *out = work + nrow * g->width_max;
     for (int64_t k = 0; k < g->nhidden; k++) {
@@ -287,8 +297,8 @@ void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g, 
     ops->product(nrow, x, g->w[g->nhidden].nrow, &g->w[g->nhidden], g->bias[g->nhidden], y, 1, 0);
 }
 
-void dgnn_glu_backward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g, int64_t nrow, const double *dy, double *dx,
-                       const double *kept, double *work)
+void dgnn_glu_backward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g, int64_t nrow,
+                       const double *dy, double *dx, const double *kept, double *work)
 {
     double *d_pre = work, *d_out = work + nrow * g->width_max;
     kept += nrow * g->width_kept;

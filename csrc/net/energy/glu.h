@@ -1,6 +1,7 @@
-/* DPA4's fitting network (deepmd/dpmodel/fitting/dpa4_ener.py): hidden layers (v | g) = x w + b, x = v act(g), then a linear
- * one. Where the case modulates inputs (deepmd/pt/model/task/sezm_ener.py, case FiLM), x (1 + e^a tanh gamma) + e^b tanh
- * beta is linear in x, and the case is fixed: it is in the weights from load on. */
+/* DPA4's fitting network (deepmd/dpmodel/fitting/dpa4_ener.py): hidden layers (v | g) = x w + b, x = v
+ * act(g), then a linear one. Where the case modulates inputs (deepmd/pt/model/task/sezm_ener.py, case FiLM),
+ * x (1 + e^a tanh gamma) + e^b tanh beta is linear in x, and the case is fixed: it is in the weights from
+ * load on. */
 #ifndef DGNN_NET_GLU_H
 #define DGNN_NET_GLU_H
 
@@ -17,17 +18,17 @@ struct dgnn_glu {
     int64_t parameters;
 };
 
-/* value: an object of class GLUFittingNet with nin inputs; case_embedding: of ncase numbers, NULL with 0. Whether it modulates
- * must be as the network says. Nothing is left to free after an error. */
-int dgnn_glu_load(const struct dgnn_value *value, int64_t nin, int modulates, int64_t ncase, const double *case_embedding,
-                  struct dgnn_glu *glu, struct dgnn_error *error);
+/* value: an object of class GLUFittingNet with nin inputs; case_embedding: of ncase numbers, NULL with 0.
+ * Whether it modulates must be as the network says. Nothing is left to free after an error. */
+int dgnn_glu_load(const struct dgnn_value *value, int64_t nin, int modulates, int64_t ncase,
+                  const double *case_embedding, struct dgnn_glu *glu, struct dgnn_error *error);
 void dgnn_glu_free(struct dgnn_glu *glu); /* a zeroed one is allowed */
 
 /* x: nrow x nin, contiguous; y: nrow. kept: nrow x width_kept. work: 2 x nrow x width_max. */
-void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *glu, int64_t nrow, const double *x, double *y,
-                      double *kept, double *work);
+void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *glu, int64_t nrow,
+                      const double *x, double *y, double *kept, double *work);
 /* dy: nrow; dx: nrow x nin, written. work: 3 x nrow x width_max. */
-void dgnn_glu_backward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *glu, int64_t nrow, const double *dy,
-                       double *dx, const double *kept, double *work);
+void dgnn_glu_backward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *glu, int64_t nrow,
+                       const double *dy, double *dx, const double *kept, double *work);
 
 #endif

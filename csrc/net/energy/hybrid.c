@@ -1,7 +1,8 @@
-/* hybrid (deepmd/dpmodel/descriptor/hybrid.py): descriptors side by side on one neighbour list, their outputs joined.
+/* hybrid (deepmd/dpmodel/descriptor/hybrid.py): descriptors side by side on one neighbour list, their outputs
+ * joined.
  *
- * The list is the hybrid's, at the largest cutoff. A child gets the first sel of each row (of each type, where it tells
- * types apart), not cut at its own cutoff. */
+ * The list is the hybrid's, at the largest cutoff. A child gets the first sel of each row (of each type,
+ * where it tells types apart), not cut at its own cutoff. */
 #include <string.h>
 
 #include "geom/prefix.h"
@@ -33,7 +34,7 @@ struct hybrid {
     int64_t nchild;
     struct hybrid_child *child;
     int32_t ntypes;
-    int64_t *sel; /* ntypes, or 1 */
+    int64_t *sel;                   /* ntypes, or 1 */
     struct dgnn_angle_limit *angle; /* all children's */
     struct dgnn_descriptor_properties properties;
 };
@@ -123,8 +124,8 @@ static double hybrid_work(const struct dgnn_descriptor *descriptor, int64_t n, c
     double sum = 0;
     for (int64_t c = 0; c < h->nchild; c++) {
         const struct hybrid_child *child = &h->child[c];
-        sum += dgnn_descriptor_work(child->descriptor, dgnn_descriptor_within(n, distance, child->properties.cutoff),
-                                    distance);
+        sum += dgnn_descriptor_work(child->descriptor,
+                                    dgnn_descriptor_within(n, distance, child->properties.cutoff), distance);
     }
     return sum;
 }
@@ -150,7 +151,8 @@ static int hybrid_load_children(const struct dgnn_value *list, const struct dgnn
     DGNN_TRY(dgnn_value_list(list, &h->nchild, error));
     if (h->nchild < 1 || h->nchild > HYBRID_MAX_CHILDREN) {
         return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %lld descriptors; expected 1 to %d",
-                               dgnn_value_path(list, path, sizeof(path)), (long long)h->nchild, HYBRID_MAX_CHILDREN);
+                               dgnn_value_path(list, path, sizeof(path)), (long long)h->nchild,
+                               HYBRID_MAX_CHILDREN);
     }
     h->child = dgnn_alloc_zeroed(h->nchild, sizeof(*h->child));
     h->sel = dgnn_alloc_zeroed(h->ntypes, sizeof(*h->sel));
@@ -166,12 +168,13 @@ static int hybrid_load_children(const struct dgnn_value *list, const struct dgnn
     return DGNN_OK;
 }
 
-static int hybrid_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context, struct hybrid *h,
-                            struct dgnn_error *error)
+static int hybrid_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                            struct hybrid *h, struct dgnn_error *error)
 {
     struct hybrid_params params;
     h->ntypes = context->ntypes;
-    DGNN_TRY(dgnn_params_load(value, hybrid_rows, sizeof(hybrid_rows) / sizeof(hybrid_rows[0]), &params, error));
+    DGNN_TRY(
+        dgnn_params_load(value, hybrid_rows, sizeof(hybrid_rows) / sizeof(hybrid_rows[0]), &params, error));
     DGNN_TRY(hybrid_load_children(&params.list, context, h, error));
     return hybrid_join(h, error);
 }
@@ -193,7 +196,8 @@ static int hybrid_load(const struct dgnn_value *value, const struct dgnn_load_co
     return DGNN_OK;
 }
 
-static int hybrid_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error)
+static int hybrid_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text,
+                           struct dgnn_error *error)
 {
     const struct hybrid *h = (const struct hybrid *)descriptor;
     DGNN_TRY(dgnn_text_add(text, error, "\"list\": ["));
@@ -210,7 +214,8 @@ static int hybrid_describe(const struct dgnn_descriptor *descriptor, struct dgnn
 /* ---------------------------------------------------------------- evaluation */
 
 /* n rows of width numbers, between places whose rows are so many numbers apart. */
-static void hybrid_copy(int64_t n, int64_t width, double *to, int64_t to_step, const double *from, int64_t from_step)
+static void hybrid_copy(int64_t n, int64_t width, double *to, int64_t to_step, const double *from,
+                        int64_t from_step)
 {
     for (int64_t i = 0; i < n; i++) {
         memcpy(to + i * to_step, from + i * from_step, sizeof(double) * (size_t)width);
@@ -289,7 +294,8 @@ static int hybrid_prepare_part(struct hybrid_part *part, const struct dgnn_evalu
                          : hybrid_forward_part(part, evaluation, error);
 }
 
-static int hybrid_prepare(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+static int hybrid_prepare(const struct dgnn_descriptor *descriptor,
+                          struct dgnn_descriptor_workspace *workspace,
                           const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
     const struct hybrid *h = (const struct hybrid *)descriptor;
@@ -306,7 +312,8 @@ static int hybrid_is_local(const struct hybrid_part *part)
     return !dgnn_descriptor_kind(part->child->descriptor)->prepare;
 }
 
-static int hybrid_forward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+static int hybrid_forward(const struct dgnn_descriptor *descriptor,
+                          struct dgnn_descriptor_workspace *workspace,
                           const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error)
 {
     const struct hybrid *h = (const struct hybrid *)descriptor;
@@ -337,7 +344,8 @@ static int hybrid_backward_part(struct hybrid_part *part, const struct dgnn_eval
 }
 
 /* Children that exchange go first: what fails after them keeps no other rank waiting. */
-static int hybrid_backward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+static int hybrid_backward(const struct dgnn_descriptor *descriptor,
+                           struct dgnn_descriptor_workspace *workspace,
                            const struct dgnn_evaluation *evaluation, const double *output_gradient,
                            struct dgnn_error *error)
 {
@@ -346,7 +354,8 @@ static int hybrid_backward(const struct dgnn_descriptor *descriptor, struct dgnn
     for (int64_t c = 0; c < w->nchild; c++) {
         struct hybrid_part *part = &w->part[c];
         int64_t dim = part->child->properties.dim_out;
-        hybrid_copy(evaluation->graph->nowned, dim, part->rows.data, dim, output_gradient, h->properties.dim_out);
+        hybrid_copy(evaluation->graph->nowned, dim, part->rows.data, dim, output_gradient,
+                    h->properties.dim_out);
         output_gradient += dim;
     }
     for (int local = 0; local < 2; local++) {

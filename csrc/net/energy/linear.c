@@ -26,8 +26,8 @@ struct linear_part {
     struct dgnn_atomic *atomic;
     struct dgnn_atomic_properties properties;
     double weight;
-    int32_t *type_of;  /* ntypes of the sum: the part's type; NULL: the same */
-    uint8_t *dropped;  /* types of the part */
+    int32_t *type_of; /* ntypes of the sum: the part's type; NULL: the same */
+    uint8_t *dropped; /* types of the part */
 };
 
 struct dgnn_linear {
@@ -60,7 +60,8 @@ struct dgnn_linear_workspace {
 static int linear_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
 {
     char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
+                           problem);
 }
 
 /* ---------------------------------------------------------------- parts */
@@ -92,19 +93,22 @@ static int linear_map_types(const struct dgnn_value *list, const struct linear_l
     return DGNN_OK;
 }
 
-static int linear_check_part(const struct dgnn_value *value, const struct linear_part *part, struct dgnn_error *error)
+static int linear_check_part(const struct dgnn_value *value, const struct linear_part *part,
+                             struct dgnn_error *error)
 {
     char path[256];
     if (!part->properties.descriptor.mixed_types) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: descriptor '%s' tells the types of neighbours apart; deepmd-kit does not evaluate "
-                               "it in a sum of models either",
-                               dgnn_value_path(value, path, sizeof(path)), part->properties.descriptor_type);
+        return dgnn_status_set(
+            error, DGNN_ERROR_UNSUPPORTED,
+            "%s: descriptor '%s' tells the types of neighbours apart; deepmd-kit does not evaluate "
+            "it in a sum of models either",
+            dgnn_value_path(value, path, sizeof(path)), part->properties.descriptor_type);
     }
     if (part->properties.descriptor.has_native_spin) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: descriptor '%s' takes spins; dgnn does not evaluate "
-                               "it in a sum of models", dgnn_value_path(value, path, sizeof(path)),
-                               part->properties.descriptor_type);
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                               "%s: descriptor '%s' takes spins; dgnn does not evaluate "
+                               "it in a sum of models",
+                               dgnn_value_path(value, path, sizeof(path)), part->properties.descriptor_type);
     }
     return DGNN_OK;
 }
@@ -132,7 +136,8 @@ static int linear_set_types(struct dgnn_linear *l, struct linear_part *part, con
 }
 
 static int linear_load_standard(const struct dgnn_value *value, const struct dgnn_load_context *context,
-                                const struct linear_level *level, struct dgnn_linear *l, struct dgnn_error *error)
+                                const struct linear_level *level, struct dgnn_linear *l,
+                                struct dgnn_error *error)
 {
     if (l->npart == LINEAR_MAX_PARTS) {
         return linear_bad(value, "more than 64 models are added up", error);
@@ -202,7 +207,8 @@ static int linear_weight(const struct dgnn_value *weights, int64_t k, int64_t n,
 }
 
 static int linear_load_models(const struct linear_params *params, const struct dgnn_load_context *context,
-                              const struct linear_level *level, struct dgnn_linear *l, struct dgnn_error *error)
+                              const struct linear_level *level, struct dgnn_linear *l,
+                              struct dgnn_error *error)
 {
     int64_t count;
     double weight;
@@ -224,12 +230,15 @@ static int linear_load_sum(const struct dgnn_value *value, const struct dgnn_loa
     struct linear_params params;
     struct dgnn_value variables = dgnn_value_member(value, "@variables");
     DGNN_TRY(dgnn_value_object(&variables, error)); /* without it deepmd-kit makes a bias of the parts' */
-    DGNN_TRY(dgnn_params_load(value, linear_rows, sizeof(linear_rows) / sizeof(linear_rows[0]), &params, error));
-    if (!l->is_sum) { /* the outermost: bias and exclusions of sums inside it do not count, as in deepmd-kit */
+    DGNN_TRY(
+        dgnn_params_load(value, linear_rows, sizeof(linear_rows) / sizeof(linear_rows[0]), &params, error));
+    if (!l->is_sum) { /* the outermost: bias and exclusions of sums inside it do not count, as in deepmd-kit
+                       */
         l->is_sum = 1;
         DGNN_TRY(dgnn_atomic_load_bias(value, l->ntypes, &l->bias, error));
         DGNN_TRY(dgnn_atomic_load_dropped(&params.atom_exclude_types, l->ntypes, &l->dropped, error));
-        DGNN_TRY(dgnn_params_pairs(&params.pair_exclude_types, l->ntypes, &l->pair_exclude, &l->any_pair, error));
+        DGNN_TRY(
+            dgnn_params_pairs(&params.pair_exclude_types, l->ntypes, &l->pair_exclude, &l->any_pair, error));
     }
     return linear_load_models(&params, context, level, l, error);
 }
@@ -248,18 +257,21 @@ static int linear_load_any(const struct dgnn_value *value, const struct dgnn_loa
     if (!strcmp(type, "linear") || !strcmp(type, "linear_ener")) {
         return linear_load_sum(value, context, level, l, error);
     }
-    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                           "%s: models of type '%s' are not supported; supported: standard, linear_ener, spin_ener, "
-                           "native_spin (not in a sum)",
-                           dgnn_value_path(&member, path, sizeof(path)), type);
+    return dgnn_status_set(
+        error, DGNN_ERROR_UNSUPPORTED,
+        "%s: models of type '%s' are not supported; supported: standard, linear_ener, spin_ener, "
+        "native_spin (not in a sum)",
+        dgnn_value_path(&member, path, sizeof(path)), type);
 }
 
 /* ---------------------------------------------------------------- properties */
 
-/* One input for all parts: those that take it must agree on its width, and on a default for there to be one. */
+/* One input for all parts: those that take it must agree on its width, and on a default for there to be one.
+ */
 static int linear_join_input(int64_t width, int64_t *all, const double *preset, const double **all_preset)
 {
-    int agree = preset && *all_preset && width == *all && !memcmp(preset, *all_preset, sizeof(double) * (size_t)width);
+    int agree = preset && *all_preset && width == *all &&
+                !memcmp(preset, *all_preset, sizeof(double) * (size_t)width);
     int64_t before = *all;
     if (!width) {
         return 1;
@@ -277,14 +289,16 @@ static int linear_join_inputs(struct dgnn_linear *l, const struct linear_part *p
     const struct dgnn_fitting_properties *fit = &part->properties.fitting;
     const double *none = NULL;
     int64_t width = d->dim_charge_spin;
-    int good = linear_join_input(fit->dim_fparam, &f->dim_fparam, fit->default_fparam, &f->default_fparam) &&
-               linear_join_input(fit->dim_aparam, &f->dim_aparam, NULL, &none) &&
-               linear_join_input(own->dim_charge_spin, &width, own->default_charge_spin, &d->default_charge_spin);
+    int good =
+        linear_join_input(fit->dim_fparam, &f->dim_fparam, fit->default_fparam, &f->default_fparam) &&
+        linear_join_input(fit->dim_aparam, &f->dim_aparam, NULL, &none) &&
+        linear_join_input(own->dim_charge_spin, &width, own->default_charge_spin, &d->default_charge_spin);
     d->dim_charge_spin = (int32_t)width;
     return good;
 }
 
-static int linear_join_descriptor(struct dgnn_linear *l, const struct linear_part *part, struct dgnn_error *error)
+static int linear_join_descriptor(struct dgnn_linear *l, const struct linear_part *part,
+                                  struct dgnn_error *error)
 {
     struct dgnn_descriptor_properties *all = &l->properties.descriptor;
     const struct dgnn_descriptor_properties *own = &part->properties.descriptor;
@@ -308,13 +322,15 @@ static int linear_join(const struct dgnn_value *value, struct dgnn_linear *l, st
     }
     struct dgnn_atomic_properties *all = &l->properties;
     *all = (struct dgnn_atomic_properties){
-        .descriptor = {.mixed_types = 1, .nsel = 1, .sel = l->sel, .dtype = DGNN_DTYPE_FLOAT32, .has_graph_form = 1},
+        .descriptor =
+            {.mixed_types = 1, .nsel = 1, .sel = l->sel, .dtype = DGNN_DTYPE_FLOAT32, .has_graph_form = 1},
         .descriptor_type = "linear",
     };
     for (int64_t k = 0; k < l->npart; k++) {
         DGNN_TRY(linear_join_descriptor(l, &l->part[k], error));
         if (!linear_join_inputs(l, &l->part[k])) {
-            return linear_bad(value, "its models disagree on the widths of fparam, aparam or charge_spin", error);
+            return linear_bad(value, "its models disagree on the widths of fparam, aparam or charge_spin",
+                              error);
         }
     }
     l->any_pair |= dgnn_atomic_exclude_idle(&all->descriptor, l->ntypes, l->dropped, l->pair_exclude);
@@ -453,7 +469,8 @@ int dgnn_linear_prepare(struct dgnn_linear_workspace *w, const struct dgnn_evalu
     if (!l->is_sum) {
         return dgnn_atomic_prepare(w->part[0].atomic, evaluation, error);
     }
-    DGNN_TRY(dgnn_buffer_reserve(&w->energy, graph->nowned * (int64_t)sizeof(double), "a part's energies", error));
+    DGNN_TRY(
+        dgnn_buffer_reserve(&w->energy, graph->nowned * (int64_t)sizeof(double), "a part's energies", error));
     for (int64_t k = 0; k < l->npart; k++) {
         struct linear_part_workspace *p = &w->part[k];
         DGNN_TRY(linear_build_part(l, p, graph, error));
@@ -464,10 +481,11 @@ int dgnn_linear_prepare(struct dgnn_linear_workspace *w, const struct dgnn_evalu
     return DGNN_OK;
 }
 
-/* energy: of the part, not weighted; its weighted gradient is added to evaluation's. deepmd-kit adds the part's
- * own bias in graph semantics only. */
+/* energy: of the part, not weighted; its weighted gradient is added to evaluation's. deepmd-kit adds the
+ * part's own bias in graph semantics only. */
 static int linear_evaluate_part(struct linear_part_workspace *p, const struct dgnn_evaluation *evaluation,
-                                const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
+                                const struct dgnn_atomic_input *input, double *energy,
+                                struct dgnn_error *error)
 {
     const struct linear_part *part = p->part;
     const struct dgnn_fitting_properties *f = &part->properties.fitting;
@@ -488,8 +506,9 @@ static int linear_evaluate_part(struct linear_part_workspace *p, const struct dg
 }
 
 /* The parts that pass messages, or those that do not. */
-static int linear_add_parts(struct dgnn_linear_workspace *w, int passing, const struct dgnn_evaluation *evaluation,
-                            const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
+static int linear_add_parts(struct dgnn_linear_workspace *w, int passing,
+                            const struct dgnn_evaluation *evaluation, const struct dgnn_atomic_input *input,
+                            double *energy, struct dgnn_error *error)
 {
     const double *own = w->energy.data;
     for (int64_t k = 0; k < w->linear->npart; k++) {

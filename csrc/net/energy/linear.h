@@ -1,6 +1,7 @@
-/* What gives a system its energy: one atomic model, or a weighted sum of several (deepmd/dpmodel/atomic_model/
- * linear_atomic_model.py). The parts of a sum share one neighbour list, at the largest cutoff and the largest sel; each
- * gets the first sel of it within its own cutoff, and its own numbers for the types. */
+/* What gives a system its energy: one atomic model, or a weighted sum of several
+ * (deepmd/dpmodel/atomic_model/ linear_atomic_model.py). The parts of a sum share one neighbour list, at the
+ * largest cutoff and the largest sel; each gets the first sel of it within its own cutoff, and its own
+ * numbers for the types. */
 #ifndef DGNN_NET_LINEAR_H
 #define DGNN_NET_LINEAR_H
 
@@ -8,9 +9,9 @@
 
 struct dgnn_linear;
 
-/* value: an object of class Model and type standard, linear or linear_ener (sums of sums too). context->ntypes and
- * type_map are the model's. UNSUPPORTED for other types, naming them, and for parts that tell the types of neighbours
- * apart, which deepmd-kit doesn't sum either. */
+/* value: an object of class Model and type standard, linear or linear_ener (sums of sums too).
+ * context->ntypes and type_map are the model's. UNSUPPORTED for other types, naming them, and for parts that
+ * tell the types of neighbours apart, which deepmd-kit doesn't sum either. */
 int dgnn_linear_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
                      struct dgnn_linear **linear, struct dgnn_error *error);
 void dgnn_linear_free(struct dgnn_linear *linear); /* NULL is allowed */

@@ -9,9 +9,9 @@
 #include "net/local/local.h"
 
 static const struct dgnn_descriptor_kind *const registry_kinds[] = {
-    &dgnn_dpa3, &dgnn_dpa2, &dgnn_dpa1, &dgnn_dpa1_se_atten, &dgnn_dpa1_se_atten_v2, &dgnn_se_a_e2, &dgnn_se_a,
-    &dgnn_se_r_e2, &dgnn_se_r, &dgnn_se_t, &dgnn_se_t_at, &dgnn_se_t_3be, &dgnn_se_t_tebd, &dgnn_hybrid,
-    &dgnn_dpa4c, &dgnn_dpa4c_upper,
+    &dgnn_dpa3,      &dgnn_dpa2,    &dgnn_dpa1,  &dgnn_dpa1_se_atten, &dgnn_dpa1_se_atten_v2, &dgnn_se_a_e2,
+    &dgnn_se_a,      &dgnn_se_r_e2, &dgnn_se_r,  &dgnn_se_t,          &dgnn_se_t_at,          &dgnn_se_t_3be,
+    &dgnn_se_t_tebd, &dgnn_hybrid,  &dgnn_dpa4c, &dgnn_dpa4c_upper,
 };
 
 enum { REGISTRY_NKIND = sizeof(registry_kinds) / sizeof(registry_kinds[0]) };
@@ -58,8 +58,9 @@ void dgnn_registry_free(struct dgnn_descriptor *descriptor)
     }
 }
 
-int dgnn_registry_join_angles(struct dgnn_descriptor_properties *all, const struct dgnn_descriptor_properties *own,
-                              struct dgnn_angle_limit **angle, struct dgnn_error *error)
+int dgnn_registry_join_angles(struct dgnn_descriptor_properties *all,
+                              const struct dgnn_descriptor_properties *own, struct dgnn_angle_limit **angle,
+                              struct dgnn_error *error)
 {
     struct dgnn_angle_limit *joined = dgnn_alloc(all->nangle + own->nangle, sizeof(*joined));
     if (!joined) {

@@ -11,9 +11,10 @@ int dgnn_registry_load(const struct dgnn_value *value, const struct dgnn_load_co
                        struct dgnn_descriptor **descriptor, struct dgnn_error *error);
 void dgnn_registry_free(struct dgnn_descriptor *descriptor); /* NULL is allowed */
 
-/* Appends a part's limits of angles to those of the whole. angle: the memory of the whole's, NULL at first; the owner
- * frees it with dgnn_alloc_free. */
-int dgnn_registry_join_angles(struct dgnn_descriptor_properties *all, const struct dgnn_descriptor_properties *own,
-                              struct dgnn_angle_limit **angle, struct dgnn_error *error);
+/* Appends a part's limits of angles to those of the whole. angle: the memory of the whole's, NULL at first;
+ * the owner frees it with dgnn_alloc_free. */
+int dgnn_registry_join_angles(struct dgnn_descriptor_properties *all,
+                              const struct dgnn_descriptor_properties *own, struct dgnn_angle_limit **angle,
+                              struct dgnn_error *error);
 
 #endif

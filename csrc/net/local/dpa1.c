@@ -1,13 +1,13 @@
-/* DPA1 (Zhang et al., npj Comput Mater 10, 94 (2024); deepmd/dpmodel/descriptor/{dpa1,se_atten_v2}.py), also under the
- * names se_atten and se_atten_v2 (tebd_input_mode strip, smooth):
+/* DPA1 (Zhang et al., npj Comput Mater 10, 94 (2024); deepmd/dpmodel/descriptor/{dpa1,se_atten_v2}.py), also
+ * under the names se_atten and se_atten_v2 (tebd_input_mode strip, smooth):
  *
  *     g_j = N(s_j, T_j, T_i)                       concat
  *     g_j = N(s_j) (1 + w_j M(T_j, T_i))           strip (w_j 1 where not smooth)
  *     attention among the g of a centre, layer by layer
  *     gr = sum_j r_j g_j / sel, D = gr^T gr_<
  *
- * with r_j = (s_j, ...) the environment's row. A dense centre's empty slots have the row -mean/deviation and the type
- * of the frame's first atom; all of a centre's are alike, so one stands for them. */
+ * with r_j = (s_j, ...) the environment's row. A dense centre's empty slots have the row -mean/deviation and
+ * the type of the frame's first atom; all of a centre's are alike, so one stands for them. */
 #include <math.h>
 #include <string.h>
 
@@ -44,14 +44,14 @@ enum { DPA1_NPARAM = sizeof(dpa1_params) / sizeof(dpa1_params[0]) };
 struct dpa1_settings {
     struct dpa1_params params;
     struct dgnn_environment environment;
-    double *table;       /* (ntypes + 1) x tebd_dim */
-    int32_t *group;      /* ntypes x ntypes: 0, or -1 for excluded pairs */
+    double *table;  /* (ntypes + 1) x tebd_dim */
+    int32_t *group; /* ntypes x ntypes: 0, or -1 for excluded pairs */
     int64_t sel[1];
     int64_t dim_out;
     int64_t parameters;
     int32_t ntypes;
     int32_t strip;
-    int32_t has_mean;    /* is any mean not 0? Then empty slots count */
+    int32_t has_mean; /* is any mean not 0? Then empty slots count */
     int32_t dtype, memory, threads;
     enum dgnn_cpu cpu;
 };
@@ -62,9 +62,9 @@ static int64_t dpa1_type_inputs(const struct dpa1_settings *s)
     return s->params.tebd_dim * (s->params.type_one_side ? 1 : 2);
 }
 
-/* The direction is row[1..3] over its length, or over 1e-12 where that is shorter. Where the statistics don't turn the
- * row away from the vector, the length and with it the switch drop out, which matters: near the cutoff the quotient of
- * two numbers that vanish has no digits left. */
+/* The direction is row[1..3] over its length, or over 1e-12 where that is shorter. Where the statistics don't
+ * turn the row away from the vector, the length and with it the switch drop out, which matters: near the
+ * cutoff the quotient of two numbers that vanish has no digits left. */
 static void dpa1_d_direction(const struct dgnn_environment *environment, int32_t type, const double *vector,
                              double distance, const double *row, const double *d_direction, double *d_row,
                              double *gradient)
@@ -72,7 +72,8 @@ static void dpa1_d_direction(const struct dgnn_environment *environment, int32_t
     const double *mean = dgnn_environment_mean(environment, type, 0);
     const double *scale = dgnn_environment_scale(environment, type, 0);
     double length = sqrt(row[1] * row[1] + row[2] * row[2] + row[3] * row[3]), along = 0;
-    int parallel = !mean[1] && !mean[2] && !mean[3] && scale[1] == scale[2] && scale[1] == scale[3] && scale[1] > 0;
+    int parallel =
+        !mean[1] && !mean[2] && !mean[3] && scale[1] == scale[2] && scale[1] == scale[3] && scale[1] > 0;
     if (length <= 1e-12) {
         for (int a = 0; a < 3; a++) {
             d_row[a + 1] += d_direction[a] / 1e-12;
@@ -105,7 +106,8 @@ static void dpa1_d_direction(const struct dgnn_environment *environment, int32_t
 static int dpa1_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
 {
     char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
+                           problem);
 }
 
 static int dpa1_load_mode(struct dpa1_settings *s, const struct dgnn_value *value, int second,
@@ -140,7 +142,8 @@ static int dpa1_check(const struct dpa1_settings *s, const struct dgnn_value *va
     return DGNN_OK;
 }
 
-static int dpa1_load_environment(struct dpa1_settings *s, const struct dgnn_value *value, struct dgnn_error *error)
+static int dpa1_load_environment(struct dpa1_settings *s, const struct dgnn_value *value,
+                                 struct dgnn_error *error)
 {
     struct dgnn_value variables = dgnn_value_member(value, "@variables");
     s->environment = (struct dgnn_environment){.cutoff = s->params.rcut,
@@ -165,8 +168,8 @@ static int dpa1_load_settings(const struct dgnn_value *value, const struct dgnn_
     DGNN_TRY(dpa1_load_environment(s, value, error));
     DGNN_TRY(dgnn_edgerows_groups(&s->params.exclude_types, s->ntypes, &s->group, error));
     DGNN_TRY(dgnn_typeembed_same(&s->params.type_embedding, s->params.use_econf_tebd, error));
-    return dgnn_typeembed_load_f64(&s->params.type_embedding, s->ntypes, context->type_map, s->params.tebd_dim,
-                                   &s->table, error);
+    return dgnn_typeembed_load_f64(&s->params.type_embedding, s->ntypes, context->type_map,
+                                   s->params.tebd_dim, &s->table, error);
 }
 
 /* ---------------------------------------------------------------- the kinds */
@@ -206,7 +209,8 @@ static void dpa1_properties(const struct dgnn_descriptor *descriptor, struct dgn
     };
 }
 
-static int dpa1_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error)
+static int dpa1_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text,
+                         struct dgnn_error *error)
 {
     const struct dpa1_settings *s = &((const struct dpa1 *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(dpa1_params, DPA1_NPARAM, &s->params, text, error));
@@ -223,11 +227,16 @@ static double dpa1_work(const struct dgnn_descriptor *descriptor, int64_t n, con
 }
 
 #define DPA1_KIND(name, loader)                                                                              \
-    {                                                                                                        \
-        .type = name, .load = loader, .free = dpa1_free, .properties = dpa1_properties,                      \
-        .describe = dpa1_describe, .work = dpa1_work, .workspace_create = dpa1_workspace_create,             \
-        .workspace_free = dpa1_workspace_free, .forward = dpa1_forward, .backward = dpa1_backward            \
-    }
+    {.type = name,                                                                                           \
+     .load = loader,                                                                                         \
+     .free = dpa1_free,                                                                                      \
+     .properties = dpa1_properties,                                                                          \
+     .describe = dpa1_describe,                                                                              \
+     .work = dpa1_work,                                                                                      \
+     .workspace_create = dpa1_workspace_create,                                                              \
+     .workspace_free = dpa1_workspace_free,                                                                  \
+     .forward = dpa1_forward,                                                                                \
+     .backward = dpa1_backward}
 
 const struct dgnn_descriptor_kind dgnn_dpa1 = DPA1_KIND("dpa1", dpa1_load);
 const struct dgnn_descriptor_kind dgnn_dpa1_se_atten = DPA1_KIND("se_atten", dpa1_load);

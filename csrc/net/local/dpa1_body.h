@@ -5,7 +5,8 @@ struct REAL(dpa1) {
     const struct REAL(dgnn_ops) * ops;
     struct REAL(dgnn_embedding) embedding;
     struct REAL(dgnn_attend) attention;
-    real *strip; /* of types (centre, neighbour), each with the NULL type: (ntypes + 1)^2 x stride; NULL in concat */
+    real *strip; /* of types (centre, neighbour), each with the NULL type: (ntypes + 1)^2 x stride; NULL in
+                    concat */
     struct dgnn_moment_shape shape;
     int64_t width;  /* of the embedding */
     int64_t stride; /* of its rows */
@@ -15,11 +16,11 @@ struct REAL(dpa1) {
 struct REAL(dpa1_workspace) {
     const struct REAL(dpa1) * d;
     struct dgnn_edgerows rows;
-    real *empty;          /* ntypes x 4 x stride: what one empty slot adds to gr */
-    int64_t *place;       /* nchunk + 1: bytes in kept where each chunk's store begins */
-    int64_t store_bytes;  /* of the largest chunk */
+    real *empty;         /* ntypes x 4 x stride: what one empty slot adds to gr */
+    int64_t *place;      /* nchunk + 1: bytes in kept where each chunk's store begins */
+    int64_t store_bytes; /* of the largest chunk */
     int64_t scratch_bytes;
-    int32_t keep;         /* are stores kept from forward to backward? */
+    int32_t keep; /* are stores kept from forward to backward? */
     struct dgnn_buffer shared, kept, scratch;
 };
 
@@ -38,17 +39,17 @@ struct REAL(dpa1_store) {
 
 /* Room of a thread. */
 struct REAL(dpa1_scratch) {
-    real *input;          /* rows x inputs */
-    real *room;           /* dgnn_embedding_room */
-    real *g[2];           /* rows x stride */
+    real *input; /* rows x inputs */
+    real *room;  /* dgnn_embedding_room */
+    real *g[2];  /* rows x stride */
     real *attention;
-    real *d_gr;           /* 4 x stride */
-    real *moment;         /* dgnn_moment_room */
-    real *d_row;          /* rows x 4 */
-    real *turned;         /* rows x 4: the environment's, one after the other */
-    real *d_switch;       /* rows */
-    real *d_direction;    /* 3 x rows padded */
-    void *store;          /* of a chunk, where stores are not kept */
+    real *d_gr;        /* 4 x stride */
+    real *moment;      /* dgnn_moment_room */
+    real *d_row;       /* rows x 4 */
+    real *turned;      /* rows x 4: the environment's, one after the other */
+    real *d_switch;    /* rows */
+    real *d_direction; /* 3 x rows padded */
+    void *store;       /* of a chunk, where stores are not kept */
 };
 
 /* ---------------------------------------------------------------- loading */
@@ -74,7 +75,8 @@ static void REAL(dpa1_types)(const struct dpa1_settings *s, int64_t centre, int6
 static int REAL(dpa1_strip_table)(struct REAL(dpa1) * d, const struct REAL(dgnn_embedding) * strip,
                                   struct dgnn_error *error)
 {
-    int64_t n = d->settings->ntypes + 1, nin = strip->network[0].nin, each = nin + REAL(dgnn_embedding_room)(strip);
+    int64_t n = d->settings->ntypes + 1, nin = strip->network[0].nin,
+            each = nin + REAL(dgnn_embedding_room)(strip);
     real *work = dgnn_alloc(each, sizeof(real));
     d->strip = dgnn_alloc(n * n, sizeof(real) * (size_t)d->stride);
     if (!work || !d->strip) {
@@ -97,14 +99,15 @@ static int REAL(dpa1_load_strip)(struct REAL(dpa1) * d, struct dgnn_error *error
     struct dpa1_settings *s = d->settings;
     struct REAL(dgnn_embedding) strip;
     char path[256];
-    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings_strip, 0, s->ntypes, dpa1_type_inputs(s), NULL, &strip,
-                                       error));
+    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings_strip, 0, s->ntypes, dpa1_type_inputs(s), NULL,
+                                       &strip, error));
     int status = strip.nout == d->width
                      ? REAL(dpa1_strip_table)(d, &strip, error)
                      : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: width %lld, expected %lld",
                                        dgnn_value_path(&s->params.embeddings_strip, path, sizeof(path)),
                                        (long long)strip.nout, (long long)d->width);
-    status = status ? status : REAL(dgnn_embedding_same)(&strip, s->params.embeddings.parent, "neuron", error);
+    status =
+        status ? status : REAL(dgnn_embedding_same)(&strip, s->params.embeddings.parent, "neuron", error);
     s->parameters += strip.parameters;
     REAL(dgnn_embedding_free)(&strip);
     return status;
@@ -114,7 +117,8 @@ static int REAL(dpa1_load_networks)(struct REAL(dpa1) * d, struct dgnn_error *er
 {
     struct dpa1_settings *s = d->settings;
     int64_t inputs = 1 + (s->strip ? 0 : dpa1_type_inputs(s));
-    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, 0, s->ntypes, inputs, NULL, &d->embedding, error));
+    DGNN_TRY(
+        REAL(dgnn_embedding_load)(&s->params.embeddings, 0, s->ntypes, inputs, NULL, &d->embedding, error));
     d->width = d->embedding.nout;
     d->stride = dgnn_table_pad(d->width, REAL_LANES);
     DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
@@ -125,11 +129,13 @@ static int REAL(dpa1_load_networks)(struct REAL(dpa1) * d, struct dgnn_error *er
                                       .angular = s->params.attn_dotr};
     DGNN_TRY(REAL(dgnn_attend_load)(&s->params.attention_layers, &shape, &d->attention, error));
     s->parameters = d->embedding.parameters + d->attention.parameters;
-    DGNN_TRY(s->strip ? REAL(dpa1_load_strip)(d, error)
-                      : dgnn_params_unused(&s->params.embeddings_strip, "tebd_input_mode is not strip", error));
+    DGNN_TRY(s->strip
+                 ? REAL(dpa1_load_strip)(d, error)
+                 : dgnn_params_unused(&s->params.embeddings_strip, "tebd_input_mode is not strip", error));
     if (s->params.axis_neuron > d->width) {
         char path[256];
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: axis_neuron is %lld, but the weights have width %lld",
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
+                               "%s: axis_neuron is %lld, but the weights have width %lld",
                                dgnn_value_path(s->params.embeddings.parent, path, sizeof(path)),
                                (long long)s->params.axis_neuron, (long long)d->width);
     }
@@ -222,12 +228,13 @@ static void REAL(dpa1_store_layer)(struct dgnn_arena *arena, const struct REAL(d
     kept->deviation = dgnn_arena_take(arena, nrow, sizeof(real));
 }
 
-static void REAL(dpa1_store_layout)(struct dgnn_arena *arena, const struct REAL(dpa1_workspace) * w, int64_t c,
-                                    struct REAL(dpa1_store) * store)
+static void REAL(dpa1_store_layout)(struct dgnn_arena *arena, const struct REAL(dpa1_workspace) * w,
+                                    int64_t c, struct REAL(dpa1_store) * store)
 {
     const struct REAL(dpa1) *d = w->d;
     int64_t nrow = w->rows.group[c + 1] - w->rows.group[c], ncentre = w->rows.chunk[c + 1] - w->rows.chunk[c];
-    int64_t pad = dgnn_table_pad(nrow, REAL_LANES), npair = REAL(dpa1_pairs)(w, c), nlayer = d->attention.nlayer;
+    int64_t pad = dgnn_table_pad(nrow, REAL_LANES), npair = REAL(dpa1_pairs)(w, c),
+            nlayer = d->attention.nlayer;
     size_t line = sizeof(real) * (size_t)d->stride;
     *store = (struct REAL(dpa1_store)){.nrow = nrow, .row_stride = pad};
     store->row = dgnn_arena_take(arena, pad, 4 * sizeof(real));
@@ -272,7 +279,8 @@ static void REAL(dpa1_scratch_layout)(struct dgnn_arena *arena, const struct REA
     scratch->store = dgnn_arena_take(arena, w->keep ? 0 : w->store_bytes, 1);
 }
 
-static struct REAL(dpa1_scratch) REAL(dpa1_scratch_of_thread)(const struct REAL(dpa1_workspace) * w, int32_t thread)
+static struct REAL(dpa1_scratch)
+    REAL(dpa1_scratch_of_thread)(const struct REAL(dpa1_workspace) * w, int32_t thread)
 {
     struct REAL(dpa1_scratch) scratch;
     struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
@@ -280,7 +288,8 @@ static struct REAL(dpa1_scratch) REAL(dpa1_scratch_of_thread)(const struct REAL(
     return scratch;
 }
 
-static struct REAL(dpa1_store) REAL(dpa1_store_of_chunk)(const struct REAL(dpa1_workspace) * w, int64_t c, void *unkept)
+static struct REAL(dpa1_store)
+    REAL(dpa1_store_of_chunk)(const struct REAL(dpa1_workspace) * w, int64_t c, void *unkept)
 {
     struct REAL(dpa1_store) store;
     struct dgnn_arena arena = {.base = w->keep ? (char *)w->kept.data + w->place[c] : unkept};
@@ -357,7 +366,8 @@ static void REAL(dpa1_empty_slots)(struct REAL(dpa1_workspace) * w, const struct
     const struct dpa1_settings *s = d->settings;
     int64_t null = graph->first_type < 0 ? s->ntypes : graph->first_type;
     for (int32_t t = 0; t < s->ntypes; t++) {
-        struct REAL(dgnn_embedding_rows) row = {.nrow = 1, .x = scratch->input, .x_stride = REAL(dpa1_inputs)(d)};
+        struct REAL(dgnn_embedding_rows)
+            row = {.nrow = 1, .x = scratch->input, .x_stride = REAL(dpa1_inputs)(d)};
         double environment[4];
         dgnn_environment_empty_row(&s->environment, t, 0, environment);
         scratch->input[0] = (real)environment[0];
@@ -379,8 +389,8 @@ static void REAL(dpa1_empty_slots)(struct REAL(dpa1_workspace) * w, const struct
 }
 
 /* Rows of the environment, switches and directions. */
-static void REAL(dpa1_geometry)(const struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph, int64_t begin,
-                                const struct REAL(dpa1_store) * store)
+static void REAL(dpa1_geometry)(const struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph,
+                                int64_t begin, const struct REAL(dpa1_store) * store)
 {
     const struct REAL(dpa1) *d = w->d;
     int64_t pad = store->row_stride;
@@ -403,9 +413,9 @@ static void REAL(dpa1_geometry)(const struct REAL(dpa1_workspace) * w, const str
 }
 
 /* The embedding of all rows of a chunk. */
-static void REAL(dpa1_embed)(const struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph, int64_t begin,
-                             const struct REAL(dpa1_store) * store, const struct REAL(dpa1_scratch) * scratch,
-                             real *g)
+static void REAL(dpa1_embed)(const struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph,
+                             int64_t begin, const struct REAL(dpa1_store) * store,
+                             const struct REAL(dpa1_scratch) * scratch, real *g)
 {
     const struct REAL(dpa1) *d = w->d;
     int64_t inputs = REAL(dpa1_inputs)(d), stride = d->stride;
@@ -428,16 +438,17 @@ static void REAL(dpa1_embed)(const struct REAL(dpa1_workspace) * w, const struct
     for (int64_t r = 0; r < store->nrow && d->strip; r++) {
         int32_t centre = graph->type[w->rows.centre[begin + r]];
         int32_t neighbour = graph->type[graph->neighbour[w->rows.edge[begin + r]]];
-        REAL(dpa1_apply_strip)(d, REAL(dpa1_strip_row)(d, centre, neighbour), store->edge_switch[r], g + r * stride,
-                               store->tangent ? store->tangent + r * stride : NULL,
-                               store->tangent && REAL(dpa1_by_switch)(d) ? store->by_switch + r * stride : NULL);
+        REAL(dpa1_apply_strip)(d, REAL(dpa1_strip_row)(d, centre, neighbour), store->edge_switch[r],
+                               g + r * stride, store->tangent ? store->tangent + r * stride : NULL,
+                               store->tangent && REAL(dpa1_by_switch)(d) ? store->by_switch + r * stride
+                                                                         : NULL);
     }
 }
 
 /* The block of layer l on n rows from first on (in the chunk), whose attention begins at pairs. */
-static struct REAL(dgnn_attention_block) REAL(dpa1_block)(const struct REAL(dpa1) * d,
-                                                          const struct REAL(dpa1_store) * store, int64_t l,
-                                                          int64_t first, int64_t n, int64_t pairs)
+static struct REAL(dgnn_attention_block)
+    REAL(dpa1_block)(const struct REAL(dpa1) * d, const struct REAL(dpa1_store) * store, int64_t l,
+                     int64_t first, int64_t n, int64_t pairs)
 {
     const struct REAL(dgnn_attention_layer) *layer = &d->attention.layer[l];
     struct REAL(dgnn_attention_kept) kept = store->layer[l];
@@ -457,15 +468,17 @@ static struct REAL(dgnn_attention_block) REAL(dpa1_block)(const struct REAL(dpa1
                                                .direction_stride = store->row_stride};
 }
 
-/* Empty slots of a centre with n rows, as the attention's denominator counts them: excluded edges are among them. */
+/* Empty slots of a centre with n rows, as the attention's denominator counts them: excluded edges are among
+ * them. */
 static int64_t REAL(dpa1_absent)(const struct REAL(dpa1) * d, const struct dgnn_graph *graph, int64_t n)
 {
     return graph->dense && d->settings->sel[0] > n ? d->settings->sel[0] - n : 0;
 }
 
 /* Attention of all centres of a chunk: g[0] in, the returned one of g out. */
-static real *REAL(dpa1_attend)(const struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph, int64_t begin,
-                               const struct REAL(dpa1_store) * store, const struct REAL(dpa1_scratch) * scratch)
+static real *REAL(dpa1_attend)(const struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph,
+                               int64_t begin, const struct REAL(dpa1_store) * store,
+                               const struct REAL(dpa1_scratch) * scratch)
 {
     const struct REAL(dpa1) *d = w->d;
     int64_t pairs = 0, end = begin + store->nrow;
@@ -486,8 +499,9 @@ static real *REAL(dpa1_attend)(const struct REAL(dpa1_workspace) * w, const stru
 }
 
 /* gr of centre i, from its n rows from first on. */
-static void REAL(dpa1_reduce)(const struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph, int64_t i, int64_t first,
-                              int64_t n, const struct REAL(dpa1_store) * store, const real *g, real *gr)
+static void REAL(dpa1_reduce)(const struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph,
+                              int64_t i, int64_t first, int64_t n, const struct REAL(dpa1_store) * store,
+                              const real *g, real *gr)
 {
     const struct REAL(dpa1) *d = w->d;
     const struct dpa1_settings *s = d->settings;
@@ -498,7 +512,8 @@ static void REAL(dpa1_reduce)(const struct REAL(dpa1_workspace) * w, const struc
         gr[c] = count > 0 ? count * empty[c] : 0;
     }
     if (n) {
-        REAL(dgnn_moment_add)(d->ops, n, store->row + first, store->row_stride, g + first * d->stride, d->stride, gr);
+        REAL(dgnn_moment_add)(d->ops, n, store->row + first, store->row_stride, g + first * d->stride,
+                              d->stride, gr);
     }
     for (int64_t c = 0; c < 4 * d->stride; c++) {
         gr[c] *= (real)(1.0 / (double)s->sel[0]);
@@ -515,9 +530,10 @@ static void REAL(dpa1_write)(const struct REAL(dpa1) * d, int32_t type, const re
 }
 
 /* output NULL: only what backward needs. */
-static void REAL(dpa1_chunk_forward)(const struct REAL(dpa1_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
-                                     struct REAL(dpa1_store) * store, const struct REAL(dpa1_scratch) * scratch,
-                                     double *output)
+static void REAL(dpa1_chunk_forward)(const struct REAL(dpa1_workspace) * w,
+                                     const struct dgnn_evaluation *evaluation, int64_t c,
+                                     struct REAL(dpa1_store) * store,
+                                     const struct REAL(dpa1_scratch) * scratch, double *output)
 {
     const struct REAL(dpa1) *d = w->d;
     const struct dgnn_graph *graph = evaluation->graph;
@@ -552,12 +568,13 @@ static void REAL(dpa1_forward_part)(void *of, int64_t c, int32_t thread)
     REAL(dpa1_chunk_forward)(w, evaluation, c, &store, &scratch, region->output);
 }
 
-static int REAL(dpa1_forward)(struct REAL(dpa1_workspace) * w, const struct dgnn_evaluation *evaluation, double *output,
-                              struct dgnn_error *error)
+static int REAL(dpa1_forward)(struct REAL(dpa1_workspace) * w, const struct dgnn_evaluation *evaluation,
+                              double *output, struct dgnn_error *error)
 {
     const struct REAL(dpa1) *d = w->d;
     const struct dpa1_settings *s = d->settings;
-    struct dgnn_edgerows_rule rule = {.ntypes = s->ntypes, .ngroup = 1, .target = DPA1_CHUNK_ROWS, .group = s->group};
+    struct dgnn_edgerows_rule rule = {
+        .ntypes = s->ntypes, .ngroup = 1, .target = DPA1_CHUNK_ROWS, .group = s->group};
     DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
     w->rows.row_max = w->rows.row_max > 1 ? w->rows.row_max : 1; /* the empty slots' row */
     DGNN_TRY(REAL(dpa1_reserve)(w, evaluation, error));
@@ -578,15 +595,16 @@ static void REAL(dpa1_last)(const struct REAL(dgnn_attention_block) * block, int
     const struct REAL(dgnn_attention_layer) *layer = block->layer;
     for (int64_t r = 0; r < block->n; r++) {
         for (int64_t c = 0; c < stride; c++) {
-            g[r * stride + c] = block->kept.normed[r * stride + c] * layer->norm_weight[c] + layer->norm_bias[c];
+            g[r * stride + c] =
+                block->kept.normed[r * stride + c] * layer->norm_weight[c] + layer->norm_bias[c];
         }
     }
 }
 
 /* What gr gives for n rows from first on, whose embeddings are g. */
-static struct REAL(dgnn_moment) REAL(dpa1_moment)(const struct REAL(dpa1) * d, const struct REAL(dpa1_store) * store,
-                                                  int64_t first, int64_t n, const struct REAL(dpa1_scratch) * scratch,
-                                                  const real *g)
+static struct REAL(dgnn_moment)
+    REAL(dpa1_moment)(const struct REAL(dpa1) * d, const struct REAL(dpa1_store) * store, int64_t first,
+                      int64_t n, const struct REAL(dpa1_scratch) * scratch, const real *g)
 {
     return (struct REAL(dgnn_moment)){.nrow = n,
                                       .row = store->row + first,
@@ -603,17 +621,19 @@ static struct REAL(dgnn_moment) REAL(dpa1_moment)(const struct REAL(dpa1) * d, c
 static void REAL(dpa1_plain_backward)(const struct REAL(dpa1) * d, const struct REAL(dpa1_store) * store,
                                       int64_t first, int64_t n, const struct REAL(dpa1_scratch) * scratch)
 {
-    struct REAL(dgnn_moment) moment = REAL(dpa1_moment)(d, store, first, n, scratch, store->g + first * d->stride);
+    struct REAL(dgnn_moment) moment =
+        REAL(dpa1_moment)(d, store, first, n, scratch, store->g + first * d->stride);
     moment.tangent = store->tangent + first * d->stride;
     moment.by_switch = REAL(dpa1_by_switch)(d) ? store->by_switch + first * d->stride : NULL;
     d->ops->moment_backward(&moment);
 }
 
 /* d_g of the last layer's output. */
-static void REAL(dpa1_d_last)(const struct REAL(dpa1) * d, const struct REAL(dpa1_store) * store, int64_t first,
-                              int64_t n, const struct REAL(dpa1_scratch) * scratch, real *d_g)
+static void REAL(dpa1_d_last)(const struct REAL(dpa1) * d, const struct REAL(dpa1_store) * store,
+                              int64_t first, int64_t n, const struct REAL(dpa1_scratch) * scratch, real *d_g)
 {
-    struct REAL(dgnn_matrix) d_gr = {.nrow = 4, .ncol = d->stride, .stride = d->stride, .data = scratch->d_gr};
+    struct REAL(dgnn_matrix)
+        d_gr = {.nrow = 4, .ncol = d->stride, .stride = d->stride, .data = scratch->d_gr};
     for (int64_t r = 0; r < n; r++) {
         for (int a = 0; a < 4; a++) {
             scratch->turned[4 * r + a] = store->row[a * store->row_stride + first + r];
@@ -666,15 +686,17 @@ static void REAL(dpa1_d_edge)(const struct REAL(dpa1_workspace) * w, const struc
         for (int a = 0; a < 3; a++) {
             d_direction[a] = (double)scratch->d_direction[a * pad + r];
         }
-        dgnn_environment_row(&d->settings->environment, type, 0, graph->vector + 3 * e, graph->distance[e], row);
-        dpa1_d_direction(&d->settings->environment, type, graph->vector + 3 * e, graph->distance[e], row, d_direction,
-                         d_row, evaluation->edge_gradient + 3 * e);
+        dgnn_environment_row(&d->settings->environment, type, 0, graph->vector + 3 * e, graph->distance[e],
+                             row);
+        dpa1_d_direction(&d->settings->environment, type, graph->vector + 3 * e, graph->distance[e], row,
+                         d_direction, d_row, evaluation->edge_gradient + 3 * e);
     }
-    dgnn_environment_backward(&d->settings->environment, type, 0, graph->vector + 3 * e, graph->distance[e], d_row,
-                              (double)scratch->d_switch[r], evaluation->edge_gradient + 3 * e);
+    dgnn_environment_backward(&d->settings->environment, type, 0, graph->vector + 3 * e, graph->distance[e],
+                              d_row, (double)scratch->d_switch[r], evaluation->edge_gradient + 3 * e);
 }
 
-static void REAL(dpa1_chunk_backward)(const struct REAL(dpa1_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
+static void REAL(dpa1_chunk_backward)(const struct REAL(dpa1_workspace) * w,
+                                      const struct dgnn_evaluation *evaluation, int64_t c,
                                       const struct REAL(dpa1_store) * store,
                                       const struct REAL(dpa1_scratch) * scratch, const double *d_output)
 {

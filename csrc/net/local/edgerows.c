@@ -6,7 +6,7 @@
 #include "net/params/params.h"
 
 static void edgerows_layout(struct dgnn_arena *arena, const struct dgnn_graph *graph, int64_t ngroup,
-                        struct dgnn_edgerows *rows)
+                            struct dgnn_edgerows *rows)
 {
     int64_t nedge = dgnn_graph_nedge(graph), ncount;
     rows->chunk = dgnn_arena_take(arena, graph->nowned + 1, sizeof(int64_t));
@@ -24,7 +24,8 @@ static void edgerows_chunks(struct dgnn_edgerows *rows, const struct dgnn_graph 
     rows->chunk[0] = 0;
     for (int64_t i = 0; i < graph->nowned;) {
         int64_t begin = i++;
-        while (i < graph->nowned && i - begin < target && graph->first[i + 1] - graph->first[begin] <= target) {
+        while (i < graph->nowned && i - begin < target &&
+               graph->first[i + 1] - graph->first[begin] <= target) {
             i++;
         }
         rows->chunk[++rows->nchunk] = i;
@@ -32,14 +33,15 @@ static void edgerows_chunks(struct dgnn_edgerows *rows, const struct dgnn_graph 
     }
 }
 
-static int32_t edgerows_group(const struct dgnn_edgerows_rule *rule, const struct dgnn_graph *graph, int64_t i, int64_t e)
+static int32_t edgerows_group(const struct dgnn_edgerows_rule *rule, const struct dgnn_graph *graph,
+                              int64_t i, int64_t e)
 {
     return rule->group[graph->type[i] * rule->ntypes + graph->type[graph->neighbour[e]]];
 }
 
 /* Rows of one chunk, from row on; a counting sort. group: where the chunk's ngroup beginnings go. */
-static int64_t edgerows_fill(struct dgnn_edgerows *rows, const struct dgnn_graph *graph, const struct dgnn_edgerows_rule *rule,
-                         int64_t c, int64_t row)
+static int64_t edgerows_fill(struct dgnn_edgerows *rows, const struct dgnn_graph *graph,
+                             const struct dgnn_edgerows_rule *rule, int64_t c, int64_t row)
 {
     int64_t *group = rows->group + c * rule->ngroup, begin = row;
     memset(group, 0, sizeof(int64_t) * (size_t)rule->ngroup);
@@ -70,8 +72,8 @@ static int64_t edgerows_fill(struct dgnn_edgerows *rows, const struct dgnn_graph
     return row;
 }
 
-int dgnn_edgerows_make(struct dgnn_edgerows *rows, const struct dgnn_graph *graph, const struct dgnn_edgerows_rule *rule,
-                   struct dgnn_error *error)
+int dgnn_edgerows_make(struct dgnn_edgerows *rows, const struct dgnn_graph *graph,
+                       const struct dgnn_edgerows_rule *rule, struct dgnn_error *error)
 {
     struct dgnn_arena arena = {0};
     edgerows_layout(&arena, graph, rule->ngroup, rows);
@@ -92,7 +94,7 @@ int dgnn_edgerows_make(struct dgnn_edgerows *rows, const struct dgnn_graph *grap
 }
 
 int dgnn_edgerows_groups(const struct dgnn_value *exclude_types, int32_t ntypes, int32_t **group,
-                     struct dgnn_error *error)
+                         struct dgnn_error *error)
 {
     int64_t count = (int64_t)ntypes * ntypes;
     uint8_t *excluded;
@@ -103,7 +105,8 @@ int dgnn_edgerows_groups(const struct dgnn_value *exclude_types, int32_t ntypes,
         (*group)[p] = excluded[p] ? -1 : 0;
     }
     dgnn_alloc_free(excluded);
-    return *group ? DGNN_OK : dgnn_status_no_memory(error, "groups of pairs", count * (int64_t)sizeof(int32_t));
+    return *group ? DGNN_OK
+                  : dgnn_status_no_memory(error, "groups of pairs", count * (int64_t)sizeof(int32_t));
 }
 
 int dgnn_edgerows_neighbours(const struct dgnn_value *exclude_types, int32_t ntypes, int32_t **group,

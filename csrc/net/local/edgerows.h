@@ -1,6 +1,7 @@
-/* The edges of an evaluation as rows for matrix products: those that a descriptor works on, chunk of centres by chunk,
- * and in a chunk by the network that embeds them, then by centre, then by slot. A chunk is what one thread does at a
- * time; its bounds depend on the graph alone, so sums have the same order whatever the number of threads. */
+/* The edges of an evaluation as rows for matrix products: those that a descriptor works on, chunk of centres
+ * by chunk, and in a chunk by the network that embeds them, then by centre, then by slot. A chunk is what one
+ * thread does at a time; its bounds depend on the graph alone, so sums have the same order whatever the
+ * number of threads. */
 #ifndef DGNN_NET_EDGEROWS_H
 #define DGNN_NET_EDGEROWS_H
 
@@ -41,15 +42,15 @@ struct dgnn_edgerows_rule {
 /* A table for one group: ntypes x ntypes zeros, -1 for the pairs in a list of excluded types. Allocated
  * (dgnn_alloc_free). */
 int dgnn_edgerows_groups(const struct dgnn_value *exclude_types, int32_t ntypes, int32_t **group,
-                     struct dgnn_error *error);
+                         struct dgnn_error *error);
 
 /* The same with a group for each type of neighbour. */
 int dgnn_edgerows_neighbours(const struct dgnn_value *exclude_types, int32_t ntypes, int32_t **group,
                              struct dgnn_error *error);
 
 /* Allocates only where the graph is larger than all before. */
-int dgnn_edgerows_make(struct dgnn_edgerows *rows, const struct dgnn_graph *graph, const struct dgnn_edgerows_rule *rule,
-                   struct dgnn_error *error);
+int dgnn_edgerows_make(struct dgnn_edgerows *rows, const struct dgnn_graph *graph,
+                       const struct dgnn_edgerows_rule *rule, struct dgnn_error *error);
 void dgnn_edgerows_free(struct dgnn_edgerows *rows);
 
 /* End of the run of rows from begin on that share its centre, at most end. */

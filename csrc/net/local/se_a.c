@@ -2,9 +2,9 @@
  *
  *     gr = sum_j r_j N(s_j) / sel,  D = gr^T gr_<
  *
- * with r_j = (s_j, ...) the environment's row, less and over the statistics of the neighbour's type, and a network for
- * each type of neighbour or for each pair of types. The list is dense: each type has its own slots, and an empty one
- * has the row -mean/deviation. */
+ * with r_j = (s_j, ...) the environment's row, less and over the statistics of the neighbour's type, and a
+ * network for each type of neighbour or for each pair of types. The list is dense: each type has its own
+ * slots, and an empty one has the row -mean/deviation. */
 #include <string.h>
 
 #include "base/arena.h"
@@ -37,10 +37,10 @@ enum { SE_A_NPARAM = sizeof(se_a_params) / sizeof(se_a_params[0]) };
 struct se_a_settings {
     struct se_a_params params;
     struct dgnn_environment environment;
-    int32_t *group;  /* ntypes x ntypes: the network, or -1 for excluded pairs */
-    int64_t *sel;    /* ntypes */
-    int64_t nnei;    /* their sum */
-    int64_t ngroup;  /* networks */
+    int32_t *group; /* ntypes x ntypes: the network, or -1 for excluded pairs */
+    int64_t *sel;   /* ntypes */
+    int64_t nnei;   /* their sum */
+    int64_t ngroup; /* networks */
     int64_t dim_out;
     int64_t parameters;
     int32_t ntypes;
@@ -126,7 +126,8 @@ static void se_a_properties(const struct dgnn_descriptor *descriptor, struct dgn
     };
 }
 
-static int se_a_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error)
+static int se_a_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text,
+                         struct dgnn_error *error)
 {
     const struct se_a_settings *s = &((const struct se_a *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(se_a_params, SE_A_NPARAM, &s->params, text, error));
@@ -134,11 +135,15 @@ static int se_a_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
 }
 
 #define SE_A_KIND(name)                                                                                      \
-    {                                                                                                        \
-        .type = name, .load = se_a_load, .free = se_a_free, .properties = se_a_properties,                   \
-        .describe = se_a_describe, .workspace_create = se_a_workspace_create,                                \
-        .workspace_free = se_a_workspace_free, .forward = se_a_forward, .backward = se_a_backward            \
-    }
+    {.type = name,                                                                                           \
+     .load = se_a_load,                                                                                      \
+     .free = se_a_free,                                                                                      \
+     .properties = se_a_properties,                                                                          \
+     .describe = se_a_describe,                                                                              \
+     .workspace_create = se_a_workspace_create,                                                              \
+     .workspace_free = se_a_workspace_free,                                                                  \
+     .forward = se_a_forward,                                                                                \
+     .backward = se_a_backward}
 
 const struct dgnn_descriptor_kind dgnn_se_a_e2 = SE_A_KIND("se_e2_a");
 const struct dgnn_descriptor_kind dgnn_se_a = SE_A_KIND("se_a");

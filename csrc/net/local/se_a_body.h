@@ -4,7 +4,7 @@ struct REAL(se_a) {
     struct se_a_settings *settings;
     const struct REAL(dgnn_ops) * ops;
     struct REAL(dgnn_embedding) embedding;
-    real *empty;   /* ntypes (centre) x ntypes (slot) x 4 x stride: what one empty slot adds to gr */
+    real *empty; /* ntypes (centre) x ntypes (slot) x 4 x stride: what one empty slot adds to gr */
     struct dgnn_moment_shape shape;
     int64_t stride; /* of the embedding's rows */
 };
@@ -32,17 +32,18 @@ struct REAL(se_a_store) {
 
 /* Room of a thread. */
 struct REAL(se_a_scratch) {
-    real *room;           /* dgnn_embedding_room */
-    real *g, *tangent;    /* rows x stride, where they are not kept */
-    real *d_gr;           /* centres of a chunk x 4 x stride */
-    real *moment;         /* dgnn_moment_room */
-    real *d_row;          /* rows x 4 */
+    real *room;        /* dgnn_embedding_room */
+    real *g, *tangent; /* rows x stride, where they are not kept */
+    real *d_gr;        /* centres of a chunk x 4 x stride */
+    real *moment;      /* dgnn_moment_room */
+    real *d_row;       /* rows x 4 */
 };
 
 /* ---------------------------------------------------------------- loading */
 
 /* One empty slot of the section of a type, of centres of another. */
-static void REAL(se_a_empty_slot)(const struct REAL(se_a) * d, int32_t centre, int32_t slot, real *work, real *empty)
+static void REAL(se_a_empty_slot)(const struct REAL(se_a) * d, int32_t centre, int32_t slot, real *work,
+                                  real *empty)
 {
     const struct se_a_settings *s = d->settings;
     double row[4];
@@ -93,8 +94,8 @@ static void REAL(se_a_clear_excluded)(struct REAL(se_a) * d)
 static int REAL(se_a_load_networks)(struct REAL(se_a) * d, struct dgnn_error *error)
 {
     struct se_a_settings *s = d->settings;
-    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, s->params.type_one_side ? 1 : 2, s->ntypes, 1, NULL,
-                                       &d->embedding, error));
+    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, s->params.type_one_side ? 1 : 2, s->ntypes, 1,
+                                       NULL, &d->embedding, error));
     DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
     int64_t width = d->embedding.nout;
     d->stride = dgnn_table_pad(width, REAL_LANES);
@@ -185,7 +186,8 @@ static void REAL(se_a_scratch_layout)(struct dgnn_arena *arena, const struct REA
     scratch->d_row = dgnn_arena_take(arena, nrow, 4 * sizeof(real));
 }
 
-static struct REAL(se_a_scratch) REAL(se_a_scratch_of_thread)(const struct REAL(se_a_workspace) * w, int32_t thread)
+static struct REAL(se_a_scratch)
+    REAL(se_a_scratch_of_thread)(const struct REAL(se_a_workspace) * w, int32_t thread)
 {
     struct REAL(se_a_scratch) scratch;
     struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
@@ -236,7 +238,8 @@ static void REAL(se_a_geometry)(const struct REAL(se_a_workspace) * w, const str
         int64_t e = w->rows.edge[store->begin + r];
         double row[4];
         dgnn_environment_row(&d->settings->environment, graph->type[w->rows.centre[store->begin + r]],
-                             graph->type[graph->neighbour[e]], graph->vector + 3 * e, graph->distance[e], row);
+                             graph->type[graph->neighbour[e]], graph->vector + 3 * e, graph->distance[e],
+                             row);
         for (int a = 0; a < 4; a++) {
             store->row[a * store->nrow + r] = (real)row[a];
         }
@@ -244,8 +247,8 @@ static void REAL(se_a_geometry)(const struct REAL(se_a_workspace) * w, const str
 }
 
 /* Each network on its rows of the chunk. */
-static void REAL(se_a_embed)(const struct REAL(se_a_workspace) * w, int64_t c, const struct REAL(se_a_store) * store,
-                             const struct REAL(se_a_scratch) * scratch)
+static void REAL(se_a_embed)(const struct REAL(se_a_workspace) * w, int64_t c,
+                             const struct REAL(se_a_store) * store, const struct REAL(se_a_scratch) * scratch)
 {
     const struct REAL(se_a) *d = w->d;
     for (int64_t n = 0; n < w->rows.ngroup; n++) {
@@ -265,7 +268,8 @@ static void REAL(se_a_embed)(const struct REAL(se_a_workspace) * w, int64_t c, c
 }
 
 /* gr of a centre begins with its empty slots. */
-static void REAL(se_a_begin_moment)(const struct REAL(se_a) * d, const struct dgnn_graph *graph, int64_t i, real *gr)
+static void REAL(se_a_begin_moment)(const struct REAL(se_a) * d, const struct dgnn_graph *graph, int64_t i,
+                                    real *gr)
 {
     const struct se_a_settings *s = d->settings;
     for (int64_t c = 0; c < 4 * d->stride; c++) {
@@ -284,9 +288,10 @@ static void REAL(se_a_begin_moment)(const struct REAL(se_a) * d, const struct dg
 }
 
 /* output NULL: only what backward needs. */
-static void REAL(se_a_chunk_forward)(const struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
-                                     const struct REAL(se_a_store) * store, const struct REAL(se_a_scratch) * scratch,
-                                     double *output)
+static void REAL(se_a_chunk_forward)(const struct REAL(se_a_workspace) * w,
+                                     const struct dgnn_evaluation *evaluation, int64_t c,
+                                     const struct REAL(se_a_store) * store,
+                                     const struct REAL(se_a_scratch) * scratch, double *output)
 {
     const struct REAL(se_a) *d = w->d;
     const struct dgnn_graph *graph = evaluation->graph;
@@ -327,8 +332,8 @@ static void REAL(se_a_forward_part)(void *of, int64_t c, int32_t thread)
     REAL(se_a_chunk_forward)(w, evaluation, c, &store, &scratch, region->output);
 }
 
-static int REAL(se_a_forward)(struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation, double *output,
-                              struct dgnn_error *error)
+static int REAL(se_a_forward)(struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation,
+                              double *output, struct dgnn_error *error)
 {
     const struct REAL(se_a) *d = w->d;
     const struct se_a_settings *s = d->settings;
@@ -344,9 +349,11 @@ static int REAL(se_a_forward)(struct REAL(se_a_workspace) * w, const struct dgnn
 /* ---------------------------------------------------------------- backward */
 
 /* The gradient of the rows of one network and one centre. */
-static void REAL(se_a_run_backward)(const struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation,
-                                    const struct REAL(se_a_store) * store, const struct REAL(se_a_scratch) * scratch,
-                                    int64_t begin, int64_t end, const real *d_gr)
+static void REAL(se_a_run_backward)(const struct REAL(se_a_workspace) * w,
+                                    const struct dgnn_evaluation *evaluation,
+                                    const struct REAL(se_a_store) * store,
+                                    const struct REAL(se_a_scratch) * scratch, int64_t begin, int64_t end,
+                                    const real *d_gr)
 {
     const struct REAL(se_a) *d = w->d;
     const struct dgnn_graph *graph = evaluation->graph;
@@ -368,12 +375,13 @@ static void REAL(se_a_run_backward)(const struct REAL(se_a_workspace) * w, const
             d_row[a] = (double)scratch->d_row[4 * r + a];
         }
         dgnn_environment_backward(&d->settings->environment, graph->type[w->rows.centre[begin + r]],
-                                  graph->type[graph->neighbour[e]], graph->vector + 3 * e, graph->distance[e], d_row,
-                                  0, evaluation->edge_gradient + 3 * e);
+                                  graph->type[graph->neighbour[e]], graph->vector + 3 * e, graph->distance[e],
+                                  d_row, 0, evaluation->edge_gradient + 3 * e);
     }
 }
 
-static void REAL(se_a_chunk_backward)(const struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
+static void REAL(se_a_chunk_backward)(const struct REAL(se_a_workspace) * w,
+                                      const struct dgnn_evaluation *evaluation, int64_t c,
                                       const struct REAL(se_a_store) * store,
                                       const struct REAL(se_a_scratch) * scratch, const double *d_output)
 {
@@ -382,7 +390,8 @@ static void REAL(se_a_chunk_backward)(const struct REAL(se_a_workspace) * w, con
     int64_t size = 4 * d->stride, end = store->begin + store->nrow, begin = w->rows.chunk[c];
     for (int64_t i = begin; i < w->rows.chunk[c + 1]; i++) {
         REAL(dgnn_moment_backward)(d->ops, &d->shape, w->gr + i * size, d_output + i * s->dim_out,
-                                   1.0 / (double)s->nnei, scratch->d_gr + (i - begin) * size, scratch->moment);
+                                   1.0 / (double)s->nnei, scratch->d_gr + (i - begin) * size,
+                                   scratch->moment);
     }
     for (int64_t r = store->begin; r < end;) {
         int64_t next = dgnn_edgerows_run(&w->rows, r, end);

@@ -2,9 +2,9 @@
  *
  *     D = 1/5 sum_slots N_t(s) / sel
  *
- * with s the switch over the distance, less and over the statistics of the neighbour's type, and a network for each
- * type of neighbour. The list is dense, and every slot counts: an empty one has -mean/deviation for s, one of an
- * excluded pair has 0. */
+ * with s the switch over the distance, less and over the statistics of the neighbour's type, and a network
+ * for each type of neighbour. The list is dense, and every slot counts: an empty one has -mean/deviation for
+ * s, one of an excluded pair has 0. */
 #include <string.h>
 
 #include "base/arena.h"
@@ -36,9 +36,9 @@ enum { SE_R_NPARAM = sizeof(se_r_params) / sizeof(se_r_params[0]) };
 struct se_r_settings {
     struct se_r_params params;
     struct dgnn_environment environment;
-    int32_t *group;  /* ntypes x ntypes: the neighbour's type, or -1 for excluded pairs */
-    int64_t *sel;    /* ntypes */
-    int64_t nnei;    /* their sum */
+    int32_t *group; /* ntypes x ntypes: the neighbour's type, or -1 for excluded pairs */
+    int64_t *sel;   /* ntypes */
+    int64_t nnei;   /* their sum */
     int64_t dim_out;
     int64_t parameters;
     int32_t ntypes;
@@ -109,7 +109,8 @@ static void se_r_properties(const struct dgnn_descriptor *descriptor, struct dgn
     };
 }
 
-static int se_r_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error)
+static int se_r_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text,
+                         struct dgnn_error *error)
 {
     const struct se_r_settings *s = &((const struct se_r *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(se_r_params, SE_R_NPARAM, &s->params, text, error));
@@ -117,11 +118,15 @@ static int se_r_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
 }
 
 #define SE_R_KIND(name)                                                                                      \
-    {                                                                                                        \
-        .type = name, .load = se_r_load, .free = se_r_free, .properties = se_r_properties,                   \
-        .describe = se_r_describe, .workspace_create = se_r_workspace_create,                                \
-        .workspace_free = se_r_workspace_free, .forward = se_r_forward, .backward = se_r_backward            \
-    }
+    {.type = name,                                                                                           \
+     .load = se_r_load,                                                                                      \
+     .free = se_r_free,                                                                                      \
+     .properties = se_r_properties,                                                                          \
+     .describe = se_r_describe,                                                                              \
+     .workspace_create = se_r_workspace_create,                                                              \
+     .workspace_free = se_r_workspace_free,                                                                  \
+     .forward = se_r_forward,                                                                                \
+     .backward = se_r_backward}
 
 const struct dgnn_descriptor_kind dgnn_se_r_e2 = SE_R_KIND("se_e2_r");
 const struct dgnn_descriptor_kind dgnn_se_r = SE_R_KIND("se_r");

@@ -33,8 +33,8 @@ struct REAL(se_r_scratch) {
 static void REAL(se_r_slot)(const struct REAL(se_r) * d, int32_t type, double s, real *work, real *g)
 {
     work[0] = (real)s;
-    struct REAL(dgnn_embedding_rows) row = {
-        .nrow = 1, .x = work, .x_stride = 1, .y = g, .stride = d->stride, .room = work + 1};
+    struct REAL(dgnn_embedding_rows)
+        row = {.nrow = 1, .x = work, .x_stride = 1, .y = g, .stride = d->stride, .room = work + 1};
     REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), &d->embedding.network[type], &row);
 }
 
@@ -46,7 +46,8 @@ static int REAL(se_r_load_slots)(struct REAL(se_r) * d, struct dgnn_error *error
     d->excluded = dgnn_alloc(n, sizeof(real) * (size_t)d->stride);
     if (!work || !d->empty || !d->excluded) {
         dgnn_alloc_free(work);
-        return dgnn_status_no_memory(error, "empty slots", (int64_t)n * n * d->stride * (int64_t)sizeof(real));
+        return dgnn_status_no_memory(error, "empty slots",
+                                     (int64_t)n * n * d->stride * (int64_t)sizeof(real));
     }
     for (int32_t slot = 0; slot < n; slot++) {
         REAL(se_r_slot)(d, slot, 0, work, d->excluded + slot * d->stride);
@@ -135,7 +136,8 @@ static void REAL(se_r_scratch_layout)(struct dgnn_arena *arena, const struct REA
     scratch->tangent = dgnn_arena_take(arena, w->keep ? 0 : nrow, line);
 }
 
-static struct REAL(se_r_scratch) REAL(se_r_scratch_of_thread)(const struct REAL(se_r_workspace) * w, int32_t thread)
+static struct REAL(se_r_scratch)
+    REAL(se_r_scratch_of_thread)(const struct REAL(se_r_workspace) * w, int32_t thread)
 {
     struct REAL(se_r_scratch) scratch;
     struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
@@ -180,12 +182,13 @@ static void REAL(se_r_embed)(const struct REAL(se_r_workspace) * w, const struct
     }
     for (int64_t n = 0; n < w->rows.ngroup; n++) {
         int64_t first = w->rows.group[c * w->rows.ngroup + n] - begin;
-        struct REAL(dgnn_embedding_rows) rows = {.nrow = w->rows.group[c * w->rows.ngroup + n + 1] - begin - first,
-                                                 .x = scratch->s + first,
-                                                 .x_stride = 1,
-                                                 .y = scratch->g + first * d->stride,
-                                                 .stride = d->stride,
-                                                 .room = scratch->room};
+        struct REAL(dgnn_embedding_rows)
+            rows = {.nrow = w->rows.group[c * w->rows.ngroup + n + 1] - begin - first,
+                    .x = scratch->s + first,
+                    .x_stride = 1,
+                    .y = scratch->g + first * d->stride,
+                    .stride = d->stride,
+                    .room = scratch->room};
         rows.tangent = tangent ? tangent + first * d->stride : NULL;
         if (rows.nrow) {
             REAL(dgnn_embedding_forward)(d->ops, &d->embedding.network[n], &rows);
@@ -206,15 +209,16 @@ static void REAL(se_r_other_slots)(const struct REAL(se_r) * d, const struct dgn
         for (int64_t e = graph->first[i]; e < graph->first[i + 1]; e++) {
             count += graph->type[graph->neighbour[e]] == t;
         }
-        double vacant = (double)(s->sel[t] - count), barred = s->group[centre * n + t] < 0 ? (double)count : 0;
+        double vacant = (double)(s->sel[t] - count),
+               barred = s->group[centre * n + t] < 0 ? (double)count : 0;
         for (int64_t c = 0; c < d->width; c++) {
             output[c] += vacant * (double)empty[c] + barred * (double)excluded[c];
         }
     }
 }
 
-static void REAL(se_r_chunk_forward)(const struct REAL(se_r_workspace) * w, const struct dgnn_graph *graph, int64_t c,
-                                     const struct REAL(se_r_scratch) * scratch, double *output)
+static void REAL(se_r_chunk_forward)(const struct REAL(se_r_workspace) * w, const struct dgnn_graph *graph,
+                                     int64_t c, const struct REAL(se_r_scratch) * scratch, double *output)
 {
     const struct REAL(se_r) *d = w->d;
     int64_t begin = w->rows.group[c * w->rows.ngroup];
@@ -243,8 +247,8 @@ static void REAL(se_r_forward_part)(void *of, int64_t c, int32_t thread)
     REAL(se_r_chunk_forward)(w, evaluation->graph, c, &scratch, region->output);
 }
 
-static int REAL(se_r_forward)(struct REAL(se_r_workspace) * w, const struct dgnn_evaluation *evaluation, double *output,
-                              struct dgnn_error *error)
+static int REAL(se_r_forward)(struct REAL(se_r_workspace) * w, const struct dgnn_evaluation *evaluation,
+                              double *output, struct dgnn_error *error)
 {
     const struct REAL(se_r) *d = w->d;
     const struct se_r_settings *s = d->settings;
@@ -259,7 +263,8 @@ static int REAL(se_r_forward)(struct REAL(se_r_workspace) * w, const struct dgnn
 
 /* ---------------------------------------------------------------- backward */
 
-static void REAL(se_r_chunk_backward)(const struct REAL(se_r_workspace) * w, const struct dgnn_evaluation *evaluation, int64_t c,
+static void REAL(se_r_chunk_backward)(const struct REAL(se_r_workspace) * w,
+                                      const struct dgnn_evaluation *evaluation, int64_t c,
                                       const struct REAL(se_r_scratch) * scratch, const double *d_output)
 {
     const struct REAL(se_r) *d = w->d;
@@ -278,8 +283,8 @@ static void REAL(se_r_chunk_backward)(const struct REAL(se_r_workspace) * w, con
         }
         d_s *= 0.2 / (double)d->settings->nnei;
         dgnn_environment_backward(&d->settings->environment, graph->type[w->rows.centre[r]],
-                                  graph->type[graph->neighbour[e]], graph->vector + 3 * e, graph->distance[e], &d_s, 0,
-                                  evaluation->edge_gradient + 3 * e);
+                                  graph->type[graph->neighbour[e]], graph->vector + 3 * e, graph->distance[e],
+                                  &d_s, 0, evaluation->edge_gradient + 3 * e);
     }
 }
 

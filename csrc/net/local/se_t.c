@@ -2,8 +2,8 @@
  *
  *     D = sum_{t <= t'} 1/(sel_t sel_t') sum_{j in t, k in t'} x_jk N_tt'(x_jk),  x_jk = u_j . u_k
  *
- * with u the vector part of the environment's row and a network for each pair of types. The list is dense; empty slots
- * count only where the mean of u is not 0, those of excluded pairs never. */
+ * with u the vector part of the environment's row and a network for each pair of types. The list is dense;
+ * empty slots count only where the mean of u is not 0, those of excluded pairs never. */
 #include <string.h>
 
 #include "base/parallel.h"
@@ -32,8 +32,8 @@ enum { SE_T_NPARAM = sizeof(se_t_params) / sizeof(se_t_params[0]) };
 struct se_t_settings {
     struct se_t_params params;
     struct dgnn_environment environment;
-    int32_t *group;  /* ntypes x ntypes: the neighbour's type, or -1 for excluded pairs */
-    int64_t *sel;    /* ntypes */
+    int32_t *group; /* ntypes x ntypes: the neighbour's type, or -1 for excluded pairs */
+    int64_t *sel;   /* ntypes */
     int64_t dim_out;
     int64_t parameters;
     int32_t ntypes;
@@ -103,7 +103,8 @@ static void se_t_properties(const struct dgnn_descriptor *descriptor, struct dgn
     };
 }
 
-static int se_t_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error)
+static int se_t_describe(const struct dgnn_descriptor *descriptor, struct dgnn_text *text,
+                         struct dgnn_error *error)
 {
     const struct se_t_settings *s = &((const struct se_t *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(se_t_params, SE_T_NPARAM, &s->params, text, error));
@@ -119,11 +120,16 @@ static double se_t_work(const struct dgnn_descriptor *descriptor, int64_t n, con
 }
 
 #define SE_T_KIND(name)                                                                                      \
-    {                                                                                                        \
-        .type = name, .load = se_t_load, .free = se_t_free, .properties = se_t_properties,                   \
-        .describe = se_t_describe, .work = se_t_work, .workspace_create = se_t_workspace_create,             \
-        .workspace_free = se_t_workspace_free, .forward = se_t_forward, .backward = se_t_backward            \
-    }
+    {.type = name,                                                                                           \
+     .load = se_t_load,                                                                                      \
+     .free = se_t_free,                                                                                      \
+     .properties = se_t_properties,                                                                          \
+     .describe = se_t_describe,                                                                              \
+     .work = se_t_work,                                                                                      \
+     .workspace_create = se_t_workspace_create,                                                              \
+     .workspace_free = se_t_workspace_free,                                                                  \
+     .forward = se_t_forward,                                                                                \
+     .backward = se_t_backward}
 
 const struct dgnn_descriptor_kind dgnn_se_t = SE_T_KIND("se_e3");
 const struct dgnn_descriptor_kind dgnn_se_t_at = SE_T_KIND("se_at");

@@ -16,7 +16,8 @@ struct REAL(se_t_workspace) {
 
 /* ---------------------------------------------------------------- loading */
 
-/* deepmd-kit keeps no network for (t, t') with t > t', and clears those of excluded pairs when it writes a model. */
+/* deepmd-kit keeps no network for (t, t') with t > t', and clears those of excluded pairs when it writes a
+ * model. */
 static int REAL(se_t_load_networks)(struct REAL(se_t) * d, struct dgnn_error *error)
 {
     struct se_t_settings *s = d->settings;
@@ -28,7 +29,8 @@ static int REAL(se_t_load_networks)(struct REAL(se_t) * d, struct dgnn_error *er
     for (int64_t p = 0; p < n * n; p++) {
         needed[p] = p % n <= p / n;
     }
-    int status = REAL(dgnn_embedding_load)(&s->params.embeddings, 2, s->ntypes, 1, needed, &d->embedding, error);
+    int status =
+        REAL(dgnn_embedding_load)(&s->params.embeddings, 2, s->ntypes, 1, needed, &d->embedding, error);
     dgnn_alloc_free(needed);
     DGNN_TRY(status);
     DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
@@ -90,26 +92,30 @@ static int REAL(se_t_load)(struct se_t_settings *settings, struct REAL(se_t) * *
 
 /* ---------------------------------------------------------------- memory */
 
-static struct REAL(dgnn_triples_scratch) REAL(se_t_scratch)(const struct REAL(se_t_workspace) * w, struct dgnn_arena *arena)
+static struct REAL(dgnn_triples_scratch)
+    REAL(se_t_scratch)(const struct REAL(se_t_workspace) * w, struct dgnn_arena *arena)
 {
     const struct REAL(se_t) *d = w->d;
     struct REAL(dgnn_triples_scratch) scratch;
     REAL(dgnn_triples_layout)(arena, &d->embedding, w->rows.row_max + d->settings->ntypes,
-                               d->settings->ntypes, &scratch);
+                              d->settings->ntypes, &scratch);
     return scratch;
 }
 
-static struct REAL(dgnn_triples_scratch) REAL(se_t_scratch_of_thread)(const struct REAL(se_t_workspace) * w, int32_t thread)
+static struct REAL(dgnn_triples_scratch)
+    REAL(se_t_scratch_of_thread)(const struct REAL(se_t_workspace) * w, int32_t thread)
 {
     struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
     return REAL(se_t_scratch)(w, &arena);
 }
 
-static int REAL(se_t_reserve)(struct REAL(se_t_workspace) * w, const struct dgnn_graph *graph, struct dgnn_error *error)
+static int REAL(se_t_reserve)(struct REAL(se_t_workspace) * w, const struct dgnn_graph *graph,
+                              struct dgnn_error *error)
 {
     const struct REAL(se_t) *d = w->d;
     const struct se_t_settings *s = d->settings;
-    struct dgnn_edgerows_rule rule = {.ntypes = s->ntypes, .ngroup = s->ntypes, .target = 1, .group = s->group};
+    struct dgnn_edgerows_rule rule = {
+        .ntypes = s->ntypes, .ngroup = s->ntypes, .target = 1, .group = s->group};
     struct dgnn_arena arena = {0};
     int64_t total;
     DGNN_TRY(dgnn_edgerows_make(&w->rows, graph, &rule, error));
@@ -124,8 +130,8 @@ static int REAL(se_t_reserve)(struct REAL(se_t_workspace) * w, const struct dgnn
 /* ---------------------------------------------------------------- forward and backward */
 
 /* One row for all empty slots of a type. Returns the number of rows so far. */
-static int64_t REAL(se_t_empty_row)(const struct REAL(se_t) * d, const struct dgnn_graph *graph, int64_t i, int32_t t,
-                                    struct REAL(dgnn_triples_scratch) * scratch, int64_t n)
+static int64_t REAL(se_t_empty_row)(const struct REAL(se_t) * d, const struct dgnn_graph *graph, int64_t i,
+                                    int32_t t, struct REAL(dgnn_triples_scratch) * scratch, int64_t n)
 {
     int64_t vacant = d->settings->sel[t];
     double row[4];
@@ -143,16 +149,17 @@ static int64_t REAL(se_t_empty_row)(const struct REAL(se_t) * d, const struct dg
 }
 
 /* Rows of centre i's neighbours of one type. */
-static int64_t REAL(se_t_type_rows)(const struct REAL(se_t_workspace) * w, const struct dgnn_graph *graph, int64_t i, int32_t t,
-                                    struct REAL(dgnn_triples_scratch) * scratch, int64_t n)
+static int64_t REAL(se_t_type_rows)(const struct REAL(se_t_workspace) * w, const struct dgnn_graph *graph,
+                                    int64_t i, int32_t t, struct REAL(dgnn_triples_scratch) * scratch,
+                                    int64_t n)
 {
     const struct REAL(se_t) *d = w->d;
     const int64_t *group = w->rows.group + i * w->rows.ngroup + t;
     for (int64_t r = group[0]; r < group[1]; r++, n++) {
         int64_t e = w->rows.edge[r];
         double row[4];
-        dgnn_environment_row(&d->settings->environment, graph->type[i], t, graph->vector + 3 * e, graph->distance[e],
-                             row);
+        dgnn_environment_row(&d->settings->environment, graph->type[i], t, graph->vector + 3 * e,
+                             graph->distance[e], row);
         memcpy(scratch->u + 3 * n, row + 1, 3 * sizeof(double));
         scratch->weight[n] = 1;
         scratch->edge[n] = e;
@@ -161,8 +168,9 @@ static int64_t REAL(se_t_type_rows)(const struct REAL(se_t_workspace) * w, const
 }
 
 /* Forward with output, backward with d_output. Returns the number of rows. */
-static int64_t REAL(se_t_centre)(const struct REAL(se_t_workspace) * w, const struct dgnn_graph *graph, int64_t i,
-                                 struct REAL(dgnn_triples_scratch) * scratch, double *output, const double *d_output)
+static int64_t REAL(se_t_centre)(const struct REAL(se_t_workspace) * w, const struct dgnn_graph *graph,
+                                 int64_t i, struct REAL(dgnn_triples_scratch) * scratch, double *output,
+                                 const double *d_output)
 {
     const struct REAL(se_t) *d = w->d;
     const struct se_t_settings *s = d->settings;
@@ -199,8 +207,8 @@ static void REAL(se_t_forward_part)(void *of, int64_t i, int32_t thread)
     REAL(se_t_centre)(w, evaluation->graph, i, &scratch, region->output + i * width, NULL);
 }
 
-static int REAL(se_t_forward)(struct REAL(se_t_workspace) * w, const struct dgnn_evaluation *evaluation, double *output,
-                              struct dgnn_error *error)
+static int REAL(se_t_forward)(struct REAL(se_t_workspace) * w, const struct dgnn_evaluation *evaluation,
+                              double *output, struct dgnn_error *error)
 {
     const struct REAL(se_t) *d = w->d;
     DGNN_TRY(REAL(se_t_reserve)(w, evaluation->graph, error));
@@ -209,17 +217,17 @@ static int REAL(se_t_forward)(struct REAL(se_t_workspace) * w, const struct dgnn
     return DGNN_OK;
 }
 
-static void REAL(se_t_d_edges)(const struct REAL(se_t) * d, const struct dgnn_evaluation *evaluation, int64_t i,
-                               const struct REAL(dgnn_triples_scratch) * scratch, int64_t n)
+static void REAL(se_t_d_edges)(const struct REAL(se_t) * d, const struct dgnn_evaluation *evaluation,
+                               int64_t i, const struct REAL(dgnn_triples_scratch) * scratch, int64_t n)
 {
     const struct dgnn_graph *graph = evaluation->graph;
     for (int64_t r = 0; r < n; r++) {
         int64_t e = scratch->edge[r];
         if (e >= 0) {
             double d_row[4] = {0, scratch->d_u[3 * r], scratch->d_u[3 * r + 1], scratch->d_u[3 * r + 2]};
-            dgnn_environment_backward(&d->settings->environment, graph->type[i], graph->type[graph->neighbour[e]],
-                                      graph->vector + 3 * e, graph->distance[e], d_row, 0,
-                                      evaluation->edge_gradient + 3 * e);
+            dgnn_environment_backward(&d->settings->environment, graph->type[i],
+                                      graph->type[graph->neighbour[e]], graph->vector + 3 * e,
+                                      graph->distance[e], d_row, 0, evaluation->edge_gradient + 3 * e);
         }
     }
 }

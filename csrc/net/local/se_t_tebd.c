@@ -3,8 +3,8 @@
  *     D = 1/sel^2 sum_{j, k} x_jk N(x_jk, T_j, T_k),                        concat
  *     D = 1/sel^2 sum_{j, k} x_jk N(x_jk) (1 + w_j w_k M(T_j, T_k))         strip (w 1 where not smooth)
  *
- * with x_jk = u_j . u_k and u the vector part of the environment's row. The list is dense; empty slots count only
- * where the mean of u is not 0, and then have the type of the frame's first atom. */
+ * with x_jk = u_j . u_k and u the vector part of the environment's row. The list is dense; empty slots count
+ * only where the mean of u is not 0, and then have the type of the frame's first atom. */
 #include <string.h>
 
 #include "base/parallel.h"
@@ -34,14 +34,14 @@ enum { SE_T_TEBD_NPARAM = sizeof(se_t_tebd_params) / sizeof(se_t_tebd_params[0])
 struct se_t_tebd_settings {
     struct se_t_tebd_params params;
     struct dgnn_environment environment;
-    double *table;       /* (ntypes + 1) x tebd_dim */
-    int32_t *group;      /* ntypes x ntypes: the neighbour's type, or -1 for excluded pairs */
+    double *table;  /* (ntypes + 1) x tebd_dim */
+    int32_t *group; /* ntypes x ntypes: the neighbour's type, or -1 for excluded pairs */
     int64_t sel[1];
     int64_t dim_out;
     int64_t parameters;
     int32_t ntypes;
     int32_t strip;
-    int32_t has_mean;    /* of the vector part: is any not 0? Then empty slots count */
+    int32_t has_mean; /* of the vector part: is any not 0? Then empty slots count */
     int32_t dtype, memory, threads;
     enum dgnn_cpu cpu;
 };
@@ -60,10 +60,12 @@ struct se_t_tebd_settings {
 static int se_t_tebd_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
 {
     char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
+                           problem);
 }
 
-static int se_t_tebd_load_mode(struct se_t_tebd_settings *s, const struct dgnn_value *value, struct dgnn_error *error)
+static int se_t_tebd_load_mode(struct se_t_tebd_settings *s, const struct dgnn_value *value,
+                               struct dgnn_error *error)
 {
     const char *mode = s->params.tebd_input_mode;
     char path[256];
@@ -116,8 +118,8 @@ static int se_t_tebd_load_settings(const struct dgnn_value *value, const struct 
     DGNN_TRY(se_t_tebd_load_environment(s, value, error));
     DGNN_TRY(dgnn_edgerows_neighbours(&s->params.exclude_types, s->ntypes, &s->group, error));
     DGNN_TRY(dgnn_typeembed_same(&s->params.type_embedding, s->params.use_econf_tebd, error));
-    return dgnn_typeembed_load_f64(&s->params.type_embedding, s->ntypes, context->type_map, s->params.tebd_dim,
-                                   &s->table, error);
+    return dgnn_typeembed_load_f64(&s->params.type_embedding, s->ntypes, context->type_map,
+                                   s->params.tebd_dim, &s->table, error);
 }
 
 /* ---------------------------------------------------------------- the kinds */
@@ -135,7 +137,8 @@ static int se_t_tebd_load(const struct dgnn_value *value, const struct dgnn_load
     return se_t_tebd_load_kind(value, context, &dgnn_se_t_tebd, descriptor, error);
 }
 
-static void se_t_tebd_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
+static void se_t_tebd_properties(const struct dgnn_descriptor *descriptor,
+                                 struct dgnn_descriptor_properties *p)
 {
     const struct se_t_tebd_settings *s = &((const struct se_t_tebd *)descriptor)->settings;
     *p = (struct dgnn_descriptor_properties){

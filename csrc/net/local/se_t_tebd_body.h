@@ -63,14 +63,15 @@ static int REAL(se_t_tebd_load_factor)(struct REAL(se_t_tebd) * d, struct dgnn_e
     struct se_t_tebd_settings *s = d->settings;
     struct REAL(dgnn_embedding) strip;
     char path[256];
-    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings_strip, 0, s->ntypes, 2 * s->params.tebd_dim, NULL, &strip,
-                                       error));
+    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings_strip, 0, s->ntypes, 2 * s->params.tebd_dim,
+                                       NULL, &strip, error));
     int status = strip.nout == d->embedding.nout
                      ? REAL(se_t_tebd_fill_factor)(d, &strip, error)
                      : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: width %lld, expected %lld",
                                        dgnn_value_path(&s->params.embeddings_strip, path, sizeof(path)),
                                        (long long)strip.nout, (long long)d->embedding.nout);
-    status = status ? status : REAL(dgnn_embedding_same)(&strip, s->params.embeddings.parent, "neuron", error);
+    status =
+        status ? status : REAL(dgnn_embedding_same)(&strip, s->params.embeddings.parent, "neuron", error);
     s->parameters += strip.parameters;
     REAL(dgnn_embedding_free)(&strip);
     return status;
@@ -80,7 +81,8 @@ static int REAL(se_t_tebd_load_networks)(struct REAL(se_t_tebd) * d, struct dgnn
 {
     struct se_t_tebd_settings *s = d->settings;
     int64_t inputs = 1 + (s->strip ? 0 : 2 * s->params.tebd_dim);
-    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, 0, s->ntypes, inputs, NULL, &d->embedding, error));
+    DGNN_TRY(
+        REAL(dgnn_embedding_load)(&s->params.embeddings, 0, s->ntypes, inputs, NULL, &d->embedding, error));
     DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
     d->stride = dgnn_table_pad(d->embedding.nout, REAL_LANES);
     s->parameters = d->embedding.parameters;
@@ -109,8 +111,8 @@ static void REAL(se_t_tebd_workspace_free)(struct REAL(se_t_tebd_workspace) * w)
     }
 }
 
-static int REAL(se_t_tebd_workspace_create)(const struct REAL(se_t_tebd) * d, struct REAL(se_t_tebd_workspace) * *out,
-                                            struct dgnn_error *error)
+static int REAL(se_t_tebd_workspace_create)(const struct REAL(se_t_tebd) * d,
+                                            struct REAL(se_t_tebd_workspace) * *out, struct dgnn_error *error)
 {
     struct REAL(se_t_tebd_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
     if (!w) {
@@ -141,7 +143,8 @@ static int REAL(se_t_tebd_load)(struct se_t_tebd_settings *settings, struct REAL
 
 /* ---------------------------------------------------------------- memory */
 
-static struct REAL(dgnn_triples_scratch) REAL(se_t_tebd_scratch)(const struct REAL(se_t_tebd_workspace) * w, struct dgnn_arena *arena)
+static struct REAL(dgnn_triples_scratch)
+    REAL(se_t_tebd_scratch)(const struct REAL(se_t_tebd_workspace) * w, struct dgnn_arena *arena)
 {
     const struct REAL(se_t_tebd) *d = w->d;
     struct REAL(dgnn_triples_scratch) scratch;
@@ -149,17 +152,20 @@ static struct REAL(dgnn_triples_scratch) REAL(se_t_tebd_scratch)(const struct RE
     return scratch;
 }
 
-static struct REAL(dgnn_triples_scratch) REAL(se_t_tebd_scratch_of_thread)(const struct REAL(se_t_tebd_workspace) * w, int32_t thread)
+static struct REAL(dgnn_triples_scratch)
+    REAL(se_t_tebd_scratch_of_thread)(const struct REAL(se_t_tebd_workspace) * w, int32_t thread)
 {
     struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
     return REAL(se_t_tebd_scratch)(w, &arena);
 }
 
-static int REAL(se_t_tebd_reserve)(struct REAL(se_t_tebd_workspace) * w, const struct dgnn_graph *graph, struct dgnn_error *error)
+static int REAL(se_t_tebd_reserve)(struct REAL(se_t_tebd_workspace) * w, const struct dgnn_graph *graph,
+                                   struct dgnn_error *error)
 {
     const struct REAL(se_t_tebd) *d = w->d;
     const struct se_t_tebd_settings *s = d->settings;
-    struct dgnn_edgerows_rule rule = {.ntypes = s->ntypes, .ngroup = s->ntypes, .target = 1, .group = s->group};
+    struct dgnn_edgerows_rule rule = {
+        .ntypes = s->ntypes, .ngroup = s->ntypes, .target = 1, .group = s->group};
     struct dgnn_arena arena = {0};
     int64_t total;
     DGNN_TRY(dgnn_edgerows_make(&w->rows, graph, &rule, error));
@@ -174,7 +180,8 @@ static int REAL(se_t_tebd_reserve)(struct REAL(se_t_tebd_workspace) * w, const s
 /* ---------------------------------------------------------------- forward and backward */
 
 /* Rows of centre i: type by type, then one for all empty slots. Returns their number. */
-static int64_t REAL(se_t_tebd_rows)(const struct REAL(se_t_tebd_workspace) * w, const struct dgnn_graph *graph, int64_t i,
+static int64_t REAL(se_t_tebd_rows)(const struct REAL(se_t_tebd_workspace) * w,
+                                    const struct dgnn_graph *graph, int64_t i,
                                     struct REAL(dgnn_triples_scratch) * scratch)
 {
     const struct REAL(se_t_tebd) *d = w->d;
@@ -186,8 +193,8 @@ static int64_t REAL(se_t_tebd_rows)(const struct REAL(se_t_tebd_workspace) * w, 
         scratch->section[t] = n;
         for (int64_t r = group[0]; r < group[1]; r++, n++) {
             int64_t e = w->rows.edge[r];
-            scratch->edge_switch[n] = dgnn_environment_row(&s->environment, graph->type[i], 0, graph->vector + 3 * e,
-                                                           graph->distance[e], row);
+            scratch->edge_switch[n] = dgnn_environment_row(&s->environment, graph->type[i], 0,
+                                                           graph->vector + 3 * e, graph->distance[e], row);
             memcpy(scratch->u + 3 * n, row + 1, 3 * sizeof(double));
             scratch->weight[n] = 1;
             scratch->edge[n] = e;
@@ -206,7 +213,8 @@ static int64_t REAL(se_t_tebd_rows)(const struct REAL(se_t_tebd_workspace) * w, 
 }
 
 /* Forward with output, backward with d_output. Returns the number of rows. */
-static int64_t REAL(se_t_tebd_centre)(const struct REAL(se_t_tebd_workspace) * w, const struct dgnn_graph *graph, int64_t i,
+static int64_t REAL(se_t_tebd_centre)(const struct REAL(se_t_tebd_workspace) * w,
+                                      const struct dgnn_graph *graph, int64_t i,
                                       struct REAL(dgnn_triples_scratch) * scratch, double *output,
                                       const double *d_output)
 {
@@ -252,8 +260,9 @@ static void REAL(se_t_tebd_forward_part)(void *of, int64_t i, int32_t thread)
     }
 }
 
-static int REAL(se_t_tebd_forward)(struct REAL(se_t_tebd_workspace) * w, const struct dgnn_evaluation *evaluation, double *output,
-                              struct dgnn_error *error)
+static int REAL(se_t_tebd_forward)(struct REAL(se_t_tebd_workspace) * w,
+                                   const struct dgnn_evaluation *evaluation, double *output,
+                                   struct dgnn_error *error)
 {
     const struct REAL(se_t_tebd) *d = w->d;
     DGNN_TRY(REAL(se_t_tebd_reserve)(w, evaluation->graph, error));
@@ -262,8 +271,9 @@ static int REAL(se_t_tebd_forward)(struct REAL(se_t_tebd_workspace) * w, const s
     return DGNN_OK;
 }
 
-static void REAL(se_t_tebd_d_edges)(const struct REAL(se_t_tebd) * d, const struct dgnn_evaluation *evaluation, int64_t i,
-                               const struct REAL(dgnn_triples_scratch) * scratch, int64_t n)
+static void REAL(se_t_tebd_d_edges)(const struct REAL(se_t_tebd) * d,
+                                    const struct dgnn_evaluation *evaluation, int64_t i,
+                                    const struct REAL(dgnn_triples_scratch) * scratch, int64_t n)
 {
     const struct dgnn_graph *graph = evaluation->graph;
     for (int64_t r = 0; r < n; r++) {
@@ -285,14 +295,15 @@ static void REAL(se_t_tebd_backward_part)(void *of, int64_t i, int32_t thread)
     const struct REAL(se_t_tebd) *d = w->d;
     struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_tebd_scratch_of_thread)(w, thread);
     int64_t n = REAL(se_t_tebd_centre)(w, evaluation->graph, i, &scratch, NULL,
-                                  region->d_output + i * d->settings->dim_out);
+                                       region->d_output + i * d->settings->dim_out);
     REAL(se_t_tebd_d_edges)(d, evaluation, i, &scratch, n);
 }
 
-static void REAL(se_t_tebd_backward)(struct REAL(se_t_tebd_workspace) * w, const struct dgnn_evaluation *evaluation,
-                                const double *d_output)
+static void REAL(se_t_tebd_backward)(struct REAL(se_t_tebd_workspace) * w,
+                                     const struct dgnn_evaluation *evaluation, const double *d_output)
 {
     const struct REAL(se_t_tebd) *d = w->d;
     struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .d_output = d_output};
-    dgnn_parallel_run(d->settings->threads, evaluation->graph->nowned, REAL(se_t_tebd_backward_part), &region);
+    dgnn_parallel_run(d->settings->threads, evaluation->graph->nowned, REAL(se_t_tebd_backward_part),
+                      &region);
 }

@@ -2,9 +2,10 @@
  *
  *     out += scale w_a w_b x G(x),  x = u_a . u_b
  *
- * where u is the vector part of the environment's row, w its weight (an empty slot stands for all that are alike), and
- * G an embedding network, with strip times 1 + F s_a s_b. A section with itself is a sum over all ordered pairs, of
- * which half are computed. Backward computes the embeddings again: pairs are too many to be kept. */
+ * where u is the vector part of the environment's row, w its weight (an empty slot stands for all that are
+ * alike), and G an embedding network, with strip times 1 + F s_a s_b. A section with itself is a sum over all
+ * ordered pairs, of which half are computed. Backward computes the embeddings again: pairs are too many to be
+ * kept. */
 #ifndef DGNN_NET_TRIPLES_H
 #define DGNN_NET_TRIPLES_H
 

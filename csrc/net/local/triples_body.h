@@ -1,7 +1,7 @@
 #include "base/real.h"
 
-void REAL(dgnn_triples_layout)(struct dgnn_arena *arena, const struct REAL(dgnn_embedding) * embedding, int64_t nrow,
-                               int64_t nsection, struct REAL(dgnn_triples_scratch) * scratch)
+void REAL(dgnn_triples_layout)(struct dgnn_arena *arena, const struct REAL(dgnn_embedding) * embedding,
+                               int64_t nrow, int64_t nsection, struct REAL(dgnn_triples_scratch) * scratch)
 {
     const int64_t block = DGNN_TRIPLES_BLOCK;
     size_t line = sizeof(real) * (size_t)dgnn_table_pad(embedding->nout, REAL_LANES);

@@ -3,13 +3,13 @@
 /* Room of a thread. */
 struct REAL(dgnn_triples_scratch) {
     /* Rows of a centre: filled by the caller. */
-    double *u;         /* rows x 3 */
-    double *weight;    /* rows */
+    double *u;           /* rows x 3 */
+    double *weight;      /* rows */
     double *edge_switch; /* rows */
-    double *d_u;       /* rows x 3 */
-    double *d_switch;  /* rows */
-    int64_t *edge;     /* rows; -1: an empty slot */
-    int64_t *section;  /* sections + 1: where each section's rows begin */
+    double *d_u;         /* rows x 3 */
+    double *d_switch;    /* rows */
+    int64_t *edge;       /* rows; -1: an empty slot */
+    int64_t *section;    /* sections + 1: where each section's rows begin */
     /* Pairs of a block. */
     int64_t *pair;     /* block x 2 */
     real *input;       /* block x inputs */
@@ -18,8 +18,8 @@ struct REAL(dgnn_triples_scratch) {
 };
 
 /* Takes the room for centres of at most nrow rows in nsection sections. */
-void REAL(dgnn_triples_layout)(struct dgnn_arena *arena, const struct REAL(dgnn_embedding) * embedding, int64_t nrow,
-                               int64_t nsection, struct REAL(dgnn_triples_scratch) * scratch);
+void REAL(dgnn_triples_layout)(struct dgnn_arena *arena, const struct REAL(dgnn_embedding) * embedding,
+                               int64_t nrow, int64_t nsection, struct REAL(dgnn_triples_scratch) * scratch);
 
 /* Two sections of one centre's rows, the same or different ones. */
 struct REAL(dgnn_triples) {
@@ -30,8 +30,8 @@ struct REAL(dgnn_triples) {
     int32_t smooth;     /* with F: times the switches */
     int64_t section[2];
     double scale;
-    double *output;         /* nout, added to; NULL: backward */
-    const double *d_output; /* nout */
+    double *output;                              /* nout, added to; NULL: backward */
+    const double *d_output;                      /* nout */
     struct REAL(dgnn_triples_scratch) * scratch; /* d_u and d_switch are added to */
 };
 

@@ -13,7 +13,8 @@ static int params_same_name(const struct dgnn_param *param, const char *name)
     return strlen(param->name) == length && !strncmp(param->name, name, length);
 }
 
-static const struct dgnn_param *params_find(const struct dgnn_param *params, size_t nparam, const char *name, int variable)
+static const struct dgnn_param *params_find(const struct dgnn_param *params, size_t nparam, const char *name,
+                                            int variable)
 {
     for (size_t p = 0; p < nparam; p++) {
         if (params[p].kind != DGNN_PARAM_CLASS && (params[p].kind == DGNN_PARAM_VARIABLE) == variable &&
@@ -33,9 +34,11 @@ static int params_unknown(const struct dgnn_value *member, struct dgnn_error *er
 }
 
 /* "@class" and "@version", for an object whose table has a class. */
-static int params_check_class(const struct dgnn_value *object, const struct dgnn_param *row, struct dgnn_error *error)
+static int params_check_class(const struct dgnn_value *object, const struct dgnn_param *row,
+                              struct dgnn_error *error)
 {
-    struct dgnn_value class = dgnn_value_member(object, "@class"), version = dgnn_value_member(object, "@version");
+    struct dgnn_value class = dgnn_value_member(object, "@class"),
+                      version = dgnn_value_member(object, "@version");
     int64_t number = row->required, lowest = (int64_t)row->number, highest = (int64_t)row->offset;
     const char *name = row->name;
     char path[256];
@@ -51,13 +54,14 @@ static int params_check_class(const struct dgnn_value *object, const struct dgnn
     }
     if (number < lowest || number > highest) {
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: version %lld; dgnn reads %lld to %lld",
-                               dgnn_value_path(object, path, sizeof(path)), (long long)number, (long long)lowest,
-                               (long long)highest);
+                               dgnn_value_path(object, path, sizeof(path)), (long long)number,
+                               (long long)lowest, (long long)highest);
     }
     return DGNN_OK;
 }
 
-static const struct dgnn_param *params_first(const struct dgnn_param *params, size_t nparam, enum dgnn_param_kind kind)
+static const struct dgnn_param *params_first(const struct dgnn_param *params, size_t nparam,
+                                             enum dgnn_param_kind kind)
 {
     for (size_t p = 0; p < nparam; p++) {
         if (params[p].kind == kind) {
@@ -67,8 +71,8 @@ static const struct dgnn_param *params_first(const struct dgnn_param *params, si
     return NULL;
 }
 
-static int params_check_variables(const struct dgnn_value *variables, const struct dgnn_param *params, size_t nparam,
-                                  struct dgnn_error *error)
+static int params_check_variables(const struct dgnn_value *variables, const struct dgnn_param *params,
+                                  size_t nparam, struct dgnn_error *error)
 {
     DGNN_TRY(dgnn_value_object(variables, error));
     for (int64_t m = 0; m < dgnn_value_count(variables); m++) {
@@ -140,7 +144,8 @@ static int params_check_only(const struct dgnn_value *member, const struct dgnn_
     if (params_is_literal(member, param->text)) {
         return DGNN_OK;
     }
-    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: dgnn evaluates only models where this is %s (%s)",
+    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                           "%s: dgnn evaluates only models where this is %s (%s)",
                            dgnn_value_path(member, path, sizeof(path)), param->text, param->meaning);
 }
 
@@ -174,8 +179,8 @@ static int params_load_number(const struct dgnn_value *object, const struct dgnn
     return absent ? DGNN_OK : dgnn_value_bool(member, place, error);
 }
 
-int dgnn_params_load(const struct dgnn_value *object, const struct dgnn_param *params, size_t nparam, void *out,
-                     struct dgnn_error *error)
+int dgnn_params_load(const struct dgnn_value *object, const struct dgnn_param *params, size_t nparam,
+                     void *out, struct dgnn_error *error)
 {
     DGNN_TRY(dgnn_value_object(object, error));
     DGNN_TRY(params_check_names(object, params, nparam, error));
@@ -207,8 +212,8 @@ int dgnn_params_load(const struct dgnn_value *object, const struct dgnn_param *p
     return DGNN_OK;
 }
 
-int dgnn_params_describe(const struct dgnn_param *params, size_t nparam, const void *from, struct dgnn_text *text,
-                         struct dgnn_error *error)
+int dgnn_params_describe(const struct dgnn_param *params, size_t nparam, const void *from,
+                         struct dgnn_text *text, struct dgnn_error *error)
 {
     const char *separator = "";
     for (size_t p = 0; p < nparam; p++) {
@@ -247,7 +252,8 @@ static int params_absent(const struct dgnn_value *member)
     return dgnn_value_kind(member) == DGNN_VALUE_ABSENT;
 }
 
-int dgnn_params_same_int(const struct dgnn_value *member, int64_t expected, const char *what, struct dgnn_error *error)
+int dgnn_params_same_int(const struct dgnn_value *member, int64_t expected, const char *what,
+                         struct dgnn_error *error)
 {
     int64_t found = expected;
     char text[32];
@@ -277,7 +283,8 @@ int dgnn_params_same_bool(const struct dgnn_value *member, int32_t expected, con
     if (!params_absent(member)) {
         DGNN_TRY(dgnn_value_bool(member, &found, error));
     }
-    return !found == !expected ? DGNN_OK : params_contradicts(member, what, expected ? "true" : "false", error);
+    return !found == !expected ? DGNN_OK
+                               : params_contradicts(member, what, expected ? "true" : "false", error);
 }
 
 int dgnn_params_same_string(const struct dgnn_value *member, const char *expected, const char *what,
@@ -332,20 +339,27 @@ static int params_alike(const struct dgnn_param *param, const void *own, const v
 {
     const char *const *a = own, *const *b = other;
     switch (param->kind) {
-    case DGNN_PARAM_INT: return *(const int64_t *)own == *(const int64_t *)other;
-    case DGNN_PARAM_DOUBLE: return *(const double *)own == *(const double *)other;
-    case DGNN_PARAM_BOOL: return *(const int32_t *)own == *(const int32_t *)other;
-    case DGNN_PARAM_STRING: return *a && *b ? !strcmp(*a, *b) : *a == *b;
-    default: return 1;
+    case DGNN_PARAM_INT:
+        return *(const int64_t *)own == *(const int64_t *)other;
+    case DGNN_PARAM_DOUBLE:
+        return *(const double *)own == *(const double *)other;
+    case DGNN_PARAM_BOOL:
+        return *(const int32_t *)own == *(const int32_t *)other;
+    case DGNN_PARAM_STRING:
+        return *a && *b ? !strcmp(*a, *b) : *a == *b;
+    default:
+        return 1;
     }
 }
 
 int dgnn_params_agree(const struct dgnn_value *object, const struct dgnn_params_filled *own,
-                      const struct dgnn_params_filled *other, const char *const *but, struct dgnn_error *error)
+                      const struct dgnn_params_filled *other, const char *const *but,
+                      struct dgnn_error *error)
 {
     char path[256];
     for (size_t p = 0; p < own->nparam; p++) {
-        const struct dgnn_param *param = &own->params[p], *row = params_find(other->params, other->nparam, param->name, 0);
+        const struct dgnn_param *param = &own->params[p],
+                                *row = params_find(other->params, other->nparam, param->name, 0);
         int differs = row && row->kind == param->kind &&
                       !params_alike(param, (const char *)own->from + param->offset,
                                     (const char *)other->from + row->offset);
@@ -360,7 +374,8 @@ int dgnn_params_agree(const struct dgnn_value *object, const struct dgnn_params_
     return DGNN_OK;
 }
 
-int dgnn_params_row(const struct dgnn_value *member, int64_t n, struct dgnn_tensor *tensor, struct dgnn_error *error)
+int dgnn_params_row(const struct dgnn_value *member, int64_t n, struct dgnn_tensor *tensor,
+                    struct dgnn_error *error)
 {
     int longer = 0;
     DGNN_TRY(dgnn_value_tensor(member, tensor, error));
@@ -399,7 +414,8 @@ static int params_fill_pairs(const struct dgnn_value *list, int64_t count, int32
         int64_t length, a, b;
         DGNN_TRY(dgnn_value_list(&pair, &length, error));
         if (length != 2) {
-            return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: expected a pair of types, found %lld values",
+            return dgnn_status_set(error, DGNN_ERROR_FORMAT,
+                                   "%s: expected a pair of types, found %lld values",
                                    dgnn_value_path(&pair, path, sizeof(path)), (long long)length);
         }
         DGNN_TRY(params_pair_type(&pair, 0, ntypes, &a, error));
@@ -448,7 +464,8 @@ static int params_fill_names(const struct dgnn_value *list, int64_t count, const
     return DGNN_OK;
 }
 
-int dgnn_params_type_map(const struct dgnn_value *list, int32_t *ntypes, const char ***names, struct dgnn_error *error)
+int dgnn_params_type_map(const struct dgnn_value *list, int32_t *ntypes, const char ***names,
+                         struct dgnn_error *error)
 {
     int64_t count;
     char path[256];
@@ -477,8 +494,11 @@ int dgnn_params_precision(const char *name, const struct dgnn_value *where, int3
     static const struct {
         const char *name;
         int32_t dtype;
-    } known[] = {{"float64", DGNN_DTYPE_FLOAT64}, {"default", DGNN_DTYPE_FLOAT64}, {"double", DGNN_DTYPE_FLOAT64},
-                 {"float32", DGNN_DTYPE_FLOAT32}, {"single", DGNN_DTYPE_FLOAT32}};
+    } known[] = {{"float64", DGNN_DTYPE_FLOAT64},
+                 {"default", DGNN_DTYPE_FLOAT64},
+                 {"double", DGNN_DTYPE_FLOAT64},
+                 {"float32", DGNN_DTYPE_FLOAT32},
+                 {"single", DGNN_DTYPE_FLOAT32}};
     char path[256];
     for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
         if (name && !strcasecmp(name, known[k].name)) {
@@ -491,12 +511,13 @@ int dgnn_params_precision(const char *name, const struct dgnn_value *where, int3
                            dgnn_value_path(where, path, sizeof(path)), name ? name : "null");
 }
 
-int dgnn_params_activation(const char *name, const struct dgnn_value *where, struct dgnn_activation *activation,
-                           struct dgnn_error *error)
+int dgnn_params_activation(const char *name, const struct dgnn_value *where,
+                           struct dgnn_activation *activation, struct dgnn_error *error)
 {
     struct dgnn_error own;
     char path[256];
     int status = dgnn_activation_parse(name ? name : "none", activation, &own);
-    return status ? dgnn_status_set(error, status, "%s: %s", dgnn_value_path(where, path, sizeof(path)), own.message)
+    return status ? dgnn_status_set(error, status, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
+                                    own.message)
                   : DGNN_OK;
 }

@@ -50,7 +50,7 @@ enum {
 };
 
 static int attend_gated(const struct dgnn_value *value, struct attend_gated_params *params, double *scale,
-                           struct dgnn_error *error)
+                        struct dgnn_error *error)
 {
     char path[256];
     DGNN_TRY(dgnn_params_load(value, attend_gated_params, ATTEND_GATED_NPARAM, params, error));
@@ -63,7 +63,8 @@ static int attend_gated(const struct dgnn_value *value, struct attend_gated_para
         return dgnn_value_double(&params->temperature, scale, error);
     }
     if (!(params->scaling_factor > 0)) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: scaling_factor is %g, expected a positive number",
+        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
+                               "%s: scaling_factor is %g, expected a positive number",
                                dgnn_value_path(value, path, sizeof(path)), params->scaling_factor);
     }
     *scale = 1 / sqrt((double)params->hidden_dim * params->scaling_factor);
@@ -113,12 +114,13 @@ static int attend_same(const struct attend_layer_params *outer, const struct att
     char path[256];
     return gated->dotr == shape->angular
                ? DGNN_OK
-               : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: missing, so it is false; by the descriptor it is true",
+               : dgnn_status_set(error, DGNN_ERROR_FORMAT,
+                                 "%s: missing, so it is false; by the descriptor it is true",
                                  dgnn_value_path(&dotr, path, sizeof(path)));
 }
 
-/* Reflects the columns from i on of the rows of a (n of them, stride apart) by v, which is 0 before i and whose square
- * is 2. */
+/* Reflects the columns from i on of the rows of a (n of them, stride apart) by v, which is 0 before i and
+ * whose square is 2. */
 static void attend_reflect(int64_t n, int64_t stride, int64_t i, const double *v, double *a)
 {
     for (int64_t r = 0; r < n; r++) {
@@ -132,8 +134,8 @@ static void attend_reflect(int64_t n, int64_t stride, int64_t i, const double *v
     }
 }
 
-/* Turns the nrow rows of two matrices, one after the other, by the orthogonal matrix, a product of Householder's
- * reflections, that makes the first of them (n rows) lower triangular. v: ncol. */
+/* Turns the nrow rows of two matrices, one after the other, by the orthogonal matrix, a product of
+ * Householder's reflections, that makes the first of them (n rows) lower triangular. v: ncol. */
 static void attend_triangular(int64_t n, int64_t nrow, int64_t ncol, double *both, double *v)
 {
     for (int64_t i = 0; i < n && i + 1 < ncol; i++) {

@@ -1,4 +1,5 @@
-/* Loads NeighborGatedAttention (deepmd/dpmodel/descriptor/dpa1.py); ops/attention_types.h has the mathematics. */
+/* Loads NeighborGatedAttention (deepmd/dpmodel/descriptor/dpa1.py); ops/attention_types.h has the
+ * mathematics. */
 #ifndef DGNN_NET_ATTEND_H
 #define DGNN_NET_ATTEND_H
 

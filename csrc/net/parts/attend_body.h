@@ -1,7 +1,7 @@
 #include "base/real.h"
 
 static int REAL(attend_affine_load)(const struct dgnn_value *value, int64_t nin, int64_t nout,
-                                       struct REAL(dgnn_layer) * layer, struct dgnn_error *error)
+                                    struct REAL(dgnn_layer) * layer, struct dgnn_error *error)
 {
     DGNN_TRY(REAL(dgnn_layer_load)(value, nin, nout, layer, error));
     int affine = layer->activation.kind == DGNN_ACTIVATION_LINEAR && !layer->idt && !layer->residual;
@@ -36,10 +36,10 @@ static int REAL(attend_turn)(struct REAL(dgnn_matrix) * matrix, struct REAL(dgnn
     return DGNN_OK;
 }
 
-/* Query (0), key (1) or value (2): the first of the turned columns. rows: those of its matrix, then its bias, stride
- * apart. */
-static int REAL(attend_part)(const double *rows, int64_t stride, struct REAL(dgnn_attention_layer) * layer, int part,
-                             struct dgnn_error *error)
+/* Query (0), key (1) or value (2): the first of the turned columns. rows: those of its matrix, then its bias,
+ * stride apart. */
+static int REAL(attend_part)(const double *rows, int64_t stride, struct REAL(dgnn_attention_layer) * layer,
+                             int part, struct dgnn_error *error)
 {
     struct REAL(dgnn_matrix) *in = &layer->in[part];
     DGNN_TRY(REAL(dgnn_layer_matrix)(layer->width, layer->columns[part], in, error));
@@ -64,8 +64,8 @@ static void REAL(attend_take)(const struct REAL(dgnn_layer) * joint, int64_t hid
     }
 }
 
-/* Query and key, turned so that the query's matrix with its bias below is lower triangular. work: 2 (width + 1) + 1
- * rows. */
+/* Query and key, turned so that the query's matrix with its bias below is lower triangular. work: 2 (width +
+ * 1) + 1 rows. */
 static int REAL(attend_split)(const struct REAL(dgnn_layer) * joint, int64_t hidden, double *work,
                               struct REAL(dgnn_attention_layer) * layer, struct dgnn_error *error)
 {
@@ -82,7 +82,8 @@ static int REAL(attend_split)(const struct REAL(dgnn_layer) * joint, int64_t hid
 
 /* The value, turned likewise, and the way back from it, whose transpose's rows turn with it. */
 static int REAL(attend_value)(const struct REAL(dgnn_layer) * joint, const struct REAL(dgnn_layer) * out,
-                              double *work, struct REAL(dgnn_attention_layer) * layer, struct dgnn_error *error)
+                              double *work, struct REAL(dgnn_attention_layer) * layer,
+                              struct dgnn_error *error)
 {
     int64_t n = layer->width + 1, hidden = out->w.nrow;
     double *back = work + n * hidden, *room = back + n * hidden;
@@ -121,8 +122,8 @@ static int REAL(attend_turned)(const struct REAL(dgnn_layer) * joint, const stru
 }
 
 static int REAL(attend_load_projections)(const struct attend_gated_params *params,
-                                            struct REAL(dgnn_attention_layer) * layer, int64_t *parameters,
-                                            struct dgnn_error *error)
+                                         struct REAL(dgnn_attention_layer) * layer, int64_t *parameters,
+                                         struct dgnn_error *error)
 {
     struct REAL(dgnn_layer) joint, out;
     int64_t hidden = params->hidden_dim;

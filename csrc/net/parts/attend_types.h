@@ -12,6 +12,6 @@ int REAL(dgnn_attend_load)(const struct dgnn_value *value, const struct dgnn_att
                            struct REAL(dgnn_attend) * attention, struct dgnn_error *error);
 void REAL(dgnn_attend_free)(struct REAL(dgnn_attend) * attention); /* a zeroed one is allowed */
 
-/* What each edge that has no neighbour, and so attends to nothing, becomes: x (width, in place) through the residuals
- * and norms of all layers. */
+/* What each edge that has no neighbour, and so attends to nothing, becomes: x (width, in place) through the
+ * residuals and norms of all layers. */
 void REAL(dgnn_attend_empty)(const struct REAL(dgnn_attend) * attention, real *x);

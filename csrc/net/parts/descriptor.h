@@ -1,6 +1,7 @@
-/* What a descriptor is to the model: load, forward, backward. A descriptor is weights and settings, and nothing changes in
- * it once it is loaded; what a call writes is in a workspace, one for each session that evaluates it. One const struct dgnn_descriptor_kind per family,
- * listed in net/energy/registry.c. Adding one touches its own room, its table of parameters and the registry. */
+/* What a descriptor is to the model: load, forward, backward. A descriptor is weights and settings, and
+ * nothing changes in it once it is loaded; what a call writes is in a workspace, one for each session that
+ * evaluates it. One const struct dgnn_descriptor_kind per family, listed in net/energy/registry.c. Adding one
+ * touches its own room, its table of parameters and the registry. */
 #ifndef DGNN_NET_DESCRIPTOR_H
 #define DGNN_NET_DESCRIPTOR_H
 
@@ -10,37 +11,37 @@
 #include "io/tree.h"
 #include "ops/ops.h"
 
-struct dgnn_descriptor; /* each kind's own struct begins with struct dgnn_descriptor_base */
+struct dgnn_descriptor;           /* each kind's own struct begins with struct dgnn_descriptor_base */
 struct dgnn_descriptor_workspace; /* each kind's own */
-struct dgnn_text;       /* base/text.h: a growing string */
+struct dgnn_text;                 /* base/text.h: a growing string */
 
 /* What loading needs beside the tree. */
 struct dgnn_load_context {
-    int32_t dtype;       /* enum dgnn_dtype: ARCHIVE takes each part's own precision */
-    int32_t memory;      /* enum dgnn_memory */
+    int32_t dtype;  /* enum dgnn_dtype: ARCHIVE takes each part's own precision */
+    int32_t memory; /* enum dgnn_memory */
     int32_t ntypes;
     const char *const *type_map; /* ntypes element names */
-    int32_t threads;     /* worker threads, >= 1 */
+    int32_t threads;             /* worker threads, >= 1 */
     enum dgnn_cpu cpu;
-    int32_t radial;      /* enum dgnn_radial: of families that have a net of the distance alone */
+    int32_t radial; /* enum dgnn_radial: of families that have a net of the distance alone */
 };
 
 /* What the model must know of a descriptor. */
 struct dgnn_descriptor_properties {
-    double cutoff;         /* of the neighbour list it needs */
-    int32_t mixed_types;   /* 1: sel counts all types together, nsel is 1 */
-    int32_t nsel;          /* lengths of sel: 1, or ntypes */
-    const int64_t *sel;    /* owned by the descriptor */
-    int32_t nangle;        /* parts that form angles */
+    double cutoff;                        /* of the neighbour list it needs */
+    int32_t mixed_types;                  /* 1: sel counts all types together, nsel is 1 */
+    int32_t nsel;                         /* lengths of sel: 1, or ntypes */
+    const int64_t *sel;                   /* owned by the descriptor */
+    int32_t nangle;                       /* parts that form angles */
     const struct dgnn_angle_limit *angle; /* nangle: of which neighbours; owned by the descriptor */
     int64_t dim_out;
-    int64_t parameters;    /* numbers in its weights */
-    int32_t dtype;         /* what it computes in */
-    int32_t dim_charge_spin; /* 0 or 2 */
+    int64_t parameters;                /* numbers in its weights */
+    int32_t dtype;                     /* what it computes in */
+    int32_t dim_charge_spin;           /* 0 or 2 */
     const double *default_charge_spin; /* 2, or NULL */
     int32_t has_message_passing;
     int32_t has_message_passing_across_ranks; /* as deepmd-kit answers; dgnn runs all on many ranks */
-    int32_t has_graph_form;  /* may graph semantics be chosen? */
+    int32_t has_graph_form;                   /* may graph semantics be chosen? */
     int32_t uses_first_type; /* do empty slots carry the type embedding of the frame's first atom? */
     int32_t has_native_spin; /* does it take the atoms' spins themselves? */
     const char *note;        /* what a user should know of it, without quotes; NULL */
@@ -53,25 +54,27 @@ struct dgnn_evaluation {
     const double *charge_spin;      /* 2, or NULL */
     double *edge_gradient;          /* nedge x 3, backward adds dE/dvector to it */
     int32_t want_gradient;          /* 0: backward will not be called */
-    int64_t nidle; /* outputs of so many owned nodes, the last ones, are not used, and their gradients are 0 */
-    struct dgnn_profile *profile;   /* NULL: nothing is measured */
+    int64_t nidle; /* outputs of so many owned nodes, the last ones, are not used, and their gradients are 0
+                    */
+    struct dgnn_profile *profile; /* NULL: nothing is measured */
     /* Of descriptors with native spins; NULL for others. */
-    const double *spins;            /* nnode x 3 */
-    double *node_spin_gradient;     /* nowned x 3, backward adds what comes through an atom's own spin */
-    double *edge_spin_gradient;     /* nedge x 3, backward adds dE/dspin of the edge's other node */
+    const double *spins;        /* nnode x 3 */
+    double *node_spin_gradient; /* nowned x 3, backward adds what comes through an atom's own spin */
+    double *edge_spin_gradient; /* nedge x 3, backward adds dE/dspin of the edge's other node */
 };
 
-/* Where no message passes, an evaluation can go chunk of centres by chunk, each from its edges to its energies and back
- * before the next, so that little is kept. After prepare; calls of different threads may run at once, and none can fail. */
+/* Where no message passes, an evaluation can go chunk of centres by chunk, each from its edges to its
+ * energies and back before the next, so that little is kept. After prepare; calls of different threads may
+ * run at once, and none can fail. */
 struct dgnn_descriptor_chunks {
     /* How many there are; *first: so many + 1, chunk c is the centres [first[c], first[c + 1]). */
     int64_t (*chunks)(const struct dgnn_descriptor_workspace *workspace, const int64_t **first);
     /* output: centres of the chunk x dim_out. */
-    void (*forward)(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation, int64_t chunk,
-                    int32_t thread, double *output);
+    void (*forward)(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation,
+                    int64_t chunk, int32_t thread, double *output);
     /* After forward of the same chunk on the same thread, with no other chunk between. */
-    void (*backward)(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation, int64_t chunk,
-                     int32_t thread, const double *output_gradient);
+    void (*backward)(struct dgnn_descriptor_workspace *workspace, const struct dgnn_evaluation *evaluation,
+                     int64_t chunk, int32_t thread, const double *output_gradient);
 };
 
 struct dgnn_descriptor_kind {
@@ -81,33 +84,38 @@ struct dgnn_descriptor_kind {
     int (*load)(const struct dgnn_value *value, const struct dgnn_load_context *context,
                 struct dgnn_descriptor **descriptor, struct dgnn_error *error);
     void (*free)(struct dgnn_descriptor *descriptor);
-    void (*properties)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *properties);
+    void (*properties)(const struct dgnn_descriptor *descriptor,
+                       struct dgnn_descriptor_properties *properties);
     /* Appends its hyper-parameters as members of a JSON object, without the braces. */
-    int (*describe)(const struct dgnn_descriptor *descriptor, struct dgnn_text *text, struct dgnn_error *error);
-    /* About how many multiplications and additions a centre with n neighbours at these distances, nearest first, takes.
-     * Ranks get equal sums of it. NULL: it goes by the number of neighbours. */
+    int (*describe)(const struct dgnn_descriptor *descriptor, struct dgnn_text *text,
+                    struct dgnn_error *error);
+    /* About how many multiplications and additions a centre with n neighbours at these distances, nearest
+     * first, takes. Ranks get equal sums of it. NULL: it goes by the number of neighbours. */
     double (*work)(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance);
 
-    /* What evaluations write: memory that grows with the systems that it has seen. Workspaces of one descriptor are
-     * independent: each may be at work in a thread of its own. The descriptor outlives them. Errors: MEMORY. */
-    int (*workspace_create)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace **workspace,
-                            struct dgnn_error *error);
+    /* What evaluations write: memory that grows with the systems that it has seen. Workspaces of one
+     * descriptor are independent: each may be at work in a thread of its own. The descriptor outlives them.
+     * Errors: MEMORY. */
+    int (*workspace_create)(const struct dgnn_descriptor *descriptor,
+                            struct dgnn_descriptor_workspace **workspace, struct dgnn_error *error);
     /* NULL is allowed. An exchange that had its rows is settled before, or freed. */
     void (*workspace_free)(struct dgnn_descriptor_workspace *workspace);
 
-    /* Does all of an evaluation that can fail, on this rank alone and without messages: checks of what the evaluation
-     * brings, memory of forward and backward, dgnn_exchange_prepare of the rows that they exchange. The ranks agree
-     * on its status before one of them goes on, so what follows must not fail on one rank between two exchanges.
-     * Always called before forward, with the same evaluation. NULL: forward needs no such step (no exchange). */
+    /* Does all of an evaluation that can fail, on this rank alone and without messages: checks of what the
+     * evaluation brings, memory of forward and backward, dgnn_exchange_prepare of the rows that they
+     * exchange. The ranks agree on its status before one of them goes on, so what follows must not fail on
+     * one rank between two exchanges. Always called before forward, with the same evaluation. NULL: forward
+     * needs no such step (no exchange). */
     int (*prepare)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
                    const struct dgnn_evaluation *evaluation, struct dgnn_error *error);
-    /* output: nowned x dim_out. Keeps in the workspace what backward needs. Collective where there is an exchange:
-     * all exchanges are gone through whatever the numbers are. */
+    /* output: nowned x dim_out. Keeps in the workspace what backward needs. Collective where there is an
+     * exchange: all exchanges are gone through whatever the numbers are. */
     int (*forward)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
                    const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error);
     /* output_gradient: nowned x dim_out, dE/doutput. After one forward, with the same evaluation. */
     int (*backward)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
-                    const struct dgnn_evaluation *evaluation, const double *output_gradient, struct dgnn_error *error);
+                    const struct dgnn_evaluation *evaluation, const double *output_gradient,
+                    struct dgnn_error *error);
     const struct dgnn_descriptor_chunks *by_chunk; /* NULL: all at once only. Without exchanges. */
 };
 
@@ -115,7 +123,8 @@ struct dgnn_descriptor_base {
     const struct dgnn_descriptor_kind *kind;
 };
 
-static inline const struct dgnn_descriptor_kind *dgnn_descriptor_kind(const struct dgnn_descriptor *descriptor)
+static inline const struct dgnn_descriptor_kind *dgnn_descriptor_kind(
+    const struct dgnn_descriptor *descriptor)
 {
     return ((const struct dgnn_descriptor_base *)descriptor)->kind;
 }
@@ -129,7 +138,8 @@ static inline int64_t dgnn_descriptor_within(int64_t n, const double *distance, 
     return n;
 }
 
-static inline double dgnn_descriptor_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+static inline double dgnn_descriptor_work(const struct dgnn_descriptor *descriptor, int64_t n,
+                                          const double *distance)
 {
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(descriptor);
     struct dgnn_descriptor_properties own;

@@ -1,11 +1,13 @@
-/* What the descriptors without message passing do alike; included by each after its two instances, with LOCAL_NAME its
- * prefix. It provides the descriptor's struct NAME, and NAME_free, NAME_load_kind, NAME_workspace_create,
- * NAME_workspace_free, NAME_forward and NAME_backward of its kinds; struct NAME_settings has params (with precision), ntypes, dtype, memory, threads and cpu. */
+/* What the descriptors without message passing do alike; included by each after its two instances, with
+ * LOCAL_NAME its prefix. It provides the descriptor's struct NAME, and NAME_free, NAME_load_kind,
+ * NAME_workspace_create, NAME_workspace_free, NAME_forward and NAME_backward of its kinds; struct
+ * NAME_settings has params (with precision), ntypes, dtype, memory, threads and cpu. */
 #define LOCAL_GLUE2(name, part) name##_##part
-#define LOCAL_GLUE(name, part) LOCAL_GLUE2(name, part)
-#define LOCAL(part) LOCAL_GLUE(LOCAL_NAME, part)
+#define LOCAL_GLUE(name, part)  LOCAL_GLUE2(name, part)
+#define LOCAL(part)             LOCAL_GLUE(LOCAL_NAME, part)
 
-/* The includer's: everything from an archive but what context says; on failure too NAME_free_settings follows. */
+/* The includer's: everything from an archive but what context says; on failure too NAME_free_settings
+ * follows. */
 static int LOCAL(load_settings)(const struct dgnn_value *value, const struct dgnn_load_context *context,
                                 const struct dgnn_descriptor_kind *kind, struct LOCAL(settings) * settings,
                                 struct dgnn_error *error);
@@ -38,7 +40,8 @@ static int LOCAL(load_into)(const struct dgnn_value *value, const struct dgnn_lo
     DGNN_TRY(LOCAL(load_settings)(value, context, d->base.kind, s, error));
     DGNN_TRY(dgnn_params_precision(s->params.precision, value, &s->dtype, error));
     s->dtype = context->dtype == DGNN_DTYPE_ARCHIVE ? s->dtype : context->dtype;
-    return s->dtype == DGNN_DTYPE_FLOAT32 ? LOCAL(load_f32)(s, &d->f32, error) : LOCAL(load_f64)(s, &d->f64, error);
+    return s->dtype == DGNN_DTYPE_FLOAT32 ? LOCAL(load_f32)(s, &d->f32, error)
+                                          : LOCAL(load_f64)(s, &d->f64, error);
 }
 
 static int LOCAL(load_kind)(const struct dgnn_value *value, const struct dgnn_load_context *context,
@@ -93,7 +96,8 @@ static int LOCAL(workspace_create)(const struct dgnn_descriptor *descriptor,
     return DGNN_OK;
 }
 
-static int LOCAL(forward)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+static int LOCAL(forward)(const struct dgnn_descriptor *descriptor,
+                          struct dgnn_descriptor_workspace *workspace,
                           const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error)
 {
     struct LOCAL(workspace) *w = (struct LOCAL(workspace) *)workspace;
@@ -102,7 +106,8 @@ static int LOCAL(forward)(const struct dgnn_descriptor *descriptor, struct dgnn_
                   : LOCAL(forward_f64)(w->f64, evaluation, output, error);
 }
 
-static int LOCAL(backward)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
+static int LOCAL(backward)(const struct dgnn_descriptor *descriptor,
+                           struct dgnn_descriptor_workspace *workspace,
                            const struct dgnn_evaluation *evaluation, const double *output_gradient,
                            struct dgnn_error *error)
 {

@@ -1,6 +1,7 @@
-/* Embedding networks, whose first input depends on the positions and whose others do not: forward together with the
- * derivative by the first input, which costs what a backward pass would and keeps less. And collections of them, one
- * for each type or pair of types (deepmd/dpmodel/utils/network.py, NetworkCollection). */
+/* Embedding networks, whose first input depends on the positions and whose others do not: forward together
+ * with the derivative by the first input, which costs what a backward pass would and keeps less. And
+ * collections of them, one for each type or pair of types (deepmd/dpmodel/utils/network.py,
+ * NetworkCollection). */
 #ifndef DGNN_NET_EMBEDDING_H
 #define DGNN_NET_EMBEDDING_H
 

@@ -100,7 +100,8 @@ static void REAL(embedding_clear_pads)(int64_t nrow, int64_t width, int64_t stri
     }
 }
 
-static void REAL(embedding_block)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
+static void REAL(embedding_block)(const struct REAL(dgnn_ops) * ops,
+                                  const struct REAL(dgnn_network) * network,
                                   const struct REAL(dgnn_embedding_rows) * rows)
 {
     int64_t n = rows->nrow, room = n * dgnn_table_pad(network->width_max, REAL_LANES);
@@ -108,8 +109,8 @@ static void REAL(embedding_block)(const struct REAL(dgnn_ops) * ops, const struc
     for (int64_t l = 0; l < network->nlayer; l++) {
         const struct REAL(dgnn_layer) *layer = &network->layer[l];
         int last = l + 1 == network->nlayer;
-        /* Pads are columns like others: what they hold is not zero after some activations, but no weight of the next
-         * layer takes it up. */
+        /* Pads are columns like others: what they hold is not zero after some activations, but no weight of
+         * the next layer takes it up. */
         struct REAL(dgnn_matrix) w = layer->w;
         w.ncol = step.stride = w.stride;
         step.activation = &layer->activation;
@@ -134,7 +135,8 @@ static void REAL(embedding_block)(const struct REAL(dgnn_ops) * ops, const struc
     }
 }
 
-void REAL(dgnn_embedding_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
+void REAL(dgnn_embedding_forward)(const struct REAL(dgnn_ops) * ops,
+                                  const struct REAL(dgnn_network) * network,
                                   const struct REAL(dgnn_embedding_rows) * rows)
 {
     for (int64_t r = 0; r < rows->nrow; r += EMBEDDING_BLOCK) {

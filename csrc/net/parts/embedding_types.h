@@ -8,8 +8,8 @@ struct REAL(dgnn_embedding) {
     struct REAL(dgnn_network) * network;
 };
 
-/* value: an object of class NetworkCollection with ndim dimensions of ntypes, networks of nin inputs and one common
- * width. Each network must be there, except where needed (nnetwork flags, or NULL: all) is 0. */
+/* value: an object of class NetworkCollection with ndim dimensions of ntypes, networks of nin inputs and one
+ * common width. Each network must be there, except where needed (nnetwork flags, or NULL: all) is 0. */
 int REAL(dgnn_embedding_load)(const struct dgnn_value *value, int64_t ndim, int64_t ntypes, int64_t nin,
                               const uint8_t *needed, struct REAL(dgnn_embedding) * embedding,
                               struct dgnn_error *error);
@@ -25,8 +25,8 @@ void REAL(dgnn_embedding_clear)(struct REAL(dgnn_embedding) * embedding, int64_t
 /* Reals of room that forward needs, for any number of rows. */
 int64_t REAL(dgnn_embedding_room)(const struct REAL(dgnn_embedding) * embedding);
 
-/* y: nrow x nout, rows padded with zeros to stride, which is nout in whole lines. tangent: dy/dx0 in the same form, or
- * NULL: not wanted. room: dgnn_embedding_room reals. */
+/* y: nrow x nout, rows padded with zeros to stride, which is nout in whole lines. tangent: dy/dx0 in the same
+ * form, or NULL: not wanted. room: dgnn_embedding_room reals. */
 struct REAL(dgnn_embedding_rows) {
     int64_t nrow;
     const real *x;
@@ -35,5 +35,6 @@ struct REAL(dgnn_embedding_rows) {
     int64_t stride;
     real *room;
 };
-void REAL(dgnn_embedding_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
+void REAL(dgnn_embedding_forward)(const struct REAL(dgnn_ops) * ops,
+                                  const struct REAL(dgnn_network) * network,
                                   const struct REAL(dgnn_embedding_rows) * rows);

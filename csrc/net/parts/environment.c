@@ -19,15 +19,16 @@ static const struct dgnn_param environment_rows[] = {
 #include "net/params/params_end.h"
 };
 
-int dgnn_environment_same(const struct dgnn_value *owner, double cutoff, double smooth, struct dgnn_error *error)
+int dgnn_environment_same(const struct dgnn_value *owner, double cutoff, double smooth,
+                          struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(owner, "env_mat");
     struct environment_params params;
     if (dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
         return DGNN_OK;
     }
-    DGNN_TRY(dgnn_params_load(&member, environment_rows, sizeof(environment_rows) / sizeof(environment_rows[0]),
-                              &params, error));
+    DGNN_TRY(dgnn_params_load(&member, environment_rows,
+                              sizeof(environment_rows) / sizeof(environment_rows[0]), &params, error));
     DGNN_TRY(dgnn_params_same_double(&params.rcut, cutoff, "the settings", error));
     return dgnn_params_same_double(&params.rcut_smth, smooth, "the settings", error);
 }
@@ -36,20 +37,21 @@ static int environment_check(const struct dgnn_environment *environment, const s
                              struct dgnn_error *error)
 {
     char path[256];
-    if (!(environment->smooth < environment->cutoff) || environment->smooth < 0 || environment->protection < 0 ||
-        (environment->exponential && environment->smooth == 0)) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                               "%s: rcut_smth %g, rcut %g and env_protection %g: expected 0 <= rcut_smth < rcut, "
-                               "rcut_smth > 0 with the exponential switch, and a protection that is not negative",
-                               dgnn_value_path(variables->parent ? variables->parent : variables, path, sizeof(path)),
-                               environment->smooth, environment->cutoff, environment->protection);
+    if (!(environment->smooth < environment->cutoff) || environment->smooth < 0 ||
+        environment->protection < 0 || (environment->exponential && environment->smooth == 0)) {
+        return dgnn_status_set(
+            error, DGNN_ERROR_FORMAT,
+            "%s: rcut_smth %g, rcut %g and env_protection %g: expected 0 <= rcut_smth < rcut, "
+            "rcut_smth > 0 with the exponential switch, and a protection that is not negative",
+            dgnn_value_path(variables->parent ? variables->parent : variables, path, sizeof(path)),
+            environment->smooth, environment->cutoff, environment->protection);
     }
     return DGNN_OK;
 }
 
 /* Slots [begin, end) of one centre type into one row, which they must share. rows: the type's slots. */
-static int environment_section(const struct dgnn_value *member, const double *rows, int64_t width, int64_t begin,
-                               int64_t end, double *out, struct dgnn_error *error)
+static int environment_section(const struct dgnn_value *member, const double *rows, int64_t width,
+                               int64_t begin, int64_t end, double *out, struct dgnn_error *error)
 {
     char path[256];
     for (int64_t c = 0; c < width && begin < end; c++) {
@@ -57,17 +59,19 @@ static int environment_section(const struct dgnn_value *member, const double *ro
     }
     for (int64_t k = begin + 1; k < end; k++) {
         if (memcmp(rows + k * width, rows + begin * width, sizeof(double) * (size_t)width)) {
-            return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                   "%s: slots %lld and %lld differ; dgnn evaluates models whose statistics are the "
-                                   "same in all slots of a section, as deepmd-kit makes them",
-                                   dgnn_value_path(member, path, sizeof(path)), (long long)begin, (long long)k);
+            return dgnn_status_set(
+                error, DGNN_ERROR_UNSUPPORTED,
+                "%s: slots %lld and %lld differ; dgnn evaluates models whose statistics are the "
+                "same in all slots of a section, as deepmd-kit makes them",
+                dgnn_value_path(member, path, sizeof(path)), (long long)begin, (long long)k);
         }
     }
     return DGNN_OK;
 }
 
 static int environment_sections(const struct dgnn_environment *environment, const struct dgnn_value *member,
-                                const int64_t *sel, const double *values, double *out, struct dgnn_error *error)
+                                const int64_t *sel, const double *values, double *out,
+                                struct dgnn_error *error)
 {
     int64_t width = environment->width;
     for (int64_t t = 0; t < environment->ntypes; t++) {
@@ -87,17 +91,20 @@ static int environment_read(const struct dgnn_environment *environment, const st
                             struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(variables, name);
-    int64_t width = environment->width, total = 0, count = environment->ntypes * environment->nsection * width;
+    int64_t width = environment->width, total = 0,
+            count = environment->ntypes * environment->nsection * width;
     struct dgnn_tensor tensor;
     for (int64_t s = 0; s < environment->nsection; s++) {
         total += sel[s];
     }
-    DGNN_TRY(dgnn_value_tensor_shaped(&member, 3, (int64_t[]){environment->ntypes, total, width}, &tensor, error));
+    DGNN_TRY(
+        dgnn_value_tensor_shaped(&member, 3, (int64_t[]){environment->ntypes, total, width}, &tensor, error));
     double *values = dgnn_alloc(dgnn_tensor_size(&tensor), sizeof(double));
     *out = dgnn_alloc(count, sizeof(double));
     if (!values || !*out) {
         dgnn_alloc_free(values);
-        return dgnn_status_no_memory(error, "statistics", dgnn_tensor_size(&tensor) * (int64_t)sizeof(double));
+        return dgnn_status_no_memory(error, "statistics",
+                                     dgnn_tensor_size(&tensor) * (int64_t)sizeof(double));
     }
     for (int64_t k = 0; k < count; k++) {
         (*out)[k] = start;
@@ -143,10 +150,12 @@ int dgnn_environment_load(struct dgnn_environment *environment, const struct dgn
 static int environment_sel_bad(const struct dgnn_value *value, const char *problem, struct dgnn_error *error)
 {
     char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(value, path, sizeof(path)), problem);
+    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(value, path, sizeof(path)),
+                           problem);
 }
 
-int dgnn_environment_sel(const struct dgnn_value *value, int64_t nsection, int64_t *sel, struct dgnn_error *error)
+int dgnn_environment_sel(const struct dgnn_value *value, int64_t nsection, int64_t *sel,
+                         struct dgnn_error *error)
 {
     const int64_t limit = 1 << 24;
     int64_t count, total = 0;
@@ -178,7 +187,8 @@ int dgnn_environment_load_types(struct dgnn_environment *environment, const stru
     environment->nsection = environment->ntypes;
     *sel = dgnn_alloc(environment->nsection, sizeof(int64_t));
     if (!*sel) {
-        return dgnn_status_no_memory(error, "lengths of sections", environment->nsection * (int64_t)sizeof(int64_t));
+        return dgnn_status_no_memory(error, "lengths of sections",
+                                     environment->nsection * (int64_t)sizeof(int64_t));
     }
     DGNN_TRY(dgnn_environment_sel(list, environment->nsection, *sel, error));
     return dgnn_environment_load(environment, &variables, *sel, error);
@@ -212,7 +222,8 @@ void dgnn_environment_free(struct dgnn_environment *environment)
     environment->mean = environment->scale = NULL;
 }
 
-static double environment_polynomial(const struct dgnn_environment *environment, double distance, double *slope)
+static double environment_polynomial(const struct dgnn_environment *environment, double distance,
+                                     double *slope)
 {
     double length = environment->cutoff - environment->smooth;
     double u = (distance - environment->smooth) / length;
@@ -224,12 +235,13 @@ static double environment_polynomial(const struct dgnn_environment *environment,
         return 0;
     }
     *slope = -30 * u * u * (1 - u) * (1 - u) / length;
-    /* In deepmd-kit's order of operations: close to the cutoff only the last bits are left, and dpa1's angular gate
-     * divides by them. */
+    /* In deepmd-kit's order of operations: close to the cutoff only the last bits are left, and dpa1's
+     * angular gate divides by them. */
     return u * u * u * (-6 * (u * u) + 15 * u - 10) + 1;
 }
 
-static double environment_exponential(const struct dgnn_environment *environment, double distance, double *slope)
+static double environment_exponential(const struct dgnn_environment *environment, double distance,
+                                      double *slope)
 {
     double rate = 20 / environment->smooth;
     double r = distance < environment->cutoff ? distance : environment->cutoff;

@@ -4,12 +4,13 @@
 
 #include "net/params/params.h"
 
-static int layer_shape_error(const struct dgnn_value *value, const char *what, int64_t found, int64_t expected,
-                             struct dgnn_error *error)
+static int layer_shape_error(const struct dgnn_value *value, const char *what, int64_t found,
+                             int64_t expected, struct dgnn_error *error)
 {
     char path[256];
     return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s is %lld, expected %lld",
-                           dgnn_value_path(value, path, sizeof(path)), what, (long long)found, (long long)expected);
+                           dgnn_value_path(value, path, sizeof(path)), what, (long long)found,
+                           (long long)expected);
 }
 
 struct layer_params {
@@ -87,9 +88,10 @@ static int layer_settings(const struct dgnn_value *value, struct dgnn_activation
     struct dgnn_value bias = dgnn_value_member(&variables, "b"), idt = dgnn_value_member(&variables, "idt");
     struct layer_params params;
     DGNN_TRY(dgnn_params_load(value, layer_rows, LAYER_COUNT(layer_rows), &params, error));
-    DGNN_TRY(dgnn_params_same_bool(&params.bias, dgnn_value_kind(&bias) > DGNN_VALUE_NULL, "@variables.b", error));
-    DGNN_TRY(dgnn_params_same_bool(&params.use_timestep, dgnn_value_kind(&idt) > DGNN_VALUE_NULL, "@variables.idt",
-                                   error));
+    DGNN_TRY(
+        dgnn_params_same_bool(&params.bias, dgnn_value_kind(&bias) > DGNN_VALUE_NULL, "@variables.b", error));
+    DGNN_TRY(dgnn_params_same_bool(&params.use_timestep, dgnn_value_kind(&idt) > DGNN_VALUE_NULL,
+                                   "@variables.idt", error));
     *resnet = params.resnet;
     return dgnn_params_activation(params.activation_function, value, activation, error);
 }
@@ -101,7 +103,8 @@ int dgnn_layer_norm_load(const struct dgnn_value *value, int64_t n, struct dgnn_
     struct dgnn_value weight = dgnn_value_member(&variables, "w"), bias = dgnn_value_member(&variables, "b");
     struct layer_norm_params params;
     DGNN_TRY(dgnn_params_load(value, layer_norm_rows, LAYER_COUNT(layer_norm_rows), &params, error));
-    *norm = (struct dgnn_layer_norm){.epsilon = 1e-5, .has_weights = dgnn_value_kind(&bias) != DGNN_VALUE_NULL};
+    *norm =
+        (struct dgnn_layer_norm){.epsilon = 1e-5, .has_weights = dgnn_value_kind(&bias) != DGNN_VALUE_NULL};
     if (dgnn_value_kind(&params.eps) > DGNN_VALUE_NULL) {
         DGNN_TRY(dgnn_value_double(&params.eps, &norm->epsilon, error));
     }
@@ -142,19 +145,19 @@ static int layer_said_load(const struct dgnn_value *value, struct layer_said *sa
     return DGNN_OK;
 }
 
-/* What a network's class makes of a layer: one that is not the last of a FittingNetwork adds its input where the widths
- * let it; that one is affine. */
-static int layer_check_class(const struct dgnn_value *network, const struct dgnn_value *layer, int affine, int resnet,
-                             struct dgnn_error *error)
+/* What a network's class makes of a layer: one that is not the last of a FittingNetwork adds its input where
+ * the widths let it; that one is affine. */
+static int layer_check_class(const struct dgnn_value *network, const struct dgnn_value *layer, int affine,
+                             int resnet, struct dgnn_error *error)
 {
     struct dgnn_value class = dgnn_value_member(network, "@class");
     char path[256];
     if (dgnn_value_kind(&class) == DGNN_VALUE_ABSENT || resnet == !affine) {
         return DGNN_OK;
     }
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: its resnet is %s; in this layer of such a network it is %s",
-                           dgnn_value_path(layer, path, sizeof(path)), resnet ? "true" : "false",
-                           affine ? "false" : "true");
+    return dgnn_status_set(
+        error, DGNN_ERROR_FORMAT, "%s: its resnet is %s; in this layer of such a network it is %s",
+        dgnn_value_path(layer, path, sizeof(path)), resnet ? "true" : "false", affine ? "false" : "true");
 }
 
 int dgnn_layer_collection(const struct dgnn_value *value, int64_t ndim, int64_t ntypes, const char *type,
@@ -166,7 +169,8 @@ int dgnn_layer_collection(const struct dgnn_value *value, int64_t ndim, int64_t 
     for (int64_t d = 0; d < ndim; d++) {
         expected *= ntypes;
     }
-    DGNN_TRY(dgnn_params_load(value, layer_collection_rows, LAYER_COUNT(layer_collection_rows), &params, error));
+    DGNN_TRY(
+        dgnn_params_load(value, layer_collection_rows, LAYER_COUNT(layer_collection_rows), &params, error));
     DGNN_TRY(dgnn_params_same_int(&params.ndim, ndim, "the settings", error));
     DGNN_TRY(dgnn_params_same_int(&params.ntypes, ntypes, "the model's types", error));
     DGNN_TRY(dgnn_params_same_string(&params.network_type, type, "where it stands", error));
@@ -174,8 +178,8 @@ int dgnn_layer_collection(const struct dgnn_value *value, int64_t ndim, int64_t 
     if (count != expected) {
         return dgnn_status_set(error, DGNN_ERROR_FORMAT,
                                "%s: %lld networks; expected %lld for %lld types in %lld dimensions",
-                               dgnn_value_path(value, path, sizeof(path)), (long long)count, (long long)expected,
-                               (long long)ntypes, (long long)ndim);
+                               dgnn_value_path(value, path, sizeof(path)), (long long)count,
+                               (long long)expected, (long long)ntypes, (long long)ndim);
     }
     *networks = params.networks;
     return DGNN_OK;

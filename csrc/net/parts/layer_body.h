@@ -1,17 +1,19 @@
 #include "base/real.h"
 
-int REAL(dgnn_layer_matrix)(int64_t nrow, int64_t ncol, struct REAL(dgnn_matrix) * matrix, struct dgnn_error *error)
+int REAL(dgnn_layer_matrix)(int64_t nrow, int64_t ncol, struct REAL(dgnn_matrix) * matrix,
+                            struct dgnn_error *error)
 {
     int64_t stride = dgnn_table_pad(ncol, REAL_LANES), count;
     *matrix = (struct REAL(dgnn_matrix)){.nrow = nrow, .ncol = ncol, .stride = stride};
     if (dgnn_alloc_checked(nrow, stride, 0, &count)) {
         matrix->data = dgnn_alloc_zeroed(count, sizeof(real));
     }
-    return matrix->data ? DGNN_OK : dgnn_status_no_memory(error, "weights", nrow * stride * (int64_t)sizeof(real));
+    return matrix->data ? DGNN_OK
+                        : dgnn_status_no_memory(error, "weights", nrow * stride * (int64_t)sizeof(real));
 }
 
-int REAL(dgnn_layer_matrix_transposed)(const struct REAL(dgnn_matrix) * from, struct REAL(dgnn_matrix) * matrix,
-                                       struct dgnn_error *error)
+int REAL(dgnn_layer_matrix_transposed)(const struct REAL(dgnn_matrix) * from,
+                                       struct REAL(dgnn_matrix) * matrix, struct dgnn_error *error)
 {
     DGNN_TRY(REAL(dgnn_layer_matrix)(from->ncol, from->nrow, matrix, error));
     for (int64_t r = 0; r < from->nrow; r++) {
@@ -80,8 +82,8 @@ static int REAL(layer_load_weights)(const struct dgnn_value *value, int64_t nin,
     return DGNN_OK;
 }
 
-int REAL(dgnn_layer_load)(const struct dgnn_value *value, int64_t nin, int64_t nout, struct REAL(dgnn_layer) * layer,
-                          struct dgnn_error *error)
+int REAL(dgnn_layer_load)(const struct dgnn_value *value, int64_t nin, int64_t nout,
+                          struct REAL(dgnn_layer) * layer, struct dgnn_error *error)
 {
     *layer = (struct REAL(dgnn_layer)){0};
     int status = REAL(layer_load_weights)(value, nin, nout, layer, error);
@@ -102,11 +104,13 @@ void REAL(dgnn_layer_free)(struct REAL(dgnn_layer) * layer)
 
 int64_t REAL(dgnn_layer_parameters)(const struct REAL(dgnn_layer) * layer)
 {
-    return layer->w.nrow * layer->w.ncol + (layer->bias ? layer->w.ncol : 0) + (layer->idt ? layer->w.ncol : 0);
+    return layer->w.nrow * layer->w.ncol + (layer->bias ? layer->w.ncol : 0) +
+           (layer->idt ? layer->w.ncol : 0);
 }
 
-void REAL(dgnn_layer_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer, int64_t nrow,
-                              const real *x, int64_t x_stride, real *y, int64_t y_stride, real *slope)
+void REAL(dgnn_layer_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer,
+                              int64_t nrow, const real *x, int64_t x_stride, real *y, int64_t y_stride,
+                              real *slope)
 {
     int64_t nin = layer->w.nrow, nout = layer->w.ncol;
     ops->product(nrow, x, x_stride, &layer->w, layer->bias, y, y_stride, 0);
@@ -127,9 +131,9 @@ void REAL(dgnn_layer_forward)(const struct REAL(dgnn_ops) * ops, const struct RE
     }
 }
 
-void REAL(dgnn_layer_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer, int64_t nrow,
-                               const real *dy, int64_t dy_stride, const real *slope, real *work, real *dx,
-                               int64_t dx_stride, int accumulate)
+void REAL(dgnn_layer_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer,
+                               int64_t nrow, const real *dy, int64_t dy_stride, const real *slope, real *work,
+                               real *dx, int64_t dx_stride, int accumulate)
 {
     int64_t nin = layer->w.nrow, nout = layer->w.ncol;
     for (int64_t r = 0; r < nrow; r++) {
@@ -174,8 +178,8 @@ static int REAL(network_load_layers)(const struct dgnn_value *layers, int64_t ni
     return DGNN_OK;
 }
 
-int REAL(dgnn_network_same)(const struct REAL(dgnn_network) * network, int64_t nhidden, const struct dgnn_value *owner,
-                            const char *neuron, struct dgnn_error *error)
+int REAL(dgnn_network_same)(const struct REAL(dgnn_network) * network, int64_t nhidden,
+                            const struct dgnn_value *owner, const char *neuron, struct dgnn_error *error)
 {
     struct dgnn_value list = dgnn_value_member(owner, neuron);
     struct dgnn_value function = dgnn_value_member(owner, "activation_function");
@@ -204,7 +208,8 @@ static int REAL(network_check)(const struct dgnn_value *value, const struct laye
         struct dgnn_value item = dgnn_value_item(&said->layers, l);
         int affine = l == nhidden;
         DGNN_TRY(layer_check_class(value, &item, affine, layer->resnet, error));
-        DGNN_TRY(dgnn_params_same_bool(affine ? &said->bias_out : &said->bias, layer->bias != NULL, layers, error));
+        DGNN_TRY(dgnn_params_same_bool(affine ? &said->bias_out : &said->bias, layer->bias != NULL, layers,
+                                       error));
         if (affine && layer->activation.kind != DGNN_ACTIVATION_LINEAR) {
             struct dgnn_value function = dgnn_value_member(&item, "activation_function");
             return dgnn_params_unused(&function, "the last layer of a FittingNetwork is affine", error);
@@ -246,7 +251,8 @@ int64_t REAL(dgnn_network_parameters)(const struct REAL(dgnn_network) * network)
 }
 
 void REAL(dgnn_network_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
-                                int64_t nrow, const real *x, int64_t x_stride, real *y, real *kept, real *work)
+                                int64_t nrow, const real *x, int64_t x_stride, real *y, real *kept,
+                                real *work)
 {
     real *room[2] = {work, work + nrow * network->width_max};
     for (int64_t l = 0; l < network->nlayer; l++) {

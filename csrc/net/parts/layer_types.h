@@ -1,9 +1,10 @@
 #include "base/real.h"
 
 /* nrow x ncol, zeroed, rows padded to REAL_LANES. Freed with dgnn_matrix_free. */
-int REAL(dgnn_layer_matrix)(int64_t nrow, int64_t ncol, struct REAL(dgnn_matrix) * matrix, struct dgnn_error *error);
-int REAL(dgnn_layer_matrix_transposed)(const struct REAL(dgnn_matrix) * from, struct REAL(dgnn_matrix) * matrix,
-                                       struct dgnn_error *error);
+int REAL(dgnn_layer_matrix)(int64_t nrow, int64_t ncol, struct REAL(dgnn_matrix) * matrix,
+                            struct dgnn_error *error);
+int REAL(dgnn_layer_matrix_transposed)(const struct REAL(dgnn_matrix) * from,
+                                       struct REAL(dgnn_matrix) * matrix, struct dgnn_error *error);
 void REAL(dgnn_layer_matrix_free)(struct REAL(dgnn_matrix) * matrix);
 
 /* All numbers of a tensor, in this type. */
@@ -16,22 +17,24 @@ struct REAL(dgnn_layer) {
     real *idt;                             /* as bias */
     struct dgnn_activation activation;
     int32_t resnet;   /* as the archive says: is the input added where the widths let it? */
-    int32_t residual; /* copies of x that are added: 0; 1 where nin == nout; 2, side by side, where nout == 2 nin */
+    int32_t residual; /* copies of x that are added: 0; 1 where nin == nout; 2, side by side, where nout == 2
+                         nin */
 };
 
 /* value: an object of class Layer. nin, nout: what the widths must be; -1: anything. */
-int REAL(dgnn_layer_load)(const struct dgnn_value *value, int64_t nin, int64_t nout, struct REAL(dgnn_layer) * layer,
-                          struct dgnn_error *error);
+int REAL(dgnn_layer_load)(const struct dgnn_value *value, int64_t nin, int64_t nout,
+                          struct REAL(dgnn_layer) * layer, struct dgnn_error *error);
 void REAL(dgnn_layer_free)(struct REAL(dgnn_layer) * layer); /* a zeroed layer is allowed */
 int64_t REAL(dgnn_layer_parameters)(const struct REAL(dgnn_layer) * layer);
 
 /* y: nrow x nout, y_stride apart. slope: nrow x nout, contiguous, kept for backward; NULL: not wanted. */
-void REAL(dgnn_layer_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer, int64_t nrow,
-                              const real *x, int64_t x_stride, real *y, int64_t y_stride, real *slope);
+void REAL(dgnn_layer_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer,
+                              int64_t nrow, const real *x, int64_t x_stride, real *y, int64_t y_stride,
+                              real *slope);
 /* dx = gradient with respect to x (+= with accumulate). work: nrow x nout. */
-void REAL(dgnn_layer_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer, int64_t nrow,
-                               const real *dy, int64_t dy_stride, const real *slope, real *work, real *dx,
-                               int64_t dx_stride, int accumulate);
+void REAL(dgnn_layer_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer,
+                               int64_t nrow, const real *dy, int64_t dy_stride, const real *slope, real *work,
+                               real *dx, int64_t dx_stride, int accumulate);
 
 struct REAL(dgnn_network) {
     int64_t nlayer;
@@ -45,15 +48,17 @@ struct REAL(dgnn_network) {
 int REAL(dgnn_network_load)(const struct dgnn_value *value, int64_t nin, int64_t nout,
                             struct REAL(dgnn_network) * network, struct dgnn_error *error);
 void REAL(dgnn_network_free)(struct REAL(dgnn_network) * network);
-/* Refuses an owner (the network itself, a descriptor, a fitting net) whose list neuron or whose "activation_function"
- * contradicts the first nhidden layers; members that are absent do not. */
-int REAL(dgnn_network_same)(const struct REAL(dgnn_network) * network, int64_t nhidden, const struct dgnn_value *owner,
-                            const char *neuron, struct dgnn_error *error);
+/* Refuses an owner (the network itself, a descriptor, a fitting net) whose list neuron or whose
+ * "activation_function" contradicts the first nhidden layers; members that are absent do not. */
+int REAL(dgnn_network_same)(const struct REAL(dgnn_network) * network, int64_t nhidden,
+                            const struct dgnn_value *owner, const char *neuron, struct dgnn_error *error);
 int64_t REAL(dgnn_network_parameters)(const struct REAL(dgnn_network) * network);
 
-/* kept: nrow x width_kept. work: 2 x nrow x width_max. x: nrow x nin, x_stride apart; y: nrow x nout, contiguous. */
+/* kept: nrow x width_kept. work: 2 x nrow x width_max. x: nrow x nin, x_stride apart; y: nrow x nout,
+ * contiguous. */
 void REAL(dgnn_network_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
-                                int64_t nrow, const real *x, int64_t x_stride, real *y, real *kept, real *work);
+                                int64_t nrow, const real *x, int64_t x_stride, real *y, real *kept,
+                                real *work);
 /* dx: nrow x nin, contiguous, written. work: 3 x nrow x width_max. */
 void REAL(dgnn_network_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
                                  int64_t nrow, const real *dy, real *dx, const real *kept, real *work);

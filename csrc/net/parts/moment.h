@@ -1,5 +1,6 @@
-/* Moments of an environment: gr = sum_j (row_j) (g_j) / nnei, 4 x n for each centre, and the descriptor made of them,
- * D = gr^T gr_<, where _< takes the first axis columns (se_e2_a, dpa1). A moment's rows are padded to whole lines. */
+/* Moments of an environment: gr = sum_j (row_j) (g_j) / nnei, 4 x n for each centre, and the descriptor made
+ * of them, D = gr^T gr_<, where _< takes the first axis columns (se_e2_a, dpa1). A moment's rows are padded
+ * to whole lines. */
 #ifndef DGNN_NET_MOMENT_H
 #define DGNN_NET_MOMENT_H
 

@@ -5,9 +5,9 @@ void REAL(dgnn_moment_output)(const struct dgnn_moment_shape *shape, const real 
     const int64_t stride = shape->stride, axis = shape->axis;
     for (int64_t c = 0; c < shape->n; c++) {
         for (int64_t k = 0; k < axis; k++) {
-            output[c * axis + k] = (double)(gr[c] * gr[k] + gr[stride + c] * gr[stride + k] +
-                                            gr[2 * stride + c] * gr[2 * stride + k] +
-                                            gr[3 * stride + c] * gr[3 * stride + k]);
+            output[c * axis + k] =
+                (double)(gr[c] * gr[k] + gr[stride + c] * gr[stride + k] +
+                         gr[2 * stride + c] * gr[2 * stride + k] + gr[3 * stride + c] * gr[3 * stride + k]);
         }
     }
 }
@@ -21,10 +21,12 @@ int64_t REAL(dgnn_moment_room)(const struct dgnn_moment_shape *shape)
 void REAL(dgnn_moment_backward_of)(const struct REAL(dgnn_ops) * ops, const struct dgnn_moment_shape *shape,
                                    const real *gr, real *d_gr, real *room)
 {
-    const int64_t n = shape->n, axis = shape->axis, stride = shape->stride, pad = dgnn_table_pad(axis, REAL_LANES);
+    const int64_t n = shape->n, axis = shape->axis, stride = shape->stride,
+                  pad = dgnn_table_pad(axis, REAL_LANES);
     real *first = room + n * pad, *turned = first + axis * REAL_LANES;
     struct REAL(dgnn_matrix) d = {.nrow = n, .ncol = axis, .stride = pad, .data = room};
-    struct REAL(dgnn_matrix) columns = {.nrow = axis, .ncol = REAL_LANES, .stride = REAL_LANES, .data = first};
+    struct REAL(dgnn_matrix)
+        columns = {.nrow = axis, .ncol = REAL_LANES, .stride = REAL_LANES, .data = first};
     memset(first, 0, sizeof(real) * (size_t)(axis * REAL_LANES));
     for (int64_t k = 0; k < axis; k++) {
         for (int a = 0; a < 4; a++) {
@@ -53,10 +55,11 @@ void REAL(dgnn_moment_backward)(const struct REAL(dgnn_ops) * ops, const struct 
     REAL(dgnn_moment_backward_of)(ops, shape, gr, d_gr, room);
 }
 
-void REAL(dgnn_moment_add)(const struct REAL(dgnn_ops) * ops, int64_t nrow, const real *rows, int64_t row_stride,
-                           const real *g, int64_t stride, real *gr)
+void REAL(dgnn_moment_add)(const struct REAL(dgnn_ops) * ops, int64_t nrow, const real *rows,
+                           int64_t row_stride, const real *g, int64_t stride, real *gr)
 {
     /* The matrix is only read; the table's type has no const. */
-    struct REAL(dgnn_matrix) w = {.nrow = nrow, .ncol = stride, .stride = stride, .data = (real *)(uintptr_t)g};
+    struct REAL(dgnn_matrix)
+        w = {.nrow = nrow, .ncol = stride, .stride = stride, .data = (real *)(uintptr_t)g};
     ops->product(4, rows, row_stride, &w, NULL, gr, stride, 1);
 }

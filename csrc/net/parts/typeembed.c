@@ -44,13 +44,13 @@ enum { TYPEEMBED_NSUBSHELL = sizeof(typeembed_subshells) / sizeof(typeembed_subs
 static const struct typeembed_exception {
     uint8_t number, count;
     struct typeembed_subshell from, to;
-} typeembed_exceptions[] = {
-    {24, 1, {4, 0}, {3, 2}},  {29, 1, {4, 0}, {3, 2}},  {41, 1, {5, 0}, {4, 2}},  {42, 1, {5, 0}, {4, 2}},
-    {44, 1, {5, 0}, {4, 2}},  {45, 1, {5, 0}, {4, 2}},  {46, 2, {5, 0}, {4, 2}},  {47, 1, {5, 0}, {4, 2}},
-    {57, 1, {4, 3}, {5, 2}},  {58, 1, {4, 3}, {5, 2}},  {64, 1, {4, 3}, {5, 2}},  {78, 1, {6, 0}, {5, 2}},
-    {79, 1, {6, 0}, {5, 2}},  {89, 1, {5, 3}, {6, 2}},  {90, 2, {5, 3}, {6, 2}},  {91, 1, {5, 3}, {6, 2}},
-    {92, 1, {5, 3}, {6, 2}},  {93, 1, {5, 3}, {6, 2}},  {96, 1, {5, 3}, {6, 2}},  {110, 1, {7, 0}, {6, 2}},
-    {111, 1, {7, 0}, {6, 2}}};
+} typeembed_exceptions[] = {{24, 1, {4, 0}, {3, 2}}, {29, 1, {4, 0}, {3, 2}},  {41, 1, {5, 0}, {4, 2}},
+                            {42, 1, {5, 0}, {4, 2}}, {44, 1, {5, 0}, {4, 2}},  {45, 1, {5, 0}, {4, 2}},
+                            {46, 2, {5, 0}, {4, 2}}, {47, 1, {5, 0}, {4, 2}},  {57, 1, {4, 3}, {5, 2}},
+                            {58, 1, {4, 3}, {5, 2}}, {64, 1, {4, 3}, {5, 2}},  {78, 1, {6, 0}, {5, 2}},
+                            {79, 1, {6, 0}, {5, 2}}, {89, 1, {5, 3}, {6, 2}},  {90, 2, {5, 3}, {6, 2}},
+                            {91, 1, {5, 3}, {6, 2}}, {92, 1, {5, 3}, {6, 2}},  {93, 1, {5, 3}, {6, 2}},
+                            {96, 1, {5, 3}, {6, 2}}, {110, 1, {7, 0}, {6, 2}}, {111, 1, {7, 0}, {6, 2}}};
 
 static int typeembed_subshell_index(struct typeembed_subshell subshell)
 {
@@ -84,7 +84,8 @@ static void typeembed_occupation(int number, int *occupation)
     }
     for (size_t x = 0; x < sizeof(typeembed_exceptions) / sizeof(typeembed_exceptions[0]); x++) {
         if (typeembed_exceptions[x].number == number) {
-            occupation[typeembed_subshell_index(typeembed_exceptions[x].from)] -= typeembed_exceptions[x].count;
+            occupation[typeembed_subshell_index(typeembed_exceptions[x].from)] -=
+                typeembed_exceptions[x].count;
             occupation[typeembed_subshell_index(typeembed_exceptions[x].to)] += typeembed_exceptions[x].count;
         }
     }
@@ -116,8 +117,8 @@ int dgnn_typeembed_configuration(const char *symbol, double *row)
 /* ---------------------------------------------------------------- the table */
 
 /* Symbol t of the object's own type_map, or of the caller's. */
-static int typeembed_symbol(const struct dgnn_value *own, const char *const *type_map, int64_t t, const char **symbol,
-                            struct dgnn_error *error)
+static int typeembed_symbol(const struct dgnn_value *own, const char *const *type_map, int64_t t,
+                            const char **symbol, struct dgnn_error *error)
 {
     struct dgnn_value item = dgnn_value_item(own, t);
     if (dgnn_value_kind(own) == DGNN_VALUE_LIST) {
@@ -128,8 +129,8 @@ static int typeembed_symbol(const struct dgnn_value *own, const char *const *typ
 }
 
 /* rows: ntypes x DGNN_TYPEEMBED_CONFIGURATION. */
-static int typeembed_configurations(const struct typeembed_params *params, const char *const *type_map, double *rows,
-                                    struct dgnn_error *error)
+static int typeembed_configurations(const struct typeembed_params *params, const char *const *type_map,
+                                    double *rows, struct dgnn_error *error)
 {
     const struct dgnn_value *own = &params->type_map;
     enum dgnn_value_kind kind = dgnn_value_kind(own);
@@ -155,7 +156,8 @@ static int typeembed_configurations(const struct typeembed_params *params, const
     return DGNN_OK;
 }
 
-/* The network on the identity, or on the configurations, which are in rows. kept: what layers keep, then rooms. */
+/* The network on the identity, or on the configurations, which are in rows. kept: what layers keep, then
+ * rooms. */
 static int typeembed_evaluate(const struct typeembed_params *params, const struct dgnn_network_f64 *network,
                               double *rows, double **table, struct dgnn_error *error)
 {
@@ -203,8 +205,8 @@ int dgnn_typeembed_same(const struct dgnn_value *value, int32_t use_econf_tebd, 
     return dgnn_params_same_bool(&member, use_econf_tebd, "the descriptor", error);
 }
 
-int dgnn_typeembed_load_f64(const struct dgnn_value *value, int32_t ntypes, const char *const *type_map, int64_t width,
-                            double **table, struct dgnn_error *error)
+int dgnn_typeembed_load_f64(const struct dgnn_value *value, int32_t ntypes, const char *const *type_map,
+                            int64_t width, double **table, struct dgnn_error *error)
 {
     struct typeembed_params params;
     struct dgnn_network_f64 network;

@@ -1,7 +1,8 @@
 /* Any bytes given as a checkpoint give a model's tree or a status.
  *
- * CRCs stop most mutants of a ZIP, and random numbers of elements most others: so the input is the pickle alone, and the
- * target packs it with every storage that it names, of the very length that it says, as long as there is room. */
+ * CRCs stop most mutants of a ZIP, and random numbers of elements most others: so the input is the pickle
+ * alone, and the target packs it with every storage that it names, of the very length that it says, as long
+ * as there is room. */
 #define ZIP_MAKER_BYTES (1 << 18)
 #include "../pack.h"
 #include "../walk.h"
@@ -70,7 +71,8 @@ static void pack_checkpoint(const uint8_t *data, size_t size)
 
 static void check_status(int status, const struct dgnn_error *error)
 {
-    WALK_REQUIRE(status == DGNN_ERROR_FORMAT || status == DGNN_ERROR_UNSUPPORTED || status == DGNN_ERROR_INPUT);
+    WALK_REQUIRE(status == DGNN_ERROR_FORMAT || status == DGNN_ERROR_UNSUPPORTED ||
+                 status == DGNN_ERROR_INPUT);
     WALK_REQUIRE(error->status == status && error->message[0]);
 }
 

@@ -1,8 +1,9 @@
-/* The whole loader: any archive gives a model or a status, and a model that was loaded can be described and computed with.
+/* The whole loader: any archive gives a model or a status, and a model that was loaded can be described and
+ * computed with.
  *
- * Input that begins with 'T' is a table of arrays ("d2,3;f4": their elements are all alike), 0xff, and the text of a
- * model.json whose arrays are those of the table: a mutant of a few thousand bytes is still a model. With 'M' it is the two
- * members of a .pt2; else a .json. */
+ * Input that begins with 'T' is a table of arrays ("d2,3;f4": their elements are all alike), 0xff, and the
+ * text of a model.json whose arrays are those of the table: a mutant of a few thousand bytes is still a
+ * model. With 'M' it is the two members of a .pt2; else a .json. */
 #include "../mutate.h"
 #include "../pack.h"
 #include "../walk.h"
@@ -27,7 +28,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         doubles[i] = 0.25;
         floats[i] = 0.25f;
     }
-    return setenv("DGNN_DISABLE_CPU", "avx512,avx2,neon,portable", 1); /* the instrumented ones: tools/compile.py */
+    return setenv("DGNN_DISABLE_CPU", "avx512,avx2,neon,portable",
+                  1); /* the instrumented ones: tools/compile.py */
 }
 
 /* One array of the table, from its text; false where that is none. */
@@ -67,8 +69,8 @@ static int load(const uint8_t *data, size_t size, struct dgnn_model **model, str
     const uint8_t *stop = size ? memchr(data, 0xff, size) : NULL;
     if (stop && *data == 'T') {
         size_t narrays = read_table(data + 1, (size_t)(stop - data - 1));
-        return dgnn_model_load_tree("fuzz", (const char *)stop + 1, size - (size_t)(stop + 1 - data), arrays, narrays,
-                                    &options, model, error);
+        return dgnn_model_load_tree("fuzz", (const char *)stop + 1, size - (size_t)(stop + 1 - data), arrays,
+                                    narrays, &options, model, error);
     }
     if (stop && *data == 'M' && size < 60000) {
         pack(data + 1, size - 1, pack_pt2, 2);
@@ -85,7 +87,8 @@ static int64_t described(const struct dgnn_model *model, const char *name)
     return strtoll(text + strlen(name), NULL, 10);
 }
 
-/* Three atoms, one of them NULL, in a cell that is small enough for images; with what the model takes beside. */
+/* Three atoms, one of them NULL, in a cell that is small enough for images; with what the model takes beside.
+ */
 static void compute(struct dgnn_model *model)
 {
     static const double coords[] = {0, 0, 0, 0, 0, 1.1, 0.9, 0.2, 0}, box[] = {3, 0, 0, 0.5, 3, 0, 0, 0, 4};
@@ -93,10 +96,10 @@ static void compute(struct dgnn_model *model)
     static const int32_t types[] = {0, -1, 0};
     double forces[9], forces_mag[9], atom_virial[27];
     int64_t nfparam = described(model, "\"dim_fparam\": "), naparam = described(model, "\"dim_aparam\": ");
-    struct dgnn_system system = {.size = sizeof(system), .natoms = 3, .coords = coords, .types = types, .box = box,
-                                 .pbc = {1, 0, 1}};
-    struct dgnn_result result = {.size = sizeof(result), .forces = forces, .forces_mag = forces_mag,
-                                 .atom_virial = atom_virial};
+    struct dgnn_system system = {
+        .size = sizeof(system), .natoms = 3, .coords = coords, .types = types, .box = box, .pbc = {1, 0, 1}};
+    struct dgnn_result result = {
+        .size = sizeof(result), .forces = forces, .forces_mag = forces_mag, .atom_virial = atom_virial};
     struct dgnn_error error;
     if (nfparam > 0 && nfparam <= MOST_ELEMENTS) {
         system.fparam = doubles;
@@ -109,7 +112,8 @@ static void compute(struct dgnn_model *model)
     system.spins = strstr(dgnn_model_describe(model), "\"is_spin\": true") ? spins : NULL;
     for (int call = 0; call < 2; call++) {
         int status = dgnn_model_compute(model, &system, NULL, &result, &error);
-        WALK_REQUIRE(!status || ((status == DGNN_ERROR_INPUT || status == DGNN_ERROR_MEMORY) && error.message[0]));
+        WALK_REQUIRE(!status ||
+                     ((status == DGNN_ERROR_INPUT || status == DGNN_ERROR_MEMORY) && error.message[0]));
     }
 }
 
@@ -119,7 +123,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct dgnn_error error = {0};
     int status = load(data, size, &model, &error);
     if (status) {
-        WALK_REQUIRE(status == DGNN_ERROR_FORMAT || status == DGNN_ERROR_UNSUPPORTED || status == DGNN_ERROR_MEMORY);
+        WALK_REQUIRE(status == DGNN_ERROR_FORMAT || status == DGNN_ERROR_UNSUPPORTED ||
+                     status == DGNN_ERROR_MEMORY);
         WALK_REQUIRE(error.message[0] && !model);
     } else {
         WALK_REQUIRE(dgnn_model_describe(model)[0] == '{');

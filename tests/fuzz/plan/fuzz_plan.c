@@ -1,6 +1,6 @@
-/* Any description of a border or a direct plan is refused in words, or is one: then it survives being renumbered, doubled,
- * compared with what other ranks say of theirs, and used. Borders are also judged by the contract as docs/exchange.md has
- * it, written down a second time here.
+/* Any description of a border or a direct plan is refused in words, or is one: then it survives being
+ * renumbered, doubled, compared with what other ranks say of theirs, and used. Borders are also judged by the
+ * contract as docs/exchange.md has it, written down a second time here.
  *
  * Input is a sequence of numbers: a byte, or 0x80 and four bytes. What comes after its end is 0. */
 #include "../walk.h"
@@ -33,8 +33,8 @@ static int32_t next(void)
     return value;
 }
 
-/* count numbers without anything after their end, so that the sanitizer sees a read beyond it; NULL where nobody has so
- * many. */
+/* count numbers without anything after their end, so that the sanitizer sees a read beyond it; NULL where
+ * nobody has so many. */
 static int32_t *next_array(int64_t count)
 {
     if (count < 0 || count > MOST_ROWS) {
@@ -96,7 +96,8 @@ static int peer_start(void *context, void *request, struct dgnn_error *failure)
     return DGNN_OK;
 }
 
-static int peer_wait(void *context, void **requests, int64_t count, double deadline, struct dgnn_error *failure)
+static int peer_wait(void *context, void **requests, int64_t count, double deadline,
+                     struct dgnn_error *failure)
 {
     (void)context, (void)requests, (void)count, (void)deadline, (void)failure;
     return DGNN_OK;
@@ -123,9 +124,9 @@ static int peer_gather(void *context, const void *in, int64_t nbytes, void *out,
 static int32_t peer_me; /* this rank */
 
 /* The others tell any numbers; this rank tells itself what it sends. */
-static int peer_exchange(void *context, const void *send, const int64_t *send_count, const int64_t *send_place,
-                         void *receive, const int64_t *count, const int64_t *place, double deadline,
-                         struct dgnn_error *failure)
+static int peer_exchange(void *context, const void *send, const int64_t *send_count,
+                         const int64_t *send_place, void *receive, const int64_t *count, const int64_t *place,
+                         double deadline, struct dgnn_error *failure)
 {
     (void)deadline, (void)failure;
     for (int32_t r = 0; r < *(int32_t *)context; r++) {
@@ -150,9 +151,9 @@ static void peer_leave(void *context)
 
 static struct dgnn_comm *peers(int32_t rank, int32_t *nrank)
 {
-    const struct dgnn_transport transport = {
-        sizeof(transport), nrank, rank, *nrank, peer_send, peer_receive, peer_start, peer_wait, peer_free, peer_gather,
-        peer_exchange, peer_leave};
+    const struct dgnn_transport transport = {sizeof(transport), nrank,        rank,          *nrank,
+                                             peer_send,         peer_receive, peer_start,    peer_wait,
+                                             peer_free,         peer_gather,  peer_exchange, peer_leave};
     struct dgnn_comm *comm = NULL;
     peer_me = rank;
     WALK_REQUIRE(!dgnn_comm_create(&transport, 1, &comm, NULL));
@@ -170,8 +171,8 @@ static double *make_rows(int64_t nowned, int64_t nnode)
     return rows;
 }
 
-/* Forward and reverse. With peers, their rows are zeros; alone, each ghost must get an owner's row whole, and the
- * gradients come home to the last bit: they are small whole numbers. */
+/* Forward and reverse. With peers, their rows are zeros; alone, each ghost must get an owner's row whole, and
+ * the gradients come home to the last bit: they are small whole numbers. */
 static void use(struct dgnn_exchange *exchange, int64_t nowned, int64_t nnode, int alone)
 {
     double *rows = make_rows(nowned, nnode);
@@ -227,8 +228,9 @@ static int border_is_sound(const struct case_of_border *c)
     for (int32_t s = 0; s < b->nswap && sound; s++) {
         int self = b->sendproc[s] == c->me;
         sound = b->sendnum[s] >= 0 && b->recvnum[s] >= 0 && (!b->firstrecv || b->firstrecv[s] == rows) &&
-                b->sendproc[s] >= 0 && b->sendproc[s] < c->nrank && b->recvproc[s] >= 0 && b->recvproc[s] < c->nrank &&
-                self == (b->recvproc[s] == c->me) && (!self || b->sendnum[s] == b->recvnum[s]) && b->sendlist[s];
+                b->sendproc[s] >= 0 && b->sendproc[s] < c->nrank && b->recvproc[s] >= 0 &&
+                b->recvproc[s] < c->nrank && self == (b->recvproc[s] == c->me) &&
+                (!self || b->sendnum[s] == b->recvnum[s]) && b->sendlist[s];
         for (int32_t k = 0; sound && k < b->sendnum[s]; k++) {
             sound = b->sendlist[s][k] >= 0 && b->sendlist[s][k] < rows;
         }
@@ -241,7 +243,8 @@ static int border_is_sound(const struct case_of_border *c)
 static void check_swaps(const struct dgnn_swaps *swaps, int64_t nowned, int64_t nnode)
 {
     WALK_REQUIRE(swaps->nowned == nowned && swaps->nnode == nnode);
-    WALK_REQUIRE(swaps->recv_first[0] == nowned && swaps->recv_first[swaps->nswap] == nnode && swaps->send_first[0] == 0);
+    WALK_REQUIRE(swaps->recv_first[0] == nowned && swaps->recv_first[swaps->nswap] == nnode &&
+                 swaps->send_first[0] == 0);
     for (int32_t s = 0; s < swaps->nswap; s++) {
         WALK_REQUIRE(swaps->recv_first[s] <= swaps->recv_first[s + 1]);
         WALK_REQUIRE(swaps->needs[s] >= -1 && swaps->needs[s] < s);
@@ -293,7 +296,8 @@ static void fuzz_border(struct case_of_border *c, struct dgnn_comm *comm)
     for (int32_t s = 0; s < count; s++) {
         c->lists[s] = next_array(sendnum[s]);
     }
-    c->border = (struct dgnn_border){nswap < 0 ? nswap : count, sendproc, recvproc, sendnum, recvnum, c->lists, firstrecv};
+    c->border = (struct dgnn_border){
+        nswap < 0 ? nswap : count, sendproc, recvproc, sendnum, recvnum, c->lists, firstrecv};
     int status = dgnn_swaps_create(&c->border, c->nowned, c->nnode, c->me, c->nrank, &swaps, &error);
     WALK_REQUIRE(status == (border_is_sound(c) ? DGNN_OK : DGNN_ERROR_INPUT));
     WALK_REQUIRE(!status || (!swaps && !strncmp(error.message, "border: ", 8)));
@@ -361,7 +365,8 @@ static int64_t *next_wide_array(int64_t count)
     int32_t *narrow = next_array(count);
     int64_t *wide = narrow ? malloc((size_t)count * sizeof(*wide) + 1) : NULL;
     for (int64_t i = 0; wide && i < count; i++) {
-        wide[i] = narrow[i] % 2 && (narrow[i] > 127 || narrow[i] < -127) ? narrow[i] * INT64_C(0x100000001) : narrow[i];
+        wide[i] = narrow[i] % 2 && (narrow[i] > 127 || narrow[i] < -127) ? narrow[i] * INT64_C(0x100000001)
+                                                                         : narrow[i];
     }
     free(narrow);
     return wide;
@@ -375,9 +380,11 @@ static void fuzz_direct(const struct case_of_border *c, struct dgnn_comm *comm)
     int32_t *rank = next_array(n);
     int64_t *send_first = next_wide_array(n + 1), *recv_first = next_wide_array(n + 1);
     int32_t *send_row = next_array(send_first[n]), *recv_row = next_array(recv_first[n]);
-    const struct dgnn_direct direct = {given < 0 ? given : n, rank, send_first, send_row, recv_first, recv_row};
+    const struct dgnn_direct direct = {
+        given < 0 ? given : n, rank, send_first, send_row, recv_first, recv_row};
     int status = dgnn_plan_create(&direct, c->nowned, c->nnode, c->me, c->nrank, &plan, &error);
-    WALK_REQUIRE(status == DGNN_OK || status == DGNN_ERROR_INPUT || (status == DGNN_ERROR_MEMORY && c->nnode > MOST_ROWS));
+    WALK_REQUIRE(status == DGNN_OK || status == DGNN_ERROR_INPUT ||
+                 (status == DGNN_ERROR_MEMORY && c->nnode > MOST_ROWS));
     WALK_REQUIRE(!status || (!plan && !strncmp(error.message, "direct plan: ", 13)));
     if (!status && c->nnode <= MOST_ROWS) {
         accepted_plan(plan, comm);
