@@ -205,12 +205,12 @@ static void checking_run(enum dgnn_repflow_stage stage, void *workspace, int64_t
     {                                                                                                        \
         checking_run(DGNN_REPFLOW_##name, workspace, l, part);                                               \
     }
+// clang-format off
 #define STAGES(X)                                                                                            \
-    X(GEOMETRY)                                                                                              \
-    X(FIRST_NODES)                                                                                           \
-    X(FIRST_EDGES)                                                                                           \
-    X(CENTRE) X(OTHER) X(ANGLES) X(EDGES) X(SEQUENCE) X(NODE) X(D_NODE) X(D_CLEAR) X(D_EDGES) X(D_SEQUENCE)  \
-        X(D_OTHER) X(D_CENTRE) X(D_ANGLES) X(D_ROWS) X(D_FIRST_EDGES) X(D_GEOMETRY)
+    X(GEOMETRY) X(FIRST_NODES) X(FIRST_EDGES) X(CENTRE) X(OTHER) X(ANGLES) X(EDGES) X(SEQUENCE) X(NODE)      \
+    X(D_NODE) X(D_CLEAR) X(D_EDGES) X(D_SEQUENCE) X(D_OTHER) X(D_CENTRE) X(D_ANGLES) X(D_ROWS)               \
+    X(D_FIRST_EDGES) X(D_GEOMETRY)
+// clang-format on
 STAGES(STAGE)
 
 static struct dgnn_repflow_backend checking_of(const struct dgnn_repflow_backend *inner)
