@@ -155,8 +155,18 @@ DGNN_API void dgnn_model_free(struct dgnn_model *model);
  * statistics, as dgnn_heads tells them, or null), notes (things a user should know). Owned by the model. */
 DGNN_API const char *dgnn_model_describe(const struct dgnn_model *model);
 
-/* What a model's answer is, beside forces. */
-enum dgnn_output { DGNN_OUTPUT_ENERGY = 0 };
+/* What a model's answer is. */
+enum dgnn_output {
+    DGNN_OUTPUT_ENERGY = 0,   /* with forces and virial */
+    DGNN_OUTPUT_DIPOLE = 1,   /* 3 numbers, with derivatives on request */
+    DGNN_OUTPUT_POLAR = 2,    /* 3 x 3 numbers: a polarisability */
+    DGNN_OUTPUT_DOS = 3,      /* a density of states, on a grid that the model does not know */
+    DGNN_OUTPUT_PROPERTY = 4, /* whatever its output_name says */
+    DGNN_OUTPUT_COUNT
+};
+
+/* "energy", "dipole", "polar", "dos", "property"; NULL for what is none. */
+DGNN_API const char *dgnn_output_name(int32_t output);
 
 /* What a host must know of a model. Pointers belong to the model. */
 struct dgnn_model_info {
@@ -183,6 +193,9 @@ struct dgnn_model_info {
     int64_t parameters;          /* numbers in the weights */
     int32_t nsel;                /* 1: neighbours of all types together; else ntypes */
     const int64_t *sel;          /* nsel: most neighbours, in dense semantics */
+    int64_t output_width;    /* numbers of an atom's answer, and of the whole's: 1 of energies, 3 of dipoles, ... */
+    const char *output_name; /* of a property, what its training data called it; else dgnn_output_name */
+    int32_t output_is_mean;  /* 1: the whole is the mean over atoms (an intensive property), not their sum */
 };
 
 /* Fills *info. Errors: INPUT (NULL, or no size). */
@@ -273,6 +286,12 @@ struct dgnn_result {
     int64_t nangle_truncated;     /* as ntruncated, of the neighbours that may form angles */
     struct dgnn_profile *profile; /* NULL: nothing is measured. Zeroed and filled; a few clock reads for each
                                      layer */
+    /* Of a model whose output is not energy; others leave these alone. Its energy and virial are 0, and so are
+     * atom_energy, forces, forces_mag and atom_virial. */
+    double *output;        /* output_width numbers, or NULL: the whole's answer, the same bits on every rank */
+    double *atom_output;   /* n x output_width, or NULL: each atom's; 0 of NULL atoms and excluded types */
+    double *output_forces; /* n x 3 x 3, or NULL: of dipoles, -d output[k]/dr as [atom][k][xyz] */
+    double output_virial[27]; /* 3 x 3 x 3, with output_forces: of each output[k], as virial */
 };
 
 /* Energy, forces and virial. comm NULL: one rank. With a communicator the call is collective, and an error on

@@ -10,7 +10,7 @@
 struct compute_call {
     const struct dgnn_nodes *atoms;
     const struct dgnn_system *system; /* of a host's rows: what is not of an atom */
-    int32_t want_atom_virial;
+    int32_t want_atom_virial, want_derivatives;
 };
 
 static const struct dgnn_nodes *compute_nodes(const struct dgnn_session *s, const struct dgnn_nodes *atoms)
@@ -114,7 +114,8 @@ enum { COMPUTE_ORDER_LEAST = 256 };
 static int compute_order(struct dgnn_session *s, struct dgnn_session_part *part,
                          const struct dgnn_nodes *nodes, struct dgnn_error *error)
 {
-    int64_t width = part->model->properties.fitting.dim_aparam + 1;
+    const struct dgnn_fitting_properties *f = &part->model->properties.fitting;
+    int64_t width = f->dim_aparam + f->width;
     part->ordered = part->model->properties.descriptor.has_message_passing && !nodes->exchange &&
                     !nodes->owner && !s->is_spin && nodes->nnode == nodes->nowned &&
                     nodes->nowned >= COMPUTE_ORDER_LEAST;
@@ -126,11 +127,28 @@ static int compute_order(struct dgnn_session *s, struct dgnn_session_part *part,
     return dgnn_order_build(&part->order, compute_graph(part), nodes->positions, error);
 }
 
-static int compute_reserve(struct dgnn_session *s, const struct dgnn_nodes *nodes, int64_t nedge,
-                           int want_atom_virial, struct dgnn_error *error)
+/* Of a model's answers; width 0: energies. */
+static struct dgnn_node_form compute_form(const struct dgnn_session_part *part,
+                                          const struct compute_call *call)
 {
-    int64_t size = sizeof(double);
-    DGNN_TRY(dgnn_buffer_reserve(&s->energy, nodes->nowned * size, "energies", error));
+    const struct dgnn_fitting_properties *f = &part->model->properties.fitting;
+    int is_energy = f->output == DGNN_OUTPUT_ENERGY;
+    return (struct dgnn_node_form){.width = is_energy ? 0 : f->width,
+                                   .is_mean = f->is_mean,
+                                   .has_derivatives = !is_energy && f->nseed == 3 && call->want_derivatives};
+}
+
+static int compute_reserve(struct dgnn_session *s, const struct dgnn_session_part *part,
+                           const struct compute_call *call, struct dgnn_error *error)
+{
+    const struct dgnn_nodes *nodes = compute_nodes(s, call->atoms);
+    struct dgnn_node_form form = compute_form(part, call);
+    int64_t size = sizeof(double), nedge = dgnn_graph_nedge(compute_graph(part));
+    int want_atom_virial = call->want_atom_virial;
+    DGNN_TRY(dgnn_buffer_reserve(&s->energy, (form.width ? form.width : 1) * nodes->nowned * size,
+                                 "atoms' answers", error));
+    DGNN_TRY(dgnn_buffer_reserve(&s->output_forces, form.has_derivatives ? 9 * nodes->nrow * size : 0,
+                                 "derivatives", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->forces, 3 * nodes->nrow * size, "forces", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->forces_mag, s->is_spin ? 3 * nodes->nrow * size : 0, "forces", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->atom_virial, want_atom_virial ? 9 * nodes->nrow * size : 0,
@@ -150,13 +168,14 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_session *s,
                                                  const struct compute_call *call)
 {
     int takes = part->model->properties.descriptor.dim_charge_spin > 0;
+    struct dgnn_node_form form = compute_form(part, call);
     double *spin_gradient = s->spin.is_native ? s->spin_gradient.data : NULL;
     return (struct dgnn_evaluation){
         .graph = part->ordered ? &part->order.graph : compute_graph(part),
         .exchange = call->atoms->exchange,
         .charge_spin = takes ? call->system->charge_spin : NULL,
         .edge_gradient = part->ordered ? part->order.edge_gradient : s->edge_gradient.data,
-        .want_gradient = 1,
+        .want_gradient = !form.width || form.has_derivatives,
         .profile = part->profile,
         .spins = s->spin.is_native ? call->atoms->spins : NULL,
         .node_spin_gradient = spin_gradient,
@@ -173,7 +192,7 @@ static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part
     DGNN_TRY(compute_build_graph(s, part, nodes, error));
     DGNN_TRY(dgnn_stop_check(error));
     DGNN_TRY(compute_order(s, part, nodes, error));
-    DGNN_TRY(compute_reserve(s, nodes, dgnn_graph_nedge(compute_graph(part)), call->want_atom_virial, error));
+    DGNN_TRY(compute_reserve(s, part, call, error));
     if (s->has_virtual) {
         DGNN_TRY(dgnn_magnetic_prepare(&s->magnetic, compute_graph(part), call->want_atom_virial, error));
     }
@@ -201,24 +220,27 @@ static int compute_prepare(struct dgnn_session *s, const struct compute_call *ca
 
 /* ---------------------------------------------------------------- one model's numbers */
 
-/* As dgnn_linear_evaluate, with aparam and energies in the order of nodes, and gradients in that of the
+/* As dgnn_linear_evaluate, with aparam and answers in the order of nodes, and gradients in that of the
  * graph's edges, in whatever order net sees them. */
 static int compute_in_order(struct dgnn_session *s, struct dgnn_session_part *part,
                             const struct dgnn_evaluation *evaluation, struct dgnn_atomic_input *input,
-                            double *energy, struct dgnn_error *error)
+                            double *output, struct dgnn_error *error)
 {
     if (!part->ordered) {
-        return dgnn_linear_evaluate(part->workspace, evaluation, input, energy, error);
+        return dgnn_linear_evaluate(part->workspace, evaluation, input, output, error);
     }
-    int64_t width = part->model->properties.fitting.dim_aparam;
-    double *rows = s->ordered_rows.data, *aparam = rows + evaluation->graph->nowned;
+    int64_t width = part->model->properties.fitting.dim_aparam,
+            nout = part->model->properties.fitting.width;
+    double *rows = s->ordered_rows.data, *aparam = rows + nout * evaluation->graph->nowned;
     if (width) {
         dgnn_order_take(&part->order, width, input->aparam, aparam);
         input->aparam = aparam;
     }
     DGNN_TRY(dgnn_linear_evaluate(part->workspace, evaluation, input, rows, error));
-    dgnn_order_return(&part->order, 1, rows, energy);
-    dgnn_order_return_gradient(&part->order, s->edge_gradient.data);
+    dgnn_order_return(&part->order, nout, rows, output);
+    if (evaluation->want_gradient) {
+        dgnn_order_return_gradient(&part->order, s->edge_gradient.data);
+    }
     return DGNN_OK;
 }
 
@@ -259,6 +281,49 @@ static void compute_gradients(struct dgnn_session *s, const struct dgnn_graph *g
     }
 }
 
+static int64_t compute_counted(const struct dgnn_session_part *part)
+{
+    const struct dgnn_graph *graph = compute_graph(part);
+    int64_t count = 0;
+    for (int64_t i = 0; i < graph->nowned; i++) {
+        count += !part->model->properties.dropped[graph->type[i]];
+    }
+    return count;
+}
+
+/* Of number seed: forces as rows of 3 x 3, [row][seed][xyz]. */
+static void compute_output_gradient(struct dgnn_session *s, const struct dgnn_graph *graph, int32_t seed,
+                                    struct dgnn_node_result *out)
+{
+    double *forces = s->forces.data;
+    int64_t nrow = out->nrow;
+    dgnn_gradient_forces(graph, s->edge_gradient.data, nrow, forces);
+    dgnn_gradient_virial(graph, s->edge_gradient.data, out->output_virial + 9 * seed);
+    for (int64_t i = 0; i < nrow; i++) {
+        memcpy(out->output_forces + 9 * i + 3 * seed, forces + 3 * i, 3 * sizeof(double));
+    }
+}
+
+/* Answers that are no energies: with derivatives, an evaluation for each number that is differentiated. */
+static int compute_output(struct dgnn_session *s, struct dgnn_session_part *part,
+                          const struct dgnn_evaluation *evaluation, const struct dgnn_atomic_input *input,
+                          struct dgnn_node_result *out, struct dgnn_error *error)
+{
+    const struct dgnn_graph *graph = compute_graph(part);
+    int32_t nseed = out->form.has_derivatives ? 3 : 1;
+    for (int32_t seed = 0; seed < nseed; seed++) {
+        struct dgnn_atomic_input own = *input;
+        own.seed = seed;
+        memset(evaluation->edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
+        DGNN_TRY(compute_in_order(s, part, evaluation, &own, out->output, error));
+        DGNN_TRY(dgnn_exchange_settle(evaluation->exchange, error));
+        if (out->form.has_derivatives) {
+            compute_output_gradient(s, graph, seed, out);
+        }
+    }
+    return DGNN_OK;
+}
+
 static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
                        const struct compute_call *call, struct dgnn_node_result *out,
                        struct dgnn_error *error)
@@ -269,6 +334,11 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
     struct dgnn_evaluation evaluation = compute_evaluation(s, part, call);
     struct dgnn_atomic_input input = {.fparam = f->dim_fparam ? call->system->fparam : NULL,
                                       .aparam = f->dim_aparam ? nodes->aparam : NULL};
+    if (out->form.width) {
+        DGNN_TRY(compute_output(s, part, &evaluation, &input, out, error));
+        dgnn_profile_end(part->profile, DGNN_PHASE_GRADIENT);
+        return DGNN_OK;
+    }
     memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
     if (evaluation.node_spin_gradient) {
         memset(evaluation.node_spin_gradient, 0,
@@ -283,13 +353,14 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
 /* After a failure on this rank alone: what the other ranks still get from it. */
 static void compute_clear(const struct dgnn_nodes *nodes, struct dgnn_node_result *out)
 {
-    memset(out->energy, 0, sizeof(double) * (size_t)nodes->nowned);
-    memset(out->forces, 0, sizeof(double) * (size_t)(3 * nodes->nrow));
-    if (out->forces_mag) {
-        memset(out->forces_mag, 0, sizeof(double) * (size_t)(3 * nodes->nrow));
-    }
-    if (out->atom_virial) {
-        memset(out->atom_virial, 0, sizeof(double) * (size_t)(9 * nodes->nrow));
+    double *arrays[] = {out->energy,      out->output,     out->forces,
+                        out->forces_mag, out->atom_virial, out->output_forces};
+    const int64_t sizes[] = {nodes->nowned,   out->form.width * nodes->nowned, 3 * nodes->nrow,
+                             3 * nodes->nrow, 9 * nodes->nrow,                 9 * nodes->nrow};
+    for (size_t k = 0; k < sizeof(arrays) / sizeof(arrays[0]); k++) {
+        if (arrays[k]) {
+            memset(arrays[k], 0, sizeof(double) * (size_t)sizes[k]);
+        }
     }
 }
 
@@ -299,16 +370,33 @@ static int64_t compute_crowded(const struct dgnn_session_part *part)
     return dgnn_graph_crowded(compute_graph(part), d->nangle, d->angle);
 }
 
+/* Where a model's results go. */
+static struct dgnn_node_result compute_places(const struct dgnn_session *s,
+                                              const struct dgnn_session_part *part,
+                                              const struct compute_call *call)
+{
+    struct dgnn_node_form form = compute_form(part, call);
+    if (form.width) {
+        return (struct dgnn_node_result){.form = form,
+                                         .nrow = call->atoms->nrow,
+                                         .ncounted = (double)compute_counted(part),
+                                         .output = s->energy.data,
+                                         .output_forces =
+                                             form.has_derivatives ? s->output_forces.data : NULL};
+    }
+    return (struct dgnn_node_result){.energy = s->energy.data,
+                                     .forces = s->forces.data,
+                                     .forces_mag = s->is_spin ? s->forces_mag.data : NULL,
+                                     .atom_virial = call->want_atom_virial ? s->atom_virial.data : NULL};
+}
+
 /* After prepare: the atoms' results, zeros where it failed. Collective where nodes have an exchange. */
 static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *part,
                             const struct compute_call *call, struct dgnn_node_result *out,
                             struct dgnn_error *error)
 {
     const struct dgnn_nodes *nodes = compute_nodes(s, call->atoms);
-    struct dgnn_node_result of_nodes = {.energy = s->energy.data,
-                                        .forces = s->forces.data,
-                                        .forces_mag = s->is_spin ? s->forces_mag.data : NULL,
-                                        .atom_virial = call->want_atom_virial ? s->atom_virial.data : NULL};
+    struct dgnn_node_result of_nodes = compute_places(s, part, call);
     if (s->nmodel > 1) {
         dgnn_profile_resume(part->profile);
     }
@@ -334,11 +422,34 @@ static int compute_check_total(double energy, struct dgnn_error *error)
                                  "an energy of a type (out_bias, bias_atom_e) that is far too large?");
 }
 
+static int compute_check_output(const struct dgnn_node_result *r, const struct dgnn_nodes *atoms,
+                                struct dgnn_error *error)
+{
+    for (int64_t i = 0; i < atoms->nowned; i++) {
+        int finite = 1;
+        for (int64_t c = 0; c < r->form.width; c++) {
+            finite = finite && isfinite(r->output[i * r->form.width + c]);
+        }
+        for (int c = 0; c < 9 && r->output_forces; c++) {
+            finite = finite && isfinite(r->output_forces[9 * i + c]);
+        }
+        if (!finite) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "coords: the answer of atom %lld is not finite; atoms far too close together?",
+                                   (long long)atoms->labels[i]);
+        }
+    }
+    return DGNN_OK;
+}
+
 /* A model that overflowed must not look like one that answered. */
 static int compute_check_result(const struct dgnn_node_result *r, const struct dgnn_nodes *atoms,
                                 struct dgnn_error *error)
 {
     double total = 0;
+    if (r->form.width) {
+        return compute_check_output(r, atoms, error);
+    }
     for (int64_t i = 0; i < atoms->nowned; i++) {
         int finite = isfinite(r->energy[i]);
         total += r->energy[i];
@@ -372,10 +483,16 @@ static int compute_serial(struct dgnn_session *s, const struct dgnn_system *syst
 {
     struct compute_call call = {.atoms = &s->serial.nodes, .system = system};
     struct dgnn_node_result out;
-    call.want_atom_virial = dgnn_taken_begin(s, results);
+    struct dgnn_taken_wants wants = dgnn_taken_begin(s, results);
+    call.want_atom_virial = wants.atom_virial;
+    call.want_derivatives = wants.derivatives;
     DGNN_TRY(dgnn_session_check(s, system, error));
     DGNN_TRY(dgnn_serial_update(&s->serial, system, s->ntypes, s->dim_aparam, error));
     DGNN_TRY(compute_prepare(s, &call, DGNN_SESSION_SERIAL, error));
+    for (int32_t k = 0; k < s->nmodel; k++) {
+        struct dgnn_node_form form = compute_form(&s->part[k], &call);
+        DGNN_TRY(dgnn_serial_prepare(&s->serial, &form, error));
+    }
     for (int32_t k = 0; k < s->nmodel; k++) {
         struct dgnn_result *result = dgnn_session_result(results, k);
         DGNN_TRY(compute_evaluate(s, &s->part[k], &call, &out, error));
@@ -486,6 +603,7 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
     struct dgnn_domain *d = &s->domain;
     const struct dgnn_model *first = s->part[0].model;
     struct compute_call call = {.atoms = &d->nodes, .system = system};
+    struct dgnn_taken_wants wants = dgnn_taken_begin(s, results);
     struct dgnn_domain_input input = {.system = system,
                                       .model = {s->digest[0], s->digest[1]},
                                       .dtype = first->properties.descriptor.dtype,
@@ -497,13 +615,18 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
                                       .brick_cutoff = first->properties.descriptor.cutoff,
                                       .skin = s->skin,
                                       .threads = s->threads,
-                                      .want_atom_virial = dgnn_taken_begin(s, results),
+                                      .want_atom_virial = wants.atom_virial,
+                                      .want_derivatives = wants.derivatives,
                                       .work = compute_work,
                                       .work_of = first};
     DGNN_TRY(dgnn_domain_update(d, &input, comm, dgnn_session_check(s, system, error), error));
     call.want_atom_virial = d->want_atom_virial;
+    call.want_derivatives = d->want_derivatives;
     int status = compute_prepare(s, &call, DGNN_SESSION_RANKS, error);
-    status = status ? status : dgnn_domain_prepare(d, error);
+    for (int32_t k = 0; k < s->nmodel && !status; k++) {
+        struct dgnn_node_form form = compute_form(&s->part[k], &call);
+        status = dgnn_domain_prepare(d, &form, error);
+    }
     DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
     dgnn_profile_end(s->part[s->nmodel - 1].profile, DGNN_PHASE_MESSAGES);
     DGNN_TRY(compute_together(s, &call, comm, results, error));
@@ -574,6 +697,7 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
                                      .naparam = system->naparam,
                                      .charge_spin = system->charge_spin};
     struct compute_call call = {.atoms = &g->nodes, .system = &parameters};
+    struct dgnn_taken_wants wants = dgnn_taken_begin(s, results);
     struct dgnn_ghosted_input input = {.system = system,
                                        .model = {s->digest[0], s->digest[1]},
                                        .dtype = first->properties.descriptor.dtype,
@@ -584,11 +708,16 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
                                        .needs_plan = s->has_message_passing,
                                        .has_spins = s->is_spin,
                                        .has_virtual = s->has_virtual,
-                                       .want_atom_virial = dgnn_taken_begin(s, results)};
+                                       .want_atom_virial = wants.atom_virial,
+                                       .want_derivatives = wants.derivatives};
     DGNN_TRY(dgnn_ghosted_update(g, &input, comm, dgnn_session_check(s, &parameters, error), error));
     call.want_atom_virial = g->want_atom_virial;
+    call.want_derivatives = g->want_derivatives;
     int status = compute_prepare(s, &call, DGNN_SESSION_GHOSTED, error);
-    status = status ? status : dgnn_ghosted_prepare(g, error);
+    for (int32_t k = 0; k < s->nmodel && !status; k++) {
+        struct dgnn_node_form form = compute_form(&s->part[k], &call);
+        status = dgnn_ghosted_prepare(g, &form, error);
+    }
     DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
     dgnn_profile_end(s->part[s->nmodel - 1].profile, DGNN_PHASE_MESSAGES);
     DGNN_TRY(compute_ghosted_together(s, &call, comm, results, error));

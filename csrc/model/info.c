@@ -19,7 +19,7 @@ int dgnn_model_get_info(const struct dgnn_model *model, struct dgnn_model_info *
     own = (struct dgnn_model_info){
         .cutoff = d->cutoff,
         .ntypes = model->ntypes,
-        .output = DGNN_OUTPUT_ENERGY,
+        .output = f->output,
         .type_names = model->type_map,
         .dtype = d->dtype,
         .semantics = model->dense ? DGNN_SEMANTICS_DENSE : DGNN_SEMANTICS_GRAPH,
@@ -38,6 +38,9 @@ int dgnn_model_get_info(const struct dgnn_model *model, struct dgnn_model_info *
         .parameters = d->parameters + f->parameters,
         .nsel = d->nsel,
         .sel = d->sel,
+        .output_width = f->width,
+        .output_name = f->name,
+        .output_is_mean = f->is_mean,
     };
     dgnn_sized_give(&kind, &own, info);
     return DGNN_OK;

@@ -177,6 +177,11 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
                                         .radial = m->radial};
     DGNN_TRY(dgnn_linear_load(&network, &context, &m->linear, error));
     dgnn_linear_properties(m->linear, &m->properties);
+    if (m->is_spin && m->properties.fitting.output != DGNN_OUTPUT_ENERGY) {
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                               "%s: a spin model of type '%s'; dgnn, as deepmd-kit, evaluates energies with spins",
+                               m->archive.format, dgnn_output_name(m->properties.fitting.output));
+    }
     int32_t archived = DGNN_SEMANTICS_DENSE;
     struct dgnn_metadata_facts facts = {.ntypes = m->ntypes,
                                         .type_map = m->type_map,
@@ -347,6 +352,15 @@ static int model_describe_spin(const struct dgnn_model *m, struct dgnn_text *t, 
     return dgnn_text_add(t, error, "], ");
 }
 
+static int model_describe_output(const struct dgnn_fitting_properties *f, struct dgnn_text *t,
+                                 struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_text_add(t, error, "\"output\": \"%s\", \"output_name\": ", dgnn_output_name(f->output)));
+    DGNN_TRY(dgnn_text_add_quoted(t, f->name, error));
+    return dgnn_text_add(t, error, ", \"output_width\": %lld, \"output_is_mean\": %s, ",
+                         (long long)f->width, f->is_mean ? "true" : "false");
+}
+
 static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
 {
     const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
@@ -361,6 +375,7 @@ static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t,
         dgnn_text_add(t, error, "\"has_message_passing\": %s, \"has_message_passing_across_ranks\": %s, ",
                       d->has_message_passing ? yes : no, d->has_message_passing_across_ranks ? yes : no));
     DGNN_TRY(model_describe_spin(m, t, error));
+    DGNN_TRY(model_describe_output(f, t, error));
     DGNN_TRY(dgnn_text_add(t, error, "\"dim_fparam\": %lld, \"dim_aparam\": %lld, ", (long long)f->dim_fparam,
                            (long long)f->dim_aparam));
     DGNN_TRY(dgnn_text_add(t, error,

@@ -71,6 +71,7 @@ struct dgnn_session {
     struct dgnn_buffer results; /* nmodel: the caller's, as far as they go */
     /* Of one model at a time. */
     struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows, spin_gradient;
+    struct dgnn_buffer output_forces;
 };
 
 /* All that dgnn_session_compute checks of its input but the atoms' places. Errors: INPUT. */
@@ -87,9 +88,11 @@ int dgnn_session_take_ghosted(const char *function, int has_others, const struct
 /* session->results: the caller's, as far as they go. Of several models they are found by their size. Errors:
  * INPUT, MEMORY. */
 int dgnn_taken_results(struct dgnn_session *session, struct dgnn_result *theirs, struct dgnn_error *error);
-/* What a call begins with, of results of dgnn's own length: profiles start. Does one have room for atomic
- * virials? */
-int dgnn_taken_begin(struct dgnn_session *session, struct dgnn_result *results);
+/* What a call begins with, of results of dgnn's own length: profiles start. What results have room for. */
+struct dgnn_taken_wants {
+    int32_t atom_virial, derivatives; /* of any model */
+};
+struct dgnn_taken_wants dgnn_taken_begin(struct dgnn_session *session, struct dgnn_result *results);
 /* session->results and profiles into the caller's. */
 void dgnn_taken_return(const struct dgnn_session *session, struct dgnn_result *theirs);
 

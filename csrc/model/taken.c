@@ -18,16 +18,17 @@ static struct dgnn_profile *taken_own_profile(struct dgnn_profile *theirs, struc
     return theirs && theirs->size < sizeof(*theirs) ? own : theirs;
 }
 
-int dgnn_taken_begin(struct dgnn_session *s, struct dgnn_result *results)
+struct dgnn_taken_wants dgnn_taken_begin(struct dgnn_session *s, struct dgnn_result *results)
 {
-    int want_atom_virial = 0;
+    struct dgnn_taken_wants wants = {0};
     for (int32_t k = 0; k < s->nmodel; k++) {
         const struct dgnn_result *result = dgnn_session_result(results, k);
         s->part[k].profile = taken_own_profile(result->profile, &s->part[k].measured);
         dgnn_profile_start(s->part[k].profile);
-        want_atom_virial |= result->atom_virial != NULL;
+        wants.atom_virial |= result->atom_virial != NULL;
+        wants.derivatives |= result->output_forces != NULL;
     }
-    return want_atom_virial;
+    return wants;
 }
 
 int dgnn_taken_results(struct dgnn_session *s, struct dgnn_result *theirs, struct dgnn_error *error)

@@ -148,6 +148,7 @@ static void domain_fill_word(const struct dgnn_domain *d, const struct dgnn_doma
     word->has_ids = s->natoms ? s->ids != NULL : -1;
     word->natoms = s->natoms;
     word->want_atom_virial = in->want_atom_virial;
+    word->want_derivatives = in->want_derivatives;
     word->displacement = domain_displacement(d);
     word->first_type = s->natoms ? s->types[0] : -1;
     word->first_id = s->natoms && s->ids ? s->ids[0] : 0;
@@ -252,6 +253,7 @@ static void domain_set_nodes(struct dgnn_domain *d)
     nodes->may_reuse = d->reused;
     nodes->exchange = d->features;
     d->want_atom_virial = d->summary.want_atom_virial;
+    d->want_derivatives = d->summary.want_derivatives;
 }
 
 /* Positions, and spins with them, to ghosts. */
@@ -309,16 +311,22 @@ int dgnn_domain_update(struct dgnn_domain *d, const struct dgnn_domain_input *in
 
 /* ------------------------------------------------------------------ results */
 
-static struct dgnn_results_shape domain_shape(const struct dgnn_domain *d)
+static struct dgnn_results_shape domain_shape(const struct dgnn_domain *d, const struct dgnn_node_form *form)
 {
-    return dgnn_results_shape(d->has_spins, d->want_atom_virial);
+    return dgnn_results_shape(form, d->has_spins, d->want_atom_virial);
 }
 
-/* Numbers that travel home for an atom: its energy and a row of results, the atomic virial where a rank wants
- * it. */
-static int64_t domain_width(const struct dgnn_domain *d)
+/* Numbers at the begin of an atom's row: its energy, or another answer. */
+static int64_t domain_head(const struct dgnn_node_form *form)
 {
-    return 1 + domain_shape(d).width;
+    return form->width ? form->width : 1;
+}
+
+/* Numbers that travel home for an atom: its answer and a row of results, the atomic virial where a rank wants
+ * it. */
+static int64_t domain_width(const struct dgnn_domain *d, const struct dgnn_node_form *form)
+{
+    return domain_head(form) + domain_shape(d, form).width;
 }
 
 /* The longest slice of a replicated system. */
@@ -328,10 +336,10 @@ static int64_t domain_slice_max(const struct dgnn_domain *d)
     return (d->natoms + nrank - 1) / nrank;
 }
 
-int dgnn_domain_prepare(struct dgnn_domain *d, struct dgnn_error *error)
+int dgnn_domain_prepare(struct dgnn_domain *d, const struct dgnn_node_form *form, struct dgnn_error *error)
 {
-    int64_t row = domain_width(d) * (int64_t)sizeof(double), nrank = dgnn_transport_nrank(d->comm);
-    int64_t in = d->nreal, out = d->nodes.nowned;
+    int64_t row = domain_width(d, form) * (int64_t)sizeof(double), nrank = dgnn_transport_nrank(d->comm);
+    int64_t in = d->nreal, out = d->nodes.nowned, back = domain_shape(d, form).width;
     if (d->replicated) {
         int64_t longest = domain_slice_max(d);
         out = out > nrank * longest ? out : nrank * longest;
@@ -339,13 +347,18 @@ int dgnn_domain_prepare(struct dgnn_domain *d, struct dgnn_error *error)
     }
     DGNN_TRY(dgnn_buffer_reserve(&d->moving_in, out * row, "results", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->moving_out, in * row, "results", error));
-    return dgnn_exchange_prepare(d->geometry, d->back.data, domain_width(d) - 1, sizeof(double), error);
+    DGNN_TRY(dgnn_buffer_reserve(&d->totals, dgnn_results_ntotal(form) * (int64_t)sizeof(double), "totals",
+                                 error));
+    return back ? dgnn_exchange_prepare(d->geometry, d->back.data, back, sizeof(double), error) : DGNN_OK;
 }
 
 int dgnn_domain_add(struct dgnn_domain *d, struct dgnn_node_result *r, struct dgnn_error *error)
 {
-    struct dgnn_results_shape shape = domain_shape(d);
+    struct dgnn_results_shape shape = domain_shape(d, &r->form);
     double *back = d->back.data;
+    if (!shape.width) {
+        return DGNN_OK;
+    }
     for (int64_t i = 0; i < d->nodes.nnode; i++) {
         dgnn_results_take(r, &shape, i, back + shape.width * i);
     }
@@ -355,29 +368,39 @@ int dgnn_domain_add(struct dgnn_domain *d, struct dgnn_node_result *r, struct dg
     return DGNN_OK;
 }
 
-static void domain_spread(const struct dgnn_domain *d, const double *row, int64_t atom,
-                          struct dgnn_result *to)
+/* length numbers of a row into an atom's place, where both are there. */
+static void domain_spread_part(const double *row, int64_t place, int64_t length, int64_t atom, double *to)
 {
-    struct dgnn_results_shape shape = domain_shape(d);
-    if (to->atom_energy) {
-        to->atom_energy[atom] = row[0];
-    }
-    if (to->forces) {
-        memcpy(to->forces + 3 * atom, row + 1, 3 * sizeof(double));
-    }
-    if (to->forces_mag && shape.forces_mag >= 0) {
-        memcpy(to->forces_mag + 3 * atom, row + 1 + shape.forces_mag, 3 * sizeof(double));
-    }
-    if (to->atom_virial) {
-        memcpy(to->atom_virial + 9 * atom, row + 1 + shape.atom_virial, 9 * sizeof(double));
+    if (to && place >= 0) {
+        memcpy(to + length * atom, row + place, sizeof(double) * (size_t)length);
     }
 }
 
-static void domain_clear(const struct dgnn_domain *d, struct dgnn_result *to)
+static void domain_spread(const struct dgnn_domain *d, const struct dgnn_node_form *form, const double *row,
+                          int64_t atom, struct dgnn_result *to)
 {
-    double *arrays[4] = {to->atom_energy, to->forces, to->forces_mag, to->atom_virial};
-    const size_t widths[4] = {1, 3, 3, 9};
-    for (int k = 0; k < 4; k++) {
+    struct dgnn_results_shape shape = domain_shape(d, form);
+    int64_t head = domain_head(form);
+    domain_spread_part(row, form->width ? -1 : 0, 1, atom, to->atom_energy);
+    domain_spread_part(row, form->width ? 0 : -1, head, atom, form->width ? to->atom_output : NULL);
+    row += head;
+    domain_spread_part(row, shape.forces, 3, atom, to->forces);
+    domain_spread_part(row, shape.forces_mag, 3, atom, to->forces_mag);
+    domain_spread_part(row, shape.atom_virial, 9, atom, to->atom_virial);
+    domain_spread_part(row, shape.output_forces, 9, atom, form->width ? to->output_forces : NULL);
+}
+
+static void domain_clear(const struct dgnn_domain *d, const struct dgnn_node_form *form,
+                         struct dgnn_result *to)
+{
+    double *arrays[6] = {to->atom_energy,
+                         to->forces,
+                         to->forces_mag,
+                         to->atom_virial,
+                         form->width ? to->atom_output : NULL,
+                         form->width ? to->output_forces : NULL};
+    const size_t widths[6] = {1, 3, 3, 9, (size_t)form->width, 9};
+    for (int k = 0; k < 6; k++) {
         if (arrays[k] && d->natoms) {
             memset(arrays[k], 0, sizeof(double) * widths[k] * (size_t)d->natoms);
         }
@@ -387,20 +410,23 @@ static void domain_clear(const struct dgnn_domain *d, struct dgnn_result *to)
 static void domain_pack(const struct dgnn_domain *d, const struct dgnn_node_result *from, double *out)
 {
     const int32_t *arrival = d->arrival.data;
-    struct dgnn_results_shape shape = domain_shape(d);
+    struct dgnn_results_shape shape = domain_shape(d, &from->form);
+    int64_t head = domain_head(&from->form);
+    const double *answers = from->form.width ? from->output : from->energy;
     for (int64_t k = 0; k < d->nodes.nowned; k++) {
-        double *row = out + (1 + shape.width) * k;
-        row[0] = from->energy[arrival[k]];
-        dgnn_results_take(from, &shape, arrival[k], row + 1);
+        double *row = out + (head + shape.width) * k;
+        memcpy(row, answers + head * arrival[k], sizeof(double) * (size_t)head);
+        dgnn_results_take(from, &shape, arrival[k], row + head);
     }
 }
 
 /* Every rank gets every slice; a slice is filled up to the longest one. rows: those that came home. */
-static int domain_gather(struct dgnn_domain *d, const double *rows, struct dgnn_result *to,
-                         struct dgnn_error *error)
+static int domain_gather(struct dgnn_domain *d, const struct dgnn_node_form *form, const double *rows,
+                         struct dgnn_result *to, struct dgnn_error *error)
 {
     const int64_t *departure = d->departure.data, *real = d->real.data;
-    int64_t nrank = dgnn_transport_nrank(d->comm), width = domain_width(d), longest = domain_slice_max(d);
+    int64_t nrank = dgnn_transport_nrank(d->comm), width = domain_width(d, form),
+            longest = domain_slice_max(d);
     double *all = d->moving_in.data, *mine = d->gather.data;
     memset(mine, 0, sizeof(double) * (size_t)(width * longest));
     for (int64_t k = 0; k < d->nreal; k++) {
@@ -410,7 +436,7 @@ static int domain_gather(struct dgnn_domain *d, const double *rows, struct dgnn_
     for (int64_t rank = 0; rank < nrank; rank++) {
         int64_t begin = d->natoms * rank / nrank, end = d->natoms * (rank + 1) / nrank;
         for (int64_t atom = begin; atom < end; atom++) {
-            domain_spread(d, all + width * (rank * longest + atom - begin), atom, to);
+            domain_spread(d, form, all + width * (rank * longest + atom - begin), atom, to);
         }
     }
     return DGNN_OK;
@@ -420,7 +446,7 @@ static int domain_totals(struct dgnn_domain *d, const struct dgnn_node_result *f
                          struct dgnn_error *error)
 {
     double total[12] = {0}; /* a count below 2^53 is exact, too */
-    for (int64_t r = 0; r < d->nodes.nowned; r++) {
+    for (int64_t r = 0; from->energy && r < d->nodes.nowned; r++) {
         total[0] += from->energy[r];
     }
     memcpy(total + 1, from->virial, sizeof(from->virial));
@@ -431,6 +457,12 @@ static int domain_totals(struct dgnn_domain *d, const struct dgnn_node_result *f
     memcpy(to->virial, total + 1, sizeof(to->virial));
     to->ntruncated = (int64_t)total[10];
     to->nangle_truncated = (int64_t)total[11];
+    if (from->form.width) {
+        dgnn_results_total(from, d->nodes.nowned, d->totals.data);
+        DGNN_TRY(
+            dgnn_transport_sum(d->comm, d->totals.data, dgnn_results_ntotal(&from->form), error));
+        dgnn_results_set_total(&from->form, d->totals.data, to);
+    }
     return DGNN_OK;
 }
 
@@ -438,7 +470,7 @@ int dgnn_domain_return(struct dgnn_domain *d, const struct dgnn_node_result *fro
                        struct dgnn_error *error)
 {
     const int64_t *departure = d->departure.data, *real = d->real.data;
-    int64_t width = domain_width(d);
+    int64_t width = domain_width(d, &from->form);
     double *rows = d->moving_in.data;
     domain_pack(d, from, rows);
     if (!d->all_home) {
@@ -450,12 +482,12 @@ int dgnn_domain_return(struct dgnn_domain *d, const struct dgnn_node_result *fro
     DGNN_TRY(domain_totals(d, from, to, error));
     DGNN_TRY(dgnn_exchange_settle(d->features, error));
     DGNN_TRY(dgnn_exchange_settle(d->geometry, error));
-    domain_clear(d, to);
+    domain_clear(d, &from->form, to);
     if (d->replicated) {
-        return domain_gather(d, rows, to, error);
+        return domain_gather(d, &from->form, rows, to, error);
     }
     for (int64_t k = 0; k < d->nreal; k++) {
-        domain_spread(d, rows + width * k, real[departure[k]], to);
+        domain_spread(d, &from->form, rows + width * k, real[departure[k]], to);
     }
     return DGNN_OK;
 }
@@ -466,7 +498,8 @@ void dgnn_domain_free(struct dgnn_domain *d)
         &d->words,     &d->real,          &d->wrapped,   &d->fractions,      &d->departure, &d->built_types,
         &d->built_ids, &d->built_wrapped, &d->counts,    &d->moving_out,     &d->moving_in, &d->arrival,
         &d->positions, &d->types,         &d->ids,       &d->aparam,         &d->back,      &d->gather,
-        &d->spins,     &d->places,        &d->displaced, &d->built_displaced};
+        &d->spins,     &d->places,        &d->displaced, &d->built_displaced,
+        &d->totals};
     domain_forget(d);
     dgnn_bricks_free(&d->bricks);
     dgnn_halo_free(&d->halo);

@@ -36,7 +36,7 @@ struct dgnn_domain_input {
     double brick_cutoff; /* what bricks and work are made for: at most cutoff, which is what ghosts are within
                           */
     int32_t threads;
-    int32_t want_atom_virial;
+    int32_t want_atom_virial, want_derivatives;
     /* What an atom costs with n neighbours at these distances, nearest first. NULL: all cost the same. */
     double (*work)(const void *of, int64_t n, const double *distance);
     const void *work_of;
@@ -45,7 +45,7 @@ struct dgnn_domain_input {
 /* Zero it before its first use. */
 struct dgnn_domain {
     struct dgnn_nodes nodes;
-    int32_t want_atom_virial; /* by any rank */
+    int32_t want_atom_virial, want_derivatives; /* by any rank */
     int32_t reused;           /* did the last update keep who computes what? */
 
     /* The rest belongs to domain.c and domain_build.c. */
@@ -85,6 +85,7 @@ struct dgnn_domain {
     struct dgnn_buffer places; /* of a spin model, nnode x 6: positions and spins, as they travel to ghosts */
     struct dgnn_buffer gather; /* of a replicated system: the results of this rank's slice */
     struct dgnn_buffer back;   /* nnode rows of results, ghosts' to be sent home */
+    struct dgnn_buffer totals; /* of answers that are no energies */
 };
 
 /* Collective. status and *error: how this rank's own checks of the call went. The same answer on all ranks.
@@ -92,8 +93,9 @@ struct dgnn_domain {
 int dgnn_domain_update(struct dgnn_domain *domain, const struct dgnn_domain_input *input,
                        struct dgnn_comm *comm, int status, struct dgnn_error *error);
 
-/* Local: the memory of what follows. Errors: MEMORY. */
-int dgnn_domain_prepare(struct dgnn_domain *domain, struct dgnn_error *error);
+/* Local: the memory of what follows, for a model's answers. Errors: MEMORY. */
+int dgnn_domain_prepare(struct dgnn_domain *domain, const struct dgnn_node_form *form,
+                        struct dgnn_error *error);
 
 /* Collective: what ghost rows hold is added to their owners' forces, magnetic forces and virials. Errors:
  * COMM. */

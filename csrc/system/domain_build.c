@@ -314,7 +314,7 @@ static int build_reserve_ghosts(struct build *b, struct dgnn_error *error)
         DGNN_TRY(dgnn_buffer_reserve(&d->places, 6 * n * (int64_t)sizeof(double), "ghosts", error));
     }
     DGNN_TRY(dgnn_buffer_reserve(
-        &d->back, dgnn_results_shape(d->has_spins, 1).width * n * (int64_t)sizeof(double), "ghosts", error));
+        &d->back, (d->has_spins ? DGNN_RESULTS_WIDEST : DGNN_RESULTS_WIDEST - 3) * n * (int64_t)sizeof(double), "ghosts", error));
     DGNN_TRY(build_alloc(&b->ghost, nghost, sizeof(*b->ghost), "ghosts", error));
     DGNN_TRY(build_alloc(&b->neighbour, b->nrank, sizeof(*b->neighbour), "ghosts", error));
     DGNN_TRY(build_alloc(&b->send_first, b->nrank + 1, sizeof(*b->send_first), "ghosts", error));
@@ -441,7 +441,8 @@ static int build_plan(struct build *b, struct dgnn_error *error)
 static int build_exchanges(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
-    int64_t widest = dgnn_results_shape(d->has_spins, 1).width;
+    const struct dgnn_node_form energies = {0};
+    int64_t widest = dgnn_results_shape(&energies, d->has_spins, 1).width;
     if (d->has_virtual) {
         DGNN_TRY(dgnn_spin_plan(d->plan, &d->node_plan, error));
     }

@@ -392,7 +392,8 @@ static int ghosted_direct(struct dgnn_ghosted_nodes *g, const struct dgnn_ghoste
 
 static int ghosted_exchanges(struct dgnn_ghosted_nodes *g, struct dgnn_error *error)
 {
-    int64_t widest = dgnn_results_shape(g->has_spins, 1).width;
+    const struct dgnn_node_form energies = {0};
+    int64_t widest = dgnn_results_shape(&energies, g->has_spins, 1).width;
     DGNN_TRY(
         dgnn_buffer_reserve(&g->back, widest * g->nodes.nrow * (int64_t)sizeof(double), "ghosts", error));
     if (g->swaps) {
@@ -499,6 +500,7 @@ static void ghosted_fill_word(const struct dgnn_ghosted_nodes *g, const struct d
     word->natoms = s->nlocal;
     word->first_type = s->nlocal ? s->types[0] : -1;
     word->want_atom_virial = in->want_atom_virial;
+    word->want_derivatives = in->want_derivatives;
 }
 
 int dgnn_ghosted_update(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in,
@@ -515,6 +517,7 @@ int dgnn_ghosted_update(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_
         DGNN_TRY(ghosted_build(g, in, error));
     }
     g->want_atom_virial = summary.want_atom_virial;
+    g->want_derivatives = summary.want_derivatives;
     g->nodes.first_type = summary.first_type;
     ghosted_set_nodes(g, same);
     g->valid = 1;
@@ -523,14 +526,19 @@ int dgnn_ghosted_update(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_
 
 /* ------------------------------------------------------------------ results */
 
-static struct dgnn_results_shape ghosted_shape(const struct dgnn_ghosted_nodes *g)
+static struct dgnn_results_shape ghosted_shape(const struct dgnn_ghosted_nodes *g,
+                                               const struct dgnn_node_form *form)
 {
-    return dgnn_results_shape(g->has_spins, g->want_atom_virial);
+    return dgnn_results_shape(form, g->has_spins, g->want_atom_virial);
 }
 
-int dgnn_ghosted_prepare(struct dgnn_ghosted_nodes *g, struct dgnn_error *error)
+int dgnn_ghosted_prepare(struct dgnn_ghosted_nodes *g, const struct dgnn_node_form *form,
+                         struct dgnn_error *error)
 {
-    return dgnn_exchange_prepare(g->geometry, g->back.data, ghosted_shape(g).width, sizeof(double), error);
+    int64_t width = ghosted_shape(g, form).width;
+    DGNN_TRY(dgnn_buffer_reserve(&g->totals, dgnn_results_ntotal(form) * (int64_t)sizeof(double), "totals",
+                                 error));
+    return width ? dgnn_exchange_prepare(g->geometry, g->back.data, width, sizeof(double), error) : DGNN_OK;
 }
 
 /* Images' rows are added to those of the nodes that they are images of. */
@@ -547,27 +555,21 @@ static void ghosted_to_nodes(struct dgnn_ghosted_nodes *g, double *rows, int64_t
 
 static void ghosted_images_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *r)
 {
-    ghosted_to_nodes(g, r->forces, 3);
-    if (g->has_spins) {
-        ghosted_to_nodes(g, r->forces_mag, 3);
-    }
-    if (g->want_atom_virial) {
-        ghosted_to_nodes(g, r->atom_virial, 9);
+    double *rows[4] = {r->forces, r->forces_mag, r->atom_virial, r->output_forces};
+    const int64_t width[4] = {3, 3, 9, 9};
+    for (int k = 0; k < 4; k++) {
+        if (rows[k]) {
+            ghosted_to_nodes(g, rows[k], width[k]);
+        }
     }
 }
 
-int dgnn_ghosted_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *r, struct dgnn_error *error)
+static int ghosted_send_home(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *r,
+                             struct dgnn_error *error)
 {
-    struct dgnn_results_shape shape = ghosted_shape(g);
+    struct dgnn_results_shape shape = ghosted_shape(g, &r->form);
     double *back = g->back.data;
-    DGNN_TRY(dgnn_exchange_settle(g->features, error));
-    if (!g->add || g->kind == GHOSTED_NOTHING) {
-        return DGNN_OK;
-    }
-    if (g->mapped) {
-        ghosted_images_add(g, r);
-    }
-    if (g->kind == GHOSTED_MAPPING) {
+    if (!shape.width) {
         return DGNN_OK;
     }
     for (int64_t i = 0; i < g->nodes.nnode; i++) {
@@ -578,6 +580,21 @@ int dgnn_ghosted_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *r, s
     DGNN_TRY(dgnn_exchange_settle(g->geometry, error)); /* the host gets ghosts' rows, too: zeros */
     dgnn_results_put(back, &shape, g->nodes.nnode, r);
     return DGNN_OK;
+}
+
+int dgnn_ghosted_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *r, struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_exchange_settle(g->features, error));
+    if (r->form.is_mean) {
+        DGNN_TRY(dgnn_transport_sum(g->comm, &r->ncounted, 1, error));
+    }
+    if (!g->add || g->kind == GHOSTED_NOTHING) {
+        return DGNN_OK;
+    }
+    if (g->mapped) {
+        ghosted_images_add(g, r);
+    }
+    return g->kind == GHOSTED_MAPPING ? DGNN_OK : ghosted_send_home(g, r, error);
 }
 
 static void ghosted_spread(const struct dgnn_ghosted_nodes *g, const double *from, int64_t nrow,
@@ -597,8 +614,14 @@ void dgnn_ghosted_return(const struct dgnn_ghosted_nodes *g, const struct dgnn_n
                          struct dgnn_result *to)
 {
     to->energy = 0;
-    for (int64_t r = 0; r < g->nodes.nowned; r++) {
+    for (int64_t r = 0; from->energy && r < g->nodes.nowned; r++) {
         to->energy += from->energy[r];
+    }
+    if (from->output) {
+        dgnn_results_total(from, g->nodes.nowned, g->totals.data);
+        dgnn_results_set_total(&from->form, g->totals.data, to);
+        ghosted_spread(g, from->output, g->nodes.nowned, from->form.width, g->nlocal, to->atom_output);
+        ghosted_spread(g, from->output_forces, g->nodes.nrow, 9, g->nall, to->output_forces);
     }
     memcpy(to->virial, from->virial, sizeof(to->virial));
     to->ntruncated = from->ntruncated;
@@ -614,7 +637,8 @@ void dgnn_ghosted_free(struct dgnn_ghosted_nodes *g)
     struct dgnn_buffer *all[] = {&g->words,  &g->host_types, &g->new_row,    &g->row,
                                  &g->owner,  &g->ids,        &g->positions,  &g->types,
                                  &g->aparam, &g->spins,      &g->list_first, &g->list_row,
-                                 &g->back,   &g->order,      &g->place,      &g->received};
+                                 &g->back,   &g->order,      &g->place,      &g->received,
+                                 &g->totals};
     ghosted_forget(g);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);

@@ -23,13 +23,13 @@ struct dgnn_ghosted_input {
     int32_t needs_plan;  /* does the model pass messages? */
     int32_t has_spins;   /* is it a spin model? */
     int32_t has_virtual; /* are its spins virtual atoms? */
-    int32_t want_atom_virial;
+    int32_t want_atom_virial, want_derivatives;
 };
 
 /* Zero it before its first use. */
 struct dgnn_ghosted_nodes {
     struct dgnn_nodes nodes;
-    int32_t want_atom_virial; /* by any rank */
+    int32_t want_atom_virial, want_derivatives; /* by any rank */
 
     /* The rest belongs to ghosted.c. */
     int32_t valid; /* may the next call be of the same list? */
@@ -57,6 +57,7 @@ struct dgnn_ghosted_nodes {
     struct dgnn_buffer list_first, list_row;
     int32_t has_list;
     struct dgnn_buffer back; /* nnode rows of results; before, types */
+    struct dgnn_buffer totals; /* of answers that are no energies */
 };
 
 /* Collective where comm is given. status and *error as for dgnn_domain_update. Errors: INPUT, MEMORY, COMM.
@@ -64,11 +65,12 @@ struct dgnn_ghosted_nodes {
 int dgnn_ghosted_update(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *input,
                         struct dgnn_comm *comm, int status, struct dgnn_error *error);
 
-/* Local: the memory of what follows. Errors: MEMORY. */
-int dgnn_ghosted_prepare(struct dgnn_ghosted_nodes *g, struct dgnn_error *error);
+/* Local: the memory of what follows, for a model's answers. Errors: MEMORY. */
+int dgnn_ghosted_prepare(struct dgnn_ghosted_nodes *g, const struct dgnn_node_form *form,
+                         struct dgnn_error *error);
 
-/* Sends ghosts' forces (magnetic forces, virials) home where the host wants that. Collective with a border or
- * plan. Errors: COMM. */
+/* Sends ghosts' forces (magnetic forces, virials) home where the host wants that; sums what a mean is over.
+ * Collective with a communicator. Errors: COMM. */
 int dgnn_ghosted_add(struct dgnn_ghosted_nodes *g, struct dgnn_node_result *result, struct dgnn_error *error);
 
 /* This rank's share into the host's rows; NULL rows get zeros. */

@@ -26,8 +26,21 @@ struct dgnn_nodes {
     struct dgnn_exchange *exchange; /* of nodes, virtual ones among them; NULL: no ghosts */
 };
 
-/* What is computed for nodes. */
+/* What a model's answers are. */
+struct dgnn_node_form {
+    int64_t width;           /* numbers of an atom's answer; 0: it is an energy, with forces */
+    int32_t is_mean;         /* is the whole the mean over atoms that count, not the sum? */
+    int32_t has_derivatives; /* are those of the first three numbers made? */
+};
+
+/* What is computed for nodes: energies and what belongs to them, or output; the other's are NULL. */
 struct dgnn_node_result {
+    struct dgnn_node_form form;
+    int64_t nrow;             /* of the nodes; with output */
+    double *output;           /* nowned x width */
+    double *output_forces;    /* nrow x 9, as forces, with derivatives; or NULL */
+    double output_virial[27]; /* of this rank's edges */
+    double ncounted;          /* owned nodes that count in a mean; of a host's rows, those of all ranks in the end */
     double *energy;           /* nowned */
     double *forces;           /* nrow x 3; ghost rows hold what belongs to their owners */
     double *forces_mag;       /* nrow x 3, or NULL; spin models only, see system/magnetic.h */

@@ -6,11 +6,22 @@
 
 /* Where the parts of a row begin; a part that is not there has no place. */
 struct dgnn_results_shape {
-    int64_t forces_mag, atom_virial; /* -1: not there; forces are at 0 */
-    int64_t width;                   /* numbers in a row: 3 to 15 */
+    int64_t forces, forces_mag, atom_virial, output_forces; /* -1: not there */
+    int64_t width;                                          /* numbers in a row: 0 to 15 */
 };
 
-struct dgnn_results_shape dgnn_results_shape(int has_spins, int has_atom_virial);
+/* The widest row of any model. */
+enum { DGNN_RESULTS_WIDEST = 15 };
+
+/* Of energies; of another answer has_spins and has_atom_virial do not matter. */
+struct dgnn_results_shape dgnn_results_shape(const struct dgnn_node_form *form, int has_spins,
+                                             int has_atom_virial);
+
+/* This rank's sums of an answer that is no energy: its width numbers, then ncounted and the virial. */
+int64_t dgnn_results_ntotal(const struct dgnn_node_form *form);
+void dgnn_results_total(const struct dgnn_node_result *result, int64_t nowned, double *total);
+/* The caller's from the sums over all ranks. */
+void dgnn_results_set_total(const struct dgnn_node_form *form, const double *total, struct dgnn_result *to);
 
 /* Row i of result into out, as its shape says. */
 void dgnn_results_take(const struct dgnn_node_result *result, const struct dgnn_results_shape *shape,

@@ -118,12 +118,24 @@ static void serial_spread(const struct dgnn_serial *s, const double *from, int64
     }
 }
 
+int dgnn_serial_prepare(struct dgnn_serial *s, const struct dgnn_node_form *form, struct dgnn_error *error)
+{
+    return dgnn_buffer_reserve(&s->totals, dgnn_results_ntotal(form) * (int64_t)sizeof(double), "totals",
+                               error);
+}
+
 void dgnn_serial_return(const struct dgnn_serial *s, const struct dgnn_node_result *from,
                         struct dgnn_result *to)
 {
     to->energy = 0;
-    for (int64_t r = 0; r < s->nodes.nowned; r++) {
+    for (int64_t r = 0; from->energy && r < s->nodes.nowned; r++) {
         to->energy += from->energy[r];
+    }
+    if (from->output) {
+        dgnn_results_total(from, s->nodes.nowned, s->totals.data);
+        dgnn_results_set_total(&from->form, s->totals.data, to);
+        serial_spread(s, from->output, from->form.width, to->atom_output);
+        serial_spread(s, from->output_forces, 9, to->output_forces);
     }
     memcpy(to->virial, from->virial, sizeof(to->virial));
     to->ntruncated = from->ntruncated;
@@ -136,8 +148,8 @@ void dgnn_serial_return(const struct dgnn_serial *s, const struct dgnn_node_resu
 
 void dgnn_serial_free(struct dgnn_serial *s)
 {
-    struct dgnn_buffer *all[] = {&s->atom,   &s->positions, &s->types,         &s->ids,
-                                 &s->aparam, &s->spins,     &s->wrapped_types, &s->sorted_ids};
+    struct dgnn_buffer *all[] = {&s->atom,  &s->positions,     &s->types,      &s->ids,   &s->aparam,
+                                 &s->spins, &s->wrapped_types, &s->sorted_ids, &s->totals};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
     }

@@ -2,7 +2,7 @@
 #ifndef DGNN_SYSTEM_SERIAL_H
 #define DGNN_SYSTEM_SERIAL_H
 
-#include "system/nodes.h"
+#include "system/results.h"
 
 /* Zero it before its first use. */
 struct dgnn_serial {
@@ -11,12 +11,17 @@ struct dgnn_serial {
     struct dgnn_buffer atom; /* nnode int64: the caller's index of each node */
     struct dgnn_buffer positions, types, ids, aparam, spins;
     struct dgnn_buffer sorted_ids;
+    struct dgnn_buffer totals;        /* of answers that are no energies */
     struct dgnn_buffer wrapped_types; /* the last call's types, to see whether rows mean the same atoms */
 };
 
 /* Errors: INPUT (a coordinate, a type, the box), MEMORY. dim_aparam columns are taken from system->aparam. */
 int dgnn_serial_update(struct dgnn_serial *serial, const struct dgnn_system *system, int32_t ntypes,
                        int64_t dim_aparam, struct dgnn_error *error);
+
+/* The memory of return. Errors: MEMORY. */
+int dgnn_serial_prepare(struct dgnn_serial *serial, const struct dgnn_node_form *form,
+                        struct dgnn_error *error);
 
 /* Node results into the caller's arrays; NULL atoms get zeros. */
 void dgnn_serial_return(const struct dgnn_serial *serial, const struct dgnn_node_result *from,

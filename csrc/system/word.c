@@ -117,6 +117,7 @@ enum word_together {
     WORD_FIRST, /* the negative of the lowest id; -INT64_MAX without atoms */
     WORD_NO_REUSE,
     WORD_ATOM_VIRIAL,
+    WORD_DERIVATIVES,
     WORD_DISPLACEMENT, /* in order, as the next ones */
     WORD_LOW,          /* three, negative */
     WORD_HIGH = WORD_LOW + 3,
@@ -160,6 +161,7 @@ static void word_fill(const struct dgnn_word *word, int64_t together[WORD_COUNT]
     together[WORD_FIRST] = word->natoms ? -word->first_id : -INT64_MAX;
     together[WORD_NO_REUSE] = !word->may_reuse;
     together[WORD_ATOM_VIRIAL] = word->want_atom_virial;
+    together[WORD_DERIVATIVES] = word->want_derivatives;
     together[WORD_DISPLACEMENT] = word_number_in_order(word->displacement);
     for (int k = 0; k < 3; k++) {
         together[WORD_LOW + k] = word_number_in_order(-word->low[k]);
@@ -172,6 +174,7 @@ static void word_summarise(const int64_t together[WORD_COUNT], struct dgnn_word_
     s->has_ids = together[WORD_IDS] > 0;
     s->may_reuse = !together[WORD_NO_REUSE];
     s->want_atom_virial = together[WORD_ATOM_VIRIAL] != 0;
+    s->want_derivatives = together[WORD_DERIVATIVES] != 0;
     s->displacement = word_number(together[WORD_DISPLACEMENT]);
     for (int k = 0; k < 3; k++) {
         s->low[k] = -word_number(together[WORD_LOW + k]);

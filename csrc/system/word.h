@@ -25,7 +25,7 @@ struct dgnn_word {
     int32_t first_type;
     int32_t may_reuse;   /* are the atoms those of the last call, and none moved too far? */
     double displacement; /* Angstrom: the largest of a virtual atom from its real one */
-    int32_t want_atom_virial;
+    int32_t want_atom_virial, want_derivatives;
     double low[3], high[3]; /* of the fractions of atoms that are not NULL; low > high without any */
 };
 
@@ -35,7 +35,7 @@ struct dgnn_word_summary {
     int32_t has_ids;
     int32_t first_type; /* of the frame's first atom; -1 for NULL or no atom */
     int32_t may_reuse;
-    int32_t want_atom_virial;
+    int32_t want_atom_virial, want_derivatives;
     double displacement;
     double low[3], high[3];
 };

@@ -152,6 +152,7 @@ static int dpa2_load_settings(const struct dgnn_value *value, const struct dgnn_
     DGNN_TRY(dgnn_params_precision(s->own.precision, value, &s->dtype, error));
     s->dtype = context->dtype == DGNN_DTYPE_ARCHIVE ? s->dtype : context->dtype;
     s->keep = context->memory == DGNN_MEMORY_FAST;
+    s->wants_rotation = context->wants_rotation;
     s->threads = context->threads;
     s->cpu = context->cpu;
     s->ntypes = context->ntypes;
@@ -217,6 +218,7 @@ static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .nsel = 1,
         .sel = &s->repinit.nsel,
         .dim_out = s->shape.ng1 + (s->own.concat_output_tebd ? s->repinit.tebd_dim : 0),
+        .dim_rotation = s->shape.ng2,
         .parameters = narrow ? d->f32.parameters : d->f64.parameters,
         .dtype = s->dtype,
         .has_message_passing = 1,

@@ -20,6 +20,7 @@ struct dgnn_dpa2_settings {
     struct dgnn_repformer_shape shape; /* of the repformer */
     int32_t dtype;
     int32_t keep;
+    int32_t wants_rotation;
     int32_t strip;
     int32_t threads;
     int32_t ntypes;

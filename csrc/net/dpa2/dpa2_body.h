@@ -29,6 +29,7 @@ static int REAL(dpa2_load_blocks)(const struct dgnn_dpa2_settings *s, struct REA
 {
     struct dgnn_repinit_context pair = REAL(dpa2_pair_context)(s), three = pair;
     struct dgnn_repformer_context context = {.protection = s->own.env_protection,
+                                             .wants_rotation = s->wants_rotation,
                                              .smooth = s->own.smooth,
                                              .ntypes = s->ntypes,
                                              .threads = s->threads,

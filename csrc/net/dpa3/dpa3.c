@@ -144,6 +144,7 @@ static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_
     if (context->dtype != DGNN_DTYPE_ARCHIVE) {
         s->dtype = context->dtype;
     }
+    s->wants_rotation = context->wants_rotation;
     s->memory = context->memory;
     s->threads = context->threads;
     s->cpu = context->cpu;
@@ -309,6 +310,7 @@ static void dpa3_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .nangle = s->repflow.update_angle ? 1 : 0,
         .angle = &s->angle,
         .dim_out = s->repflow.n_dim * (s->own.concat_output_tebd ? 2 : 1),
+        .dim_rotation = s->edge_width,
         .parameters = s->parameters,
         .dtype = s->dtype,
         .dim_charge_spin = s->own.add_chg_spin_ebd ? 2 : 0,

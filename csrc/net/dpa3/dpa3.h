@@ -47,6 +47,7 @@ struct dgnn_dpa3_settings {
     int64_t angle_sel;              /* nearest neighbours that may form angles */
     struct dgnn_angle_limit angle;  /* these, inside a_rcut */
     int32_t has_angles, is_sequential;
+    int32_t wants_rotation; /* then the last layer's edges are needed, and nobody is a layer ahead */
     uint8_t *excluded;    /* ntypes x ntypes */
     double *average;      /* ntypes x 4: of the environment matrix */
     double *deviation;    /* ntypes x 4 */

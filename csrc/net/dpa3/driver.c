@@ -1,7 +1,8 @@
 /* DPA3's driver: the order of an evaluation, for whatever backend does the stages.
  *
  * Dead branches are not computed: without sequential_update the last layer's edge and angle updates and the
- * last but one's angle update never reach the nodes. Layer 0 needs no exchange, since its nodes depend on
+ * last but one's angle update never reach the nodes; where the rotation matrix is wanted, which is made of the
+ * last edges, edges go one layer further than nodes. Layer 0 needs no exchange, since its nodes depend on
  * types alone, and for the same reason no gradient of nodes. */
 #include "net/dpa3/dpa3.h"
 
@@ -29,11 +30,18 @@ static const enum dgnn_phase driver_phase[DGNN_REPFLOW_STAGES] = {
 
 struct dgnn_repflow_reach dgnn_driver_reach(const struct dgnn_dpa3_settings *s, int64_t l)
 {
-    int64_t nlayer = s->repflow.nlayers;
+    int64_t nlayer = s->repflow.nlayers + (s->wants_rotation ? 1 : 0); /* of edges */
     int with_edge = s->is_sequential || l + 1 < nlayer;
     return (struct dgnn_repflow_reach){.with_edge = with_edge,
                                        .with_angle_edge = s->has_angles && with_edge,
                                        .with_angle = s->has_angles && (s->is_sequential || l + 2 < nlayer)};
+}
+
+/* Do the last layer's angles give its edges something that the rotation matrix needs? */
+static int driver_has_last_angles(const struct dgnn_dpa3_settings *s)
+{
+    return s->wants_rotation && !s->is_sequential &&
+           dgnn_driver_reach(s, s->repflow.nlayers - 1).with_angle_edge;
 }
 
 static void driver_part(const struct dgnn_driver *d, enum dgnn_repflow_stage stage, int64_t l,
@@ -110,6 +118,12 @@ int dgnn_driver_forward(const struct dgnn_driver *d, const struct dgnn_evaluatio
     for (int64_t l = 0; l < d->settings->repflow.nlayers; l++) {
         DGNN_TRY(driver_layer(d, l, evaluation->exchange, error));
     }
+    if (driver_has_last_angles(d->settings)) {
+        driver_run(d, DGNN_REPFLOW_ANGLES, d->settings->repflow.nlayers - 1);
+    }
+    if (evaluation->rotation) {
+        d->backend->rotation(d->workspace, evaluation->rotation);
+    }
     d->backend->forward_end(d->workspace, output);
     return DGNN_OK;
 }
@@ -150,6 +164,12 @@ int dgnn_driver_backward(const struct dgnn_driver *d, const struct dgnn_evaluati
                          const double *output_gradient, struct dgnn_error *error)
 {
     d->backend->backward_begin(d->workspace, evaluation, output_gradient);
+    if (evaluation->rotation) {
+        d->backend->rotation_backward(d->workspace, evaluation->rotation_gradient);
+    }
+    if (driver_has_last_angles(d->settings)) {
+        driver_run(d, DGNN_REPFLOW_D_ANGLES, d->settings->repflow.nlayers - 1);
+    }
     for (int64_t l = d->settings->repflow.nlayers - 1; l >= 0; l--) {
         DGNN_TRY(driver_layer_backward(d, l, evaluation->exchange, error));
     }

@@ -79,7 +79,7 @@ static void repflow_count_products(const struct dgnn_dpa3_settings *s, const str
     struct repflow_products all = repflow_layer_products(w, c, 1, 1, w->e, w->a);
     profile->split_flop += 2 * passes * (double)nlayer * (all.node + all.edge + all.angle);
     for (int64_t l = 0; l < nlayer - ahead; l++) {
-        int64_t left = nlayer - ahead - l;
+        int64_t left = nlayer - ahead - l + (s->wants_rotation ? 1 : 0); /* of edges */
         struct repflow_products needed =
             repflow_layer_products(w, c, s->is_sequential || left > 1, s->is_sequential || left > 2,
                                    repflow_starts_from_numbers(s, l) ? 1 : w->e, l == 0 ? 1 : w->a);

@@ -86,6 +86,51 @@ static void REAL(repflow_cpu_swap)(struct REAL(repflow_work) * w)
     w->d_edge[1] = swap;
 }
 
+/* ---------------------------------------------------------------- the rotation matrix */
+
+/* R[c][k] = moment_scale sum_j w_j h_jk e_jc of a centre's edges, w the switch and h the direction
+ * (deepmd/dpmodel/descriptor/repflows.py: _cal_hg, of the last edges). */
+static void REAL(repflow_cpu_rotation)(void *of, double *rotation)
+{
+    const struct REAL(repflow_work) *w = &((struct REAL(repflow_workspace) *)of)->work;
+    int64_t width = w->f->settings->edge_width, e = w->f->e;
+    const real *edge = w->layer[w->f->nlayer].edge;
+    memset(rotation, 0, sizeof(double) * (size_t)(w->nowned * width * 3));
+    for (int64_t i = 0; i < w->nowned; i++) {
+        for (int64_t j = w->first[i]; j < w->first[i + 1]; j++) {
+            const real *h = w->direction + 3 * j;
+            double factor = (double)(w->edges.moment_scale * w->edge_switch[j]);
+            for (int64_t k = 0; k < 3 * width; k++) {
+                rotation[i * 3 * width + k] += factor * (double)(h[k % 3] * edge[j * e + k / 3]);
+            }
+        }
+    }
+}
+
+static void REAL(repflow_cpu_rotation_backward)(void *of, const double *gradient)
+{
+    struct REAL(repflow_work) *w = &((struct REAL(repflow_workspace) *)of)->work;
+    int64_t width = w->f->settings->edge_width, e = w->f->e;
+    const real *edge = w->layer[w->f->nlayer].edge;
+    double scale = (double)w->edges.moment_scale;
+    for (int64_t i = 0; i < w->nowned; i++) {
+        const double *d = gradient + i * 3 * width;
+        for (int64_t j = w->first[i]; j < w->first[i + 1]; j++) {
+            const real *h = w->direction + 3 * j;
+            double sw = (double)w->edge_switch[j], d_h[3] = {0};
+            for (int64_t k = 0; k < 3 * width; k++) {
+                double by_edge = scale * sw * (double)h[k % 3] * d[k];
+                w->d_edge[1][j * e + k / 3] += (real)by_edge;
+                d_h[k % 3] += scale * d[k] * (double)edge[j * e + k / 3];
+            }
+            for (int k = 0; k < 3; k++) {
+                w->d_direction[3 * j + k] += sw * d_h[k];
+                w->d_edge_switch[j] += (double)h[k] * d_h[k];
+            }
+        }
+    }
+}
+
 /* ---------------------------------------------------------------- buffers */
 
 struct REAL(repflow_listing) {
@@ -258,6 +303,8 @@ const struct dgnn_repflow_backend REAL(dgnn_repflow_cpu) = {
     .forward_end = REAL(repflow_cpu_forward_end),
     .backward_begin = REAL(repflow_cpu_backward_begin),
     .backward_end = REAL(repflow_cpu_backward_end),
+    .rotation = REAL(repflow_cpu_rotation),
+    .rotation_backward = REAL(repflow_cpu_rotation_backward),
     .places = REAL(repflow_cpu_places),
     .stage = {[DGNN_REPFLOW_GEOMETRY] = REAL(repflow_cpu_geometry),
               [DGNN_REPFLOW_FIRST_NODES] = REAL(repflow_cpu_first_nodes),

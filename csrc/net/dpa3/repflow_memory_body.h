@@ -39,7 +39,7 @@ struct REAL(repflow_work) {
     real *edge_switch, *direction, *angle_switch, *cosine, *edge_input;
     double *unit, *d_edge_switch, *d_direction, *d_angle_switch, *d_unit, *d_edge_input;
     double *type_row;                  /* (ntypes + 1) x n_dim: type embedding plus charge and spin */
-    struct REAL(repflow_kept) * layer; /* nlayer */
+    struct REAL(repflow_kept) * layer; /* nlayer + 1: the last has edges alone, where they are wanted */
     real *message;                     /* nowned x m; also its gradient */
     real *node_last;                   /* nowned x n */
     real *gram;                        /* threads x GRAM_ROWS x axis (e + n) */
@@ -293,7 +293,7 @@ static void REAL(repflow_lay_counts)(struct dgnn_arena *arena, struct REAL(repfl
     w->second_first = dgnn_arena_take(arena, w->nowned + 1, sizeof(*w->second_first));
     w->angle_count = dgnn_arena_take(arena, w->nowned, sizeof(*w->angle_count));
     w->sees_ghosts = dgnn_arena_take(arena, w->nowned, sizeof(*w->sees_ghosts));
-    w->layer = dgnn_arena_take(arena, w->f->nlayer, sizeof(*w->layer));
+    w->layer = dgnn_arena_take(arena, w->f->nlayer + 1, sizeof(*w->layer));
 }
 
 static void REAL(repflow_lay_geometry)(struct dgnn_arena *arena, struct REAL(repflow_work) * w)
@@ -353,6 +353,18 @@ static void REAL(repflow_lay_edges)(struct dgnn_arena *arena, struct REAL(repflo
     }
 }
 
+/* The last layer's edges, of which the rotation matrix is made. */
+static void REAL(repflow_lay_last_edges)(struct dgnn_arena *arena, struct REAL(repflow_work) * w)
+{
+    const struct dgnn_dpa3_settings *s = w->f->settings;
+    int is_apart = s->wants_rotation && !s->is_sequential;
+    real *edge = is_apart ? dgnn_arena_take(arena, w->nedge * w->f->e, sizeof(real)) : NULL;
+    if (arena->base) {
+        w->layer[w->f->nlayer] = (struct REAL(repflow_kept)){
+            .edge = s->wants_rotation && s->is_sequential ? w->layer[w->f->nlayer - 1].edge_last : edge};
+    }
+}
+
 /* Angle features: every layer's input, or one array that each layer updates in place where backward does not
  * need them: always less than the numbers that are kept instead. */
 static void REAL(repflow_lay_angles)(struct dgnn_arena *arena, struct REAL(repflow_work) * w)
@@ -362,7 +374,7 @@ static void REAL(repflow_lay_angles)(struct dgnn_arena *arena, struct REAL(repfl
     real *rolling = keep ? dgnn_arena_take(arena, w->nangle * f->a, sizeof(real)) : NULL;
     real *before = NULL;
     for (int64_t l = 0; l < f->nlayer && f->settings->has_angles; l++) {
-        int with_angle = f->settings->is_sequential || l + 2 < f->nlayer;
+        int with_angle = dgnn_driver_reach(f->settings, l).with_angle;
         real *next = keep || !with_angle ? rolling : dgnn_arena_take(arena, w->nangle * f->a, sizeof(real));
         if (arena->base) {
             w->layer[l].angle = before;
@@ -379,6 +391,7 @@ static void REAL(repflow_lay_work)(struct dgnn_arena *arena, struct REAL(repflow
     for (int64_t l = 0; l < f->nlayer; l++) {
         REAL(repflow_lay_edges)(arena, w, l);
     }
+    REAL(repflow_lay_last_edges)(arena, w);
     REAL(repflow_lay_angles)(arena, w);
     w->message = dgnn_arena_take(arena, w->nowned * f->m, sizeof(real));
     w->node_last = dgnn_arena_take(arena, w->nowned * f->n, sizeof(real));
@@ -469,7 +482,9 @@ static int REAL(repflow_reserve)(struct REAL(repflow_workspace) * workspace,
                                      .nowned = evaluation->graph->nowned,
                                      .nnode = evaluation->graph->nnode,
                                      .nused = evaluation->graph->nowned -
-                                              (f->settings->is_sequential ? 0 : evaluation->nidle),
+                                              (f->settings->is_sequential || f->settings->wants_rotation
+                                                   ? 0
+                                                   : evaluation->nidle),
                                      .threads = f->settings->threads};
     REAL(repflow_lay_counts)(&arena, w);
     DGNN_TRY(dgnn_buffer_reserve(&workspace->memory, arena.used, "the counts of edges and angles", error));

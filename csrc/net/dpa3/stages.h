@@ -124,6 +124,10 @@ struct dgnn_repflow_backend {
     void (*backward_begin)(void *workspace, const struct dgnn_evaluation *evaluation,
                            const double *output_gradient);
     void (*backward_end)(void *workspace);
+    /* Where settings->wants_rotation: nowned x e_dim x 3, of the last layer's edges; and from the gradient by
+     * it, after backward_begin, to that of these edges, of switches and of directions. */
+    void (*rotation)(void *workspace, double *rotation);
+    void (*rotation_backward)(void *workspace, const double *rotation_gradient);
 
     /* After reserve: all buffers; returns how many. places: room for DGNN_REPFLOW_PLACES + layers times
      * DGNN_REPFLOW_OF_LAYER. For tests. */

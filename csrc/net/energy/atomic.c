@@ -26,7 +26,9 @@ struct dgnn_atomic {
     struct dgnn_fitting *fitting;
     int32_t ntypes;
     int64_t dim_descriptor;
-    double *bias;          /* ntypes: out_bias */
+    int64_t width;         /* of an atom's answer */
+    int64_t dim_rotation;  /* rows of the descriptor's rotation matrix; 0: not used */
+    double *bias, *spread; /* ntypes x width: out_bias, out_std */
     uint8_t *dropped;      /* ntypes: atom_exclude_types */
     uint8_t *pair_exclude; /* ntypes x ntypes */
     int32_t any_pair, threads;
@@ -38,6 +40,7 @@ struct dgnn_atomic_workspace {
     struct dgnn_fitting_workspace *fitting;
     struct dgnn_buffer rows; /* the descriptor's output, then its gradient: of all nodes, or of the chunks
                                 that threads are at */
+    struct dgnn_buffer rotation; /* nowned x dim_rotation x 3 twice: the descriptor's, and the gradient by it */
 };
 
 static int atomic_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
@@ -47,33 +50,38 @@ static int atomic_bad(const struct dgnn_value *where, const char *problem, struc
                            problem);
 }
 
-/* out_bias is 1 x ntypes x 1; without it the bias is 0, as in deepmd-kit. out_std has the same shape;
- * energies are not scaled by it. */
-int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double **bias,
-                          struct dgnn_error *error)
+/* A statistic is 1 x ntypes x width; where there is none it is start, as in deepmd-kit. */
+static int atomic_load_statistic(const struct dgnn_value *variables, const char *name, int64_t ntypes,
+                                 int64_t width, double start, double *out, struct dgnn_error *error)
 {
-    struct dgnn_value variables = dgnn_value_member(model, "@variables");
-    struct dgnn_value member = dgnn_value_member(&variables, "out_bias");
-    struct dgnn_value spread = dgnn_value_member(&variables, "out_std");
+    struct dgnn_value member = dgnn_value_member(variables, name);
     struct dgnn_tensor tensor;
-    const int64_t shape[3] = {1, ntypes, 1};
-    *bias = dgnn_alloc_zeroed(ntypes, sizeof(double));
-    if (!*bias) {
-        return dgnn_status_no_memory(error, "a bias", ntypes * 8);
-    }
-    if (dgnn_value_kind(&variables) == DGNN_VALUE_ABSENT) { /* a tree from before models had statistics */
-        return DGNN_OK;
-    }
-    DGNN_TRY(dgnn_value_object(&variables, error));
-    if (dgnn_value_kind(&spread) != DGNN_VALUE_ABSENT) {
-        DGNN_TRY(dgnn_value_tensor_shaped(&spread, 3, shape, &tensor, error));
+    const int64_t shape[3] = {1, ntypes, width};
+    for (int64_t k = 0; k < ntypes * width; k++) {
+        out[k] = start;
     }
     if (dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
         return DGNN_OK;
     }
     DGNN_TRY(dgnn_value_tensor_shaped(&member, 3, shape, &tensor, error));
-    dgnn_tensor_to_double(&tensor, *bias);
+    dgnn_tensor_to_double(&tensor, out);
     return DGNN_OK;
+}
+
+int dgnn_atomic_load_statistics(const struct dgnn_value *model, int32_t ntypes, int64_t width, double **bias,
+                                double **spread, struct dgnn_error *error)
+{
+    struct dgnn_value variables = dgnn_value_member(model, "@variables");
+    *bias = dgnn_alloc_zeroed(ntypes * width, sizeof(double));
+    *spread = dgnn_alloc_zeroed(ntypes * width, sizeof(double));
+    if (!*bias || !*spread) {
+        return dgnn_status_no_memory(error, "a bias", ntypes * width * 16);
+    }
+    if (dgnn_value_kind(&variables) != DGNN_VALUE_ABSENT) { /* a tree from before models had statistics */
+        DGNN_TRY(dgnn_value_object(&variables, error));
+    }
+    DGNN_TRY(atomic_load_statistic(&variables, "out_std", ntypes, width, 1, *spread, error));
+    return atomic_load_statistic(&variables, "out_bias", ntypes, width, 0, *bias, error);
 }
 
 int dgnn_atomic_load_dropped(const struct dgnn_value *list, int32_t ntypes, uint8_t **dropped,
@@ -135,6 +143,30 @@ static int atomic_check_spin(const struct dgnn_value *value, const struct atomic
     return DGNN_OK;
 }
 
+/* The rotation matrix that the fitting takes is what the descriptor hands out. */
+static int atomic_check_rotation(const struct dgnn_value *fitting, const struct dgnn_atomic_properties *p,
+                                 struct dgnn_error *error)
+{
+    char path[256];
+    if (p->fitting.dim_rotation && !p->descriptor.dim_rotation) {
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                               "%s: descriptor '%s' has no rotation matrix, which a fitting of this type takes",
+                               dgnn_value_path(fitting, path, sizeof(path)), p->descriptor_type);
+    }
+    return p->fitting.dim_rotation && p->fitting.dim_rotation != p->descriptor.dim_rotation
+               ? atomic_bad(fitting, "embedding_width is not that of the descriptor's rotation matrix", error)
+               : DGNN_OK;
+}
+
+static int atomic_load_parts(const struct atomic_params *params, const struct dgnn_load_context *context,
+                             struct dgnn_atomic *a, struct dgnn_error *error)
+{
+    struct dgnn_load_context own = *context;
+    own.wants_rotation = dgnn_fitting_takes_rotation(&params->fitting);
+    DGNN_TRY(dgnn_registry_load(&params->descriptor, &own, &a->descriptor, error));
+    return dgnn_fitting_load(&params->fitting, context, &a->fitting, error);
+}
+
 static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
                             struct dgnn_atomic *a, struct dgnn_error *error)
 {
@@ -144,14 +176,16 @@ static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_lo
     a->threads = context->threads;
     DGNN_TRY(
         dgnn_params_load(value, atomic_rows, sizeof(atomic_rows) / sizeof(atomic_rows[0]), &params, error));
-    DGNN_TRY(dgnn_atomic_load_bias(value, a->ntypes, &a->bias, error));
     DGNN_TRY(dgnn_atomic_load_dropped(&params.atom_exclude_types, a->ntypes, &a->dropped, error));
     DGNN_TRY(dgnn_params_pairs(&params.pair_exclude_types, a->ntypes, &a->pair_exclude, &a->any_pair, error));
-    DGNN_TRY(dgnn_registry_load(&params.descriptor, context, &a->descriptor, error));
-    DGNN_TRY(dgnn_fitting_load(&params.fitting, context, &a->fitting, error));
+    DGNN_TRY(atomic_load_parts(&params, context, a, error));
     dgnn_atomic_properties(a, &p);
     a->dim_descriptor = p.descriptor.dim_out;
+    a->width = p.fitting.width;
+    a->dim_rotation = p.fitting.dim_rotation;
+    DGNN_TRY(dgnn_atomic_load_statistics(value, a->ntypes, a->width, &a->bias, &a->spread, error));
     DGNN_TRY(atomic_check_spin(value, &params, p.descriptor.has_native_spin, error));
+    DGNN_TRY(atomic_check_rotation(&params.fitting, &p, error));
     a->any_pair |= dgnn_atomic_exclude_idle(&p.descriptor, a->ntypes, a->dropped, a->pair_exclude);
     if (p.descriptor.dim_out != p.fitting.dim_descriptor) {
         return atomic_bad(&params.fitting, "dim_descrpt is not the width of the descriptor", error);
@@ -183,6 +217,7 @@ void dgnn_atomic_free(struct dgnn_atomic *a)
     dgnn_registry_free(a->descriptor);
     dgnn_fitting_free(a->fitting);
     dgnn_alloc_free(a->bias);
+    dgnn_alloc_free(a->spread);
     dgnn_alloc_free(a->dropped);
     dgnn_alloc_free(a->pair_exclude);
     dgnn_alloc_free(a);
@@ -193,6 +228,7 @@ void dgnn_atomic_properties(const struct dgnn_atomic *a, struct dgnn_atomic_prop
     dgnn_descriptor_kind(a->descriptor)->properties(a->descriptor, &p->descriptor);
     dgnn_fitting_properties(a->fitting, &p->fitting);
     p->descriptor_type = dgnn_descriptor_kind(a->descriptor)->type;
+    p->dropped = a->dropped;
     p->pair_exclude = a->any_pair ? a->pair_exclude : NULL;
 }
 
@@ -223,6 +259,7 @@ void dgnn_atomic_workspace_free(struct dgnn_atomic_workspace *w)
     dgnn_descriptor_kind(w->atomic->descriptor)->workspace_free(w->descriptor);
     dgnn_fitting_workspace_free(w->fitting);
     dgnn_buffer_free(&w->rows);
+    dgnn_buffer_free(&w->rotation);
     dgnn_alloc_free(w);
 }
 
@@ -250,11 +287,15 @@ static int atomic_drops(const struct dgnn_atomic *a, const struct dgnn_atomic_in
 }
 
 /* What the descriptor sees: the last nodes may have no energy, as a spin model's virtual ones. */
-static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic *a,
+static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic_workspace *w,
                                                 const struct dgnn_evaluation *evaluation)
 {
+    const struct dgnn_atomic *a = w->atomic;
     struct dgnn_evaluation own = *evaluation;
     const struct dgnn_graph *graph = evaluation->graph;
+    double *rotation = a->dim_rotation ? w->rotation.data : NULL;
+    own.rotation = rotation;
+    own.rotation_gradient = rotation ? rotation + graph->nowned * 3 * a->dim_rotation : NULL;
     own.nidle = 0;
     while (own.nidle < graph->nowned && a->dropped[graph->type[graph->nowned - 1 - own.nidle]]) {
         own.nidle++;
@@ -278,7 +319,10 @@ int dgnn_atomic_prepare(struct dgnn_atomic_workspace *w, const struct dgnn_evalu
 {
     const struct dgnn_atomic *a = w->atomic;
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
-    struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
+    DGNN_TRY(dgnn_buffer_reserve(&w->rotation,
+                                 6 * evaluation->graph->nowned * a->dim_rotation * (int64_t)sizeof(double),
+                                 "rotation matrices", error));
+    struct dgnn_evaluation own = atomic_evaluation(w, evaluation);
     DGNN_TRY(kind->prepare ? kind->prepare(a->descriptor, w->descriptor, &own, error) : DGNN_OK);
     int64_t nrow = kind->by_chunk ? a->threads * atomic_chunk_most(w) : evaluation->graph->nowned;
     DGNN_TRY(dgnn_buffer_reserve(&w->rows, nrow * a->dim_descriptor * (int64_t)sizeof(double),
@@ -286,15 +330,26 @@ int dgnn_atomic_prepare(struct dgnn_atomic_workspace *w, const struct dgnn_evalu
     return dgnn_fitting_prepare(w->fitting, error);
 }
 
-/* Energies of n atoms from their rows, which become gradients: biases, and atoms that have none. */
+/* Answers of n atoms from the descriptor's rows, which become gradients: statistics, and atoms that have none.
+ */
 static void atomic_finish(const struct dgnn_atomic *a, const struct dgnn_atomic_input *input, int64_t n,
-                          const int32_t *type, double *energy, double *rows)
+                          const int32_t *type, const struct dgnn_fitting_answer *answer)
 {
     for (int64_t i = 0; i < n; i++) {
-        int dropped = atomic_drops(a, input, type[i]);
-        energy[i] = dropped ? 0 : energy[i] + (input->without_bias ? 0 : a->bias[type[i]]);
-        if (dropped && rows) {
-            memset(rows + i * a->dim_descriptor, 0, sizeof(double) * (size_t)a->dim_descriptor);
+        double *output = answer->output + i * a->width;
+        if (!atomic_drops(a, input, type[i])) {
+            if (!input->without_bias) {
+                dgnn_fitting_finish(a->fitting, type[i], a->bias, a->spread, output);
+            }
+            continue;
+        }
+        memset(output, 0, sizeof(double) * (size_t)a->width);
+        if (answer->gradient) {
+            memset(answer->gradient + i * a->dim_descriptor, 0, sizeof(double) * (size_t)a->dim_descriptor);
+        }
+        if (answer->gradient && a->dim_rotation) {
+            memset(answer->rotation_gradient + i * 3 * a->dim_rotation, 0,
+                   sizeof(double) * (size_t)(3 * a->dim_rotation));
         }
     }
 }
@@ -305,7 +360,7 @@ struct atomic_job {
     const struct dgnn_evaluation *evaluation;
     const struct dgnn_atomic_input *input;
     const int64_t *first; /* of centres, of each chunk */
-    double *energy;
+    double *output;
     int64_t each; /* numbers of a thread's rows */
 };
 
@@ -319,7 +374,9 @@ static void atomic_chunk(void *of, int64_t chunk, int32_t thread)
     const struct dgnn_graph *graph = own->graph;
     struct dgnn_profile *profile = thread ? NULL : own->profile;
     int64_t begin = job->first[chunk], n = job->first[chunk + 1] - begin, last = graph->nowned - own->nidle;
-    double *rows = (double *)job->workspace->rows.data + job->each * thread, *energy = job->energy + begin;
+    double *rows = (double *)job->workspace->rows.data + job->each * thread;
+    struct dgnn_fitting_answer answer = {.output = job->output + begin * a->width,
+                                         .gradient = own->want_gradient ? rows : NULL};
     struct dgnn_fitting_properties fit;
     dgnn_fitting_properties(a->fitting, &fit);
     by->forward(job->workspace->descriptor, own, chunk, thread, rows);
@@ -331,10 +388,10 @@ static void atomic_chunk(void *of, int64_t chunk, int32_t thread)
         .type = graph->type + begin,
         .descriptor = rows,
         .fparam = job->input->fparam,
-        .aparam = job->input->aparam ? job->input->aparam + begin * fit.dim_aparam : NULL};
-    dgnn_fitting_evaluate_part(job->workspace->fitting, &fitting, thread, energy,
-                               own->want_gradient ? rows : NULL);
-    atomic_finish(a, job->input, n, graph->type + begin, energy, own->want_gradient ? rows : NULL);
+        .aparam = job->input->aparam ? job->input->aparam + begin * fit.dim_aparam : NULL,
+        .weight = job->input->weight ? job->input->weight + begin : NULL};
+    dgnn_fitting_evaluate_part(job->workspace->fitting, &fitting, thread, &answer);
+    atomic_finish(a, job->input, n, graph->type + begin, &answer);
     dgnn_profile_end(profile, DGNN_PHASE_FITTING);
     if (own->want_gradient) {
         by->backward(job->workspace->descriptor, own, chunk, thread, rows);
@@ -343,15 +400,15 @@ static void atomic_chunk(void *of, int64_t chunk, int32_t thread)
 }
 
 int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_evaluation *evaluation,
-                         const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
+                         const struct dgnn_atomic_input *input, double *output, struct dgnn_error *error)
 {
     const struct dgnn_atomic *a = w->atomic;
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
     const struct dgnn_graph *graph = evaluation->graph;
-    struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
+    struct dgnn_evaluation own = atomic_evaluation(w, evaluation);
     double *rows = w->rows.data;
     if (kind->by_chunk) {
-        struct atomic_job job = {.workspace = w, .evaluation = &own, .input = input, .energy = energy};
+        struct atomic_job job = {.workspace = w, .evaluation = &own, .input = input, .output = output};
         int64_t n = kind->by_chunk->chunks(w->descriptor, &job.first);
         job.each = atomic_chunk_most(w) * a->dim_descriptor;
         dgnn_parallel_run(a->threads, n, atomic_chunk, &job);
@@ -363,11 +420,17 @@ int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_eval
     struct dgnn_fitting_input fitting = {.n = graph->nowned - own.nidle,
                                          .type = graph->type,
                                          .descriptor = rows,
+                                         .rotation = own.rotation,
                                          .fparam = input->fparam,
-                                         .aparam = input->aparam};
-    dgnn_fitting_evaluate(w->fitting, &fitting, energy, evaluation->want_gradient ? rows : NULL);
+                                         .aparam = input->aparam,
+                                         .weight = input->weight,
+                                         .seed = input->seed};
+    struct dgnn_fitting_answer answer = {.output = output,
+                                         .gradient = evaluation->want_gradient ? rows : NULL,
+                                         .rotation_gradient = own.rotation_gradient};
+    dgnn_fitting_evaluate(w->fitting, &fitting, &answer);
     DGNN_TRY(dgnn_stop_check(error));
-    atomic_finish(a, input, graph->nowned, graph->type, energy, evaluation->want_gradient ? rows : NULL);
+    atomic_finish(a, input, graph->nowned, graph->type, &answer);
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FITTING);
     if (evaluation->want_gradient) {
         DGNN_TRY(kind->backward(a->descriptor, w->descriptor, &own, rows, error));

@@ -17,6 +17,7 @@ struct dgnn_atomic_properties {
     struct dgnn_descriptor_properties descriptor;
     struct dgnn_fitting_properties fitting;
     const char *descriptor_type;
+    const uint8_t *dropped;      /* ntypes: 1 for the types in atom_exclude_types */
     const uint8_t *pair_exclude; /* ntypes x ntypes, centre by neighbour, or NULL where no pair is excluded */
 };
 void dgnn_atomic_properties(const struct dgnn_atomic *atomic, struct dgnn_atomic_properties *properties);
@@ -25,11 +26,11 @@ int dgnn_atomic_describe(const struct dgnn_atomic *atomic, struct dgnn_text *tex
 /* As of the descriptor, with the fitting net's. */
 double dgnn_atomic_work(const struct dgnn_atomic *atomic, int64_t n, const double *distance);
 
-/* Parts of a Model object that sums of models have too. bias: ntypes, out_bias (zeros where there is none);
- * dropped: ntypes, 1 for the types in the list atom_exclude_types. Both are allocated (dgnn_alloc_free), also
- * after an error. */
-int dgnn_atomic_load_bias(const struct dgnn_value *model, int32_t ntypes, double **bias,
-                          struct dgnn_error *error);
+/* Parts of a Model object that sums of models have too. bias, spread: ntypes x width, out_bias and out_std
+ * (zeros, and ones, where there is none); dropped: ntypes, 1 for the types in the list atom_exclude_types. All
+ * are allocated (dgnn_alloc_free), also after an error. */
+int dgnn_atomic_load_statistics(const struct dgnn_value *model, int32_t ntypes, int64_t width, double **bias,
+                                double **spread, struct dgnn_error *error);
 int dgnn_atomic_load_dropped(const struct dgnn_value *list, int32_t ntypes, uint8_t **dropped,
                              struct dgnn_error *error);
 /* Where no messages pass, a centre without energy needs no edges: its pairs are excluded too. Is there one?
@@ -43,6 +44,8 @@ struct dgnn_atomic_input {
     /* For a part of a sum of models, which has a bias and excluded types of its own: */
     int32_t without_bias;   /* 1: out_bias is not added */
     const uint8_t *dropped; /* ntypes, 1: atoms of this type have no energy either; or NULL */
+    const double *weight;   /* nowned: factors of the atoms' energies in what is differentiated; NULL: 1 */
+    int32_t seed;           /* which number of the whole is differentiated */
 };
 
 /* What evaluations write. The model outlives its workspaces. Errors: MEMORY. */
@@ -56,9 +59,10 @@ void dgnn_atomic_workspace_free(struct dgnn_atomic_workspace *workspace); /* NUL
 int dgnn_atomic_prepare(struct dgnn_atomic_workspace *workspace, const struct dgnn_evaluation *evaluation,
                         struct dgnn_error *error);
 
-/* After prepare, with the same evaluation. energy: nowned; evaluation->edge_gradient gets the gradient of
- * their sum added. Collective with an exchange. */
+/* After prepare, with the same evaluation. output: nowned x the fitting's width; evaluation->edge_gradient gets
+ * the gradient of number seed of their sum added. Collective with an exchange. May be called again, for another
+ * seed. */
 int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *workspace, const struct dgnn_evaluation *evaluation,
-                         const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error);
+                         const struct dgnn_atomic_input *input, double *output, struct dgnn_error *error);
 
 #endif

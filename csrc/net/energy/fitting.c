@@ -5,37 +5,24 @@
 #include "base/arena.h"
 #include "base/parallel.h"
 #include "base/stop.h"
+#include "net/energy/fitting_kinds.h"
 #include "net/energy/glu.h"
 #include "net/parts/layer.h"
-#include "net/params/params.h"
-
-struct fitting_params {
-#include "net/params/params_fields.h"
-#include "net/params/fitting.def"
-#include "net/params/params_end.h"
-};
-
-static const struct dgnn_param fitting_rows[] = {
-#define DGNN_PARAM_STRUCT struct fitting_params
-#include "net/params/params_rows.h"
-#include "net/params/fitting.def"
-#include "net/params/params_end.h"
-};
 
 /* Computed in float64 whatever the archive's precision: it costs a hundredth of a model, and energies of
  * float32 models then lose nothing after the descriptor. */
 enum { FITTING_ROWS = 64 }; /* atoms that go through the network together */
 
 struct dgnn_fitting {
-    struct fitting_params params;
+    struct dgnn_fitting_own own;
     int32_t threads;
     int32_t ntypes;
     int64_t nnet;
     struct dgnn_network_f64 *net; /* nnet; of a sezm_ener fitting NULL, and */
     struct dgnn_glu *glu;         /* nnet */
-    int32_t is_glu, modulates;
+    int32_t modulates;
     const struct dgnn_ops_f64 *ops;
-    double *bias;     /* ntypes */
+    double *bias;     /* ntypes x the network's width */
     uint8_t *dropped; /* ntypes: exclude_types */
     double *fparam_average, *fparam_scale, *aparam_average, *aparam_scale, *case_embedding, *default_fparam;
     int64_t width, width_kept, width_max; /* of the networks */
@@ -65,7 +52,7 @@ static int fitting_load_glu(struct dgnn_fitting *f, const struct dgnn_value *lis
     f->nnet = count;
     for (int64_t k = 0; k < count; k++) {
         struct dgnn_value item = dgnn_value_item(list, k);
-        DGNN_TRY(dgnn_glu_load(&item, f->width, f->modulates, f->params.dim_case_embd, f->case_embedding,
+        DGNN_TRY(dgnn_glu_load(&item, f->width, f->modulates, f->own.params.dim_case_embd, f->case_embedding,
                                &glu[k], error));
         fitting_widths(f, glu[k].parameters, glu[k].width_kept, glu[k].width_max);
     }
@@ -85,7 +72,7 @@ static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *va
     f->nnet = count;
     for (int64_t k = 0; k < count; k++) {
         struct dgnn_value item = dgnn_value_item(list, k);
-        DGNN_TRY(dgnn_network_load_f64(&item, f->width, 1, &net[k], error));
+        DGNN_TRY(dgnn_network_load_f64(&item, f->width, f->own.net_width, &net[k], error));
         DGNN_TRY(dgnn_network_same_f64(&net[k], net[k].nlayer - 1, value, "neuron", error));
         fitting_widths(f, dgnn_network_parameters_f64(&net[k]), net[k].width_kept, net[k].width_max);
     }
@@ -96,8 +83,8 @@ static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *va
 struct fitting_batch {
     int64_t *row;   /* FITTING_ROWS: atoms */
     double *input;  /* FITTING_ROWS x width; its gradient after backward */
-    double *output; /* FITTING_ROWS */
-    double *one;    /* FITTING_ROWS ones: dE/doutput */
+    double *output; /* FITTING_ROWS x the network's width */
+    double *seed;   /* as output: the gradient by it */
     double *kept;
     double *work;
 };
@@ -106,8 +93,8 @@ static void fitting_lay(struct dgnn_arena *arena, const struct dgnn_fitting *f, 
 {
     b->row = dgnn_arena_take(arena, FITTING_ROWS, sizeof(*b->row));
     b->input = dgnn_arena_take(arena, FITTING_ROWS * f->width, sizeof(double));
-    b->output = dgnn_arena_take(arena, FITTING_ROWS, sizeof(double));
-    b->one = dgnn_arena_take(arena, FITTING_ROWS, sizeof(double));
+    b->output = dgnn_arena_take(arena, FITTING_ROWS * f->own.net_width, sizeof(double));
+    b->seed = dgnn_arena_take(arena, FITTING_ROWS * f->own.net_width, sizeof(double));
     b->kept = dgnn_arena_take(arena, FITTING_ROWS * f->width_kept, sizeof(double));
     b->work = dgnn_arena_take(arena, 3 * FITTING_ROWS * f->width_max, sizeof(double));
 }
@@ -116,47 +103,81 @@ static void fitting_fill(const struct dgnn_fitting *f, const struct dgnn_fitting
                          double *row)
 {
     const double *fparam = in->fparam ? in->fparam : f->default_fparam;
-    for (int64_t c = 0; c < f->params.dim_descrpt; c++) {
-        *row++ = in->descriptor[atom * f->params.dim_descrpt + c];
+    for (int64_t c = 0; c < f->own.params.dim_descrpt; c++) {
+        *row++ = in->descriptor[atom * f->own.params.dim_descrpt + c];
     }
-    for (int64_t c = 0; c < f->params.numb_fparam; c++) {
+    for (int64_t c = 0; c < f->own.params.numb_fparam; c++) {
         *row++ = ((fparam[c] - f->fparam_average[c]) * f->fparam_scale[c]);
     }
-    for (int64_t c = 0; c < f->params.numb_aparam; c++) {
-        *row++ = ((in->aparam[atom * f->params.numb_aparam + c] - f->aparam_average[c]) * f->aparam_scale[c]);
+    for (int64_t c = 0; c < f->own.params.numb_aparam; c++) {
+        *row++ = ((in->aparam[atom * f->own.params.numb_aparam + c] - f->aparam_average[c]) * f->aparam_scale[c]);
     }
-    for (int64_t c = 0; c < f->params.dim_case_embd && !f->modulates; c++) {
+    for (int64_t c = 0; c < f->own.params.dim_case_embd && !f->modulates; c++) {
         *row++ = f->case_embedding[c];
     }
 }
 
+/* The network's numbers become an atom's answer, and the seed of its gradient. Rows of atoms that the fitting
+ * excludes are zeros. */
+static void fitting_answer(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t atom,
+                           double *y, double *seed, const struct dgnn_fitting_answer *to)
+{
+    const struct dgnn_fitting_own *own = &f->own;
+    int64_t n = own->net_width, width = 3 * own->dim_rotation;
+    int32_t type = in->type[atom];
+    double *answer = to->output + atom * own->width, weight = in->weight ? in->weight[atom] : 1;
+    const double *rotation = in->rotation ? in->rotation + atom * width : NULL;
+    if (f->dropped[type]) {
+        memset(answer, 0, sizeof(double) * (size_t)own->width);
+        weight = 0;
+    } else {
+        for (int64_t c = 0; c < n; c++) {
+            y[c] += f->bias[type * n + c];
+        }
+        own->kind->answer(own, type, y, rotation, answer);
+    }
+    if (!to->gradient) {
+        return;
+    }
+    if (!own->kind->derive) {
+        seed[0] = weight;
+        return;
+    }
+    double *d_rotation = to->rotation_gradient + atom * width;
+    own->kind->derive(own, y, rotation, in->seed, seed, d_rotation);
+    for (int64_t c = 0; c < n; c++) {
+        seed[c] *= weight;
+    }
+    for (int64_t c = 0; c < width; c++) {
+        d_rotation[c] *= weight;
+    }
+}
+
 static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t k,
-                        int64_t count, const struct fitting_batch *b, double *energy, double *gradient)
+                        int64_t count, const struct fitting_batch *b, const struct dgnn_fitting_answer *to)
 {
     const struct dgnn_ops_f64 *ops = f->ops;
-    int64_t width = f->params.dim_descrpt;
+    int64_t width = f->own.params.dim_descrpt, n = f->own.net_width;
     for (int64_t r = 0; r < count; r++) {
         fitting_fill(f, in, b->row[r], b->input + r * f->width);
-        b->one[r] = f->dropped[in->type[b->row[r]]] ? 0 : 1;
     }
-    if (f->is_glu) {
+    if (f->own.kind->is_gated) {
         dgnn_glu_forward(ops, &f->glu[k], count, b->input, b->output, b->kept, b->work);
     } else {
         dgnn_network_forward_f64(ops, &f->net[k], count, b->input, f->width, b->output, b->kept, b->work);
     }
     for (int64_t r = 0; r < count; r++) {
-        int32_t type = in->type[b->row[r]];
-        energy[b->row[r]] = f->dropped[type] ? 0 : b->output[r] + f->bias[type];
+        fitting_answer(f, in, b->row[r], b->output + r * n, b->seed + r * n, to);
     }
-    if (gradient) {
-        if (f->is_glu) {
-            dgnn_glu_backward(ops, &f->glu[k], count, b->one, b->input, b->kept, b->work);
+    if (to->gradient) {
+        if (f->own.kind->is_gated) {
+            dgnn_glu_backward(ops, &f->glu[k], count, b->seed, b->input, b->kept, b->work);
         } else {
-            dgnn_network_backward_f64(ops, &f->net[k], count, b->one, b->input, b->kept, b->work);
+            dgnn_network_backward_f64(ops, &f->net[k], count, b->seed, b->input, b->kept, b->work);
         }
         for (int64_t r = 0; r < count; r++) {
             for (int64_t c = 0; c < width; c++) {
-                gradient[b->row[r] * width + c] = b->input[r * f->width + c];
+                to->gradient[b->row[r] * width + c] = b->input[r * f->width + c];
             }
         }
     }
@@ -164,7 +185,7 @@ static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_
 
 /* Atoms [begin, end), in batches that share a network. */
 static void fitting_range(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t begin,
-                          int64_t end, const struct fitting_batch *b, double *energy, double *gradient)
+                          int64_t end, const struct fitting_batch *b, const struct dgnn_fitting_answer *to)
 {
     for (int64_t k = 0; k < f->nnet; k++) {
         int64_t count = 0;
@@ -173,7 +194,7 @@ static void fitting_range(const struct dgnn_fitting *f, const struct dgnn_fittin
                 b->row[count++] = i;
             }
             if (count == FITTING_ROWS || (count && i + 1 == end)) {
-                fitting_run(f, in, k, count, b, energy, gradient);
+                fitting_run(f, in, k, count, b, to);
                 count = 0;
             }
         }
@@ -187,38 +208,15 @@ static int fitting_bad(const struct dgnn_value *where, int status, const char *p
     return dgnn_status_set(error, status, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
 }
 
-/* n numbers of "@variables", as double. */
-static int fitting_load_row(const struct dgnn_value *value, const char *name, int64_t n, double **out,
-                            struct dgnn_error *error)
-{
-    struct dgnn_value variables = dgnn_value_member(value, "@variables");
-    struct dgnn_value member = dgnn_value_member(&variables, name);
-    struct dgnn_tensor tensor;
-    if (n == 0) {
-        return dgnn_params_unused(&member, "the fitting net has no such parameters", error);
-    }
-    DGNN_TRY(dgnn_value_tensor(&member, &tensor, error));
-    if (dgnn_tensor_size(&tensor) != n) {
-        return fitting_bad(&member, DGNN_ERROR_FORMAT, "wrong number of elements", error);
-    }
-    DGNN_TRY(dgnn_value_tensor_shaped(&member, tensor.ndim, tensor.shape, &tensor, error));
-    *out = dgnn_alloc(n, sizeof(double));
-    if (!*out) {
-        return dgnn_status_no_memory(error, "fitting parameters", n * 8);
-    }
-    dgnn_tensor_to_double(&tensor, *out);
-    return DGNN_OK;
-}
-
 static int fitting_load_default(struct dgnn_fitting *f, struct dgnn_error *error)
 {
-    const struct dgnn_value *list = &f->params.default_fparam;
+    const struct dgnn_value *list = &f->own.params.default_fparam;
     int64_t count;
     if (dgnn_value_kind(list) == DGNN_VALUE_ABSENT || dgnn_value_kind(list) == DGNN_VALUE_NULL) {
         return DGNN_OK;
     }
     DGNN_TRY(dgnn_value_list(list, &count, error));
-    if (count != f->params.numb_fparam) {
+    if (count != f->own.params.numb_fparam) {
         return fitting_bad(list, DGNN_ERROR_FORMAT, "its length is not numb_fparam", error);
     }
     f->default_fparam = dgnn_alloc(count, sizeof(double));
@@ -234,7 +232,7 @@ static int fitting_load_default(struct dgnn_fitting *f, struct dgnn_error *error
 
 static int fitting_load_dropped(struct dgnn_fitting *f, struct dgnn_error *error)
 {
-    const struct dgnn_value *list = &f->params.exclude_types;
+    const struct dgnn_value *list = &f->own.params.exclude_types;
     int64_t count = 0, type;
     f->dropped = dgnn_alloc_zeroed(f->ntypes, 1);
     if (!f->dropped) {
@@ -275,14 +273,14 @@ static int fitting_load_networks(struct dgnn_fitting *f, const struct dgnn_value
                                  struct dgnn_error *error)
 {
     struct dgnn_value list;
-    DGNN_TRY(dgnn_layer_collection(&f->params.nets, f->params.mixed_types ? 0 : 1, f->ntypes,
-                                   f->is_glu ? "sezm_fitting_network" : "fitting_network", &list, error));
-    f->width = f->params.dim_descrpt + f->params.numb_fparam + f->params.numb_aparam +
-               (f->modulates ? 0 : f->params.dim_case_embd);
-    return f->is_glu ? fitting_load_glu(f, &list, error) : fitting_load_each(f, value, &list, error);
+    DGNN_TRY(dgnn_layer_collection(&f->own.params.nets, f->own.params.mixed_types ? 0 : 1, f->ntypes,
+                                   f->own.kind->is_gated ? "sezm_fitting_network" : "fitting_network", &list, error));
+    f->width = f->own.params.dim_descrpt + f->own.params.numb_fparam + f->own.params.numb_aparam +
+               (f->modulates ? 0 : f->own.params.dim_case_embd);
+    return f->own.kind->is_gated ? fitting_load_glu(f, &list, error) : fitting_load_each(f, value, &list, error);
 }
 
-static int fitting_check_counts(const struct fitting_params *p, const struct dgnn_value *value,
+static int fitting_check_counts(const struct dgnn_fitting_params *p, const struct dgnn_value *value,
                                 const struct dgnn_load_context *context, struct dgnn_error *error)
 {
     const int64_t limit = 1 << 24;
@@ -300,36 +298,29 @@ static int fitting_check_counts(const struct fitting_params *p, const struct dgn
 static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
                              struct dgnn_fitting *f, struct dgnn_error *error)
 {
-    struct dgnn_value type = dgnn_value_member(value, "type");
-    const char *name;
+    const struct dgnn_fitting_kind *kind;
     int32_t precision; /* checked; see above */
-    DGNN_TRY(dgnn_value_string(&type, &name, error));
-    f->is_glu = !strcmp(name, "sezm_ener") || !strcmp(name, "dpa4_ener");
-    if (strcmp(name, "ener") && !f->is_glu) {
-        char path[256];
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: found '%s'; dgnn evaluates energies only: expected 'ener' or 'sezm_ener'",
-                               dgnn_value_path(&type, path, sizeof(path)), name);
-    }
-    DGNN_TRY(dgnn_params_load(value, fitting_rows, sizeof(fitting_rows) / sizeof(fitting_rows[0]), &f->params,
-                              error));
-    DGNN_TRY(fitting_check_counts(&f->params, value, context, error));
-    f->modulates = f->params.case_film_embd && f->params.dim_case_embd > 0;
-    if (f->params.case_film_embd && !f->is_glu) {
+    DGNN_TRY(dgnn_fitting_kind_find(value, &kind, error));
+    f->own.kind = kind;
+    f->own.ntypes = f->ntypes = context->ntypes;
+    DGNN_TRY(dgnn_params_load(value, kind->rows, kind->nrow, &f->own.params, error));
+    DGNN_TRY(fitting_check_counts(&f->own.params, value, context, error));
+    f->modulates = f->own.params.case_film_embd && f->own.params.dim_case_embd > 0;
+    if (f->own.params.case_film_embd && !f->own.kind->is_gated) {
         return fitting_bad(value, DGNN_ERROR_UNSUPPORTED,
                            "case_film_embd: only fittings of type sezm_ener have it", error);
     }
-    f->ntypes = context->ntypes;
+    DGNN_TRY(kind->load(value, &f->own, error));
     f->threads = context->threads;
     f->ops = dgnn_select_ops_f64(context->cpu);
-    DGNN_TRY(dgnn_params_precision(f->params.precision, value, &precision, error));
-    DGNN_TRY(fitting_check_atom_energies(&f->params.atom_ener, error));
-    DGNN_TRY(fitting_load_row(value, "bias_atom_e", f->ntypes, &f->bias, error));
-    DGNN_TRY(fitting_load_row(value, "fparam_avg", f->params.numb_fparam, &f->fparam_average, error));
-    DGNN_TRY(fitting_load_row(value, "fparam_inv_std", f->params.numb_fparam, &f->fparam_scale, error));
-    DGNN_TRY(fitting_load_row(value, "aparam_avg", f->params.numb_aparam, &f->aparam_average, error));
-    DGNN_TRY(fitting_load_row(value, "aparam_inv_std", f->params.numb_aparam, &f->aparam_scale, error));
-    DGNN_TRY(fitting_load_row(value, "case_embd", f->params.dim_case_embd, &f->case_embedding, error));
+    DGNN_TRY(dgnn_params_precision(f->own.params.precision, value, &precision, error));
+    DGNN_TRY(fitting_check_atom_energies(&f->own.params.atom_ener, error));
+    DGNN_TRY(dgnn_fitting_load_row(value, "bias_atom_e", f->ntypes * f->own.net_width, &f->bias, error));
+    DGNN_TRY(dgnn_fitting_load_row(value, "fparam_avg", f->own.params.numb_fparam, &f->fparam_average, error));
+    DGNN_TRY(dgnn_fitting_load_row(value, "fparam_inv_std", f->own.params.numb_fparam, &f->fparam_scale, error));
+    DGNN_TRY(dgnn_fitting_load_row(value, "aparam_avg", f->own.params.numb_aparam, &f->aparam_average, error));
+    DGNN_TRY(dgnn_fitting_load_row(value, "aparam_inv_std", f->own.params.numb_aparam, &f->aparam_scale, error));
+    DGNN_TRY(dgnn_fitting_load_row(value, "case_embd", f->own.params.dim_case_embd, &f->case_embedding, error));
     DGNN_TRY(fitting_load_default(f, error));
     DGNN_TRY(fitting_load_dropped(f, error));
     return fitting_load_networks(f, value, error);
@@ -362,6 +353,7 @@ void dgnn_fitting_free(struct dgnn_fitting *f)
     for (int64_t k = 0; k < f->nnet && f->glu; k++) {
         dgnn_glu_free(&f->glu[k]);
     }
+    dgnn_fitting_own_free(&f->own);
     dgnn_alloc_free(f->net);
     dgnn_alloc_free(f->glu);
     dgnn_alloc_free(f->bias);
@@ -378,12 +370,33 @@ void dgnn_fitting_free(struct dgnn_fitting *f)
 void dgnn_fitting_properties(const struct dgnn_fitting *f, struct dgnn_fitting_properties *p)
 {
     *p = (struct dgnn_fitting_properties){
-        .dim_descriptor = f->params.dim_descrpt,
-        .dim_fparam = f->params.numb_fparam,
-        .dim_aparam = f->params.numb_aparam,
+        .dim_descriptor = f->own.params.dim_descrpt,
+        .dim_fparam = f->own.params.numb_fparam,
+        .dim_aparam = f->own.params.numb_aparam,
         .default_fparam = f->default_fparam,
         .parameters = f->parameters,
+        .output = f->own.kind->output,
+        .nseed = f->own.kind->nseed,
+        .is_mean = f->own.params.intensive,
+        .width = f->own.width,
+        .dim_rotation = f->own.dim_rotation,
+        .name = f->own.params.var_name ? f->own.params.var_name : dgnn_output_name(f->own.kind->output),
     };
+}
+
+int dgnn_fitting_takes_rotation(const struct dgnn_value *value)
+{
+    const struct dgnn_fitting_kind *kind;
+    return !dgnn_fitting_kind_find(value, &kind, NULL) &&
+           (kind->output == DGNN_OUTPUT_DIPOLE || kind->output == DGNN_OUTPUT_POLAR);
+}
+
+void dgnn_fitting_finish(const struct dgnn_fitting *f, int32_t type, const double *bias, const double *spread,
+                         double *answer)
+{
+    if (f->own.kind->finish) {
+        f->own.kind->finish(&f->own, type, bias, spread, answer);
+    }
 }
 
 /* Bytes of one thread's room. */
@@ -425,7 +438,7 @@ int dgnn_fitting_prepare(struct dgnn_fitting_workspace *w, struct dgnn_error *er
 struct fitting_job {
     const struct dgnn_fitting_workspace *workspace;
     const struct dgnn_fitting_input *input;
-    double *energy, *gradient;
+    const struct dgnn_fitting_answer *answer;
     int64_t room;
 };
 
@@ -438,22 +451,21 @@ static void fitting_part(void *of, int64_t part, int32_t thread)
     int64_t n = job->input->n;
     (void)thread;
     fitting_lay(&own, f, &b);
-    fitting_range(f, job->input, n * part / f->threads, n * (part + 1) / f->threads, &b, job->energy,
-                  job->gradient);
+    fitting_range(f, job->input, n * part / f->threads, n * (part + 1) / f->threads, &b, job->answer);
 }
 
 void dgnn_fitting_evaluate_part(struct dgnn_fitting_workspace *w, const struct dgnn_fitting_input *in,
-                                int32_t thread, double *energy, double *gradient)
+                                int32_t thread, const struct dgnn_fitting_answer *answer)
 {
     struct dgnn_arena own = {.base = (char *)w->scratch.data + thread * fitting_room(w->fitting)};
     struct fitting_batch b;
     fitting_lay(&own, w->fitting, &b);
-    fitting_range(w->fitting, in, 0, in->n, &b, energy, gradient);
+    fitting_range(w->fitting, in, 0, in->n, &b, answer);
 }
 
 void dgnn_fitting_evaluate(struct dgnn_fitting_workspace *w, const struct dgnn_fitting_input *in,
-                           double *energy, double *gradient)
+                           const struct dgnn_fitting_answer *answer)
 {
-    struct fitting_job job = {w, in, energy, gradient, fitting_room(w->fitting)};
+    struct fitting_job job = {w, in, answer, fitting_room(w->fitting)};
     dgnn_parallel_run(w->fitting->threads, w->fitting->threads, fitting_part, &job);
 }

@@ -45,6 +45,8 @@ struct hybrid_part {
     struct dgnn_descriptor_workspace *workspace;
     struct dgnn_prefix prefix;
     struct dgnn_buffer rows; /* nowned x its dim_out: output, then its gradient */
+    struct dgnn_buffer rotation; /* nowned x its dim_rotation x 3, where that is wanted: so too */
+    int32_t is_done;             /* did prepare go forward, and did nobody take the output yet? */
 };
 
 struct hybrid_workspace {
@@ -101,6 +103,7 @@ static int hybrid_join(struct hybrid *h, struct dgnn_error *error)
         all->cutoff = own->cutoff > all->cutoff ? own->cutoff : all->cutoff;
         all->mixed_types |= own->mixed_types;
         all->dim_out += own->dim_out;
+        all->dim_rotation += own->dim_rotation;
         all->parameters += own->parameters;
         all->dtype = own->dtype == DGNN_DTYPE_FLOAT64 ? own->dtype : all->dtype;
         all->has_message_passing |= own->has_message_passing;
@@ -230,6 +233,7 @@ static void hybrid_workspace_free(struct dgnn_descriptor_workspace *workspace)
         dgnn_descriptor_kind(part->child->descriptor)->workspace_free(part->workspace);
         dgnn_prefix_free(&part->prefix);
         dgnn_buffer_free(&part->rows);
+        dgnn_buffer_free(&part->rotation);
     }
     dgnn_alloc_free(w);
 }
@@ -254,14 +258,18 @@ static int hybrid_workspace_create(const struct dgnn_descriptor *descriptor,
     return DGNN_OK;
 }
 
-static int hybrid_build_part(const struct hybrid *h, struct hybrid_part *part, const struct dgnn_graph *graph,
-                             struct dgnn_error *error)
+static int hybrid_build_part(const struct hybrid *h, struct hybrid_part *part,
+                             const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
+    const struct dgnn_graph *graph = evaluation->graph;
     const struct dgnn_descriptor_properties *own = &part->child->properties;
     struct dgnn_prefix_rules rules = {
         .sel = own->sel, .nsel = own->mixed_types ? 1 : own->nsel, .ntypes = h->ntypes};
     DGNN_TRY(dgnn_buffer_reserve(&part->rows, graph->nowned * own->dim_out * (int64_t)sizeof(double),
                                  "the output of a hybrid's child", error));
+    int64_t rotation = evaluation->rotation ? 3 * own->dim_rotation : 0;
+    DGNN_TRY(dgnn_buffer_reserve(&part->rotation, graph->nowned * rotation * (int64_t)sizeof(double),
+                                 "the rotation matrix of a hybrid's child", error));
     return dgnn_prefix_build(&part->prefix, graph, &rules, error);
 }
 
@@ -270,6 +278,8 @@ static struct dgnn_evaluation hybrid_evaluation(const struct hybrid_part *part,
 {
     struct dgnn_evaluation own = *evaluation;
     own.graph = &part->prefix.graph;
+    own.rotation = own.rotation_gradient =
+        evaluation->rotation && part->child->properties.dim_rotation ? part->rotation.data : NULL;
     own.charge_spin = part->child->properties.dim_charge_spin ? evaluation->charge_spin : NULL;
     return own;
 }
@@ -290,6 +300,7 @@ static int hybrid_prepare_part(struct hybrid_part *part, const struct dgnn_evalu
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(child);
     struct dgnn_evaluation own = hybrid_evaluation(part, evaluation);
     DGNN_TRY(dgnn_prefix_prepare(&part->prefix, 1, error));
+    part->is_done = !kind->prepare;
     return kind->prepare ? kind->prepare(child, part->workspace, &own, error)
                          : hybrid_forward_part(part, evaluation, error);
 }
@@ -301,10 +312,27 @@ static int hybrid_prepare(const struct dgnn_descriptor *descriptor,
     const struct hybrid *h = (const struct hybrid *)descriptor;
     struct hybrid_workspace *w = (struct hybrid_workspace *)workspace;
     for (int64_t c = 0; c < w->nchild; c++) {
-        DGNN_TRY(hybrid_build_part(h, &w->part[c], evaluation->graph, error));
+        DGNN_TRY(hybrid_build_part(h, &w->part[c], evaluation, error));
         DGNN_TRY(hybrid_prepare_part(&w->part[c], evaluation, error));
     }
     return DGNN_OK;
+}
+
+/* Each child's rows of the rotation matrix between the whole's and its own: from the whole, or to it. */
+static void hybrid_move_rotation(const struct hybrid *h, struct hybrid_workspace *w, int64_t n, double *all,
+                                 int from_whole)
+{
+    int64_t step = 3 * h->properties.dim_rotation;
+    for (int64_t c = 0; c < w->nchild && all; c++) {
+        int64_t width = 3 * w->part[c].child->properties.dim_rotation;
+        double *own = w->part[c].rotation.data;
+        if (from_whole) {
+            hybrid_copy(n, width, own, width, all, step);
+        } else {
+            hybrid_copy(n, width, all, step, own, width);
+        }
+        all += width;
+    }
 }
 
 static int hybrid_is_local(const struct hybrid_part *part)
@@ -322,12 +350,14 @@ static int hybrid_forward(const struct dgnn_descriptor *descriptor,
     for (int64_t c = 0; c < w->nchild; c++) {
         struct hybrid_part *part = &w->part[c];
         int64_t dim = part->child->properties.dim_out;
-        if (!hybrid_is_local(part)) {
+        if (!part->is_done) {
             DGNN_TRY(hybrid_forward_part(part, evaluation, error));
         }
+        part->is_done = 0;
         hybrid_copy(n, dim, output, h->properties.dim_out, part->rows.data, dim);
         output += dim;
     }
+    hybrid_move_rotation(h, w, n, evaluation->rotation, 0);
     return DGNN_OK;
 }
 
@@ -358,6 +388,7 @@ static int hybrid_backward(const struct dgnn_descriptor *descriptor,
                     h->properties.dim_out);
         output_gradient += dim;
     }
+    hybrid_move_rotation(h, w, evaluation->graph->nowned, evaluation->rotation_gradient, 1);
     for (int local = 0; local < 2; local++) {
         for (int64_t c = 0; c < w->nchild; c++) {
             if (hybrid_is_local(&w->part[c]) == local) {

@@ -35,7 +35,7 @@ struct dgnn_linear {
     int32_t ntypes;
     int64_t npart;
     struct linear_part part[LINEAR_MAX_PARTS];
-    double *bias;          /* ntypes */
+    double *bias, *spread; /* ntypes */
     uint8_t *dropped;      /* ntypes */
     uint8_t *pair_exclude; /* ntypes x ntypes */
     int32_t any_pair;
@@ -103,6 +103,12 @@ static int linear_check_part(const struct dgnn_value *value, const struct linear
             "%s: descriptor '%s' tells the types of neighbours apart; deepmd-kit does not evaluate "
             "it in a sum of models either",
             dgnn_value_path(value, path, sizeof(path)), part->properties.descriptor_type);
+    }
+    if (part->properties.fitting.output != DGNN_OUTPUT_ENERGY) {
+        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                               "%s: a fitting of type '%s' in a sum of models; expected energies",
+                               dgnn_value_path(value, path, sizeof(path)),
+                               dgnn_output_name(part->properties.fitting.output));
     }
     if (part->properties.descriptor.has_native_spin) {
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
@@ -235,7 +241,7 @@ static int linear_load_sum(const struct dgnn_value *value, const struct dgnn_loa
     if (!l->is_sum) { /* the outermost: bias and exclusions of sums inside it do not count, as in deepmd-kit
                        */
         l->is_sum = 1;
-        DGNN_TRY(dgnn_atomic_load_bias(value, l->ntypes, &l->bias, error));
+        DGNN_TRY(dgnn_atomic_load_statistics(value, l->ntypes, 1, &l->bias, &l->spread, error));
         DGNN_TRY(dgnn_atomic_load_dropped(&params.atom_exclude_types, l->ntypes, &l->dropped, error));
         DGNN_TRY(
             dgnn_params_pairs(&params.pair_exclude_types, l->ntypes, &l->pair_exclude, &l->any_pair, error));
@@ -324,7 +330,9 @@ static int linear_join(const struct dgnn_value *value, struct dgnn_linear *l, st
     *all = (struct dgnn_atomic_properties){
         .descriptor =
             {.mixed_types = 1, .nsel = 1, .sel = l->sel, .dtype = DGNN_DTYPE_FLOAT32, .has_graph_form = 1},
+        .fitting = {.output = DGNN_OUTPUT_ENERGY, .nseed = 1, .width = 1, .name = "energy"},
         .descriptor_type = "linear",
+        .dropped = l->dropped,
     };
     for (int64_t k = 0; k < l->npart; k++) {
         DGNN_TRY(linear_join_descriptor(l, &l->part[k], error));
@@ -383,6 +391,7 @@ void dgnn_linear_free(struct dgnn_linear *l)
         dgnn_alloc_free(l->part[k].dropped);
     }
     dgnn_alloc_free(l->bias);
+    dgnn_alloc_free(l->spread);
     dgnn_alloc_free(l->angle);
     dgnn_alloc_free(l->dropped);
     dgnn_alloc_free(l->pair_exclude);

@@ -47,7 +47,7 @@ struct dpa1_settings {
     double *table;  /* (ntypes + 1) x tebd_dim */
     int32_t *group; /* ntypes x ntypes: 0, or -1 for excluded pairs */
     int64_t sel[1];
-    int64_t dim_out;
+    int64_t dim_out, dim_rotation;
     int64_t parameters;
     int32_t ntypes;
     int32_t strip;
@@ -202,6 +202,7 @@ static void dpa1_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .nsel = 1,
         .sel = s->sel,
         .dim_out = s->dim_out,
+        .dim_rotation = s->dim_rotation,
         .parameters = s->parameters,
         .dtype = s->dtype,
         .has_graph_form = 1,

@@ -140,6 +140,7 @@ static int REAL(dpa1_load_networks)(struct REAL(dpa1) * d, struct dgnn_error *er
                                (long long)s->params.axis_neuron, (long long)d->width);
     }
     d->shape = (struct dgnn_moment_shape){.n = d->width, .axis = s->params.axis_neuron, .stride = d->stride};
+    s->dim_rotation = d->width;
     s->dim_out = d->width * s->params.axis_neuron + (s->params.concat_output_tebd ? s->params.tebd_dim : 0);
     return DGNN_OK;
 }
@@ -551,6 +552,9 @@ static void REAL(dpa1_chunk_forward)(const struct REAL(dpa1_workspace) * w,
         if (output) {
             REAL(dpa1_write)(d, graph->type[i], gr, output + i * d->settings->dim_out);
         }
+        if (output && evaluation->rotation) {
+            REAL(dgnn_moment_rotation)(&d->shape, gr, evaluation->rotation + i * 3 * d->width);
+        }
         r = next;
     }
 }
@@ -708,6 +712,10 @@ static void REAL(dpa1_chunk_backward)(const struct REAL(dpa1_workspace) * w,
         REAL(dgnn_moment_backward)(d->ops, &d->shape, store->gr + (i - w->rows.chunk[c]) * 4 * d->stride,
                                    d_output + i * s->dim_out, 1.0 / (double)s->sel[0], scratch->d_gr,
                                    scratch->moment);
+        if (evaluation->rotation) {
+            REAL(dgnn_moment_rotation_backward)(&d->shape, evaluation->rotation_gradient + i * 3 * d->width,
+                                                1.0 / (double)s->sel[0], scratch->d_gr);
+        }
         memset(scratch->d_switch, 0, sizeof(real) * (size_t)n);
         if (d->attention.nlayer) {
             REAL(dpa1_attention_backward)(d, evaluation->graph, store, r - begin, n, pairs, scratch);

@@ -41,7 +41,7 @@ struct se_a_settings {
     int64_t *sel;   /* ntypes */
     int64_t nnei;   /* their sum */
     int64_t ngroup; /* networks */
-    int64_t dim_out;
+    int64_t dim_out, dim_rotation;
     int64_t parameters;
     int32_t ntypes;
     int32_t has_mean;
@@ -121,6 +121,7 @@ static void se_a_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .nsel = s->ntypes,
         .sel = s->sel,
         .dim_out = s->dim_out,
+        .dim_rotation = s->dim_rotation,
         .parameters = s->parameters,
         .dtype = s->dtype,
     };

@@ -108,6 +108,7 @@ static int REAL(se_a_load_networks)(struct REAL(se_a) * d, struct dgnn_error *er
     }
     s->parameters = d->embedding.parameters;
     s->dim_out = width * s->params.axis_neuron;
+    s->dim_rotation = width;
     REAL(se_a_clear_excluded)(d);
     return REAL(se_a_load_empty)(d, error);
 }
@@ -316,6 +317,9 @@ static void REAL(se_a_chunk_forward)(const struct REAL(se_a_workspace) * w,
         if (output) {
             REAL(dgnn_moment_output)(&d->shape, gr, output + i * s->dim_out);
         }
+        if (output && evaluation->rotation) {
+            REAL(dgnn_moment_rotation)(&d->shape, gr, evaluation->rotation + i * 3 * d->shape.n);
+        }
     }
 }
 
@@ -392,6 +396,11 @@ static void REAL(se_a_chunk_backward)(const struct REAL(se_a_workspace) * w,
         REAL(dgnn_moment_backward)(d->ops, &d->shape, w->gr + i * size, d_output + i * s->dim_out,
                                    1.0 / (double)s->nnei, scratch->d_gr + (i - begin) * size,
                                    scratch->moment);
+        if (evaluation->rotation) {
+            REAL(dgnn_moment_rotation_backward)(&d->shape,
+                                                evaluation->rotation_gradient + i * 3 * d->shape.n,
+                                                1.0 / (double)s->nnei, scratch->d_gr + (i - begin) * size);
+        }
     }
     for (int64_t r = store->begin; r < end;) {
         int64_t next = dgnn_edgerows_run(&w->rows, r, end);

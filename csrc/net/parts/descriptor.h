@@ -24,6 +24,7 @@ struct dgnn_load_context {
     int32_t threads;             /* worker threads, >= 1 */
     enum dgnn_cpu cpu;
     int32_t radial; /* enum dgnn_radial: of families that have a net of the distance alone */
+    int32_t wants_rotation; /* will evaluations take the rotation matrix? */
 };
 
 /* What the model must know of a descriptor. */
@@ -35,6 +36,7 @@ struct dgnn_descriptor_properties {
     int32_t nangle;                       /* parts that form angles */
     const struct dgnn_angle_limit *angle; /* nangle: of which neighbours; owned by the descriptor */
     int64_t dim_out;
+    int64_t dim_rotation;              /* rows of its rotation matrix; 0: it has none */
     int64_t parameters;                /* numbers in its weights */
     int32_t dtype;                     /* what it computes in */
     int32_t dim_charge_spin;           /* 0 or 2 */
@@ -61,6 +63,9 @@ struct dgnn_evaluation {
     const double *spins;        /* nnode x 3 */
     double *node_spin_gradient; /* nowned x 3, backward adds what comes through an atom's own spin */
     double *edge_spin_gradient; /* nedge x 3, backward adds dE/dspin of the edge's other node */
+    /* Where loading said that it is wanted, nowned x dim_rotation x 3 each; else NULL. */
+    double *rotation;          /* forward writes the rotation matrix: equivariant rows of each node */
+    double *rotation_gradient; /* backward reads the gradient by it */
 };
 
 /* Where no message passes, an evaluation can go chunk of centres by chunk, each from its edges to its

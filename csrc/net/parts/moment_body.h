@@ -12,6 +12,25 @@ void REAL(dgnn_moment_output)(const struct dgnn_moment_shape *shape, const real 
     }
 }
 
+void REAL(dgnn_moment_rotation)(const struct dgnn_moment_shape *shape, const real *gr, double *rotation)
+{
+    for (int64_t c = 0; c < shape->n; c++) {
+        for (int k = 0; k < 3; k++) {
+            rotation[3 * c + k] = (double)gr[(k + 1) * shape->stride + c];
+        }
+    }
+}
+
+void REAL(dgnn_moment_rotation_backward)(const struct dgnn_moment_shape *shape, const double *d_rotation,
+                                         double scale, real *d_gr)
+{
+    for (int64_t c = 0; c < shape->n; c++) {
+        for (int k = 0; k < 3; k++) {
+            d_gr[(k + 1) * shape->stride + c] += (real)(d_rotation[3 * c + k] * scale);
+        }
+    }
+}
+
 int64_t REAL(dgnn_moment_room)(const struct dgnn_moment_shape *shape)
 {
     return shape->n * dgnn_table_pad(shape->axis, REAL_LANES) + (shape->n + shape->axis) * REAL_LANES;
