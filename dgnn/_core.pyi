@@ -40,6 +40,7 @@ class Model:
         replicated: bool,
         atomic: bool,
         profile: bool = False,
+        derivatives: bool = False,
     ) -> dict[str, Any]: ...
     def compute_ghosted(
         self,
@@ -58,6 +59,7 @@ class Model:
         same_list: bool,
         atomic: bool,
         comm: Comm | None,
+        derivatives: bool = False,
     ) -> dict[str, Any]: ...
     def save(self, path: str | bytes, /) -> None: ...
     def tree(self, /) -> tuple[str, list[np.ndarray]]: ...

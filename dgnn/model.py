@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dgnn import _core
+from dgnn import _core, kinds
 from dgnn._core import InputError
 from dgnn.keywords import collective, outside, suggestion
 
@@ -23,6 +23,10 @@ _SMALL_DISPLACEMENT = 0.05  # Å
 _MOST_THREADS, _MOST_SKIN = 1024, 100.0  # as in csrc/model/model.c
 _RADIAL = {"exact": 0, "table": 1}
 _SEMANTICS = {None: 0, "dense": 1, "graph": 2}
+
+
+_OTHERS = ("dipole", "atom_dipole", "dipole_force", "dipole_virial", "polar", "atom_polar", "dos", "atom_dos", "property",
+           "atom_property")
 
 
 class TruncationWarning(UserWarning):
@@ -39,14 +43,15 @@ class SmallSpinWarning(UserWarning):
 
 class Result:
     """What a call computed: NumPy float64 arrays in eV and Angstrom. With frames, each has a leading axis. Read only.
+    What is not the model's is None: a model of dipoles has no energy, and one of energies no dipole.
 
     A class by hand, as dataclasses takes half as long to import as the core.
     """
 
-    energy: float | np.ndarray  #: eV; the total, on every rank
-    forces: np.ndarray  #: (n, 3) eV/Å
-    virial: np.ndarray  #: (3, 3) eV; stress = -virial / volume
-    atom_energy: np.ndarray  #: (n,) eV
+    energy: float | np.ndarray | None  #: eV; the total, on every rank
+    forces: np.ndarray | None  #: (n, 3) eV/Å
+    virial: np.ndarray | None  #: (3, 3) eV; stress = -virial / volume
+    atom_energy: np.ndarray | None  #: (n,) eV
     forces_mag: np.ndarray | None  #: (n, 3), spin models only
     atom_virial: np.ndarray | None  #: (n, 3, 3) eV, with atomic=True
     nedges: int | np.ndarray  #: edges of this rank's atoms
@@ -54,14 +59,30 @@ class Result:
     nghosts: int | np.ndarray  #: remote rows on this rank
     nangle_truncated: int | np.ndarray  #: as ntruncated, of a_sel inside a_rcut
     list_reused: bool | np.ndarray  #: was an earlier call's neighbour list good enough?
+    dipole: np.ndarray | None  #: (3,), in the unit of the training data; the total, on every rank
+    atom_dipole: np.ndarray | None  #: (n, 3)
+    dipole_force: np.ndarray | None  #: (n, 3, 3), with derivatives=True: -d dipole[k] / dr as [atom][k][xyz]
+    dipole_virial: np.ndarray | None  #: (3, 3, 3), with derivatives=True: of each dipole[k], as virial
+    polar: np.ndarray | None  #: (3, 3), the total
+    atom_polar: np.ndarray | None  #: (n, 3, 3)
+    dos: np.ndarray | None  #: (m,), the total; the model does not know the grid
+    atom_dos: np.ndarray | None  #: (n, m)
+    property: np.ndarray | None  #: (m,), the total, or of an intensive property the mean over the atoms that count
+    atom_property: np.ndarray | None  #: (n, m)
 
-    def __init__(self, energy: float | np.ndarray, forces: np.ndarray, virial: np.ndarray, atom_energy: np.ndarray,
+    def __init__(self, energy: float | np.ndarray | None = None, forces: np.ndarray | None = None,
+                 virial: np.ndarray | None = None, atom_energy: np.ndarray | None = None,
                  forces_mag: np.ndarray | None = None, atom_virial: np.ndarray | None = None,
                  nedges: int | np.ndarray = 0, ntruncated: int | np.ndarray = 0, nghosts: int | np.ndarray = 0,
-                 nangle_truncated: int | np.ndarray = 0, list_reused: bool | np.ndarray = False) -> None:
+                 nangle_truncated: int | np.ndarray = 0, list_reused: bool | np.ndarray = False,
+                 **others: np.ndarray | None) -> None:
         self.__dict__.update(energy=energy, forces=forces, virial=virial, atom_energy=atom_energy, forces_mag=forces_mag,
                              atom_virial=atom_virial, nedges=nedges, ntruncated=ntruncated, nghosts=nghosts,
                              nangle_truncated=nangle_truncated, list_reused=list_reused)
+        unknown = set(others) - set(_OTHERS)
+        if unknown:
+            raise TypeError(f"a Result has no {sorted(unknown)[0]!r}")
+        self.__dict__.update({name: others.get(name) for name in _OTHERS})
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Result is read only; cannot set {name!r}")
@@ -71,7 +92,7 @@ class Result:
 
     def __repr__(self):
         shapes = [f"{name}{list(value.shape)}" for name, value in vars(self).items() if isinstance(value, np.ndarray)]
-        energy = f"energy={self.energy!r}, " if np.ndim(self.energy) == 0 else ""
+        energy = f"energy={self.energy!r}, " if self.energy is not None and np.ndim(self.energy) == 0 else ""
         return f"Result({energy}{', '.join(shapes)})"
 
 
@@ -228,6 +249,11 @@ class Model:
         return self._info["has_message_passing_across_ranks"]
 
     @property
+    def output(self) -> str:
+        """What it answers: "energy" (with forces), "dipole", "polar", "dos" or "property"."""
+        return self._info["output"]
+
+    @property
     def is_spin(self) -> bool:
         """Does it take spins and give magnetic forces?"""
         return self._info["is_spin"]
@@ -251,8 +277,8 @@ class Model:
                 pbc: ArrayLike | None = None, spins: ArrayLike | None = None, fparam: ArrayLike | None = None,
                 aparam: ArrayLike | None = None, charge_spin: ArrayLike | None = None, atomic: bool = False,
                 comm: Any = None, ids: ArrayLike | None = None, grid: Sequence[int] | None = None,
-                replicated: bool = False) -> Result:
-        """Energy, forces and virial.
+                replicated: bool = False, derivatives: bool = False) -> Result:
+        """Energy, forces and virial; or what else the model answers (output).
 
         coords: (n, 3) Å, or (nframes, n, 3). types: (n,) indices into type_map (-1: a NULL atom), or symbols.
         box: (3, 3), lattice vectors as rows, or None. pbc: periodic along each of them (default: all).
@@ -264,13 +290,15 @@ class Model:
         comm: an mpi4py communicator. Then the call is collective: each rank passes the atoms it owns (any split) and
         gets results for those, and totals for energy and virial. ids: (n,) distinct over all ranks, they decide ties.
         grid: ranks along each lattice vector. replicated: every rank passes the same whole system.
+        derivatives: of a model of dipoles, also dipole_force and dipole_virial (three evaluations instead of one).
         """
         def prepare():
             array = _as_array("coords", coords)
             frames, nframes = _frames(array, box=(box, 2), spins=(spins, 2), fparam=(fparam, 1), aparam=(aparam, 2),
                                       charge_spin=(charge_spin, 1), types=(self._types(types), 1))
             fixed = dict(pbc=_pbc(pbc, box), ids=ids, grid=_grid(grid, comm), replicated=_flag("replicated", replicated),
-                         atomic=_flag("atomic", atomic))
+                         atomic=_flag("atomic", atomic), derivatives=_flag("derivatives", derivatives))
+            kinds.check(self.output, fixed["atomic"], fixed["derivatives"])
             return len(frames), (array, frames, nframes, fixed)
 
         communicator, (array, frames, nframes, fixed) = self._join(comm, "compute", prepare)
@@ -282,7 +310,7 @@ class Model:
         if nframes is None:
             result = Result(**results[0])
         else:
-            result = _stack(results, array, fixed["atomic"], self.is_spin)
+            result = _stack(results or kinds.nothing(array.shape[1], self._info, fixed["atomic"], fixed["derivatives"]))
         if comm is None or self._speaks:
             self._warn_of_truncation(result)
         self._warn_of_untrained(types)
@@ -295,7 +323,7 @@ class Model:
                         neighbours: Sequence[ArrayLike] | None = None, spins: ArrayLike | None = None,
                         fparam: ArrayLike | None = None, aparam: ArrayLike | None = None,
                         charge_spin: ArrayLike | None = None, ghost_forces: str = "return", atomic: bool = False,
-                        same_list: bool = False, comm: Any = None) -> Result:
+                        same_list: bool = False, comm: Any = None, derivatives: bool = False) -> Result:
         """For a host code that has its own ghost atoms: rows 0 to nlocal - 1 are owned, the rest ghosts.
 
         coords, types, spins: all rows; aparam: owned rows. border: a Border or a Direct; mapping: the row that
@@ -303,16 +331,19 @@ class Model:
         one ghost of a remote atom that the plan brings. neighbours: a list of rows for each owned row, or a tuple
         (first, rows) of CSR arrays (None: dgnn searches). Energy and virial are this rank's share.
         ghost_forces: "return" gives forces for all rows, "add" sends those of ghosts home. same_list: promises that
-        ghosts, lists and border are those of the last call, and only positions and spins moved.
+        ghosts, lists and border are those of the last call, and only positions and spins moved. derivatives: as in
+        compute; dipole_force has the rows that forces have.
         """
         def prepare():
             add = _choice("ghost_forces", ghost_forces, {"return": 0, "add": 1})
             swaps, direct = _border(border)
+            kinds.check(self.output, _flag("atomic", atomic), _flag("derivatives", derivatives))
             return 1, dict(
                 coords=coords, types=self._types(types), nlocal=_integer("nlocal", nlocal), spins=spins,
                 fparam=_row(fparam), aparam=_column(aparam), charge_spin=charge_spin, border=swaps, direct=direct,
                 mapping=mapping, neighbours=_neighbours(neighbours), add_ghost_forces=bool(add),
-                same_list=_flag("same_list", same_list), atomic=_flag("atomic", atomic))
+                same_list=_flag("same_list", same_list), atomic=_flag("atomic", atomic),
+                derivatives=_flag("derivatives", derivatives))
 
         communicator, arguments = self._join(comm, "compute_ghosted", prepare)
         result = Result(**self._call(self._core.compute_ghosted, communicator, **arguments))
@@ -352,7 +383,7 @@ class Model:
             raise MemoryError(f"{str(error) or 'out of memory'}; {self._less_memory()}") from None
         if self.is_spin:
             arrays.setdefault("forces_mag", np.zeros_like(arrays["forces"]))
-        return arrays
+        return kinds.named(arrays, self.output)
 
     def _less_memory(self):
         ways = ['memory="small"'] if self._info["memory"] == "fast" else []
@@ -571,13 +602,11 @@ def _frames(coords, **others):
     return [{"coords": coords[k], **{name: rows[k] for name, rows in by_frame.items()}} for k in range(nframes)], nframes
 
 
-def _stack(results, coords, atomic, is_spin):
-    if results:
-        return Result(**{name: np.stack([result[name] for result in results]) for name in results[0]})
-    n = coords.shape[1]
-    return Result(energy=np.zeros(0), forces=np.zeros((0, n, 3)), virial=np.zeros((0, 3, 3)),
-                  atom_energy=np.zeros((0, n)), forces_mag=np.zeros((0, n, 3)) if is_spin else None,
-                  atom_virial=np.zeros((0, n, 3, 3)) if atomic else None)
+def _stack(results):
+    """results: of each frame; or, of none, the arrays themselves."""
+    if isinstance(results, dict):
+        return Result(**results)
+    return Result(**{name: np.stack([result[name] for result in results]) for name in results[0]})
 
 
 def _border(border):

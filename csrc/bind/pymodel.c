@@ -79,17 +79,44 @@ static int pymodel_result_array(PyObject *dict, const char *name, int ndim, cons
     return 0;
 }
 
-/* The arrays of a result with n rows of forces and natom_energy energies, in a new dict. */
-static PyObject *pymodel_result_new(struct dgnn_result *result, Py_ssize_t n, Py_ssize_t natom_energy,
-                                    int with_spins, int atomic)
+/* What a result has room for. */
+struct pymodel_result_shape {
+    Py_ssize_t nrow, natom; /* of forces, of energies */
+    int with_spins, atomic, derivatives;
+};
+
+static int pymodel_result_energies(PyObject *dict, struct dgnn_result *result,
+                                   const struct pymodel_result_shape *shape)
+{
+    Py_ssize_t rows[3] = {shape->nrow, 3, 3};
+    return pymodel_result_array(dict, "forces", 2, rows, &result->forces) ||
+           pymodel_result_array(dict, "atom_energy", 1, &shape->natom, &result->atom_energy) ||
+           (shape->with_spins && pymodel_result_array(dict, "forces_mag", 2, rows, &result->forces_mag)) ||
+           (shape->atomic && pymodel_result_array(dict, "atom_virial", 3, rows, &result->atom_virial));
+}
+
+/* Another answer, as rows of its numbers. */
+static int pymodel_result_output(PyObject *dict, struct dgnn_result *result, Py_ssize_t width,
+                                 const struct pymodel_result_shape *shape)
+{
+    Py_ssize_t rows[3] = {shape->nrow, 3, 3}, atoms[2] = {shape->natom, width};
+    return pymodel_result_array(dict, "output", 1, &width, &result->output) ||
+           pymodel_result_array(dict, "atom_output", 2, atoms, &result->atom_output) ||
+           (shape->derivatives &&
+            pymodel_result_array(dict, "output_forces", 3, rows, &result->output_forces));
+}
+
+/* The arrays of a result, in a new dict. */
+static PyObject *pymodel_result_new(const struct dgnn_model *model, struct dgnn_result *result,
+                                    const struct pymodel_result_shape *shape)
 {
     PyObject *dict = PyDict_New();
-    Py_ssize_t rows[3] = {n, 3, 3};
+    struct dgnn_model_info info = {.size = sizeof info};
+    dgnn_model_get_info(model, &info, NULL); /* cannot fail: both are there */
     *result = (struct dgnn_result){.size = sizeof *result};
-    if (!dict || pymodel_result_array(dict, "forces", 2, rows, &result->forces) ||
-        pymodel_result_array(dict, "atom_energy", 1, &natom_energy, &result->atom_energy) ||
-        (with_spins && pymodel_result_array(dict, "forces_mag", 2, rows, &result->forces_mag)) ||
-        (atomic && pymodel_result_array(dict, "atom_virial", 3, rows, &result->atom_virial))) {
+    if (!dict || (info.output == DGNN_OUTPUT_ENERGY
+                      ? pymodel_result_energies(dict, result, shape)
+                      : pymodel_result_output(dict, result, (Py_ssize_t)info.output_width, shape))) {
         Py_XDECREF(dict);
         return NULL;
     }
@@ -106,13 +133,21 @@ static int pymodel_result_set(PyObject *dict, const char *name, PyObject *value)
 static int pymodel_result_finish(PyObject *dict, const struct dgnn_result *result)
 {
     double *virial;
-    Py_ssize_t shape[2] = {3, 3};
-    if (pymodel_result_array(dict, "virial", 2, shape, &virial)) {
-        return -1;
+    Py_ssize_t shape[3] = {3, 3, 3};
+    if (result->output_forces) {
+        if (pymodel_result_array(dict, "output_virial", 3, shape, &virial)) {
+            return -1;
+        }
+        memcpy(virial, result->output_virial, sizeof result->output_virial);
     }
-    memcpy(virial, result->virial, sizeof result->virial);
-    return pymodel_result_set(dict, "energy", PyFloat_FromDouble(result->energy)) ||
-           pymodel_result_set(dict, "nedges", PyLong_FromLongLong(result->nedges)) ||
+    if (!result->output) {
+        if (pymodel_result_array(dict, "virial", 2, shape, &virial) ||
+            pymodel_result_set(dict, "energy", PyFloat_FromDouble(result->energy))) {
+            return -1;
+        }
+        memcpy(virial, result->virial, sizeof result->virial);
+    }
+    return pymodel_result_set(dict, "nedges", PyLong_FromLongLong(result->nedges)) ||
            pymodel_result_set(dict, "ntruncated", PyLong_FromLongLong(result->ntruncated)) ||
            pymodel_result_set(dict, "nangle_truncated", PyLong_FromLongLong(result->nangle_truncated)) ||
            pymodel_result_set(dict, "nghosts", PyLong_FromLongLong(result->nghosts)) ||
@@ -159,7 +194,7 @@ static PyObject *pymodel_profile_object(const struct dgnn_profile *profile)
 
 struct pymodel_compute_arguments {
     PyObject *coords, *types, *box, *spins, *fparam, *aparam, *charge_spin, *ids, *comm;
-    int pbc[3], grid[3], replicated, atomic, profile;
+    int pbc[3], grid[3], replicated, atomic, profile, derivatives;
 };
 
 static int pymodel_compute_parse(PyObject *arguments, PyObject *keywords,
@@ -167,12 +202,13 @@ static int pymodel_compute_parse(PyObject *arguments, PyObject *keywords,
 {
     static char *names[] = {"coords", "types",      "box",         "pbc",     "spins",
                             "fparam", "aparam",     "charge_spin", "ids",     "grid",
-                            "comm",   "replicated", "atomic",      "profile", NULL};
-    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO(iii)OOOOO(iii)Opp|p:compute", names,
+                            "comm",   "replicated", "atomic",      "profile", "derivatives",
+                            NULL};
+    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO(iii)OOOOO(iii)Opp|pp:compute", names,
                                        &in->coords, &in->types, &in->box, &in->pbc[0], &in->pbc[1],
                                        &in->pbc[2], &in->spins, &in->fparam, &in->aparam, &in->charge_spin,
                                        &in->ids, &in->grid[0], &in->grid[1], &in->grid[2], &in->comm,
-                                       &in->replicated, &in->atomic, &in->profile)
+                                       &in->replicated, &in->atomic, &in->profile, &in->derivatives)
                ? 0
                : -1;
 }
@@ -269,8 +305,10 @@ static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call 
     struct pymodel_evaluation evaluation = {.system = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
     if (pymodel_compute_take(call, in, &system) ||
-        !(dict =
-              pymodel_result_new(&result, system.natoms, system.natoms, system.spins != NULL, in->atomic))) {
+        !(dict = pymodel_result_new(
+              self->model, &result,
+              &(struct pymodel_result_shape){system.natoms, system.natoms, system.spins != NULL, in->atomic,
+                                             in->derivatives}))) {
         dgnn_pyerror_agree(call->state, comm, "compute");
         return NULL;
     }
@@ -313,7 +351,7 @@ struct pymodel_ghosted_arguments {
     PyObject *coords, *types, *spins, *fparam, *aparam, *charge_spin, *border, *direct, *mapping, *neighbours,
         *comm;
     Py_ssize_t nlocal;
-    int add_ghost_forces, same_list, atomic;
+    int add_ghost_forces, same_list, atomic, derivatives;
 };
 
 static int pymodel_ghosted_parse(PyObject *arguments, PyObject *keywords,
@@ -321,11 +359,12 @@ static int pymodel_ghosted_parse(PyObject *arguments, PyObject *keywords,
 {
     static char *names[] = {"coords",      "types",  "nlocal", "spins",   "fparam",     "aparam",
                             "charge_spin", "border", "direct", "mapping", "neighbours", "add_ghost_forces",
-                            "same_list",   "atomic", "comm",   NULL};
+                            "same_list",   "atomic", "comm",   "derivatives", NULL};
     return PyArg_ParseTupleAndKeywords(
-               arguments, keywords, "OOnOOOOOOOOpppO:compute_ghosted", names, &in->coords, &in->types,
+               arguments, keywords, "OOnOOOOOOOOpppO|p:compute_ghosted", names, &in->coords, &in->types,
                &in->nlocal, &in->spins, &in->fparam, &in->aparam, &in->charge_spin, &in->border, &in->direct,
-               &in->mapping, &in->neighbours, &in->add_ghost_forces, &in->same_list, &in->atomic, &in->comm)
+               &in->mapping, &in->neighbours, &in->add_ghost_forces, &in->same_list, &in->atomic, &in->comm,
+               &in->derivatives)
                ? 0
                : -1;
 }
@@ -510,7 +549,10 @@ static PyObject *pymodel_ghosted_call(struct pymodel *self, struct pymodel_call 
     struct pymodel_evaluation evaluation = {.ghosted = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
     if (pymodel_ghosted_take(call, in, &system, &border, &direct) ||
-        !(dict = pymodel_result_new(&result, system.nall, system.nlocal, system.spins != NULL, in->atomic))) {
+        !(dict = pymodel_result_new(
+              self->model, &result,
+              &(struct pymodel_result_shape){system.nall, system.nlocal, system.spins != NULL, in->atomic,
+                                             in->derivatives}))) {
         dgnn_pyerror_agree(call->state, comm, "compute_ghosted");
         return NULL;
     }
@@ -524,7 +566,7 @@ static PyObject *pymodel_ghosted(PyObject *object, PyObject *arguments, PyObject
 {
     struct pymodel *self = (struct pymodel *)object;
     struct pymodel_call call = {.state = dgnn_module_state_of(object)};
-    struct pymodel_ghosted_arguments in;
+    struct pymodel_ghosted_arguments in = {0};
     struct dgnn_comm *comm;
     if (pymodel_ghosted_parse(arguments, keywords, &in)) {
         return pymodel_refuse(call.state, keywords, "compute_ghosted");
@@ -638,11 +680,11 @@ static PyMethodDef pymodel_methods[] = {
     {"compute", (PyCFunction)(void (*)(void))pymodel_compute, METH_VARARGS | METH_KEYWORDS,
      "compute($self, coords, types, box, pbc, spins, fparam, aparam, charge_spin, ids, grid, comm, "
      "replicated, "
-     "atomic, profile=False)\n--\n\nOne frame; a dict of results."},
+     "atomic, profile=False, derivatives=False)\n--\n\nOne frame; a dict of results."},
     {"compute_ghosted", (PyCFunction)(void (*)(void))pymodel_ghosted, METH_VARARGS | METH_KEYWORDS,
      "compute_ghosted($self, coords, types, nlocal, spins, fparam, aparam, charge_spin, border, direct, "
      "mapping, "
-     "neighbours, add_ghost_forces, same_list, atomic, comm)\n--\n\nRows that a host code distributed."},
+     "neighbours, add_ghost_forces, same_list, atomic, comm, derivatives=False)\n--\n\nRows that a host code distributed."},
     {"save", pymodel_save, METH_O, "save($self, path, /)\n--\n\nWrites a .dgnn archive."},
     {"tree", pymodel_tree, METH_NOARGS, "tree($self, /)\n--\n\n(json, arrays), as load_tree takes them."},
     {"describe", pymodel_describe, METH_NOARGS, "describe($self, /)\n--\n\nA JSON text."},
