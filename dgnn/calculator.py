@@ -86,6 +86,10 @@ class DGNNCalculator(Calculator):
     elements are types of LAMMPS, which ASE keeps in atoms.arrays["type"]: {1: "O", 2: "H"}; they then decide.
     strict: raise, rather than warn, where an atom has more neighbours than the model takes.
     dtype, threads, device, memory, semantics, skin, head, radial: as for Model.load, where model is a path.
+    dipole: beside a model of energies a second one, of dipoles (a path or a dgnn.Model): it gives results["dipole"], as for
+    infrared spectra. A path is loaded as model's.
+
+    A model whose output is no energy gives that alone: results["dipole"] and results["atom_dipole"], or of another name.
 
     fparam, aparam and charge_spin are read from atoms.info, aparam from atoms.arrays too. A spin model reads
     atoms.arrays["spins"], else the initial magnetic moments (vectors, or numbers along z), and gives
@@ -103,7 +107,8 @@ class DGNNCalculator(Calculator):
     def __init__(self, model: str | bytes | os.PathLike | Model, *, comm: Any = None, dtype: DTypeLike | None = None,
                  threads: int | None = None, device: str = "cpu", memory: str = "fast", semantics: str | None = None,
                  skin: float | None = None, type_map: Mapping[str | int, str | int | None] | Sequence[str | None] | None = None,
-                 strict: bool = False, head: str | None = None, radial: str = "exact") -> None:
+                 strict: bool = False, head: str | None = None, radial: str = "exact",
+                 dipole: str | bytes | os.PathLike | Model | None = None) -> None:
         super().__init__()
         options: dict[str, Any] = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics,
                                        skin=skin, head=head, radial=radial)
@@ -116,13 +121,26 @@ class DGNNCalculator(Calculator):
             self.model = Model.load(model, **options)
         if self.model.is_spin:
             self.implemented_properties = [*self.implemented_properties, "magforces"]
+        if self.model.output != "energy":
+            self.implemented_properties = [self.model.output, f"atom_{self.model.output}"]
         self.comm = comm
         self.strict = strict
+        self._beside = None if dipole is None else self._dipoles(dipole, options, type_map)
         self._options = {name: value for name, value in options.items() if value is not None}
         self._type_of = element_types(self.model.type_map, type_map)
         self._by_number = any(not isinstance(element, str) for element in self._type_of)
         self._given_type_map = type_map
         self._warned_of_moments = False
+
+    def _dipoles(self, dipole, options, type_map):
+        """The calculator of the model beside."""
+        own = {} if isinstance(dipole, Model) else {**options, "head": None}
+        beside = DGNNCalculator(dipole, comm=self.comm, type_map=type_map, strict=self.strict, **own)
+        if self.model.output != "energy" or beside.model.output != "dipole":
+            raise InputError(f"dipole: expected a model of dipoles beside one of energies, found one of {beside.model.output!r} "
+                             f"beside one of {self.model.output!r}")
+        self.implemented_properties = [*self.implemented_properties, *beside.implemented_properties]
+        return beside
 
     # ------------------------------------------------------------ what ASE asks
 
@@ -225,6 +243,8 @@ class DGNNCalculator(Calculator):
             if self.strict and count:
                 raise InputError(f"{count} atoms have more neighbours than the model's {name}, and strict=True; load "
                                  "without strict to leave out the farthest, as deepmd-kit does")
+        if self.model.output != "energy":
+            return {name: getattr(result, name) for name in (self.model.output, f"atom_{self.model.output}")}
         results = {"energy": result.energy, "free_energy": result.energy, "energies": result.atom_energy,
                    "forces": result.forces, "virial": result.virial}
         if result.forces_mag is not None:
@@ -234,6 +254,8 @@ class DGNNCalculator(Calculator):
             results["stress"] = voigt(result.virial, volume)
             if result.atom_virial is not None:
                 results["stresses"] = voigt(result.atom_virial, volume)
+        if self._beside is not None:
+            results.update(self._beside._results(atoms, ("dipole",)))
         return results
 
     def __deepcopy__(self, memo):
@@ -247,6 +269,8 @@ class DGNNCalculator(Calculator):
     def todict(self, skip_default=True):
         """What a trajectory stores: which model this was, not the model."""
         stored = {"model": os.fsdecode(self.model.path), "digest": self.model.digest, "strict": bool(self.strict)}
+        if self._beside is not None:
+            stored["dipole"] = os.fsdecode(self._beside.model.path)
         stored.update({name: str(value) if name == "dtype" else value for name, value in self._options.items()})
         if self._given_type_map is not None:
             given = self._given_type_map

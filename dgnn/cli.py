@@ -50,6 +50,7 @@ EVAL_EXAMPLES = """examples:
   dgnn eval model.pt2 data.water --format lammps-data --type-map 1=O 2=H
   dgnn eval model.pt2 slab.xyz --type-map Pt=NULL D=H          Pt takes no part, D is the model's H; others by name
   dgnn eval model.pt2 ion.xyz --fparam 0.5 1.2 --dtype float32 --threads 4
+  dgnn eval dipole.pt2 md.traj --json                         dipoles, and those of atoms
 
 A spin model takes its spins from a column spins of three numbers (extxyz: spins:R:3), else from the initial magnetic
 moments: vectors, or numbers along z. -o adds a column magforces, and virial as deepmd-kit has it (-stress * volume).
@@ -202,7 +203,7 @@ def run_eval(options):
         set_parameters(options, atoms)
         atoms.calc = calculator
         try:
-            atoms.get_potential_energy()
+            calculator.get_property(calculator.implemented_properties[0], atoms)
         except dgnn.Error as error:
             raise UsageError(f"{name}, frame {number}: {one_line(error)}") from None
         results = calculator.results
@@ -223,9 +224,15 @@ def with_results(atoms, results):
 
     from dgnn.calculator import DGNNCalculator
 
-    for name in (*DGNNCalculator.implemented_properties, "magforces"):
+    others = [name for name in results if name not in DGNNCalculator.implemented_properties and name != "magforces"]
+    for name in (*DGNNCalculator.implemented_properties, "magforces", *others):
         atoms.info.pop(name, None)
         atoms.arrays.pop(name, None)
+    if "energy" not in results:
+        whole, each = others  # "dipole" and "atom_dipole", ...
+        atoms.info[whole] = results[whole]
+        atoms.arrays[each] = results[each].reshape(len(atoms), -1)
+        return atoms
     kept = {key: results[key] for key in ("energy", "free_energy", "energies", "forces", "stress") if key in results}
     atoms.calc = SinglePointCalculator(atoms, **kept)
     atoms.info["virial"] = results["virial"]
@@ -260,16 +267,25 @@ def print_json(name, number, results):
 
 def print_row(name, number, atoms, results, first):
     """Pressure is that of the potential; a magnetic force is in eV over the unit of the spins."""
+    cells = [(f"{'structure':{len(name)}}", name), (f"{'frame':>6}", f"{number:6d}"), (f"{'atoms':>7}", f"{len(atoms):7d}")]
+    if "energy" not in results:
+        whole, numbers = next(iter(results)), next(iter(results.values())).ravel()
+        shown = " ".join(f"{number:12.6g}" for number in numbers[:9]) + " ..." * (len(numbers) > 9)
+        cells.append((f"{whole:>12}", shown))
+    else:
+        cells += energy_cells(results)
+    for row in range(0 if first else 1, 2):
+        print(" ".join(cell[row] for cell in cells))
+
+
+def energy_cells(results):
     stress = results.get("stress")
     pressure = f"{-sum(stress[:3]) / 3 * EV_PER_A3_IN_GPA:.4f}" if stress is not None else "-"
-    cells = [(f"{'structure':{len(name)}}", name), (f"{'frame':>6}", f"{number:6d}"), (f"{'atoms':>7}", f"{len(atoms):7d}"),
-             (f"{'energy/eV':>18}", f"{results['energy']:18.8f}"),
+    cells = [(f"{'energy/eV':>18}", f"{results['energy']:18.8f}"),
              (f"{'max force/eV/A':>15}", f"{longest(results['forces']):15.6f}")]
     if "magforces" in results:
         cells.append((f"{'max magnetic/eV':>16}", f"{longest(results['magforces']):16.6f}"))
-    cells.append((f"{'pressure/GPa':>13}", f"{pressure:>13}"))
-    for row in range(0 if first else 1, 2):
-        print(" ".join(cell[row] for cell in cells))
+    return [*cells, (f"{'pressure/GPa':>13}", f"{pressure:>13}")]
 
 
 def longest(vectors):

@@ -5,7 +5,7 @@ import json
 import os
 
 import dgnn
-from dgnn import bench, cli_common
+from dgnn import bench, cli_common, kinds
 from dgnn.cli_common import UsageError
 
 EXAMPLES = """examples:
@@ -98,6 +98,7 @@ def measured(options, comm=None):
     from dgnn.calculator import DGNNCalculator
 
     model = cli_common.load(options)
+    kinds.needs_energy(model, "dgnn bench")
     name, atoms = cli_common.read_last(options.structure)
     calculator = DGNNCalculator(model, type_map=cli_common.type_map(options.type_map, model.type_map))
     try:

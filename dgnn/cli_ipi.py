@@ -4,7 +4,7 @@ import sys
 import time
 
 import dgnn
-from dgnn import cli_common, communicators, launch
+from dgnn import cli_common, communicators, kinds, launch
 from dgnn.cli_common import UsageError
 
 EXAMPLES = """examples:
@@ -107,6 +107,7 @@ def make_calculator(options, comm):
     from dgnn.calculator import DGNNCalculator
 
     model = cli_common.load(options, comm)
+    kinds.needs_energy(model, "dgnn ipi")
     return together(comm, lambda: DGNNCalculator(
         model, comm=comm, type_map=cli_common.type_map(options.type_map, model.type_map)))
 

@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 
 import dgnn
-from dgnn import cli_common, launch, parity
+from dgnn import cli_common, kinds, launch, parity
 from dgnn.cli_common import UsageError
 
 EXAMPLES = """examples:
@@ -135,7 +135,9 @@ def case_of(ranks, grid):
 def model_of(options, **changed):
     given = dict(dtype=options.dtype, threads=options.threads, memory=options.memory, semantics=options.semantics,
                  head=options.head)
-    return dgnn.Model.load(options.model, **{**given, **changed})
+    model = dgnn.Model.load(options.model, **{**given, **changed})
+    kinds.needs_energy(model, "dgnn parity")
+    return model
 
 
 def system_of(options, model):

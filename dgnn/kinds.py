@@ -49,3 +49,9 @@ def check(output: str, atomic: bool, derivatives: bool) -> None:
     if atomic and output != "energy":
         raise InputError(f"atomic: found True, and this model's output is {output!r}; only energies have virials of atoms "
                          f"(atom_{output} is always there)")
+
+
+def needs_energy(model: Any, what: str) -> None:
+    """Refuses a model of something else where forces are needed."""
+    if model.output != "energy":
+        raise InputError(f"{what} needs a model of energies and forces; the output of {model.path} is {model.output!r}")

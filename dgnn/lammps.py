@@ -36,7 +36,7 @@ except (ImportError, RuntimeError) as error:  # RuntimeError: there is no librar
     raise ImportError(f"dgnn.lammps needs mpi4py and an MPI, imported before LAMMPS is started: pip install mpi4py mpich "
                       f"({error})") from None
 
-from dgnn import communicators
+from dgnn import communicators, kinds
 from dgnn._core import CommError, Error, InputError, UnsupportedModelError
 from dgnn.keywords import suggestion
 from dgnn.model import Model
@@ -105,6 +105,7 @@ def attach(lmp: Any, model: str | bytes | os.PathLike | Model, *, type_map: Sequ
     _together(comm, check)
     if path is not None:
         model = Model.load(path, comm=comm, **options)
+    kinds.needs_energy(model, "attach")
 
     def prepare():
         types = _types_of(model, type_map, lmp.extract_setting("ntypes"))

@@ -35,7 +35,8 @@ TABLES = {
     "attention_layer": "attention_layer", "gated_attention": "attention_gated",
     "descriptor/se_e2_a": "se_a", "descriptor/se_e2_r": "se_r",
     "descriptor/se_e3": "se_t", "descriptor/se_e3_tebd": "se_t_tebd", "descriptor/hybrid": "hybrid",
-    "fitting/ener": "fitting", "TypeEmbedNet": "typeembed", "type_embedding": "typeembed", "spin": "spin",
+    "fitting/ener": "fitting", "fitting/dipole": "fitting_dipole", "fitting/polar": "fitting_polar",
+    "fitting/dos": "fitting_dos", "fitting/property": "fitting_property", "TypeEmbedNet": "typeembed", "type_embedding": "typeembed", "spin": "spin",
     "Layer": "layer", "LayerNorm": "norm", "EmbeddingNetwork": "network", "FittingNetwork": "network_fitting",
     "NetworkCollection": "collection", "Atten2Map": "attention_pair", "Atten2MultiHeadApply": "attention_value",
     "Atten2EquiVarApply": "attention_vector", "LocalAtten": "attention_node", "env_mat": "environment",
@@ -43,6 +44,7 @@ TABLES = {
     "repinit_three_body_variable": "repinit_variable", "repformers_variable": "repformer_variable",
     "Identity": "identity", "file": "file", "metadata": "metadata",
     "model": "model", "model/standard": "model", "model/linear": "linear", "model/spin_ener": "spinmodel",
+    "model/zbl": "zbl", "model/pairtab": "pairtab", "PairTab": "pairtab_table",
 }
 NEEDS_TYPE = {"repinit": "descriptor/dpa2", "repformer": "descriptor/dpa2", "RepformerLayer": "descriptor/dpa2",
               "NeighborGatedAttention": "descriptor/dpa1", "attention_layer": "descriptor/dpa1",
@@ -64,7 +66,7 @@ INPUT_ONLY = {
     "model": {
         "data_stat_nbatch": TRAINING, "data_bias_nsample": TRAINING, "data_stat_protect": TRAINING,
         "finetune_head": TRAINING, "type_embedding": "the descriptor's own in an archive",
-        "use_srtab": "makes a model of type zbl, refused by its type", "smin_alpha": "as use_srtab",
+        "use_srtab": "makes a model of type zbl, with a pairtab in it", "smin_alpha": "as use_srtab",
         "sw_rmin": "as use_srtab", "sw_rmax": "as use_srtab", "srtab_add_bias": "as use_srtab",
         "modifier": "deepmd-kit's own TensorFlow code only",
         "compress": "gives a descriptor the member compress, refused by name",

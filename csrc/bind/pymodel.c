@@ -200,10 +200,9 @@ struct pymodel_compute_arguments {
 static int pymodel_compute_parse(PyObject *arguments, PyObject *keywords,
                                  struct pymodel_compute_arguments *in)
 {
-    static char *names[] = {"coords", "types",      "box",         "pbc",     "spins",
-                            "fparam", "aparam",     "charge_spin", "ids",     "grid",
-                            "comm",   "replicated", "atomic",      "profile", "derivatives",
-                            NULL};
+    static char *names[] = {"coords", "types",       "box",         "pbc",  "spins", "fparam",
+                            "aparam", "charge_spin", "ids",         "grid", "comm",  "replicated",
+                            "atomic", "profile",     "derivatives", NULL};
     return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO(iii)OOOOO(iii)Opp|pp:compute", names,
                                        &in->coords, &in->types, &in->box, &in->pbc[0], &in->pbc[1],
                                        &in->pbc[2], &in->spins, &in->fparam, &in->aparam, &in->charge_spin,
@@ -305,10 +304,10 @@ static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call 
     struct pymodel_evaluation evaluation = {.system = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
     if (pymodel_compute_take(call, in, &system) ||
-        !(dict = pymodel_result_new(
-              self->model, &result,
-              &(struct pymodel_result_shape){system.natoms, system.natoms, system.spins != NULL, in->atomic,
-                                             in->derivatives}))) {
+        !(dict = pymodel_result_new(self->model, &result,
+                                    &(struct pymodel_result_shape){system.natoms, system.natoms,
+                                                                   system.spins != NULL, in->atomic,
+                                                                   in->derivatives}))) {
         dgnn_pyerror_agree(call->state, comm, "compute");
         return NULL;
     }
@@ -357,14 +356,15 @@ struct pymodel_ghosted_arguments {
 static int pymodel_ghosted_parse(PyObject *arguments, PyObject *keywords,
                                  struct pymodel_ghosted_arguments *in)
 {
-    static char *names[] = {"coords",      "types",  "nlocal", "spins",   "fparam",     "aparam",
-                            "charge_spin", "border", "direct", "mapping", "neighbours", "add_ghost_forces",
-                            "same_list",   "atomic", "comm",   "derivatives", NULL};
-    return PyArg_ParseTupleAndKeywords(
-               arguments, keywords, "OOnOOOOOOOOpppO|p:compute_ghosted", names, &in->coords, &in->types,
-               &in->nlocal, &in->spins, &in->fparam, &in->aparam, &in->charge_spin, &in->border, &in->direct,
-               &in->mapping, &in->neighbours, &in->add_ghost_forces, &in->same_list, &in->atomic, &in->comm,
-               &in->derivatives)
+    static char *names[] = {
+        "coords",      "types",  "nlocal", "spins",       "fparam",     "aparam",
+        "charge_spin", "border", "direct", "mapping",     "neighbours", "add_ghost_forces",
+        "same_list",   "atomic", "comm",   "derivatives", NULL};
+    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOnOOOOOOOOpppO|p:compute_ghosted", names,
+                                       &in->coords, &in->types, &in->nlocal, &in->spins, &in->fparam,
+                                       &in->aparam, &in->charge_spin, &in->border, &in->direct, &in->mapping,
+                                       &in->neighbours, &in->add_ghost_forces, &in->same_list, &in->atomic,
+                                       &in->comm, &in->derivatives)
                ? 0
                : -1;
 }
@@ -549,10 +549,10 @@ static PyObject *pymodel_ghosted_call(struct pymodel *self, struct pymodel_call 
     struct pymodel_evaluation evaluation = {.ghosted = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
     if (pymodel_ghosted_take(call, in, &system, &border, &direct) ||
-        !(dict = pymodel_result_new(
-              self->model, &result,
-              &(struct pymodel_result_shape){system.nall, system.nlocal, system.spins != NULL, in->atomic,
-                                             in->derivatives}))) {
+        !(dict = pymodel_result_new(self->model, &result,
+                                    &(struct pymodel_result_shape){system.nall, system.nlocal,
+                                                                   system.spins != NULL, in->atomic,
+                                                                   in->derivatives}))) {
         dgnn_pyerror_agree(call->state, comm, "compute_ghosted");
         return NULL;
     }
@@ -684,7 +684,8 @@ static PyMethodDef pymodel_methods[] = {
     {"compute_ghosted", (PyCFunction)(void (*)(void))pymodel_ghosted, METH_VARARGS | METH_KEYWORDS,
      "compute_ghosted($self, coords, types, nlocal, spins, fparam, aparam, charge_spin, border, direct, "
      "mapping, "
-     "neighbours, add_ghost_forces, same_list, atomic, comm, derivatives=False)\n--\n\nRows that a host code distributed."},
+     "neighbours, add_ghost_forces, same_list, atomic, comm, derivatives=False)\n--\n\nRows that a host code "
+     "distributed."},
     {"save", pymodel_save, METH_O, "save($self, path, /)\n--\n\nWrites a .dgnn archive."},
     {"tree", pymodel_tree, METH_NOARGS, "tree($self, /)\n--\n\n(json, arrays), as load_tree takes them."},
     {"describe", pymodel_describe, METH_NOARGS, "describe($self, /)\n--\n\nA JSON text."},

@@ -3,19 +3,44 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What every fitting but DPA4's has, between its own members; net_width is wide as the last layer gives it.
+ */
+#define FITTINGS_BEGIN(version, name)                                                                        \
+    "{'@class': 'Fitting', '@version': " version ", 'var_name': " name ", 'ntypes': $ntypes$, "              \
+    "'dim_descrpt': $dim_descrpt$, 'neuron': $neuron$, 'resnet_dt': $resnet_dt$, "                           \
+    "'numb_fparam': $numb_fparam$, 'numb_aparam': $numb_aparam$, 'dim_case_embd': $dim_case_embd$, "         \
+    "'default_fparam': ?default_fparam=null?, 'rcond': null, 'activation_function': $activation$, "          \
+    "'precision': $precision$, 'mixed_types': $mixed_types$, 'exclude_types': [], 'nets': "                  \
+    "#filter_layers.networks|nets._module_networks|nets._networks;fitting_network;$ndim#, "                  \
+    "'@variables': {'bias_atom_e': ^bias_atom_e^, 'case_embd': &case_embd&, 'fparam_avg': &fparam_avg&, "    \
+    "'fparam_inv_std': &fparam_inv_std&, 'aparam_avg': &aparam_avg&, 'aparam_inv_std': &aparam_inv_std&"
+#define FITTINGS_END                                                                                         \
+    "}, 'type_map': $type_map$, 'tot_ener_zero': false, 'trainable': [$trainable$], 'layer_name': null, "    \
+    "'use_aparam_as_mask': $mask$, 'spin': null, 'type': "
+
 static const char fittings_energy[] =
-    "{'@class': 'Fitting', '@version': 4, 'var_name': 'energy', 'ntypes': $ntypes$, 'dim_descrpt': "
-    "$dim_descrpt$, "
-    "'neuron': $neuron$, 'resnet_dt': $resnet_dt$, 'numb_fparam': $numb_fparam$, 'numb_aparam': "
-    "$numb_aparam$, "
-    "'dim_case_embd': $dim_case_embd$, 'default_fparam': ?default_fparam=null?, 'rcond': null, "
-    "'activation_function': $activation$, 'precision': $precision$, 'mixed_types': $mixed_types$, "
-    "'exclude_types': [], "
-    "'nets': #filter_layers.networks|nets._module_networks|nets._networks;fitting_network;$ndim#, "
-    "'@variables': {'bias_atom_e': ^bias_atom_e^, 'case_embd': &case_embd&, 'fparam_avg': &fparam_avg&, "
-    "'fparam_inv_std': &fparam_inv_std&, 'aparam_avg': &aparam_avg&, 'aparam_inv_std': &aparam_inv_std&}, "
-    "'type_map': $type_map$, 'tot_ener_zero': false, 'trainable': [$trainable$], 'layer_name': null, "
-    "'use_aparam_as_mask': $mask$, 'spin': null, 'type': 'ener', 'dim_out': 1, 'atom_ener': null}";
+    FITTINGS_BEGIN("4", "'energy'") FITTINGS_END "'ener', 'dim_out': 1, 'atom_ener': null}";
+
+static const char fittings_dipole[] = FITTINGS_BEGIN("4", "'dipole'") FITTINGS_END
+    "'dipole', 'embedding_width': $net_width$, 'r_differentiable': true, 'c_differentiable': true}";
+
+static const char fittings_polar[] = FITTINGS_BEGIN(
+    "5", "'polar'") ", 'scale': $scale$, 'constant_matrix': $constant$" FITTINGS_END
+                    "'polar', 'embedding_width': $embedding_width$, 'fit_diag': ?fit_diag=true?, "
+                    "'shift_diag': ?shift_diag=true?}";
+
+static const char fittings_dos[] =
+    FITTINGS_BEGIN("4", "'dos'") FITTINGS_END "'dos', 'dim_out': $net_width$, 'atom_ener': null}";
+
+static const char fittings_property[] = FITTINGS_BEGIN("6", "?property_name='property'?") FITTINGS_END
+    "'property', 'dim_out': $net_width$, 'atom_ener': null, 'task_dim': $net_width$, "
+    "'intensive': ?intensive=false?, 'distinguish_types': ?distinguish_types=true?}";
+
+static const struct fittings_kind {
+    const char *name, *template; /* NULL: DPA4's */
+} fittings_kinds[] = {{"ener", fittings_energy}, {"dipole", fittings_dipole},     {"polar", fittings_polar},
+                      {"dos", fittings_dos},     {"property", fittings_property}, {"sezm_ener", NULL},
+                      {"dpa4_ener", NULL}};
 
 /* DPA4's gated network, of pt_expt: its layers are written one after another. */
 static const char fittings_gated[] =
@@ -54,6 +79,85 @@ static int fittings_define_dim(struct dgnn_emit *emit, struct dgnn_emit_settings
     }
     snprintf(text, sizeof(text), "%lld", (long long)width);
     return dgnn_emit_define(emit, s, "dim_descrpt", text);
+}
+
+/* The width of the networks' answer; of a polarisability's whole matrix, also the root of it. */
+static int fittings_define_width(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
+{
+    char names[DGNN_EMIT_NAME_MAX], name[DGNN_EMIT_NAME_MAX + 32], text[32];
+    int64_t width = -1, next, root = 1;
+    struct dgnn_value member = dgnn_value_member(s->scope.params, "fit_diag");
+    int diagonal = 1;
+    DGNN_TRY(dgnn_emit_name(emit, &s->scope, "filter_layers.networks|nets._module_networks|nets._networks",
+                            names, emit->error));
+    for (int64_t l = 0; l < 1024; l++) {
+        snprintf(name, sizeof(name), "%s.0.layers.%lld", names, (long long)l);
+        next = dgnn_emit_width(emit, name, 1);
+        if (next < 0) {
+            break;
+        }
+        width = next;
+    }
+    snprintf(text, sizeof(text), "%lld", (long long)width);
+    DGNN_TRY(dgnn_emit_define(emit, s, "net_width", text));
+    if (dgnn_value_kind(&member) != DGNN_VALUE_ABSENT) {
+        DGNN_TRY(dgnn_value_bool(&member, &diagonal, emit->error));
+    }
+    while (root * root < width) {
+        root++;
+    }
+    snprintf(text, sizeof(text), "%lld", (long long)(diagonal ? width : root));
+    return dgnn_emit_define(emit, s, "embedding_width", text);
+}
+
+/* A variable that is an array: the tensor of this name where the file has it, else these numbers. */
+static int fittings_define_array(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const char *name,
+                                 const char *numbers)
+{
+    char tensor[DGNN_EMIT_NAME_MAX], template[64];
+    struct dgnn_text text = {0};
+    DGNN_TRY(dgnn_emit_name(emit, &s->scope, name, tensor, emit->error));
+    snprintf(template, sizeof(template), "^%s^", name);
+    int status = dgnn_text_add(&text, emit->error,
+                               "{'@class': 'np.ndarray', 'dtype': 'float64', 'value': [%s]}", numbers);
+    const char *key = strcmp(name, "constant_matrix") ? name : "constant";
+    status =
+        status ? status
+               : dgnn_emit_define(emit, s, key, dgnn_states_find(emit->state, tensor) ? template : text.data);
+    dgnn_text_free(&text);
+    return status;
+}
+
+/* Of each type, what a polarisability is scaled by: in pt one number or a list of them in the settings. */
+static int fittings_define_scale(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
+{
+    struct dgnn_value scale = dgnn_value_member(s->scope.params, "scale");
+    int64_t ntypes = fittings_integer(&s->scope, "ntypes"), count = ntypes;
+    struct dgnn_text factors = {0}, zeros = {0};
+    int status = DGNN_OK, is_list = dgnn_value_kind(&scale) == DGNN_VALUE_LIST;
+    double factor = 1;
+    char path[512];
+    if (is_list) {
+        DGNN_TRY(dgnn_value_list(&scale, &count, emit->error));
+    } else if (dgnn_value_kind(&scale) > DGNN_VALUE_NULL) {
+        DGNN_TRY(dgnn_value_double(&scale, &factor, emit->error));
+    }
+    if (count != ntypes) {
+        return dgnn_status_set(
+            emit->error, DGNN_ERROR_FORMAT, "%s: %lld numbers; expected %lld, one for each type",
+            dgnn_value_path(&scale, path, sizeof(path)), (long long)count, (long long)ntypes);
+    }
+    for (int64_t t = 0; t < ntypes && !status; t++) {
+        struct dgnn_value item = dgnn_value_item(&scale, t);
+        status = is_list ? dgnn_value_double(&item, &factor, emit->error) : DGNN_OK;
+        status = status ? status : dgnn_text_add(&factors, emit->error, "%s%.17g", t ? ", " : "", factor);
+        status = status ? status : dgnn_text_add(&zeros, emit->error, t ? ", 0.0" : "0.0");
+    }
+    status = status ? status : fittings_define_array(emit, s, "scale", factors.data);
+    status = status ? status : fittings_define_array(emit, s, "constant_matrix", zeros.data);
+    dgnn_text_free(&factors);
+    dgnn_text_free(&zeros);
+    return status;
 }
 
 /* One for each layer. */
@@ -157,20 +261,29 @@ int dgnn_fittings_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *sco
     if (dgnn_value_kind(&type) != DGNN_VALUE_ABSENT) {
         DGNN_TRY(dgnn_value_string(&type, &name, emit->error));
     }
-    int gated = !strcmp(name, "sezm_ener") || !strcmp(name, "dpa4_ener");
-    if (strcmp(name, "ener") && !gated) {
-        return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: '%s' is not supported; supported: ener, sezm_ener",
-                               dgnn_value_path(&type, path, sizeof(path)), name);
+    const struct fittings_kind *kind = NULL;
+    for (size_t k = 0; k < sizeof(fittings_kinds) / sizeof(fittings_kinds[0]); k++) {
+        kind = strcmp(fittings_kinds[k].name, name) ? kind : &fittings_kinds[k];
     }
+    if (!kind) {
+        return dgnn_status_set(
+            emit->error, DGNN_ERROR_UNSUPPORTED,
+            "%s: '%s' is not supported; supported: ener, dipole, polar, dos, property, sezm_ener",
+            dgnn_value_path(&type, path, sizeof(path)), name);
+    }
+    int gated = !kind->template;
     snprintf(prefix, sizeof(prefix), "%sfitting_net.", scope->prefix);
     struct dgnn_emit_settings settings = {.scope = *scope};
     settings.scope.params = &params;
     settings.scope.prefix = prefix;
     int status = fittings_define(emit, &settings, facts->mixed_types, gated);
+    if (!status && !gated) {
+        status = fittings_define_width(emit, &settings);
+        status = status || strcmp(name, "polar") ? status : fittings_define_scale(emit, &settings);
+    }
     status = status  ? status
              : gated ? fittings_emit_gated(emit, &settings)
-                     : dgnn_emit_template(emit, &settings.scope, fittings_energy);
+                     : dgnn_emit_template(emit, &settings.scope, kind->template);
     dgnn_emit_undefine(&settings);
     return status;
 }

@@ -5,8 +5,7 @@
 #include "convert/descriptors.h"
 
 /* scope->params: the model's settings; scope->prefix: of its atomic model, as "atomic_model.";
- * scope->variables: "ntypes" and "type_map". Errors: UNSUPPORTED for a fitting that is no energy's, FORMAT.
- */
+ * scope->variables: "ntypes" and "type_map". Errors: UNSUPPORTED for a fitting of another kind, FORMAT. */
 int dgnn_fittings_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
                        const struct dgnn_descriptors_facts *facts);
 

@@ -193,7 +193,8 @@ struct dgnn_model_info {
     int64_t parameters;          /* numbers in the weights */
     int32_t nsel;                /* 1: neighbours of all types together; else ntypes */
     const int64_t *sel;          /* nsel: most neighbours, in dense semantics */
-    int64_t output_width;    /* numbers of an atom's answer, and of the whole's: 1 of energies, 3 of dipoles, ... */
+    int64_t output_width; /* numbers of an atom's answer, and of the whole's: 1 of energies, 3 of dipoles, ...
+                           */
     const char *output_name; /* of a property, what its training data called it; else dgnn_output_name */
     int32_t output_is_mean;  /* 1: the whole is the mean over atoms (an intensive property), not their sum */
 };
@@ -286,11 +287,11 @@ struct dgnn_result {
     int64_t nangle_truncated;     /* as ntruncated, of the neighbours that may form angles */
     struct dgnn_profile *profile; /* NULL: nothing is measured. Zeroed and filled; a few clock reads for each
                                      layer */
-    /* Of a model whose output is not energy; others leave these alone. Its energy and virial are 0, and so are
-     * atom_energy, forces, forces_mag and atom_virial. */
-    double *output;        /* output_width numbers, or NULL: the whole's answer, the same bits on every rank */
-    double *atom_output;   /* n x output_width, or NULL: each atom's; 0 of NULL atoms and excluded types */
-    double *output_forces; /* n x 3 x 3, or NULL: of dipoles, -d output[k]/dr as [atom][k][xyz] */
+    /* Of a model whose output is not energy; others leave these alone. Its energy and virial are 0, and so
+     * are atom_energy, forces, forces_mag and atom_virial. */
+    double *output;      /* output_width numbers, or NULL: the whole's answer, the same bits on every rank */
+    double *atom_output; /* n x output_width, or NULL: each atom's; 0 of NULL atoms and excluded types */
+    double *output_forces;    /* n x 3 x 3, or NULL: of dipoles, -d output[k]/dr as [atom][k][xyz] */
     double output_virial[27]; /* 3 x 3 x 3, with output_forces: of each output[k], as virial */
 };
 

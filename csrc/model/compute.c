@@ -229,8 +229,7 @@ static int compute_in_order(struct dgnn_session *s, struct dgnn_session_part *pa
     if (!part->ordered) {
         return dgnn_linear_evaluate(part->workspace, evaluation, input, output, error);
     }
-    int64_t width = part->model->properties.fitting.dim_aparam,
-            nout = part->model->properties.fitting.width;
+    int64_t width = part->model->properties.fitting.dim_aparam, nout = part->model->properties.fitting.width;
     double *rows = s->ordered_rows.data, *aparam = rows + nout * evaluation->graph->nowned;
     if (width) {
         dgnn_order_take(&part->order, width, input->aparam, aparam);
@@ -353,10 +352,11 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
 /* After a failure on this rank alone: what the other ranks still get from it. */
 static void compute_clear(const struct dgnn_nodes *nodes, struct dgnn_node_result *out)
 {
-    double *arrays[] = {out->energy,      out->output,     out->forces,
+    double *arrays[] = {out->energy,     out->output,      out->forces,
                         out->forces_mag, out->atom_virial, out->output_forces};
-    const int64_t sizes[] = {nodes->nowned,   out->form.width * nodes->nowned, 3 * nodes->nrow,
-                             3 * nodes->nrow, 9 * nodes->nrow,                 9 * nodes->nrow};
+    const int64_t sizes[] = {nodes->nowned,   out->form.width * nodes->nowned,
+                             3 * nodes->nrow, 3 * nodes->nrow,
+                             9 * nodes->nrow, 9 * nodes->nrow};
     for (size_t k = 0; k < sizeof(arrays) / sizeof(arrays[0]); k++) {
         if (arrays[k]) {
             memset(arrays[k], 0, sizeof(double) * (size_t)sizes[k]);
@@ -434,9 +434,10 @@ static int compute_check_output(const struct dgnn_node_result *r, const struct d
             finite = finite && isfinite(r->output_forces[9 * i + c]);
         }
         if (!finite) {
-            return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                   "coords: the answer of atom %lld is not finite; atoms far too close together?",
-                                   (long long)atoms->labels[i]);
+            return dgnn_status_set(
+                error, DGNN_ERROR_INPUT,
+                "coords: the answer of atom %lld is not finite; atoms far too close together?",
+                (long long)atoms->labels[i]);
         }
     }
     return DGNN_OK;

@@ -178,9 +178,10 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
     DGNN_TRY(dgnn_linear_load(&network, &context, &m->linear, error));
     dgnn_linear_properties(m->linear, &m->properties);
     if (m->is_spin && m->properties.fitting.output != DGNN_OUTPUT_ENERGY) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: a spin model of type '%s'; dgnn, as deepmd-kit, evaluates energies with spins",
-                               m->archive.format, dgnn_output_name(m->properties.fitting.output));
+        return dgnn_status_set(
+            error, DGNN_ERROR_UNSUPPORTED,
+            "%s: a spin model of type '%s'; dgnn, as deepmd-kit, evaluates energies with spins",
+            m->archive.format, dgnn_output_name(m->properties.fitting.output));
     }
     int32_t archived = DGNN_SEMANTICS_DENSE;
     struct dgnn_metadata_facts facts = {.ntypes = m->ntypes,
@@ -357,8 +358,8 @@ static int model_describe_output(const struct dgnn_fitting_properties *f, struct
 {
     DGNN_TRY(dgnn_text_add(t, error, "\"output\": \"%s\", \"output_name\": ", dgnn_output_name(f->output)));
     DGNN_TRY(dgnn_text_add_quoted(t, f->name, error));
-    return dgnn_text_add(t, error, ", \"output_width\": %lld, \"output_is_mean\": %s, ",
-                         (long long)f->width, f->is_mean ? "true" : "false");
+    return dgnn_text_add(t, error, ", \"output_width\": %lld, \"output_is_mean\": %s, ", (long long)f->width,
+                         f->is_mean ? "true" : "false");
 }
 
 static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)

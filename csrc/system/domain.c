@@ -459,8 +459,7 @@ static int domain_totals(struct dgnn_domain *d, const struct dgnn_node_result *f
     to->nangle_truncated = (int64_t)total[11];
     if (from->form.width) {
         dgnn_results_total(from, d->nodes.nowned, d->totals.data);
-        DGNN_TRY(
-            dgnn_transport_sum(d->comm, d->totals.data, dgnn_results_ntotal(&from->form), error));
+        DGNN_TRY(dgnn_transport_sum(d->comm, d->totals.data, dgnn_results_ntotal(&from->form), error));
         dgnn_results_set_total(&from->form, d->totals.data, to);
     }
     return DGNN_OK;
@@ -495,11 +494,10 @@ int dgnn_domain_return(struct dgnn_domain *d, const struct dgnn_node_result *fro
 void dgnn_domain_free(struct dgnn_domain *d)
 {
     struct dgnn_buffer *all[] = {
-        &d->words,     &d->real,          &d->wrapped,   &d->fractions,      &d->departure, &d->built_types,
-        &d->built_ids, &d->built_wrapped, &d->counts,    &d->moving_out,     &d->moving_in, &d->arrival,
-        &d->positions, &d->types,         &d->ids,       &d->aparam,         &d->back,      &d->gather,
-        &d->spins,     &d->places,        &d->displaced, &d->built_displaced,
-        &d->totals};
+        &d->words,     &d->real,          &d->wrapped,   &d->fractions,       &d->departure, &d->built_types,
+        &d->built_ids, &d->built_wrapped, &d->counts,    &d->moving_out,      &d->moving_in, &d->arrival,
+        &d->positions, &d->types,         &d->ids,       &d->aparam,          &d->back,      &d->gather,
+        &d->spins,     &d->places,        &d->displaced, &d->built_displaced, &d->totals};
     domain_forget(d);
     dgnn_bricks_free(&d->bricks);
     dgnn_halo_free(&d->halo);

@@ -46,7 +46,7 @@ struct dgnn_domain_input {
 struct dgnn_domain {
     struct dgnn_nodes nodes;
     int32_t want_atom_virial, want_derivatives; /* by any rank */
-    int32_t reused;           /* did the last update keep who computes what? */
+    int32_t reused;                             /* did the last update keep who computes what? */
 
     /* The rest belongs to domain.c and domain_build.c. */
     int32_t valid;

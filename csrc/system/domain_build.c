@@ -313,8 +313,10 @@ static int build_reserve_ghosts(struct build *b, struct dgnn_error *error)
                                     3 * nowned * (int64_t)sizeof(double), "ghosts", error));
         DGNN_TRY(dgnn_buffer_reserve(&d->places, 6 * n * (int64_t)sizeof(double), "ghosts", error));
     }
-    DGNN_TRY(dgnn_buffer_reserve(
-        &d->back, (d->has_spins ? DGNN_RESULTS_WIDEST : DGNN_RESULTS_WIDEST - 3) * n * (int64_t)sizeof(double), "ghosts", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->back,
+                                 (d->has_spins ? DGNN_RESULTS_WIDEST : DGNN_RESULTS_WIDEST - 3) * n *
+                                     (int64_t)sizeof(double),
+                                 "ghosts", error));
     DGNN_TRY(build_alloc(&b->ghost, nghost, sizeof(*b->ghost), "ghosts", error));
     DGNN_TRY(build_alloc(&b->neighbour, b->nrank, sizeof(*b->neighbour), "ghosts", error));
     DGNN_TRY(build_alloc(&b->send_first, b->nrank + 1, sizeof(*b->send_first), "ghosts", error));

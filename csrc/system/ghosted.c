@@ -634,11 +634,10 @@ void dgnn_ghosted_return(const struct dgnn_ghosted_nodes *g, const struct dgnn_n
 
 void dgnn_ghosted_free(struct dgnn_ghosted_nodes *g)
 {
-    struct dgnn_buffer *all[] = {&g->words,  &g->host_types, &g->new_row,    &g->row,
-                                 &g->owner,  &g->ids,        &g->positions,  &g->types,
-                                 &g->aparam, &g->spins,      &g->list_first, &g->list_row,
-                                 &g->back,   &g->order,      &g->place,      &g->received,
-                                 &g->totals};
+    struct dgnn_buffer *all[] = {&g->words,      &g->host_types, &g->new_row, &g->row,    &g->owner,
+                                 &g->ids,        &g->positions,  &g->types,   &g->aparam, &g->spins,
+                                 &g->list_first, &g->list_row,   &g->back,    &g->order,  &g->place,
+                                 &g->received,   &g->totals};
     ghosted_forget(g);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);

@@ -56,7 +56,7 @@ struct dgnn_ghosted_nodes {
     struct dgnn_buffer positions, types, aparam, spins;
     struct dgnn_buffer list_first, list_row;
     int32_t has_list;
-    struct dgnn_buffer back; /* nnode rows of results; before, types */
+    struct dgnn_buffer back;   /* nnode rows of results; before, types */
     struct dgnn_buffer totals; /* of answers that are no energies */
 };
 

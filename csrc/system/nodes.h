@@ -40,9 +40,9 @@ struct dgnn_node_result {
     double *output;           /* nowned x width */
     double *output_forces;    /* nrow x 9, as forces, with derivatives; or NULL */
     double output_virial[27]; /* of this rank's edges */
-    double ncounted;          /* owned nodes that count in a mean; of a host's rows, those of all ranks in the end */
-    double *energy;           /* nowned */
-    double *forces;           /* nrow x 3; ghost rows hold what belongs to their owners */
+    double ncounted; /* owned nodes that count in a mean; of a host's rows, those of all ranks in the end */
+    double *energy;  /* nowned */
+    double *forces;  /* nrow x 3; ghost rows hold what belongs to their owners */
     double *forces_mag;       /* nrow x 3, or NULL; spin models only, see system/magnetic.h */
     double *atom_virial;      /* nrow x 9, or NULL */
     double virial[9];         /* of this rank's edges */

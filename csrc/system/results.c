@@ -5,10 +5,8 @@
 struct dgnn_results_shape dgnn_results_shape(const struct dgnn_node_form *form, int has_spins,
                                              int has_atom_virial)
 {
-    struct dgnn_results_shape shape = {.forces = 0,
-                                       .forces_mag = has_spins ? 3 : -1,
-                                       .output_forces = -1,
-                                       .width = has_spins ? 6 : 3};
+    struct dgnn_results_shape shape = {
+        .forces = 0, .forces_mag = has_spins ? 3 : -1, .output_forces = -1, .width = has_spins ? 6 : 3};
     if (form->width) {
         int64_t place = form->has_derivatives ? 0 : -1;
         return (struct dgnn_results_shape){.forces = -1,

@@ -26,19 +26,28 @@ static const double charge_spin[2] = {1, 2};
 static void compute(struct dgnn_model *model, const struct dgnn_system *system)
 {
     double forces[3 * NATOM], magnetic[3 * NATOM];
-    struct dgnn_result result = {
-        .size = sizeof(result), .forces = forces, .forces_mag = system->spins ? magnetic : NULL};
+    struct dgnn_model_info info = {.size = sizeof(info)};
+    dgnn_model_get_info(model, &info, NULL);
+    size_t width = info.output == DGNN_OUTPUT_ENERGY ? 0 : (size_t)info.output_width;
+    double *output = calloc(width * NATOM + 1, sizeof(*output));
+    struct dgnn_result result = {.size = sizeof(result),
+                                 .forces = forces,
+                                 .forces_mag = system->spins ? magnetic : NULL,
+                                 .atom_output = output};
     struct dgnn_error error = {0};
     struct dgnn_digest digest;
     uint64_t words[2];
     if (dgnn_model_compute(model, system, NULL, &result, &error)) {
         printf("computes not: %s\n", error.message);
+        free(output);
         return;
     }
     dgnn_digest_begin(&digest);
     dgnn_digest_add(&digest, forces, sizeof(forces));
+    dgnn_digest_add(&digest, output, width * NATOM * sizeof(*output));
     dgnn_digest_end(&digest, words);
     printf("energy %a forces %016llx\n", result.energy, (unsigned long long)words[0]);
+    free(output);
 }
 
 static int load(const char *bytes, size_t size, const struct dgnn_system *system)

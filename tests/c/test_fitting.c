@@ -145,8 +145,10 @@ static void check_fit(const struct fit *fit, struct dgnn_fitting_workspace *work
                                        .aparam = atoms->aparam};
     double gradient[WIDTH], worst = 0, again[ATOMS];
     const double *used = fparam ? fparam : fit->fparam;
-    dgnn_fitting_evaluate(workspace, &input, atoms->energy, atoms->gradient);
-    dgnn_fitting_evaluate(workspace, &input, again, NULL);
+    dgnn_fitting_evaluate(
+        workspace, &input,
+        &(struct dgnn_fitting_answer){.output = atoms->energy, .gradient = atoms->gradient});
+    dgnn_fitting_evaluate(workspace, &input, &(struct dgnn_fitting_answer){.output = again});
     CHECK(!memcmp(again, atoms->energy, sizeof(double) * (size_t)n));
     for (int i = 0; i < n; i++) {
         worst = check_larger(worst, fabs(atoms->energy[i] - atom_energy(fit, atoms, i, used, gradient)));
@@ -202,7 +204,9 @@ static void test_in_place(uint64_t *seed)
     CHECK_STATUS(dgnn_fitting_prepare(workspace, &error), DGNN_OK, "");
     check_fit(&fit, workspace, &atoms, NULL, ATOMS);
     struct dgnn_fitting_input input = {.n = ATOMS, .type = atoms.type, .descriptor = atoms.descriptor};
-    dgnn_fitting_evaluate(workspace, &input, atoms.energy, atoms.descriptor);
+    dgnn_fitting_evaluate(
+        workspace, &input,
+        &(struct dgnn_fitting_answer){.output = atoms.energy, .gradient = atoms.descriptor});
     CHECK(!memcmp(atoms.descriptor, atoms.gradient, sizeof(atoms.gradient)));
     dgnn_fitting_workspace_free(workspace);
     dgnn_fitting_free(fitting);

@@ -25,6 +25,8 @@ ARGUMENTS = {
     "descriptor/se_e2_a": argcheck.descrpt_se_a_args, "descriptor/se_e2_r": argcheck.descrpt_se_r_args,
     "descriptor/se_e3": argcheck.descrpt_se_t_args, "descriptor/se_e3_tebd": argcheck.descrpt_se_e3_tebd_args,
     "descriptor/hybrid": argcheck.descrpt_hybrid_args, "fitting/ener": argcheck.fitting_ener,
+    "fitting/dipole": argcheck.fitting_dipole, "fitting/polar": argcheck.fitting_polar, "fitting/dos": argcheck.fitting_dos,
+    "fitting/property": argcheck.fitting_property,
     "spin": argcheck.spin_args, "type_embedding": argcheck.type_embedding_args,
     "model": lambda: argcheck.model_args().sub_fields.values(),
     "model/standard": lambda: argcheck.standard_model_args().sub_fields.values(),

@@ -66,7 +66,7 @@ KINDS = sorted({kind for _, kind in SAVED})
 
 def result_of(model, arrays):
     given = Case(arrays, "sparse").inputs()
-    return model.compute(**given, atomic=True)
+    return model.compute(**given, atomic=model.output == "energy")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -79,7 +79,7 @@ def test_a_case_in_another_form(kind):
             arrays = dict(cases)
         expected = result_of(dgnn.Model.load(folder / "model.pt2", **options), arrays)
         result = result_of(from_bytes(f"{case}.{kind}", data, options), arrays)
-        assert np.abs(expected.forces).max() > 0
+        assert max(np.abs(value).max() for value in vars(expected).values() if isinstance(value, np.ndarray)) > 0
         for name, value in vars(expected).items():
             np.testing.assert_array_equal(getattr(result, name), value, err_msg=f"{case}.{kind} {name}")
         count += 1

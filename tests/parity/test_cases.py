@@ -18,6 +18,11 @@ CASES = sorted(path.name for path in (DATA / "cases").iterdir() if path.is_dir()
 SYSTEMS = ("triclinic", "cluster", "slab", "sparse")
 QUANTITIES = {"energy": "energy", "atom_energy": "atom_energy", "forces": "force", "virial": "virial",
               "forces_mag": "force_mag"}
+# Of models whose output is no energy: what a result has, and deepmd-kit's names; NAME is a property's own.
+OTHERS = {"dipole": {"dipole": "global_dipole", "atom_dipole": "dipole", "dipole_force": "force", "dipole_virial": "virial"},
+          "polar": {"polar": "global_polar", "atom_polar": "polar"},
+          "dos": {"dos": "dos", "atom_dos": "atom_dos"},
+          "property": {"property": "NAME", "atom_property": "atom_NAME"}}
 NOTHING = 1e-5
 TABLE64 = "float64: largest difference from deepmd-kit over the limit's scale (limit 1e-10)"
 TABLE32 = "float32: error against float64 over the largest component, dgnn's and deepmd-kit's (limit: twice that, or 2e-7)"
@@ -38,10 +43,27 @@ class Case:
     def inputs(self):
         return dict(coords=self.get("in", "coord"), types=self.get("in", "type"), box=self.get("in", "box"),
                     spins=self.get("in", "spin"), fparam=self.get("in", "fparam"), aparam=self.get("in", "aparam"),
-                    charge_spin=self.get("in", "charge_spin"))
+                    charge_spin=self.get("in", "charge_spin"),
+                    **({"derivatives": True} if "dipole_force" in self.answers("out") else {}))
+
+    def output(self):
+        """("energy", "dipole", ...; the name of a property)."""
+        names = {key.split("/")[2] for key in self.arrays if key.startswith(f"{self.system}/out/")}
+        if "energy" in names:
+            return "energy", None
+        for output in ("dipole", "polar", "dos"):
+            if OTHERS[output][output] in names:
+                return output, None
+        return "property", next(name for name in names if f"atom_{name}" in names)
+
+    def names(self):
+        """Ours -> deepmd-kit's."""
+        output, own = self.output()
+        table = QUANTITIES if output == "energy" else OTHERS[output]
+        return {ours: theirs.replace("NAME", own or "") for ours, theirs in table.items()}
 
     def answers(self, kind):
-        return {ours: self.get(kind, theirs) for ours, theirs in QUANTITIES.items()
+        return {ours: self.get(kind, theirs) for ours, theirs in self.names().items()
                 if self.get(kind, theirs) is not None}
 
 
@@ -90,7 +112,9 @@ def assert_cases(model, cases, figures, row):
     for case in cases:
         result = model.compute(**case.inputs())
         answers, truth = case.answers("out"), case.answers("out64")
-        assert {"energy", "atom_energy", "forces", "virial"} <= set(answers)
+        output, _ = case.output()
+        assert set(answers) >= ({"energy", "atom_energy", "forces", "virial"} if output == "energy"
+                                else {output, f"atom_{output}"})
         if truth:  # something in the model is float32
             errors.add(result, answers, truth, row)
         else:
@@ -177,7 +201,8 @@ def test_float64_archive_in_float32(name, figures):
         figures.record("float64 archives in float32: error over the largest component (limit 1e-4)", name, quantity,
                        error, 1e-4)
         assert error < 1e-4, f"{quantity}: {error:.3e}"
-    assert np.any(ours(result, "forces") != np.ravel(case.answers("out")["forces"]))
+    rounded = {"energy": "forces"}.get(model.output, f"atom_{model.output}")
+    assert np.any(ours(result, rounded) != np.ravel(case.answers("out")[rounded]))
 
 
 @pytest.mark.parametrize("system", ["oh6", "oh6_open", "water192"])

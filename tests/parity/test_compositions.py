@@ -13,7 +13,7 @@ from test_cases import CASES, SYSTEMS, Case, assert_float64, load_arrays
 pytestmark = [pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning"),
               pytest.mark.filterwarnings("ignore::dgnn.SmallSpinWarning")]
 
-COMPOSED = [name for name in CASES if name.split("_")[0] in ("hybrid", "linear", "spin") and "f32" not in name]
+COMPOSED = [name for name in CASES if name.split("_")[0] in ("hybrid", "linear", "spin", "zbl") and "f32" not in name]
 SPIN = [name for name in COMPOSED if name.startswith("spin")]
 # Energies that jump: a sel that binds in the slab, and attention over the edges inside the cutoff alone.
 JUMPS = {"hybrid_dpa3_nested", "hybrid_nested", "hybrid_nested_local", "hybrid_small_sel", "linear_dpa3_sum",

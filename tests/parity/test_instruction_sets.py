@@ -8,7 +8,7 @@ import dgnn
 import numpy as np
 import pytest
 from conftest import DATA
-from test_cases import CASES, SYSTEMS, Case, assert_cases, load_arrays
+from test_cases import CASES, OTHERS, SYSTEMS, Case, assert_cases, load_arrays
 
 # From the plainest up; "reference" is what is left when all are disabled.
 SETS = ["reference", "portable", "neon", "avx2", "avx512"]
@@ -29,13 +29,15 @@ for name in sys.argv[3:]:
         keys = dict(coords="coord", types="type", box="box", spins="spin", fparam="fparam", aparam="aparam",
                     charge_spin="charge_spin")
         inputs = {ours: arrays.get(f"{system}/in/{theirs}") for ours, theirs in keys.items()}
+        if model.output == "dipole":
+            inputs["derivatives"] = True
         result = model.compute(**inputs)
         for quantity in QUANTITIES:
             if getattr(result, quantity) is not None:
                 out[f"{name}/{system}/{quantity}"] = getattr(result, quantity)
 np.savez(sys.argv[2], **out)
 """
-QUANTITIES = ["energy", "atom_energy", "forces", "virial", "forces_mag"]
+QUANTITIES = ["energy", "atom_energy", "forces", "virial", "forces_mag", *(name for names in OTHERS.values() for name in names)]
 
 
 def disabled_for(name):

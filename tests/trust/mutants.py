@@ -25,7 +25,8 @@ CASES = ROOT / "tests" / "data" / "cases"
 BASES = ["se_e2_a_small_sel", "se_e2_r", "se_e3", "se_e3_tebd", "se_e3_tebd_strip", "dpa1_small_sel", "dpa1_strip_attn",
          "se_atten_v2_exclude", "dpa2_all_updates", "dpa2_like_small", "dpa2_strip_davg", "dpa3_one_layer", "dpa3_res_avg",
          "dpa3_compress_linear", "dpa3_no_angle", "dpa3_fparam_aparam", "dpa3_charge_spin", "hybrid_nested_local",
-         "linear_dpa1", "spin_se_e2_a_small_sel", "spin_dpa3"]
+         "linear_dpa1", "spin_se_e2_a_small_sel", "spin_dpa3", "dipole_se_e2_a", "polar_dpa1", "dos_fparam_aparam",
+         "property_dpa1", "zbl_dpa1", "linear_dpa1_pairtab"]
 ROWS = {table: dict(rows) for table, rows in check_arguments.read_all_rows(ROOT / "csrc" / "net" / "params").items()}
 REFUSED, SAME, EITHER = "refused", "the same numbers", "refused, or the same numbers"
 # Kept settings that count only where another one is on: tree member -> it is off.

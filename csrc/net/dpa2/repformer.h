@@ -64,7 +64,7 @@ struct dgnn_repformer_context {
     int32_t smooth;
     int32_t ntypes;
     int32_t threads;
-    int32_t keep; /* 1: keep intermediates; 0: compute them again */
+    int32_t keep;           /* 1: keep intermediates; 0: compute them again */
     int32_t wants_rotation; /* then all chunks are used, whatever nidle says */
     enum dgnn_cpu cpu;
     const uint8_t *excluded; /* ntypes x ntypes or NULL; outlives the block */

@@ -48,12 +48,12 @@ struct dgnn_dpa3_settings {
     struct dgnn_angle_limit angle;  /* these, inside a_rcut */
     int32_t has_angles, is_sequential;
     int32_t wants_rotation; /* then the last layer's edges are needed, and nobody is a layer ahead */
-    uint8_t *excluded;    /* ntypes x ntypes */
-    double *average;      /* ntypes x 4: of the environment matrix */
-    double *deviation;    /* ntypes x 4 */
-    double *type_table;   /* (ntypes + 1) x n_dim */
-    double *charge_table; /* 201 x n_dim, charge -100 first; NULL without charge and spin */
-    double *spin_table;   /* 101 x n_dim */
+    uint8_t *excluded;      /* ntypes x ntypes */
+    double *average;        /* ntypes x 4: of the environment matrix */
+    double *deviation;      /* ntypes x 4 */
+    double *type_table;     /* (ntypes + 1) x n_dim */
+    double *charge_table;   /* 201 x n_dim, charge -100 first; NULL without charge and spin */
+    double *spin_table;     /* 101 x n_dim */
     int64_t parameters;
 };
 

@@ -1,8 +1,8 @@
 /* DPA3's driver: the order of an evaluation, for whatever backend does the stages.
  *
  * Dead branches are not computed: without sequential_update the last layer's edge and angle updates and the
- * last but one's angle update never reach the nodes; where the rotation matrix is wanted, which is made of the
- * last edges, edges go one layer further than nodes. Layer 0 needs no exchange, since its nodes depend on
+ * last but one's angle update never reach the nodes; where the rotation matrix is wanted, which is made of
+ * the last edges, edges go one layer further than nodes. Layer 0 needs no exchange, since its nodes depend on
  * types alone, and for the same reason no gradient of nodes. */
 #include "net/dpa3/dpa3.h"
 

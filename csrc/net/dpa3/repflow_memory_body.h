@@ -476,16 +476,15 @@ static int REAL(repflow_reserve)(struct REAL(repflow_workspace) * workspace,
     const struct REAL(dgnn_repflow) *f = workspace->f;
     struct REAL(repflow_work) *w = &workspace->work;
     struct dgnn_arena arena = {0};
-    *w = (struct REAL(repflow_work)){.f = f,
-                                     .graph = evaluation->graph,
-                                     .profile = evaluation->profile,
-                                     .nowned = evaluation->graph->nowned,
-                                     .nnode = evaluation->graph->nnode,
-                                     .nused = evaluation->graph->nowned -
-                                              (f->settings->is_sequential || f->settings->wants_rotation
-                                                   ? 0
-                                                   : evaluation->nidle),
-                                     .threads = f->settings->threads};
+    *w = (struct REAL(repflow_work)){
+        .f = f,
+        .graph = evaluation->graph,
+        .profile = evaluation->profile,
+        .nowned = evaluation->graph->nowned,
+        .nnode = evaluation->graph->nnode,
+        .nused = evaluation->graph->nowned -
+                 (f->settings->is_sequential || f->settings->wants_rotation ? 0 : evaluation->nidle),
+        .threads = f->settings->threads};
     REAL(repflow_lay_counts)(&arena, w);
     DGNN_TRY(dgnn_buffer_reserve(&workspace->memory, arena.used, "the counts of edges and angles", error));
     arena = (struct dgnn_arena){.base = workspace->memory.data};

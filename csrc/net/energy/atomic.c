@@ -38,9 +38,10 @@ struct dgnn_atomic_workspace {
     const struct dgnn_atomic *atomic;
     struct dgnn_descriptor_workspace *descriptor;
     struct dgnn_fitting_workspace *fitting;
-    struct dgnn_buffer rows; /* the descriptor's output, then its gradient: of all nodes, or of the chunks
-                                that threads are at */
-    struct dgnn_buffer rotation; /* nowned x dim_rotation x 3 twice: the descriptor's, and the gradient by it */
+    struct dgnn_buffer rows;     /* the descriptor's output, then its gradient: of all nodes, or of the chunks
+                                    that threads are at */
+    struct dgnn_buffer rotation; /* nowned x dim_rotation x 3 twice: the descriptor's, and the gradient by it
+                                  */
 };
 
 static int atomic_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
@@ -149,9 +150,10 @@ static int atomic_check_rotation(const struct dgnn_value *fitting, const struct 
 {
     char path[256];
     if (p->fitting.dim_rotation && !p->descriptor.dim_rotation) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: descriptor '%s' has no rotation matrix, which a fitting of this type takes",
-                               dgnn_value_path(fitting, path, sizeof(path)), p->descriptor_type);
+        return dgnn_status_set(
+            error, DGNN_ERROR_UNSUPPORTED,
+            "%s: descriptor '%s' has no rotation matrix, which a fitting of this type takes",
+            dgnn_value_path(fitting, path, sizeof(path)), p->descriptor_type);
     }
     return p->fitting.dim_rotation && p->fitting.dim_rotation != p->descriptor.dim_rotation
                ? atomic_bad(fitting, "embedding_width is not that of the descriptor's rotation matrix", error)
@@ -183,9 +185,9 @@ static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_lo
     a->dim_descriptor = p.descriptor.dim_out;
     a->width = p.fitting.width;
     a->dim_rotation = p.fitting.dim_rotation;
-    DGNN_TRY(dgnn_atomic_load_statistics(value, a->ntypes, a->width, &a->bias, &a->spread, error));
     DGNN_TRY(atomic_check_spin(value, &params, p.descriptor.has_native_spin, error));
     DGNN_TRY(atomic_check_rotation(&params.fitting, &p, error));
+    DGNN_TRY(dgnn_atomic_load_statistics(value, a->ntypes, a->width, &a->bias, &a->spread, error));
     a->any_pair |= dgnn_atomic_exclude_idle(&p.descriptor, a->ntypes, a->dropped, a->pair_exclude);
     if (p.descriptor.dim_out != p.fitting.dim_descriptor) {
         return atomic_bad(&params.fitting, "dim_descrpt is not the width of the descriptor", error);
@@ -330,7 +332,8 @@ int dgnn_atomic_prepare(struct dgnn_atomic_workspace *w, const struct dgnn_evalu
     return dgnn_fitting_prepare(w->fitting, error);
 }
 
-/* Answers of n atoms from the descriptor's rows, which become gradients: statistics, and atoms that have none.
+/* Answers of n atoms from the descriptor's rows, which become gradients: statistics, and atoms that have
+ * none.
  */
 static void atomic_finish(const struct dgnn_atomic *a, const struct dgnn_atomic_input *input, int64_t n,
                           const int32_t *type, const struct dgnn_fitting_answer *answer)

@@ -27,8 +27,8 @@ int dgnn_atomic_describe(const struct dgnn_atomic *atomic, struct dgnn_text *tex
 double dgnn_atomic_work(const struct dgnn_atomic *atomic, int64_t n, const double *distance);
 
 /* Parts of a Model object that sums of models have too. bias, spread: ntypes x width, out_bias and out_std
- * (zeros, and ones, where there is none); dropped: ntypes, 1 for the types in the list atom_exclude_types. All
- * are allocated (dgnn_alloc_free), also after an error. */
+ * (zeros, and ones, where there is none); dropped: ntypes, 1 for the types in the list atom_exclude_types.
+ * All are allocated (dgnn_alloc_free), also after an error. */
 int dgnn_atomic_load_statistics(const struct dgnn_value *model, int32_t ntypes, int64_t width, double **bias,
                                 double **spread, struct dgnn_error *error);
 int dgnn_atomic_load_dropped(const struct dgnn_value *list, int32_t ntypes, uint8_t **dropped,
@@ -59,9 +59,9 @@ void dgnn_atomic_workspace_free(struct dgnn_atomic_workspace *workspace); /* NUL
 int dgnn_atomic_prepare(struct dgnn_atomic_workspace *workspace, const struct dgnn_evaluation *evaluation,
                         struct dgnn_error *error);
 
-/* After prepare, with the same evaluation. output: nowned x the fitting's width; evaluation->edge_gradient gets
- * the gradient of number seed of their sum added. Collective with an exchange. May be called again, for another
- * seed. */
+/* After prepare, with the same evaluation. output: nowned x the fitting's width; evaluation->edge_gradient
+ * gets the gradient of number seed of their sum added. Collective with an exchange. May be called again, for
+ * another seed. */
 int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *workspace, const struct dgnn_evaluation *evaluation,
                          const struct dgnn_atomic_input *input, double *output, struct dgnn_error *error);
 

@@ -110,7 +110,8 @@ static void fitting_fill(const struct dgnn_fitting *f, const struct dgnn_fitting
         *row++ = ((fparam[c] - f->fparam_average[c]) * f->fparam_scale[c]);
     }
     for (int64_t c = 0; c < f->own.params.numb_aparam; c++) {
-        *row++ = ((in->aparam[atom * f->own.params.numb_aparam + c] - f->aparam_average[c]) * f->aparam_scale[c]);
+        *row++ =
+            ((in->aparam[atom * f->own.params.numb_aparam + c] - f->aparam_average[c]) * f->aparam_scale[c]);
     }
     for (int64_t c = 0; c < f->own.params.dim_case_embd && !f->modulates; c++) {
         *row++ = f->case_embedding[c];
@@ -274,10 +275,12 @@ static int fitting_load_networks(struct dgnn_fitting *f, const struct dgnn_value
 {
     struct dgnn_value list;
     DGNN_TRY(dgnn_layer_collection(&f->own.params.nets, f->own.params.mixed_types ? 0 : 1, f->ntypes,
-                                   f->own.kind->is_gated ? "sezm_fitting_network" : "fitting_network", &list, error));
+                                   f->own.kind->is_gated ? "sezm_fitting_network" : "fitting_network", &list,
+                                   error));
     f->width = f->own.params.dim_descrpt + f->own.params.numb_fparam + f->own.params.numb_aparam +
                (f->modulates ? 0 : f->own.params.dim_case_embd);
-    return f->own.kind->is_gated ? fitting_load_glu(f, &list, error) : fitting_load_each(f, value, &list, error);
+    return f->own.kind->is_gated ? fitting_load_glu(f, &list, error)
+                                 : fitting_load_each(f, value, &list, error);
 }
 
 static int fitting_check_counts(const struct dgnn_fitting_params *p, const struct dgnn_value *value,
@@ -316,11 +319,16 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
     DGNN_TRY(dgnn_params_precision(f->own.params.precision, value, &precision, error));
     DGNN_TRY(fitting_check_atom_energies(&f->own.params.atom_ener, error));
     DGNN_TRY(dgnn_fitting_load_row(value, "bias_atom_e", f->ntypes * f->own.net_width, &f->bias, error));
-    DGNN_TRY(dgnn_fitting_load_row(value, "fparam_avg", f->own.params.numb_fparam, &f->fparam_average, error));
-    DGNN_TRY(dgnn_fitting_load_row(value, "fparam_inv_std", f->own.params.numb_fparam, &f->fparam_scale, error));
-    DGNN_TRY(dgnn_fitting_load_row(value, "aparam_avg", f->own.params.numb_aparam, &f->aparam_average, error));
-    DGNN_TRY(dgnn_fitting_load_row(value, "aparam_inv_std", f->own.params.numb_aparam, &f->aparam_scale, error));
-    DGNN_TRY(dgnn_fitting_load_row(value, "case_embd", f->own.params.dim_case_embd, &f->case_embedding, error));
+    DGNN_TRY(
+        dgnn_fitting_load_row(value, "fparam_avg", f->own.params.numb_fparam, &f->fparam_average, error));
+    DGNN_TRY(
+        dgnn_fitting_load_row(value, "fparam_inv_std", f->own.params.numb_fparam, &f->fparam_scale, error));
+    DGNN_TRY(
+        dgnn_fitting_load_row(value, "aparam_avg", f->own.params.numb_aparam, &f->aparam_average, error));
+    DGNN_TRY(
+        dgnn_fitting_load_row(value, "aparam_inv_std", f->own.params.numb_aparam, &f->aparam_scale, error));
+    DGNN_TRY(
+        dgnn_fitting_load_row(value, "case_embd", f->own.params.dim_case_embd, &f->case_embedding, error));
     DGNN_TRY(fitting_load_default(f, error));
     DGNN_TRY(fitting_load_dropped(f, error));
     return fitting_load_networks(f, value, error);

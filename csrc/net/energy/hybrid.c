@@ -44,7 +44,7 @@ struct hybrid_part {
     const struct hybrid_child *child;
     struct dgnn_descriptor_workspace *workspace;
     struct dgnn_prefix prefix;
-    struct dgnn_buffer rows; /* nowned x its dim_out: output, then its gradient */
+    struct dgnn_buffer rows;     /* nowned x its dim_out: output, then its gradient */
     struct dgnn_buffer rotation; /* nowned x its dim_rotation x 3, where that is wanted: so too */
     int32_t is_done;             /* did prepare go forward, and did nobody take the output yet? */
 };

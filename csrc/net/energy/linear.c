@@ -170,7 +170,8 @@ int dgnn_linear_describe(const struct dgnn_linear *l, struct dgnn_text *text, st
     }
     DGNN_TRY(dgnn_text_add(text, error, "\"descriptor\": {\"type\": \"%s\", ", l->is_zbl ? "zbl" : "linear"));
     if (l->is_zbl) {
-        DGNN_TRY(dgnn_text_add(text, error, "\"switched_from\": %.17g, \"switched_to\": %.17g, \"softness\": %.17g, ",
+        DGNN_TRY(dgnn_text_add(text, error,
+                               "\"switched_from\": %.17g, \"switched_to\": %.17g, \"softness\": %.17g, ",
                                l->zbl.rmin, l->zbl.rmax, l->zbl.alpha));
     }
     DGNN_TRY(dgnn_text_add(text, error, "\"models\": ["));
@@ -286,7 +287,8 @@ static int linear_evaluate_part(struct linear_workspace_part *p, const struct dg
     }
     if (part->table) {
         struct dgnn_pairtab_input pairs = {&p->prefix.graph, part->dropped, weight};
-        dgnn_pairtab_evaluate(part->table, &pairs, energy, evaluation->want_gradient ? own.edge_gradient : NULL);
+        dgnn_pairtab_evaluate(part->table, &pairs, energy,
+                              evaluation->want_gradient ? own.edge_gradient : NULL);
     } else {
         DGNN_TRY(dgnn_atomic_evaluate(p->atomic, &own, &own_input, energy, error));
     }
@@ -315,14 +317,13 @@ static int linear_add_parts(struct dgnn_linear_workspace *w, int passing,
     return DGNN_OK;
 }
 
-/* (1 - c) E_net + c E_table, where c goes by the distances. The table's energies come first, without messages;
- * its gradient and that of c come after the net's, whose exchange no other rank then waits for. */
+/* (1 - c) E_net + c E_table, where c goes by the distances. The table's energies come first, without
+ * messages; its gradient and that of c come after the net's, whose exchange no other rank then waits for. */
 static int linear_add_zbl(struct dgnn_linear_workspace *w, const struct dgnn_evaluation *evaluation,
                           const struct dgnn_atomic_input *input, double *energy, struct dgnn_error *error)
 {
     const struct dgnn_linear *l = w->linear;
-    struct linear_workspace_part *net = &w->part[0], *table = &w->part[1],
-                                 *list = &w->part[l->zbl.part];
+    struct linear_workspace_part *net = &w->part[0], *table = &w->part[1], *list = &w->part[l->zbl.part];
     int64_t n = evaluation->graph->nowned;
     double *of_net = w->energy.data, *of_table = w->weights.data, *for_net = of_table + n,
            *for_table = for_net + n;
@@ -335,7 +336,8 @@ static int linear_add_zbl(struct dgnn_linear_workspace *w, const struct dgnn_eva
     DGNN_TRY(linear_evaluate_part(net, evaluation, input, for_net, of_net, error));
     for (int64_t i = 0; i < n; i++) {
         energy[i] += for_net[i] * of_net[i] + for_table[i] * of_table[i];
-        for_net[i] = l->dropped[evaluation->graph->type[i]] ? 0 : of_table[i] - of_net[i]; /* dE/dc from here on */
+        for_net[i] =
+            l->dropped[evaluation->graph->type[i]] ? 0 : of_table[i] - of_net[i]; /* dE/dc from here on */
     }
     if (!evaluation->want_gradient) {
         return DGNN_OK;

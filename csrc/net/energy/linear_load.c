@@ -48,7 +48,7 @@ struct load_level {
 
 /* The number in names of each type of the level above. */
 static int load_map_types(const struct dgnn_value *list, const struct load_level *above, int32_t ntypes,
-                            const char *const *names, int32_t *type_of, struct dgnn_error *error)
+                          const char *const *names, int32_t *type_of, struct dgnn_error *error)
 {
     char path[256];
     for (int32_t t = 0; t < above->ntypes; t++) {
@@ -66,7 +66,7 @@ static int load_map_types(const struct dgnn_value *list, const struct load_level
 }
 
 static int load_check_part(const struct dgnn_value *value, const struct dgnn_linear_part *part,
-                             struct dgnn_error *error)
+                           struct dgnn_error *error)
 {
     char path[256];
     if (!part->properties.descriptor.mixed_types) {
@@ -77,10 +77,9 @@ static int load_check_part(const struct dgnn_value *value, const struct dgnn_lin
             dgnn_value_path(value, path, sizeof(path)), part->properties.descriptor_type);
     }
     if (part->properties.fitting.output != DGNN_OUTPUT_ENERGY) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: a fitting of type '%s' in a sum of models; expected energies",
-                               dgnn_value_path(value, path, sizeof(path)),
-                               dgnn_output_name(part->properties.fitting.output));
+        return dgnn_status_set(
+            error, DGNN_ERROR_UNSUPPORTED, "%s: a fitting of type '%s' in a sum of models; expected energies",
+            dgnn_value_path(value, path, sizeof(path)), dgnn_output_name(part->properties.fitting.output));
     }
     if (part->properties.descriptor.has_native_spin) {
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
@@ -92,8 +91,8 @@ static int load_check_part(const struct dgnn_value *value, const struct dgnn_lin
 }
 
 /* What a part needs to know of the sum's types. */
-static int load_set_types(struct dgnn_linear *l, struct dgnn_linear_part *part, const struct load_level *level,
-                            struct dgnn_error *error)
+static int load_set_types(struct dgnn_linear *l, struct dgnn_linear_part *part,
+                          const struct load_level *level, struct dgnn_error *error)
 {
     int same = level->ntypes == l->ntypes;
     part->dropped = dgnn_alloc_zeroed(level->ntypes, 1);
@@ -114,8 +113,7 @@ static int load_set_types(struct dgnn_linear *l, struct dgnn_linear_part *part, 
 }
 
 static int load_standard(const struct dgnn_value *value, const struct dgnn_load_context *context,
-                                const struct load_level *level, struct dgnn_linear *l,
-                                struct dgnn_error *error)
+                         const struct load_level *level, struct dgnn_linear *l, struct dgnn_error *error)
 {
     if (l->npart == DGNN_LINEAR_MAX_PARTS) {
         return load_bad(value, "more than 64 models are added up", error);
@@ -147,12 +145,12 @@ static int load_table(const struct dgnn_value *value, const struct dgnn_load_con
 /* ---------------------------------------------------------------- loading */
 
 static int load_any(const struct dgnn_value *value, const struct dgnn_load_context *context,
-                           const struct load_level *level, struct dgnn_linear *l, struct dgnn_error *error);
+                    const struct load_level *level, struct dgnn_linear *l, struct dgnn_error *error);
 
 /* Fills scratch (above->ntypes + l->ntypes) and goes on a level further in. */
 static int load_below(const struct dgnn_value *value, const struct dgnn_load_context *context,
-                             const struct load_level *above, double weight, struct dgnn_linear *l,
-                             struct dgnn_error *error)
+                      const struct load_level *above, double weight, struct dgnn_linear *l,
+                      struct dgnn_error *error)
 {
     struct dgnn_value list = dgnn_value_member(value, "type_map");
     struct dgnn_load_context own = *context;
@@ -177,7 +175,7 @@ static int load_below(const struct dgnn_value *value, const struct dgnn_load_con
 
 /* The weight of model k of n. */
 static int load_weight(const struct dgnn_value *weights, int64_t k, int64_t n, double *weight,
-                         struct dgnn_error *error)
+                       struct dgnn_error *error)
 {
     enum dgnn_value_kind kind = dgnn_value_kind(weights);
     const char *name = "mean";
@@ -198,8 +196,7 @@ static int load_weight(const struct dgnn_value *weights, int64_t k, int64_t n, d
 }
 
 static int load_models(const struct load_params *params, const struct dgnn_load_context *context,
-                              const struct load_level *level, struct dgnn_linear *l,
-                              struct dgnn_error *error)
+                       const struct load_level *level, struct dgnn_linear *l, struct dgnn_error *error)
 {
     int64_t count;
     double weight;
@@ -219,14 +216,14 @@ static int load_own(const struct dgnn_value *value, const struct dgnn_value *dro
                     const struct dgnn_value *pairs, struct dgnn_linear *l, struct dgnn_error *error);
 
 static int load_sum(const struct dgnn_value *value, const struct dgnn_load_context *context,
-                           const struct load_level *level, struct dgnn_linear *l, struct dgnn_error *error)
+                    const struct load_level *level, struct dgnn_linear *l, struct dgnn_error *error)
 {
     struct load_params params;
     struct dgnn_value variables = dgnn_value_member(value, "@variables");
     DGNN_TRY(dgnn_value_object(&variables, error)); /* without it deepmd-kit makes a bias of the parts' */
-    DGNN_TRY(
-        dgnn_params_load(value, load_rows, sizeof(load_rows) / sizeof(load_rows[0]), &params, error));
-    if (!l->is_sum) { /* the outermost: bias and exclusions of sums inside it do not count, as in deepmd-kit */
+    DGNN_TRY(dgnn_params_load(value, load_rows, sizeof(load_rows) / sizeof(load_rows[0]), &params, error));
+    if (!l->is_sum) { /* the outermost: bias and exclusions of sums inside it do not count, as in deepmd-kit
+                       */
         DGNN_TRY(load_own(value, &params.atom_exclude_types, &params.pair_exclude_types, l, error));
     }
     return load_models(&params, context, level, l, error);
@@ -258,8 +255,7 @@ static int load_zbl(const struct dgnn_value *value, const struct dgnn_load_conte
                               error));
     DGNN_TRY(load_own(value, &params.atom_exclude_types, &params.pair_exclude_types, l, error));
     l->is_zbl = 1;
-    l->zbl = (struct dgnn_zbl){
-        .rmin = params.sw_rmin, .rmax = params.sw_rmax, .alpha = params.smin_alpha};
+    l->zbl = (struct dgnn_zbl){.rmin = params.sw_rmin, .rmax = params.sw_rmax, .alpha = params.smin_alpha};
     DGNN_TRY(dgnn_zbl_check(&l->zbl, value, error));
     DGNN_TRY(dgnn_value_list(&params.models, &count, error));
     for (int64_t k = 0; k < count && k < 2; k++) {
@@ -293,11 +289,11 @@ static int load_any(const struct dgnn_value *value, const struct dgnn_load_conte
     if (!strcmp(type, "zbl")) {
         return load_zbl(value, context, level, l, error);
     }
-    return dgnn_status_set(
-        error, DGNN_ERROR_UNSUPPORTED,
-        "%s: models of type '%s' are not supported; supported: standard, linear_ener, zbl, spin_ener, pairtab (in a "
-        "sum), native_spin (not in a sum)",
-        dgnn_value_path(&member, path, sizeof(path)), type);
+    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                           "%s: models of type '%s' are not supported; supported: standard, linear_ener, "
+                           "zbl, spin_ener, pairtab (in a "
+                           "sum), native_spin (not in a sum)",
+                           dgnn_value_path(&member, path, sizeof(path)), type);
 }
 
 int dgnn_linear_load_parts(const struct dgnn_value *value, const struct dgnn_load_context *context,

@@ -117,7 +117,8 @@ static int pairtab_load_into(const struct dgnn_value *value, const struct dgnn_l
     DGNN_TRY(dgnn_params_load(value, pairtab_rows, sizeof(pairtab_rows) / sizeof(pairtab_rows[0]), &t->params,
                               error));
     DGNN_TRY(dgnn_params_load(&t->params.tab, pairtab_table_rows,
-                              sizeof(pairtab_table_rows) / sizeof(pairtab_table_rows[0]), &t->splines, error));
+                              sizeof(pairtab_table_rows) / sizeof(pairtab_table_rows[0]), &t->splines,
+                              error));
     t->ntypes = context->ntypes;
     t->threads = context->threads;
     DGNN_TRY(pairtab_check_counts(t, context, error));
@@ -130,7 +131,8 @@ static int pairtab_load_into(const struct dgnn_value *value, const struct dgnn_l
     }
     struct dgnn_value data = dgnn_value_member(&variables, "tab_data");
     struct dgnn_tensor tensor;
-    DGNN_TRY(dgnn_params_row(&data, n, &tensor, error)); /* so many are there: the memory is no more than the file's */
+    DGNN_TRY(dgnn_params_row(&data, n, &tensor,
+                             error)); /* so many are there: the memory is no more than the file's */
     t->coefficients = dgnn_alloc(n, sizeof(double));
     if (!t->coefficients) {
         return dgnn_status_no_memory(error, "a pair table", n * (int64_t)sizeof(double));
@@ -171,8 +173,9 @@ void dgnn_pairtab_properties(const struct dgnn_pairtab *t, struct dgnn_descripto
         .nsel = 1,
         .sel = t->sel,
         .dtype = DGNN_DTYPE_FLOAT32,
-        .note = "The pair table is not smoothed at its cutoff, as in deepmd-kit: energy and force end there with "
-                "what they are.",
+        .note =
+            "The pair table is not smoothed at its cutoff, as in deepmd-kit: energy and force end there with "
+            "what they are.",
     };
 }
 
@@ -198,7 +201,7 @@ static double pairtab_pair(const struct dgnn_pairtab *t, int32_t centre, int32_t
     /* The inverse first, as deepmd-kit: the number of the spline is the same at its ends. */
     double inverse = 1.0 / p->hh, u = (r - p->rmin) * inverse;
     double cut = trunc(u);
-    int64_t k = cut < 0 ? 0 : cut > (double)(p->nspline - 1) ? p->nspline - 1 : (int64_t)cut;
+    int64_t k = cut<0 ? 0 : cut>(double)(p->nspline - 1) ? p->nspline - 1 : (int64_t)cut;
     const double *a = t->coefficients + 4 * (((int64_t)centre * t->ntypes + neighbour) * p->nspline + k);
     u -= cut;
     *slope = ((3 * a[0] * u + 2 * a[1]) * u + a[2]) * inverse;
@@ -243,5 +246,6 @@ void dgnn_pairtab_evaluate(const struct dgnn_pairtab *t, const struct dgnn_pairt
                            double *energy, double *edge_gradient)
 {
     struct pairtab_job job = {t, input, energy, edge_gradient};
-    dgnn_parallel_run(t->threads, dgnn_parallel_parts(input->graph->nowned, PAIRTAB_PART), pairtab_part, &job);
+    dgnn_parallel_run(t->threads, dgnn_parallel_parts(input->graph->nowned, PAIRTAB_PART), pairtab_part,
+                      &job);
 }

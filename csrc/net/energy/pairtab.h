@@ -26,7 +26,8 @@ struct dgnn_pairtab_input {
     const double *weight;   /* nowned: factors of the atoms' energies in the gradient; NULL: 1 */
 };
 
-/* energy: nowned, or NULL. edge_gradient: nedge x 3, gets the gradient of their weighted sum added; or NULL. */
+/* energy: nowned, or NULL. edge_gradient: nedge x 3, gets the gradient of their weighted sum added; or NULL.
+ */
 void dgnn_pairtab_evaluate(const struct dgnn_pairtab *table, const struct dgnn_pairtab_input *input,
                            double *energy, double *edge_gradient);
 

@@ -397,8 +397,7 @@ static void REAL(se_a_chunk_backward)(const struct REAL(se_a_workspace) * w,
                                    1.0 / (double)s->nnei, scratch->d_gr + (i - begin) * size,
                                    scratch->moment);
         if (evaluation->rotation) {
-            REAL(dgnn_moment_rotation_backward)(&d->shape,
-                                                evaluation->rotation_gradient + i * 3 * d->shape.n,
+            REAL(dgnn_moment_rotation_backward)(&d->shape, evaluation->rotation_gradient + i * 3 * d->shape.n,
                                                 1.0 / (double)s->nnei, scratch->d_gr + (i - begin) * size);
         }
     }

@@ -23,7 +23,7 @@ struct dgnn_load_context {
     const char *const *type_map; /* ntypes element names */
     int32_t threads;             /* worker threads, >= 1 */
     enum dgnn_cpu cpu;
-    int32_t radial; /* enum dgnn_radial: of families that have a net of the distance alone */
+    int32_t radial;         /* enum dgnn_radial: of families that have a net of the distance alone */
     int32_t wants_rotation; /* will evaluations take the rotation matrix? */
 };
 
