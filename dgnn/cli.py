@@ -232,6 +232,7 @@ def with_results(atoms, results):
         whole, each = others  # "dipole" and "atom_dipole", ...
         atoms.info[whole] = results[whole]
         atoms.arrays[each] = results[each].reshape(len(atoms), -1)
+        atoms.calc = None
         return atoms
     kept = {key: results[key] for key in ("energy", "free_energy", "energies", "forces", "stress") if key in results}
     atoms.calc = SinglePointCalculator(atoms, **kept)

@@ -13,25 +13,25 @@ static const struct dgnn_param fitting_kinds_energy[] = {
 #define DGNN_PARAM_STRUCT struct dgnn_fitting_params
 static const struct dgnn_param fitting_kinds_dipole[] = {
 #include "net/params/params_rows.h"
-#include "net/params/fitting_dipole.def"
+#include "net/params/fittings/fitting_dipole.def"
 #include "net/params/params_end.h"
 };
 #define DGNN_PARAM_STRUCT struct dgnn_fitting_params
 static const struct dgnn_param fitting_kinds_polar[] = {
 #include "net/params/params_rows.h"
-#include "net/params/fitting_polar.def"
+#include "net/params/fittings/fitting_polar.def"
 #include "net/params/params_end.h"
 };
 #define DGNN_PARAM_STRUCT struct dgnn_fitting_params
 static const struct dgnn_param fitting_kinds_dos[] = {
 #include "net/params/params_rows.h"
-#include "net/params/fitting_dos.def"
+#include "net/params/fittings/fitting_dos.def"
 #include "net/params/params_end.h"
 };
 #define DGNN_PARAM_STRUCT struct dgnn_fitting_params
 static const struct dgnn_param fitting_kinds_property[] = {
 #include "net/params/params_rows.h"
-#include "net/params/fitting_property.def"
+#include "net/params/fittings/fitting_property.def"
 #include "net/params/params_end.h"
 };
 
