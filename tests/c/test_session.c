@@ -152,7 +152,7 @@ static void test_serial(const struct committee *c)
             results[k] = make_result(&all[k]);
         }
         CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_OK, "");
-        CHECK(step != 1 || session->list.reused);
+        CHECK(step != 1 || session->division[0].list.reused);
         CHECK(step == 0 || results[0].list_reused == results[n - 1].list_reused);
         for (int32_t k = 0; k < n; k++) {
             struct dgnn_result own = make_result(&alone);
@@ -165,7 +165,7 @@ static void test_serial(const struct committee *c)
                   own.nangle_truncated == results[k].nangle_truncated);
         }
     }
-    CHECK(session->list.rebuilds ==
+    CHECK(session->division[0].list.rebuilds ==
           2); /* one list for all models: made at the first step, used again, made anew */
     int64_t before = dgnn_alloc_count();
     struct dgnn_system system = make_call(NSTEP - 1, types);
@@ -194,7 +194,7 @@ struct ranks_case {
 /* Ranks that get rows of this one: one message with positions to each. */
 static int64_t call_neighbours(const struct dgnn_session *session, int32_t me)
 {
-    const struct dgnn_plan *plan = session->domain.plan;
+    const struct dgnn_plan *plan = session->division[0].domain.plan;
     int64_t n = 0;
     for (int32_t k = 0; k < plan->nneighbour; k++) {
         n += plan->rank[k] != me && plan->send_first[k + 1] > plan->send_first[k];
