@@ -60,7 +60,7 @@ def on_ranks(name, path, dtype, inputs):
         own = {key: value[r::NRANK] if key in ("coords", "types", "spins", "aparam") and value is not None else value
                for key, value in inputs.items()}
         keep(f"{name}/{r}", lambda: dgnn.Model.load(path, threads=1, dtype=dtype).compute(
-            **own, ids=np.arange(r, len(inputs["types"]), NRANK), comm=comms[r], atom_virial=True))
+            **own, ids=np.arange(r, len(inputs["types"]), NRANK), comm=comms[r], atomic=True))
 
     threads = [threading.Thread(target=rank, args=(r,)) for r in range(NRANK)]
     for thread in threads:
@@ -88,7 +88,7 @@ def compute(path, modes):
                 if mode == "ranks":
                     on_ranks(name, path / "model.pt2", dtype, inputs)
                 else:
-                    keep(name, lambda: model.compute(**inputs, atom_virial=True))
+                    keep(name, lambda: model.compute(**inputs, atomic=True))
 
 
 for case in sys.argv[5:]:
