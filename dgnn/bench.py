@@ -172,7 +172,8 @@ def shown_phases(told):
 def traffic(path, side, with_ids=False):
     """What a rank sends on side^3 ranks that are threads, 16 atoms each in bricks of 11 Å: bytes in the mean, as a dict.
 
-    rebuild: of a call that decides who computes what; step: of the next one, which keeps that; features: of the step.
+    rebuild: of a call that decides who computes what; step: of the next one, which keeps that; features: of the step. busiest:
+    the most that a rank sends in the rebuild.
     """
     from dgnn import Model, testing
 
@@ -195,4 +196,5 @@ def traffic(path, side, with_ids=False):
 
     with concurrent.futures.ThreadPoolExecutor(len(cells)) as pool:
         found = list(pool.map(work, range(len(cells))))
-    return dict(zip(("rebuild", "step", "features"), np.mean(found, axis=0).tolist()))
+    means = dict(zip(("rebuild", "step", "features"), np.mean(found, axis=0).tolist(), strict=True))
+    return {**means, "busiest": float(np.max(found, axis=0)[0])}

@@ -30,8 +30,8 @@ static int check_plan_heard(const struct dgnn_plan *plan, const int64_t *heard, 
 static int check_plan_pairs(struct dgnn_comm *comm, const char *operation, const struct dgnn_plan *plan,
                             int64_t *counts, struct dgnn_error *error)
 {
-    int status = counts ? DGNN_OK
-                        : dgnn_status_no_memory(error, "the check of a plan", 16 * (int64_t)plan->nrank);
+    int status =
+        counts ? DGNN_OK : dgnn_status_no_memory(error, "the check of a plan", 16 * (int64_t)plan->nrank);
     DGNN_TRY(dgnn_transport_agree(comm, operation, status, error));
     int64_t *told = counts, *heard = counts + plan->nrank;
     for (int32_t n = 0; n < plan->nneighbour; n++) {

@@ -196,7 +196,8 @@ int dgnn_transport_wait(struct dgnn_comm *comm, void **requests, int64_t nreques
     }
     const struct dgnn_transport *t = &comm->transport;
     DGNN_TRY(transport_usable(comm, error));
-    return dgnn_transport_result(comm, t->wait(t->context, requests, nrequest, comm->deadline_s, error), error);
+    return dgnn_transport_result(comm, t->wait(t->context, requests, nrequest, comm->deadline_s, error),
+                                 error);
 }
 
 void dgnn_transport_request_free(struct dgnn_comm *comm, void **request)
@@ -221,7 +222,8 @@ int dgnn_transport_allgather(struct dgnn_comm *comm, const void *in, int64_t nby
         dgnn_transport_count(comm, DGNN_TRAFFIC_OTHER, nbytes);
     }
     DGNN_TRY(transport_usable(comm, error));
-    return dgnn_transport_result(comm, t->allgather(t->context, in, nbytes, out, comm->deadline_s, error), error);
+    return dgnn_transport_result(comm, t->allgather(t->context, in, nbytes, out, comm->deadline_s, error),
+                                 error);
 }
 
 int dgnn_transport_reduce(struct dgnn_comm *comm, int64_t *values, int64_t nvalue,

@@ -1,13 +1,14 @@
 /* Collectives out of a transport's alltoallv, whose messages are those of the pairs that have something for
- * one another. In each of these a rank has a number of partners that grows with the logarithm of the ranks. */
+ * one another. In each of these a rank has a number of partners that grows with the logarithm of the ranks.
+ */
 #include "comm/transport_inside.h"
 
 #include <string.h>
 
 /* ------------------------------------------------------------------ a number for each rank */
 
-/* Where there are more ranks than this, numbers travel by way of other ranks. A rank that is k away, in digits
- * of this base, is reached in a step for each digit: units, eights, ... */
+/* Where there are more ranks than this, numbers travel by way of other ranks. A rank that is k away, in
+ * digits of this base, is reached in a step for each digit: units, eights, ... */
 enum { COLLECT_BASE = 8 };
 
 /* A number on its way. */
@@ -16,13 +17,13 @@ struct collect_letter {
     int64_t number;
 };
 
-/* Held by a rank after the step of units of m: letters of the m ranks up to it, each for one of the ranks that
- * are a multiple of m away. These are fewer than twice the ranks: m (nrank / m + 1), and nrank where m is not
- * smaller. */
+/* Held by a rank after the step of units of m: letters of the m ranks up to it, each for one of the ranks
+ * that are a multiple of m away. These are fewer than twice the ranks: m (nrank / m + 1), and nrank where m
+ * is not smaller. */
 struct collect_post {
     int64_t me, nrank, unit;
-    int64_t *to, *from; /* nrank: 1 for a partner of this step */
-    int64_t *out, *in;  /* nrank: letters for and from each */
+    int64_t *to, *from;                              /* nrank: 1 for a partner of this step */
+    int64_t *out, *in;                               /* nrank: letters for and from each */
     int64_t told[COLLECT_BASE], heard[COLLECT_BASE]; /* of these, the partners', packed */
     struct collect_letter *held, *sent;              /* 2 nrank each */
     int64_t nheld;
@@ -87,8 +88,8 @@ static int collect_step(struct dgnn_comm *comm, struct collect_post *p, struct d
     for (int64_t r = 0; r < p->nrank; r++) {
         p->in[r] = p->from[r] ? p->heard[nheard++] : 0;
     }
-    DGNN_TRY(dgnn_transport_alltoallv(comm, p->sent, p->out, p->held + p->nheld, p->in, sizeof(*p->held),
-                                      error));
+    DGNN_TRY(
+        dgnn_transport_alltoallv(comm, p->sent, p->out, p->held + p->nheld, p->in, sizeof(*p->held), error));
     for (int64_t r = 0; r < p->nrank; r++) {
         p->nheld += p->in[r];
     }

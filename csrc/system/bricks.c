@@ -7,7 +7,7 @@
 
 enum {
     BRICKS_BINS = 512, /* of a histogram; cuts lie between their edges by linear interpolation */
-    BRICKS_TREE = 8    /* in the tree of ranks, one and the next seven have the next larger one's first above */
+    BRICKS_TREE = 8 /* in the tree of ranks, one and the next seven have the next larger one's first above */
 };
 
 /* ------------------------------------------------------------------ the grid */
@@ -135,8 +135,8 @@ static void bricks_interval(const struct dgnn_bricks *b, int axis, int64_t part,
     side[1] = i < n - 1 ? cut[i] : b->high[axis];
 }
 
-/* Of two boxes of the cuts before axis. The cuts of both are known where the boxes that they cut are near, and
- * others are not looked at. All ranks compare in one order, so that they round alike. */
+/* Of two boxes of the cuts before axis. The cuts of both are known where the boxes that they cut are near,
+ * and others are not looked at. All ranks compare in one order, so that they round alike. */
 static int bricks_parts_near(const struct dgnn_bricks *b, int axis, int64_t one, int64_t other)
 {
     int64_t first = one < other ? one : other, second = one < other ? other : one;
@@ -247,14 +247,15 @@ static void bricks_place(const struct dgnn_bricks *b, int axis, const int64_t *s
     }
 }
 
-/* Who has which cuts: the rank that cuts a part tells those who passed atoms in it, and the ranks of parts near
- * it; each of these knows that it will hear. */
+/* Who has which cuts: the rank that cuts a part tells those who passed atoms in it, and the ranks of parts
+ * near it; each of these knows that it will hear. */
 static void bricks_count_cuts(const struct dgnn_bricks *b, const struct bricks_axis *a, int64_t me)
 {
     int64_t ncut = b->grid[a->axis] - 1, own = me * a->parts / a->nrank;
     for (int64_t r = 0; r < a->nrank; r++) {
         int64_t part = r * a->parts / a->nrank; /* that the rank is in */
-        int is_near = bricks_parts_near(b, a->axis, own, part), cuts = bricks_cutter(part, a->parts, a->nrank) == r;
+        int is_near = bricks_parts_near(b, a->axis, own, part),
+            cuts = bricks_cutter(part, a->parts, a->nrank) == r;
         int64_t out = a->mine >= 0 && (is_near || a->in[r]) ? ncut : 0;
         a->in[r] = cuts && (is_near || a->out[r]) ? ncut : 0;
         a->out[r] = out;
@@ -361,8 +362,9 @@ static int bricks_sum_step(struct dgnn_bricks *b, const struct bricks_axis *a, c
     return DGNN_OK;
 }
 
-static int bricks_spread_step(struct dgnn_bricks *b, const struct bricks_axis *a, const struct bricks_tree *tree,
-                              struct dgnn_comm *comm, struct dgnn_error *error)
+static int bricks_spread_step(struct dgnn_bricks *b, const struct bricks_axis *a,
+                              const struct bricks_tree *tree, struct dgnn_comm *comm,
+                              struct dgnn_error *error)
 {
     int64_t ncut = b->grid[a->axis] - 1;
     double *told = b->told.data, *cut = b->cut[a->axis];

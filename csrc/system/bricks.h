@@ -44,8 +44,8 @@ struct dgnn_bricks_atoms {
 };
 
 /* Collective: the cuts. Each box is cut by one rank within it, which hears of the atoms in it, and tells the
- * ranks that passed these and the ranks of boxes that are near. The first cut is for all: its work is summed up a
- * tree of ranks. Errors: COMM, MEMORY. */
+ * ranks that passed these and the ranks of boxes that are near. The first cut is for all: its work is summed
+ * up a tree of ranks. Errors: COMM, MEMORY. */
 int dgnn_bricks_cut(struct dgnn_bricks *bricks, const struct dgnn_bricks_atoms *atoms, struct dgnn_comm *comm,
                     struct dgnn_error *error);
 

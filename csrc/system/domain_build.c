@@ -259,8 +259,8 @@ static int build_move(struct build *b, const int64_t *work, struct dgnn_error *e
 
 /* ------------------------------------------------------------------ ghosts */
 
-/* Ranks whose bricks are near tell one another: mine are nrank items of at most a box's size, of which each of
- * them gets its own (stride 0: all get the first); all: theirs, by rank. */
+/* Ranks whose bricks are near tell one another: mine are nrank items of at most a box's size, of which each
+ * of them gets its own (stride 0: all get the first); all: theirs, by rank. */
 static int build_tell_near(struct build *b, const void *mine, int64_t stride, void *all, size_t size,
                            struct dgnn_error *error)
 {
@@ -515,10 +515,9 @@ int dgnn_domain_build(struct dgnn_domain *d, const struct dgnn_domain_input *in,
     struct build b = {
         .d = d, .in = in, .nrank = dgnn_transport_nrank(d->comm), .me = dgnn_transport_rank(d->comm)};
     int status = build_all(&b, error);
-    void *blocks[] = {b.out,        b.arrived,       b.ghost_out, b.ghost,    b.ids,
-                      b.key,        b.box,           b.neighbour, b.recv_row, b.send_first,
-                      b.recv_first, b.send_position, b.weighed,   b.returned, b.work,
-                      b.near,       b.told,          b.heard};
+    void *blocks[] = {b.out,     b.arrived,   b.ghost_out, b.ghost,      b.ids,        b.key,
+                      b.box,     b.neighbour, b.recv_row,  b.send_first, b.recv_first, b.send_position,
+                      b.weighed, b.returned,  b.work,      b.near,       b.told,       b.heard};
     for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
         dgnn_alloc_free(blocks[i]);
     }

@@ -11,7 +11,7 @@ enum { MAX_RANKS = 90, NSEED = 512, NPOINT = 3136 }; /* points: for each of 32 w
 struct world {
     struct dgnn_cell cell;
     int32_t grid[3], nrank;
-    double reach; /* 0: all are near, so that all know all cuts */
+    double reach;          /* 0: all are near, so that all know all cuts */
     double (*fraction)[3]; /* NSEED atoms, which the cuts are made for */
     int64_t *work;         /* of each, or NULL */
     struct dgnn_bricks bricks[MAX_RANKS];

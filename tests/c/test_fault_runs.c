@@ -449,7 +449,7 @@ int main(void)
             runs += fault_case_run(paths[p], nrank, NULL, step);
         }
     }
-    runs += fault_case_run(paths[0], MAX_RANK, NULL, step); /* numbers go by way of other ranks */
+    runs += fault_case_run(paths[0], MAX_RANK, NULL, 2 * step); /* numbers go by way of other ranks */
     for (int32_t wide = 1; wide <= 2; wide++) {
         const struct brick_grid grid = {{2, wide, 1}, {box[0], box[4], box[8]}, {1, 1, 1}, 5.5};
         runs += fault_case_run(paths[0], 2 * wide, &grid, 2 * step);

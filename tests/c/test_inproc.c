@@ -118,7 +118,8 @@ static double sum_in_tree(int32_t first, int32_t end, int k)
                             : sum_in_tree(first, first + half, k) + sum_in_tree(first + half, end, k);
 }
 
-/* With the message library's all-reduce, and without, in dgnn's tree: 70 values go through it in two parts. */
+/* With the message library's all-reduce, and without, in dgnn's tree: 70 values go through it in two parts.
+ */
 static int reductions_good(struct dgnn_comm *comm, int *status, struct dgnn_error *local)
 {
     int good = comm->transport.node_nrank == comm->transport.nrank &&
@@ -234,8 +235,8 @@ static void post_body(struct ranks_rank *rank)
         int status = dgnn_transport_alltoall(rank->comm, send, receive, &local);
         post->status[rank->rank] |= status;
         dgnn_comm_counts(rank->comm, &count, 1);
-        post->most[rank->rank] = count.bytes > post->most[rank->rank] && kind < 2 ? count.bytes
-                                                                                  : post->most[rank->rank];
+        post->most[rank->rank] =
+            count.bytes > post->most[rank->rank] && kind < 2 ? count.bytes : post->most[rank->rank];
         for (int32_t r = 0; r < rank->nrank; r++) {
             post->wrong[rank->rank] += receive[r] != post_number(kind, r, rank->rank);
         }
