@@ -479,8 +479,8 @@ struct dgnn_transport {
     int32_t node_nrank; /* ranks on its machine; 0: not known */
 };
 
-/* Takes over the transport (also on failure, where it is freed at once). deadline_s: how long a wait may take,
- * in seconds; <= 0: 300. */
+/* Takes over the transport (also on failure, where it is freed at once). deadline_s: how long a wait may
+ * take, in seconds; <= 0: 300. */
 DGNN_API int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s,
                               struct dgnn_comm **comm, struct dgnn_error *error);
 DGNN_API void dgnn_comm_free(struct dgnn_comm *comm);
