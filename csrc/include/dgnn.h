@@ -379,10 +379,11 @@ DGNN_API int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct d
  * each model's layers. Its memory grows with the systems that it has seen, and a second call of the same size
  * allocates nothing.
  *
- * Several models on one session share the list (which reaches as far as the largest cutoff), the
- * decomposition and the messages' plan; each model's numbers are the bits that it gives alone, whatever the
- * cutoffs, sel, type maps and dtypes of the others. On many ranks the first model says where space is cut, so
- * the bits are those of any session on one communicator that the same model leads. */
+ * Several models on one session share the list (which reaches as far as the largest cutoff) and, of a host's
+ * rows, the messages' plan; each model's numbers are the bits that it gives alone, whatever the cutoffs, sel,
+ * type maps and dtypes of the others. On many ranks those that count the work of an atom alike, as a
+ * committee of one architecture, share decomposition, list and plan too; others have their own in the session,
+ * since the order of sums over ranks follows from the decomposition. */
 struct dgnn_session;
 
 struct dgnn_session_options {
