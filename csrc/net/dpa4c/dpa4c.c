@@ -165,19 +165,20 @@ static const struct dgnn_descriptor_chunks dpa4c_by_chunk = {
     .backward = dpa4c_chunk_backward,
 };
 
-#define DPA4C_KIND(name)                                                                                     \
-    {.type = name,                                                                                           \
-     .load = dpa4c_load,                                                                                     \
-     .free = dpa4c_free,                                                                                     \
-     .properties = dpa4c_properties,                                                                         \
-     .describe = dpa4c_describe,                                                                             \
-     .work = dpa4c_work,                                                                                     \
-     .workspace_create = dpa4c_workspace_create,                                                             \
-     .workspace_free = dpa4c_workspace_free,                                                                 \
-     .prepare = dpa4c_prepare,                                                                               \
-     .forward = dpa4c_forward,                                                                               \
-     .backward = dpa4c_backward,                                                                             \
-     .by_chunk = &dpa4c_by_chunk}
+static const char *const dpa4c_aliases[] = {"DPA4C", NULL};
 
-const struct dgnn_descriptor_kind dgnn_dpa4c = DPA4C_KIND("dpa4c");
-const struct dgnn_descriptor_kind dgnn_dpa4c_upper = DPA4C_KIND("DPA4C");
+const struct dgnn_descriptor_kind dgnn_dpa4c = {
+    .type = "dpa4c",
+    .aliases = dpa4c_aliases,
+    .load = dpa4c_load,
+    .free = dpa4c_free,
+    .properties = dpa4c_properties,
+    .describe = dpa4c_describe,
+    .work = dpa4c_work,
+    .workspace_create = dpa4c_workspace_create,
+    .workspace_free = dpa4c_workspace_free,
+    .prepare = dpa4c_prepare,
+    .forward = dpa4c_forward,
+    .backward = dpa4c_backward,
+    .by_chunk = &dpa4c_by_chunk,
+};

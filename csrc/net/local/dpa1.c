@@ -187,8 +187,8 @@ static int dpa1_load(const struct dgnn_value *value, const struct dgnn_load_cont
     return dpa1_load_kind(value, context, &dgnn_dpa1, descriptor, error);
 }
 
-static int dpa1_load_second(const struct dgnn_value *value, const struct dgnn_load_context *context,
-                            struct dgnn_descriptor **descriptor, struct dgnn_error *error)
+static int dpa1_load_se_atten_v2(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                                 struct dgnn_descriptor **descriptor, struct dgnn_error *error)
 {
     return dpa1_load_kind(value, context, &dgnn_dpa1_se_atten_v2, descriptor, error);
 }
@@ -226,8 +226,9 @@ static double dpa1_work(const struct dgnn_descriptor *descriptor, int64_t n, con
     return 4.0 * (edge + two * (double)n) * (double)n;
 }
 
-#define DPA1_KIND(name, loader)                                                                              \
+#define DPA1_KIND(name, other_names, loader)                                                                 \
     {.type = name,                                                                                           \
+     .aliases = other_names,                                                                                 \
      .load = loader,                                                                                         \
      .free = dpa1_free,                                                                                      \
      .properties = dpa1_properties,                                                                          \
@@ -238,6 +239,8 @@ static double dpa1_work(const struct dgnn_descriptor *descriptor, int64_t n, con
      .forward = dpa1_forward,                                                                                \
      .backward = dpa1_backward}
 
-const struct dgnn_descriptor_kind dgnn_dpa1 = DPA1_KIND("dpa1", dpa1_load);
-const struct dgnn_descriptor_kind dgnn_dpa1_se_atten = DPA1_KIND("se_atten", dpa1_load);
-const struct dgnn_descriptor_kind dgnn_dpa1_se_atten_v2 = DPA1_KIND("se_atten_v2", dpa1_load_second);
+static const char *const dpa1_aliases[] = {"se_atten", NULL};
+
+const struct dgnn_descriptor_kind dgnn_dpa1 = DPA1_KIND("dpa1", dpa1_aliases, dpa1_load);
+const struct dgnn_descriptor_kind dgnn_dpa1_se_atten_v2 =
+    DPA1_KIND("se_atten_v2", NULL, dpa1_load_se_atten_v2);

@@ -98,7 +98,7 @@ static int se_a_load_settings(const struct dgnn_value *value, const struct dgnn_
     return se_a_load_lists(value, s, error);
 }
 
-/* ---------------------------------------------------------------- the kinds */
+/* ---------------------------------------------------------------- the kind */
 
 static void se_a_free_settings(struct se_a_settings *s)
 {
@@ -110,7 +110,7 @@ static void se_a_free_settings(struct se_a_settings *s)
 static int se_a_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
                      struct dgnn_descriptor **descriptor, struct dgnn_error *error)
 {
-    return se_a_load_kind(value, context, &dgnn_se_a_e2, descriptor, error);
+    return se_a_load_kind(value, context, &dgnn_se_a, descriptor, error);
 }
 
 static void se_a_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
@@ -134,16 +134,17 @@ static int se_a_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
 }
 
-#define SE_A_KIND(name)                                                                                      \
-    {.type = name,                                                                                           \
-     .load = se_a_load,                                                                                      \
-     .free = se_a_free,                                                                                      \
-     .properties = se_a_properties,                                                                          \
-     .describe = se_a_describe,                                                                              \
-     .workspace_create = se_a_workspace_create,                                                              \
-     .workspace_free = se_a_workspace_free,                                                                  \
-     .forward = se_a_forward,                                                                                \
-     .backward = se_a_backward}
+static const char *const se_a_aliases[] = {"se_a", NULL};
 
-const struct dgnn_descriptor_kind dgnn_se_a_e2 = SE_A_KIND("se_e2_a");
-const struct dgnn_descriptor_kind dgnn_se_a = SE_A_KIND("se_a");
+const struct dgnn_descriptor_kind dgnn_se_a = {
+    .type = "se_e2_a",
+    .aliases = se_a_aliases,
+    .load = se_a_load,
+    .free = se_a_free,
+    .properties = se_a_properties,
+    .describe = se_a_describe,
+    .workspace_create = se_a_workspace_create,
+    .workspace_free = se_a_workspace_free,
+    .forward = se_a_forward,
+    .backward = se_a_backward,
+};
