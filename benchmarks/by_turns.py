@@ -5,7 +5,8 @@ usage: by_turns.py OLD [NEW] [--row NAME]... [--starts N] [--json FILE]
 OLD and NEW (this tree) are folders with a build of their own. Each start is a process of each tree, the first of a pair in
 turn; a pair's ratio is NEW's time over OLD's. The table has the median of the ratios and the interval that holds it with
 90 % (by order statistics: of n ratios those of rank k and n + 1 - k, where so many fall on one side of the median by chance in
-at most 5 % of all cases), and the peak of memory beyond the start, where a row has one.
+at most 5 % of all cases), and the peak of memory beyond the start, where a row has one. Of rows on two ranks it has the
+efficiencies: one rank's time over twice that of two, OLD's and NEW's.
 """
 
 import argparse
@@ -37,6 +38,11 @@ def time_of(row):
     return row["ms_per_atom"] if "ms_per_atom" in row else row["second_ms_per_atom"]
 
 
+def efficiency_of(row):
+    """Of two ranks; None of other rows."""
+    return 0.5 / row["ratio"] if row["kind"] == "ranks" else None
+
+
 def interval(ratios):
     """The bounds of the median with 90 %, or None where there are too few."""
     count, tail, rank = len(ratios), 0.0, 0
@@ -56,7 +62,8 @@ def compare(old, new, row, starts, folder):
     ratios = [time_of(second) / time_of(first) for first, second in pairs]
     medians = [statistics.median(map(time_of, side)) for side in zip(*pairs)]
     memory = [statistics.median(run["mb_per_atom"] for run in side) for side in zip(*pairs)] if "mb_per_atom" in pairs[0][0] else None
-    return {"row": row, "old_ms_per_atom": medians[0], "new_ms_per_atom": medians[1], "ratio": statistics.median(ratios),
+    reached = [statistics.median(map(efficiency_of, side)) for side in zip(*pairs)] if efficiency_of(pairs[0][0]) else None
+    return {"row": row, "efficiency": reached, "old_ms_per_atom": medians[0], "new_ms_per_atom": medians[1], "ratio": statistics.median(ratios),
             "interval": interval(ratios), "ratios": ratios, "mb_per_atom": memory}
 
 
@@ -75,6 +82,8 @@ def main():
             found = compare(options.old, options.new, row, options.starts, folder)
             bounds = "-" if found["interval"] is None else "{:.3f} to {:.3f}".format(*found["interval"])
             memory = "" if found["mb_per_atom"] is None else "{:.3f} {:.3f}".format(*found["mb_per_atom"])
+            if found["efficiency"]:
+                memory = "efficiency {:.3f} {:.3f}".format(*found["efficiency"])
             print(f"{row:12} {found['old_ms_per_atom']:8.4f} {found['new_ms_per_atom']:8.4f}         {found['ratio']:6.3f}   "
                   f"{bounds:15} {memory}", flush=True)
             results.append(found)
