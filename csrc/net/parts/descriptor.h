@@ -78,7 +78,8 @@ struct dgnn_descriptor_chunks {
 };
 
 struct dgnn_descriptor_kind {
-    const char *type; /* as in "type" of the tree; aliases are further rows of the registry */
+    const char *type;           /* as in "type" of the tree, and in what describes a model */
+    const char *const *aliases; /* further names that a tree may give it, then NULL; NULL: there is none */
 
     /* value: the descriptor's object. Unknown members are refused by name. */
     int (*load)(const struct dgnn_value *value, const struct dgnn_load_context *context,
