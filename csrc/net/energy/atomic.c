@@ -325,7 +325,7 @@ int dgnn_atomic_prepare(struct dgnn_atomic_workspace *w, const struct dgnn_evalu
                                  6 * evaluation->graph->nowned * a->dim_rotation * (int64_t)sizeof(double),
                                  "rotation matrices", error));
     struct dgnn_evaluation own = atomic_evaluation(w, evaluation);
-    DGNN_TRY(kind->prepare ? kind->prepare(a->descriptor, w->descriptor, &own, error) : DGNN_OK);
+    DGNN_TRY(kind->prepare(a->descriptor, w->descriptor, &own, error));
     int64_t nrow = kind->by_chunk ? a->threads * atomic_chunk_most(w) : evaluation->graph->nowned;
     DGNN_TRY(dgnn_buffer_reserve(&w->rows, nrow * a->dim_descriptor * (int64_t)sizeof(double),
                                  "the descriptor", error));
@@ -378,8 +378,10 @@ static void atomic_chunk(void *of, int64_t chunk, int32_t thread)
     struct dgnn_profile *profile = thread ? NULL : own->profile;
     int64_t begin = job->first[chunk], n = job->first[chunk + 1] - begin, last = graph->nowned - own->nidle;
     double *rows = (double *)job->workspace->rows.data + job->each * thread;
-    struct dgnn_fitting_answer answer = {.output = job->output + begin * a->width,
-                                         .gradient = own->want_gradient ? rows : NULL};
+    struct dgnn_fitting_answer answer = {
+        .output = job->output + begin * a->width,
+        .gradient = own->want_gradient ? rows : NULL,
+        .rotation_gradient = own->rotation ? own->rotation_gradient + begin * 3 * a->dim_rotation : NULL};
     struct dgnn_fitting_properties fit;
     dgnn_fitting_properties(a->fitting, &fit);
     by->forward(job->workspace->descriptor, own, chunk, thread, rows);
@@ -390,9 +392,11 @@ static void atomic_chunk(void *of, int64_t chunk, int32_t thread)
                               : 0,
         .type = graph->type + begin,
         .descriptor = rows,
+        .rotation = own->rotation ? own->rotation + begin * 3 * a->dim_rotation : NULL,
         .fparam = job->input->fparam,
         .aparam = job->input->aparam ? job->input->aparam + begin * fit.dim_aparam : NULL,
-        .weight = job->input->weight ? job->input->weight + begin : NULL};
+        .weight = job->input->weight ? job->input->weight + begin : NULL,
+        .seed = job->input->seed};
     dgnn_fitting_evaluate_part(job->workspace->fitting, &fitting, thread, &answer);
     atomic_finish(a, job->input, n, graph->type + begin, &answer);
     dgnn_profile_end(profile, DGNN_PHASE_FITTING);

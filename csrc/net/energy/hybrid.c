@@ -46,7 +46,6 @@ struct hybrid_part {
     struct dgnn_prefix prefix;
     struct dgnn_buffer rows;     /* nowned x its dim_out: output, then its gradient */
     struct dgnn_buffer rotation; /* nowned x its dim_rotation x 3, where that is wanted: so too */
-    int32_t is_done;             /* did prepare go forward, and did nobody take the output yet? */
 };
 
 struct hybrid_workspace {
@@ -292,7 +291,6 @@ static int hybrid_forward_part(struct hybrid_part *part, const struct dgnn_evalu
     return dgnn_descriptor_kind(child)->forward(child, part->workspace, &own, part->rows.data, error);
 }
 
-/* A child without a step to prepare exchanges nothing, and may fail later: its forward is done here. */
 static int hybrid_prepare_part(struct hybrid_part *part, const struct dgnn_evaluation *evaluation,
                                struct dgnn_error *error)
 {
@@ -300,9 +298,7 @@ static int hybrid_prepare_part(struct hybrid_part *part, const struct dgnn_evalu
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(child);
     struct dgnn_evaluation own = hybrid_evaluation(part, evaluation);
     DGNN_TRY(dgnn_prefix_prepare(&part->prefix, 1, error));
-    part->is_done = !kind->prepare;
-    return kind->prepare ? kind->prepare(child, part->workspace, &own, error)
-                         : hybrid_forward_part(part, evaluation, error);
+    return kind->prepare(child, part->workspace, &own, error);
 }
 
 static int hybrid_prepare(const struct dgnn_descriptor *descriptor,
@@ -335,11 +331,6 @@ static void hybrid_move_rotation(const struct hybrid *h, struct hybrid_workspace
     }
 }
 
-static int hybrid_is_local(const struct hybrid_part *part)
-{
-    return !dgnn_descriptor_kind(part->child->descriptor)->prepare;
-}
-
 static int hybrid_forward(const struct dgnn_descriptor *descriptor,
                           struct dgnn_descriptor_workspace *workspace,
                           const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error)
@@ -350,10 +341,7 @@ static int hybrid_forward(const struct dgnn_descriptor *descriptor,
     for (int64_t c = 0; c < w->nchild; c++) {
         struct hybrid_part *part = &w->part[c];
         int64_t dim = part->child->properties.dim_out;
-        if (!part->is_done) {
-            DGNN_TRY(hybrid_forward_part(part, evaluation, error));
-        }
-        part->is_done = 0;
+        DGNN_TRY(hybrid_forward_part(part, evaluation, error));
         hybrid_copy(n, dim, output, h->properties.dim_out, part->rows.data, dim);
         output += dim;
     }
@@ -373,7 +361,14 @@ static int hybrid_backward_part(struct hybrid_part *part, const struct dgnn_eval
     return DGNN_OK;
 }
 
-/* Children that exchange go first: what fails after them keeps no other rank waiting. */
+/* Children that exchange go first, and those that may hold such. Their order is that of the sums over edges,
+ * so it stays. */
+static int hybrid_goes_first(const struct hybrid_part *part)
+{
+    const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(part->child->descriptor);
+    return part->child->properties.has_message_passing || kind == &dgnn_hybrid || kind->by_chunk;
+}
+
 static int hybrid_backward(const struct dgnn_descriptor *descriptor,
                            struct dgnn_descriptor_workspace *workspace,
                            const struct dgnn_evaluation *evaluation, const double *output_gradient,
@@ -391,7 +386,7 @@ static int hybrid_backward(const struct dgnn_descriptor *descriptor,
     hybrid_move_rotation(h, w, evaluation->graph->nowned, evaluation->rotation_gradient, 1);
     for (int local = 0; local < 2; local++) {
         for (int64_t c = 0; c < w->nchild; c++) {
-            if (hybrid_is_local(&w->part[c]) == local) {
+            if (hybrid_goes_first(&w->part[c]) != local) {
                 DGNN_TRY(hybrid_backward_part(&w->part[c], evaluation, error));
             }
         }
