@@ -17,8 +17,8 @@ def named(arrays: dict[str, Any], output: str) -> dict[str, Any]:
     if output == "energy":
         return arrays
     whole, atoms = arrays.pop("output"), arrays.pop("atom_output")
-    shape = SHAPES[output]
-    found = {output: whole.reshape(shape), f"atom_{output}": atoms.reshape(len(atoms), *(shape if shape != (-1,) else whole.shape))}
+    whole = whole.reshape(SHAPES[output])
+    found = {output: whole, f"atom_{output}": atoms.reshape(len(atoms), *whole.shape)}
     if "output_forces" in arrays:
         found.update(dipole_force=arrays.pop("output_forces"), dipole_virial=arrays.pop("output_virial"))
     return {**arrays, **found}

@@ -74,6 +74,10 @@ INPUT_ONLY = {
     "model/standard": {"fitting_net": "fitting in an archive", "model_branch_alias": TRAINING,
                        "info": "a remark", "bridging_method": "adds a pair table to the model, refused by its type",
                        "bridging_r_inner": "as bridging_method", "bridging_r_outer": "as bridging_method"},
+    "fitting/dipole": {"sel_type": "atom_exclude_types in an archive"},
+    "fitting/polar": {"sel_type": "atom_exclude_types in an archive", "scale": "the array scale in an archive"},
+    "fitting/dos": {"numb_dos": "dim_out in an archive"},
+    "fitting/property": {"property_name": "var_name in an archive"},
     "model/linear": {"shared_dict": TRAINING},
 }
 def group_of(value, name):
@@ -204,6 +208,8 @@ class Check:
         groups = ["model/standard", "model/linear"] if group == "model" else [group]
         if group == "type_embedding":
             groups = ["TypeEmbedNet"]
+        if group.startswith("fitting/") and key in self.tables["fitting"]:
+            groups = [group, "fitting/ener"]  # networks and their inputs are one code for all fittings
         return {text: case for name in groups for text, case in self.cases[name][key].items()}
 
     def run(self):

@@ -435,61 +435,23 @@ void REAL(dgnn_repformer_nodes)(struct REAL(dgnn_repformer_workspace) * w, const
     REAL(repformer_run)(w, call, REAL(repformer_node_phase));
 }
 
-/* The rotation matrix, of the last layer's pairs (deepmd/dpmodel/descriptor/repformers.py: _cal_hg):
- * R[c][k] = norm sum_j w_j h_jk g_jc. */
-static double REAL(repformer_rotation_norm)(const struct REAL(dgnn_repformer) * block, int64_t n)
-{
-    double slots = (double)(block->context.smooth ? block->nsel : n);
-    double size = block->layer[0].s.root ? sqrt(slots) : slots;
-    return 1 / (block->context.smooth ? size : repformer_epsilon + size);
-}
-
 static void REAL(repformer_rotation_part)(void *of, int64_t part, int32_t thread)
 {
     const struct REAL(repformer_rows) *rows = of;
-    const struct REAL(dgnn_repformer_workspace) *w = rows->w;
-    const struct REAL(dgnn_repformer) *block = w->block;
-    int64_t end = dgnn_parallel_end(w->list.ncentre, part, REAL(REPFORMER_PART)), width = block->ng2;
+    int64_t end = dgnn_parallel_end(rows->w->list.ncentre, part, REAL(REPFORMER_PART));
     (void)thread;
     for (int64_t i = part * REAL(REPFORMER_PART); i < end; i++) {
-        double *rotation = rows->evaluation->rotation + i * 3 * width;
-        int64_t first = w->list.first[i], n = w->list.first[i + 1] - first;
-        double norm = REAL(repformer_rotation_norm)(block, n);
-        memset(rotation, 0, sizeof(double) * (size_t)(3 * width));
-        for (int64_t pair = first; pair < first + n; pair++) {
-            const real *g = w->g2[block->nlayer] + pair * block->ng2p, *h = w->h2[block->nlayer] + 4 * pair;
-            double factor = norm * (block->context.smooth ? w->sw[pair] : 1);
-            for (int64_t k = 0; k < 3 * width; k++) {
-                rotation[k] += factor * (double)(h[k % 3] * g[k / 3]);
-            }
-        }
+        REAL(repformer_rotation)(rows->w, i, rows->evaluation->rotation);
     }
 }
 
-/* The gradients of the last pairs, which hold zeros so far. */
 static void REAL(repformer_rotation_backward_part)(void *of, int64_t part, int32_t thread)
 {
     const struct REAL(repformer_rows) *rows = of;
-    const struct REAL(dgnn_repformer_workspace) *w = rows->w;
-    const struct REAL(dgnn_repformer) *block = w->block;
-    int64_t end = dgnn_parallel_end(w->list.ncentre, part, REAL(REPFORMER_PART)), width = block->ng2;
+    int64_t end = dgnn_parallel_end(rows->w->list.ncentre, part, REAL(REPFORMER_PART));
     (void)thread;
     for (int64_t i = part * REAL(REPFORMER_PART); i < end; i++) {
-        const double *d = rows->evaluation->rotation_gradient + i * 3 * width;
-        int64_t first = w->list.first[i], n = w->list.first[i + 1] - first;
-        double norm = REAL(repformer_rotation_norm)(block, n);
-        for (int64_t pair = first; pair < first + n; pair++) {
-            const real *g = w->g2[block->nlayer] + pair * block->ng2p, *h = w->h2[block->nlayer] + 4 * pair;
-            double sw = block->context.smooth ? w->sw[pair] : 1, d_h[3] = {0};
-            for (int64_t k = 0; k < 3 * width; k++) {
-                w->d_g2[1][pair * block->ng2p + k / 3] += (real)(norm * sw * (double)h[k % 3] * d[k]);
-                d_h[k % 3] += norm * d[k] * (double)g[k / 3];
-            }
-            for (int k = 0; k < 3; k++) {
-                w->d_h2[1][4 * pair + k] += (real)(sw * d_h[k]);
-                w->d_sw[pair] += block->context.smooth ? (double)h[k] * d_h[k] : 0;
-            }
-        }
+        REAL(repformer_rotation_backward)(rows->w, i, rows->evaluation->rotation_gradient);
     }
 }
 

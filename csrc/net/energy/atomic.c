@@ -52,13 +52,12 @@ static int atomic_bad(const struct dgnn_value *where, const char *problem, struc
 }
 
 /* A statistic is 1 x ntypes x width; where there is none it is start, as in deepmd-kit. */
-static int atomic_load_statistic(const struct dgnn_value *variables, const char *name, int64_t ntypes,
-                                 int64_t width, double start, double *out, struct dgnn_error *error)
+static int atomic_load_statistic(const struct dgnn_value *variables, const char *name, const int64_t shape[3],
+                                 double start, double *out, struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(variables, name);
     struct dgnn_tensor tensor;
-    const int64_t shape[3] = {1, ntypes, width};
-    for (int64_t k = 0; k < ntypes * width; k++) {
+    for (int64_t k = 0; k < shape[1] * shape[2]; k++) {
         out[k] = start;
     }
     if (dgnn_value_kind(&member) == DGNN_VALUE_ABSENT) {
@@ -73,6 +72,7 @@ int dgnn_atomic_load_statistics(const struct dgnn_value *model, int32_t ntypes, 
                                 double **spread, struct dgnn_error *error)
 {
     struct dgnn_value variables = dgnn_value_member(model, "@variables");
+    const int64_t shape[3] = {1, ntypes, width};
     *bias = dgnn_alloc_zeroed(ntypes * width, sizeof(double));
     *spread = dgnn_alloc_zeroed(ntypes * width, sizeof(double));
     if (!*bias || !*spread) {
@@ -81,8 +81,8 @@ int dgnn_atomic_load_statistics(const struct dgnn_value *model, int32_t ntypes, 
     if (dgnn_value_kind(&variables) != DGNN_VALUE_ABSENT) { /* a tree from before models had statistics */
         DGNN_TRY(dgnn_value_object(&variables, error));
     }
-    DGNN_TRY(atomic_load_statistic(&variables, "out_std", ntypes, width, 1, *spread, error));
-    return atomic_load_statistic(&variables, "out_bias", ntypes, width, 0, *bias, error);
+    DGNN_TRY(atomic_load_statistic(&variables, "out_std", shape, 1, *spread, error));
+    return atomic_load_statistic(&variables, "out_bias", shape, 0, *bias, error);
 }
 
 int dgnn_atomic_load_dropped(const struct dgnn_value *list, int32_t ntypes, uint8_t **dropped,
