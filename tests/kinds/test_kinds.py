@@ -9,7 +9,7 @@ import zipfile
 import dgnn
 import numpy as np
 import pytest
-from conftest import DATA
+from conftest import DATA, ROOT
 from dgnn import cli, testing
 from test_cases import CASES, OTHERS, Case, load_arrays
 
@@ -384,3 +384,40 @@ def test_eval_and_info(name, tmp_path, capsys):
     assert not code and f"{output}" in out and "output_width" in out
     code, out, error = run("bench", path, structure)
     assert code == 2 and "needs a model of energies" in error and len(error.splitlines()) == 1
+
+
+# ---------------------------------------------------------------- the example
+
+
+def script(name):
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / "infrared" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_examples_dipoles():
+    """Those of point charges, where all molecules are whole; and the file is what its script makes."""
+    folder = ROOT / "examples" / "infrared"
+    made, error = script("make_dipole").tree()
+    assert error < 0.01
+    stored = json.loads((folder / "dipole.json").read_text())
+    assert stored["model"]["descriptor"]["sel"] == made["model"]["descriptor"]["sel"]
+    model, rng = dgnn.Model.load(folder / "dipole.json", threads=1), np.random.default_rng(0)
+    arms = np.array([[0.96, 0, 0], [-0.24, 0.93, 0]]) @ np.linalg.qr(rng.standard_normal((3, 3)))[0]
+    result = model.compute(np.vstack([np.zeros(3), arms]), ["O", "H", "H"])
+    assert np.abs(result.dipole - 0.4 * arms.sum(axis=0)).max() < 0.02 * np.linalg.norm(result.dipole)
+
+
+def test_the_examples_spectrum():
+    """Two oscillating dipoles come out at their wavenumbers, the faster one as much stronger as its square says."""
+    module = script("spectrum")
+    time = np.arange(4000) * module.STEP
+    slow, fast = (np.cos(2 * np.pi * place / module.CM * time) for place in (1600.0, 3400.0))
+    wavenumber, absorption = module.spectrum(np.stack([slow, 0 * time, fast], axis=1))
+    low, high = wavenumber < 2500, wavenumber > 2500
+    assert abs(wavenumber[low][absorption[low].argmax()] - 1600) < 15
+    assert abs(wavenumber[high][absorption[high].argmax()] - 3400) < 15
+    assert abs(absorption[low].max() - (1600 / 3400) ** 2) < 0.05
