@@ -113,7 +113,7 @@ static int convert_emit_standard(struct dgnn_emit *emit, const struct dgnn_emit_
     DGNN_TRY(dgnn_descriptors_emit(emit, &inner, &facts));
     DGNN_TRY(dgnn_text_add(&emit->text, emit->error, ", \"fitting\": "));
     DGNN_TRY(dgnn_fittings_emit(emit, scope, &facts));
-    *graph = *graph && facts.graph;
+    *graph = *graph && facts.graph && dgnn_fittings_is_energy(scope); /* deepmd-kit's graphs are energies' */
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
 

@@ -287,3 +287,12 @@ int dgnn_fittings_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *sco
     dgnn_emit_undefine(&settings);
     return status;
 }
+
+int dgnn_fittings_is_energy(const struct dgnn_emit_scope *scope)
+{
+    struct dgnn_value params = dgnn_value_member(scope->params, "fitting_net");
+    struct dgnn_value type = dgnn_value_member(&params, "type");
+    const char *name = "ener";
+    return dgnn_value_kind(&type) == DGNN_VALUE_ABSENT ||
+           (!dgnn_value_string(&type, &name, NULL) && strstr(name, "ener") != NULL);
+}

@@ -9,4 +9,7 @@
 int dgnn_fittings_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
                        const struct dgnn_descriptors_facts *facts);
 
+/* Is the settings' fitting one of energies? */
+int dgnn_fittings_is_energy(const struct dgnn_emit_scope *scope);
+
 #endif
