@@ -70,7 +70,8 @@ struct dgnn_session {
     struct dgnn_nlist list;
     struct dgnn_buffer results; /* nmodel: the caller's, as far as they go */
     /* Of one model at a time. */
-    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows, spin_gradient;
+    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows, spin_gradient,
+        features;
 };
 
 /* All that dgnn_session_compute checks of its input but the atoms' places. Errors: INPUT. */
