@@ -37,7 +37,7 @@ def hessian(model, arguments, *, step=None, threads=None, progress=False, comm=N
         comm, "hessian", lambda rank, nrank: work.columns(range(rank, work.ncolumn, nrank)).tobytes())
     columns = np.empty((work.ncolumn, 2, work.natoms, 3))
     for rank, part in enumerate(parts):
-        columns[rank :: len(parts)] = np.frombuffer(part).reshape(-1, 2, work.natoms, 3)
+        columns[rank :: len(parts)] = np.frombuffer(part).reshape(len(columns[rank :: len(parts)]), 2, work.natoms, 3)
     return work.finished(columns)
 
 
@@ -73,7 +73,7 @@ class _Work:
         which = list(which)
         found = many.run(lambda k, alone: self.column(which[k], alone), [self.natoms] * len(which), self.threads,
                          self.progress)
-        return np.array(found).reshape(-1, 2, self.natoms, 3)
+        return np.array(found, float).reshape(len(which), 2, self.natoms, 3)
 
     def column(self, k, alone):
         return [(self.forces(k, -step, alone) - self.forces(k, step, alone)) / (2 * step)
@@ -92,10 +92,10 @@ class _Work:
         best = (4 * fine - coarse) / 3
         error = float(np.abs(best - fine).max(initial=0))
         inner = best[:, real].reshape(len(real), 3, len(real), 3)
-        inner = 0.5 * (inner + inner.transpose(2, 3, 0, 1))
         if len(real):  # what a motion of all atoms together feels: nothing
             inner = inner - inner.mean(axis=0, keepdims=True)
             inner = inner - inner.mean(axis=2, keepdims=True)
+        inner = 0.5 * (inner + inner.transpose(2, 3, 0, 1))
         h[np.ix_(real, range(3), real, range(3))] = inner
         return h, error
 
