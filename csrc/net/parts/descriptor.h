@@ -57,6 +57,9 @@ struct dgnn_evaluation {
     int64_t nidle; /* outputs of so many owned nodes, the last ones, are not used, and their gradients are 0
                     */
     struct dgnn_profile *profile; /* NULL: nothing is measured */
+    /* Of what energies are made, for who asked; NULL for others. */
+    double *descriptor; /* nowned x dim_out */
+    double *last_layer; /* nowned x dim_last_layer of the fitting net */
     /* Of descriptors with native spins; NULL for others. */
     const double *spins;        /* nnode x 3 */
     double *node_spin_gradient; /* nowned x 3, backward adds what comes through an atom's own spin */
