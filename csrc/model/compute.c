@@ -193,7 +193,7 @@ static int compute_prepare(struct dgnn_session *s, const struct compute_call *ca
     dgnn_profile_end(s->part[0].profile, DGNN_PHASE_ATOMS);
     DGNN_TRY(compute_list(s, compute_nodes(s, call->atoms), kind, error));
     dgnn_profile_end(s->part[0].profile, DGNN_PHASE_LIST);
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         DGNN_TRY(compute_prepare_part(s, &s->part[k], call, error));
     }
     return DGNN_OK;
@@ -309,7 +309,7 @@ static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *pa
                                         .forces = s->forces.data,
                                         .forces_mag = s->is_spin ? s->forces_mag.data : NULL,
                                         .atom_virial = call->want_atom_virial ? s->atom_virial.data : NULL};
-    if (s->nmodel > 1) {
+    if (s->ncall > 1) {
         dgnn_profile_resume(part->profile);
     }
     int status = compute_net(s, part, call, &of_nodes, error);
@@ -376,7 +376,7 @@ static int compute_serial(struct dgnn_session *s, const struct dgnn_system *syst
     DGNN_TRY(dgnn_session_check(s, system, error));
     DGNN_TRY(dgnn_serial_update(&s->serial, system, s->ntypes, s->dim_aparam, error));
     DGNN_TRY(compute_prepare(s, &call, DGNN_SESSION_SERIAL, error));
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_result *result = dgnn_session_result(results, k);
         DGNN_TRY(compute_evaluate(s, &s->part[k], &call, &out, error));
         DGNN_TRY(compute_check_result(&out, call.atoms, error));
@@ -450,19 +450,19 @@ static int compute_together(struct dgnn_session *s, const struct compute_call *c
 {
     struct dgnn_domain *d = &s->domain;
     struct compute_failure failure = {0};
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_node_result out;
         DGNN_TRY(compute_evaluate_together(s, k, call, &out, &failure, error));
         DGNN_TRY(dgnn_domain_add(d, &out, error));
         compute_check_together(&out, &d->nodes, &failure);
         DGNN_TRY(dgnn_domain_return(d, &out, dgnn_session_result(results, k), error));
         compute_check_sum(dgnn_session_result(results, k), &failure);
-        if (k + 1 < s->nmodel) {
+        if (k + 1 < s->ncall) {
             dgnn_profile_end(s->part[k].profile, DGNN_PHASE_MESSAGES);
         }
     }
     DGNN_TRY(compute_agree(comm, "compute", &failure, error));
-    dgnn_profile_end(s->part[s->nmodel - 1].profile, DGNN_PHASE_MESSAGES);
+    dgnn_profile_end(s->part[s->ncall - 1].profile, DGNN_PHASE_MESSAGES);
     return DGNN_OK;
 }
 
@@ -490,6 +490,7 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
                                       .model = {s->digest[0], s->digest[1]},
                                       .dtype = first->properties.descriptor.dtype,
                                       .dense = first->dense,
+                                      .nmodel = s->ncall,
                                       .ntypes = s->ntypes,
                                       .dim_aparam = s->dim_aparam,
                                       .spin = s->is_spin ? &s->spin : NULL,
@@ -505,9 +506,9 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
     int status = compute_prepare(s, &call, DGNN_SESSION_RANKS, error);
     status = status ? status : dgnn_domain_prepare(d, error);
     DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
-    dgnn_profile_end(s->part[s->nmodel - 1].profile, DGNN_PHASE_MESSAGES);
+    dgnn_profile_end(s->part[s->ncall - 1].profile, DGNN_PHASE_MESSAGES);
     DGNN_TRY(compute_together(s, &call, comm, results, error));
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         compute_set_counts(s, &s->part[k], &d->nodes, dgnn_session_result(results, k));
     }
     return DGNN_OK;
@@ -516,7 +517,8 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
 int dgnn_compute(struct dgnn_session *s, const struct dgnn_system *system, struct dgnn_comm *comm,
                  struct dgnn_result *results, struct dgnn_error *error)
 {
-    int status = dgnn_taken_results(s, results, error);
+    int status = dgnn_taken_models(s, system->nmodel, error);
+    status = status ? status : dgnn_taken_results(s, results, error);
     if (status) {
         return dgnn_transport_agree(comm, "compute", status, error);
     }
@@ -540,12 +542,12 @@ static int compute_ghosted_together(struct dgnn_session *s, const struct compute
 {
     struct dgnn_ghosted_nodes *g = &s->ghosted;
     struct compute_failure failure = {0};
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_node_result out;
         DGNN_TRY(compute_evaluate_together(s, k, call, &out, &failure, error));
         DGNN_TRY(dgnn_ghosted_add(g, &out, error));
         compute_check_together(&out, &g->nodes, &failure);
-        if (k + 1 < s->nmodel) {
+        if (k + 1 < s->ncall) {
             dgnn_ghosted_return(g, &out, dgnn_session_result(results, k));
             dgnn_profile_end(s->part[k].profile, DGNN_PHASE_MESSAGES);
             continue;
@@ -578,6 +580,7 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
                                        .model = {s->digest[0], s->digest[1]},
                                        .dtype = first->properties.descriptor.dtype,
                                        .dense = first->dense,
+                                       .nmodel = s->ncall,
                                        .ntypes = s->ntypes,
                                        .dim_aparam = s->dim_aparam,
                                        .skin = s->skin,
@@ -590,9 +593,9 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
     int status = compute_prepare(s, &call, DGNN_SESSION_GHOSTED, error);
     status = status ? status : dgnn_ghosted_prepare(g, error);
     DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
-    dgnn_profile_end(s->part[s->nmodel - 1].profile, DGNN_PHASE_MESSAGES);
+    dgnn_profile_end(s->part[s->ncall - 1].profile, DGNN_PHASE_MESSAGES);
     DGNN_TRY(compute_ghosted_together(s, &call, comm, results, error));
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         compute_set_counts(s, &s->part[k], &g->nodes, dgnn_session_result(results, k));
     }
     return DGNN_OK;
@@ -601,7 +604,8 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
 int dgnn_compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
                          struct dgnn_result *results, struct dgnn_error *error)
 {
-    int status = dgnn_taken_results(s, results, error);
+    int status = dgnn_taken_models(s, system->nmodel, error);
+    status = status ? status : dgnn_taken_results(s, results, error);
     if (status) {
         return dgnn_transport_agree(comm, "compute_ghosted", status, error);
     }
