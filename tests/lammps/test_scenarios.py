@@ -5,10 +5,11 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dgnn
 import numpy as np
 import pytest
-from lammps_runs import AFTER, AFTER_ATOMS, ATOMS, BOX, COLUMNS, FORCES, case, differences, errors_of, relative, run
-from lammps_runs import Frame, Units, expected, system, write_data
+from lammps_runs import AFTER, AFTER_ATOMS, ATOMS, BOX, COLUMNS, FORCES, SPINS, case, differences, errors_of, relative, run
+from lammps_runs import Frame, Units, expected, spins_of, system, write_data
 
 LIMITS = {"energy": 1e-10}  # of its size; all else 1e-11 of the largest component
 MODEL = case("dpa3_base")
@@ -30,12 +31,14 @@ class Scenario:
     model: Path = MODEL
     parts: list = None  # of expected; None: the model alone
     atoms: bool = True  # with quantities of each atom
-    natoms: object = 36  # expected at the end; None: it varies
+    natoms: object = None  # expected at the end; None: not looked at
     skip: tuple = ()  # quantities that other styles have a part in
     given: dict = field(default_factory=dict)
 
 
 def types_of(elements):
+    if elements == "spin_three":
+        return [0, 1, 2]
     return [{"O": 0, "H": 1, "NULL": -1}[name] for name in elements.split()]
 
 
@@ -71,7 +74,7 @@ SCENARIOS |= {
     "isolated": Scenario(NVE.format(300) + "run 10\n", boundary="s s s", data="cluster"),
     "delete": Scenario(NVE.format(300) + "run 3\ngroup some id 3:11\ndelete_atoms group some compress no\nrun 5\n", natoms=27),
     "evaporate": Scenario(NVE.format(300) + "region lower block INF INF INF INF 2 6\nfix away all evaporate 4 3 lower 49892\n"
-                          "run 10\n", natoms=27),
+                          "run 10\n"),
     "deposit": Scenario(NVE.format(300) + DEPOSIT + "run 15\n", (3,), natoms=40, **SLAB),
     "gcmc": Scenario(NVE.format(300) + GCMC + "run 10\n", (1, 3), natoms=None, **SLAB),
     "gcmc, second run": Scenario(NVE.format(300) + GCMC + "run 4\nrun 6\n", natoms=None, **SLAB),
@@ -121,6 +124,58 @@ SCENARIOS |= {
     "float32": Scenario(NVE.format(300) + "run 3\n", (1, 3), pair="pair_style dgnn {model} dtype float32\npair_coeff * * "
                         "{elements}", given=dict(dtype="float32")),
 }
+
+TAKES = dict(model=case("dpa3_fparam_aparam"), data="ortho3")
+KNOWN = dict(fparam=[0.3, -0.2], aparam=lambda frame: np.full((len(frame.columns["id"]), 1), 0.7))
+
+
+def columns(*names):
+    return lambda frame: frame.get(*names)
+
+
+def node_temperature(frame):
+    """Of fix ttm's 2 x 1 x 3 nodes in the file of data_folder."""
+    place = np.floor((frame.get("x", "y", "z") - frame.low) / np.diag(frame.box) * [2, 1, 3]) % [2, 1, 3]
+    return (0.2 + place @ [0.1, 0.0, 0.3])[:, None]
+
+
+def taking(words, body="run 2\n", ranks=(2,), before="", **given):
+    pair = f"{before}pair_style dgnn {{model}} {words}\npair_coeff * * {{elements}}"
+    return Scenario(NVE.format(300) + body, ranks, pair=pair, given=KNOWN | given, elements="O H NULL", **TAKES)
+
+
+SCENARIOS |= {
+    "fparam, aparam": taking("fparam 0.3 -0.2 aparam 0.7", ranks=(1, 3)),
+    "fparam_from_compute": taking("fparam_from_compute fp aparam 0.7", before="compute fp all reduce ave x y\n",
+                                  fparam=lambda frame: frame.get("x", "y").mean(axis=0)),
+    "fparam_from_fix": taking("aparam 0.7 fparam_from_fix fp 2", before="variable a equal 0.3\nvariable b equal -0.2\n"
+                              "fix fp all ave/time 1 1 1 v_b v_a v_b\n"),
+    "fparam_from_fix, scalar": taking("aparam 0.7 fparam_from_fix fp", before="variable a equal 0.3\n"
+                                      "fix fp all ave/time 1 1 1 v_a\n", fparam=[0.3, 0.3]),
+    "aparam_from_compute": taking("fparam 0.3 -0.2 aparam_from_compute ap", ranks=(1, 3), before="compute ap all property/atom x\n",
+                                  aparam=columns("x")),
+    "ttm": taking("fparam 0.3 -0.2 ttm electrons", ranks=(1, 3), aparam=node_temperature, before="fix electrons all ttm 31 1.0 1.0 "
+                  "0.0 1e-60 0.0 0.0 2 1 3 infile {nodes}\n"),
+    "default fparam": Scenario("run 0\n", model=case("dpa3_fparam_default")),
+    "charge_spin": Scenario("run 0\n", pair="pair_style dgnn {model} charge_spin 1.0 2.0\npair_coeff * * {elements}",
+                            model=case("dpa3_charge_spin"), given=dict(charge_spin=[1.0, 2.0])),
+    "default charge_spin": Scenario("run 0\n", model=case("dpa3_charge_spin_default")),
+}
+SPIN = dict(style="spin", given=dict(spins=spins_of))
+for name in ("spin_dpa3", "spin_dpa2", "spin_se_e2_a"):
+    SCENARIOS[name] = Scenario(NVE.format(300) + "run 3\n", (1, 2, 3), data="spins", model=case(name), **SPIN)
+SCENARIOS |= {
+    "spin, several magnetic types": Scenario("run 0\n", (2,), data="spins3", model=case("spin_three"), elements="spin_three",
+                                             **SPIN),
+    "spin, NULL straddling": Scenario(NVE.format(2000) + "run 8\n", (1, 3), data="spins_null", elements="O H NULL", skin=0.2,
+                                      model=case("spin_dpa3"), **SPIN),
+    "spin, empty rank": Scenario(NVE.format(300) + "run 3\n", (3,), data="spins_slab", first="processors 1 1 3\n",
+                                 model=case("spin_dpa3"), **SPIN),
+    "spin, a rank of NULL": Scenario(NVE.format(300) + "run 3\n", (2,), data="spins_null_rank", elements="O H NULL",
+                                     first="processors 1 1 2\n", model=case("spin_dpa3"), **SPIN),
+    "spin, newton off": Scenario(NVE.format(300) + "run 3\n", (3,), data="spins", first="newton off\n", model=case("spin_dpa2"),
+                                 **SPIN),
+}
 ON_RANKS = [(name, ranks) for name, scenario in SCENARIOS.items() for ranks in scenario.ranks]
 
 
@@ -143,6 +198,16 @@ def data_folder():
     away = positions[:, None] - positions[None]
     away -= np.round(away @ np.linalg.inv(BOX)) @ BOX
     near = np.argwhere(np.triu(np.linalg.norm(away, axis=-1) < 2.0, 1))
+    write_data(folder / "ortho3", positions, types, box=np.diag([8.8, 8.8, 6.6]), ntypes=3)
+    (folder / "nodes").write_text("# UNITS: metal\n" + "".join(f"{x + 1} {y + 1} {z + 1} {0.2 + 0.1 * x + 0.3 * z:.17g}\n"
+                                                             for x in range(2) for y in range(1) for z in range(3)))
+    spins = np.random.default_rng(5).normal(size=(len(kinds), 3))
+    write_data(folder / "spins", positions, types, style="spin", spins=spins)
+    write_data(folder / "spins3", positions, np.arange(36) % 3, ntypes=3, style="spin", spins=spins)
+    write_data(folder / "spins_null", positions, np.where(np.arange(36) % 5 == 0, 2, types), ntypes=3, style="spin", spins=spins)
+    write_data(folder / "spins_slab", positions, types, box=tall, style="spin", spins=spins)
+    write_data(folder / "spins_null_rank", np.vstack([positions, others + [0, 0, 14]]), kinds, box=tall, ntypes=3, style="spin",
+               spins=spins)
     write_data(folder / "bonds", positions, types, style="molecular", bonds=near)
     write_data(folder / "bonds_oxygen", positions, np.zeros(36, int), style="molecular", bonds=near)
     return folder
@@ -150,9 +215,12 @@ def data_folder():
 
 def script_of(name, scenario):
     words = dict(model=scenario.model, elements=scenario.elements, name=name.replace(" ", "_").replace(",", "").replace("/", "_"),
-                 skin=scenario.skin)
-    output = ATOMS if scenario.atoms else FORCES
-    after = (AFTER + AFTER_ATOMS * scenario.atoms).format(name=words["name"], columns=COLUMNS * scenario.atoms)
+                 skin=scenario.skin, nodes=data_folder() / "nodes")
+    if scenario.elements == "spin_three":
+        words["elements"] = " ".join(dgnn.Model.load(scenario.model).type_map)
+    spin = scenario.style == "spin"
+    output = SPINS * spin + (ATOMS if scenario.atoms else FORCES)
+    after = (AFTER + AFTER_ATOMS * scenario.atoms).format(name=words["name"], columns=COLUMNS * scenario.atoms + " c_mag[*]" * spin)
     step = {"metal": 0.0005, "real": 0.5, "si": 5e-16}[scenario.units]
     return (f"clear\nunits {scenario.units}\natom_style {scenario.style}\nboundary {scenario.boundary}\n{scenario.first}"
             f"read_data {data_folder() / scenario.data}\nneighbor {scenario.skin} bin\n"
@@ -185,9 +253,10 @@ def test_scenario(name, ranks, figures):
         assert relative(frame.get("fx", "fy", "fz"), forces) <= 1e-11
         return
     found = differences(folder, file, parts, scenario.units, scenario.atoms)
-    assert scenario.natoms is None or scenario.natoms in (36, len(Frame(folder / f"{file}.dump").columns["id"])) or True
+    if scenario.natoms is not None:
+        assert len(Frame(folder / f"{file}.dump").columns["id"]) == scenario.natoms
     for quantity, value in found.items():
-        limit = 1e-5 if "dtype" in given else LIMITS.get(quantity, 1e-11)
+        limit = 1e-5 if "dtype" in scenario.given else LIMITS.get(quantity, 1e-11)
         if quantity not in scenario.skip:
             figures.record("pair_style dgnn beside compute", name, quantity, value, limit)
             assert value <= limit, (quantity, value)
