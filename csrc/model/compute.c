@@ -154,7 +154,7 @@ enum { COMPUTE_ORDER_LEAST = 256 };
 static int compute_order(struct dgnn_session *s, struct dgnn_session_part *part,
                          const struct compute_call *call, struct dgnn_error *error)
 {
-    const struct dgnn_nodes *nodes = compute_nodes(s, call->atoms);
+    const struct dgnn_nodes *nodes = compute_nodes(s, call);
     int64_t width = part->model->properties.fitting.dim_aparam + 1;
     part->ordered = part->model->properties.descriptor.has_message_passing && !nodes->exchange &&
                     !nodes->owner && !s->is_spin && nodes->nnode == nodes->nowned &&
@@ -192,7 +192,7 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_session *s,
 {
     int takes = part->model->properties.descriptor.dim_charge_spin > 0;
     int32_t request = call->system->request;
-    struct dgnn_features features = dgnn_features_of(s, part, request, compute_nodes(s, call->atoms)->nowned);
+    struct dgnn_features features = dgnn_features_of(s, part, request, compute_nodes(s, call)->nowned);
     double *spin_gradient = s->spin.is_native ? s->spin_gradient.data : NULL;
     return (struct dgnn_evaluation){
         .graph = part->ordered ? &part->order.graph : compute_graph(part),
