@@ -1,6 +1,6 @@
 /* Sessions: several models on one, each with the bits that it gives alone; the sessions of a model while
- * threads call; one list, one decomposition and one set of positions however many models; refusals. test_c.py
- * also runs this under ThreadSanitizer. */
+ * threads call; one list however many models, one decomposition and one set of positions for those that cut
+ * space alike; refusals. test_c.py also runs this under ThreadSanitizer. */
 #include "session_case.h"
 
 #include <sys/resource.h>
