@@ -3,11 +3,9 @@
 import subprocess
 import sys
 
+import compare_builds
 import numpy as np
 from conftest import ROOT
-
-sys.path.append(str(ROOT / "tools"))
-import compare_builds  # noqa: E402
 
 
 def test_what_differs_is_told():
