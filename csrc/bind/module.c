@@ -17,8 +17,8 @@ static int module_exec(PyObject *module)
 {
     struct dgnn_state *state = dgnn_module_state(module);
     if (dgnn_pyarray_setup() || dgnn_pyerror_setup(module, state) || dgnn_pymodel_setup(module, state) ||
-        dgnn_pycomm_setup(module, state) || dgnn_pysession_setup(module, state) || dgnn_pysignal_setup(module) ||
-        PyModule_AddFunctions(module, dgnn_pyload_methods) ||
+        dgnn_pycomm_setup(module, state) || dgnn_pysession_setup(module, state) ||
+        dgnn_pysignal_setup(module) || PyModule_AddFunctions(module, dgnn_pyload_methods) ||
         PyModule_AddFunctions(module, dgnn_pyalloc_methods)) {
         return -1;
     }

@@ -180,11 +180,11 @@ static PyObject *pycomm_allgather(PyObject *object, PyObject *data)
     }
     dgnn_comm_place(comm, NULL, &nrank);
     Py_ssize_t length = PyBytes_GET_SIZE(data);
-    PyObject *all = length <= PY_SSIZE_T_MAX / nrank ? PyBytes_FromStringAndSize(NULL, length * nrank)
-                                                     : PyErr_NoMemory();
+    PyObject *all =
+        length <= PY_SSIZE_T_MAX / nrank ? PyBytes_FromStringAndSize(NULL, length * nrank) : PyErr_NoMemory();
     if (all) {
-        Py_BEGIN_ALLOW_THREADS status = dgnn_comm_allgather(comm, PyBytes_AS_STRING(data), length,
-                                                            PyBytes_AS_STRING(all), &error);
+        Py_BEGIN_ALLOW_THREADS status =
+            dgnn_comm_allgather(comm, PyBytes_AS_STRING(data), length, PyBytes_AS_STRING(all), &error);
         Py_END_ALLOW_THREADS if (status)
         {
             Py_CLEAR(all);
@@ -238,7 +238,8 @@ static PyMethodDef pycomm_methods[] = {
      "begin($self, /)\n--\n\nLocal. Counts a call, which is open until an agreement of this communicator."},
     {"place", pycomm_place, METH_NOARGS, "place($self, /)\n--\n\n(rank, number of ranks)."},
     {"allgather", pycomm_allgather, METH_O,
-     "allgather($self, data, /)\n--\n\nCollective. The bytes of all ranks, which pass as many each, end to end."},
+     "allgather($self, data, /)\n--\n\nCollective. The bytes of all ranks, which pass as many each, end to "
+     "end."},
     {"is_open", pycomm_is_open, METH_NOARGS,
      "is_open($self, /)\n--\n\nWas a call begun that has not come to its agreement?"},
     {"close", pycomm_close, METH_NOARGS, "close($self, /)\n--\n\nFrees it; local."},

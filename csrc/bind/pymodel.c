@@ -190,9 +190,9 @@ static PyObject *pymodel_profile_object(const struct dgnn_profile *profile)
 
 int dgnn_pymodel_parse(PyObject *arguments, PyObject *keywords, struct dgnn_pymodel_arguments *in)
 {
-    static char *names[] = {"coords", "types",      "box",         "pbc",     "spins",
-                            "fparam", "aparam",     "charge_spin", "ids",     "grid",
-                            "comm",   "replicated", "atomic",      "profile", "request", NULL};
+    static char *names[] = {"coords", "types",       "box",     "pbc",  "spins", "fparam",
+                            "aparam", "charge_spin", "ids",     "grid", "comm",  "replicated",
+                            "atomic", "profile",     "request", NULL};
     return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO(iii)OOOOO(iii)Opp|pi:compute", names,
                                        &in->coords, &in->types, &in->box, &in->pbc[0], &in->pbc[1],
                                        &in->pbc[2], &in->spins, &in->fparam, &in->aparam, &in->charge_spin,
@@ -203,11 +203,11 @@ int dgnn_pymodel_parse(PyObject *arguments, PyObject *keywords, struct dgnn_pymo
 }
 
 int dgnn_pymodel_take(struct dgnn_pymodel_call *call, const struct dgnn_pymodel_arguments *in,
-                                struct dgnn_system *system)
+                      struct dgnn_system *system)
 {
     PyObject *coords, *fparam, *aparam;
-    *system = (struct dgnn_system){
-        .size = sizeof *system, .replicated = in->replicated, .request = in->request};
+    *system =
+        (struct dgnn_system){.size = sizeof *system, .replicated = in->replicated, .request = in->request};
     for (int axis = 0; axis < 3; axis++) {
         system->pbc[axis] = in->pbc[axis];
         system->grid[axis] = in->grid[axis];
@@ -284,10 +284,10 @@ static PyObject *pymodel_compute_call(struct pymodel *self, struct dgnn_pymodel_
     struct pymodel_evaluation evaluation = {.system = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
     if (dgnn_pymodel_take(call, in, &system) ||
-        !(dict = dgnn_pymodel_result_new(
-              &(struct dgnn_pymodel_shape){self->model, system.natoms, system.natoms, system.spins != NULL,
-                                           in->atomic, in->request},
-              &result))) {
+        !(dict = dgnn_pymodel_result_new(&(struct dgnn_pymodel_shape){self->model, system.natoms,
+                                                                      system.natoms, system.spins != NULL,
+                                                                      in->atomic, in->request},
+                                         &result))) {
         dgnn_pyerror_agree(call->state, comm, "compute");
         return NULL;
     }
@@ -339,10 +339,11 @@ static int pymodel_ghosted_parse(PyObject *arguments, PyObject *keywords,
     static char *names[] = {"coords",      "types",  "nlocal", "spins",   "fparam",     "aparam",
                             "charge_spin", "border", "direct", "mapping", "neighbours", "add_ghost_forces",
                             "same_list",   "atomic", "comm",   "request", NULL};
-    return PyArg_ParseTupleAndKeywords(
-               arguments, keywords, "OOnOOOOOOOOpppO|i:compute_ghosted", names, &in->coords, &in->types,
-               &in->nlocal, &in->spins, &in->fparam, &in->aparam, &in->charge_spin, &in->border, &in->direct,
-               &in->mapping, &in->neighbours, &in->add_ghost_forces, &in->same_list, &in->atomic, &in->comm, &in->request)
+    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOnOOOOOOOOpppO|i:compute_ghosted", names,
+                                       &in->coords, &in->types, &in->nlocal, &in->spins, &in->fparam,
+                                       &in->aparam, &in->charge_spin, &in->border, &in->direct, &in->mapping,
+                                       &in->neighbours, &in->add_ghost_forces, &in->same_list, &in->atomic,
+                                       &in->comm, &in->request)
                ? 0
                : -1;
 }
@@ -492,11 +493,10 @@ static int pymodel_ghosted_take(struct dgnn_pymodel_call *call, const struct pym
                                 struct dgnn_direct *direct)
 {
     PyObject *lists[2];
-    *system = (struct dgnn_ghosted){
-        .size = sizeof *system,
-        .same_list = in->same_list,
-        .add_ghost_forces = in->add_ghost_forces,
-        .request = in->request};
+    *system = (struct dgnn_ghosted){.size = sizeof *system,
+                                    .same_list = in->same_list,
+                                    .add_ghost_forces = in->add_ghost_forces,
+                                    .request = in->request};
     if (pymodel_ghosted_rows(call, in, system)) {
         return -1;
     }
@@ -530,10 +530,10 @@ static PyObject *pymodel_ghosted_call(struct pymodel *self, struct dgnn_pymodel_
     struct pymodel_evaluation evaluation = {.ghosted = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
     if (pymodel_ghosted_take(call, in, &system, &border, &direct) ||
-        !(dict = dgnn_pymodel_result_new(
-              &(struct dgnn_pymodel_shape){self->model, system.nall, system.nlocal, system.spins != NULL,
-                                           in->atomic, in->request},
-              &result))) {
+        !(dict = dgnn_pymodel_result_new(&(struct dgnn_pymodel_shape){self->model, system.nall, system.nlocal,
+                                                                      system.spins != NULL, in->atomic,
+                                                                      in->request},
+                                         &result))) {
         dgnn_pyerror_agree(call->state, comm, "compute_ghosted");
         return NULL;
     }
@@ -665,7 +665,8 @@ static PyMethodDef pymodel_methods[] = {
     {"compute_ghosted", (PyCFunction)(void (*)(void))pymodel_ghosted, METH_VARARGS | METH_KEYWORDS,
      "compute_ghosted($self, coords, types, nlocal, spins, fparam, aparam, charge_spin, border, direct, "
      "mapping, "
-     "neighbours, add_ghost_forces, same_list, atomic, comm, request=0)\n--\n\nRows that a host code distributed."},
+     "neighbours, add_ghost_forces, same_list, atomic, comm, request=0)\n--\n\nRows that a host code "
+     "distributed."},
     {"save", pymodel_save, METH_O, "save($self, path, /)\n--\n\nWrites a .dgnn archive."},
     {"tree", pymodel_tree, METH_NOARGS, "tree($self, /)\n--\n\n(json, arrays), as load_tree takes them."},
     {"describe", pymodel_describe, METH_NOARGS, "describe($self, /)\n--\n\nA JSON text."},

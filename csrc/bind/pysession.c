@@ -3,7 +3,7 @@
 
 struct pysession {
     PyObject_HEAD struct dgnn_session *session; /* NULL once closed */
-    PyObject *models;                           /* a tuple; those that were borrowed are given back at the end */
+    PyObject *models; /* a tuple; those that were borrowed are given back at the end */
     Py_ssize_t nborrowed;
     int in_use;
 };
@@ -36,8 +36,7 @@ static int pysession_fill(struct pysession *self, const struct dgnn_state *state
     if (!PyErr_Occurred()) {
         int32_t count = n > INT32_MAX ? INT32_MAX : (int32_t)n;
         status = dgnn_session_create(model, count, NULL, &self->session, &error);
-        status = status ? status
-                        : dgnn_session_set_stop(self->session, dgnn_pysignal_wanted, NULL, &error);
+        status = status ? status : dgnn_session_set_stop(self->session, dgnn_pysignal_wanted, NULL, &error);
     }
     PyMem_Free(model);
     if (status) {

@@ -78,7 +78,8 @@ int dgnn_pysignal_wanted(void *unused);
 int dgnn_pymodel_setup(PyObject *module, struct dgnn_state *state);
 /* A Model of Python's, which takes model over (on failure it is freed). */
 PyObject *dgnn_pymodel_wrap(PyTypeObject *type, struct dgnn_model *model);
-/* The core's model, which is not closed until it is given back. NULL with a Python error: no Model, or closed.
+/* The core's model, which is not closed until it is given back. NULL with a Python error: no Model, or
+ * closed.
  */
 struct dgnn_model *dgnn_pymodel_borrow(const struct dgnn_state *state, PyObject *value);
 void dgnn_pymodel_give_back(PyObject *value);

@@ -150,9 +150,10 @@ DGNN_API void dgnn_model_free(struct dgnn_model *model);
 
 /* A JSON object that describes the model: type_map, cutoff, dtype, semantics, has_message_passing,
  * has_message_passing_across_ranks, is_spin, virtual_scale (of each type; null without spins), dim_fparam,
- * dim_aparam, dim_descriptor, dim_last_layer, dim_charge_spin, has_default_fparam, has_default_charge_spin, parameters, instruction_set,
- * threads, memory, descriptor (its hyper-parameters), archive (format, digest, flags), elements (symbols with
- * statistics, as dgnn_heads tells them, or null), notes (things a user should know). Owned by the model. */
+ * dim_aparam, dim_descriptor, dim_last_layer, dim_charge_spin, has_default_fparam, has_default_charge_spin,
+ * parameters, instruction_set, threads, memory, descriptor (its hyper-parameters), archive (format, digest,
+ * flags), elements (symbols with statistics, as dgnn_heads tells them, or null), notes (things a user should
+ * know). Owned by the model. */
 DGNN_API const char *dgnn_model_describe(const struct dgnn_model *model);
 
 /* What a model's answer is, beside forces. */
@@ -198,8 +199,8 @@ enum dgnn_request {
     DGNN_REQUEST_DESCRIPTOR = 1, /* result.descriptor */
     DGNN_REQUEST_LAST_LAYER = 2, /* result.last_layer */
     DGNN_REQUEST_NO_FORCES = 4,  /* no gradients: forces and virials are zeros, and a call takes a third */
-    DGNN_REQUEST_ALONE = 8       /* the thread that calls does all the work, with the same bits: for hosts that
-                                    have a thread for each of many small systems */
+    DGNN_REQUEST_ALONE = 8 /* the thread that calls does all the work, with the same bits: for hosts that
+                              have a thread for each of many small systems */
 };
 
 struct dgnn_comm; /* ranks that compute together; below */
@@ -285,9 +286,10 @@ struct dgnn_result {
     int64_t nangle_truncated;     /* as ntruncated, of the neighbours that may form angles */
     struct dgnn_profile *profile; /* NULL: nothing is measured. Zeroed and filled; a few clock reads for each
                                      layer */
-    double *descriptor; /* n x dim_descriptor of struct dgnn_model_info, or NULL; with DGNN_REQUEST_DESCRIPTOR:
-                           what the descriptor gives for each atom, zeros for NULL atoms. In spin models those
-                           of the real atoms; a host's ghosts have none (nlocal rows) */
+    double *descriptor;           /* n x dim_descriptor of struct dgnn_model_info, or NULL; with
+                                     DGNN_REQUEST_DESCRIPTOR: what the descriptor gives for each atom, zeros for NULL
+                                     atoms. In spin models those of the real atoms; a host's ghosts have none (nlocal
+                                     rows) */
     double *last_layer; /* n x dim_last_layer, or NULL; with DGNN_REQUEST_LAST_LAYER: what the fitting net's
                            last hidden layer gives */
 };

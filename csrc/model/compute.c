@@ -155,8 +155,7 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_session *s,
 {
     int takes = part->model->properties.descriptor.dim_charge_spin > 0;
     int32_t request = call->system->request;
-    struct dgnn_features features =
-        dgnn_features_of(s, part, request, compute_nodes(s, call->atoms)->nowned);
+    struct dgnn_features features = dgnn_features_of(s, part, request, compute_nodes(s, call->atoms)->nowned);
     double *spin_gradient = s->spin.is_native ? s->spin_gradient.data : NULL;
     return (struct dgnn_evaluation){
         .graph = part->ordered ? &part->order.graph : compute_graph(part),
@@ -325,8 +324,8 @@ static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *pa
                                         .forces = s->forces.data,
                                         .forces_mag = s->is_spin ? s->forces_mag.data : NULL,
                                         .atom_virial = call->want_atom_virial ? s->atom_virial.data : NULL,
-                                        .features = dgnn_features_of(s, part, call->system->request,
-                                                                     nodes->nowned)};
+                                        .features =
+                                            dgnn_features_of(s, part, call->system->request, nodes->nowned)};
     if (s->nmodel > 1) {
         dgnn_profile_resume(part->profile);
     }

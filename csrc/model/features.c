@@ -2,7 +2,7 @@
 
 enum {
     FEATURES_KNOWN = DGNN_REQUEST_DESCRIPTOR | DGNN_REQUEST_LAST_LAYER | DGNN_REQUEST_NO_FORCES |
-                     DGNN_REQUEST_ALONE
+    DGNN_REQUEST_ALONE
 };
 
 static void features_widths(const struct dgnn_model *m, int32_t request, int64_t *width)

@@ -20,7 +20,7 @@ int dgnn_features_reserve(struct dgnn_session *session, int32_t request, int64_t
                           struct dgnn_error *error);
 
 /* After reserve: where one model's features are. */
-struct dgnn_features dgnn_features_of(const struct dgnn_session *session, const struct dgnn_session_part *part,
-                                      int32_t request, int64_t nowned);
+struct dgnn_features dgnn_features_of(const struct dgnn_session *session,
+                                      const struct dgnn_session_part *part, int32_t request, int64_t nowned);
 
 #endif

@@ -362,9 +362,9 @@ void dgnn_session_free(struct dgnn_session *s)
     dgnn_serial_free(&s->serial);
     dgnn_magnetic_free(&s->magnetic);
     dgnn_nlist_free(&s->list);
-    struct dgnn_buffer *all[] = {&s->energy,      &s->forces,        &s->forces_mag,   &s->results,
-                                 &s->atom_virial, &s->edge_gradient, &s->ordered_rows, &s->spin_gradient,
-                                 &s->features};
+    struct dgnn_buffer *all[] = {&s->energy,       &s->forces,        &s->forces_mag,
+                                 &s->results,      &s->atom_virial,   &s->edge_gradient,
+                                 &s->ordered_rows, &s->spin_gradient, &s->features};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
     }

@@ -387,12 +387,8 @@ static void domain_clear(const struct dgnn_domain *d, const int64_t *features, s
 {
     double *arrays[6] = {to->atom_energy, to->forces,     to->forces_mag,
                          to->atom_virial, to->descriptor, to->last_layer};
-    const int64_t widths[6] = {1,
-                               3,
-                               3,
-                               9,
-                               features[DGNN_FEATURES_DESCRIPTOR],
-                               features[DGNN_FEATURES_LAST_LAYER]};
+    const int64_t widths[6] = {
+        1, 3, 3, 9, features[DGNN_FEATURES_DESCRIPTOR], features[DGNN_FEATURES_LAST_LAYER]};
     for (int k = 0; k < 6; k++) {
         if (arrays[k] && d->natoms) {
             memset(arrays[k], 0, sizeof(double) * (size_t)(widths[k] * d->natoms));

@@ -483,10 +483,8 @@ static void ghosted_fill_word(const struct dgnn_ghosted_nodes *g, const struct d
                               struct dgnn_word *word)
 {
     const struct dgnn_ghosted *s = in->system;
-    struct dgnn_system system = {.fparam = s->fparam,
-                                 .nfparam = s->nfparam,
-                                 .charge_spin = s->charge_spin,
-                                 .request = s->request};
+    struct dgnn_system system = {
+        .fparam = s->fparam, .nfparam = s->nfparam, .charge_spin = s->charge_spin, .request = s->request};
     struct dgnn_cell open;
     memset(word, 0, sizeof(*word));
     memset(&open, 0, sizeof(open));

@@ -267,7 +267,8 @@ static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic *a,
     const struct dgnn_graph *graph = evaluation->graph;
     int wants_all = evaluation->descriptor || evaluation->last_layer;
     own.nidle = 0;
-    while (!wants_all && own.nidle < graph->nowned && a->dropped[graph->type[graph->nowned - 1 - own.nidle]]) {
+    while (!wants_all && own.nidle < graph->nowned &&
+           a->dropped[graph->type[graph->nowned - 1 - own.nidle]]) {
         own.nidle++;
     }
     return own;
