@@ -288,8 +288,7 @@ struct dgnn_result {
                                      layer */
     double *descriptor;           /* n x dim_descriptor of struct dgnn_model_info, or NULL; with
                                      DGNN_REQUEST_DESCRIPTOR: what the descriptor gives for each atom, zeros for NULL
-                                     atoms. In spin models those of the real atoms; a host's ghosts have none (nlocal
-                                     rows) */
+                                     atoms; in spin models of the real atoms. A host's ghosts have none: nlocal rows */
     double *last_layer; /* n x dim_last_layer, or NULL; with DGNN_REQUEST_LAST_LAYER: what the fitting net's
                            last hidden layer gives */
 };
@@ -399,10 +398,11 @@ DGNN_API int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct d
  * each model's layers. Its memory grows with the systems that it has seen, and a second call of the same size
  * allocates nothing.
  *
- * Several models on one session share the list (which reaches as far as the largest cutoff), the
- * decomposition and the messages' plan; each model's numbers are the bits that it gives alone, whatever the
- * cutoffs, sel, type maps and dtypes of the others. On many ranks the first model says where space is cut, so
- * the bits are those of any session on one communicator that the same model leads. */
+ * Several models on one session share the list (which reaches as far as the largest cutoff) and, of a host's
+ * rows, the messages' plan; each model's numbers are the bits that it gives alone, whatever the cutoffs, sel,
+ * type maps and dtypes of the others. On many ranks those that count the work of an atom alike, as a
+ * committee of one architecture, share decomposition, list and plan too; others have their own in the
+ * session, since the order of sums over ranks follows from the decomposition. */
 struct dgnn_session;
 
 struct dgnn_session_options {
@@ -492,7 +492,7 @@ struct dgnn_transport {
     /* A transport may end here, or leave what follows 0. */
 
     /* values, nvalue of them, become on each rank those of all ranks taken together: enum dgnn_reduction.
-     * NULL: dgnn does it with allgather, whose cost grows with the ranks. */
+     * NULL: dgnn does it with alltoallv, up and down a tree of ranks: twice as many waits. */
     int (*allreduce)(void *context, int64_t *values, int64_t nvalue, int32_t reduction, double deadline_s,
                      struct dgnn_error *error);
     int32_t node_rank;  /* this rank's number among those of its machine, in [0, node_nrank) */
@@ -500,8 +500,7 @@ struct dgnn_transport {
 };
 
 /* Takes over the transport (also on failure, where it is freed at once). deadline_s: how long a wait may
- * take;
- * <= 0: 300. */
+ * take, in seconds; <= 0: 300. */
 DGNN_API int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s,
                               struct dgnn_comm **comm, struct dgnn_error *error);
 DGNN_API void dgnn_comm_free(struct dgnn_comm *comm);
