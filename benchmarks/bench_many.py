@@ -72,7 +72,7 @@ def write_mixed(folder, model, boxes, results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=str(PERF / "model.pt2"))
+    parser.add_argument("--model", default=str(PERF / "dpa3_L6_f32.pt2"))
     parser.add_argument("--boxes", type=int, default=1000)
     parser.add_argument("--count", type=int)
     options = parser.parse_args()
