@@ -50,6 +50,20 @@ def vote(comm, name, wish):
     return bool(lobby(comm).agree(name, None, int(wish)))
 
 
+def total(comm, name, prepare):
+    """The sum over the ranks of the arrays that prepare gives, of one shape; collective. In an order of which their
+    number alone decides, so that it repeats. Raises on all ranks what it raises on one."""
+    own = lobby(comm)
+    try:
+        values = np.ascontiguousarray(prepare(), float)
+    except BaseException as error:
+        own.agree(name, error)
+        raise
+    own.agree(f"{name} of {values.shape}")
+    own.sum(values)
+    return values
+
+
 def join(model, comm, name, prepare):
     """(the core's communicator for model and comm, the arguments), for a call that all ranks make; collective.
 

@@ -132,6 +132,30 @@ static PyObject *pycomm_agree(PyObject *object, PyObject *arguments)
     return failed ? NULL : PyLong_FromLong(largest);
 }
 
+static PyObject *pycomm_sum(PyObject *object, PyObject *arguments)
+{
+    const struct dgnn_state *state = dgnn_module_state_of(object);
+    struct dgnn_error error = {0};
+    struct dgnn_comm *comm;
+    Py_buffer values;
+    int status = 0;
+    if (!PyArg_ParseTuple(arguments, "w*:sum", &values)) {
+        return NULL;
+    }
+    if (dgnn_pycomm_hold(state, object, &comm)) {
+        PyBuffer_Release(&values);
+        return NULL;
+    }
+    int64_t nvalue = values.len / (int64_t)sizeof(double);
+    Py_BEGIN_ALLOW_THREADS status = dgnn_comm_sum(comm, values.buf, nvalue, &error);
+    Py_END_ALLOW_THREADS dgnn_pycomm_release(object);
+    PyBuffer_Release(&values);
+    if (status) {
+        return dgnn_pyerror_raise(state, &error);
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *pycomm_begin(PyObject *object, PyObject *unused)
 {
     struct pycomm *self = (struct pycomm *)object;
@@ -193,6 +217,9 @@ static PyMethodDef pycomm_methods[] = {
      "also an error where ranks pass another operation, or are in another call. The largest vote."},
     {"begin", pycomm_begin, METH_NOARGS,
      "begin($self, /)\n--\n\nLocal. Counts a call, which is open until an agreement of this communicator."},
+    {"sum", pycomm_sum, METH_VARARGS,
+     "sum($self, values, /)\n--\n\n"
+     "Collective. float64 values, as many on each rank, become their sums over the ranks, in place."},
     {"is_open", pycomm_is_open, METH_NOARGS,
      "is_open($self, /)\n--\n\nWas a call begun that has not come to its agreement?"},
     {"close", pycomm_close, METH_NOARGS, "close($self, /)\n--\n\nFrees it; local."},

@@ -603,3 +603,16 @@ int dgnn_comm_begin(struct dgnn_comm *comm, struct dgnn_error *error)
     dgnn_transport_leave(comm);
     return DGNN_OK;
 }
+
+int dgnn_comm_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error)
+{
+    struct dgnn_error own = {0};
+    if (!comm || nvalue < 0 || (nvalue && !values)) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_comm_sum: an argument is NULL, or nvalue below 0");
+    }
+    error = error ? error : &own;
+    DGNN_TRY(dgnn_transport_enter(comm, error));
+    int status = dgnn_transport_sum(comm, values, nvalue, error);
+    dgnn_transport_leave(comm);
+    return status;
+}

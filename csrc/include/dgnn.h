@@ -524,6 +524,11 @@ DGNN_API int dgnn_comm_vote(struct dgnn_comm *comm, const char *operation, int32
  * this. Errors: INPUT, BUSY. */
 DGNN_API int dgnn_comm_begin(struct dgnn_comm *comm, struct dgnn_error *error);
 
+/* Collective, of nvalue numbers on each rank, which become their sums over the ranks, the same bits on all: the
+ * number of ranks decides the order. Ranks have agreed on nvalue before (dgnn_comm_agree). Errors: INPUT, BUSY,
+ * MEMORY, COMM. */
+DGNN_API int dgnn_comm_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error);
+
 /* ------------------------------------------------------------------ ending a call early */
 
 /* From now on a thread that computes with the model asks wanted(context) between pieces of its work, every 50

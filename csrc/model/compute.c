@@ -85,7 +85,11 @@ static int compute_build_graph(const struct dgnn_session *s, struct dgnn_session
     const struct dgnn_model *m = part->model;
     const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
     struct dgnn_graph_input input = {
-        .list = &s->list, .nnode = nodes->nnode, .owner = nodes->owner, .first_type = nodes->first_type};
+        .list = &s->list,
+        .nnode = nodes->nnode,
+        .owner = nodes->owner,
+        .first_type = nodes->first_type,
+        .offset = s->has_virtual ? s->magnetic.displacement : NULL};
     struct dgnn_graph_rules rules = {
         .dense = m->dense,
         .mixed_types = d->mixed_types,
@@ -105,6 +109,17 @@ static int compute_build_graph(const struct dgnn_session *s, struct dgnn_session
     return dgnn_graph_build(&part->builder, &input, &rules, error);
 }
 
+/* Only messages make atomic virials more than the edges' own parts. */
+static int32_t compute_wants_moments(const struct dgnn_session_part *part, const struct compute_call *call)
+{
+    return call->want_atom_virial && part->model->properties.descriptor.has_message_passing;
+}
+
+static int32_t compute_sides(const struct dgnn_session_part *part, const struct compute_call *call)
+{
+    return compute_wants_moments(part, call) ? DGNN_SIDES : 1;
+}
+
 /* So many nodes that the rows of those in between are no longer in the cache when a neighbour needs one
  * again. */
 enum { COMPUTE_ORDER_LEAST = 256 };
@@ -112,7 +127,7 @@ enum { COMPUTE_ORDER_LEAST = 256 };
 /* Nodes without ghosts that gather rows of features from each other are done in an order in which they share
  * these. */
 static int compute_order(struct dgnn_session *s, struct dgnn_session_part *part,
-                         const struct dgnn_nodes *nodes, struct dgnn_error *error)
+                         const struct dgnn_nodes *nodes, int32_t sides, struct dgnn_error *error)
 {
     int64_t width = part->model->properties.fitting.dim_aparam + 1;
     part->ordered = part->model->properties.descriptor.has_message_passing && !nodes->exchange &&
@@ -123,22 +138,24 @@ static int compute_order(struct dgnn_session *s, struct dgnn_session_part *part,
     }
     DGNN_TRY(dgnn_buffer_reserve(&s->ordered_rows, width * nodes->nowned * (int64_t)sizeof(double),
                                  "rows in order", error));
-    return dgnn_order_build(&part->order, compute_graph(part), nodes->positions, error);
+    return dgnn_order_build(&part->order, compute_graph(part), nodes->positions, sides, error);
 }
 
-static int compute_reserve(struct dgnn_session *s, const struct dgnn_nodes *nodes, int64_t nedge,
-                           int want_atom_virial, struct dgnn_error *error)
+static int compute_reserve(struct dgnn_session *s, const struct dgnn_session_part *part,
+                           const struct compute_call *call, struct dgnn_error *error)
 {
-    int64_t size = sizeof(double);
+    const struct dgnn_nodes *nodes = compute_nodes(s, call->atoms);
+    int64_t size = sizeof(double), nedge = dgnn_graph_nedge(compute_graph(part));
     DGNN_TRY(dgnn_buffer_reserve(&s->energy, nodes->nowned * size, "energies", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->forces, 3 * nodes->nrow * size, "forces", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->forces_mag, s->is_spin ? 3 * nodes->nrow * size : 0, "forces", error));
-    DGNN_TRY(dgnn_buffer_reserve(&s->atom_virial, want_atom_virial ? 9 * nodes->nrow * size : 0,
+    DGNN_TRY(dgnn_buffer_reserve(&s->atom_virial, call->want_atom_virial ? 9 * nodes->nrow * size : 0,
                                  "atomic virials", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->spin_gradient,
                                  s->spin.is_native ? 3 * (nodes->nowned + nedge) * size : 0,
                                  "gradients of spins", error));
-    return dgnn_buffer_reserve(&s->edge_gradient, 3 * nedge * size, "gradients of edges", error);
+    return dgnn_buffer_reserve(&s->edge_gradient, compute_sides(part, call) * 3 * nedge * size,
+                               "gradients of edges", error);
 }
 
 /* ---------------------------------------------------------------- before messages */
@@ -157,6 +174,7 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_session *s,
         .charge_spin = takes ? call->system->charge_spin : NULL,
         .edge_gradient = part->ordered ? part->order.edge_gradient : s->edge_gradient.data,
         .want_gradient = 1,
+        .want_moments = compute_wants_moments(part, call),
         .profile = part->profile,
         .spins = s->spin.is_native ? call->atoms->spins : NULL,
         .node_spin_gradient = spin_gradient,
@@ -172,8 +190,8 @@ static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part
     }
     DGNN_TRY(compute_build_graph(s, part, nodes, error));
     DGNN_TRY(dgnn_stop_check(error));
-    DGNN_TRY(compute_order(s, part, nodes, error));
-    DGNN_TRY(compute_reserve(s, nodes, dgnn_graph_nedge(compute_graph(part)), call->want_atom_virial, error));
+    DGNN_TRY(compute_order(s, part, nodes, compute_sides(part, call), error));
+    DGNN_TRY(compute_reserve(s, part, call, error));
     if (s->has_virtual) {
         DGNN_TRY(dgnn_magnetic_prepare(&s->magnetic, compute_graph(part), call->want_atom_virial, error));
     }
@@ -239,9 +257,9 @@ static void compute_native_forces_mag(const struct dgnn_session *s, const struct
     }
 }
 
-/* Forces and virials from the gradients of edges. */
+/* Forces and virials from the gradients of edges, of so many sides. */
 static void compute_gradients(struct dgnn_session *s, const struct dgnn_graph *graph, int64_t nrow,
-                              struct dgnn_node_result *out)
+                              int32_t sides, struct dgnn_node_result *out)
 {
     struct dgnn_graph joined = *graph;
     double *edge_gradient = s->edge_gradient.data;
@@ -250,12 +268,15 @@ static void compute_gradients(struct dgnn_session *s, const struct dgnn_graph *g
     }
     if (s->has_virtual) {
         dgnn_gradient_forces(graph, edge_gradient, nrow, out->forces_mag);
-        dgnn_magnetic_join(&s->magnetic, graph, edge_gradient, &joined);
+        dgnn_magnetic_join(&s->magnetic, graph, sides, edge_gradient, &joined);
     }
     dgnn_gradient_forces(&joined, edge_gradient, nrow, out->forces);
     dgnn_gradient_virial(&joined, edge_gradient, out->virial);
     if (out->atom_virial) {
         dgnn_gradient_atom_virial(&joined, edge_gradient, nrow, out->atom_virial);
+    }
+    if (sides > 1) {
+        dgnn_gradient_add_moments(&joined, edge_gradient + 3 * dgnn_graph_nedge(graph), out->atom_virial);
     }
 }
 
@@ -269,13 +290,14 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
     struct dgnn_evaluation evaluation = compute_evaluation(s, part, call);
     struct dgnn_atomic_input input = {.fparam = f->dim_fparam ? call->system->fparam : NULL,
                                       .aparam = f->dim_aparam ? nodes->aparam : NULL};
-    memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
+    int32_t sides = compute_sides(part, call);
+    memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * sides * dgnn_graph_nedge(graph)));
     if (evaluation.node_spin_gradient) {
         memset(evaluation.node_spin_gradient, 0,
                sizeof(double) * (size_t)(3 * (graph->nowned + dgnn_graph_nedge(graph))));
     }
     DGNN_TRY(compute_in_order(s, part, &evaluation, &input, out->energy, error));
-    compute_gradients(s, graph, nodes->nrow, out);
+    compute_gradients(s, graph, nodes->nrow, sides, out);
     dgnn_profile_end(part->profile, DGNN_PHASE_GRADIENT);
     return DGNN_OK;
 }

@@ -286,21 +286,24 @@ int REAL(dgnn_dpa2_backward)(struct REAL(dgnn_dpa2_workspace) * w, const struct 
     int64_t n = graph->nowned, ng1 = d->repformer.ng1, ng1p = d->repformer.ng1p;
     int64_t width = ng1 + (d->settings->own.concat_output_tebd ? d->settings->repinit.tebd_dim : 0);
     real *d_last = REAL(dgnn_repformer_gradient)(&w->repformer);
-    const real *d_g1;
+    const real *d_g1[DGNN_SIDES];
     for (int64_t i = 0; i < n; i++) {
         for (int64_t k = 0; k < ng1p; k++) {
             d_last[i * ng1p + k] = k < ng1 ? (real)output_gradient[i * width + k] : 0;
         }
     }
-    DGNN_TRY(REAL(dgnn_repformer_backward)(&w->repformer, evaluation, &d_g1, error));
-    struct REAL(dpa2_region) region = {.w = w, .graph = graph, .d_g1 = d_g1};
-    dgnn_parallel_run(d->settings->threads, dgnn_parallel_parts(n, REAL(dpa2_part)),
-                      REAL(dpa2_shape_backward_part), &region);
-    real *first = w->first.data;
-    REAL(dgnn_repinit_backward_pair)(&w->pair, graph, first, d->first_stride, evaluation->edge_gradient);
-    if (d->three.dim_out) {
-        REAL(dgnn_repinit_backward_three)(&w->three, graph, first + d->pair.dim_out, d->first_stride,
-                                          evaluation->edge_gradient);
+    DGNN_TRY(REAL(dgnn_repformer_backward)(&w->repformer, evaluation, d_g1, error));
+    for (int32_t side = 0; side < dgnn_evaluation_sides(evaluation); side++) { /* through one place, in turn */
+        double *gradient = evaluation->edge_gradient + 3 * side * dgnn_graph_nedge(graph);
+        struct REAL(dpa2_region) region = {.w = w, .graph = graph, .d_g1 = d_g1[side]};
+        dgnn_parallel_run(d->settings->threads, dgnn_parallel_parts(n, REAL(dpa2_part)),
+                          REAL(dpa2_shape_backward_part), &region);
+        real *first = w->first.data;
+        REAL(dgnn_repinit_backward_pair)(&w->pair, graph, first, d->first_stride, gradient);
+        if (d->three.dim_out) {
+            REAL(dgnn_repinit_backward_three)(&w->three, graph, first + d->pair.dim_out, d->first_stride,
+                                              gradient);
+        }
     }
     return DGNN_OK;
 }

@@ -37,6 +37,20 @@ static int64_t REAL(repformer_used)(const struct REAL(dgnn_repformer_workspace) 
     return w->nused ? dgnn_sublist_chunk_end(&w->list, w->nused - 1) : 0;
 }
 
+static void REAL(repformer_lay_side)(const struct REAL(dgnn_repformer_workspace) * w,
+                                     struct REAL(dgnn_repformer_side) * side, struct dgnn_arena *arena)
+{
+    const struct REAL(dgnn_repformer) *block = w->block;
+    const struct dgnn_sublist *list = &w->list;
+    for (int k = 0; k < 2; k++) {
+        side->g1[k] = dgnn_arena_take(arena, list->nnode * block->ng1p, sizeof(real));
+        side->g2[k] = dgnn_arena_take(arena, list->npair * block->ng2p, sizeof(real));
+        side->h2[k] = dgnn_arena_take(arena, list->npair * 4, sizeof(real));
+    }
+    side->sw = dgnn_arena_take(arena, list->npair, sizeof(double));
+    side->neighbour = dgnn_arena_take(arena, list->npair * block->ng1p, sizeof(real));
+}
+
 static void REAL(repformer_layout)(struct REAL(dgnn_repformer_workspace) * w, struct dgnn_arena *arena)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
@@ -58,13 +72,13 @@ static void REAL(repformer_layout)(struct REAL(dgnn_repformer_workspace) * w, st
         REAL(repformer_node_layout)(block, &block->layer[l], ncentre, list->first[ncentre], arena,
                                     &w->node_kept[l]);
     }
-    for (int k = 0; k < 2; k++) {
-        w->d_g1[k] = dgnn_arena_take(arena, g1, sizeof(real));
-        w->d_g2[k] = dgnn_arena_take(arena, g2, sizeof(real));
-        w->d_h2[k] = dgnn_arena_take(arena, h2, sizeof(real));
+    for (int32_t side = 0; side < w->sides; side++) {
+        REAL(repformer_lay_side)(w, &w->side[side], arena);
     }
-    w->d_sw = dgnn_arena_take(arena, list->npair, sizeof(double));
-    w->d_neighbour = dgnn_arena_take(arena, list->npair * block->ng1p, sizeof(real));
+    if (w->sides > 1) {
+        w->displacement = dgnn_arena_take(arena, list->npair * 3, sizeof(real));
+    }
+    w->d_rows = w->has_rows ? dgnn_arena_take(arena, w->sides * g1, sizeof(real)) : NULL;
 }
 
 /* Bytes of a thread's scratch: the most that a phase of a layer takes. */
@@ -134,7 +148,13 @@ static void REAL(repformer_pair_phase_back)(struct REAL(repformer_chunk) * c)
     if (!c->w->block->context.keep) {
         REAL(repformer_pair_forward)(c, &kept, &rooms);
     }
-    REAL(repformer_pair_backward)(c, &kept, &rooms);
+    struct REAL(dgnn_repformer_workspace) view = *c->w;
+    struct REAL(repformer_chunk) own = *c;
+    own.w = &view;
+    for (int32_t side = 0; side < view.sides; side++) {
+        view.d = &c->w->side[side];
+        REAL(repformer_pair_backward)(&own, &kept, &rooms);
+    }
 }
 
 static void REAL(repformer_node_phase_back)(struct REAL(repformer_chunk) * c)
@@ -145,7 +165,13 @@ static void REAL(repformer_node_phase_back)(struct REAL(repformer_chunk) * c)
     if (!c->w->block->context.keep) {
         REAL(repformer_node_forward)(c, &kept, &rooms);
     }
-    REAL(repformer_node_backward)(c, &kept, &rooms);
+    struct REAL(dgnn_repformer_workspace) view = *c->w;
+    struct REAL(repformer_chunk) own = *c;
+    own.w = &view;
+    for (int32_t side = 0; side < view.sides; side++) {
+        view.d = &c->w->side[side];
+        REAL(repformer_node_backward)(&own, &kept, &rooms);
+    }
 }
 
 /* A phase of layer l. */
@@ -201,10 +227,13 @@ static void REAL(repformer_clear_unused)(struct REAL(dgnn_repformer_workspace) *
     const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_sublist *list = &w->list;
     int64_t from = REAL(repformer_used)(w), pair = list->first[from], npair = list->npair - pair;
-    memset(w->d_g1[0] + from * block->ng1p, 0, sizeof(real) * (size_t)((list->ncentre - from) * block->ng1p));
-    memset(w->d_neighbour + pair * block->ng1p, 0, sizeof(real) * (size_t)(npair * block->ng1p));
-    memset(w->d_g2[0] + pair * block->ng2p, 0, sizeof(real) * (size_t)(npair * block->ng2p));
-    memset(w->d_h2[0] + pair * 4, 0, sizeof(real) * (size_t)(npair * 4));
+    for (int32_t k = 0; k < w->sides; k++) {
+        const struct REAL(dgnn_repformer_side) *side = &w->side[k];
+        memset(side->g1[0] + from * block->ng1p, 0, sizeof(real) * (size_t)((list->ncentre - from) * block->ng1p));
+        memset(side->neighbour + pair * block->ng1p, 0, sizeof(real) * (size_t)(npair * block->ng1p));
+        memset(side->g2[0] + pair * block->ng2p, 0, sizeof(real) * (size_t)(npair * block->ng2p));
+        memset(side->h2[0] + pair * 4, 0, sizeof(real) * (size_t)(npair * 4));
+    }
 }
 
 /* ---------------------------------------------------------------- the pairs' start */
@@ -254,6 +283,13 @@ static void REAL(repformer_start_centre)(struct REAL(dgnn_repformer_workspace) *
     for (int64_t pair = first; pair < end; pair++) {
         REAL(repformer_start_pair)(w, graph, i, pair);
     }
+    for (int64_t pair = first; pair < end && w->sides > 1; pair++) {
+        double displacement[3];
+        dgnn_graph_displacement(graph, i, w->list.edge[pair], displacement);
+        for (int d = 0; d < 3; d++) {
+            w->displacement[3 * pair + d] = (real)displacement[d];
+        }
+    }
     real *g2 = w->g2[0] + first * block->ng2p;
     block->ops->activate(&block->activation, (end - first) * block->ng2p, g2, g2,
                          w->embedding_slope + first * block->ng2p);
@@ -290,12 +326,12 @@ static void REAL(repformer_start_pair_backward)(const struct REAL(dgnn_repformer
     int64_t e = w->list.edge[pair];
     const double *vector = graph->vector + 3 * e;
     double d_row[4] = {0, 0, 0, 0}, inverse = 1 / block->environment.cutoff;
-    const real *d_g2 = w->d_g2[1] + pair * block->ng2p, *slope = w->embedding_slope + pair * block->ng2p;
+    const real *d_g2 = w->d->g2[1] + pair * block->ng2p, *slope = w->embedding_slope + pair * block->ng2p;
     for (int64_t k = 0; k < block->ng2; k++) {
         d_row[0] += (double)(d_g2[k] * slope[k] * block->embedding.w.data[k]);
     }
     for (int d = 0; d < 3; d++) {
-        d_row[1 + d] = (double)w->d_h2[1][4 * pair + d];
+        d_row[1 + d] = (double)w->d->h2[1][4 * pair + d];
     }
     if (block->direct) {
         for (int d = 0; d < 3; d++) {
@@ -304,24 +340,30 @@ static void REAL(repformer_start_pair_backward)(const struct REAL(dgnn_repformer
         memset(d_row, 0, sizeof(d_row));
     }
     dgnn_environment_backward(&block->environment, graph->type[i], 0, vector, graph->distance[e], d_row,
-                              w->d_sw[pair], gradient + 3 * e);
+                              w->d->sw[pair], gradient + 3 * e);
 }
 
 /* ---------------------------------------------------------------- the block */
+
+/* What goes back over ranks: the gradient's own rows, or those of all sides side by side. */
+static real *REAL(repformer_rows_back)(const struct REAL(dgnn_repformer_workspace) * w, int place)
+{
+    return w->d_rows ? w->d_rows : w->side[0].g1[place];
+}
 
 /* The rows that each layer sends, and those of its gradient. */
 static int REAL(repformer_prepare_exchange)(struct REAL(dgnn_repformer_workspace) * w,
                                             struct dgnn_exchange *exchange, struct dgnn_error *error)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
-    int64_t width = block->ng1p;
+    int64_t width = block->ng1p, back = w->sides * width;
     for (int64_t l = 0; l < block->nlayer; l++) {
         if (REAL(repformer_sees_nodes)(&block->layer[l])) {
             DGNN_TRY(dgnn_exchange_prepare(exchange, w->g1[l], width, sizeof(real), error));
         }
     }
-    DGNN_TRY(dgnn_exchange_prepare(exchange, w->d_g1[0], width, sizeof(real), error));
-    return dgnn_exchange_prepare(exchange, w->d_g1[1], width, sizeof(real), error);
+    DGNN_TRY(dgnn_exchange_prepare(exchange, REAL(repformer_rows_back)(w, 0), back, sizeof(real), error));
+    return dgnn_exchange_prepare(exchange, REAL(repformer_rows_back)(w, 1), back, sizeof(real), error);
 }
 
 int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * w,
@@ -335,6 +377,8 @@ int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * w,
                                      .lanes = REAL_LANES,
                                      .want_reverse = 1};
     w->dense = evaluation->graph->dense;
+    w->sides = dgnn_evaluation_sides(evaluation);
+    w->has_rows = w->sides > 1 && evaluation->exchange;
     w->nused = (evaluation->graph->nowned - evaluation->nidle + DGNN_SUBLIST_CHUNK - 1) / DGNN_SUBLIST_CHUNK;
     DGNN_TRY(dgnn_sublist_build(evaluation->graph, &rule, &w->list, error));
     DGNN_TRY(REAL(repformer_reserve)(w, error));
@@ -379,22 +423,53 @@ int REAL(dgnn_repformer_forward)(struct REAL(dgnn_repformer_workspace) * w,
 
 real *REAL(dgnn_repformer_gradient)(struct REAL(dgnn_repformer_workspace) * w)
 {
-    return w->d_g1[1];
+    return w->side[0].g1[1];
 }
 
-/* Gradients of neighbours' rows: each node adds what its pairs hold, in the order of the pairs. */
-static void REAL(repformer_collect_node)(struct REAL(dgnn_repformer_workspace) * w, int64_t j)
+/* Gradients of neighbours' rows: each node adds what its pairs hold, in the order of the pairs; a moment's
+ * column, what the gradient's hold times the displacement too. */
+static void REAL(repformer_collect_node)(struct REAL(dgnn_repformer_workspace) * w, int32_t side, int64_t j)
 {
     const struct dgnn_sublist *list = &w->list;
     int64_t width = w->block->ng1p;
-    real *row = w->d_g1[0] + j * width;
+    real *row = w->side[side].g1[0] + j * width;
     if (j >= list->ncentre) {
         memset(row, 0, sizeof(real) * (size_t)width);
     }
     for (int64_t r = list->reverse_first[j]; r < list->reverse_first[j + 1]; r++) {
-        const real *from = w->d_neighbour + list->reverse[r] * width;
-        for (int64_t k = 0; k < width; k++) {
+        int64_t pair = list->reverse[r];
+        const real *from = w->side[side].neighbour + pair * width, *first = w->side[0].neighbour + pair * width;
+        real x = side ? w->displacement[3 * pair + side - 1] : 0;
+        for (int64_t k = 0; k < width && side; k++) {
+            row[k] += from[k] + x * first[k];
+        }
+        for (int64_t k = 0; k < width && !side; k++) {
             row[k] += from[k];
+        }
+    }
+}
+
+/* Sets out a node's rows of all sides for other ranks: those of ghosts, and zeros for what comes back. */
+static void REAL(repformer_set_rows)(struct REAL(dgnn_repformer_workspace) * w, int64_t j)
+{
+    int64_t width = w->block->ng1p;
+    for (int32_t side = 0; side < w->sides && w->d_rows; side++) {
+        real *row = w->d_rows + (j * w->sides + side) * width;
+        if (j < w->list.ncentre) {
+            memset(row, 0, sizeof(real) * (size_t)width);
+        } else {
+            memcpy(row, w->side[side].g1[0] + j * width, sizeof(real) * (size_t)width);
+        }
+    }
+}
+
+/* Takes what came back. */
+static void REAL(repformer_take_rows)(struct REAL(dgnn_repformer_workspace) * w)
+{
+    int64_t width = w->block->ng1p;
+    for (int64_t j = 0; j < w->list.ncentre && w->d_rows; j++) {
+        for (int64_t k = 0; k < w->sides * width; k++) {
+            w->side[k / width].g1[0][j * width + k % width] += w->d_rows[j * w->sides * width + k];
         }
     }
 }
@@ -405,7 +480,10 @@ static void REAL(repformer_collect_part)(void *of, int64_t part, int32_t thread)
     int64_t end = dgnn_parallel_end(rows->w->list.nnode, part, REAL(REPFORMER_PART));
     (void)thread;
     for (int64_t j = part * REAL(REPFORMER_PART); j < end; j++) {
-        REAL(repformer_collect_node)(rows->w, j);
+        for (int32_t side = 0; side < rows->w->sides; side++) {
+            REAL(repformer_collect_node)(rows->w, side, j);
+        }
+        REAL(repformer_set_rows)(rows->w, j);
     }
 }
 
@@ -432,35 +510,50 @@ static int REAL(repformer_layer_backward)(struct REAL(dgnn_repformer_workspace) 
         REAL(repformer_run_rows)(w, evaluation, w->list.nnode, REAL(repformer_collect_part));
     }
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
-    DGNN_TRY(dgnn_exchange_reverse_begin(exchange, w->d_g1[0], block->ng1p, sizeof(real), error));
+    DGNN_TRY(dgnn_exchange_reverse_begin(exchange, REAL(repformer_rows_back)(w, 0), w->sides * block->ng1p,
+                                         sizeof(real), error));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_MESSAGES);
     REAL(repformer_run_pairs)(w, l, REAL(repformer_pair_phase_back));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
     DGNN_TRY(dgnn_exchange_reverse_end(exchange, error));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_MESSAGES);
-    REAL(repformer_swap)(w->d_g1);
-    REAL(repformer_swap)(w->d_g2);
-    REAL(repformer_swap)(w->d_h2);
+    if (sees) {
+        REAL(repformer_take_rows)(w);
+    }
+    for (int32_t side = 0; side < w->sides; side++) {
+        REAL(repformer_swap)(w->side[side].g1);
+        REAL(repformer_swap)(w->side[side].g2);
+        REAL(repformer_swap)(w->side[side].h2);
+    }
     return DGNN_OK;
 }
 
 /* From the first layer's gradients to those of vectors and of the input. */
-static void REAL(repformer_finish_part)(void *of, int64_t part, int32_t thread)
+static void REAL(repformer_finish_side)(const struct REAL(repformer_rows) * rows, int32_t side, int64_t part)
 {
-    const struct REAL(repformer_rows) *rows = of;
     const struct dgnn_evaluation *evaluation = rows->evaluation;
-    struct REAL(dgnn_repformer_workspace) *w = rows->w;
+    struct REAL(dgnn_repformer_workspace) *w = rows->w, view = *w;
+    double *gradient = evaluation->edge_gradient + 3 * side * dgnn_graph_nedge(evaluation->graph);
     const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_sublist *list = &w->list;
     int64_t end = dgnn_parallel_end(list->ncentre, part, REAL(REPFORMER_PART));
-    (void)thread;
+    view.d = &w->side[side];
     for (int64_t i = part * REAL(REPFORMER_PART); i < end; i++) {
         for (int64_t pair = list->first[i]; pair < list->first[i + 1]; pair++) {
-            REAL(repformer_start_pair_backward)(w, evaluation->graph, i, pair, evaluation->edge_gradient);
+            REAL(repformer_start_pair_backward)(&view, evaluation->graph, i, pair, gradient);
         }
         for (int64_t k = i * block->ng1p; k < (i + 1) * block->ng1p; k++) {
-            w->d_g1[1][k] *= w->start_slope[k];
+            view.d->g1[1][k] *= w->start_slope[k];
         }
+    }
+}
+
+static void REAL(repformer_finish_part)(void *of, int64_t part, int32_t thread)
+{
+    const struct REAL(repformer_rows) *rows = of;
+    (void)thread;
+    for (int32_t side = 0; side < rows->w->sides; side++) {
+        REAL(repformer_finish_side)(rows, side, part);
     }
 }
 
@@ -470,13 +563,20 @@ int REAL(dgnn_repformer_backward)(struct REAL(dgnn_repformer_workspace) * w,
 {
     const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_sublist *list = &w->list;
-    memset(w->d_g2[1], 0, sizeof(real) * (size_t)(list->npair * block->ng2p));
-    memset(w->d_h2[1], 0, sizeof(real) * (size_t)(list->npair * 4));
-    memset(w->d_sw, 0, sizeof(double) * (size_t)list->npair);
+    for (int32_t side = 0; side < w->sides; side++) {
+        if (side) {
+            memset(w->side[side].g1[1], 0, sizeof(real) * (size_t)(list->ncentre * block->ng1p));
+        }
+        memset(w->side[side].g2[1], 0, sizeof(real) * (size_t)(list->npair * block->ng2p));
+        memset(w->side[side].h2[1], 0, sizeof(real) * (size_t)(list->npair * 4));
+        memset(w->side[side].sw, 0, sizeof(double) * (size_t)list->npair);
+    }
     for (int64_t l = block->nlayer - 1; l >= 0; l--) {
         DGNN_TRY(REAL(repformer_layer_backward)(w, evaluation, l, error));
     }
     REAL(repformer_run_rows)(w, evaluation, list->ncentre, REAL(repformer_finish_part));
-    *d_input = w->d_g1[1];
+    for (int32_t side = 0; side < w->sides; side++) {
+        d_input[side] = w->side[side].g1[1];
+    }
     return DGNN_OK;
 }

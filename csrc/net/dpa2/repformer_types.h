@@ -64,6 +64,15 @@ struct REAL(dgnn_repformer) {
     int64_t parameters;
 };
 
+/* One side of backward (net/parts/descriptor.h): of what a layer began with, and of what it made. */
+struct REAL(dgnn_repformer_side) {
+    real *g1[2];     /* nnode x ng1p */
+    real *g2[2];     /* pair x ng2p */
+    real *h2[2];     /* pair x 4 */
+    real *neighbour; /* pair x ng1p: what a pair holds for its neighbour's g1 */
+    double *sw;      /* pair */
+};
+
 /* What an evaluation writes. */
 struct REAL(dgnn_repformer_workspace) {
     const struct REAL(dgnn_repformer) * block;
@@ -80,8 +89,11 @@ struct REAL(dgnn_repformer_workspace) {
     real *embedding_slope; /* pair x ng2p */
     struct REAL(dgnn_repformer_pair_kept) * pair_kept; /* nlayer; NULL members unless kept */
     struct REAL(dgnn_repformer_node_kept) * node_kept; /* nlayer */
-    real *d_g1[2], *d_g2[2], *d_h2[2], *d_neighbour;
-    double *d_sw;
+    int32_t sides, has_rows;
+    real *displacement; /* pair x 3, with moments: from the centre's atom to the neighbour's */
+    real *d_rows;       /* nnode x sides x ng1p: what goes back over ranks, of all sides; with more than one */
+    struct REAL(dgnn_repformer_side) side[DGNN_SIDES];
+    struct REAL(dgnn_repformer_side) * d; /* the side that backward is at */
 };
 
 /* variable: the block's weights. Errors: FORMAT, UNSUPPORTED, MEMORY. */
@@ -106,8 +118,8 @@ real *REAL(dgnn_repformer_input)(struct REAL(dgnn_repformer_workspace) * workspa
 int REAL(dgnn_repformer_forward)(struct REAL(dgnn_repformer_workspace) * workspace,
                                  const struct dgnn_evaluation *evaluation, const real **output,
                                  struct dgnn_error *error);
-/* d_output: nowned rows, ng1p apart, from dgnn_repformer_gradient. *d_input: as input. Adds to the
- * evaluation's edge gradient. */
+/* d_output: nowned rows, ng1p apart, from dgnn_repformer_gradient; moments start from zero. d_input: as
+ * input, of each side. Adds to the evaluation's edge gradient. */
 int REAL(dgnn_repformer_backward)(struct REAL(dgnn_repformer_workspace) * workspace,
                                   const struct dgnn_evaluation *evaluation, const real **d_input,
                                   struct dgnn_error *error);

@@ -34,7 +34,7 @@ static struct dgnn_repflow_rows REAL(repflow_cpu_node_rows)(void *of, int64_t l)
 static struct dgnn_repflow_rows REAL(repflow_cpu_gradient_rows)(void *of)
 {
     const struct REAL(repflow_work) *w = &((struct REAL(repflow_workspace) *)of)->work;
-    return (struct dgnn_repflow_rows){w->d_node_rows, w->f->n, sizeof(real)};
+    return (struct dgnn_repflow_rows){w->side[0].d_node_rows, w->rows_stride, sizeof(real)};
 }
 
 static void REAL(repflow_cpu_forward_begin)(void *of)
@@ -59,14 +59,17 @@ static void REAL(repflow_cpu_backward_begin)(void *of, const struct dgnn_evaluat
     const struct dgnn_dpa3_settings *s = f->settings;
     int64_t width = s->node_width, stride = width * (s->own.concat_output_tebd ? 2 : 1);
     dgnn_keeping_start(&workspace->keeping, w->profile);
-    memset(w->d_node, 0, sizeof(real) * (size_t)(w->nnode * f->n));
+    for (int32_t k = 0; k < w->sides; k++) { /* moments start from zero */
+        struct REAL(repflow_side) *side = &w->side[k];
+        memset(side->d_node, 0, sizeof(real) * (size_t)(w->nnode * f->n));
+        memset(side->d_edge[1], 0, sizeof(real) * (size_t)(w->nedge * f->e));
+        side->edge_gradient = evaluation->edge_gradient + 3 * k * dgnn_graph_nedge(w->graph);
+    }
     for (int64_t i = 0; i < w->nowned; i++) {
         for (int64_t c = 0; c < width; c++) {
-            w->d_node[i * f->n + c] = (real)output_gradient[i * stride + c];
+            w->side[0].d_node[i * f->n + c] = (real)output_gradient[i * stride + c];
         }
     }
-    memset(w->d_edge[1], 0, sizeof(real) * (size_t)(w->nedge * f->e));
-    w->edge_gradient = evaluation->edge_gradient;
 }
 
 static void REAL(repflow_cpu_backward_end)(void *of)
@@ -81,9 +84,11 @@ static void REAL(repflow_cpu_backward_end)(void *of)
 /* The gradient of edges that was made is the one that is taken next. */
 static void REAL(repflow_cpu_swap)(struct REAL(repflow_work) * w)
 {
-    real *swap = w->d_edge[0];
-    w->d_edge[0] = w->d_edge[1];
-    w->d_edge[1] = swap;
+    for (int32_t k = 0; k < w->sides; k++) {
+        real *swap = w->side[k].d_edge[0];
+        w->side[k].d_edge[0] = w->side[k].d_edge[1];
+        w->side[k].d_edge[1] = swap;
+    }
 }
 
 /* ---------------------------------------------------------------- buffers */
@@ -131,16 +136,44 @@ static void REAL(repflow_list_scalars)(const struct REAL(repflow_work) * w, stru
 {
     int64_t size = sizeof(real), e = w->nedge;
     real *const made[] = {w->edge_switch, w->angle_switch, w->edge_input};
-    double *const gradients[] = {w->d_edge_switch, w->d_angle_switch, w->d_edge_input};
     for (int k = 0; k < 3; k++) {
         REAL(repflow_list)(to, DGNN_REPFLOW_AT_SCALARS, -1, made[k], e, e, size);
-        REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_SCALARS, -1, gradients[k], e, e, sizeof(double));
     }
     REAL(repflow_list)(to, DGNN_REPFLOW_AT_SCALARS, -1, w->direction, e, e, 3 * size);
     REAL(repflow_list)(to, DGNN_REPFLOW_AT_SCALARS, -1, w->unit, e, e, 3 * sizeof(double));
     REAL(repflow_list)(to, DGNN_REPFLOW_AT_SCALARS, -1, w->cosine, w->nangle, w->nangle, size);
-    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_SCALARS, -1, w->d_direction, e, e, 3 * sizeof(double));
-    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_SCALARS, -1, w->d_unit, e, e, 3 * sizeof(double));
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_SCALARS, -1, w->displacement, e, e, 3 * size);
+}
+
+static void REAL(repflow_list_side)(const struct REAL(repflow_work) * w, int32_t k,
+                                    struct REAL(repflow_listing) * to)
+{
+    const struct REAL(dgnn_repflow) *f = w->f;
+    const struct REAL(repflow_side) *side = &w->side[k];
+    double *const scalars[] = {side->d_edge_switch, side->d_angle_switch, side->d_edge_input};
+    int64_t size = sizeof(real), n = w->nowned, wide = f->m + f->e, all = w->threads * w->nnode, e = w->nedge;
+    for (int q = 0; q < 3; q++) {
+        REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_SCALARS, -1, scalars[q], e, e, sizeof(double));
+    }
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_SCALARS, -1, side->d_direction, e, e, 3 * sizeof(double));
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_SCALARS, -1, side->d_unit, e, e, 3 * sizeof(double));
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_NODE_SUM, -1, side->d_node, w->nnode, n, f->n * size);
+    if (k == 0) {
+        REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_NODE_ROWS, -1, side->d_node_rows, w->nnode, w->nnode,
+                           w->rows_stride * size);
+    } else {
+        REAL(repflow_list)(to, DGNN_REPFLOW_AT_MESSAGE, -1, side->d_message, n, n, f->m * size);
+        REAL(repflow_list)(to, DGNN_REPFLOW_AT_SCRATCH, -1, side->d_symmetric,
+                           w->threads * REAL(REPFLOW_ROWS), 0, f->n * size);
+    }
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_ACCUMULATORS, -1, side->d_other, all, all, (wide + f->n) * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_CENTRE_ROWS, -1, side->d_centre, n, n,
+                       f->layer[0].centre.ncol * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_EDGE_ROWS, -1, side->d_edge_centre, n, n, wide * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_MOMENT, -1, side->d_moment, n, n, 3 * (f->e + f->n) * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_EDGE_OUT, -1, side->d_edge[0], e, e, f->e * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_EDGE_IN, -1, side->d_edge[1], e, e, f->e * size);
+    REAL(repflow_list)(to, DGNN_REPFLOW_AT_D_ANGLE, -1, side->d_angle, w->nangle, w->nangle, f->a * size);
 }
 
 static int32_t REAL(repflow_cpu_places)(void *of, struct dgnn_repflow_place *places)
@@ -148,7 +181,7 @@ static int32_t REAL(repflow_cpu_places)(void *of, struct dgnn_repflow_place *pla
     const struct REAL(repflow_work) *w = &((struct REAL(repflow_workspace) *)of)->work;
     const struct REAL(dgnn_repflow) *f = w->f;
     struct REAL(repflow_listing) to = {.places = places};
-    int64_t size = sizeof(real), n = w->nowned, wide = f->m + f->e, all = w->threads * w->nnode, e = w->nedge;
+    int64_t size = sizeof(real), n = w->nowned;
     for (int64_t l = 0; l < f->nlayer; l++) {
         REAL(repflow_list_layer)(w, l, &to);
     }
@@ -158,16 +191,9 @@ static int32_t REAL(repflow_cpu_places)(void *of, struct dgnn_repflow_place *pla
     REAL(repflow_list)(&to, DGNN_REPFLOW_AT_SCRATCH, -1, w->scratch, w->threads, 0, w->scratch_size);
     REAL(repflow_list)(&to, DGNN_REPFLOW_AT_SCRATCH, -1, w->gram, w->threads * REAL(REPFLOW_ROWS), 0,
                        f->axis * (f->e + f->n) * size);
-    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_NODE_SUM, -1, w->d_node, w->nnode, n, f->n * size);
-    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_NODE_ROWS, -1, w->d_node_rows, w->nnode, w->nnode, f->n * size);
-    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_ACCUMULATORS, -1, w->d_other, all, all, (wide + f->n) * size);
-    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_CENTRE_ROWS, -1, w->d_centre, n, n,
-                       f->layer[0].centre.ncol * size);
-    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_EDGE_ROWS, -1, w->d_edge_centre, n, n, wide * size);
-    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_MOMENT, -1, w->d_moment, n, n, 3 * (f->e + f->n) * size);
-    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_EDGE_OUT, -1, w->d_edge[0], e, e, f->e * size);
-    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_EDGE_IN, -1, w->d_edge[1], e, e, f->e * size);
-    REAL(repflow_list)(&to, DGNN_REPFLOW_AT_D_ANGLE, -1, w->d_angle, w->nangle, w->nangle, f->a * size);
+    for (int32_t k = 0; k < w->sides; k++) {
+        REAL(repflow_list_side)(w, k, &to);
+    }
     return to.count;
 }
 

@@ -12,7 +12,7 @@
 
 struct dgnn_dpa3_settings;
 
-enum { DGNN_REPFLOW_PLACES = 40 };
+enum { DGNN_REPFLOW_PLACES = 100 };
 
 /* In the order of a layer. What each reads and writes is said in the terms of struct repflow_kept and
  * repflow_work (repflow_memory_body.h), and held by tests/c/test_stages.c. */
@@ -115,7 +115,7 @@ struct dgnn_repflow_backend {
      * NULL. */
     int (*reserve)(void *workspace, const struct dgnn_evaluation *evaluation, struct dgnn_profile **profile,
                    struct dgnn_error *error);
-    /* After reserve: node of layer l, and the gradient that goes back. */
+    /* After reserve: node of layer l, and the gradient that goes back, of all sides (descriptor.h). */
     struct dgnn_repflow_rows (*node_rows)(void *workspace, int64_t l);
     struct dgnn_repflow_rows (*gradient_rows)(void *workspace);
 
