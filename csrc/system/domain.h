@@ -33,8 +33,6 @@ struct dgnn_domain_input {
     int64_t dim_aparam;
     const struct dgnn_magnetic_scheme *spin; /* of a spin model, else NULL */
     double cutoff, skin;
-    double brick_cutoff; /* what bricks and work are made for: at most cutoff, which is what ghosts are within
-                          */
     int32_t threads;
     int32_t want_atom_virial;
     /* What an atom costs with n neighbours at these distances, nearest first. NULL: all cost the same. */

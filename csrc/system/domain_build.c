@@ -77,8 +77,8 @@ static int build_choose(struct build *b, struct dgnn_error *error)
     struct dgnn_domain *d = b->d;
     memcpy(d->bricks.low, d->summary.low, sizeof(d->bricks.low));
     memcpy(d->bricks.high, d->summary.high, sizeof(d->bricks.high));
-    DGNN_TRY(dgnn_bricks_choose(&d->bricks, &d->cell, build_reach(b, b->in->brick_cutoff), b->nrank,
-                                d->part.grid, error));
+    DGNN_TRY(dgnn_bricks_choose(&d->bricks, &d->cell, build_reach(b, b->in->cutoff), b->nrank, d->part.grid,
+                                error));
     DGNN_TRY(dgnn_bricks_reserve(&d->bricks, error));
     DGNN_TRY(build_alloc(&b->out, d->nreal, sizeof(*b->out), "atoms", error));
     DGNN_TRY(build_alloc(&b->ids, d->nreal, sizeof(*b->ids), "atoms", error));
@@ -378,7 +378,7 @@ static int build_count_work(struct build *b, struct dgnn_error *error)
                                            .ids = d->ids.data,
                                            .label = d->ids.data,
                                            .cell = &d->cell,
-                                           .cutoff = b->in->brick_cutoff,
+                                           .cutoff = b->in->cutoff,
                                            .threads = b->in->threads};
     DGNN_TRY(dgnn_nlist_update(&b->list, &input, error));
     for (int64_t k = 0; k < d->nodes.nowned; k++) {
@@ -394,7 +394,7 @@ static int build_weigh(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
     const int64_t *departure = d->departure.data;
-    DGNN_TRY(build_ghosts(b, b->in->brick_cutoff, error));
+    DGNN_TRY(build_ghosts(b, b->in->cutoff, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_weighing(b, error), error));
     DGNN_TRY(build_bring_ghosts(b, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_count_work(b, error), error));

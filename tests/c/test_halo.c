@@ -35,7 +35,6 @@ static void large_body(struct ranks_rank *rank)
                                       .dtype = 2,
                                       .ntypes = 2,
                                       .cutoff = l->cutoff,
-                                      .brick_cutoff = l->cutoff,
                                       .skin = l->skin};
     l->status[rank->rank] = dgnn_domain_update(&l->domain[rank->rank], &input, rank->comm, DGNN_OK, &error);
 }

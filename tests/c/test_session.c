@@ -1,6 +1,7 @@
 /* Sessions: several models on one, each with the bits that it gives alone; the sessions of a model while
  * threads call; one list, one decomposition and one set of positions however many models; refusals. test_c.py
  * also runs this under ThreadSanitizer. */
+#include "brick.h"
 #include "check.h"
 #include "random.h"
 #include "ranks.h"
@@ -77,15 +78,19 @@ static void take_totals(const struct dgnn_result *result, struct answer *answer)
 }
 
 /* Equal, and zeros of either sign: rows that a model does not see add zeros to those that it does. */
-static int same(const struct answer *a, const struct answer *b)
+static int same_numbers(const double *x, const double *y, size_t n)
 {
-    const double *x = (const double *)a, *y = (const double *)b;
-    for (size_t k = 0; k < sizeof(*a) / sizeof(double); k++) {
+    for (size_t k = 0; k < n; k++) {
         if (x[k] != y[k] || (x[k] != 0 && memcmp(&x[k], &y[k], sizeof(double)))) {
             return 0;
         }
     }
     return 1;
+}
+
+static int same(const struct answer *a, const struct answer *b)
+{
+    return same_numbers((const double *)a, (const double *)b, sizeof(*a) / sizeof(double));
 }
 
 /* ---------------------------------------------------------------- several models */
@@ -97,22 +102,39 @@ struct committee {
         int32_t dtype;
     } member[MODELS_MAX];
     int32_t threads;
+    int32_t ngroup; /* of models that cut space alike */
 };
 
-/* Cutoffs, sel, dtypes, descriptors and semantics that differ, and twins. */
+/* Cutoffs, sel, dtypes, type maps, descriptors and semantics that differ, a shorter cutoff first; and twins.
+ */
 static const struct committee committees[] = {
+    {3,
+     {{"dpa3_base", DGNN_DTYPE_FLOAT64},
+      {"dpa3_base", DGNN_DTYPE_FLOAT64},
+      {"dpa3_base", DGNN_DTYPE_FLOAT64}},
+     1,
+     1},
     {3,
      {{"dpa3_base", DGNN_DTYPE_FLOAT64},
       {"dpa3_base", DGNN_DTYPE_FLOAT32},
       {"dpa3_base", DGNN_DTYPE_FLOAT64}},
-     1},
+     1,
+     2},
+    {4,
+     {{"se_e3_tebd", DGNN_DTYPE_FLOAT64},
+      {"dpa3_equal_cutoffs", DGNN_DTYPE_FLOAT32},
+      {"dpa3_small_sel", DGNN_DTYPE_FLOAT64},
+      {"dpa3_three_types", DGNN_DTYPE_FLOAT64}},
+     1,
+     4},
     {4,
      {{"se_e2_a", DGNN_DTYPE_FLOAT64},
       {"dpa1_attn2_graph", DGNN_DTYPE_FLOAT32},
       {"dpa3_base", DGNN_DTYPE_FLOAT32},
       {"dpa2_strip", DGNN_DTYPE_FLOAT64}},
-     2},
-    {2, {{"dpa2_strip", DGNN_DTYPE_FLOAT32}, {"dpa1_davg", DGNN_DTYPE_FLOAT64}}, 1},
+     2,
+     4},
+    {2, {{"dpa2_strip", DGNN_DTYPE_FLOAT32}, {"dpa1_davg", DGNN_DTYPE_FLOAT64}}, 1, 2},
 };
 
 static int32_t load_all(const struct committee *c, struct dgnn_model **model)
@@ -152,7 +174,7 @@ static void test_serial(const struct committee *c)
             results[k] = make_result(&all[k]);
         }
         CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_OK, "");
-        CHECK(step != 1 || session->list.reused);
+        CHECK(step != 1 || session->division[0].list.reused);
         CHECK(step == 0 || results[0].list_reused == results[n - 1].list_reused);
         for (int32_t k = 0; k < n; k++) {
             struct dgnn_result own = make_result(&alone);
@@ -165,7 +187,7 @@ static void test_serial(const struct committee *c)
                   own.nangle_truncated == results[k].nangle_truncated);
         }
     }
-    CHECK(session->list.rebuilds ==
+    CHECK(session->division[0].list.rebuilds ==
           2); /* one list for all models: made at the first step, used again, made anew */
     int64_t before = dgnn_alloc_count();
     struct dgnn_system system = make_call(NSTEP - 1, types);
@@ -183,82 +205,81 @@ static void test_serial(const struct committee *c)
 
 struct ranks_case {
     struct dgnn_model *model[NRANK][MODELS_MAX]; /* of each rank */
-    int32_t n;
-    struct answer all[NRANK][MODELS_MAX], alone[NRANK]; /* the shares of ranks: of atoms that each passed */
-    struct dgnn_comm_count count_all[NRANK], count_alone[NRANK];
-    int64_t positions[NRANK]; /* messages with positions, of one set */
+    int32_t n, ngroup;
+    struct dgnn_comm_count count[NRANK];
+    int64_t positions[NRANK]; /* messages with positions, of one set for each group */
     int32_t status[NRANK], wrong[NRANK];
     char message[NRANK][DGNN_MESSAGE_LENGTH];
 };
 
-/* Ranks that get rows of this one: one message with positions to each. */
+/* Ranks that get rows of this one: one message with positions to each, for each group of models. */
 static int64_t call_neighbours(const struct dgnn_session *session, int32_t me)
 {
-    const struct dgnn_plan *plan = session->domain.plan;
     int64_t n = 0;
-    for (int32_t k = 0; k < plan->nneighbour; k++) {
-        n += plan->rank[k] != me && plan->send_first[k + 1] > plan->send_first[k];
+    for (int32_t d = session->ndivision > 1; d < session->ndivision; d++) {
+        const struct dgnn_plan *plan = session->division[d].domain.plan;
+        for (int32_t k = 0; k < plan->nneighbour; k++) {
+            n += plan->rank[k] != me && plan->send_first[k + 1] > plan->send_first[k];
+        }
     }
     return n;
 }
 
-/* A session of all models, then one of the first alone: the first one's bits are those that it gives alone,
- * whatever the others reach; positions travel as often. */
-static void ranks_body(struct ranks_rank *rank)
+/* The share of a rank: of atoms that it passed. */
+static int ranks_make(int32_t rank, double own[NSTEP][3 * NATOMS], int32_t *own_types)
 {
-    struct ranks_case *c = rank->data;
-    int32_t r = rank->rank, n = 0, own_types[NATOMS];
-    double own[NSTEP][3 * NATOMS];
-    struct dgnn_error error = {0};
-    struct dgnn_session *session = NULL, *one = NULL, *pair[MODELS_MAX] = {NULL};
-    static _Thread_local struct answer ignored;
-    for (int i = r; i < NATOMS; i += NRANK, n++) {
+    int n = 0;
+    for (int i = rank; i < NATOMS; i += NRANK, n++) {
         own_types[n] = types[i];
         for (int s = 0; s < NSTEP; s++) {
             memcpy(own[s] + 3 * n, coords[s] + 3 * i, 3 * sizeof(double));
         }
     }
+    return n;
+}
+
+/* A session of all models, and one of each: the bits are those that each gives alone, whatever the others
+ * are; those that cut space alike share list, bricks and positions. */
+static void ranks_body(struct ranks_rank *rank)
+{
+    static _Thread_local struct answer all[MODELS_MAX], alone;
+    struct ranks_case *c = rank->data;
+    int32_t r = rank->rank, own_types[NATOMS];
+    double own[NSTEP][3 * NATOMS];
+    struct dgnn_error error = {0};
+    struct dgnn_session *session = NULL, *one[MODELS_MAX] = {NULL};
+    int64_t n = ranks_make(r, own, own_types);
     int status = dgnn_session_create(c->model[r], c->n, NULL, &session, &error);
-    status = status ? status : dgnn_session_create(c->model[r], 1, NULL, &one, &error);
-    for (int32_t k = 1; k < c->n && !status; k++) {
-        struct dgnn_model *two[2] = {c->model[r][0], c->model[r][k]};
-        status = dgnn_session_create(two, 2, NULL, &pair[k], &error);
+    for (int32_t k = 0; k < c->n && !status; k++) {
+        status = dgnn_session_create(&c->model[r][k], 1, NULL, &one[k], &error);
     }
     for (int s = 0; s < NSTEP && !status; s++) {
         struct dgnn_system system = make_call(s, own_types);
-        struct dgnn_result results[MODELS_MAX], first = make_result(&c->alone[r]), both[2];
+        struct dgnn_result results[MODELS_MAX];
         system.natoms = n;
         system.coords = own[s];
         for (int32_t k = 0; k < c->n; k++) {
-            results[k] = make_result(&c->all[r][k]);
+            results[k] = make_result(&all[k]);
         }
         dgnn_comm_counts(rank->comm, &(struct dgnn_comm_count){0}, 1);
         status = dgnn_session_compute(session, &system, rank->comm, results, &error);
-        dgnn_comm_counts(rank->comm, &c->count_all[r], 1);
+        dgnn_comm_counts(rank->comm, &c->count[r], 1);
         c->positions[r] = status ? -1 : call_neighbours(session, r);
-        status = status ? status : dgnn_session_compute(one, &system, rank->comm, &first, &error);
-        dgnn_comm_counts(rank->comm, &c->count_alone[r], 1);
-        both[0] = make_result(&ignored);
-        for (int32_t k = 0; k < c->n; k++) {
-            take_totals(&results[k], &c->all[r][k]);
-        }
-        take_totals(&first, &c->alone[r]);
-        c->wrong[r] += !status && !same(&c->all[r][0], &c->alone[r]);
-        both[1] = make_result(&c->alone[r]);
-        for (int32_t k = 1; k < c->n && !status;
-             k++) { /* the others: those of any session that the first one leads */
-            status = dgnn_session_compute(pair[k], &system, rank->comm, both, &error);
-            take_totals(&both[1], &c->alone[r]);
-            c->wrong[r] += !status && !same(&c->all[r][k], &c->alone[r]);
-            both[1] = make_result(&c->alone[r]);
+        c->ngroup = session->ndivision > 1 ? session->ndivision - 1 : 1;
+        for (int32_t k = 0; k < c->n && !status; k++) {
+            struct dgnn_result own_result = make_result(&alone);
+            status = dgnn_session_compute(one[k], &system, rank->comm, &own_result, &error);
+            take_totals(&results[k], &all[k]);
+            take_totals(&own_result, &alone);
+            c->wrong[r] += !status && memcmp(&all[k], &alone, sizeof(alone)) != 0;
+            c->wrong[r] += !status && (s == 1) != results[k].list_reused;
         }
     }
     c->status[r] = status;
     snprintf(c->message[r], sizeof(c->message[r]), "%s", error.message);
     dgnn_session_free(session);
-    dgnn_session_free(one);
-    for (int32_t k = 1; k < c->n; k++) {
-        dgnn_session_free(pair[k]);
+    for (int32_t k = 0; k < c->n; k++) {
+        dgnn_session_free(one[k]);
     }
 }
 
@@ -270,14 +291,136 @@ static void test_ranks(const struct committee *committee)
         c.n = load_all(committee, c.model[r]);
     }
     ranks_run(NRANK, 60, ranks_body, &c);
+    CHECK(c.ngroup == committee->ngroup);
     for (int32_t r = 0; r < NRANK; r++) {
         CHECK(!c.status[r] && !c.wrong[r]);
-        CHECK(c.count_all[r].position_messages == c.positions[r]); /* once, for all models */
-        if (c.status[r]) {
-            fprintf(stderr, "    rank %d: %s\n", r, c.message[r]);
+        CHECK(c.positions[r] > 0);
+        CHECK(c.count[r].position_messages == c.positions[r]); /* once, for all models of a group */
+        if (c.status[r] || c.wrong[r]) {
+            fprintf(stderr, "    rank %d of %s: %d wrong; %s\n", r, committee->member[0].name, c.wrong[r],
+                    c.message[r]);
         }
         free_all(c.model[r], c.n);
     }
+}
+
+/* ---------------------------------------------------------------- a host's rows */
+
+struct rows_case {
+    struct dgnn_model *model[NRANK][MODELS_MAX];
+    int32_t n, with_mapping;
+    struct brick_world *world;
+    int32_t status[NRANK], wrong[NRANK];
+    char message[NRANK][DGNN_MESSAGE_LENGTH];
+};
+
+enum { ROWS_MAX = 2048 };
+
+/* What a model gives for a host's rows, ghosts' forces among them. */
+struct rows_answer {
+    double energy, virial[9], forces[3 * ROWS_MAX], atom_energy[ROWS_MAX], atom_virial[9 * ROWS_MAX];
+};
+
+static struct dgnn_result rows_result(struct rows_answer *answer)
+{
+    memset(answer, 0, sizeof(*answer));
+    return (struct dgnn_result){.size = sizeof(struct dgnn_result),
+                                .forces = answer->forces,
+                                .atom_energy = answer->atom_energy,
+                                .atom_virial = answer->atom_virial};
+}
+
+static void rows_totals(const struct dgnn_result *result, struct rows_answer *answer)
+{
+    answer->energy = result->energy;
+    memcpy(answer->virial, result->virial, sizeof(answer->virial));
+}
+
+/* Bricks of a host, at rest and after a small move of the same list: the session's models, and each alone. */
+static void rows_body(struct ranks_rank *rank)
+{
+    struct rows_case *c = rank->data;
+    int32_t r = rank->rank, row_types[ROWS_MAX];
+    const struct brick_rank *b = &c->world->rank[r];
+    struct rows_answer *all = calloc(MODELS_MAX + 1, sizeof(*all)), *alone = all + MODELS_MAX;
+    double (*x)[3] = calloc(ROWS_MAX, sizeof(*x));
+    int64_t *mapping = calloc(ROWS_MAX, sizeof(*mapping));
+    struct dgnn_session *session = NULL, *one[MODELS_MAX] = {NULL};
+    struct dgnn_error error = {0};
+    int status = b->nnode > ROWS_MAX;
+    status = status ? status : dgnn_session_create(c->model[r], c->n, NULL, &session, &error);
+    for (int32_t k = 0; k < c->n && !status; k++) {
+        status = dgnn_session_create(&c->model[r][k], 1, NULL, &one[k], &error);
+    }
+    for (int step = 0; step < 2 && !status; step++) {
+        struct dgnn_result results[MODELS_MAX];
+        for (int64_t i = 0; i < b->nnode; i++) {
+            row_types[i] = types[b->id[i]];
+            mapping[i] = c->world->owner_row[b->id[i]];
+            for (int d = 0; d < 3; d++) {
+                x[i][d] = b->x[i][d] + step * 0.02 * sin((double)(3 * b->id[i] + d));
+            }
+        }
+        struct dgnn_ghosted g = {.size = sizeof(g),
+                                 .nlocal = b->nowned,
+                                 .nall = b->nnode,
+                                 .coords = x[0],
+                                 .types = row_types,
+                                 .border = c->with_mapping ? NULL : &b->border,
+                                 .mapping = c->with_mapping ? mapping : NULL,
+                                 .same_list = step,
+                                 .add_ghost_forces = 1};
+        for (int32_t k = 0; k < c->n; k++) {
+            results[k] = rows_result(&all[k]);
+        }
+        status = dgnn_session_compute_ghosted(session, &g, rank->comm, results, &error);
+        for (int32_t k = 0; k < c->n && !status; k++) {
+            struct dgnn_result own = rows_result(alone);
+            status = dgnn_session_compute_ghosted(one[k], &g, rank->comm, &own, &error);
+            rows_totals(&results[k], &all[k]);
+            rows_totals(&own, alone);
+            c->wrong[r] += !status && (!same_numbers((const double *)&all[k], (const double *)alone,
+                                                     sizeof(*alone) / sizeof(double)) ||
+                                       fabs(alone->forces[0]) < 1e-9);
+        }
+    }
+    c->status[r] = status;
+    snprintf(c->message[r], sizeof(c->message[r]), "%s", error.message);
+    dgnn_session_free(session);
+    for (int32_t k = 0; k < c->n; k++) {
+        dgnn_session_free(one[k]);
+    }
+    free(all), free(x), free(mapping);
+}
+
+/* nrank 1 is the one-rank form, with a mapping. */
+static void test_rows(const struct committee *committee, int32_t nrank)
+{
+    static struct rows_case c;
+    const struct brick_grid grid = {.ranks = {nrank, 1, 1},
+                                    .box = {box[0] + 4, box[4] + 4, box[8] + 4},
+                                    .periodic = {1, 1, 1},
+                                    .cutoff = 5.5};
+    double inside[NATOMS][3];
+    memset(&c, 0, sizeof(c));
+    for (int i = 0; i < 3 * NATOMS; i++) {
+        inside[i / 3][i % 3] = coords[0][i] + 2;
+    }
+    c.with_mapping = nrank == 1;
+    c.world = brick_create(&grid, NATOMS, (const double (*)[3])inside);
+    for (int32_t r = 0; r < nrank; r++) {
+        c.n = load_all(committee, c.model[r]);
+    }
+    ranks_run(nrank, 60, rows_body, &c);
+    for (int32_t r = 0; r < nrank; r++) {
+        CHECK(!c.status[r] && !c.wrong[r]);
+        if (c.status[r] || c.wrong[r]) {
+            fprintf(stderr, "    rank %d of %d, %s: %d wrong; %s\n", r, nrank, committee->member[0].name,
+                    c.wrong[r], c.message[r]);
+        }
+        free_all(c.model[r], c.n);
+    }
+    brick_free(c.world);
 }
 
 /* ---------------------------------------------------------------- types by name */
@@ -525,6 +668,8 @@ int main(void)
         test_serial(&committees[k]);
         test_ranks(&committees[k]);
     }
+    test_rows(&committees[2], 1); /* cutoffs and type maps that differ */
+    test_rows(&committees[2], 2);
     test_type_maps();
     test_refusals();
     test_memory();
