@@ -4,10 +4,13 @@ Against: deepmd-kit's own in clusters; its own of an unfolded cell, where each p
 (tests/data/heat); central differences of atoms' energies; the derivative of the energy's moment along a trajectory. Local
 models' are compared in tests/unit/test_local.py; ranks' in tests/mpi and tests/c, with all other results."""
 
+import threading
+
 import dgnn
 import numpy as np
 import pytest
 from conftest import DATA
+from dgnn.testing import thread_ranks
 
 pytestmark = pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning")
 
@@ -189,6 +192,42 @@ def test_symmetries(name, figures):
         assert error < 1e-11, what
 
 
+# ---------------------------------------------------------------- ranks
+
+
+@pytest.mark.parametrize("name", ["dpa3_base", "dpa3_sequential", "dpa2_base", "dpa2_no_neighbours", "spin_dpa3", "spin_dpa2",
+                                  "hybrid_two_messages", "linear_dpa3_sum"])
+def test_ranks(name, figures):
+    """Ranks are threads: messages carry moments home with their gradients, or not, call by call."""
+    model = load(name)
+    with np.load(DATA / "cases" / name / "cases.npz") as file:
+        system = given(dict(file), "slab")
+    whole, comms, found = model.compute(**system, atomic=True), thread_ranks(3), {}
+
+    def work(rank):
+        mine = np.random.default_rng(1).permutation(len(system["coords"]))[rank::3]
+        own = {**system, **{key: system[key][mine] for key in ("coords", "types", "spins", "aparam") if key in system}}
+        bare, result, again = (model.compute(**own, ids=mine, comm=comms[rank], atomic=atomic) for atomic in (False, True, True))
+        assert np.array_equal(bare.forces, result.forces) and np.array_equal(result.atom_virial, again.atom_virial)
+        found[rank] = mine, result.atom_virial
+
+    on_threads(3, work)
+    value = np.empty_like(whole.atom_virial)
+    for mine, share in found.values():
+        value[mine] = share
+    error = apart(value, whole.atom_virial)
+    figures.record(TABLE, name, "ranks", error, 1e-11)
+    assert len(found) == 3 and error < 1e-11
+
+
+def on_threads(count, work):
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 # ---------------------------------------------------------------- the flux
 
 
@@ -244,10 +283,6 @@ def test_flux_of_frames_parts_and_ranks():
 
 def test_flux_over_ranks():
     """Ranks are threads: the total is one rank's, the same bits on all; an error on one is raised on all."""
-    import threading
-
-    from dgnn.testing import thread_ranks
-
     model, system, v, masses = moving("dpa3_base")
     whole = dgnn.heat_flux(model.compute(**system, atomic=True), v, masses)
     comms, found = thread_ranks(3), {}
@@ -262,11 +297,7 @@ def test_flux_over_ranks():
         except dgnn.InputError as error:
             found[rank] = flux, str(error)
 
-    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    on_threads(3, work)
     assert len(found) == 3
     for flux, message in found.values():
         assert np.abs(flux - whole).max() < 1e-11 * np.abs(whole).max() and np.array_equal(flux, found[0][0])

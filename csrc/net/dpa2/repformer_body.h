@@ -510,28 +510,13 @@ static void REAL(repformer_collect_node)(struct REAL(dgnn_repformer_workspace) *
     }
 }
 
-/* Sets out a node's rows of all sides for other ranks: those of ghosts, and zeros for what comes back. */
-static void REAL(repformer_set_rows)(struct REAL(dgnn_repformer_workspace) * w, int64_t j)
+/* A node's rows of all sides, to where they travel from, side by side, and back. */
+static void REAL(repformer_move_rows)(const struct REAL(dgnn_repformer_workspace) * w, int64_t j, int back)
 {
     int64_t width = w->block->ng1p;
     for (int32_t side = 0; side < w->sides && w->d_rows; side++) {
-        real *row = w->d_rows + (j * w->sides + side) * width;
-        if (j < w->list.ncentre) {
-            memset(row, 0, sizeof(real) * (size_t)width);
-        } else {
-            memcpy(row, w->side[side].g1[0] + j * width, sizeof(real) * (size_t)width);
-        }
-    }
-}
-
-/* Takes what came back. */
-static void REAL(repformer_take_rows)(struct REAL(dgnn_repformer_workspace) * w)
-{
-    int64_t width = w->block->ng1p;
-    for (int64_t j = 0; j < w->list.ncentre && w->d_rows; j++) {
-        for (int64_t k = 0; k < w->sides * width; k++) {
-            w->side[k / width].g1[0][j * width + k % width] += w->d_rows[j * w->sides * width + k];
-        }
+        real *own = w->side[side].g1[0] + j * width, *row = w->d_rows + (j * w->sides + side) * width;
+        memcpy(back ? own : row, back ? row : own, sizeof(real) * (size_t)width);
     }
 }
 
@@ -544,7 +529,7 @@ static void REAL(repformer_collect_part)(void *of, int64_t part, int32_t thread)
         for (int32_t side = 0; side < rows->w->sides; side++) {
             REAL(repformer_collect_node)(rows->w, side, j);
         }
-        REAL(repformer_set_rows)(rows->w, j);
+        REAL(repformer_move_rows)(rows->w, j, 0);
     }
 }
 
@@ -594,8 +579,9 @@ void REAL(dgnn_repformer_d_pairs)(struct REAL(dgnn_repformer_workspace) * w,
 void REAL(dgnn_repformer_d_next)(struct REAL(dgnn_repformer_workspace) * w,
                                  const struct dgnn_stage_call *call)
 {
-    if (dgnn_repformer_sees_nodes(&w->block->layer[call->layer].s)) {
-        REAL(repformer_take_rows)(w);
+    int sees = dgnn_repformer_sees_nodes(&w->block->layer[call->layer].s);
+    for (int64_t j = 0; j < w->list.ncentre && sees; j++) {
+        REAL(repformer_move_rows)(w, j, 1);
     }
     for (int32_t side = 0; side < w->sides; side++) {
         REAL(repformer_swap)(w->side[side].g1);
