@@ -472,7 +472,7 @@ struct dgnn_transport {
     /* A transport may end here, or leave what follows 0. */
 
     /* values, nvalue of them, become on each rank those of all ranks taken together: enum dgnn_reduction.
-     * NULL: dgnn does it with allgather, whose cost grows with the ranks. */
+     * NULL: dgnn does it with alltoallv, up and down a tree of ranks: twice as many waits. */
     int (*allreduce)(void *context, int64_t *values, int64_t nvalue, int32_t reduction, double deadline_s,
                      struct dgnn_error *error);
     int32_t node_rank;  /* this rank's number among those of its machine, in [0, node_nrank) */
@@ -480,8 +480,7 @@ struct dgnn_transport {
 };
 
 /* Takes over the transport (also on failure, where it is freed at once). deadline_s: how long a wait may
- * take;
- * <= 0: 300. */
+ * take, in seconds; <= 0: 300. */
 DGNN_API int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s,
                               struct dgnn_comm **comm, struct dgnn_error *error);
 DGNN_API void dgnn_comm_free(struct dgnn_comm *comm);

@@ -5,8 +5,8 @@
  * of the last layer. */
 #include "net/dpa2/dpa2.h"
 
-#define B(name)   (UINT64_C(1) << DGNN_DPA2_AT_##name)
-#define ANY(name) (UINT64_C(1) << DGNN_AT_##name)
+#define B(name)   DGNN_BIT(DGNN_DPA2_AT_##name)
+#define ANY(name) DGNN_BIT(DGNN_AT_##name)
 #define FEATURES  (B(G2) | B(H2) | B(SWITCHES))
 #define D_IN      (B(D_G1_IN) | B(D_G2_IN) | B(D_H2_IN))
 #define D_OUT     (B(D_G1_OUT) | B(D_G2_OUT) | B(D_H2_OUT))

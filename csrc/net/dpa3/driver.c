@@ -5,8 +5,8 @@
  * types alone, and for the same reason no gradient of nodes. */
 #include "net/dpa3/dpa3.h"
 
-#define B(name)     (UINT64_C(1) << DGNN_REPFLOW_AT_##name)
-#define ANY(name)   (UINT64_C(1) << DGNN_AT_##name)
+#define B(name)     DGNN_BIT(DGNN_REPFLOW_AT_##name)
+#define ANY(name)   DGNN_BIT(DGNN_AT_##name)
 #define EDGES_READ  (B(SCALARS) | B(CENTRE_ROWS) | B(OTHER_ROWS) | B(NODE) | B(EDGE))
 #define ANGLES_READ (B(SCALARS) | B(CENTRE_ROWS) | B(EDGE) | B(ANGLE))
 #define KEPT        (B(EDGE_PRE) | B(ANGLE_PRE) | B(SECOND_PRE))

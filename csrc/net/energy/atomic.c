@@ -279,7 +279,7 @@ int dgnn_atomic_prepare(struct dgnn_atomic_workspace *w, const struct dgnn_evalu
     const struct dgnn_atomic *a = w->atomic;
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(a->descriptor);
     struct dgnn_evaluation own = atomic_evaluation(a, evaluation);
-    DGNN_TRY(kind->prepare ? kind->prepare(a->descriptor, w->descriptor, &own, error) : DGNN_OK);
+    DGNN_TRY(kind->prepare(a->descriptor, w->descriptor, &own, error));
     int64_t nrow = kind->by_chunk ? a->threads * atomic_chunk_most(w) : evaluation->graph->nowned;
     DGNN_TRY(dgnn_buffer_reserve(&w->rows, nrow * a->dim_descriptor * (int64_t)sizeof(double),
                                  "the descriptor", error));

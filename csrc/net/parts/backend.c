@@ -116,6 +116,7 @@ static void backend_all_chunks(const struct dgnn_staged *d, const struct dgnn_ru
 int dgnn_backend_load(struct dgnn_staged *d, const struct dgnn_backend *backend, struct dgnn_error *error)
 {
     d->backend = backend;
+    d->keep = d->keep && backend->keeps;
     return backend->load(d->settings, &d->weights, error);
 }
 

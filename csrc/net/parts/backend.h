@@ -12,6 +12,9 @@
 
 enum { DGNN_STAGES_MAX = 32 }; /* of a family */
 
+/* Of a stage or a buffer, in a set of them. */
+#define DGNN_BIT(number) (UINT64_C(1) << (number))
+
 /* ---------------------------------------------------------------- stages */
 
 /* Which centres or rows a stage is to do. */
@@ -106,6 +109,8 @@ struct dgnn_backend {
      * UNSUPPORTED, MEMORY. */
     int (*load)(void *settings, void **weights, struct dgnn_error *error);
     void (*free)(void *weights); /* NULL is allowed */
+    /* By chunks: where memory may be used for speed, does backward find all that forward made? */
+    int32_t keeps;
     /* About what a centre costs forward and backward, in operations, with so many edges, and those that form
      * angles; NULL: the family says it. */
     double (*work)(const void *weights, int64_t nedge, int64_t nangle_edge);
@@ -153,7 +158,7 @@ struct dgnn_driver {
     int (*backward)(const struct dgnn_run *run, struct dgnn_error *error);
 
     /* By chunks, which any thread may do: stages [0, nforward), then, backward, the rest; where the backend
-     * did not keep what they make (kept 0), those of again, in bits, are run once more before. */
+     * did not keep what they make, those of again, in bits, are run once more before. */
     int32_t nforward;
     uint64_t again;
 };
@@ -171,7 +176,7 @@ struct dgnn_staged {
     void *settings;                     /* the family's */
     void *weights;                      /* the backend's */
     int32_t threads;
-    int32_t keep; /* by chunks: does backward find what forward made? */
+    int32_t keep; /* may memory be used for speed? Without a backend that keeps, load makes it 0 */
 };
 
 /* Packs the weights with one of a backend's rows, which then is the descriptor's. */

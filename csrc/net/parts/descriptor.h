@@ -118,8 +118,7 @@ struct dgnn_descriptor_kind {
     /* Does all of an evaluation that can fail, on this rank alone and without messages: checks of what the
      * evaluation brings, memory of forward and backward, dgnn_exchange_prepare of the rows that they
      * exchange. The ranks agree on its status before one of them goes on, so what follows must not fail on
-     * one rank between two exchanges. Always called before forward, with the same evaluation. NULL: forward
-     * needs no such step (no exchange). */
+     * one rank between two exchanges. Always called before forward, with the same evaluation. */
     int (*prepare)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
                    const struct dgnn_evaluation *evaluation, struct dgnn_error *error);
     /* output: nowned x dim_out. Keeps in the workspace what backward needs. Collective where there is an
