@@ -163,7 +163,9 @@ def main():
             print(f"{name}: {len(cases)} cases, {len(pair[0])} results, {len(found)} differ", flush=True)
             total += len(pair[0])
             lines += found
-    print(*lines[:200], sep="\n", end="\n" if lines else "")
+    print(*lines[:40], sep="\n", end="\n" if lines else "")
+    if len(lines) > 40:
+        print(f"... and {len(lines) - 40} more")
     if not total:
         sys.exit("nothing was compared")
     sys.exit(1 if lines else 0)

@@ -277,16 +277,3 @@ int dgnn_transport_alltoallv(struct dgnn_comm *comm, const void *send, const int
                               comm->deadline_s, error);
     return dgnn_transport_result(comm, status, error);
 }
-
-int dgnn_comm_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error)
-{
-    struct dgnn_error own = {0};
-    if (!comm || nvalue < 0 || (nvalue && !values)) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_comm_sum: an argument is NULL, or nvalue below 0");
-    }
-    error = error ? error : &own;
-    DGNN_TRY(dgnn_transport_enter(comm, error));
-    int status = dgnn_transport_sum(comm, values, nvalue, error);
-    dgnn_transport_leave(comm);
-    return status;
-}

@@ -3,8 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "geom/gradient.h"
-#include "model/session.h"
+#include "model/features.h"
 
 /* What one call carries from step to step. */
 struct compute_call {
@@ -130,7 +131,8 @@ static int compute_build_graph(const struct dgnn_session *s, struct dgnn_session
         .ntypes = m->node_types,
         .nsel = d->nsel,
         .sel = d->sel,
-        .pair_exclude = m->properties.pair_exclude,
+        .pair_exclude = dgnn_features_asked(call->system->request) ? m->properties.pair_exclude_own
+                                                                   : m->properties.pair_exclude,
         .cutoff = d->cutoff < call->at->cutoff ? d->cutoff : 0,
     };
     part->graph_of = part->twin && dgnn_session_is_member(call->at, part->twin) ? part->twin : NULL;
@@ -162,18 +164,20 @@ enum { COMPUTE_ORDER_LEAST = 256 };
 /* Nodes without ghosts that gather rows of features from each other are done in an order in which they share
  * these. */
 static int compute_order(struct dgnn_session *s, struct dgnn_session_part *part,
-                         const struct dgnn_nodes *nodes, int32_t sides, struct dgnn_error *error)
+                         const struct compute_call *call, struct dgnn_error *error)
 {
+    const struct dgnn_nodes *nodes = compute_nodes(s, call);
     int64_t width = part->model->properties.fitting.dim_aparam + 1;
     part->ordered = part->model->properties.descriptor.has_message_passing && !nodes->exchange &&
                     !nodes->owner && !s->is_spin && nodes->nnode == nodes->nowned &&
-                    nodes->nowned >= COMPUTE_ORDER_LEAST;
+                    nodes->nowned >= COMPUTE_ORDER_LEAST && !dgnn_features_asked(call->system->request);
     if (!part->ordered) {
         return DGNN_OK;
     }
     DGNN_TRY(dgnn_buffer_reserve(&s->ordered_rows, width * nodes->nowned * (int64_t)sizeof(double),
                                  "rows in order", error));
-    return dgnn_order_build(&part->order, compute_graph(part), nodes->positions, sides, error);
+    return dgnn_order_build(&part->order, compute_graph(part), nodes->positions, compute_sides(part, call),
+                            error);
 }
 
 static int compute_reserve(struct dgnn_session *s, const struct dgnn_session_part *part,
@@ -202,15 +206,19 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_session *s,
                                                  const struct compute_call *call)
 {
     int takes = part->model->properties.descriptor.dim_charge_spin > 0;
+    int32_t request = call->system->request;
+    struct dgnn_features features = dgnn_features_of(s, part, request, compute_nodes(s, call)->nowned);
     double *spin_gradient = s->spin.is_native ? s->spin_gradient.data : NULL;
     return (struct dgnn_evaluation){
         .graph = part->ordered ? &part->order.graph : compute_graph(part),
         .exchange = call->atoms->exchange,
         .charge_spin = takes ? call->system->charge_spin : NULL,
         .edge_gradient = part->ordered ? part->order.edge_gradient : s->edge_gradient.data,
-        .want_gradient = 1,
+        .want_gradient = !(request & DGNN_REQUEST_NO_FORCES),
         .want_moments = compute_wants_moments(part, call),
         .profile = part->profile,
+        .descriptor = features.rows[DGNN_FEATURES_DESCRIPTOR],
+        .last_layer = features.rows[DGNN_FEATURES_LAST_LAYER],
         .spins = s->spin.is_native ? call->atoms->spins : NULL,
         .node_spin_gradient = spin_gradient,
         .edge_spin_gradient = spin_gradient ? spin_gradient + 3 * compute_graph(part)->nowned : NULL};
@@ -225,8 +233,9 @@ static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part
     }
     DGNN_TRY(compute_build_graph(s, part, call, error));
     DGNN_TRY(dgnn_stop_check(error));
-    DGNN_TRY(compute_order(s, part, nodes, compute_sides(part, call), error));
+    DGNN_TRY(compute_order(s, part, call, error));
     DGNN_TRY(compute_reserve(s, part, call, error));
+    DGNN_TRY(dgnn_features_reserve(s, call->system->request, nodes->nowned, error));
     if (s->has_virtual) {
         DGNN_TRY(
             dgnn_magnetic_prepare(&call->at->magnetic, compute_graph(part), call->want_atom_virial, error));
@@ -345,6 +354,12 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
 /* After a failure on this rank alone: what the other ranks still get from it. */
 static void compute_clear(const struct dgnn_nodes *nodes, struct dgnn_node_result *out)
 {
+    for (int k = 0; k < DGNN_FEATURES_KINDS; k++) {
+        if (out->features.width[k]) {
+            memset(out->features.rows[k], 0,
+                   sizeof(double) * (size_t)(out->features.width[k] * nodes->nowned));
+        }
+    }
     memset(out->energy, 0, sizeof(double) * (size_t)nodes->nowned);
     memset(out->forces, 0, sizeof(double) * (size_t)(3 * nodes->nrow));
     if (out->forces_mag) {
@@ -370,7 +385,9 @@ static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *pa
     struct dgnn_node_result of_nodes = {.energy = s->energy.data,
                                         .forces = s->forces.data,
                                         .forces_mag = s->is_spin ? s->forces_mag.data : NULL,
-                                        .atom_virial = call->want_atom_virial ? s->atom_virial.data : NULL};
+                                        .atom_virial = call->want_atom_virial ? s->atom_virial.data : NULL,
+                                        .features =
+                                            dgnn_features_of(s, part, call->system->request, nodes->nowned)};
     if (s->nmodel > 1) {
         dgnn_profile_resume(part->profile);
     }
@@ -560,6 +577,7 @@ static int compute_division(struct dgnn_session *s, struct compute_call *call, s
                                       .skin = s->skin,
                                       .threads = s->threads,
                                       .want_atom_virial = call->want_atom_virial,
+                                      .nfeature = dgnn_features_most(s, call->system->request),
                                       .work = compute_work,
                                       .work_of = first};
     call->atoms = &d->nodes;
@@ -601,8 +619,10 @@ int dgnn_compute(struct dgnn_session *s, const struct dgnn_system *system, struc
         return dgnn_transport_agree(comm, "compute", status, error);
     }
     dgnn_stop_enter(comm ? NULL : &s->stop);
+    dgnn_parallel_alone((system->request & DGNN_REQUEST_ALONE) != 0);
     status = comm ? compute_ranks(s, system, comm, s->results.data, error)
                   : compute_serial(s, system, s->results.data, error);
+    dgnn_parallel_alone(0);
     dgnn_stop_leave();
     if (!status) {
         dgnn_taken_return(s, results);
@@ -652,7 +672,8 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
                                      .nfparam = system->nfparam,
                                      .aparam = system->aparam,
                                      .naparam = system->naparam,
-                                     .charge_spin = system->charge_spin};
+                                     .charge_spin = system->charge_spin,
+                                     .request = system->request};
     struct compute_call call = {.at = s->division, .atoms = &g->nodes, .system = &parameters};
     struct dgnn_ghosted_input input = {.system = system,
                                        .model = {s->digest[0], s->digest[1]},
@@ -686,7 +707,9 @@ int dgnn_compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *syst
         return dgnn_transport_agree(comm, "compute_ghosted", status, error);
     }
     dgnn_stop_enter(comm ? NULL : &s->stop);
+    dgnn_parallel_alone((system->request & DGNN_REQUEST_ALONE) != 0);
     status = compute_ghosted(s, system, comm, s->results.data, error);
+    dgnn_parallel_alone(0);
     dgnn_stop_leave();
     if (!status) {
         dgnn_taken_return(s, results);

@@ -82,7 +82,8 @@ struct dgnn_session {
     struct dgnn_ghosted_nodes ghosted;
     struct dgnn_buffer results; /* nmodel: the caller's, as far as they go */
     /* Of one model at a time. */
-    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows, spin_gradient;
+    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows, spin_gradient,
+        features;
 };
 
 static inline int dgnn_session_is_member(const struct dgnn_session_division *at,

@@ -1,10 +1,7 @@
 /* Sessions: several models on one, each with the bits that it gives alone; the sessions of a model while
  * threads call; one list, one decomposition and one set of positions however many models; refusals. test_c.py
  * also runs this under ThreadSanitizer. */
-#include "brick.h"
-#include "check.h"
-#include "random.h"
-#include "ranks.h"
+#include "session_case.h"
 
 #include <sys/resource.h>
 #include <time.h>
@@ -12,153 +9,6 @@
 
 #include "base/parallel.h"
 #include "comm/plan.h"
-#include "model/pool.h"
-
-enum { NATOMS = 24, NRANK = 3, NSTEP = 3, MODELS_MAX = 4 };
-
-static const double box[9] = {8.1, 0, 0, 0.4, 8.3, 0, 0.1, -0.3, 8.7};
-static double coords[NSTEP][3 * NATOMS];
-static int32_t types[NATOMS];
-
-/* What one model gives for all atoms. */
-struct answer {
-    double energy, virial[9];
-    double forces[3 * NATOMS], atom_energy[NATOMS], atom_virial[9 * NATOMS];
-};
-
-static void make_system(void)
-{
-    uint64_t seed = 5;
-    for (int i = 0; i < NATOMS; i++) {
-        types[i] = i % 3 == 0;
-        for (int d = 0; d < 3; d++) {
-            double place = 2.6 * (d == 0 ? i % 3 : d == 1 ? i / 3 % 3 : i / 9) + 0.6 * random_uniform(&seed);
-            for (int s = 0; s < NSTEP; s++) {
-                coords[s][3 * i + d] = place + (s == 1 ? 0.05 : s) * (random_uniform(&seed) - 0.5);
-            }
-        }
-    }
-}
-
-static struct dgnn_model *load(const char *name, int32_t dtype, int32_t threads)
-{
-    struct dgnn_load_options options = {
-        .size = sizeof(options), .dtype = dtype, .threads = threads, .skin = 0.5};
-    struct dgnn_model *model = NULL;
-    struct dgnn_error error;
-    char path[256];
-    snprintf(path, sizeof(path), "tests/data/cases/%s/model.pt2", name);
-    CHECK_STATUS(dgnn_model_load(path, &options, &model, &error), DGNN_OK, "");
-    return model;
-}
-
-static struct dgnn_system make_call(int step, const int32_t *types_of_call)
-{
-    return (struct dgnn_system){.size = sizeof(struct dgnn_system),
-                                .natoms = NATOMS,
-                                .coords = coords[step],
-                                .types = types_of_call,
-                                .box = box,
-                                .pbc = {1, 1, 1}};
-}
-
-static struct dgnn_result make_result(struct answer *answer)
-{
-    memset(answer, 0, sizeof(*answer));
-    return (struct dgnn_result){.size = sizeof(struct dgnn_result),
-                                .forces = answer->forces,
-                                .atom_energy = answer->atom_energy,
-                                .atom_virial = answer->atom_virial};
-}
-
-static void take_totals(const struct dgnn_result *result, struct answer *answer)
-{
-    answer->energy = result->energy;
-    memcpy(answer->virial, result->virial, sizeof(answer->virial));
-}
-
-/* Equal, and zeros of either sign: rows that a model does not see add zeros to those that it does. */
-static int same_numbers(const double *x, const double *y, size_t n)
-{
-    for (size_t k = 0; k < n; k++) {
-        if (x[k] != y[k] || (x[k] != 0 && memcmp(&x[k], &y[k], sizeof(double)))) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-static int same(const struct answer *a, const struct answer *b)
-{
-    return same_numbers((const double *)a, (const double *)b, sizeof(*a) / sizeof(double));
-}
-
-/* ---------------------------------------------------------------- several models */
-
-struct committee {
-    int32_t n;
-    struct {
-        const char *name;
-        int32_t dtype;
-    } member[MODELS_MAX];
-    int32_t threads;
-    int32_t ngroup; /* of models that cut space alike */
-};
-
-/* Cutoffs, sel, dtypes, type maps, descriptors and semantics that differ, a shorter cutoff first; and twins.
- */
-static const struct committee committees[] = {
-    {3,
-     {{"dpa3_base", DGNN_DTYPE_FLOAT64},
-      {"dpa3_base", DGNN_DTYPE_FLOAT64},
-      {"dpa3_base", DGNN_DTYPE_FLOAT64}},
-     1,
-     1},
-    {3,
-     {{"dpa3_base", DGNN_DTYPE_FLOAT64},
-      {"dpa3_base", DGNN_DTYPE_FLOAT32},
-      {"dpa3_base", DGNN_DTYPE_FLOAT64}},
-     1,
-     2},
-    {4,
-     {{"se_e3_tebd", DGNN_DTYPE_FLOAT64},
-      {"dpa3_equal_cutoffs", DGNN_DTYPE_FLOAT32},
-      {"dpa3_small_sel", DGNN_DTYPE_FLOAT64},
-      {"dpa3_three_types", DGNN_DTYPE_FLOAT64}},
-     1,
-     4},
-    {4,
-     {{"se_e2_a", DGNN_DTYPE_FLOAT64},
-      {"dpa1_attn2_graph", DGNN_DTYPE_FLOAT32},
-      {"dpa3_base", DGNN_DTYPE_FLOAT32},
-      {"dpa2_strip", DGNN_DTYPE_FLOAT64}},
-     2,
-     4},
-    {2, {{"dpa2_strip", DGNN_DTYPE_FLOAT32}, {"dpa1_davg", DGNN_DTYPE_FLOAT64}}, 1, 2},
-};
-
-static int32_t load_all(const struct committee *c, struct dgnn_model **model)
-{
-    for (int32_t k = 0; k < c->n; k++) {
-        model[k] = load(c->member[k].name, c->member[k].dtype, c->threads);
-    }
-    return c->n;
-}
-
-static struct dgnn_session *make_session(struct dgnn_model *const *models, int32_t n)
-{
-    struct dgnn_session *session = NULL;
-    struct dgnn_error error;
-    CHECK_STATUS(dgnn_session_create(models, n, NULL, &session, &error), DGNN_OK, "");
-    return session;
-}
-
-static void free_all(struct dgnn_model **model, int32_t n)
-{
-    for (int32_t k = 0; k < n; k++) {
-        dgnn_model_free(model[k]);
-    }
-}
 
 static void test_serial(const struct committee *c)
 {
@@ -199,6 +49,37 @@ static void test_serial(const struct committee *c)
     CHECK(dgnn_alloc_count() == before);
     dgnn_session_free(session);
     free_all(model, n);
+}
+
+/* Blocks of memory that a session of these models takes until its first call is done. */
+static int64_t count_blocks(struct dgnn_model *const *models, int32_t n)
+{
+    static struct answer answers[2];
+    struct dgnn_result results[2] = {make_result(&answers[0]), make_result(&answers[1])};
+    struct dgnn_system system = make_call(0, types);
+    struct dgnn_error error;
+    int64_t before = dgnn_alloc_count();
+    struct dgnn_session *session = make_session(models, n);
+    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_OK, "");
+    int64_t blocks = dgnn_alloc_count() - before;
+    CHECK(session->division[0].list.rebuilds == 1);
+    dgnn_session_free(session);
+    return blocks;
+}
+
+/* Two models on one session: what each has alone, less what a list and its atoms take. */
+static void test_blocks(void)
+{
+    struct dgnn_model *pair[2] = {load("dpa3_base", DGNN_DTYPE_FLOAT64, 1),
+                                  load("se_e2_a", DGNN_DTYPE_FLOAT64, 1)};
+    int64_t first = count_blocks(&pair[0], 1), second = count_blocks(&pair[1], 1),
+            both = count_blocks(pair, 2);
+    CHECK(both > 2 && both <= first + second - 10);
+    if (both > first + second - 10) {
+        fprintf(stderr, "    %lld blocks, alone %lld and %lld\n", (long long)both, (long long)first,
+                (long long)second);
+    }
+    free_all(pair, 2);
 }
 
 /* ---------------------------------------------------------------- ranks */
@@ -302,125 +183,6 @@ static void test_ranks(const struct committee *committee)
         }
         free_all(c.model[r], c.n);
     }
-}
-
-/* ---------------------------------------------------------------- a host's rows */
-
-struct rows_case {
-    struct dgnn_model *model[NRANK][MODELS_MAX];
-    int32_t n, with_mapping;
-    struct brick_world *world;
-    int32_t status[NRANK], wrong[NRANK];
-    char message[NRANK][DGNN_MESSAGE_LENGTH];
-};
-
-enum { ROWS_MAX = 2048 };
-
-/* What a model gives for a host's rows, ghosts' forces among them. */
-struct rows_answer {
-    double energy, virial[9], forces[3 * ROWS_MAX], atom_energy[ROWS_MAX], atom_virial[9 * ROWS_MAX];
-};
-
-static struct dgnn_result rows_result(struct rows_answer *answer)
-{
-    memset(answer, 0, sizeof(*answer));
-    return (struct dgnn_result){.size = sizeof(struct dgnn_result),
-                                .forces = answer->forces,
-                                .atom_energy = answer->atom_energy,
-                                .atom_virial = answer->atom_virial};
-}
-
-static void rows_totals(const struct dgnn_result *result, struct rows_answer *answer)
-{
-    answer->energy = result->energy;
-    memcpy(answer->virial, result->virial, sizeof(answer->virial));
-}
-
-/* Bricks of a host, at rest and after a small move of the same list: the session's models, and each alone. */
-static void rows_body(struct ranks_rank *rank)
-{
-    struct rows_case *c = rank->data;
-    int32_t r = rank->rank, row_types[ROWS_MAX];
-    const struct brick_rank *b = &c->world->rank[r];
-    struct rows_answer *all = calloc(MODELS_MAX + 1, sizeof(*all)), *alone = all + MODELS_MAX;
-    double (*x)[3] = calloc(ROWS_MAX, sizeof(*x));
-    int64_t *mapping = calloc(ROWS_MAX, sizeof(*mapping));
-    struct dgnn_session *session = NULL, *one[MODELS_MAX] = {NULL};
-    struct dgnn_error error = {0};
-    int status = b->nnode > ROWS_MAX;
-    status = status ? status : dgnn_session_create(c->model[r], c->n, NULL, &session, &error);
-    for (int32_t k = 0; k < c->n && !status; k++) {
-        status = dgnn_session_create(&c->model[r][k], 1, NULL, &one[k], &error);
-    }
-    for (int step = 0; step < 2 && !status; step++) {
-        struct dgnn_result results[MODELS_MAX];
-        for (int64_t i = 0; i < b->nnode; i++) {
-            row_types[i] = types[b->id[i]];
-            mapping[i] = c->world->owner_row[b->id[i]];
-            for (int d = 0; d < 3; d++) {
-                x[i][d] = b->x[i][d] + step * 0.02 * sin((double)(3 * b->id[i] + d));
-            }
-        }
-        struct dgnn_ghosted g = {.size = sizeof(g),
-                                 .nlocal = b->nowned,
-                                 .nall = b->nnode,
-                                 .coords = x[0],
-                                 .types = row_types,
-                                 .border = c->with_mapping ? NULL : &b->border,
-                                 .mapping = c->with_mapping ? mapping : NULL,
-                                 .same_list = step,
-                                 .add_ghost_forces = 1};
-        for (int32_t k = 0; k < c->n; k++) {
-            results[k] = rows_result(&all[k]);
-        }
-        status = dgnn_session_compute_ghosted(session, &g, rank->comm, results, &error);
-        for (int32_t k = 0; k < c->n && !status; k++) {
-            struct dgnn_result own = rows_result(alone);
-            status = dgnn_session_compute_ghosted(one[k], &g, rank->comm, &own, &error);
-            rows_totals(&results[k], &all[k]);
-            rows_totals(&own, alone);
-            c->wrong[r] += !status && (!same_numbers((const double *)&all[k], (const double *)alone,
-                                                     sizeof(*alone) / sizeof(double)) ||
-                                       fabs(alone->forces[0]) < 1e-9);
-        }
-    }
-    c->status[r] = status;
-    snprintf(c->message[r], sizeof(c->message[r]), "%s", error.message);
-    dgnn_session_free(session);
-    for (int32_t k = 0; k < c->n; k++) {
-        dgnn_session_free(one[k]);
-    }
-    free(all), free(x), free(mapping);
-}
-
-/* nrank 1 is the one-rank form, with a mapping. */
-static void test_rows(const struct committee *committee, int32_t nrank)
-{
-    static struct rows_case c;
-    const struct brick_grid grid = {.ranks = {nrank, 1, 1},
-                                    .box = {box[0] + 4, box[4] + 4, box[8] + 4},
-                                    .periodic = {1, 1, 1},
-                                    .cutoff = 5.5};
-    double inside[NATOMS][3];
-    memset(&c, 0, sizeof(c));
-    for (int i = 0; i < 3 * NATOMS; i++) {
-        inside[i / 3][i % 3] = coords[0][i] + 2;
-    }
-    c.with_mapping = nrank == 1;
-    c.world = brick_create(&grid, NATOMS, (const double (*)[3])inside);
-    for (int32_t r = 0; r < nrank; r++) {
-        c.n = load_all(committee, c.model[r]);
-    }
-    ranks_run(nrank, 60, rows_body, &c);
-    for (int32_t r = 0; r < nrank; r++) {
-        CHECK(!c.status[r] && !c.wrong[r]);
-        if (c.status[r] || c.wrong[r]) {
-            fprintf(stderr, "    rank %d of %d, %s: %d wrong; %s\n", r, nrank, committee->member[0].name,
-                    c.wrong[r], c.message[r]);
-        }
-        free_all(c.model[r], c.n);
-    }
-    brick_free(c.world);
 }
 
 /* ---------------------------------------------------------------- types by name */
@@ -668,8 +430,7 @@ int main(void)
         test_serial(&committees[k]);
         test_ranks(&committees[k]);
     }
-    test_rows(&committees[2], 1); /* cutoffs and type maps that differ */
-    test_rows(&committees[2], 2);
+    test_blocks();
     test_type_maps();
     test_refusals();
     test_memory();

@@ -176,19 +176,20 @@ static double dpa4c_work(const struct dgnn_descriptor *descriptor, int64_t n, co
            (double)dgnn_descriptor_within(n, distance, s->params.rcut);
 }
 
-#define DPA4C_KIND(name)                                                                                     \
-    {.type = name,                                                                                           \
-     .load = dpa4c_load,                                                                                     \
-     .free = dpa4c_free,                                                                                     \
-     .properties = dpa4c_properties,                                                                         \
-     .describe = dpa4c_describe,                                                                             \
-     .work = dpa4c_work,                                                                                     \
-     .workspace_create = dgnn_backend_workspace_create,                                                      \
-     .workspace_free = dgnn_backend_workspace_free,                                                          \
-     .prepare = dgnn_backend_prepare,                                                                        \
-     .forward = dgnn_backend_forward,                                                                        \
-     .backward = dgnn_backend_backward,                                                                      \
-     .by_chunk = &dgnn_backend_by_chunk}
+static const char *const dpa4c_aliases[] = {"DPA4C", NULL};
 
-const struct dgnn_descriptor_kind dgnn_dpa4c = DPA4C_KIND("dpa4c");
-const struct dgnn_descriptor_kind dgnn_dpa4c_upper = DPA4C_KIND("DPA4C");
+const struct dgnn_descriptor_kind dgnn_dpa4c = {
+    .type = "dpa4c",
+    .aliases = dpa4c_aliases,
+    .load = dpa4c_load,
+    .free = dpa4c_free,
+    .properties = dpa4c_properties,
+    .describe = dpa4c_describe,
+    .work = dpa4c_work,
+    .workspace_create = dgnn_backend_workspace_create,
+    .workspace_free = dgnn_backend_workspace_free,
+    .prepare = dgnn_backend_prepare,
+    .forward = dgnn_backend_forward,
+    .backward = dgnn_backend_backward,
+    .by_chunk = &dgnn_backend_by_chunk,
+};

@@ -2,12 +2,6 @@
 
 #include "net/dpa4c/dpa4c_paper_body.h"
 
-struct REAL(dpa4c) {
-    struct dpa4c_settings *settings;
-    const struct REAL(dgnn_ops) * ops;
-    struct REAL(dpa4c_paper) paper;
-};
-
 /* Of the evaluation under way. */
 struct REAL(dpa4c_workspace) {
     const struct REAL(dpa4c) * descriptor;
@@ -39,16 +33,7 @@ struct REAL(dpa4c_chunk) {
     void *edges_scratch, *readout_scratch;
 };
 
-/* ---------------------------------------------------------------- loading */
-
-static void REAL(dpa4c_free)(void *weights)
-{
-    struct REAL(dpa4c) *d = weights;
-    if (d) {
-        REAL(dpa4c_free_paper)(&d->paper);
-        dgnn_alloc_free(d);
-    }
-}
+/* ---------------------------------------------------------------- workspace */
 
 static void REAL(dpa4c_workspace_free)(void *of)
 {
@@ -72,23 +57,6 @@ static int REAL(dpa4c_workspace_create)(const void *weights, void **out, struct 
     }
     w->descriptor = weights;
     *out = w;
-    return DGNN_OK;
-}
-
-static int REAL(dpa4c_load)(void *settings, void **out, struct dgnn_error *error)
-{
-    struct REAL(dpa4c) *d = dgnn_alloc_zeroed(1, sizeof(*d));
-    if (!d) {
-        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
-    }
-    d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(dpa4c_cpu(d->settings->cpu));
-    int status = REAL(dpa4c_load_paper)(d->settings, &d->paper, error);
-    if (status) {
-        REAL(dpa4c_free)(d);
-        return status;
-    }
-    *out = d;
     return DGNN_OK;
 }
 
@@ -478,7 +446,6 @@ static void REAL(dpa4c_places)(void *of, int64_t c, int32_t thread, struct dgnn_
     dgnn_backend_list(to, DPA4C_AT_EDGES, -1, chunk.unit, rows, 3 * size);
     dgnn_backend_list(to, DPA4C_AT_EDGES, -1, chunk.envelope, rows, size);
     dgnn_backend_list(to, DPA4C_AT_EDGES, -1, chunk.slope, rows, size);
-    dgnn_backend_list(to, DPA4C_AT_EDGES, -1, chunk.spin, spins, 3 * sizeof(double));
     dgnn_backend_list(to, DPA4C_AT_VECTORS, -1, chunk.vector, rows, 3 * sizeof(double));
     dgnn_backend_list(to, DPA4C_AT_COEFFICIENTS, -1, chunk.coefficient, rows, wide);
     dgnn_backend_list(to, DPA4C_AT_RADIAL, -1, chunk.phi, rows, 2 * s->channel_stride * size);
@@ -486,6 +453,7 @@ static void REAL(dpa4c_places)(void *of, int64_t c, int32_t thread, struct dgnn_
     dgnn_backend_list(to, DPA4C_AT_MOMENTS, -1, chunk.moment, centres, moment);
     dgnn_backend_list(to, DPA4C_AT_MOMENTS, -1, chunk.norm, centres, 2 * sizeof(double));
     dgnn_backend_list(to, DPA4C_AT_SPINS, -1, chunk.own_spin, centres, 3 * sizeof(double));
+    dgnn_backend_list(to, DPA4C_AT_EDGES, -1, chunk.spin, spins, 3 * sizeof(double));
     dgnn_backend_list(to, DPA4C_AT_D_MOMENTS, -1, chunk.d_moment, centres, moment);
     dgnn_backend_list(to, DPA4C_AT_D_MOMENTS, -1, chunk.d_norm, centres, 2 * sizeof(double));
     dgnn_backend_list(to, DPA4C_AT_D_SPINS, -1, chunk.d_own_spin, centres, 3 * sizeof(double));
@@ -541,7 +509,7 @@ static void REAL(dpa4c_stage_moments)(void *of, const struct dgnn_stage_call *ca
 static void REAL(dpa4c_stage_readout)(void *of, const struct dgnn_stage_call *call)
 {
     const struct REAL(dpa4c_workspace) *w = of;
-    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_counted)(w, call);
+    const struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_counted)(w, call);
     struct REAL(dgnn_dpa4c_atoms) atoms = REAL(dpa4c_atoms)(w, call->evaluation, call->chunk, &chunk);
     atoms.row = call->output;
     w->descriptor->ops->dpa4c_readout_forward(&atoms);

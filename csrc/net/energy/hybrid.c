@@ -335,7 +335,14 @@ static int hybrid_backward_part(struct hybrid_part *part, const struct dgnn_eval
     return DGNN_OK;
 }
 
-/* Children that exchange go first. */
+/* Children that exchange go first, and those that may hold such. Their order is that of the sums over edges,
+ * so it stays. */
+static int hybrid_goes_first(const struct hybrid_part *part)
+{
+    const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(part->child->descriptor);
+    return part->child->properties.has_message_passing || kind == &dgnn_hybrid || kind->by_chunk;
+}
+
 static int hybrid_backward(const struct dgnn_descriptor *descriptor,
                            struct dgnn_descriptor_workspace *workspace,
                            const struct dgnn_evaluation *evaluation, const double *output_gradient,
@@ -352,7 +359,7 @@ static int hybrid_backward(const struct dgnn_descriptor *descriptor,
     }
     for (int local = 0; local < 2; local++) {
         for (int64_t c = 0; c < w->nchild; c++) {
-            if (w->part[c].child->properties.has_message_passing != local) {
+            if (hybrid_goes_first(&w->part[c]) != local) {
                 DGNN_TRY(hybrid_backward_part(&w->part[c], evaluation, error));
             }
         }

@@ -220,8 +220,8 @@ static int dpa1_load(const struct dgnn_value *value, const struct dgnn_load_cont
     return dpa1_load_kind(value, context, &dgnn_dpa1, descriptor, error);
 }
 
-static int dpa1_load_second(const struct dgnn_value *value, const struct dgnn_load_context *context,
-                            struct dgnn_descriptor **descriptor, struct dgnn_error *error)
+static int dpa1_load_se_atten_v2(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                                 struct dgnn_descriptor **descriptor, struct dgnn_error *error)
 {
     return dpa1_load_kind(value, context, &dgnn_dpa1_se_atten_v2, descriptor, error);
 }
@@ -259,8 +259,9 @@ static double dpa1_work(const struct dgnn_descriptor *descriptor, int64_t n, con
     return 4.0 * (edge + two * (double)n) * (double)n;
 }
 
-#define DPA1_KIND(name, loader)                                                                              \
+#define DPA1_KIND(name, other_names, loader)                                                                 \
     {.type = name,                                                                                           \
+     .aliases = other_names,                                                                                 \
      .load = loader,                                                                                         \
      .free = dpa1_free,                                                                                      \
      .properties = dpa1_properties,                                                                          \
@@ -272,6 +273,8 @@ static double dpa1_work(const struct dgnn_descriptor *descriptor, int64_t n, con
      .forward = dgnn_backend_forward,                                                                        \
      .backward = dgnn_backend_backward}
 
-const struct dgnn_descriptor_kind dgnn_dpa1 = DPA1_KIND("dpa1", dpa1_load);
-const struct dgnn_descriptor_kind dgnn_dpa1_se_atten = DPA1_KIND("se_atten", dpa1_load);
-const struct dgnn_descriptor_kind dgnn_dpa1_se_atten_v2 = DPA1_KIND("se_atten_v2", dpa1_load_second);
+static const char *const dpa1_aliases[] = {"se_atten", NULL};
+
+const struct dgnn_descriptor_kind dgnn_dpa1 = DPA1_KIND("dpa1", dpa1_aliases, dpa1_load);
+const struct dgnn_descriptor_kind dgnn_dpa1_se_atten_v2 =
+    DPA1_KIND("se_atten_v2", NULL, dpa1_load_se_atten_v2);

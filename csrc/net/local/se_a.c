@@ -141,7 +141,7 @@ static void se_a_free_settings(struct se_a_settings *s)
 static int se_a_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
                      struct dgnn_descriptor **descriptor, struct dgnn_error *error)
 {
-    return se_a_load_kind(value, context, &dgnn_se_a_e2, descriptor, error);
+    return se_a_load_kind(value, context, &dgnn_se_a, descriptor, error);
 }
 
 static void se_a_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
@@ -165,17 +165,18 @@ static int se_a_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
 }
 
-#define SE_A_KIND(name)                                                                                      \
-    {.type = name,                                                                                           \
-     .load = se_a_load,                                                                                      \
-     .free = se_a_free,                                                                                      \
-     .properties = se_a_properties,                                                                          \
-     .describe = se_a_describe,                                                                              \
-     .workspace_create = dgnn_backend_workspace_create,                                                      \
-     .workspace_free = dgnn_backend_workspace_free,                                                          \
-     .prepare = dgnn_backend_prepare,                                                                        \
-     .forward = dgnn_backend_forward,                                                                        \
-     .backward = dgnn_backend_backward}
+static const char *const se_a_aliases[] = {"se_a", NULL};
 
-const struct dgnn_descriptor_kind dgnn_se_a_e2 = SE_A_KIND("se_e2_a");
-const struct dgnn_descriptor_kind dgnn_se_a = SE_A_KIND("se_a");
+const struct dgnn_descriptor_kind dgnn_se_a = {
+    .type = "se_e2_a",
+    .aliases = se_a_aliases,
+    .load = se_a_load,
+    .free = se_a_free,
+    .properties = se_a_properties,
+    .describe = se_a_describe,
+    .workspace_create = dgnn_backend_workspace_create,
+    .workspace_free = dgnn_backend_workspace_free,
+    .prepare = dgnn_backend_prepare,
+    .forward = dgnn_backend_forward,
+    .backward = dgnn_backend_backward,
+};

@@ -114,7 +114,7 @@ static void se_r_free_settings(struct se_r_settings *s)
 static int se_r_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
                      struct dgnn_descriptor **descriptor, struct dgnn_error *error)
 {
-    return se_r_load_kind(value, context, &dgnn_se_r_e2, descriptor, error);
+    return se_r_load_kind(value, context, &dgnn_se_r, descriptor, error);
 }
 
 static void se_r_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
@@ -138,17 +138,18 @@ static int se_r_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
 }
 
-#define SE_R_KIND(name)                                                                                      \
-    {.type = name,                                                                                           \
-     .load = se_r_load,                                                                                      \
-     .free = se_r_free,                                                                                      \
-     .properties = se_r_properties,                                                                          \
-     .describe = se_r_describe,                                                                              \
-     .workspace_create = dgnn_backend_workspace_create,                                                      \
-     .workspace_free = dgnn_backend_workspace_free,                                                          \
-     .prepare = dgnn_backend_prepare,                                                                        \
-     .forward = dgnn_backend_forward,                                                                        \
-     .backward = dgnn_backend_backward}
+static const char *const se_r_aliases[] = {"se_r", NULL};
 
-const struct dgnn_descriptor_kind dgnn_se_r_e2 = SE_R_KIND("se_e2_r");
-const struct dgnn_descriptor_kind dgnn_se_r = SE_R_KIND("se_r");
+const struct dgnn_descriptor_kind dgnn_se_r = {
+    .type = "se_e2_r",
+    .aliases = se_r_aliases,
+    .load = se_r_load,
+    .free = se_r_free,
+    .properties = se_r_properties,
+    .describe = se_r_describe,
+    .workspace_create = dgnn_backend_workspace_create,
+    .workspace_free = dgnn_backend_workspace_free,
+    .prepare = dgnn_backend_prepare,
+    .forward = dgnn_backend_forward,
+    .backward = dgnn_backend_backward,
+};

@@ -141,19 +141,19 @@ static double se_t_work(const struct dgnn_descriptor *descriptor, int64_t n, con
     return 2.0 * (double)s->parameters * (double)n * (double)n;
 }
 
-#define SE_T_KIND(name)                                                                                      \
-    {.type = name,                                                                                           \
-     .load = se_t_load,                                                                                      \
-     .free = se_t_free,                                                                                      \
-     .properties = se_t_properties,                                                                          \
-     .describe = se_t_describe,                                                                              \
-     .work = se_t_work,                                                                                      \
-     .workspace_create = dgnn_backend_workspace_create,                                                      \
-     .workspace_free = dgnn_backend_workspace_free,                                                          \
-     .prepare = dgnn_backend_prepare,                                                                        \
-     .forward = dgnn_backend_forward,                                                                        \
-     .backward = dgnn_backend_backward}
+static const char *const se_t_aliases[] = {"se_at", "se_a_3be", NULL};
 
-const struct dgnn_descriptor_kind dgnn_se_t = SE_T_KIND("se_e3");
-const struct dgnn_descriptor_kind dgnn_se_t_at = SE_T_KIND("se_at");
-const struct dgnn_descriptor_kind dgnn_se_t_3be = SE_T_KIND("se_a_3be");
+const struct dgnn_descriptor_kind dgnn_se_t = {
+    .type = "se_e3",
+    .aliases = se_t_aliases,
+    .load = se_t_load,
+    .free = se_t_free,
+    .properties = se_t_properties,
+    .describe = se_t_describe,
+    .work = se_t_work,
+    .workspace_create = dgnn_backend_workspace_create,
+    .workspace_free = dgnn_backend_workspace_free,
+    .prepare = dgnn_backend_prepare,
+    .forward = dgnn_backend_forward,
+    .backward = dgnn_backend_backward,
+};
