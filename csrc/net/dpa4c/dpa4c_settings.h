@@ -14,7 +14,6 @@
 #include "ops/dpa4c.h"
 
 extern const struct dgnn_descriptor_kind dgnn_dpa4c;
-extern const struct dgnn_descriptor_kind dgnn_dpa4c_upper; /* under the name DPA4C */
 
 struct dpa4c_params {
 #include "net/params/params_fields.h"
