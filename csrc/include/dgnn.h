@@ -222,6 +222,7 @@ struct dgnn_system {
     int32_t grid[3];           /* ranks along each lattice vector; all 0: chosen */
     int32_t replicated;        /* with a communicator: every rank passes the same whole system */
     int32_t request;           /* bits of enum dgnn_request, with a communicator the same on all ranks */
+    int32_t nmodel; /* of a session with several models: the first ones, so many, are evaluated; 0: all */
 };
 
 /* Stages of a call, in the order of the calculation. Of DPA3, nodes, edges and angles are told apart (with
@@ -352,6 +353,7 @@ struct dgnn_ghosted {
                           this thread's last call with the model); only positions and spins moved */
     int32_t add_ghost_forces; /* 1: ghost forces are sent home and added; 0: returned in their rows */
     int32_t request;          /* bits of enum dgnn_request */
+    int32_t nmodel;           /* as in struct dgnn_system; one call may differ from the next */
 };
 
 /* Who owns the ghosts of a host. */
@@ -420,7 +422,8 @@ DGNN_API int dgnn_session_create(struct dgnn_model *const *models, int32_t nmode
                                  const struct dgnn_session_options *options, struct dgnn_session **session,
                                  struct dgnn_error *error);
 
-/* As dgnn_model_compute, for all models: results has one for each, whose sizes are the same. A session may be
+/* As dgnn_model_compute, for all models, or the first nmodel of them where the system says so: results has
+ * one for each that is evaluated, whose sizes are the same. A session may be
  * used with and without communicators. Where an error is returned, the contents of results are not defined.
  * Errors: as there, and BUSY where the session computes in another thread. */
 DGNN_API int dgnn_session_compute(struct dgnn_session *session, const struct dgnn_system *system,
