@@ -50,7 +50,7 @@ def folder(frame, tmp_path, monkeypatch):
     (tmp_path / "data" / "set.000").mkdir(parents=True)
     np.savetxt(tmp_path / "data" / "type.raw", frame["type"][rows], fmt="%d")
     (tmp_path / "data" / "type_map.raw").write_text("O H")
-    for key, value in (("coord", atoms.positions), ("box", np.asarray(atoms.cell)), ("force", np.zeros((24, 3)))):
+    for key, value in (("coord", atoms.positions), ("box", np.asarray(atoms.cell)), ("force", np.zeros((len(rows), 3)))):
         np.save(tmp_path / "data" / "set.000" / f"{key}.npy", value.reshape(1, -1))
     for name in ("water.xyz", "a.cif", "md.traj", "md.xyz"):
         ase.io.write(tmp_path / name, [atoms] * (1 if name == "a.cif" else 2))
