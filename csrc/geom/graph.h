@@ -22,8 +22,8 @@ struct dgnn_graph {
     const double *distance;   /* nedge: length of vector, > 0 */
     const int32_t *image;     /* nedge: row that gets the edge's force; NULL: the neighbour's own */
     const double *offset; /* rows x 3: of nodes from the atoms that they belong to; NULL: nodes are atoms */
-    int32_t first_type; /* type of the frame's first atom, -1 for NULL; empty slots in concat mode use it */
-    int32_t dense;      /* 1: dense semantics (sel binds, empty slots count); 0: graph */
+    int32_t first_type;   /* type of the frame's first atom, -1 for NULL; empty slots in concat mode use it */
+    int32_t dense;        /* 1: dense semantics (sel binds, empty slots count); 0: graph */
 };
 
 static inline int64_t dgnn_graph_nedge(const struct dgnn_graph *graph)

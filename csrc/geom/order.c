@@ -27,7 +27,8 @@ struct order_edges {
     double *vector, *distance, *gradient;
 };
 
-static void order_layout_edges(struct dgnn_arena *arena, int64_t nedge, int32_t sides, struct order_edges *out)
+static void order_layout_edges(struct dgnn_arena *arena, int64_t nedge, int32_t sides,
+                               struct order_edges *out)
 {
     out->neighbour = dgnn_arena_take(arena, nedge, sizeof(*out->neighbour));
     out->vector = dgnn_arena_take(arena, nedge, 3 * sizeof(*out->vector));

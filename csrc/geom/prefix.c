@@ -146,10 +146,9 @@ static int64_t prefix_gradient_size(const struct dgnn_prefix *p)
 int dgnn_prefix_prepare(struct dgnn_prefix *p, double factor, int32_t sides, struct dgnn_error *error)
 {
     p->sides = sides;
-    return prefix_needs_place(p, factor)
-               ? dgnn_buffer_reserve(&p->gradient, prefix_gradient_size(p), "gradients of a part's edges",
-                                     error)
-               : DGNN_OK;
+    return prefix_needs_place(p, factor) ? dgnn_buffer_reserve(&p->gradient, prefix_gradient_size(p),
+                                                               "gradients of a part's edges", error)
+                                         : DGNN_OK;
 }
 
 double *dgnn_prefix_begin_gradient(struct dgnn_prefix *p, double *whole_gradient, double factor)

@@ -111,7 +111,8 @@ int main(void)
     dgnn_order_free(&order);
     for (int k = 1; k <= 2; k++) {
         dgnn_alloc_fail_at(k, 0);
-        CHECK_STATUS(dgnn_order_build(&order, &graph, whole.positions, 1, &error), DGNN_ERROR_MEMORY, "order");
+        CHECK_STATUS(dgnn_order_build(&order, &graph, whole.positions, 1, &error), DGNN_ERROR_MEMORY,
+                     "order");
         dgnn_alloc_fail_at(0, 0);
         dgnn_order_free(&order);
     }

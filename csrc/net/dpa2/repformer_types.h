@@ -91,7 +91,9 @@ struct REAL(dgnn_repformer_workspace) {
     struct REAL(dgnn_repformer_node_kept) * node_kept; /* nlayer */
     int32_t sides, has_rows;
     real *displacement; /* pair x 3, with moments: from the centre's atom to the neighbour's */
-    real *d_rows;       /* nnode x sides x ng1p: what goes back over ranks, of all sides; with more than one */
+    /* nnode x sides x ng1p: what goes back over ranks, of all sides, with more than one. Two that take turns as
+     * sides' g1 do: the rows of the layer above may still be under way. */
+    real *d_rows[2];
     struct REAL(dgnn_repformer_side) side[DGNN_SIDES];
     struct REAL(dgnn_repformer_side) * d; /* the side that backward is at */
 };
@@ -118,8 +120,8 @@ void REAL(dgnn_repformer_places)(const struct REAL(dgnn_repformer_workspace) * w
                                  struct dgnn_places *to);
 
 /* Stages of the driver (dpa2_driver.c). first_nodes: the activation of g1[0], whose nowned rows are there;
- * output: g1[nlayer] has zeros where nothing is used; d_output: after the owned rows of the gradient's g1[1] are there,
- * which d_first_pairs leaves as the gradient by what first_nodes found. */
+ * output: g1[nlayer] has zeros where nothing is used; d_output: after the owned rows of the gradient's g1[1]
+ * are there, which d_first_pairs leaves as the gradient by what first_nodes found. */
 typedef void REAL(dgnn_repformer_stage)(struct REAL(dgnn_repformer_workspace) *,
                                         const struct dgnn_stage_call *);
 REAL(dgnn_repformer_stage) REAL(dgnn_repformer_first_nodes);

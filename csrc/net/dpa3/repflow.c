@@ -72,8 +72,8 @@ static int repflow_starts_from_numbers(const struct dgnn_dpa3_settings *s, int64
 
 /* Adds what one set of centres needs; ahead: layers that they need less; sides: of backward, 0 without it. */
 static void repflow_count_products(const struct dgnn_dpa3_settings *s, const struct repflow_widths *w,
-                                   int64_t nlayer, const struct repflow_counts *c, int64_t ahead,
-                                   int sides, struct dgnn_profile *profile)
+                                   int64_t nlayer, const struct repflow_counts *c, int64_t ahead, int sides,
+                                   struct dgnn_profile *profile)
 {
     int passes = 1 + sides;
     struct repflow_products all = repflow_layer_products(w, c, 1, 1, w->e, w->a);

@@ -2,8 +2,8 @@
 
 /* Backward of net/dpa3/repflow_body.h, which comes before it. */
 
-/* Of one node, from the gradient of N' to those of self, symmetric and messages; d_node becomes keep x d_node.
- * work: 3 n. d_symmetric of the gradient takes the place of symmetric itself, so it comes last. */
+/* Of one node, from the gradient of N' to those of self, symmetric and messages; d_node becomes keep x
+ * d_node. work: 3 n. d_symmetric of the gradient takes the place of symmetric itself, so it comes last. */
 static void REAL(repflow_d_node_row)(struct REAL(repflow_work) * w, int64_t l, int64_t i, real *work,
                                      real *const *d_symmetric)
 {
@@ -47,8 +47,8 @@ static void REAL(repflow_d_node)(struct REAL(repflow_work) * w, int64_t l, int64
             REAL(repflow_d_node_row)(w, l, i + r, gram, d_symmetric);
         }
         for (int32_t k = 0; k < w->sides; k++) {
-            const real *from = k ? w->side[k].d_symmetric + thread * REAL(REPFLOW_ROWS) * n
-                                 : w->layer[l].symmetric + i * n;
+            const real *from =
+                k ? w->side[k].d_symmetric + thread * REAL(REPFLOW_ROWS) * n : w->layer[l].symmetric + i * n;
             int64_t place = i * 3 * (f->e + n);
             f->ops->product(rows, from, n, &f->layer[l].symmetric_transposed, NULL, gram, width, 0);
             f->ops->gram_backward(&shape, rows, w->layer[l].moment + place, gram,

@@ -46,13 +46,13 @@ struct REAL(repflow_work) {
     int64_t nused; /* centres whose last features are used, the first ones: others need a layer less */
     int keep_edge_pre, keep_angle_pre;
     int threads;
-    int64_t *bound;      /* threads + 1: centres */
-    int64_t *used_bound; /* the same of the last layer */
+    int64_t *bound;                        /* threads + 1: centres */
+    int64_t *used_bound;                   /* the same of the last layer */
     struct REAL(dgnn_repflow_edges) edges; /* as the sides' own, without what they add to */
     int64_t *first, *angle_first, *second_first;
     int32_t *angle_count, *neighbour;
-    int8_t *sees_ghosts;   /* nowned: is a neighbour a row that messages bring? */
-    int64_t *graph_edge;   /* nedge: the edge in the graph */
+    int8_t *sees_ghosts; /* nowned: is a neighbour a row that messages bring? */
+    int64_t *graph_edge; /* nedge: the edge in the graph */
     real *edge_switch, *direction, *angle_switch, *cosine, *edge_input;
     real *displacement; /* nedge x 3, with moments */
     double *unit;
@@ -64,7 +64,7 @@ struct REAL(repflow_work) {
     int32_t sides;                     /* of backward */
     int64_t rows_stride;               /* sides x n */
     struct REAL(repflow_side) side[DGNN_SIDES];
-    char *scratch;       /* threads x scratch_size */
+    char *scratch; /* threads x scratch_size */
     int64_t scratch_size;
 };
 

@@ -65,9 +65,9 @@ struct dgnn_evaluation {
     const struct dgnn_graph *graph;
     struct dgnn_exchange *exchange; /* NULL: no ghosts */
     const double *charge_spin;      /* 2, or NULL */
-    double *edge_gradient; /* nedge x 3, or 4 x nedge x 3 with want_moments; backward adds to it */
-    int32_t want_gradient; /* 0: backward will not be called */
-    int32_t want_moments;  /* 1: backward has four sides (below), of a descriptor that passes messages */
+    double *edge_gradient;          /* nedge x 3, or 4 x nedge x 3 with want_moments; backward adds to it */
+    int32_t want_gradient;          /* 0: backward will not be called */
+    int32_t want_moments; /* 1: backward has four sides (below), of a descriptor that passes messages */
     int64_t nidle; /* outputs of so many owned nodes, the last ones, are not used, and their gradients are 0
                     */
     struct dgnn_profile *profile; /* NULL: nothing is measured */
