@@ -227,8 +227,8 @@ INLINE const real *V(edge_displacement)(const struct REAL(dgnn_edge_block) * b, 
     return b->edges->displacement + 3 * edge + room->side - 1;
 }
 
-/* Sums over rows to the centre, and each row to its neighbour. With moves, of a moment's side, the neighbour gets
- * the gradient's tile times displacement too. */
+/* Sums over rows to the centre, and each row to its neighbour. With moves, of a moment's side, the neighbour
+ * gets the gradient's tile times displacement too. */
 INLINE void V(edge_d_nodes)(const int moves, const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge,
                             int64_t nrow, const struct V(room) * room)
 {
@@ -254,8 +254,8 @@ INLINE void V(edge_d_nodes)(const int moves, const struct REAL(dgnn_edge_block) 
     }
 }
 
-/* The moments' backward for one edge: to its features, its neighbour's, its switch and its direction; with moves as
- * above. */
+/* The moments' backward for one edge: to its features, its neighbour's, its switch and its direction; with
+ * moves as above. */
 INLINE void V(edge_d_moment)(const int moves, const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge,
                              const struct V(room) * room)
 {
