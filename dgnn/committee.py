@@ -50,8 +50,9 @@ class Deviation:
 
 
 class Committee:
-    """Models that compute together: one neighbour list, one decomposition, one plan. Each gives the bits that it gives
-    alone; families, cutoffs and orders of types may differ. Types index the first model's type_map.
+    """Models that compute together, on one neighbour list. Each gives the bits that it gives alone; families, cutoffs and
+    orders of types may differ. Types index the first model's type_map. On ranks those of one architecture share one
+    decomposition and plan, which follow from the work that a model counts; others have their own.
 
     models: dgnn.Models or paths, or both. comm: an mpi4py communicator: rank 0 reads files for all, and a model that one
     rank cannot load is an error on all. Other options: as for Model.load, for paths.

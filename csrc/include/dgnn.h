@@ -222,6 +222,7 @@ struct dgnn_system {
     int32_t grid[3];           /* ranks along each lattice vector; all 0: chosen */
     int32_t replicated;        /* with a communicator: every rank passes the same whole system */
     int32_t request;           /* bits of enum dgnn_request, with a communicator the same on all ranks */
+    int32_t nmodel; /* of a session with several models: the first ones, so many, are evaluated; 0: all */
 };
 
 /* Stages of a call, in the order of the calculation. Of DPA3, nodes, edges and angles are told apart (with
@@ -289,12 +290,11 @@ struct dgnn_result {
     int64_t nangle_truncated;     /* as ntruncated, of the neighbours that may form angles */
     struct dgnn_profile *profile; /* NULL: nothing is measured. Zeroed and filled; a few clock reads for each
                                      layer */
-    double *descriptor;           /* n x dim_descriptor of struct dgnn_model_info, or NULL; with
-                                     DGNN_REQUEST_DESCRIPTOR: what the descriptor gives for each atom, zeros for NULL
-                                     atoms. In spin models those of the real atoms; a host's ghosts have none (nlocal
-                                     rows) */
-    double *last_layer; /* n x dim_last_layer, or NULL; with DGNN_REQUEST_LAST_LAYER: what the fitting net's
-                           last hidden layer gives */
+    /* With DGNN_REQUEST_DESCRIPTOR, DGNN_REQUEST_LAST_LAYER: what the descriptor and the fitting net's last
+     * hidden layer give for each atom; zeros for NULL atoms, in spin models rows of the real atoms. A host's
+     * ghosts have none: nlocal rows. */
+    double *descriptor; /* n x dim_descriptor of struct dgnn_model_info, or NULL */
+    double *last_layer; /* n x dim_last_layer, or NULL */
 };
 
 /* Energy, forces and virial. comm NULL: one rank. With a communicator the call is collective, and an error on
@@ -356,6 +356,7 @@ struct dgnn_ghosted {
                           this thread's last call with the model); only positions and spins moved */
     int32_t add_ghost_forces; /* 1: ghost forces are sent home and added; 0: returned in their rows */
     int32_t request;          /* bits of enum dgnn_request */
+    int32_t nmodel;           /* as in struct dgnn_system; one call may differ from the next */
 };
 
 /* Who owns the ghosts of a host. */
@@ -424,7 +425,8 @@ DGNN_API int dgnn_session_create(struct dgnn_model *const *models, int32_t nmode
                                  const struct dgnn_session_options *options, struct dgnn_session **session,
                                  struct dgnn_error *error);
 
-/* As dgnn_model_compute, for all models: results has one for each, whose sizes are the same. A session may be
+/* As dgnn_model_compute, for all models, or the first nmodel of them where the system says so: results has
+ * one for each that is evaluated, whose sizes are the same. A session may be
  * used with and without communicators. Where an error is returned, the contents of results are not defined.
  * Errors: as there, and BUSY where the session computes in another thread. */
 DGNN_API int dgnn_session_compute(struct dgnn_session *session, const struct dgnn_system *system,

@@ -20,10 +20,10 @@ static const struct dgnn_nodes *compute_nodes(const struct dgnn_session *s, cons
     return s->has_virtual ? &call->at->magnetic.nodes : call->atoms;
 }
 
-/* The first of the call's models from k on, or nmodel. */
+/* The first of the call's models from k on, or how many the call evaluates. */
 static int32_t compute_model(const struct dgnn_session *s, const struct compute_call *call, int32_t k)
 {
-    while (k < s->nmodel && !dgnn_session_is_member(call->at, &s->part[k])) {
+    while (k < s->ncall && !dgnn_session_is_member(call->at, &s->part[k])) {
         k++;
     }
     return k;
@@ -31,7 +31,7 @@ static int32_t compute_model(const struct dgnn_session *s, const struct compute_
 
 /* All of the call's models, one after the other. */
 #define COMPUTE_EACH(s, call, k)                                                                             \
-    for (int32_t k = compute_model(s, call, 0); k < (s)->nmodel; k = compute_model(s, call, k + 1))
+    for (int32_t k = compute_model(s, call, 0); k < (s)->ncall; k = compute_model(s, call, k + 1))
 
 /* What all of the call's models took is told of its first one, and what comes after them of the last. */
 static struct dgnn_profile *compute_first_profile(const struct dgnn_session *s,
@@ -388,7 +388,7 @@ static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *pa
                                         .atom_virial = call->want_atom_virial ? s->atom_virial.data : NULL,
                                         .features =
                                             dgnn_features_of(s, part, call->system->request, nodes->nowned)};
-    if (s->nmodel > 1) {
+    if (s->ncall > 1) {
         dgnn_profile_resume(part->profile);
     }
     int status = compute_net(s, part, call, &of_nodes, error);
@@ -455,7 +455,7 @@ static int compute_serial(struct dgnn_session *s, const struct dgnn_system *syst
     DGNN_TRY(dgnn_session_check(s, system, error));
     DGNN_TRY(dgnn_serial_update(&s->serial, system, s->ntypes, s->dim_aparam, error));
     DGNN_TRY(compute_prepare(s, &call, DGNN_SESSION_SERIAL, error));
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_result *result = dgnn_session_result(results, k);
         DGNN_TRY(compute_evaluate(s, &s->part[k], &call, &out, error));
         DGNN_TRY(compute_check_result(&out, call.atoms, error));
@@ -537,7 +537,7 @@ static int compute_together(struct dgnn_session *s, const struct compute_call *c
         compute_check_together(&out, &d->nodes, &failure);
         DGNN_TRY(dgnn_domain_return(d, &out, dgnn_session_result(results, k), error));
         compute_check_sum(dgnn_session_result(results, k), &failure);
-        if (compute_model(s, call, k + 1) < s->nmodel) {
+        if (compute_model(s, call, k + 1) < s->ncall) {
             dgnn_profile_end(s->part[k].profile, DGNN_PHASE_MESSAGES);
         }
     }
@@ -570,6 +570,7 @@ static int compute_division(struct dgnn_session *s, struct compute_call *call, s
                                       .model = {s->digest[0], s->digest[1]},
                                       .dtype = first->properties.descriptor.dtype,
                                       .dense = first->dense,
+                                      .nmodel = s->ncall,
                                       .ntypes = s->ntypes,
                                       .dim_aparam = s->dim_aparam,
                                       .spin = s->is_spin ? &s->spin : NULL,
@@ -603,6 +604,9 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
     int status = dgnn_session_check(s, system, error);
     for (int32_t k = s->ndivision > 1; k < s->ndivision; k++) {
         call.at = &s->division[k];
+        if (compute_model(s, &call, 0) >= s->ncall) {
+            continue; /* the call asks for none of its models */
+        }
         if (k > 1) {
             dgnn_profile_resume(compute_first_profile(s, &call));
         }
@@ -614,7 +618,8 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
 int dgnn_compute(struct dgnn_session *s, const struct dgnn_system *system, struct dgnn_comm *comm,
                  struct dgnn_result *results, struct dgnn_error *error)
 {
-    int status = dgnn_taken_results(s, results, error);
+    int status = dgnn_taken_models(s, system->nmodel, error);
+    status = status ? status : dgnn_taken_results(s, results, error);
     if (status) {
         return dgnn_transport_agree(comm, "compute", status, error);
     }
@@ -640,12 +645,12 @@ static int compute_ghosted_together(struct dgnn_session *s, const struct compute
 {
     struct dgnn_ghosted_nodes *g = &s->ghosted;
     struct compute_failure failure = {0};
-    for (int32_t k = 0; k < s->nmodel; k++) { /* all of them */
+    for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_node_result out;
         DGNN_TRY(compute_evaluate_together(s, k, call, &out, &failure, error));
         DGNN_TRY(dgnn_ghosted_add(g, &out, error));
         compute_check_together(&out, &g->nodes, &failure);
-        if (k + 1 < s->nmodel) {
+        if (k + 1 < s->ncall) {
             dgnn_ghosted_return(g, &out, dgnn_session_result(results, k));
             dgnn_profile_end(s->part[k].profile, DGNN_PHASE_MESSAGES);
             continue;
@@ -679,6 +684,7 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
                                        .model = {s->digest[0], s->digest[1]},
                                        .dtype = first->properties.descriptor.dtype,
                                        .dense = first->dense,
+                                       .nmodel = s->ncall,
                                        .ntypes = s->ntypes,
                                        .dim_aparam = s->dim_aparam,
                                        .skin = s->skin,
@@ -691,9 +697,9 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
     int status = compute_prepare(s, &call, DGNN_SESSION_GHOSTED, error);
     status = status ? status : dgnn_ghosted_prepare(g, error);
     DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
-    dgnn_profile_end(s->part[s->nmodel - 1].profile, DGNN_PHASE_MESSAGES);
+    dgnn_profile_end(s->part[s->ncall - 1].profile, DGNN_PHASE_MESSAGES);
     DGNN_TRY(compute_ghosted_together(s, &call, comm, results, error));
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         compute_set_counts(&call, &s->part[k], dgnn_session_result(results, k));
     }
     return DGNN_OK;
@@ -702,7 +708,8 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
 int dgnn_compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
                          struct dgnn_result *results, struct dgnn_error *error)
 {
-    int status = dgnn_taken_results(s, results, error);
+    int status = dgnn_taken_models(s, system->nmodel, error);
+    status = status ? status : dgnn_taken_results(s, results, error);
     if (status) {
         return dgnn_transport_agree(comm, "compute_ghosted", status, error);
     }

@@ -140,6 +140,7 @@ static void domain_fill_word(const struct dgnn_domain *d, const struct dgnn_doma
     memcpy(word->model, in->model, sizeof(word->model));
     word->dtype = in->dtype;
     word->dense = in->dense;
+    word->nmodel = in->nmodel;
     word->skin = in->skin;
     dgnn_word_system(word, in->system, cell);
     if (s->replicated) {

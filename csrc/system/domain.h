@@ -29,7 +29,7 @@
 struct dgnn_domain_input {
     const struct dgnn_system *system;
     uint64_t model[2]; /* digest of the archive */
-    int32_t dtype, dense, ntypes;
+    int32_t dtype, dense, ntypes, nmodel;
     int64_t dim_aparam;
     const struct dgnn_magnetic_scheme *spin; /* of a spin model, else NULL */
     double cutoff, skin;

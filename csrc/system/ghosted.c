@@ -491,6 +491,7 @@ static void ghosted_fill_word(const struct dgnn_ghosted_nodes *g, const struct d
     memcpy(word->model, in->model, sizeof(word->model));
     word->dtype = in->dtype;
     word->dense = in->dense;
+    word->nmodel = in->nmodel;
     word->skin = in->skin;
     dgnn_word_system(word, &system, &open);
     word->add_ghost_forces = g->add;

@@ -18,6 +18,7 @@ static const struct word_field word_fields[] = {
     WORD_FIELD("dtype of the model", dtype),
     WORD_FIELD("semantics of the model", dense),
     WORD_FIELD("skin of the model", skin),
+    WORD_FIELD("nmodel", nmodel),
     WORD_FIELD("box", has_box),
     WORD_FIELD("box", box),
     WORD_FIELD("pbc", pbc),

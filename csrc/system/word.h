@@ -9,7 +9,7 @@
 struct dgnn_word {
     /* The same on all ranks. */
     uint64_t model[2]; /* digest of the archive */
-    int32_t dtype, dense;
+    int32_t dtype, dense, nmodel;
     double skin;
     int32_t has_box, pbc[3];
     double box[9];

@@ -71,6 +71,29 @@ def on_ranks(nrank, call):
         return [future.result(60) for future in [pool.submit(call, rank, comm) for rank, comm in enumerate(thread_ranks(nrank))]]
 
 
+def test_each_model_gives_its_own_bits_on_ranks(data):
+    """Whatever the others' cutoffs, sel, type maps and types of numbers: bricks follow from a model's own work."""
+    names = [*NAMES, "se_e3_tebd", "dpa3_three_types"]
+    arguments, dtypes = system(data), ["float64", "float32"]
+    n = len(arguments["types"])
+
+    def load(dtype, name):
+        return dgnn.Model.load(data / "cases" / name / "model.pt2", dtype=dtype, skin=0.0)
+
+    def call(rank, comm):
+        mine = np.arange(rank, n, 3)
+        own = {**arguments, "coords": arguments["coords"][mine], "types": arguments["types"][mine], "ids": mine}
+        models = [load(dtypes[k % 2], name) for k, name in enumerate(names)]
+        together = dgnn.Committee(models).compute(**own, atomic=True, comm=comm).results
+        return together, [model.compute(**own, atomic=True, comm=comm) for model in models]
+
+    for together, alone in on_ranks(3, call):
+        assert max(np.abs(result.forces).max() for result in alone) > 1e-3
+        for mine, own in zip(together, alone, strict=True):
+            for name in ("energy", "forces", "virial", "atom_energy", "atom_virial"):
+                assert np.array_equal(getattr(mine, name), getattr(own, name)), name
+
+
 @pytest.mark.parametrize("replicated", [False, True])
 def test_deviations_are_those_of_all_ranks(data, replicated):
     arguments = system(data)

@@ -1,6 +1,7 @@
 """Descriptors and last hidden layers beside deepmd-kit's, for every family: tests/data/make_features.py."""
 
 import concurrent.futures
+import pathlib
 
 import numpy as np
 import pytest
@@ -8,12 +9,11 @@ import pytest
 import dgnn
 from dgnn.testing import thread_ranks
 
+pytestmark = pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning")
 FLOAT32 = 2e-5  # of the largest number: rounding of float32 networks, as for forces
 
 
 def names():
-    import pathlib
-
     with np.load(pathlib.Path(__file__).parents[1] / "data" / "features.npz") as features:
         return sorted({key.split("/")[0] for key in features.files})
 
@@ -22,6 +22,11 @@ def inputs(cases, system):
     keys = {"coord": "coords", "type": "types", "box": "box", "spin": "spins", "fparam": "fparam", "aparam": "aparam",
             "charge_spin": "charge_spin"}
     return {argument: cases[f"{system}/in/{key}"] for key, argument in keys.items() if f"{system}/in/{key}" in cases.files}
+
+
+def rows_of(n):
+    """As in make_features.py."""
+    return np.unique(np.linspace(0, n - 1, 3).astype(int))
 
 
 def tolerance(model, expected):
@@ -34,20 +39,20 @@ def tolerance(model, expected):
 def test_numbers_are_deepmd_kits(data, figures, name):
     model = dgnn.Model.load(data / "cases" / name / "model.pt2")
     with np.load(data / "cases" / name / "cases.npz") as cases, np.load(data / "features.npz") as features:
-        for system in sorted({key.split("/")[0] for key in cases.files}):
-            arguments = inputs(cases, system)
-            rows = features[f"{name}/{system}/rows"]
-            for what, compute in (("descriptor", model.descriptor), ("last_layer", model.last_layer)):
-                key = f"{name}/{system}/{what}"
-                if key not in features.files:
-                    assert what == "last_layer" and model.info()["dim_last_layer"] == 0
-                    continue
-                got, want = compute(**arguments), features[key].astype(float)
-                assert got.shape == (len(arguments["types"]), want.shape[1])
-                assert model.info()[f"dim_{what}"] == want.shape[1]
-                worst = np.abs(got[rows] - want).max()
-                figures.record("features beside deepmd-kit", name, f"{what} {model.dtype}", worst)
-                assert worst <= tolerance(model, want)
+        systems = [inputs(cases, system) for system in sorted({key.split("/")[0] for key in cases.files})]
+        for what, compute in (("descriptor", model.descriptor), ("last_layer", model.last_layer)):
+            if f"{name}/{what}" not in features.files:
+                assert what == "last_layer" and model.info()["dim_last_layer"] == 0
+                continue
+            want, got = features[f"{name}/{what}"].astype(float), []
+            for arguments in systems:
+                all_rows = compute(**arguments)
+                assert all_rows.shape == (len(arguments["types"]), want.shape[1])
+                got.append(all_rows[rows_of(len(all_rows))])
+            assert model.info()[f"dim_{what}"] == want.shape[1]
+            worst = np.abs(np.concatenate(got) - want).max()
+            figures.record("features beside deepmd-kit", f"{what} {model.dtype}", "worst", worst)
+            assert worst <= tolerance(model, want)
 
 
 def on_ranks(nrank, call):
@@ -165,3 +170,31 @@ def test_unknown_keywords_are_refused(base_path):
     model = dgnn.Model.load(base_path)
     with pytest.raises(TypeError, match="descriptor.. has no keyword 'pcb'"):
         model.descriptor(np.zeros((1, 3)), [0], pcb=1)
+
+
+@pytest.mark.parametrize("name", ["dpa3_base", "se_e2_a", "spin_dpa3"])
+def test_any_allocation_may_fail(data, name):
+    """Of features and of a committee: an error, nothing leaked, and a result once memory is there."""
+    with np.load(data / "cases" / name / "cases.npz") as cases:
+        arguments = inputs(cases, "sparse")
+    path = data / "cases" / name / "model.pt2"
+    want = dgnn.Model.load(path).descriptor(**arguments)
+    live = dgnn._core._alloc_live()
+    model, failures = dgnn.Model.load(path), 0
+    for call in (lambda: model.descriptor(**arguments), lambda: dgnn.Committee([model, model]).compute(**arguments).devi_f):
+        for nth in range(1, 1000):
+            dgnn._core._alloc_fail_at(nth)
+            try:
+                found = call()
+                break
+            except MemoryError:
+                failures += 1
+            finally:
+                dgnn._core._alloc_fail_at(0)
+        else:
+            raise AssertionError("never went well")
+        assert (found == want).all() if found.ndim == 2 else not found.any()
+    assert failures > 10
+    model.close()
+    del model, call
+    assert dgnn._core._alloc_live() == live
