@@ -192,7 +192,7 @@ static void REAL(reference_edge_d_pre)(const struct REAL(dgnn_edge_block) * b, i
     }
 }
 
-/* Backward of H_i for edge j. first: the gradient's block, b itself or a moment's, with the displacement x. */
+/* Backward of H_i for edge j. first: the gradient's block, b itself or not; x: the displacement. */
 static void REAL(reference_edge_d_moment)(const struct REAL(dgnn_edge_block) * b,
                                           const struct REAL(dgnn_edge_block) * first, real x, int64_t i,
                                           int64_t j)
