@@ -279,7 +279,10 @@ struct dgnn_result {
     double *forces_mag;  /* n x 3, or NULL: -dE/dspin, 0 for types without spin; zeros where the model has no
                             spins */
     double *atom_energy; /* n, or NULL */
-    double *atom_virial; /* n x 9, or NULL; each edge's part belongs to the neighbour */
+    /* n x 9, or NULL: W_j = - sum_i dE_i/dr_j (x) (r_j - r_i) (row: of the gradient, column: of the
+     * displacement), with the displacement of each path of messages, spins held fixed. With message passing a
+     * call that asks for it takes two to three times as long. */
+    double *atom_virial;
     int64_t nedges;      /* edges of this rank's atoms inside the cutoff, after truncation */
     int64_t ntruncated;  /* centres that had more than sel neighbours; dgnn_model_compute: of all ranks */
     int64_t nghosts;     /* remote rows on this rank */

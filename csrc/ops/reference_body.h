@@ -192,9 +192,10 @@ static void REAL(reference_edge_d_pre)(const struct REAL(dgnn_edge_block) * b, i
     }
 }
 
-/* Backward of H_i for edge j. first: the gradient's block where b is a moment's, and x the displacement; or b and 0. */
+/* Backward of H_i for edge j. first: the gradient's block, b itself or not; x: the displacement. */
 static void REAL(reference_edge_d_moment)(const struct REAL(dgnn_edge_block) * b,
-                                          const struct REAL(dgnn_edge_block) * first, real x, int64_t i, int64_t j)
+                                          const struct REAL(dgnn_edge_block) * first, real x, int64_t i,
+                                          int64_t j)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t e = b->layer->e, n = b->layer->n, node = g->neighbour[j];
@@ -220,12 +221,14 @@ static void REAL(reference_edge_d_moment)(const struct REAL(dgnn_edge_block) * b
 }
 
 /* Of one edge j and one side. d_pre: its own, after that of the gradient, first's. */
-static void REAL(reference_edge_side)(const struct REAL(dgnn_edge_block) * b, const struct REAL(dgnn_edge_block) * first,
-                                      int64_t i, int64_t j, const real *p, real *d_pre)
+static void REAL(reference_edge_side)(const struct REAL(dgnn_edge_block) * b,
+                                      const struct REAL(dgnn_edge_block) * first, int64_t i, int64_t j,
+                                      const real *p, real *d_pre)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t m = b->layer->m, e = b->layer->e, width = m + e, c0, c1;
-    real x = b == first ? 0 : g->displacement[3 * j + (b - first) - 1], *own = b == first ? d_pre : d_pre + width;
+    real x = b == first ? 0 : g->displacement[3 * j + (b - first) - 1];
+    real *own = b == first ? d_pre : d_pre + width;
     REAL(reference_edge_columns)(b, &c0, &c1);
     REAL(reference_edge_d_pre)(b, i, j, p, own);
     REAL(reference_row_part)(own + c0, &b->layer->edge_transposed, c0, c1 - c0, b->d_state + j * e);
@@ -472,8 +475,8 @@ static void REAL(reference_angle_d_row)(const struct REAL(dgnn_angle_block) * b,
     }
 }
 
-static void REAL(reference_angle_side)(const struct REAL(dgnn_angle_block) * b, int64_t i, const real *pre, real *work,
-                                       real *d_reduced)
+static void REAL(reference_angle_side)(const struct REAL(dgnn_angle_block) * b, int64_t i, const real *pre,
+                                       real *work, real *d_reduced)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t e = b->layer->e, count = g->angle_count[i], c0, c1;

@@ -220,11 +220,19 @@ INLINE void V(edge_d_pre)(enum dgnn_activation_kind kind, const struct dgnn_acti
     }
 }
 
-/* Sums over rows to the centre, and each row to its neighbour. first, with moves: the gradient's tile, of which the
- * neighbour of a moment's column gets displacement times. */
-INLINE void V(edge_d_nodes)(const int moves, const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge,
-                            int64_t nrow, const real *displacement, const real *first, const struct V(room) * room)
+/* Of a moment's side: the component of each row's displacement, 3 apart, that it is of. */
+INLINE const real *V(edge_displacement)(const struct REAL(dgnn_edge_block) * b, int64_t edge,
+                                        const struct V(room) * room)
 {
+    return b->edges->displacement + 3 * edge + room->side - 1;
+}
+
+/* Sums over rows to the centre, and each row to its neighbour. With moves, of a moment's side, the neighbour
+ * gets the gradient's tile times displacement too. */
+INLINE void V(edge_d_nodes)(const int moves, const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge,
+                            int64_t nrow, const struct V(room) * room)
+{
+    const real *displacement = moves ? V(edge_displacement)(b, edge, room) : NULL, *first = room->first_tile;
     int64_t wide = b->layer->m + b->layer->e, c0, c1;
     V(edge_columns)(b, &c0, &c1);
     const int32_t *neighbour = b->edges->neighbour + edge;
@@ -246,15 +254,16 @@ INLINE void V(edge_d_nodes)(const int moves, const struct REAL(dgnn_edge_block) 
     }
 }
 
-/* The moments' backward for one edge: to its features, its neighbour's, its switch and its direction. With moves the
- * neighbour gets what first, the gradient's block, has times displacement too. */
-INLINE void V(edge_d_moment)(const int moves, const struct REAL(dgnn_edge_block) * b, real displacement,
-                             const struct REAL(dgnn_edge_block) * first_block, int64_t i, int64_t edge)
+/* The moments' backward for one edge: to its features, its neighbour's, its switch and its direction; with
+ * moves as above. */
+INLINE void V(edge_d_moment)(const int moves, const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge,
+                             const struct V(room) * room)
 {
+    const real displacement = moves ? *V(edge_displacement)(b, edge, room) : 0;
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t e = b->layer->e, n = b->layer->n, width = e + n, node = g->neighbour[edge];
     const real *d_moment = b->d_moment + i * 3 * width, *state = b->state + edge * e;
-    const real *gradient = first_block->d_moment + i * 3 * width;
+    const real *gradient = (b - room->side)->d_moment + i * 3 * width;
     const real *node_row = b->node + node * b->node_stride;
     const int first = b->first_input != NULL;
     real scale = g->edge_switch[edge] * g->moment_scale;
@@ -385,22 +394,20 @@ INLINE void V(edge_d_begin)(const struct REAL(dgnn_edge_block) * b, int64_t i, c
     }
 }
 
-/* A tile of one side, from d_pre on. first: the gradient's block, b itself where that is the side. */
-INLINE void V(edge_d_tile)(const int moves, const struct REAL(dgnn_edge_block) * b,
-                           const struct REAL(dgnn_edge_block) * first, int64_t i, int64_t edge, int64_t nrow,
-                           const struct V(room) * room, const real *first_tile)
+/* A tile of one side, from d_pre on. */
+INLINE void V(edge_d_tile)(const int moves, const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge,
+                           int64_t nrow, const struct V(room) * room)
 {
-    const real *displacement = moves ? b->edges->displacement + 3 * edge + (b - first) - 1 : NULL;
     if (b->first_input) {
         V(edge_d_first)(b, i, edge, nrow, room);
     } else {
         V(edge_d_state)(b, i, edge, nrow, room);
     }
     if (b->d_centre) {
-        V(edge_d_nodes)(moves, b, i, edge, nrow, displacement, first_tile, room);
+        V(edge_d_nodes)(moves, b, i, edge, nrow, room);
     }
     for (int64_t r = 0; r < nrow && b->with_node; r++) {
-        V(edge_d_moment)(moves, b, moves ? displacement[3 * r] : 0, first, i, edge + r);
+        V(edge_d_moment)(moves, b, i, edge + r, room);
     }
 }
 
@@ -427,9 +434,9 @@ INLINE void V(edge_centre_backward)(enum dgnn_activation_kind kind, const struct
             VECTOR_TILE(kind, V(below)(act, nrow, pre, wide, c0, b->pre && c1 > m ? m : c1), VECTOR_CALL_TILE)
 #undef VECTOR_CALL_TILE
             if (k) {
-                V(edge_d_tile)(1, b + k, b, i, j, nrow, rooms + k, room->d_tile);
+                V(edge_d_tile)(1, b + k, i, j, nrow, rooms + k);
             } else {
-                V(edge_d_tile)(0, b, b, i, j, nrow, room, NULL);
+                V(edge_d_tile)(0, b, i, j, nrow, room);
             }
         }
     }

@@ -19,6 +19,8 @@ struct V(room) {
     real *edge_first; /* m + e: layer 0's product of the edge weight */
     real *edge_bias;  /* m + e: and of the edge bias */
     real *common;     /* m + e: edge_bias plus the centre's part */
+    int side;               /* of backward */
+    const real *first_tile; /* the gradient's d_tile */
 };
 
 static int64_t V(lay)(char *base, const struct REAL(dgnn_repflow_edges) * g,
@@ -56,8 +58,11 @@ static void V(lay_sides)(char *base, const struct REAL(dgnn_repflow_edges) * g,
     int64_t w = layer->e + layer->a, wide = layer->m + layer->e;
     int64_t count = g->angle_count_max, second = g->smooth ? count : g->edge_count_max;
     V(lay)(base, g, layer, rooms);
+    rooms[0].side = 0;
+    rooms[0].first_tile = rooms[0].d_tile;
     for (int k = 1; k <= g->columns; k++) {
         rooms[k] = rooms[0];
+        rooms[k].side = k;
         rooms[k].d_pq += k * count * 2 * w;
         rooms[k].d_tile += (wide > w ? wide : w) * V(TILE);
         rooms[k].reduced += k * second * layer->e;

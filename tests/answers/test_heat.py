@@ -70,8 +70,8 @@ def test_clusters_have_deepmd_kits(name, figures):
     assert np.abs(answer).max() > 1e-5
     if name.endswith("_graph"):
         model = load(name, dtype="float64")
-        expected = differences(model, given(arrays, "cluster"), h=2e-4)
-        error, limit = apart(model.compute(**given(arrays, "cluster"), atomic=True).atom_virial, expected), 1e-7
+        value, limit = model.compute(**given(arrays, "cluster"), atomic=True).atom_virial, 1e-7
+        error = min(apart(value, differences(model, given(arrays, "cluster"), h=h)) for h in (1e-3, 2e-4))  # or a pair crosses
     elif model.dtype == "float32":
         exact = arrays["cluster/out64/atom_virial"]
         error, limit = apart(value, exact), float(max(2e-7, 2 * apart(answer.reshape(value.shape), exact)))

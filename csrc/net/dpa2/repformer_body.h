@@ -37,20 +37,6 @@ static int64_t REAL(repformer_used)(const struct REAL(dgnn_repformer_workspace) 
     return w->nused ? dgnn_sublist_chunk_end(&w->list, w->nused - 1) : 0;
 }
 
-static void REAL(repformer_lay_side)(const struct REAL(dgnn_repformer_workspace) * w,
-                                     struct REAL(dgnn_repformer_side) * side, struct dgnn_arena *arena)
-{
-    const struct REAL(dgnn_repformer) *block = w->block;
-    const struct dgnn_sublist *list = &w->list;
-    for (int k = 0; k < 2; k++) {
-        side->g1[k] = dgnn_arena_take(arena, list->nnode * block->ng1p, sizeof(real));
-        side->g2[k] = dgnn_arena_take(arena, list->npair * block->ng2p, sizeof(real));
-        side->h2[k] = dgnn_arena_take(arena, list->npair * 4, sizeof(real));
-    }
-    side->sw = dgnn_arena_take(arena, list->npair, sizeof(double));
-    side->neighbour = dgnn_arena_take(arena, list->npair * block->ng1p, sizeof(real));
-}
-
 static void REAL(repformer_layout)(struct REAL(dgnn_repformer_workspace) * w, struct dgnn_arena *arena)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
@@ -78,7 +64,9 @@ static void REAL(repformer_layout)(struct REAL(dgnn_repformer_workspace) * w, st
     if (w->sides > 1) {
         w->displacement = dgnn_arena_take(arena, list->npair * 3, sizeof(real));
     }
-    w->d_rows = w->has_rows ? dgnn_arena_take(arena, w->sides * g1, sizeof(real)) : NULL;
+    for (int k = 0; k < 2; k++) {
+        w->d_rows[k] = w->has_rows ? dgnn_arena_take(arena, w->sides * g1, sizeof(real)) : NULL;
+    }
 }
 
 /* Bytes of a thread's scratch: the most that a phase of a layer takes. */
@@ -356,7 +344,7 @@ struct dgnn_rows REAL(dgnn_repformer_rows)(const struct REAL(dgnn_repformer_work
                                            int64_t l)
 {
     int is_gradient = buffer != DGNN_DPA2_AT_G1, place = buffer == DGNN_DPA2_AT_D_G1_OUT ? 0 : 1;
-    real *back = w->d_rows ? w->d_rows : w->side[0].g1[place];
+    real *back = w->has_rows ? w->d_rows[place] : w->side[0].g1[place];
     return (struct dgnn_rows){.data = is_gradient ? back : w->g1[l],
                               .width = w->block->ng1p * (is_gradient ? w->sides : 1),
                               .item_size = sizeof(real)};
@@ -403,40 +391,6 @@ void REAL(dgnn_repformer_output)(struct REAL(dgnn_repformer_workspace) * w,
 }
 
 /* ---------------------------------------------------------------- stages: backward */
-
-/* Gradients of neighbours' rows: each node adds what its pairs hold, in the order of the pairs; a moment's
- * column, what the gradient's hold times the displacement too. */
-static void REAL(repformer_collect_node)(struct REAL(dgnn_repformer_workspace) * w, int32_t side, int64_t j)
-{
-    const struct dgnn_sublist *list = &w->list;
-    int64_t width = w->block->ng1p;
-    real *row = w->side[side].g1[0] + j * width;
-    if (j >= list->ncentre) {
-        memset(row, 0, sizeof(real) * (size_t)width);
-    }
-    for (int64_t r = list->reverse_first[j]; r < list->reverse_first[j + 1]; r++) {
-        int64_t pair = list->reverse[r];
-        const real *from = w->side[side].neighbour + pair * width,
-                   *first = w->side[0].neighbour + pair * width;
-        real x = side ? w->displacement[3 * pair + side - 1] : 0;
-        for (int64_t k = 0; k < width && side; k++) {
-            row[k] += from[k] + x * first[k];
-        }
-        for (int64_t k = 0; k < width && !side; k++) {
-            row[k] += from[k];
-        }
-    }
-}
-
-/* A node's rows of all sides, to where they travel from, side by side, and back. */
-static void REAL(repformer_move_rows)(const struct REAL(dgnn_repformer_workspace) * w, int64_t j, int back)
-{
-    int64_t width = w->block->ng1p;
-    for (int32_t side = 0; side < w->sides && w->d_rows; side++) {
-        real *own = w->side[side].g1[0] + j * width, *row = w->d_rows + (j * w->sides + side) * width;
-        memcpy(back ? own : row, back ? row : own, sizeof(real) * (size_t)width);
-    }
-}
 
 static void REAL(repformer_collect_part)(void *of, int64_t part, int32_t thread)
 {
@@ -506,6 +460,7 @@ void REAL(dgnn_repformer_d_next)(struct REAL(dgnn_repformer_workspace) * w,
         REAL(repformer_swap)(w->side[side].g2);
         REAL(repformer_swap)(w->side[side].h2);
     }
+    REAL(repformer_swap)(w->d_rows);
 }
 
 /* From the first layer's gradients to those of vectors and of the input. */

@@ -80,7 +80,8 @@ void REAL(dgnn_repformer_places)(const struct REAL(dgnn_repformer_workspace) * w
         REAL(repformer_list_gradients)(w, &w->side[side], to);
     }
     dgnn_backend_list(to, DGNN_DPA2_AT_SWITCHES, -1, w->displacement, pairs, 3 * size);
-    dgnn_backend_list(to, DGNN_DPA2_AT_D_G1_OUT, -1, w->d_rows, nodes, w->sides * block->ng1p * size);
+    dgnn_backend_list(to, DGNN_DPA2_AT_D_G1_OUT, -1, w->d_rows[0], nodes, w->sides * block->ng1p * size);
+    dgnn_backend_list(to, DGNN_DPA2_AT_D_G1_IN, -1, w->d_rows[1], nodes, w->sides * block->ng1p * size);
     dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, w->scratch.data,
                       (struct dgnn_place_rows){block->context.threads, 0}, w->scratch_size);
 }
