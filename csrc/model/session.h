@@ -41,7 +41,7 @@ struct dgnn_session {
     atomic_int busy;
     struct dgnn_stop stop;
     int32_t nmodel;
-    int32_t ncall; /* of them, the first ones: what the call under way evaluates */
+    int32_t ncall;                  /* of them, the first ones: what the call under way evaluates */
     struct dgnn_session_part *part; /* nmodel */
 
     /* Of all models together. */

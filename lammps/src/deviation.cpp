@@ -52,7 +52,8 @@ Deviation::~Deviation()
     }
 }
 
-/* of_atoms[i] = sqrt(mean over models of |v_k[i] - mean[i]|^2), over |mean[i]| + level where it is relative. */
+/* of_atoms[i] = sqrt(mean over models of |v_k[i] - mean[i]|^2), over |mean[i]| + level where it is relative.
+ */
 void Deviation::of_vectors(const std::vector<const double *> &vectors, int64_t n)
 {
     double count = static_cast<double>(vectors.size());
@@ -96,7 +97,8 @@ Deviation::Spread Deviation::of_virials(const std::vector<dgnn_result> &results,
         mine.insert(mine.end(), result.virial, result.virial + 9);
     }
     MPI_Reduce(mine.data(), all.data(), static_cast<int>(all.size()), MPI_DOUBLE, MPI_SUM, 0, world_);
-    double count = static_cast<double>(results.size()), atoms = static_cast<double>(std::max<bigint>(natoms, 1));
+    double count = static_cast<double>(results.size()),
+           atoms = static_cast<double>(std::max<bigint>(natoms, 1));
     Spread found{0, DBL_MAX, 0};
     for (size_t c = 0; c < 9; c++) {
         double mean = 0, square = 0;
@@ -134,8 +136,10 @@ void Deviation::write_atoms(const Atom &atom, const std::vector<double> &mine)
     }
     std::vector<tagint> ids(total + 1);
     std::vector<double> values(total + 1);
-    MPI_Gatherv(atom.tag, n, MPI_LMP_TAGINT, ids.data(), counts.data(), places.data(), MPI_LMP_TAGINT, 0, world_);
-    MPI_Gatherv(mine.data(), n, MPI_DOUBLE, values.data(), counts.data(), places.data(), MPI_DOUBLE, 0, world_);
+    MPI_Gatherv(atom.tag, n, MPI_LMP_TAGINT, ids.data(), counts.data(), places.data(), MPI_LMP_TAGINT, 0,
+                world_);
+    MPI_Gatherv(mine.data(), n, MPI_DOUBLE, values.data(), counts.data(), places.data(), MPI_DOUBLE, 0,
+                world_);
     if (file_) {
         std::vector<std::pair<tagint, double>> sorted;
         for (int k = 0; k < total; k++) {

@@ -1,5 +1,5 @@
-/* Whose ghosts are: each owner sends its rank and row through LAMMPS's own communication, of whatever style, and
- * dgnn_direct_from_owners makes one message a neighbour of it, with one row for each remote atom. */
+/* Whose ghosts are: each owner sends its rank and row through LAMMPS's own communication, of whatever style,
+ * and dgnn_direct_from_owners makes one message a neighbour of it, with one row for each remote atom. */
 #ifndef DGNN_LAMMPS_GHOSTS_H
 #define DGNN_LAMMPS_GHOSTS_H
 

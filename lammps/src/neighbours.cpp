@@ -33,22 +33,25 @@ bool excludes_pairs(const Neighbor &neighbor, const Atom &atom, MPI_Comm world)
 void check_neighbours(const Neighbor &neighbor, const Atom &atom, MPI_Comm world, bool listed, Local *local)
 {
     if (neighbor.includegroup) {
-        local->set(DGNN_ERROR_INPUT, "neigh_modify include: ghosts outside of that group are missing; a model needs "
-                                     "all atoms around (a type that is to take no part: NULL in pair_coeff)");
+        local->set(DGNN_ERROR_INPUT,
+                   "neigh_modify include: ghosts outside of that group are missing; a model needs "
+                   "all atoms around (a type that is to take no part: NULL in pair_coeff)");
     }
     if (!listed && neighbor.exclude && excludes_pairs(neighbor, atom, world)) {
-        local->set(DGNN_ERROR_INPUT,
-                   "neigh_modify exclude: pairs were excluded after the run was set up (by a fix?), and LAMMPS "
-                   "builds no list for dgnn in this run; begin another one");
+        local->set(
+            DGNN_ERROR_INPUT,
+            "neigh_modify exclude: pairs were excluded after the run was set up (by a fix?), and LAMMPS "
+            "builds no list for dgnn in this run; begin another one");
     }
     bool leaves_out = false;
     for (int k = 1; k <= 3; k++) {
         leaves_out = leaves_out || neighbor.special_flag[k] == 0;
     }
     if (listed && atom.molecular != Atom::ATOMIC && leaves_out) {
-        local->set(DGNN_ERROR_INPUT,
-                   "neigh_modify exclude makes dgnn use LAMMPS's neighbour list, and special_bonds leaves bonded "
-                   "pairs out of it; say special_bonds lj/coul 1 1 1");
+        local->set(
+            DGNN_ERROR_INPUT,
+            "neigh_modify exclude makes dgnn use LAMMPS's neighbour list, and special_bonds leaves bonded "
+            "pairs out of it; say special_bonds lj/coul 1 1 1");
     }
 }
 

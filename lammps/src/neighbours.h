@@ -1,4 +1,5 @@
-/* LAMMPS's neighbour list, for where neigh_modify exclude says that it differs from the atoms around: else dgnn searches. */
+/* LAMMPS's neighbour list, for where neigh_modify exclude says that it differs from the atoms around: else
+ * dgnn searches. */
 #ifndef DGNN_LAMMPS_NEIGHBOURS_H
 #define DGNN_LAMMPS_NEIGHBOURS_H
 
@@ -21,7 +22,8 @@ class Neighbor;
 namespace DGNN
 {
 
-/* Is the atom in group all? Fixes that try what a simulation is without an atom (gcmc, widom) take it from there. */
+/* Is the atom in group all? Fixes that try what a simulation is without an atom (gcmc, widom) take it from
+ * there. */
 inline bool is_there(int mask)
 {
     return mask & 1;
@@ -31,8 +33,8 @@ inline bool is_there(int mask)
 bool excludes_pairs(const LAMMPS_NS::Neighbor &neighbor, const LAMMPS_NS::Atom &atom, MPI_Comm world);
 
 /* Notes in local what keeps lists of LAMMPS from being the model's neighbours. listed: is one built? */
-void check_neighbours(const LAMMPS_NS::Neighbor &neighbor, const LAMMPS_NS::Atom &atom, MPI_Comm world, bool listed,
-                      Local *local);
+void check_neighbours(const LAMMPS_NS::Neighbor &neighbor, const LAMMPS_NS::Atom &atom, MPI_Comm world,
+                      bool listed, Local *local);
 
 class Neighbours
 {

@@ -138,8 +138,11 @@ const Keyword keywords[] = {
     {"ttm", 1, 1, [](const Reader &r, const Words &w) { r.out->ttm = w[0]; }},
     {"head", 1, 1, [](const Reader &r, const Words &w) { r.out->head = w[0]; }},
     {"dtype", 1, 1,
-     [](const Reader &r, const Words &w) { r.out->dtype = r.choice(w[0], {"archive", "float32", "float64"}); }},
-    {"memory", 1, 1, [](const Reader &r, const Words &w) { r.out->memory = r.choice(w[0], {"fast", "small"}); }},
+     [](const Reader &r, const Words &w) {
+         r.out->dtype = r.choice(w[0], {"archive", "float32", "float64"});
+     }},
+    {"memory", 1, 1,
+     [](const Reader &r, const Words &w) { r.out->memory = r.choice(w[0], {"fast", "small"}); }},
     {"threads", 1, 1, take_threads},
     {"device", 1, 1, [](const Reader &r, const Words &w) { r.out->device = w[0]; }},
     {"deadline", 1, 1, take_deadline},
@@ -183,13 +186,15 @@ void check_together(const Reader &r)
     int of_frame = !o.fparam.empty() + !o.fparam_compute.empty() + !o.fparam_fix.empty();
     int of_atoms = !o.aparam.empty() + !o.aparam_compute.empty() + !o.ttm.empty();
     if (of_frame > 1) {
-        r.lmp->error->all(FLERR, "pair_style dgnn: fparam, fparam_from_compute and fparam_from_fix: found {} of "
-                                 "them; expected one at most",
+        r.lmp->error->all(FLERR,
+                          "pair_style dgnn: fparam, fparam_from_compute and fparam_from_fix: found {} of "
+                          "them; expected one at most",
                           of_frame);
     }
     if (of_atoms > 1) {
-        r.lmp->error->all(FLERR, "pair_style dgnn: aparam, aparam_from_compute and ttm: found {} of them; "
-                                 "expected one at most",
+        r.lmp->error->all(FLERR,
+                          "pair_style dgnn: aparam, aparam_from_compute and ttm: found {} of them; "
+                          "expected one at most",
                           of_atoms);
     }
 }

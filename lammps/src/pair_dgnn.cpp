@@ -37,7 +37,8 @@ PairDGNN::PairDGNN(LAMMPS *lmp) : Pair(lmp)
     spinflag = 1;
     comm_forward = Ghosts::WIDTH;
     if (strcmp(update->unit_style, "lj") == 0) {
-        error->all(FLERR, "pair_style dgnn: units lj have no eV and Angstrom; use metal, real, si or another one");
+        error->all(FLERR,
+                   "pair_style dgnn: units lj have no eV and Angstrom; use metal, real, si or another one");
     }
     units = Units(*force);
 }
@@ -51,7 +52,8 @@ PairDGNN::~PairDGNN()
     }
 }
 
-/* dgnn's errors, and those that ranks agreed on, are the same on all ranks; where messages failed, others may be gone. */
+/* dgnn's errors, and those that ranks agreed on, are the same on all ranks; where messages failed, others may
+ * be gone. */
 void PairDGNN::stop(const Failure &failure)
 {
     if (failure.status == DGNN_ERROR_COMM) {
@@ -79,7 +81,8 @@ void PairDGNN::settings(int narg, char **arg)
         stop(failure);
     }
     if (potential->nmodel() == 1 && options.names_output && comm->me == 0) {
-        error->warning(FLERR, "pair_style dgnn: out_file, out_freq, atomic and relative have no effect with one model");
+        error->warning(
+            FLERR, "pair_style dgnn: out_file, out_freq, atomic and relative have no effect with one model");
     }
     for (int i = 1; allocated && i <= atom->ntypes; i++) { /* types are the new model's: pair_coeff again */
         std::fill(setflag[i] + 1, setflag[i] + atom->ntypes + 1, 0);
@@ -117,7 +120,9 @@ void PairDGNN::allocate()
 void PairDGNN::coeff(int narg, char **arg)
 {
     if (!potential) {
-        error->all(FLERR, "pair_coeff of dgnn: give pair_style dgnn its models first; a restart file does not hold them");
+        error->all(
+            FLERR,
+            "pair_coeff of dgnn: give pair_style dgnn its models first; a restart file does not hold them");
     }
     if (!allocated) {
         allocate();
@@ -126,8 +131,9 @@ void PairDGNN::coeff(int narg, char **arg)
     for (int side = 0; side < 2 && side < narg; side++) {
         utils::bounds(FLERR, arg[side], 1, n, low, high, error);
         if (low != 1 || high != n) {
-            error->all(FLERR, "pair_coeff of dgnn: found {} {}; expected * * and then an element, or NULL, for each "
-                              "atom type",
+            error->all(FLERR,
+                       "pair_coeff of dgnn: found {} {}; expected * * and then an element, or NULL, for each "
+                       "atom type",
                        arg[0], narg > 1 ? arg[1] : "");
         }
     }
@@ -155,18 +161,22 @@ void PairDGNN::map_types(int narg, char **arg)
             for (int32_t t = 0; t < info.ntypes; t++) {
                 known += std::string(info.type_names[t]) + ", ";
             }
-            error->all(FLERR, "pair_coeff of dgnn: found {}; the model knows {}and NULL: no part in it", name, known);
+            error->all(FLERR, "pair_coeff of dgnn: found {}; the model knows {}and NULL: no part in it", name,
+                       known);
         }
         type_of[i] = found == last ? -1 : static_cast<int32_t>(found - info.type_names);
     }
     if (comm->me == 0 && narg <= 0 && info.ntypes > atom->ntypes) {
-        error->warning(FLERR, "pair_coeff of dgnn: without names, LAMMPS's {} atom types are the first of the model's {} "
-                              "elements; better name them",
-                       atom->ntypes, info.ntypes);
+        error->warning(
+            FLERR,
+            "pair_coeff of dgnn: without names, LAMMPS's {} atom types are the first of the model's {} "
+            "elements; better name them",
+            atom->ntypes, info.ntypes);
     }
 }
 
-/* All pairs are set, as LAMMPS wants it; in a hybrid style, one with a NULL that another style has got stays its own. */
+/* All pairs are set, as LAMMPS wants it; in a hybrid style, one with a NULL that another style has got stays
+ * its own. */
 void PairDGNN::claim_pairs()
 {
     bool is_hybrid = utils::strmatch(force->pair_style, "^hybrid") && force->pair != this;
@@ -192,8 +202,9 @@ void PairDGNN::init_style()
         error->all(FLERR, "pair_style dgnn: the model has spins; use atom_style spin");
     }
     if (!is_spin && atom->sp_flag) {
-        error->all(FLERR, "pair_style dgnn: the atoms have spins, of which the model knows nothing; use another "
-                          "atom_style, or a spin model");
+        error->all(FLERR,
+                   "pair_style dgnn: the atoms have spins, of which the model knows nothing; use another "
+                   "atom_style, or a spin model");
     }
     try {
         parameters->check();
@@ -326,12 +337,14 @@ void PairDGNN::take_rows(Local *local)
     });
     double longest = longest_displacement();
     if (longest > reach * (1 + 1e-12)) {
-        local->set(DGNN_ERROR_INPUT, "spins are longer than at the start of the run, and ghosts do not reach as far as "
-                                     "their virtual atoms; begin another run");
+        local->set(DGNN_ERROR_INPUT,
+                   "spins are longer than at the start of the run, and ghosts do not reach as far as "
+                   "their virtual atoms; begin another run");
     }
 }
 
-/* Of all models where all are asked, with forces on the first rows of each; what else is wanted is the first one's. */
+/* Of all models where all are asked, with forces on the first rows of each; what else is wanted is the first
+ * one's. */
 void PairDGNN::reserve_results(bool all_models)
 {
     size_t nmodel = all_models ? static_cast<size_t>(potential->nmodel()) : 1;

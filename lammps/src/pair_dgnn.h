@@ -1,5 +1,5 @@
-/* pair_style dgnn: what LAMMPS calls. Atoms go to a session of dgnn as rows, owned ones and ghosts, and its results into
- * LAMMPS's arrays. */
+/* pair_style dgnn: what LAMMPS calls. Atoms go to a session of dgnn as rows, owned ones and ghosts, and its
+ * results into LAMMPS's arrays. */
 #ifndef DGNN_LAMMPS_PAIR_DGNN_H
 #define DGNN_LAMMPS_PAIR_DGNN_H
 
@@ -32,8 +32,8 @@ class PairDGNN : public LAMMPS_NS::Pair
     void *extract(const char *name, int &dim) override;
     double memory_usage() override;
 
-    /* A restart file holds nothing of the style but its name: the script gives models again, and a file of model
-     * deviation goes on. */
+    /* A restart file holds nothing of the style but its name: the script gives models again, and a file of
+     * model deviation goes on. */
     void write_restart(FILE *) override
     {
     }

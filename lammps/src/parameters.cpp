@@ -20,7 +20,8 @@ namespace
 void check_width(LAMMPS *lmp, const char *keyword, size_t found, int64_t wanted)
 {
     if (static_cast<int64_t>(found) != wanted) {
-        lmp->error->all(FLERR, "pair_style dgnn: {}: found {} numbers; the model takes {}", keyword, found, wanted);
+        lmp->error->all(FLERR, "pair_style dgnn: {}: found {} numbers; the model takes {}", keyword, found,
+                        wanted);
     }
 }
 
@@ -56,15 +57,18 @@ Parameters::Parameters(LAMMPS *lmp, const Options &options, const Potential &pot
         check_width(lmp, ttm_is_fparam ? "ttm (as fparam)" : "ttm (as aparam)", 1,
                     ttm_is_fparam ? dim_fparam_ : dim_aparam_);
     }
-    bool has_fparam = !o.fparam.empty() || !o.fparam_compute.empty() || !o.fparam_fix.empty() || ttm_is_fparam;
+    bool has_fparam =
+        !o.fparam.empty() || !o.fparam_compute.empty() || !o.fparam_fix.empty() || ttm_is_fparam;
     if (dim_fparam_ && !has_fparam && !potential.has_default_fparam()) {
-        lmp->error->all(FLERR, "pair_style dgnn: the model takes {} numbers as fparam; give fparam, "
-                               "fparam_from_compute or fparam_from_fix",
+        lmp->error->all(FLERR,
+                        "pair_style dgnn: the model takes {} numbers as fparam; give fparam, "
+                        "fparam_from_compute or fparam_from_fix",
                         dim_fparam_);
     }
     if (dim_aparam_ && o.aparam.empty() && o.aparam_compute.empty() && o.ttm.empty()) {
-        lmp->error->all(FLERR, "pair_style dgnn: the model takes {} numbers of each atom as aparam; give aparam, "
-                               "aparam_from_compute or ttm",
+        lmp->error->all(FLERR,
+                        "pair_style dgnn: the model takes {} numbers of each atom as aparam; give aparam, "
+                        "aparam_from_compute or ttm",
                         dim_aparam_);
     }
 }
@@ -100,8 +104,8 @@ void Parameters::check_fparam()
         /* Some learn the length of their vector when they are evaluated. */
         if (dim_fparam_ > 1 &&
             (!c->vector_flag || (!c->size_vector_variable && c->size_vector < dim_fparam_))) {
-            error->all(FLERR, "pair_style dgnn: fparam_from_compute: compute {} has no vector of {} numbers", c->id,
-                       dim_fparam_);
+            error->all(FLERR, "pair_style dgnn: fparam_from_compute: compute {} has no vector of {} numbers",
+                       c->id, dim_fparam_);
         }
     }
     if (!options_.fparam_fix.empty()) {
@@ -111,7 +115,8 @@ void Parameters::check_fparam()
             error->all(FLERR, "pair_style dgnn: fparam_from_fix: fix {} has no scalar", f->id);
         }
         if (options_.fparam_fix_index && (!f->vector_flag || f->size_vector < last)) {
-            error->all(FLERR, "pair_style dgnn: fparam_from_fix: fix {} has no vector of {} numbers", f->id, last);
+            error->all(FLERR, "pair_style dgnn: fparam_from_fix: fix {} has no vector of {} numbers", f->id,
+                       last);
         }
     }
 }
@@ -122,8 +127,8 @@ void Parameters::check_aparam()
         Compute *c = aparam_compute_ = find_compute("aparam_from_compute", options_.aparam_compute);
         int columns = c->size_peratom_cols;
         if (!c->peratom_flag || (dim_aparam_ == 1 ? columns != 0 : columns < dim_aparam_)) {
-            lmp_->error->all(FLERR, "pair_style dgnn: aparam_from_compute: compute {} has no {} of each atom", c->id,
-                             dim_aparam_ == 1 ? "number" : std::to_string(dim_aparam_) + " columns");
+            lmp_->error->all(FLERR, "pair_style dgnn: aparam_from_compute: compute {} has no {} of each atom",
+                             c->id, dim_aparam_ == 1 ? "number" : std::to_string(dim_aparam_) + " columns");
         }
     }
     if (!options_.ttm.empty()) {
@@ -153,8 +158,9 @@ void Parameters::take_fparam_from_compute()
     c->compute_vector();
     c->invoked_flag |= Compute::INVOKED_VECTOR;
     if (!c->vector || c->size_vector < dim_fparam_) {
-        lmp_->error->all(FLERR, "pair_style dgnn: fparam_from_compute: compute {} has {} numbers; the model takes {}",
-                         c->id, c->size_vector, dim_fparam_);
+        lmp_->error->all(
+            FLERR, "pair_style dgnn: fparam_from_compute: compute {} has {} numbers; the model takes {}",
+            c->id, c->size_vector, dim_fparam_);
     }
     fparam_.assign(c->vector, c->vector + dim_fparam_);
 }

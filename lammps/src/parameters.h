@@ -31,8 +31,8 @@ class Parameters
 
     /* Before each run: are the computes and fixes there, and have what is wanted? Errors as above. */
     void check();
-    /* At each call, of this rank's atoms; computes are evaluated, so all ranks come here. Failure; and this rank
-     * alone may run out of memory. */
+    /* At each call, of this rank's atoms; computes are evaluated, so all ranks come here. Failure; and this
+     * rank alone may run out of memory. */
     void update();
     void enter(dgnn_ghosted *system) const;
 

@@ -1,5 +1,5 @@
-/* Where LAMMPS finds the style: it loads every file that ends in plugin.so in the folders of LAMMPS_PLUGIN_PATH, and calls
- * lammpsplugin_init. */
+/* Where LAMMPS finds the style: it loads every file that ends in plugin.so in the folders of
+ * LAMMPS_PLUGIN_PATH, and calls lammpsplugin_init. */
 #include "plugin_abi.h"
 
 #include <cstdio>
@@ -20,8 +20,8 @@ static void *make_pair(void *lmp)
     return static_cast<LAMMPS_NS::Pair *>(new DGNN::PairDGNN(static_cast<LAMMPS_NS::LAMMPS *>(lmp)));
 }
 
-/* Classes of LAMMPS have no stable layout, so nothing but its C interface may be touched here. Said only where the style is
- * asked for: this file is loaded with every LAMMPS of its environment. */
+/* Classes of LAMMPS have no stable layout, so nothing but its C interface may be touched here. Said only
+ * where the style is asked for: this file is loaded with every LAMMPS of its environment. */
 static void *refuse(void *lmp)
 {
     char message[256];

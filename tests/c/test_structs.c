@@ -86,9 +86,9 @@ static double energy_of(const struct dgnn_system *system)
 static void test_system(void)
 {
     typedef struct dgnn_system T;
-    static const size_t ends[] = {TO(T, types),  TO(T, box),    TO(T, pbc),         TO(T, spins),
-                                  TO(T, fparam), TO(T, aparam), TO(T, charge_spin), TO(T, ids),
-                                  TO(T, grid),   TO(T, replicated), sizeof(T), sizeof(T) + 24};
+    static const size_t ends[] = {TO(T, types),  TO(T, box),        TO(T, pbc),         TO(T, spins),
+                                  TO(T, fparam), TO(T, aparam),     TO(T, charge_spin), TO(T, ids),
+                                  TO(T, grid),   TO(T, replicated), sizeof(T),          sizeof(T) + 24};
     static const int64_t ids[4] = {3, 1, 4, 2};
     const T full = {.size = sizeof(T),
                     .natoms = 4,
@@ -122,10 +122,11 @@ static void test_system(void)
 static void test_ghosted(void)
 {
     typedef struct dgnn_ghosted T;
-    static const size_t ends[] = {TO(T, types),           TO(T, spins),     TO(T, fparam), TO(T, aparam),
-                                  TO(T, charge_spin),     TO(T, border),    TO(T, direct), TO(T, mapping),
-                                  TO(T, neighbour_first), TO(T, same_list), TO(T, add_ghost_forces),
-                                  sizeof(T),     sizeof(T) + 8};
+    static const size_t ends[] = {
+        TO(T, types),           TO(T, spins),     TO(T, fparam),           TO(T, aparam),
+        TO(T, charge_spin),     TO(T, border),    TO(T, direct),           TO(T, mapping),
+        TO(T, neighbour_first), TO(T, same_list), TO(T, add_ghost_forces), sizeof(T),
+        sizeof(T) + 8};
     static const int64_t mapping[4] = {0, 1, 2, 3};
     const T full = {.size = sizeof(T),
                     .nlocal = 4,
