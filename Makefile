@@ -96,6 +96,7 @@ lint: build $(STAMP)/lint
 	@$(BIN)/python tools/gen_params.py --check
 	@$(BIN)/python tools/gen_tests.py --check
 	@$(BIN)/python tools/gen_header.py --check
+	@$(BIN)/python tools/gen_changes.py --check
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy --no-error-summary dgnn
 
@@ -108,6 +109,7 @@ params: build
 	@$(BIN)/python tools/gen_params.py
 	@$(BIN)/python tools/gen_tests.py
 	@$(BIN)/python tools/gen_header.py
+	@$(BIN)/python tools/gen_changes.py
 
 # The table of goals (build/bench.json has all), then each operation; BENCH_FULL=1: rows that need 25 GB or minutes, too.
 bench: build

@@ -7,8 +7,10 @@ WEIGHTS: a DPA4C model with O and H, such as DPA4C-Air-OMat24. On an idle machin
 
 import json
 import pathlib
-import subprocess
+import statistics
 import sys
+
+from dgnn import bench
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLOP_EDGE = 72e3  # of the exact form's products: value and slope of two layers, 64 channels and 4 modes
@@ -31,13 +33,46 @@ print(json.dumps(told))
 
 
 def measured(weights, repeat, radial, calls):
-    from dgnn import bench
-
     box = ROOT / "tests" / "data" / "perf" / "cases.npz"
     done = bench.run_measuring(["-c", CHILD, weights, box, str(repeat), radial, str(calls)], 1)
     if done.returncode:
         raise SystemExit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def on_ranks(world, weights, repeat):
+    """On each of two ranks: rank 0 alone, the other asleep, then both, each with its half of the box; by turns."""
+    import time
+
+    import numpy as np
+
+    import dgnn
+    from dgnn import bench
+
+    with np.load(ROOT / "tests" / "data" / "perf" / "cases.npz") as file:
+        coords, types, cell = file["water192/in/coord"], file["water192/in/type"], file["water192/in/box"]
+    single, model = (dgnn.Model.load(weights, dtype="float32", threads=1) for _ in range(2))
+    numbers = np.array([model.type_map.index("O"), model.type_map.index("H")], np.int32)
+    shifts = np.array(list(np.ndindex(repeat, repeat, repeat)))
+    whole = dict(coords=(coords[None] + (shifts @ cell)[:, None]).reshape(-1, 3), types=np.tile(numbers[types], repeat**3),
+                 box=repeat * cell)
+    own, alone, together = bench.slab(whole, world.rank, world.size), [], []
+    for _ in range(6):
+        if world.rank == 0:
+            start = time.perf_counter()
+            single.compute(**whole)
+            alone.append(time.perf_counter() - start)
+            world.send(None, 1)
+        else:
+            while not world.iprobe(source=0):
+                time.sleep(0.002)
+            world.recv(source=0)
+        world.Barrier()
+        start = time.perf_counter()
+        model.compute(**own, comm=world)
+        world.Barrier()
+        together.append(time.perf_counter() - start)
+    return 0.5 * statistics.median(alone[1:] or [0]) / statistics.median(together[1:])
 
 
 def main(weights, large=False):
@@ -52,6 +87,11 @@ def main(weights, large=False):
         few, many = (measured(weights, repeat, "exact", 3) for repeat in (2, 4))
         slope = (many["mb_per_atom"] * many["natoms"] - few["mb_per_atom"] * few["natoms"]) / (many["natoms"] - few["natoms"])
         print(f"memory: {1e3 * slope:.1f} kB an atom from {few['natoms']} to {many['natoms']} atoms")
+        from dgnn.testing import run_mpi
+
+        variables = {**dict.fromkeys(bench.LEFTOVERS), "OMP_NUM_THREADS": "1"}
+        starts = [run_mpi(on_ranks, 2, weights, 4, environment=variables, timeout=600).values[0] for _ in range(3)]
+        print(f"two ranks over one, 12,288 atoms: {statistics.median(starts):.3f} ({', '.join(f'{one:.3f}' for one in starts)})")
 
 
 if __name__ == "__main__":

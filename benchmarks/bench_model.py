@@ -27,6 +27,7 @@ DPA3 = "dpa3_L6_f32"
 WATER = MODELS / "water_192.npz"
 FAMILIES = {"dpa2_small": 0.43, "dpa2_medium": 1.56, "se_atten": 1.2, "se_e2_a": 0.15}  # ms/atom that each is to reach
 GOAL_MFLOP = 93.0  # per atom: what the goals' split share counts (90 edges, 27 angle neighbours); rows count their own, too
+TRAFFIC = ROOT / "tests" / "data" / "cases" / "dpa3_base" / "model.pt2"
 MARKS = "<!-- from make bench -->", "<!-- to here -->"
 CLOCKS = {"wall": time.perf_counter, "processor": bench.processor_time}
 
@@ -43,7 +44,7 @@ ROWS = [
     row("threads_192", kind="threads", threads=2), row("threads_768", 768, "threads", threads=2),
     row("moved_192", kind="moved"), row("moved_768", 768, "moved"),
     row("ranks_192", kind="ranks"), row("ranks_1536", 1536, "ranks"),
-    row("molecule_24", 24, "molecule"), row("start", kind="start"),
+    row("molecule_24", 24, "molecule"), row("start", kind="start"), row("traffic", 16, "traffic"),
     *(row(name, kind="family", model=name, dtype="float64") for name in FAMILIES),
 ]
 
@@ -83,6 +84,8 @@ def load(spec, **changed):
 
 
 def run_row(spec):
+    if spec["kind"] == "traffic":
+        return {"bytes": {side**3: bench.traffic(TRAFFIC, side) for side in (2, 4, 6, 8)}}
     clock, inputs = CLOCKS[spec["clock"]], system(spec["atoms"], spec["kind"])
     if spec["kind"] in ("bare", "molecule", "family"):
         told = bench.measure(load(spec), inputs, clock=clock)
@@ -186,6 +189,10 @@ def print_rows(results):
                               (("goal_share", 6), ("split_share", 7), ("needed_share", 6)))
             print(f"{r['name']:12} {r['natoms']:6} {r['ms_per_atom']:8.3f} {1e3 * r['cpu_s'] / r['natoms']:7.3f} "
                   f"{r['spread']:6.0%} {r['gemm_gflops']:6.1f} {shares} {r['mb_per_atom']:7.2f}")
+        elif "bytes" in r:
+            for ranks, told in r["bytes"].items():
+                print(f"{r['name']:12} {ranks:>6} ranks, bytes of one: {told['step']:6.0f} a step, of it features "
+                      f"{told['features']:6.0f}; {told['rebuild']:6.0f} a rebuild")
         elif "ratio" in r:
             print(f"{r['name']:12} {r['natoms']:6} {r['first_ms_per_atom']:8.3f} {r['second_ms_per_atom']:8.3f} ms/atom")
 
@@ -226,6 +233,11 @@ def figures(by):
     yield from figure("2 ranks over 1: efficiency", ">=", {key: {"192": 0.97}.get(key, 0.99) for key in ranks}, ranks)
     if ranks:
         yield "2 processes that share nothing, over 1", "", pick("ranks_", lambda r: 1 / r["apart_ratio"]), True
+    sent = by["traffic"]["bytes"] if "traffic" in by else {}
+    for what, limit in (("step", 1.3), ("rebuild", 2)) if sent else ():
+        yield f"kB of a rank, a {what}", "", {f"{ranks} ranks": told[what] / 1000 for ranks, told in sent.items()}, True
+        values = [told[what] for told in sent.values()]
+        yield from figure(f"bytes of a rank, a {what}: most ranks over fewest", "<=", limit, {"": values[-1] / values[0]})
     yield from figure("import dgnn, s", "<=", 0.06, {"": by["start"]["import_s"]} if "start" in by else {})
     if "start" in by:
         yield "of it numpy, s", "", {"": by["start"]["numpy_s"]}, True

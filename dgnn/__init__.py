@@ -44,6 +44,7 @@ __all__ = [
     "Border",
     "BusyError",
     "CommError",
+    "Committee",
     "Direct",
     "Error",
     "InputError",
@@ -58,10 +59,12 @@ __all__ = [
     "heads",
 ]
 
-_SUBMODULES = ("calculator", "communicators", "testing")  # reached as attributes of dgnn; imported when they are
+_SUBMODULES = ("calculator", "communicators", "deepmd", "testing")  # reached as attributes of dgnn; imported when they are
 
 
 def __getattr__(name):
+    if name == "Committee":
+        return importlib.import_module("dgnn.committee").Committee
     if name in _SUBMODULES:
         return importlib.import_module(f"dgnn.{name}")
     raise AttributeError(f"module 'dgnn' has no attribute {name!r}")

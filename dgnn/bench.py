@@ -1,6 +1,8 @@
 """How fast a model is on this machine, beside the machine's own rate of matrix products, measured in one process."""
 
+import concurrent.futures
 import contextlib
+import itertools
 import os
 import pathlib
 import resource
@@ -165,3 +167,34 @@ def shown_phases(told):
     """Those that multiply, or take part of the time worth a line."""
     total = sum(told["seconds"].values())
     return [name for name, seconds in told["seconds"].items() if told["flop"][name] or seconds > 5e-4 * total]
+
+
+def traffic(path, side, with_ids=False):
+    """What a rank sends on side^3 ranks that are threads, 16 atoms each in bricks of 11 Å: bytes in the mean, as a dict.
+
+    rebuild: of a call that decides who computes what; step: of the next one, which keeps that; features: of the step. busiest:
+    the most that a rank sends in the rebuild.
+    """
+    from dgnn import Model, testing
+
+    cells = np.array(list(itertools.product(range(side), repeat=3)))
+    places = np.array(list(itertools.product(range(2), range(2), range(4)))) * [5.5, 5.5, 2.75] + 0.7
+    comms = testing.thread_ranks(len(cells), 300.0)
+    models = [Model.load(path, threads=1) for _ in cells]
+
+    def work(rank):
+        coords = 11 * cells[rank] + places + np.random.default_rng(rank).random((16, 3)) * 0.5
+        ids, counts = np.arange(16) + 16 * rank if with_ids else None, []
+        for step in range(2):
+            comms[rank].counts(True)
+            result = models[rank].compute(coords + 0.01 * step, np.arange(16) % 2, np.eye(3) * 11 * side, pbc=True, ids=ids,
+                                          comm=comms[rank])
+            if result.list_reused != step:
+                raise AssertionError(f"rank {rank}, call {step}: list_reused is {result.list_reused}")
+            counts.append(comms[rank].counts())
+        return counts[0]["bytes"], counts[1]["bytes"], counts[1]["feature_bytes"]
+
+    with concurrent.futures.ThreadPoolExecutor(len(cells)) as pool:
+        found = list(pool.map(work, range(len(cells))))
+    means = dict(zip(("rebuild", "step", "features"), np.mean(found, axis=0).tolist(), strict=True))
+    return {**means, "busiest": float(np.max(found, axis=0)[0])}

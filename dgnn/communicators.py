@@ -50,6 +50,23 @@ def vote(comm, name, wish):
     return bool(lobby(comm).agree(name, None, int(wish)))
 
 
+def gathered(comm, name, work):
+    """The bytes that work(rank, number of ranks) gives on each rank, in their order; collective. What it raises on one is
+    raised on all."""
+    own = lobby(comm)
+    try:
+        rank, nrank = own.place()
+        data = work(rank, nrank)
+    except BaseException as error:
+        own.agree(name, error)
+        raise
+    unit = 1 << 10  # a vote has 31 bits
+    longest = unit * own.agree(name, None, -(-(len(data) + 8) // unit))
+    everything = own.allgather((len(data).to_bytes(8, "little") + data).ljust(longest, b"\0"))
+    parts = [everything[r * longest : (r + 1) * longest] for r in range(nrank)]
+    return [part[8 : 8 + int.from_bytes(part[:8], "little")] for part in parts]
+
+
 def join(model, comm, name, prepare):
     """(the core's communicator for model and comm, the arguments), for a call that all ranks make; collective.
 

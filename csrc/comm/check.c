@@ -2,92 +2,56 @@
 
 #include "comm/exchange_kind.h"
 
-/* Each rank tells each other rank what it will send there, in nstep numbers, and learns what will come. */
-struct check_table {
-    int64_t nstep;
-    int64_t *count; /* nrank, all nstep */
-    int64_t *told;  /* nrank x nstep */
-    int64_t *heard; /* nrank x nstep */
-};
-
-static void check_table_free(struct check_table *table)
-{
-    dgnn_alloc_free(table->count);
-    dgnn_alloc_free(table->told);
-    dgnn_alloc_free(table->heard);
-}
-
-static int check_table_create(struct check_table *table, int32_t nrank, int64_t nstep, int64_t value,
-                              struct dgnn_error *error)
-{
-    table->nstep = nstep;
-    table->count = dgnn_alloc(nrank, sizeof(int64_t));
-    table->told = dgnn_alloc(nrank * nstep, sizeof(int64_t));
-    table->heard = dgnn_alloc(nrank * nstep, sizeof(int64_t));
-    if (!table->count || !table->told || !table->heard) {
-        return dgnn_status_no_memory(error, "the check of a plan", 16 * nrank * nstep);
-    }
-    for (int32_t r = 0; r < nrank; r++) {
-        table->count[r] = nstep;
-    }
-    for (int64_t i = 0; i < nrank * nstep; i++) {
-        table->told[i] = value;
-    }
-    return DGNN_OK;
-}
-
-static int check_table_exchange(struct dgnn_comm *comm, struct check_table *table, struct dgnn_error *error)
-{
-    return dgnn_transport_alltoallv(comm, table->told, table->count, table->heard, table->count,
-                                    sizeof(int64_t), error);
-}
+#include <string.h>
 
 /* ------------------------------------------------------------------ direct plans */
 
-static int check_plan_heard(const struct dgnn_plan *plan, const struct check_table *table, int64_t *expected,
+/* heard: rows that each rank sends here. */
+static int check_plan_heard(const struct dgnn_plan *plan, const int64_t *heard, int64_t *expected,
                             struct dgnn_error *error)
 {
-    for (int32_t r = 0; r < plan->nrank; r++) {
-        expected[r] = 0;
-    }
+    memset(expected, 0, (size_t)plan->nrank * sizeof(*expected));
     for (int32_t n = 0; n < plan->nneighbour; n++) {
         expected[plan->rank[n]] = dgnn_plan_nrecv(plan, n);
     }
     for (int32_t r = 0; r < plan->nrank; r++) {
-        if (table->heard[r] != expected[r]) {
+        if (heard[r] != expected[r]) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
                 "direct plan: send_first of rank %d counts %lld rows for rank %d, recv_first of rank %d "
                 "counts %lld, expected the same",
-                r, (long long)table->heard[r], plan->me, plan->me, (long long)expected[r]);
+                r, (long long)heard[r], plan->me, plan->me, (long long)expected[r]);
         }
     }
     return DGNN_OK;
 }
 
+/* counts: 2 nrank, zero; NULL: there was no memory. */
 static int check_plan_pairs(struct dgnn_comm *comm, const char *operation, const struct dgnn_plan *plan,
-                            struct check_table *table, struct dgnn_error *error)
+                            int64_t *counts, struct dgnn_error *error)
 {
-    int status = check_table_create(table, plan->nrank, 1, 0, error);
+    int status =
+        counts ? DGNN_OK : dgnn_status_no_memory(error, "the check of a plan", 16 * (int64_t)plan->nrank);
     DGNN_TRY(dgnn_transport_agree(comm, operation, status, error));
+    int64_t *told = counts, *heard = counts + plan->nrank;
     for (int32_t n = 0; n < plan->nneighbour; n++) {
-        table->told[plan->rank[n]] = dgnn_plan_nsend(plan, n);
+        told[plan->rank[n]] = dgnn_plan_nsend(plan, n);
     }
-    DGNN_TRY(check_table_exchange(comm, table, error));
+    DGNN_TRY(dgnn_transport_alltoall(comm, told, heard, error));
     /* What was told is not needed any more; its place takes what is expected. */
-    status = check_plan_heard(plan, table, table->told, error);
+    status = check_plan_heard(plan, heard, told, error);
     return dgnn_transport_agree(comm, operation, status, error);
 }
 
 int dgnn_check_plan(struct dgnn_comm *comm, const char *operation, const struct dgnn_plan *plan, int status,
                     struct dgnn_error *error)
 {
-    struct check_table table = {0};
     DGNN_TRY(dgnn_transport_agree(comm, operation, status, error));
     if (comm) {
-        status = check_plan_pairs(comm, operation, plan, &table, error);
+        int64_t *counts = dgnn_alloc_zeroed(2 * (int64_t)plan->nrank, sizeof(*counts));
+        status = check_plan_pairs(comm, operation, plan, counts, error);
+        dgnn_alloc_free(counts);
     }
-    check_table_free(&table);
     return status;
 }
 
@@ -95,6 +59,64 @@ int dgnn_check_plan(struct dgnn_comm *comm, const char *operation, const struct 
 
 /* Unlike 0, which is a message without rows: its two ends must name one another too. */
 enum { CHECK_NOTHING_SENT = -1 };
+
+/* What a rank tells the one that it sends to in a swap. */
+struct check_swap {
+    int64_t swap, nsend;
+};
+
+struct check_swaps {
+    int64_t *told, *heard, *place; /* nrank each, one block: swaps with each rank */
+    struct check_swap *out, *in;
+    int64_t *table; /* nrank x nswap: what rank r sends here in swap s */
+};
+
+static void check_swaps_free(struct check_swaps *c)
+{
+    dgnn_alloc_free(c->told);
+    dgnn_alloc_free(c->out);
+    dgnn_alloc_free(c->in);
+    dgnn_alloc_free(c->table);
+}
+
+static int check_swaps_begin(struct check_swaps *c, const struct dgnn_swaps *swaps, struct dgnn_error *error)
+{
+    int64_t nrank = swaps->nrank, nswap = swaps->nswap, sum = 0;
+    c->told = dgnn_alloc_zeroed(3 * nrank, sizeof(*c->told));
+    c->out = dgnn_alloc(nswap, sizeof(*c->out));
+    c->table = dgnn_alloc(nrank * nswap, sizeof(*c->table));
+    if (!c->told || !c->out || !c->table) {
+        return dgnn_status_no_memory(error, "the check of a border", 8 * nrank * (nswap + 3) + 16 * nswap);
+    }
+    c->heard = c->told + nrank;
+    c->place = c->heard + nrank;
+    for (int32_t s = 0; s < nswap; s++) {
+        c->told[swaps->send_rank[s]] += !dgnn_swaps_is_self(swaps, s);
+    }
+    for (int64_t r = 0; r < nrank; r++) {
+        c->place[r] = sum;
+        sum += c->told[r];
+    }
+    for (int32_t s = 0; s < nswap; s++) {
+        if (!dgnn_swaps_is_self(swaps, s)) {
+            c->out[c->place[swaps->send_rank[s]]++] = (struct check_swap){s, dgnn_swaps_nsend(swaps, s)};
+        }
+    }
+    for (int64_t i = 0; i < nrank * nswap; i++) {
+        c->table[i] = CHECK_NOTHING_SENT;
+    }
+    return DGNN_OK;
+}
+
+static int check_swaps_reserve(struct check_swaps *c, int32_t nrank, struct dgnn_error *error)
+{
+    int64_t n = 0;
+    for (int32_t r = 0; r < nrank; r++) {
+        n += c->heard[r];
+    }
+    c->in = dgnn_alloc(n, sizeof(*c->in));
+    return c->in ? DGNN_OK : dgnn_status_no_memory(error, "the check of a border", 16 * n);
+}
 
 /* One number of the table: what rank `from` said it sends me in swap s, against what I expect. */
 static int check_swap_heard(const struct dgnn_swaps *swaps, int32_t s, int32_t from, int64_t heard,
@@ -122,21 +144,32 @@ static int check_swap_heard(const struct dgnn_swaps *swaps, int32_t s, int32_t f
         (long long)heard, swaps->me, (long long)expected);
 }
 
-static int check_swaps_heard(const struct dgnn_swaps *swaps, const struct check_table *table,
+static int check_swaps_heard(const struct dgnn_swaps *swaps, const struct check_swaps *c,
                              struct dgnn_error *error)
 {
+    const struct check_swap *in = c->in;
+    for (int64_t r = 0; r < swaps->nrank; r++) {
+        for (int64_t k = 0; k < c->heard[r]; k++, in++) {
+            c->table[r * swaps->nswap + in->swap] = in->nsend;
+        }
+    }
     for (int32_t s = 0; s < swaps->nswap; s++) {
         for (int32_t from = 0; from < swaps->nrank; from++) {
-            DGNN_TRY(check_swap_heard(swaps, s, from, table->heard[from * table->nstep + s], error));
+            DGNN_TRY(check_swap_heard(swaps, s, from, c->table[(int64_t)from * swaps->nswap + s], error));
         }
     }
     return DGNN_OK;
 }
 
-/* V5: the number of swaps; without it, the table has no shape that all ranks share. */
+/* V5: the number of swaps. Where it differs, all tell all, to say who. */
 static int check_swaps_number(struct dgnn_comm *comm, const char *operation, const struct dgnn_swaps *swaps,
                               struct dgnn_error *error)
 {
+    int64_t most[2] = {swaps->nswap, -(int64_t)swaps->nswap};
+    DGNN_TRY(dgnn_transport_reduce(comm, most, 2, DGNN_REDUCE_MAX, error));
+    if (most[0] == -most[1]) {
+        return DGNN_OK;
+    }
     int32_t *all = dgnn_alloc(swaps->nrank, sizeof(*all));
     int status =
         all ? DGNN_OK : dgnn_status_no_memory(error, "the check of a border", 4 * (int64_t)swaps->nrank);
@@ -156,30 +189,26 @@ static int check_swaps_number(struct dgnn_comm *comm, const char *operation, con
 }
 
 static int check_swaps_pairs(struct dgnn_comm *comm, const char *operation, const struct dgnn_swaps *swaps,
-                             struct check_table *table, struct dgnn_error *error)
+                             struct check_swaps *c, struct dgnn_error *error)
 {
     DGNN_TRY(check_swaps_number(comm, operation, swaps, error));
-    int status = check_table_create(table, swaps->nrank, swaps->nswap, CHECK_NOTHING_SENT, error);
-    DGNN_TRY(dgnn_transport_agree(comm, operation, status, error));
-    for (int32_t s = 0; s < swaps->nswap; s++) {
-        if (!dgnn_swaps_is_self(swaps, s)) {
-            table->told[swaps->send_rank[s] * table->nstep + s] = dgnn_swaps_nsend(swaps, s);
-        }
-    }
-    DGNN_TRY(check_table_exchange(comm, table, error));
-    status = check_swaps_heard(swaps, table, error);
-    return dgnn_transport_agree(comm, operation, status, error);
+    DGNN_TRY(dgnn_transport_agree(comm, operation, check_swaps_begin(c, swaps, error), error));
+    DGNN_TRY(dgnn_transport_alltoall(comm, c->told, c->heard, error));
+    DGNN_TRY(dgnn_transport_agree(comm, operation, check_swaps_reserve(c, swaps->nrank, error), error));
+    DGNN_TRY(
+        dgnn_transport_alltoallv(comm, c->out, c->told, c->in, c->heard, sizeof(struct check_swap), error));
+    return dgnn_transport_agree(comm, operation, check_swaps_heard(swaps, c, error), error);
 }
 
 int dgnn_check_swaps(struct dgnn_comm *comm, const char *operation, const struct dgnn_swaps *swaps,
                      int status, struct dgnn_error *error)
 {
-    struct check_table table = {0};
+    struct check_swaps c = {0};
     DGNN_TRY(dgnn_transport_agree(comm, operation, status, error));
     if (comm) {
-        status = check_swaps_pairs(comm, operation, swaps, &table, error);
+        status = check_swaps_pairs(comm, operation, swaps, &c, error);
     }
-    check_table_free(&table);
+    check_swaps_free(&c);
     return status;
 }
 

@@ -63,8 +63,8 @@ int dgnn_transport_agree(struct dgnn_comm *comm, const char *operation, int stat
  * the same bits on each: ((0 + 1) + (2 + 3)) + (4 + 5) of six. */
 int dgnn_transport_sum(struct dgnn_comm *comm, double *values, int64_t nvalue, struct dgnn_error *error);
 
-/* values: on each rank those of all ranks taken together. One message costs as many as the logarithm of the
- * ranks. */
+/* values: on each rank those of all ranks taken together, for as many messages as the logarithm of the ranks.
+ */
 int dgnn_transport_reduce(struct dgnn_comm *comm, int64_t *values, int64_t nvalue,
                           enum dgnn_reduction reduction, struct dgnn_error *error);
 
@@ -76,7 +76,8 @@ int dgnn_transport_scan(struct dgnn_comm *comm, int64_t value, int64_t *before, 
 int dgnn_transport_allgather(struct dgnn_comm *comm, const void *in, int64_t nbytes, void *out,
                              struct dgnn_error *error);
 
-/* One number for each rank: receive[r] is what rank r has in send[me]. nrank each. */
+/* A number for each rank: receive[r] is what rank r has in send[me]. nrank each. Zeros are not sent: a rank
+ * with numbers for k others sends some 16 bytes for each of them, as often as nrank has digits to base 8. */
 int dgnn_transport_alltoall(struct dgnn_comm *comm, const int64_t *send, int64_t *receive,
                             struct dgnn_error *error);
 

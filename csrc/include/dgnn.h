@@ -150,9 +150,10 @@ DGNN_API void dgnn_model_free(struct dgnn_model *model);
 
 /* A JSON object that describes the model: type_map, cutoff, dtype, semantics, has_message_passing,
  * has_message_passing_across_ranks, is_spin, virtual_scale (of each type; null without spins), dim_fparam,
- * dim_aparam, dim_charge_spin, has_default_fparam, has_default_charge_spin, parameters, instruction_set,
- * threads, memory, descriptor (its hyper-parameters), archive (format, digest, flags), elements (symbols with
- * statistics, as dgnn_heads tells them, or null), notes (things a user should know). Owned by the model. */
+ * dim_aparam, dim_descriptor, dim_last_layer, dim_charge_spin, has_default_fparam, has_default_charge_spin,
+ * parameters, instruction_set, threads, memory, descriptor (its hyper-parameters), archive (format, digest,
+ * flags), elements (symbols with statistics, as dgnn_heads tells them, or null), notes (things a user should
+ * know). Owned by the model. */
 DGNN_API const char *dgnn_model_describe(const struct dgnn_model *model);
 
 /* What a model's answer is, beside forces. */
@@ -183,6 +184,8 @@ struct dgnn_model_info {
     int64_t parameters;          /* numbers in the weights */
     int32_t nsel;                /* 1: neighbours of all types together; else ntypes */
     const int64_t *sel;          /* nsel: most neighbours, in dense semantics */
+    int64_t dim_descriptor;      /* numbers of an atom's descriptor; 0: a sum of models, which has several */
+    int64_t dim_last_layer;      /* of its fitting net's last hidden layer; 0 where there is none */
 };
 
 /* Fills *info. Errors: INPUT (NULL, or no size). */
@@ -190,6 +193,15 @@ DGNN_API int dgnn_model_get_info(const struct dgnn_model *model, struct dgnn_mod
                                  struct dgnn_error *error);
 
 /* ------------------------------------------------------------------ one system */
+
+/* Bits of what a call is to do beside, or instead of, energy and forces. */
+enum dgnn_request {
+    DGNN_REQUEST_DESCRIPTOR = 1, /* result.descriptor */
+    DGNN_REQUEST_LAST_LAYER = 2, /* result.last_layer */
+    DGNN_REQUEST_NO_FORCES = 4,  /* no gradients: forces and virials are zeros, and a call takes a third */
+    DGNN_REQUEST_ALONE = 8 /* the thread that calls does all the work, with the same bits: for hosts that
+                              have a thread for each of many small systems */
+};
 
 struct dgnn_comm; /* ranks that compute together; below */
 
@@ -209,6 +221,7 @@ struct dgnn_system {
     const int64_t *ids;        /* n distinct ids >= 0, or NULL; order decides ties between equal distances */
     int32_t grid[3];           /* ranks along each lattice vector; all 0: chosen */
     int32_t replicated;        /* with a communicator: every rank passes the same whole system */
+    int32_t request;           /* bits of enum dgnn_request, with a communicator the same on all ranks */
     int32_t nmodel; /* of a session with several models: the first ones, so many, are evaluated; 0: all */
 };
 
@@ -274,6 +287,12 @@ struct dgnn_result {
     int64_t nangle_truncated;     /* as ntruncated, of the neighbours that may form angles */
     struct dgnn_profile *profile; /* NULL: nothing is measured. Zeroed and filled; a few clock reads for each
                                      layer */
+    double *descriptor;           /* n x dim_descriptor of struct dgnn_model_info, or NULL; with
+                                     DGNN_REQUEST_DESCRIPTOR: what the descriptor gives for each atom, zeros for NULL
+                                     atoms. In spin models those of the real atoms; a host's ghosts have none (nlocal
+                                     rows) */
+    double *last_layer; /* n x dim_last_layer, or NULL; with DGNN_REQUEST_LAST_LAYER: what the fitting net's
+                           last hidden layer gives */
 };
 
 /* Energy, forces and virial. comm NULL: one rank. With a communicator the call is collective, and an error on
@@ -334,6 +353,7 @@ struct dgnn_ghosted {
     int32_t same_list; /* ghosts, lists and border are those of the last call (dgnn_model_compute_ghosted: of
                           this thread's last call with the model); only positions and spins moved */
     int32_t add_ghost_forces; /* 1: ghost forces are sent home and added; 0: returned in their rows */
+    int32_t request;          /* bits of enum dgnn_request */
     int32_t nmodel;           /* as in struct dgnn_system; one call may differ from the next */
 };
 
@@ -381,10 +401,11 @@ DGNN_API int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct d
  * each model's layers. Its memory grows with the systems that it has seen, and a second call of the same size
  * allocates nothing.
  *
- * Several models on one session share the list (which reaches as far as the largest cutoff), the
- * decomposition and the messages' plan; each model's numbers are the bits that it gives alone, whatever the
- * cutoffs, sel, type maps and dtypes of the others. On many ranks the first model says where space is cut, so
- * the bits are those of any session on one communicator that the same model leads. */
+ * Several models on one session share the list (which reaches as far as the largest cutoff) and, of a host's
+ * rows, the messages' plan; each model's numbers are the bits that it gives alone, whatever the cutoffs, sel,
+ * type maps and dtypes of the others. On many ranks those that count the work of an atom alike, as a
+ * committee of one architecture, share decomposition, list and plan too; others have their own in the
+ * session, since the order of sums over ranks follows from the decomposition. */
 struct dgnn_session;
 
 struct dgnn_session_options {
@@ -475,7 +496,7 @@ struct dgnn_transport {
     /* A transport may end here, or leave what follows 0. */
 
     /* values, nvalue of them, become on each rank those of all ranks taken together: enum dgnn_reduction.
-     * NULL: dgnn does it with allgather, whose cost grows with the ranks. */
+     * NULL: dgnn does it with alltoallv, up and down a tree of ranks: twice as many waits. */
     int (*allreduce)(void *context, int64_t *values, int64_t nvalue, int32_t reduction, double deadline_s,
                      struct dgnn_error *error);
     int32_t node_rank;  /* this rank's number among those of its machine, in [0, node_nrank) */
@@ -483,8 +504,7 @@ struct dgnn_transport {
 };
 
 /* Takes over the transport (also on failure, where it is freed at once). deadline_s: how long a wait may
- * take;
- * <= 0: 300. */
+ * take, in seconds; <= 0: 300. */
 DGNN_API int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s,
                               struct dgnn_comm **comm, struct dgnn_error *error);
 DGNN_API void dgnn_comm_free(struct dgnn_comm *comm);
@@ -520,6 +540,14 @@ DGNN_API void dgnn_comm_counts(struct dgnn_comm *comm, struct dgnn_comm_count *c
 /* As dgnn_comm_agree, and *vote becomes the largest that a rank passes (each 0 or more). */
 DGNN_API int dgnn_comm_vote(struct dgnn_comm *comm, const char *operation, int32_t status, int32_t *vote,
                             struct dgnn_error *error);
+
+/* This rank's number, and how many there are. NULL places are left out. */
+DGNN_API void dgnn_comm_place(const struct dgnn_comm *comm, int32_t *rank, int32_t *nrank);
+
+/* in: nbytes of this rank, as many on all of them; out: nrank x nbytes, in the order of ranks. Collective;
+ * ranks have agreed on nbytes before. Errors: INPUT, COMM, BUSY. */
+DGNN_API int dgnn_comm_allgather(struct dgnn_comm *comm, const void *in, int64_t nbytes, void *out,
+                                 struct dgnn_error *error);
 
 /* Local: this rank begins another call, for which it will come to an agreement. Agreements compare the
  * numbers of calls begun: ranks of which one began a call and left it get COMM on all, not the results of

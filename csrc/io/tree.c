@@ -6,6 +6,7 @@
 #include "io/scan.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -325,6 +326,17 @@ const char *dgnn_value_path(const struct dgnn_value *value, char *buffer, size_t
         value_path_add(value, buffer + place + 2, length - place - 2);
     }
     return buffer;
+}
+
+int dgnn_value_refuse(struct dgnn_error *error, int status, const struct dgnn_value *value,
+                      const char *format, ...)
+{
+    char path[256], message[DGNN_MESSAGE_LENGTH];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof(message), format, arguments);
+    va_end(arguments);
+    return dgnn_status_set(error, status, "%s: %s", dgnn_value_path(value, path, sizeof(path)), message);
 }
 
 struct dgnn_value dgnn_value_member(const struct dgnn_value *value, const char *name)

@@ -46,6 +46,11 @@ const char *dgnn_value_kind_name(enum dgnn_value_kind kind); /* "an integer" sty
 /* The path, as "model.json: model.descriptor.sel[1]". buffer holds at least 2 bytes. */
 const char *dgnn_value_path(const struct dgnn_value *value, char *buffer, size_t length);
 
+/* As dgnn_status_set, with the value's path before the message: "model.json: model.rcut: must be positive".
+ * Returns status. A path is cut at 255 characters. */
+int dgnn_value_refuse(struct dgnn_error *error, int status, const struct dgnn_value *value,
+                      const char *format, ...) __attribute__((format(printf, 4, 5)));
+
 /* A member of an object; ABSENT where there is none, or where value is no object. */
 struct dgnn_value dgnn_value_member(const struct dgnn_value *value, const char *name);
 /* Members or elements in file order; 0 for other kinds. */

@@ -3,28 +3,63 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "geom/gradient.h"
-#include "model/session.h"
+#include "model/features.h"
 
 /* What one call carries from step to step. */
 struct compute_call {
+    struct dgnn_session_division *at; /* its models are evaluated */
     const struct dgnn_nodes *atoms;
     const struct dgnn_system *system; /* of a host's rows: what is not of an atom */
     int32_t want_atom_virial;
 };
 
-static const struct dgnn_nodes *compute_nodes(const struct dgnn_session *s, const struct dgnn_nodes *atoms)
+static const struct dgnn_nodes *compute_nodes(const struct dgnn_session *s, const struct compute_call *call)
 {
-    return s->has_virtual ? &s->magnetic.nodes : atoms;
+    return s->has_virtual ? &call->at->magnetic.nodes : call->atoms;
+}
+
+/* The first of the call's models from k on, or how many the call evaluates. */
+static int32_t compute_model(const struct dgnn_session *s, const struct compute_call *call, int32_t k)
+{
+    while (k < s->ncall && !dgnn_session_is_member(call->at, &s->part[k])) {
+        k++;
+    }
+    return k;
+}
+
+/* All of the call's models, one after the other. */
+#define COMPUTE_EACH(s, call, k)                                                                             \
+    for (int32_t k = compute_model(s, call, 0); k < (s)->ncall; k = compute_model(s, call, k + 1))
+
+/* What all of the call's models took is told of its first one, and what comes after them of the last. */
+static struct dgnn_profile *compute_first_profile(const struct dgnn_session *s,
+                                                  const struct compute_call *call)
+{
+    return s->part[compute_model(s, call, 0)].profile;
+}
+
+static struct dgnn_profile *compute_last_profile(const struct dgnn_session *s,
+                                                 const struct compute_call *call)
+{
+    struct dgnn_profile *last = NULL;
+    COMPUTE_EACH(s, call, k)
+    {
+        last = s->part[k].profile;
+    }
+    return last;
 }
 
 /* ---------------------------------------------------------------- list and graphs */
 
 /* Candidates are those of the last call only where that was of the same kind: rows mean the same atoms then.
  */
-static int compute_list(struct dgnn_session *s, const struct dgnn_nodes *nodes, enum dgnn_session_call kind,
+static int compute_list(struct dgnn_session *s, const struct compute_call *call, enum dgnn_session_call kind,
                         struct dgnn_error *error)
 {
+    const struct dgnn_nodes *nodes = compute_nodes(s, call);
+    struct dgnn_session_division *at = call->at;
     struct dgnn_nlist_input input = {
         .ncentre = nodes->nowned,
         .nrow = nodes->nrow,
@@ -33,16 +68,16 @@ static int compute_list(struct dgnn_session *s, const struct dgnn_nodes *nodes, 
         .label = nodes->labels,
         .may_overlap = nodes->may_overlap,
         .cell = &nodes->cell,
-        .cutoff = s->cutoff,
+        .cutoff = at->cutoff,
         .skin = s->skin,
-        .may_reuse = nodes->may_reuse && s->last == kind,
+        .may_reuse = nodes->may_reuse && at->last == kind,
         .threads = s->threads,
     };
-    s->last = kind;
+    at->last = kind;
     s->ghosted.valid = s->ghosted.valid && kind == DGNN_SESSION_GHOSTED;
     return nodes->list_first
-               ? dgnn_nlist_update_given(&s->list, &input, nodes->list_first, nodes->list_row, error)
-               : dgnn_nlist_update(&s->list, &input, error);
+               ? dgnn_nlist_update_given(&at->list, &input, nodes->list_first, nodes->list_row, error)
+               : dgnn_nlist_update(&at->list, &input, error);
 }
 
 /* Types as the model numbers them. */
@@ -71,7 +106,7 @@ static int compute_types(struct dgnn_session_part *part, const struct dgnn_nodes
 
 static const struct dgnn_graph_builder *compute_builder(const struct dgnn_session_part *part)
 {
-    return part->twin ? &part->twin->builder : &part->builder;
+    return part->graph_of ? &part->graph_of->builder : &part->builder;
 }
 
 static const struct dgnn_graph *compute_graph(const struct dgnn_session_part *part)
@@ -80,22 +115,27 @@ static const struct dgnn_graph *compute_graph(const struct dgnn_session_part *pa
 }
 
 static int compute_build_graph(const struct dgnn_session *s, struct dgnn_session_part *part,
-                               const struct dgnn_nodes *nodes, struct dgnn_error *error)
+                               const struct compute_call *call, struct dgnn_error *error)
 {
+    const struct dgnn_nodes *nodes = compute_nodes(s, call);
     const struct dgnn_model *m = part->model;
     const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
-    struct dgnn_graph_input input = {
-        .list = &s->list, .nnode = nodes->nnode, .owner = nodes->owner, .first_type = nodes->first_type};
+    struct dgnn_graph_input input = {.list = &call->at->list,
+                                     .nnode = nodes->nnode,
+                                     .owner = nodes->owner,
+                                     .first_type = nodes->first_type};
     struct dgnn_graph_rules rules = {
         .dense = m->dense,
         .mixed_types = d->mixed_types,
         .ntypes = m->node_types,
         .nsel = d->nsel,
         .sel = d->sel,
-        .pair_exclude = m->properties.pair_exclude,
-        .cutoff = d->cutoff < s->cutoff ? d->cutoff : 0,
+        .pair_exclude = dgnn_features_asked(call->system->request) ? m->properties.pair_exclude_own
+                                                                   : m->properties.pair_exclude,
+        .cutoff = d->cutoff < call->at->cutoff ? d->cutoff : 0,
     };
-    if (part->twin) {
+    part->graph_of = part->twin && dgnn_session_is_member(call->at, part->twin) ? part->twin : NULL;
+    if (part->graph_of) {
         return DGNN_OK;
     }
     DGNN_TRY(compute_types(part, nodes, &input.type, error));
@@ -112,12 +152,13 @@ enum { COMPUTE_ORDER_LEAST = 256 };
 /* Nodes without ghosts that gather rows of features from each other are done in an order in which they share
  * these. */
 static int compute_order(struct dgnn_session *s, struct dgnn_session_part *part,
-                         const struct dgnn_nodes *nodes, struct dgnn_error *error)
+                         const struct compute_call *call, struct dgnn_error *error)
 {
+    const struct dgnn_nodes *nodes = compute_nodes(s, call);
     int64_t width = part->model->properties.fitting.dim_aparam + 1;
     part->ordered = part->model->properties.descriptor.has_message_passing && !nodes->exchange &&
                     !nodes->owner && !s->is_spin && nodes->nnode == nodes->nowned &&
-                    nodes->nowned >= COMPUTE_ORDER_LEAST;
+                    nodes->nowned >= COMPUTE_ORDER_LEAST && !dgnn_features_asked(call->system->request);
     if (!part->ordered) {
         return DGNN_OK;
     }
@@ -150,14 +191,18 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_session *s,
                                                  const struct compute_call *call)
 {
     int takes = part->model->properties.descriptor.dim_charge_spin > 0;
+    int32_t request = call->system->request;
+    struct dgnn_features features = dgnn_features_of(s, part, request, compute_nodes(s, call)->nowned);
     double *spin_gradient = s->spin.is_native ? s->spin_gradient.data : NULL;
     return (struct dgnn_evaluation){
         .graph = part->ordered ? &part->order.graph : compute_graph(part),
         .exchange = call->atoms->exchange,
         .charge_spin = takes ? call->system->charge_spin : NULL,
         .edge_gradient = part->ordered ? part->order.edge_gradient : s->edge_gradient.data,
-        .want_gradient = 1,
+        .want_gradient = !(request & DGNN_REQUEST_NO_FORCES),
         .profile = part->profile,
+        .descriptor = features.rows[DGNN_FEATURES_DESCRIPTOR],
+        .last_layer = features.rows[DGNN_FEATURES_LAST_LAYER],
         .spins = s->spin.is_native ? call->atoms->spins : NULL,
         .node_spin_gradient = spin_gradient,
         .edge_spin_gradient = spin_gradient ? spin_gradient + 3 * compute_graph(part)->nowned : NULL};
@@ -166,16 +211,18 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_session *s,
 static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part *part,
                                 const struct compute_call *call, struct dgnn_error *error)
 {
-    const struct dgnn_nodes *nodes = compute_nodes(s, call->atoms);
-    if (part != s->part) {
+    const struct dgnn_nodes *nodes = compute_nodes(s, call);
+    if (part != &s->part[compute_model(s, call, 0)]) {
         dgnn_profile_resume(part->profile);
     }
-    DGNN_TRY(compute_build_graph(s, part, nodes, error));
+    DGNN_TRY(compute_build_graph(s, part, call, error));
     DGNN_TRY(dgnn_stop_check(error));
-    DGNN_TRY(compute_order(s, part, nodes, error));
+    DGNN_TRY(compute_order(s, part, call, error));
     DGNN_TRY(compute_reserve(s, nodes, dgnn_graph_nedge(compute_graph(part)), call->want_atom_virial, error));
+    DGNN_TRY(dgnn_features_reserve(s, call->system->request, nodes->nowned, error));
     if (s->has_virtual) {
-        DGNN_TRY(dgnn_magnetic_prepare(&s->magnetic, compute_graph(part), call->want_atom_virial, error));
+        DGNN_TRY(
+            dgnn_magnetic_prepare(&call->at->magnetic, compute_graph(part), call->want_atom_virial, error));
     }
     struct dgnn_evaluation evaluation = compute_evaluation(s, part, call);
     DGNN_TRY(dgnn_linear_prepare(part->workspace, &evaluation, error));
@@ -188,12 +235,13 @@ static int compute_prepare(struct dgnn_session *s, const struct compute_call *ca
                            enum dgnn_session_call kind, struct dgnn_error *error)
 {
     if (s->has_virtual) {
-        DGNN_TRY(dgnn_magnetic_update(&s->magnetic, &s->spin, call->atoms, s->dim_aparam, error));
+        DGNN_TRY(dgnn_magnetic_update(&call->at->magnetic, &s->spin, call->atoms, s->dim_aparam, error));
     }
-    dgnn_profile_end(s->part[0].profile, DGNN_PHASE_ATOMS);
-    DGNN_TRY(compute_list(s, compute_nodes(s, call->atoms), kind, error));
-    dgnn_profile_end(s->part[0].profile, DGNN_PHASE_LIST);
-    for (int32_t k = 0; k < s->ncall; k++) {
+    dgnn_profile_end(compute_first_profile(s, call), DGNN_PHASE_ATOMS);
+    DGNN_TRY(compute_list(s, call, kind, error));
+    dgnn_profile_end(compute_first_profile(s, call), DGNN_PHASE_LIST);
+    COMPUTE_EACH(s, call, k)
+    {
         DGNN_TRY(compute_prepare_part(s, &s->part[k], call, error));
     }
     return DGNN_OK;
@@ -240,9 +288,10 @@ static void compute_native_forces_mag(const struct dgnn_session *s, const struct
 }
 
 /* Forces and virials from the gradients of edges. */
-static void compute_gradients(struct dgnn_session *s, const struct dgnn_graph *graph, int64_t nrow,
-                              struct dgnn_node_result *out)
+static void compute_gradients(struct dgnn_session *s, const struct compute_call *call,
+                              const struct dgnn_graph *graph, struct dgnn_node_result *out)
 {
+    int64_t nrow = compute_nodes(s, call)->nrow;
     struct dgnn_graph joined = *graph;
     double *edge_gradient = s->edge_gradient.data;
     if (s->spin.is_native) {
@@ -250,7 +299,7 @@ static void compute_gradients(struct dgnn_session *s, const struct dgnn_graph *g
     }
     if (s->has_virtual) {
         dgnn_gradient_forces(graph, edge_gradient, nrow, out->forces_mag);
-        dgnn_magnetic_join(&s->magnetic, graph, edge_gradient, &joined);
+        dgnn_magnetic_join(&call->at->magnetic, graph, edge_gradient, &joined);
     }
     dgnn_gradient_forces(&joined, edge_gradient, nrow, out->forces);
     dgnn_gradient_virial(&joined, edge_gradient, out->virial);
@@ -263,7 +312,7 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
                        const struct compute_call *call, struct dgnn_node_result *out,
                        struct dgnn_error *error)
 {
-    const struct dgnn_nodes *nodes = compute_nodes(s, call->atoms);
+    const struct dgnn_nodes *nodes = compute_nodes(s, call);
     const struct dgnn_graph *graph = compute_graph(part);
     const struct dgnn_fitting_properties *f = &part->model->properties.fitting;
     struct dgnn_evaluation evaluation = compute_evaluation(s, part, call);
@@ -275,7 +324,7 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
                sizeof(double) * (size_t)(3 * (graph->nowned + dgnn_graph_nedge(graph))));
     }
     DGNN_TRY(compute_in_order(s, part, &evaluation, &input, out->energy, error));
-    compute_gradients(s, graph, nodes->nrow, out);
+    compute_gradients(s, call, graph, out);
     dgnn_profile_end(part->profile, DGNN_PHASE_GRADIENT);
     return DGNN_OK;
 }
@@ -283,6 +332,12 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
 /* After a failure on this rank alone: what the other ranks still get from it. */
 static void compute_clear(const struct dgnn_nodes *nodes, struct dgnn_node_result *out)
 {
+    for (int k = 0; k < DGNN_FEATURES_KINDS; k++) {
+        if (out->features.width[k]) {
+            memset(out->features.rows[k], 0,
+                   sizeof(double) * (size_t)(out->features.width[k] * nodes->nowned));
+        }
+    }
     memset(out->energy, 0, sizeof(double) * (size_t)nodes->nowned);
     memset(out->forces, 0, sizeof(double) * (size_t)(3 * nodes->nrow));
     if (out->forces_mag) {
@@ -304,11 +359,13 @@ static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *pa
                             const struct compute_call *call, struct dgnn_node_result *out,
                             struct dgnn_error *error)
 {
-    const struct dgnn_nodes *nodes = compute_nodes(s, call->atoms);
+    const struct dgnn_nodes *nodes = compute_nodes(s, call);
     struct dgnn_node_result of_nodes = {.energy = s->energy.data,
                                         .forces = s->forces.data,
                                         .forces_mag = s->is_spin ? s->forces_mag.data : NULL,
-                                        .atom_virial = call->want_atom_virial ? s->atom_virial.data : NULL};
+                                        .atom_virial = call->want_atom_virial ? s->atom_virial.data : NULL,
+                                        .features =
+                                            dgnn_features_of(s, part, call->system->request, nodes->nowned)};
     if (s->ncall > 1) {
         dgnn_profile_resume(part->profile);
     }
@@ -318,7 +375,7 @@ static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *pa
     }
     *out = of_nodes;
     if (s->has_virtual) {
-        dgnn_magnetic_return(&s->magnetic, &s->spin, &of_nodes, out);
+        dgnn_magnetic_return(&call->at->magnetic, &s->spin, &of_nodes, out);
     }
     out->ntruncated = compute_builder(part)->ntruncated;
     out->nangle_truncated = compute_crowded(part);
@@ -357,12 +414,12 @@ static int compute_check_result(const struct dgnn_node_result *r, const struct d
     return compute_check_total(total, error);
 }
 
-static void compute_set_counts(const struct dgnn_session *s, const struct dgnn_session_part *part,
-                               const struct dgnn_nodes *atoms, struct dgnn_result *result)
+static void compute_set_counts(const struct compute_call *call, const struct dgnn_session_part *part,
+                               struct dgnn_result *result)
 {
     result->nedges = dgnn_graph_nedge(compute_graph(part));
-    result->nghosts = atoms->nnode - atoms->nowned;
-    result->list_reused = s->list.reused;
+    result->nghosts = call->atoms->nnode - call->atoms->nowned;
+    result->list_reused = call->at->list.reused;
 }
 
 /* ---------------------------------------------------------------- one rank */
@@ -370,7 +427,7 @@ static void compute_set_counts(const struct dgnn_session *s, const struct dgnn_s
 static int compute_serial(struct dgnn_session *s, const struct dgnn_system *system,
                           struct dgnn_result *results, struct dgnn_error *error)
 {
-    struct compute_call call = {.atoms = &s->serial.nodes, .system = system};
+    struct compute_call call = {.at = s->division, .atoms = &s->serial.nodes, .system = system};
     struct dgnn_node_result out;
     call.want_atom_virial = dgnn_taken_begin(s, results);
     DGNN_TRY(dgnn_session_check(s, system, error));
@@ -381,7 +438,7 @@ static int compute_serial(struct dgnn_session *s, const struct dgnn_system *syst
         DGNN_TRY(compute_evaluate(s, &s->part[k], &call, &out, error));
         DGNN_TRY(compute_check_result(&out, call.atoms, error));
         dgnn_serial_return(&s->serial, &out, result);
-        compute_set_counts(s, &s->part[k], call.atoms, result);
+        compute_set_counts(&call, &s->part[k], result);
         dgnn_profile_end(s->part[k].profile, DGNN_PHASE_GRADIENT);
     }
     return DGNN_OK;
@@ -448,27 +505,28 @@ static int compute_agree(struct dgnn_comm *comm, const char *operation, const st
 static int compute_together(struct dgnn_session *s, const struct compute_call *call, struct dgnn_comm *comm,
                             struct dgnn_result *results, struct dgnn_error *error)
 {
-    struct dgnn_domain *d = &s->domain;
+    struct dgnn_domain *d = &call->at->domain;
     struct compute_failure failure = {0};
-    for (int32_t k = 0; k < s->ncall; k++) {
+    COMPUTE_EACH(s, call, k)
+    {
         struct dgnn_node_result out;
         DGNN_TRY(compute_evaluate_together(s, k, call, &out, &failure, error));
         DGNN_TRY(dgnn_domain_add(d, &out, error));
         compute_check_together(&out, &d->nodes, &failure);
         DGNN_TRY(dgnn_domain_return(d, &out, dgnn_session_result(results, k), error));
         compute_check_sum(dgnn_session_result(results, k), &failure);
-        if (k + 1 < s->ncall) {
+        if (compute_model(s, call, k + 1) < s->ncall) {
             dgnn_profile_end(s->part[k].profile, DGNN_PHASE_MESSAGES);
         }
     }
     DGNN_TRY(compute_agree(comm, "compute", &failure, error));
-    dgnn_profile_end(s->part[s->ncall - 1].profile, DGNN_PHASE_MESSAGES);
+    dgnn_profile_end(compute_last_profile(s, call), DGNN_PHASE_MESSAGES);
     return DGNN_OK;
 }
 
-/* Of an atom, from the atoms around it, for the first model, whose bricks a session has: with them its
- * numbers are those that it gives alone. A spin model's nodes are not looked at: each atom has its own
- * virtual one. */
+/* Of an atom, from the atoms around it, as a model counts it: models that count alike have their bricks
+ * together (session_digest_work). A spin model's nodes are not looked at: each atom has its own virtual one.
+ */
 static double compute_work(const void *model, int64_t n, const double *distance)
 {
     const struct dgnn_model *m = model;
@@ -480,13 +538,13 @@ static double compute_work(const void *model, int64_t n, const double *distance)
     return dgnn_linear_work(m->linear, m->dense && n > most ? most : n, distance);
 }
 
-static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *system, struct dgnn_comm *comm,
-                         struct dgnn_result *results, struct dgnn_error *error)
+/* status: of what this rank brings. want: does it want atomic virials? */
+static int compute_division(struct dgnn_session *s, struct compute_call *call, struct dgnn_comm *comm,
+                            struct dgnn_result *results, int status, struct dgnn_error *error)
 {
-    struct dgnn_domain *d = &s->domain;
-    const struct dgnn_model *first = s->part[0].model;
-    struct compute_call call = {.atoms = &d->nodes, .system = system};
-    struct dgnn_domain_input input = {.system = system,
+    struct dgnn_domain *d = &call->at->domain;
+    const struct dgnn_model *first = s->part[compute_model(s, call, 0)].model;
+    struct dgnn_domain_input input = {.system = call->system,
                                       .model = {s->digest[0], s->digest[1]},
                                       .dtype = first->properties.descriptor.dtype,
                                       .dense = first->dense,
@@ -494,22 +552,43 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
                                       .ntypes = s->ntypes,
                                       .dim_aparam = s->dim_aparam,
                                       .spin = s->is_spin ? &s->spin : NULL,
-                                      .cutoff = s->cutoff,
-                                      .brick_cutoff = first->properties.descriptor.cutoff,
+                                      .cutoff = call->at->cutoff,
                                       .skin = s->skin,
                                       .threads = s->threads,
-                                      .want_atom_virial = dgnn_taken_begin(s, results),
+                                      .want_atom_virial = call->want_atom_virial,
+                                      .nfeature = dgnn_features_most(s, call->system->request),
                                       .work = compute_work,
                                       .work_of = first};
-    DGNN_TRY(dgnn_domain_update(d, &input, comm, dgnn_session_check(s, system, error), error));
-    call.want_atom_virial = d->want_atom_virial;
-    int status = compute_prepare(s, &call, DGNN_SESSION_RANKS, error);
+    call->atoms = &d->nodes;
+    DGNN_TRY(dgnn_domain_update(d, &input, comm, status, error));
+    call->want_atom_virial = d->want_atom_virial;
+    status = compute_prepare(s, call, DGNN_SESSION_RANKS, error);
     status = status ? status : dgnn_domain_prepare(d, error);
     DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
-    dgnn_profile_end(s->part[s->ncall - 1].profile, DGNN_PHASE_MESSAGES);
-    DGNN_TRY(compute_together(s, &call, comm, results, error));
-    for (int32_t k = 0; k < s->ncall; k++) {
-        compute_set_counts(s, &s->part[k], &d->nodes, dgnn_session_result(results, k));
+    dgnn_profile_end(compute_last_profile(s, call), DGNN_PHASE_MESSAGES);
+    DGNN_TRY(compute_together(s, call, comm, results, error));
+    COMPUTE_EACH(s, call, k)
+    {
+        compute_set_counts(call, &s->part[k], dgnn_session_result(results, k));
+    }
+    return DGNN_OK;
+}
+
+/* Models that cut space alike are evaluated together, group by group. */
+static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *system, struct dgnn_comm *comm,
+                         struct dgnn_result *results, struct dgnn_error *error)
+{
+    struct compute_call call = {.system = system, .want_atom_virial = dgnn_taken_begin(s, results)};
+    int status = dgnn_session_check(s, system, error);
+    for (int32_t k = s->ndivision > 1; k < s->ndivision; k++) {
+        call.at = &s->division[k];
+        if (compute_model(s, &call, 0) >= s->ncall) {
+            continue; /* the call asks for none of its models */
+        }
+        if (k > 1) {
+            dgnn_profile_resume(compute_first_profile(s, &call));
+        }
+        DGNN_TRY(compute_division(s, &call, comm, results, status, error));
     }
     return DGNN_OK;
 }
@@ -523,8 +602,10 @@ int dgnn_compute(struct dgnn_session *s, const struct dgnn_system *system, struc
         return dgnn_transport_agree(comm, "compute", status, error);
     }
     dgnn_stop_enter(comm ? NULL : &s->stop);
+    dgnn_parallel_alone((system->request & DGNN_REQUEST_ALONE) != 0);
     status = comm ? compute_ranks(s, system, comm, s->results.data, error)
                   : compute_serial(s, system, s->results.data, error);
+    dgnn_parallel_alone(0);
     dgnn_stop_leave();
     if (!status) {
         dgnn_taken_return(s, results);
@@ -574,8 +655,9 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
                                      .nfparam = system->nfparam,
                                      .aparam = system->aparam,
                                      .naparam = system->naparam,
-                                     .charge_spin = system->charge_spin};
-    struct compute_call call = {.atoms = &g->nodes, .system = &parameters};
+                                     .charge_spin = system->charge_spin,
+                                     .request = system->request};
+    struct compute_call call = {.at = s->division, .atoms = &g->nodes, .system = &parameters};
     struct dgnn_ghosted_input input = {.system = system,
                                        .model = {s->digest[0], s->digest[1]},
                                        .dtype = first->properties.descriptor.dtype,
@@ -596,7 +678,7 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
     dgnn_profile_end(s->part[s->ncall - 1].profile, DGNN_PHASE_MESSAGES);
     DGNN_TRY(compute_ghosted_together(s, &call, comm, results, error));
     for (int32_t k = 0; k < s->ncall; k++) {
-        compute_set_counts(s, &s->part[k], &g->nodes, dgnn_session_result(results, k));
+        compute_set_counts(&call, &s->part[k], dgnn_session_result(results, k));
     }
     return DGNN_OK;
 }
@@ -610,7 +692,9 @@ int dgnn_compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *syst
         return dgnn_transport_agree(comm, "compute_ghosted", status, error);
     }
     dgnn_stop_enter(comm ? NULL : &s->stop);
+    dgnn_parallel_alone((system->request & DGNN_REQUEST_ALONE) != 0);
     status = compute_ghosted(s, system, comm, s->results.data, error);
+    dgnn_parallel_alone(0);
     dgnn_stop_leave();
     if (!status) {
         dgnn_taken_return(s, results);

@@ -38,6 +38,8 @@ int dgnn_model_get_info(const struct dgnn_model *model, struct dgnn_model_info *
         .parameters = d->parameters + f->parameters,
         .nsel = d->nsel,
         .sel = d->sel,
+        .dim_descriptor = d->dim_out,
+        .dim_last_layer = f->dim_last_layer,
     };
     dgnn_sized_give(&kind, &own, info);
     return DGNN_OK;

@@ -1,11 +1,12 @@
 /* Sessions: what their models have in common, and how they come and go. */
-#include "model/session.h"
+#include "model/features.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/digest.h"
 #include "base/sized.h"
+#include "base/text.h"
 
 enum { SESSION_MODELS_MAX = 1024 };
 
@@ -75,6 +76,7 @@ static int session_check_atoms(const char *name, const double *values, int64_t w
 int dgnn_session_check(const struct dgnn_session *session, const struct dgnn_system *s,
                        struct dgnn_error *error)
 {
+    DGNN_TRY(dgnn_features_check(session, s->request, error));
     DGNN_TRY(session_check_parameters(session, s, error));
     DGNN_TRY(session_check_finite("fparam", s->fparam, s->nfparam, error));
     DGNN_TRY(session_check_atoms("aparam", s->aparam, s->naparam, s, error));
@@ -232,10 +234,14 @@ static int session_join(struct dgnn_session *s, int32_t k, struct dgnn_digest *d
     s->has_default_fparam &= !f->dim_fparam || f->default_fparam != NULL;
     s->has_default_charge_spin &= !d->dim_charge_spin || d->default_charge_spin != NULL;
     s->has_message_passing |= d->has_message_passing;
-    s->cutoff = d->cutoff > s->cutoff ? d->cutoff : s->cutoff;
     dgnn_digest_add(digest, m->archive.digest, sizeof(m->archive.digest));
     dgnn_digest_add(digest, facts, sizeof(facts));
     return DGNN_OK;
+}
+
+static int session_same_pairs(const uint8_t *a, const uint8_t *b, size_t count)
+{
+    return !a == !b && (!a || !memcmp(a, b, count));
 }
 
 static int session_same_rules(const struct dgnn_session *s, const struct dgnn_session_part *a,
@@ -249,8 +255,8 @@ static int session_same_rules(const struct dgnn_session *s, const struct dgnn_se
            d->cutoff == e->cutoff && d->mixed_types == e->mixed_types && d->nsel == e->nsel &&
            !memcmp(d->sel, e->sel, sizeof(*d->sel) * (size_t)d->nsel) && !a->type_of == !b->type_of &&
            (!a->type_of || !memcmp(a->type_of, b->type_of, sizeof(*a->type_of) * (size_t)types)) &&
-           !p->pair_exclude == !q->pair_exclude &&
-           (!p->pair_exclude || !memcmp(p->pair_exclude, q->pair_exclude, (size_t)pairs));
+           session_same_pairs(p->pair_exclude, q->pair_exclude, (size_t)pairs) &&
+           session_same_pairs(p->pair_exclude_own, q->pair_exclude_own, (size_t)pairs);
 }
 
 static void session_find_twins(struct dgnn_session *s)
@@ -262,6 +268,75 @@ static void session_find_twins(struct dgnn_session *s)
             }
         }
     }
+}
+
+/* ---------------------------------------------------------------- who cuts space alike */
+
+/* All that bricks follow from (compute_work): settings, types of numbers, how many slots count. */
+static int session_digest_work(const struct dgnn_model *m, uint64_t out[2], struct dgnn_error *error)
+{
+    const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
+    const struct dgnn_fitting_properties *f = &m->properties.fitting;
+    struct dgnn_text text = {0};
+    struct dgnn_digest digest;
+    int64_t facts[5] = {d->dtype, m->dense, d->parameters, f->parameters, 0};
+    double numbers[2] = {d->cutoff, dgnn_linear_work(m->linear, 0, NULL)};
+    for (int64_t k = 0; k < d->nsel; k++) {
+        facts[4] += d->sel[k];
+    }
+    int status = dgnn_linear_describe(m->linear, &text, error);
+    if (!status) {
+        dgnn_digest_begin(&digest);
+        dgnn_digest_add(&digest, text.data, text.length);
+        dgnn_digest_add(&digest, facts, sizeof(facts));
+        dgnn_digest_add(&digest, numbers, sizeof(numbers));
+        dgnn_digest_end(&digest, out);
+    }
+    dgnn_text_free(&text);
+    return status;
+}
+
+/* Numbers the groups in the order of their first models. Returns how many there are, or less than 0: *error.
+ */
+static int session_find_groups(struct dgnn_session *s, int32_t *ngroup, struct dgnn_error *error)
+{
+    uint64_t (*work)[2] = dgnn_alloc(s->nmodel, sizeof(*work));
+    int status =
+        work ? DGNN_OK : dgnn_status_no_memory(error, "a session", s->nmodel * (int64_t)sizeof(*work));
+    *ngroup = 0;
+    for (int32_t k = 0; k < s->nmodel && !status; k++) {
+        int32_t j = 0;
+        status = session_digest_work(s->part[k].model, work[k], error);
+        while (!status && j < k && memcmp(work[j], work[k], sizeof(*work))) {
+            j++;
+        }
+        s->part[k].group = j < k ? s->part[j].group : (*ngroup)++;
+    }
+    dgnn_alloc_free(work);
+    return status;
+}
+
+static int session_divide(struct dgnn_session *s, struct dgnn_error *error)
+{
+    int32_t ngroup;
+    DGNN_TRY(session_find_groups(s, &ngroup, error));
+    int32_t n = ngroup > 1 ? 1 + ngroup : 1;
+    s->division = dgnn_alloc_zeroed(n, sizeof(*s->division));
+    if (!s->division) {
+        return dgnn_status_no_memory(error, "a session", n * (int64_t)sizeof(*s->division));
+    }
+    s->ndivision = n;
+    for (int32_t k = 0; k < n; k++) {
+        struct dgnn_session_division *at = &s->division[k];
+        at->group = k - 1;
+        for (int32_t m = 0; m < s->nmodel; m++) {
+            double cutoff = s->part[m].model->properties.descriptor.cutoff;
+            if (dgnn_session_is_member(at, &s->part[m]) && cutoff > at->cutoff) {
+                at->cutoff = cutoff;
+            }
+        }
+    }
+    return DGNN_OK;
 }
 
 static int session_fill(struct dgnn_session *s, const struct dgnn_session_options *o,
@@ -283,6 +358,7 @@ static int session_fill(struct dgnn_session *s, const struct dgnn_session_option
         dgnn_digest_end(&digest, s->digest);
     }
     session_find_twins(s);
+    DGNN_TRY(session_divide(s, error));
     return session_set_spin(s, error);
 }
 
@@ -346,7 +422,12 @@ void dgnn_session_free(struct dgnn_session *s)
     if (!s) {
         return;
     }
-    dgnn_domain_free(&s->domain); /* requests go before the rows that they name */
+    for (int32_t k = 0; k < s->ndivision; k++) {
+        dgnn_domain_free(&s->division[k].domain); /* requests go before the rows that they name */
+        dgnn_magnetic_free(&s->division[k].magnetic);
+        dgnn_nlist_free(&s->division[k].list);
+    }
+    dgnn_alloc_free(s->division);
     dgnn_ghosted_free(&s->ghosted);
     for (int32_t k = 0; k < s->nmodel; k++) {
         session_free_part(&s->part[k]);
@@ -354,10 +435,9 @@ void dgnn_session_free(struct dgnn_session *s)
     dgnn_alloc_free(s->part);
     dgnn_alloc_free((void *)s->spin.scale);
     dgnn_serial_free(&s->serial);
-    dgnn_magnetic_free(&s->magnetic);
-    dgnn_nlist_free(&s->list);
-    struct dgnn_buffer *all[] = {&s->energy,      &s->forces,        &s->forces_mag,   &s->results,
-                                 &s->atom_virial, &s->edge_gradient, &s->ordered_rows, &s->spin_gradient};
+    struct dgnn_buffer *all[] = {&s->energy,       &s->forces,        &s->forces_mag,
+                                 &s->results,      &s->atom_virial,   &s->edge_gradient,
+                                 &s->ordered_rows, &s->spin_gradient, &s->features};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
     }

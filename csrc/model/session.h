@@ -19,7 +19,9 @@
 struct dgnn_session_part {
     const struct dgnn_model *model;
     struct dgnn_linear_workspace *workspace;
-    const struct dgnn_session_part *twin; /* an earlier part, whose graph is this one's too; or NULL */
+    const struct dgnn_session_part *twin;     /* an earlier part that has the same rules; or NULL */
+    const struct dgnn_session_part *graph_of; /* in this call: twin, whose graph is this one's too, or NULL */
+    int32_t group;                            /* of models that cut space alike */
     int32_t *type_of; /* node types of the session: the model's, -1 where it has none; NULL: the same */
     struct dgnn_buffer types; /* nnode int32, with type_of */
     struct dgnn_graph_builder builder;
@@ -37,6 +39,18 @@ enum dgnn_session_call {
     DGNN_SESSION_GHOSTED
 };
 
+/* Where nodes are, for models that have them together. On one rank and for a host's rows these are all of a
+ * session's. On many ranks bricks hold equal work, as a model counts it, and sums over ranks depend on them:
+ * so those are together that cut space alike, and each model has the bits that it has alone. */
+struct dgnn_session_division {
+    int32_t group;               /* of the parts that it is for; -1: all of them */
+    double cutoff;               /* their largest */
+    enum dgnn_session_call last; /* what the last call was */
+    struct dgnn_magnetic magnetic;
+    struct dgnn_domain domain;
+    struct dgnn_nlist list;
+};
+
 struct dgnn_session {
     atomic_int busy;
     struct dgnn_stop stop;
@@ -48,7 +62,6 @@ struct dgnn_session {
     int32_t ntypes, node_types;       /* as in struct dgnn_model, of the types that calls name */
     int32_t is_spin, has_virtual;     /* virtual: spins are virtual atoms */
     struct dgnn_magnetic_scheme spin; /* owns its scale */
-    double cutoff;                    /* the largest */
     double skin;                      /* of the first model, as are threads */
     int32_t threads;
     int64_t dim_fparam, dim_aparam; /* of those that take any */
@@ -62,17 +75,23 @@ struct dgnn_session {
     void *notice_context;
     uint32_t told; /* bits of kinds */
 
-    /* Of the call under way, and of the last one. */
-    enum dgnn_session_call last;
+    /* Of the call under way, and of the last one. Division 0 is of all models; with more than one group one
+     * for each follows, for calls of ranks. */
+    int32_t ndivision;
+    struct dgnn_session_division *division;
     struct dgnn_serial serial;
-    struct dgnn_magnetic magnetic;
-    struct dgnn_domain domain;
     struct dgnn_ghosted_nodes ghosted;
-    struct dgnn_nlist list;
     struct dgnn_buffer results; /* nmodel: the caller's, as far as they go */
     /* Of one model at a time. */
-    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows, spin_gradient;
+    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows, spin_gradient,
+        features;
 };
+
+static inline int dgnn_session_is_member(const struct dgnn_session_division *at,
+                                         const struct dgnn_session_part *part)
+{
+    return at->group < 0 || at->group == part->group;
+}
 
 /* All that dgnn_session_compute checks of its input but the atoms' places. Errors: INPUT. */
 int dgnn_session_check(const struct dgnn_session *session, const struct dgnn_system *system,

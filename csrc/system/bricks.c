@@ -3,7 +3,12 @@
 #include <math.h>
 #include <string.h>
 
-enum { BRICKS_BINS = 512 }; /* of a histogram; cuts lie between their edges by linear interpolation */
+#define BRICKS_SLACK 1e-8
+
+enum {
+    BRICKS_BINS = 512, /* of a histogram; cuts lie between their edges by linear interpolation */
+    BRICKS_TREE = 8 /* in the tree of ranks, one and the next seven have the next larger one's first above */
+};
 
 /* ------------------------------------------------------------------ the grid */
 
@@ -23,10 +28,21 @@ static double bricks_ghosts(const struct dgnn_bricks *b, const struct dgnn_cell 
     return outer - inner;
 }
 
+/* Larger than the reach, as rounding moves the faces of boxes of atoms. */
+static void bricks_set_margins(struct dgnn_bricks *b, const struct dgnn_cell *cell)
+{
+    for (int k = 0; k < 3; k++) {
+        double size = 1 + fmax(fabs(b->low[k]), fabs(b->high[k]));
+        b->margin[k] = (1 + BRICKS_SLACK) * b->reach / cell->spacing[k] + BRICKS_SLACK * size;
+        b->pbc[k] = cell->pbc[k];
+    }
+}
+
 int dgnn_bricks_choose(struct dgnn_bricks *b, const struct dgnn_cell *cell, double reach, int32_t nrank,
                        const int32_t wanted[3], struct dgnn_error *error)
 {
     double least = INFINITY;
+    bricks_set_margins(b, cell);
     if (wanted[0] || wanted[1] || wanted[2]) {
         memcpy(b->grid, wanted, sizeof b->grid);
         if (wanted[0] < 1 || wanted[1] < 1 || wanted[2] < 1 ||
@@ -53,6 +69,11 @@ int dgnn_bricks_choose(struct dgnn_bricks *b, const struct dgnn_cell *cell, doub
 
 /* ------------------------------------------------------------------ the cuts */
 
+/* Work in a bin of the box that a rank cuts. */
+struct bricks_item {
+    int64_t bin, work;
+};
+
 /* Boxes that axis k cuts. */
 static int64_t bricks_parts(const struct dgnn_bricks *b, int axis)
 {
@@ -76,7 +97,9 @@ int dgnn_bricks_reserve(struct dgnn_bricks *b, struct dgnn_error *error)
         b->cut[k] = (double *)b->cuts.data + place[k];
     }
     DGNN_TRY(dgnn_buffer_reserve(&b->sums, BRICKS_BINS * (int64_t)sizeof(int64_t), "bricks", error));
-    DGNN_TRY(dgnn_buffer_reserve(&b->told, nrank * most * (int64_t)sizeof(double), "bricks", error));
+    DGNN_TRY(dgnn_buffer_reserve(&b->items, BRICKS_TREE * BRICKS_BINS * (int64_t)sizeof(struct bricks_item),
+                                 "bricks", error));
+    DGNN_TRY(dgnn_buffer_reserve(&b->told, 2 * nrank * most * (int64_t)sizeof(double), "bricks", error));
     return dgnn_buffer_reserve(&b->counts, 3 * nrank * (int64_t)sizeof(int64_t), "bricks", error);
 }
 
@@ -101,12 +124,46 @@ static int64_t bricks_part(const struct dgnn_bricks *b, int axis, const double f
     return part;
 }
 
-/* Work in a bin of the box that a rank cuts. */
-struct bricks_item {
-    int64_t bin, work;
-};
+/* ------------------------------------------------------------------ who is near */
 
-/* The rank that cuts a part: another for each, in the order of parts. */
+/* A box is in one part of each axis's cuts: part is its number after those of axis. */
+static void bricks_interval(const struct dgnn_bricks *b, int axis, int64_t part, double side[2])
+{
+    int64_t n = b->grid[axis], i = part % n;
+    const double *cut = b->cut[axis] + part / n * (n - 1);
+    side[0] = i > 0 ? cut[i - 1] : b->low[axis];
+    side[1] = i < n - 1 ? cut[i] : b->high[axis];
+}
+
+/* Of two boxes of the cuts before axis. The cuts of both are known where the boxes that they cut are near,
+ * and others are not looked at. All ranks compare in one order, so that they round alike. */
+static int bricks_parts_near(const struct dgnn_bricks *b, int axis, int64_t one, int64_t other)
+{
+    int64_t first = one < other ? one : other, second = one < other ? other : one;
+    for (int k = 0; k < axis; k++) {
+        double f[2], s[2];
+        int64_t each = bricks_parts(b, axis) / bricks_parts(b, k + 1);
+        if (first / each == second / each) {
+            continue;
+        }
+        bricks_interval(b, k, first / each, f);
+        bricks_interval(b, k, second / each, s);
+        double from = s[0] - b->margin[k] - f[1], to = s[1] + b->margin[k] - f[0];
+        if (b->pbc[k] ? ceil(from) > floor(to) : from > 0 || to < 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+int dgnn_bricks_near(const struct dgnn_bricks *b, int32_t me, int32_t other)
+{
+    return bricks_parts_near(b, 3, me, other);
+}
+
+/* ------------------------------------------------------------------ cuts of parts */
+
+/* The rank that cuts a part, its first one: another for each, in the order of parts. */
 static int32_t bricks_cutter(int64_t part, int64_t parts, int64_t nrank)
 {
     return (int32_t)(part * nrank / parts);
@@ -190,13 +247,28 @@ static void bricks_place(const struct dgnn_bricks *b, int axis, const int64_t *s
     }
 }
 
-/* The part that this rank cuts, from the work that came; then all get all cuts, in the order of parts. */
+/* Who has which cuts: the rank that cuts a part tells those who passed atoms in it, and the ranks of parts
+ * near it; each of these knows that it will hear. */
+static void bricks_count_cuts(const struct dgnn_bricks *b, const struct bricks_axis *a, int64_t me)
+{
+    int64_t ncut = b->grid[a->axis] - 1, own = me * a->parts / a->nrank;
+    for (int64_t r = 0; r < a->nrank; r++) {
+        int64_t part = r * a->parts / a->nrank; /* that the rank is in */
+        int is_near = bricks_parts_near(b, a->axis, own, part),
+            cuts = bricks_cutter(part, a->parts, a->nrank) == r;
+        int64_t out = a->mine >= 0 && (is_near || a->in[r]) ? ncut : 0;
+        a->in[r] = cuts && (is_near || a->out[r]) ? ncut : 0;
+        a->out[r] = out;
+    }
+}
+
+/* The part that this rank cuts, from the work that came. */
 static int bricks_send_cuts(struct dgnn_bricks *b, const struct bricks_axis *a, int64_t n,
                             struct dgnn_comm *comm, struct dgnn_error *error)
 {
     const struct bricks_item *item = (const struct bricks_item *)b->items.data + n;
     int64_t *sums = b->sums.data, ncut = b->grid[a->axis] - 1, arrived = 0;
-    double *told = b->told.data;
+    double *told = b->told.data, *to = told;
     memset(sums, 0, BRICKS_BINS * sizeof(*sums));
     for (int64_t r = 0; r < a->nrank; r++) {
         arrived += a->in[r];
@@ -204,27 +276,30 @@ static int bricks_send_cuts(struct dgnn_bricks *b, const struct bricks_axis *a, 
     for (int64_t k = 0; k < arrived; k++) {
         sums[item[k].bin] += item[k].work;
     }
+    bricks_count_cuts(b, a, dgnn_transport_rank(comm));
+    if (a->mine >= 0) {
+        bricks_place(b, a->axis, sums, told);
+    }
     for (int64_t r = 0; r < a->nrank; r++) {
-        a->out[r] = a->mine >= 0 ? ncut : 0;
-        a->in[r] = 0;
-        if (a->mine >= 0 && r == 0) {
-            bricks_place(b, a->axis, sums, told);
-        } else if (a->mine >= 0) {
-            memcpy(told + r * ncut, told, (size_t)ncut * sizeof(*told));
+        if (a->out[r] && to != told) {
+            memcpy(to, told, (size_t)ncut * sizeof(*told));
+        }
+        to += a->out[r];
+    }
+    double *heard = told + a->nrank * ncut;
+    DGNN_TRY(dgnn_transport_alltoallv(comm, told, a->out, heard, a->in, sizeof(*told), error));
+    for (int64_t part = 0; part < a->parts; part++) {
+        if (a->in[bricks_cutter(part, a->parts, a->nrank)]) {
+            memcpy(b->cut[a->axis] + part * ncut, heard, (size_t)ncut * sizeof(*heard));
+            heard += ncut;
         }
     }
-    for (int64_t part = 0; part < a->parts; part++) {
-        a->in[bricks_cutter(part, a->parts, a->nrank)] = ncut;
-    }
-    return dgnn_transport_alltoallv(comm, told, a->out, b->cut[a->axis], a->in, sizeof(*told), error);
+    return DGNN_OK;
 }
 
-static int bricks_cut_axis(struct dgnn_bricks *b, int axis, const struct dgnn_bricks_atoms *atoms,
-                           struct dgnn_comm *comm, struct dgnn_error *error)
+static int bricks_cut_parts(struct dgnn_bricks *b, int axis, const struct dgnn_bricks_atoms *atoms,
+                            struct dgnn_comm *comm, struct dgnn_error *error)
 {
-    if (b->grid[axis] == 1) {
-        return DGNN_OK;
-    }
     struct bricks_axis a = bricks_begin(b, axis, comm);
     for (int64_t i = 0; i < atoms->n; i++) {
         a.out[bricks_cutter(bricks_part(b, axis, atoms->fractions + 3 * i), a.parts, a.nrank)]++;
@@ -233,6 +308,108 @@ static int bricks_cut_axis(struct dgnn_bricks *b, int axis, const struct dgnn_br
     DGNN_TRY(dgnn_transport_agree(comm, "compute", bricks_reserve_items(b, &a, atoms->n, error), error));
     DGNN_TRY(bricks_send_work(b, &a, atoms, comm, error));
     return bricks_send_cuts(b, &a, atoms->n, comm, error);
+}
+
+/* ------------------------------------------------------------------ the first cut, of all atoms */
+
+/* A rank's place in the tree at step 1, 8, 64, ...: the rank above it (-1: none), or the ranks below. */
+struct bricks_tree {
+    int64_t above, nbelow, below[BRICKS_TREE - 1];
+};
+
+static struct bricks_tree bricks_climb(int64_t me, int64_t nrank, int64_t step)
+{
+    struct bricks_tree tree = {.above = -1};
+    int64_t place = me % (BRICKS_TREE * step);
+    if (place % step == 0 && place > 0) {
+        tree.above = me - place;
+    }
+    for (int64_t r = me + step; place == 0 && r < me + BRICKS_TREE * step && r < nrank; r += step) {
+        tree.below[tree.nbelow++] = r;
+    }
+    return tree;
+}
+
+/* Sums over the ranks below, without empty bins, as most are where a rank has few atoms. */
+static int bricks_sum_step(struct dgnn_bricks *b, const struct bricks_axis *a, const struct bricks_tree *tree,
+                           struct dgnn_comm *comm, struct dgnn_error *error)
+{
+    struct bricks_item *item = b->items.data, *heard = item + BRICKS_BINS;
+    int64_t *sums = b->sums.data, n = 0, heard_n[BRICKS_TREE], arrived = 0;
+    memset(a->out, 0, 2 * (size_t)a->nrank * sizeof(*a->out));
+    for (int64_t bin = 0; tree->above >= 0 && bin < BRICKS_BINS; bin++) {
+        item[n] = (struct bricks_item){bin, sums[bin]};
+        n += sums[bin] != 0;
+    }
+    if (tree->above >= 0) {
+        a->out[tree->above] = 1;
+    }
+    for (int64_t k = 0; k < tree->nbelow; k++) {
+        a->in[tree->below[k]] = 1;
+    }
+    DGNN_TRY(dgnn_transport_alltoallv(comm, &n, a->out, heard_n, a->in, sizeof(n), error));
+    if (tree->above >= 0) {
+        a->out[tree->above] = n;
+    }
+    for (int64_t k = 0; k < tree->nbelow; k++) {
+        a->in[tree->below[k]] = heard_n[k];
+        arrived += heard_n[k];
+    }
+    DGNN_TRY(dgnn_transport_alltoallv(comm, item, a->out, heard, a->in, sizeof(*item), error));
+    for (int64_t k = 0; k < arrived; k++) {
+        sums[heard[k].bin] += heard[k].work;
+    }
+    return DGNN_OK;
+}
+
+static int bricks_spread_step(struct dgnn_bricks *b, const struct bricks_axis *a,
+                              const struct bricks_tree *tree, struct dgnn_comm *comm,
+                              struct dgnn_error *error)
+{
+    int64_t ncut = b->grid[a->axis] - 1;
+    double *told = b->told.data, *cut = b->cut[a->axis];
+    memset(a->out, 0, 2 * (size_t)a->nrank * sizeof(*a->out));
+    for (int64_t k = 0; k < tree->nbelow; k++) {
+        memcpy(told + k * ncut, cut, (size_t)ncut * sizeof(*cut));
+        a->out[tree->below[k]] = ncut;
+    }
+    if (tree->above >= 0) {
+        a->in[tree->above] = ncut;
+    }
+    return dgnn_transport_alltoallv(comm, told, a->out, cut, a->in, sizeof(*told), error);
+}
+
+static int bricks_cut_whole(struct dgnn_bricks *b, int axis, const struct dgnn_bricks_atoms *atoms,
+                            struct dgnn_comm *comm, struct dgnn_error *error)
+{
+    struct bricks_axis a = bricks_begin(b, axis, comm);
+    int64_t me = dgnn_transport_rank(comm), *sums = b->sums.data, step = 1;
+    memset(sums, 0, BRICKS_BINS * sizeof(*sums));
+    for (int64_t i = 0; i < atoms->n; i++) {
+        sums[bricks_bin(b, axis, atoms->fractions + 3 * i)] += atoms->work ? atoms->work[i] : 1;
+    }
+    for (; step < a.nrank; step *= BRICKS_TREE) {
+        const struct bricks_tree tree = bricks_climb(me, a.nrank, step);
+        DGNN_TRY(bricks_sum_step(b, &a, &tree, comm, error));
+    }
+    if (me == 0) {
+        bricks_place(b, axis, sums, b->cut[axis]);
+    }
+    for (step /= BRICKS_TREE; step >= 1; step /= BRICKS_TREE) {
+        const struct bricks_tree tree = bricks_climb(me, a.nrank, step);
+        DGNN_TRY(bricks_spread_step(b, &a, &tree, comm, error));
+    }
+    return DGNN_OK;
+}
+
+static int bricks_cut_axis(struct dgnn_bricks *b, int axis, const struct dgnn_bricks_atoms *atoms,
+                           struct dgnn_comm *comm, struct dgnn_error *error)
+{
+    if (b->grid[axis] == 1) {
+        return DGNN_OK;
+    }
+    return bricks_parts(b, axis) == 1 ? bricks_cut_whole(b, axis, atoms, comm, error)
+                                      : bricks_cut_parts(b, axis, atoms, comm, error);
 }
 
 int dgnn_bricks_cut(struct dgnn_bricks *b, const struct dgnn_bricks_atoms *atoms, struct dgnn_comm *comm,

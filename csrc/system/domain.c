@@ -295,6 +295,7 @@ static int domain_update(struct dgnn_domain *d, const struct dgnn_domain_input *
     DGNN_TRY(domain_forward(d, error));
     d->valid = 1;
     domain_set_nodes(d);
+    d->nfeature = in->nfeature;
     return DGNN_OK;
 }
 
@@ -316,10 +317,10 @@ static struct dgnn_results_shape domain_shape(const struct dgnn_domain *d)
 }
 
 /* Numbers that travel home for an atom: its energy and a row of results, the atomic virial where a rank wants
- * it. */
+ * it, then its features. */
 static int64_t domain_width(const struct dgnn_domain *d)
 {
-    return 1 + domain_shape(d).width;
+    return 1 + domain_shape(d).width + d->nfeature;
 }
 
 /* The longest slice of a replicated system. */
@@ -340,7 +341,7 @@ int dgnn_domain_prepare(struct dgnn_domain *d, struct dgnn_error *error)
     }
     DGNN_TRY(dgnn_buffer_reserve(&d->moving_in, out * row, "results", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->moving_out, in * row, "results", error));
-    return dgnn_exchange_prepare(d->geometry, d->back.data, domain_width(d) - 1, sizeof(double), error);
+    return dgnn_exchange_prepare(d->geometry, d->back.data, domain_shape(d).width, sizeof(double), error);
 }
 
 int dgnn_domain_add(struct dgnn_domain *d, struct dgnn_node_result *r, struct dgnn_error *error)
@@ -356,7 +357,8 @@ int dgnn_domain_add(struct dgnn_domain *d, struct dgnn_node_result *r, struct dg
     return DGNN_OK;
 }
 
-static void domain_spread(const struct dgnn_domain *d, const double *row, int64_t atom,
+/* widths: of features. */
+static void domain_spread(const struct dgnn_domain *d, const double *row, const int64_t *widths, int64_t atom,
                           struct dgnn_result *to)
 {
     struct dgnn_results_shape shape = domain_shape(d);
@@ -372,15 +374,25 @@ static void domain_spread(const struct dgnn_domain *d, const double *row, int64_
     if (to->atom_virial) {
         memcpy(to->atom_virial + 9 * atom, row + 1 + shape.atom_virial, 9 * sizeof(double));
     }
+    row += 1 + shape.width;
+    for (int k = 0; k < DGNN_FEATURES_KINDS; k++) {
+        double *place = dgnn_results_features(to, k);
+        if (place && widths[k]) {
+            memcpy(place + widths[k] * atom, row, sizeof(double) * (size_t)widths[k]);
+        }
+        row += widths[k];
+    }
 }
 
-static void domain_clear(const struct dgnn_domain *d, struct dgnn_result *to)
+static void domain_clear(const struct dgnn_domain *d, const int64_t *features, struct dgnn_result *to)
 {
-    double *arrays[4] = {to->atom_energy, to->forces, to->forces_mag, to->atom_virial};
-    const size_t widths[4] = {1, 3, 3, 9};
-    for (int k = 0; k < 4; k++) {
+    double *arrays[6] = {to->atom_energy, to->forces,     to->forces_mag,
+                         to->atom_virial, to->descriptor, to->last_layer};
+    const int64_t widths[6] = {
+        1, 3, 3, 9, features[DGNN_FEATURES_DESCRIPTOR], features[DGNN_FEATURES_LAST_LAYER]};
+    for (int k = 0; k < 6; k++) {
         if (arrays[k] && d->natoms) {
-            memset(arrays[k], 0, sizeof(double) * widths[k] * (size_t)d->natoms);
+            memset(arrays[k], 0, sizeof(double) * (size_t)(widths[k] * d->natoms));
         }
     }
 }
@@ -390,15 +402,23 @@ static void domain_pack(const struct dgnn_domain *d, const struct dgnn_node_resu
     const int32_t *arrival = d->arrival.data;
     struct dgnn_results_shape shape = domain_shape(d);
     for (int64_t k = 0; k < d->nodes.nowned; k++) {
-        double *row = out + (1 + shape.width) * k;
+        double *row = out + domain_width(d) * k;
         row[0] = from->energy[arrival[k]];
         dgnn_results_take(from, &shape, arrival[k], row + 1);
+        row += 1 + shape.width;
+        for (int kind = 0; kind < DGNN_FEATURES_KINDS; kind++) {
+            int64_t width = from->features.width[kind];
+            if (width) {
+                memcpy(row, from->features.rows[kind] + width * arrival[k], sizeof(double) * (size_t)width);
+            }
+            row += width;
+        }
     }
 }
 
 /* Every rank gets every slice; a slice is filled up to the longest one. rows: those that came home. */
-static int domain_gather(struct dgnn_domain *d, const double *rows, struct dgnn_result *to,
-                         struct dgnn_error *error)
+static int domain_gather(struct dgnn_domain *d, const double *rows, const int64_t *widths,
+                         struct dgnn_result *to, struct dgnn_error *error)
 {
     const int64_t *departure = d->departure.data, *real = d->real.data;
     int64_t nrank = dgnn_transport_nrank(d->comm), width = domain_width(d), longest = domain_slice_max(d);
@@ -411,7 +431,7 @@ static int domain_gather(struct dgnn_domain *d, const double *rows, struct dgnn_
     for (int64_t rank = 0; rank < nrank; rank++) {
         int64_t begin = d->natoms * rank / nrank, end = d->natoms * (rank + 1) / nrank;
         for (int64_t atom = begin; atom < end; atom++) {
-            domain_spread(d, all + width * (rank * longest + atom - begin), atom, to);
+            domain_spread(d, all + width * (rank * longest + atom - begin), widths, atom, to);
         }
     }
     return DGNN_OK;
@@ -451,12 +471,12 @@ int dgnn_domain_return(struct dgnn_domain *d, const struct dgnn_node_result *fro
     DGNN_TRY(domain_totals(d, from, to, error));
     DGNN_TRY(dgnn_exchange_settle(d->features, error));
     DGNN_TRY(dgnn_exchange_settle(d->geometry, error));
-    domain_clear(d, to);
+    domain_clear(d, from->features.width, to);
     if (d->replicated) {
-        return domain_gather(d, rows, to, error);
+        return domain_gather(d, rows, from->features.width, to, error);
     }
     for (int64_t k = 0; k < d->nreal; k++) {
-        domain_spread(d, rows + width * k, real[departure[k]], to);
+        domain_spread(d, rows + width * k, from->features.width, real[departure[k]], to);
     }
     return DGNN_OK;
 }

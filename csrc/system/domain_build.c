@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "comm/check.h"
 #include "comm/spin.h"
 #include "geom/nlist.h"
 #include "geom/order.h"
@@ -32,7 +31,9 @@ struct build {
     double *send_position;     /* of ghosts, x 3 */
     int64_t *weighed;          /* nowned: work, in the order of arrival */
     int64_t *returned, *work;  /* nreal: work, by departure and by real */
-    struct dgnn_halo_box *box; /* nrank */
+    struct dgnn_halo_box *box; /* nrank: of ranks whose bricks are near; others' are empty */
+    int64_t *near;             /* nrank: 1 for these, else 0 */
+    char *told, *heard;        /* a box for each rank, packed */
     struct dgnn_direct direct; /* points to the rest */
     int32_t *neighbour, *recv_row;
     int64_t *send_first, *recv_first;
@@ -77,12 +78,15 @@ static int build_choose(struct build *b, struct dgnn_error *error)
     struct dgnn_domain *d = b->d;
     memcpy(d->bricks.low, d->summary.low, sizeof(d->bricks.low));
     memcpy(d->bricks.high, d->summary.high, sizeof(d->bricks.high));
-    DGNN_TRY(dgnn_bricks_choose(&d->bricks, &d->cell, build_reach(b, b->in->brick_cutoff), b->nrank,
-                                d->part.grid, error));
+    d->bricks.reach = build_reach(b, b->in->cutoff);
+    DGNN_TRY(dgnn_bricks_choose(&d->bricks, &d->cell, d->bricks.reach, b->nrank, d->part.grid, error));
     DGNN_TRY(dgnn_bricks_reserve(&d->bricks, error));
     DGNN_TRY(build_alloc(&b->out, d->nreal, sizeof(*b->out), "atoms", error));
     DGNN_TRY(build_alloc(&b->ids, d->nreal, sizeof(*b->ids), "atoms", error));
     DGNN_TRY(build_alloc(&b->box, b->nrank, sizeof(*b->box), "bricks", error));
+    DGNN_TRY(build_alloc(&b->near, b->nrank, sizeof(*b->near), "bricks", error));
+    DGNN_TRY(build_alloc(&b->told, b->nrank, sizeof(*b->box), "bricks", error));
+    DGNN_TRY(build_alloc(&b->heard, b->nrank, sizeof(*b->box), "bricks", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->departure, d->nreal * (int64_t)sizeof(int64_t), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->moving_out, d->nreal * build_moving(b), "atoms", error));
     DGNN_TRY(dgnn_buffer_reserve(&d->built_displaced,
@@ -254,17 +258,43 @@ static int build_move(struct build *b, const int64_t *work, struct dgnn_error *e
 
 /* ------------------------------------------------------------------ ghosts */
 
-/* Boxes of all ranks, and whether atoms need to move at all. */
+/* Ranks whose bricks are near tell one another: mine are nrank items of at most a box's size, of which each
+ * of them gets its own (stride 0: all get the first); all: theirs, by rank. */
+static int build_tell_near(struct build *b, const void *mine, int64_t stride, void *all, size_t size,
+                           struct dgnn_error *error)
+{
+    size_t n = 0;
+    for (int32_t r = 0; r < b->nrank; r++) {
+        if (b->near[r]) {
+            memcpy(b->told + size * n++, (const char *)mine + stride * r, size);
+        }
+    }
+    DGNN_TRY(dgnn_transport_alltoallv(b->d->comm, b->told, b->near, b->heard, b->near, (int64_t)size, error));
+    memset(all, 0, size * (size_t)b->nrank);
+    n = 0;
+    for (int32_t r = 0; r < b->nrank; r++) {
+        if (b->near[r]) {
+            memcpy((char *)all + size * (size_t)r, b->heard + size * n++, size);
+        }
+    }
+    return DGNN_OK;
+}
+
+/* Boxes of the ranks that may be near, and whether atoms need to move at all. */
 static int build_share_boxes(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
-    double away[1] = {(double)(d->nreal - dgnn_domain_counts(d, DGNN_DOMAIN_DEPART)[b->me])};
+    int64_t away = d->nreal - dgnn_domain_counts(d, DGNN_DOMAIN_DEPART)[b->me];
     struct dgnn_halo_box mine;
     memset(&mine, 0, sizeof(mine));
     dgnn_halo_box(&d->cell, d->nodes.nowned, d->positions.data, &mine);
-    DGNN_TRY(dgnn_transport_allgather(d->comm, &mine, sizeof(mine), b->box, error));
-    DGNN_TRY(dgnn_transport_sum(d->comm, away, 1, error));
-    d->all_home = away[0] == 0;
+    for (int32_t r = 0; r < b->nrank; r++) {
+        b->near[r] = r != b->me && dgnn_bricks_near(&d->bricks, b->me, r);
+    }
+    DGNN_TRY(build_tell_near(b, &mine, 0, b->box, sizeof(mine), error));
+    b->box[b->me] = mine;
+    DGNN_TRY(dgnn_transport_reduce(d->comm, &away, 1, DGNN_REDUCE_MAX, error));
+    d->all_home = away == 0;
     return DGNN_OK;
 }
 
@@ -331,7 +361,7 @@ static int build_ghosts(struct build *b, double reach, struct dgnn_error *error)
     int64_t nowned = d->nodes.nowned;
     DGNN_TRY(build_share_boxes(b, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_find_ghosts(b, reach, error), error));
-    DGNN_TRY(dgnn_transport_alltoall(d->comm, send, receive, error));
+    DGNN_TRY(build_tell_near(b, send, sizeof(*send), receive, sizeof(*send), error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_ghosts(b, error), error));
     DGNN_TRY(
         dgnn_transport_alltoallv(d->comm, b->ghost_out, send, b->ghost, receive, sizeof(*b->ghost), error));
@@ -378,7 +408,7 @@ static int build_count_work(struct build *b, struct dgnn_error *error)
                                            .ids = d->ids.data,
                                            .label = d->ids.data,
                                            .cell = &d->cell,
-                                           .cutoff = b->in->brick_cutoff,
+                                           .cutoff = b->in->cutoff,
                                            .threads = b->in->threads};
     DGNN_TRY(dgnn_nlist_update(&b->list, &input, error));
     for (int64_t k = 0; k < d->nodes.nowned; k++) {
@@ -394,7 +424,7 @@ static int build_weigh(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
     const int64_t *departure = d->departure.data;
-    DGNN_TRY(build_ghosts(b, b->in->brick_cutoff, error));
+    DGNN_TRY(build_ghosts(b, b->in->cutoff, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_weighing(b, error), error));
     DGNN_TRY(build_bring_ghosts(b, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_count_work(b, error), error));
@@ -437,11 +467,13 @@ static int build_plan(struct build *b, struct dgnn_error *error)
     return dgnn_plan_create(&b->direct, nowned, d->nodes.nnode, b->me, b->nrank, &d->plan, error);
 }
 
-/* The widest rows first: memory that moved would cost the requests made before. */
+/* The plan, whose two ends hold the same counts, and its exchanges. The widest rows first: memory that moved
+ * would cost the requests made before. */
 static int build_exchanges(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
     int64_t widest = dgnn_results_shape(d->has_spins, 1).width;
+    DGNN_TRY(build_plan(b, error));
     if (d->has_virtual) {
         DGNN_TRY(dgnn_spin_plan(d->plan, &d->node_plan, error));
     }
@@ -457,8 +489,6 @@ static int build_halo(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
     DGNN_TRY(build_ghosts(b, build_reach(b, b->in->cutoff), error));
-    int status = build_plan(b, error); /* on its own: it sets the plan that is passed below */
-    DGNN_TRY(dgnn_check_plan(d->comm, "compute", d->plan, status, error));
     return dgnn_transport_agree(d->comm, "compute", build_exchanges(b, error), error);
 }
 
@@ -484,9 +514,9 @@ int dgnn_domain_build(struct dgnn_domain *d, const struct dgnn_domain_input *in,
     struct build b = {
         .d = d, .in = in, .nrank = dgnn_transport_nrank(d->comm), .me = dgnn_transport_rank(d->comm)};
     int status = build_all(&b, error);
-    void *blocks[] = {b.out,        b.arrived,       b.ghost_out, b.ghost,    b.ids,
-                      b.key,        b.box,           b.neighbour, b.recv_row, b.send_first,
-                      b.recv_first, b.send_position, b.weighed,   b.returned, b.work};
+    void *blocks[] = {b.out,     b.arrived,   b.ghost_out, b.ghost,      b.ids,        b.key,
+                      b.box,     b.neighbour, b.recv_row,  b.send_first, b.recv_first, b.send_position,
+                      b.weighed, b.returned,  b.work,      b.near,       b.told,       b.heard};
     for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
         dgnn_alloc_free(blocks[i]);
     }

@@ -16,6 +16,7 @@ struct dgnn_word {
     uint64_t fparam[2], charge_spin[2];
     int32_t grid[3];
     int32_t replicated;
+    int32_t request; /* of struct dgnn_system, without what is a thread's own matter */
     int32_t plan_kind, add_ghost_forces, same_list; /* a host's ghosts */
     uint64_t whole[2];                              /* replicated: digest of the atoms */
     /* Each rank's own. */

@@ -90,7 +90,7 @@ static inline int64_t call_atoms(const struct call *c, int32_t rank, int64_t *at
 /* Messages that the last call should have sent from this rank: one for each neighbour and row. */
 static inline int call_counts_good(const struct dgnn_model *m, int64_t nlayer, struct dgnn_comm *comm)
 {
-    const struct dgnn_plan *plan = dgnn_pool_session(m->pool)->domain.plan;
+    const struct dgnn_plan *plan = dgnn_pool_session(m->pool)->division[0].domain.plan;
     struct dgnn_comm_count count;
     int64_t to = 0, from = 0;
     for (int32_t k = 0; k < plan->nneighbour; k++) {
@@ -264,7 +264,7 @@ static inline void call_body(struct ranks_rank *rank)
         c->status[rank->rank] = dgnn_model_compute(model, &system, rank->comm, &own, &error);
         if (!c->status[rank->rank]) {
             c->counts_good[rank->rank] &= call_counts_good(model, c->models->nlayer, rank->comm);
-            c->reused[rank->rank][step] = dgnn_pool_session(model->pool)->domain.reused;
+            c->reused[rank->rank][step] = dgnn_pool_session(model->pool)->division[0].domain.reused;
             c->kept[rank->rank][step] = own.list_reused;
             c->nghost[rank->rank] = own.nghosts;
             call_keep(c, rank->rank, step, &p, &own);

@@ -6,11 +6,12 @@
 #include "random.h"
 #include "ranks.h"
 
-enum { MAX_RANKS = 8, NSEED = 512, NPOINT = 3136 }; /* points: for each of 32 worlds, 100,352 in all */
+enum { MAX_RANKS = 90, NSEED = 512, NPOINT = 3136 }; /* points: for each of 32 worlds, 100,352 in all */
 
 struct world {
     struct dgnn_cell cell;
     int32_t grid[3], nrank;
+    double reach;          /* 0: all are near, so that all know all cuts */
     double (*fraction)[3]; /* NSEED atoms, which the cuts are made for */
     int64_t *work;         /* of each, or NULL */
     struct dgnn_bricks bricks[MAX_RANKS];
@@ -34,6 +35,7 @@ static void world_cut(struct ranks_rank *rank)
         b->low[k] = 0;
         b->high[k] = 1;
     }
+    b->reach = w->reach > 0 ? w->reach : 1000;
     int status = dgnn_bricks_choose(b, &w->cell, 1.0, w->nrank, w->grid, &error);
     status = status ? status : dgnn_bricks_reserve(b, &error);
     const int64_t *work = w->work ? w->work + begin : NULL;
@@ -259,6 +261,83 @@ static void test_work(const int32_t grid[3], uint64_t seed)
     }
 }
 
+/* ------------------------------------------------------------------ who knows what */
+
+/* The interval of axis k that a rank's brick has, from the cuts of a rank that knows all. */
+static void brick_side(const struct dgnn_bricks *b, int32_t rank, int axis, double side[2])
+{
+    int32_t last = b->grid[2], middle = b->grid[1],
+            part[3] = {rank / last / middle, rank / last % middle, rank % last};
+    int64_t box = 0;
+    for (int k = 0; k < axis; k++) {
+        box = box * b->grid[k] + part[k];
+    }
+    const double *cut = b->cut[axis] + box * (b->grid[axis] - 1);
+    side[0] = part[axis] > 0 ? cut[part[axis] - 1] : b->low[axis];
+    side[1] = part[axis] < b->grid[axis] - 1 ? cut[part[axis]] : b->high[axis];
+}
+
+/* By the largest of the gaps along the axes, in fractions, over images. */
+static int bricks_touch(const struct world *w, const struct dgnn_bricks *b, int32_t one, int32_t other)
+{
+    for (int k = 0; k < 3; k++) {
+        double a[2], c[2], gap = INFINITY;
+        brick_side(b, one, k, a);
+        brick_side(b, other, k, c);
+        for (int shift = -3; shift <= 3; shift++) {
+            double s = w->cell.pbc[k] ? shift : 0;
+            gap = fmin(gap, fmax(fmax(c[0] + s - a[1], a[0] - c[1] - s), 0));
+        }
+        if (gap * w->cell.spacing[k] > w->reach) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Ranks that know the cuts of near boxes alone have the bits of ranks that know all, where they look. spread:
+ * atoms are passed by any rank; else by one whose share of the list lies together. */
+static void test_near(const int32_t grid[3], double reach, int open, int is_spread, uint64_t seed)
+{
+    static const double box[9] = {20, 0, 0, 3, 18, 0, -2, 1, 22};
+    const int32_t pbc[3] = {!(open & 1), !(open & 2), !(open & 4)};
+    struct world all = {.grid = {grid[0], grid[1], grid[2]}, .nrank = grid[0] * grid[1] * grid[2]}, few;
+    struct dgnn_error error;
+    int64_t wrong = 0, near = 0;
+    CHECK_STATUS(dgnn_cell_set(&all.cell, box, pbc, &error), DGNN_OK, "");
+    all.fraction = calloc(NSEED, sizeof(*all.fraction));
+    for (int i = 0; i < NSEED; i++) {
+        for (int k = 0; k < 3; k++) {
+            all.fraction[i][k] =
+                k == 0 && !is_spread ? (i + random_uniform(&seed)) / NSEED : random_uniform(&seed);
+        }
+    }
+    few = all;
+    few.reach = reach;
+    ranks_run(all.nrank, 60, world_cut, &all);
+    ranks_run(few.nrank, 60, world_cut, &few);
+    for (int32_t r = 0; r < few.nrank; r++) {
+        wrong += few.status[r] != DGNN_OK || all.status[r] != DGNN_OK;
+        for (int64_t i = (int64_t)NSEED * r / few.nrank; i < (int64_t)NSEED * (r + 1) / few.nrank; i++) {
+            wrong += dgnn_bricks_rank(&few.bricks[r], few.fraction[i]) !=
+                     dgnn_bricks_rank(&all.bricks[0], few.fraction[i]);
+        }
+        for (int32_t other = 0; other < few.nrank; other++) {
+            int is_near = dgnn_bricks_near(&few.bricks[r], r, other);
+            wrong += is_near != dgnn_bricks_near(&few.bricks[other], other, r);
+            wrong += is_near != bricks_touch(&few, &all.bricks[0], r, other);
+            near += is_near;
+        }
+    }
+    CHECK(wrong == 0);
+    CHECK(reach > 5 || near < (int64_t)few.nrank * few.nrank / 2);
+    for (int32_t r = 0; r < few.nrank; r++) {
+        dgnn_bricks_free(&few.bricks[r]);
+        dgnn_bricks_free(&all.bricks[r]);
+    }
+    free(all.fraction);
+}
+
 int main(void)
 {
     static const int32_t grids[][3] = {{2, 1, 1}, {1, 2, 2}, {2, 2, 2}, {3, 2, 1},
@@ -271,6 +350,10 @@ int main(void)
     CHECK(moved[0] == 0 && moved[1] == 0 && moved[2] > 0);
     for (uint64_t k = 0; k < 8; k++) {
         test_work(grids[k], k);
+    }
+    static const int32_t large[][3] = {{5, 6, 3}, {1, 9, 2}, {3, 1, 11}, {4, 4, 4}, {1, 1, 17}, {2, 2, 3}};
+    for (uint64_t k = 0; k < 6; k++) {
+        test_near(large[k], k == 5 ? 8 : 0.7, k % 2 ? 0 : (int)k + 1, k % 2 == 0, k);
     }
     return check_report();
 }

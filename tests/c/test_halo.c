@@ -31,12 +31,8 @@ static void large_body(struct ranks_rank *rank)
     mine.coords += 3 * begin;
     mine.types += begin;
     mine.natoms = end - begin;
-    struct dgnn_domain_input input = {.system = &mine,
-                                      .dtype = 2,
-                                      .ntypes = 2,
-                                      .cutoff = l->cutoff,
-                                      .brick_cutoff = l->cutoff,
-                                      .skin = l->skin};
+    struct dgnn_domain_input input = {
+        .system = &mine, .dtype = 2, .ntypes = 2, .cutoff = l->cutoff, .skin = l->skin};
     l->status[rank->rank] = dgnn_domain_update(&l->domain[rank->rank], &input, rank->comm, DGNN_OK, &error);
 }
 

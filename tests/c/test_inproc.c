@@ -118,7 +118,7 @@ static double sum_in_tree(int32_t first, int32_t end, int k)
                             : sum_in_tree(first, first + half, k) + sum_in_tree(first + half, end, k);
 }
 
-/* With the message library's all-reduce, and without, where dgnn gathers: 70 values are three rounds of it.
+/* With the message library's all-reduce, and without, in dgnn's tree: 70 values go through it in two parts.
  */
 static int reductions_good(struct dgnn_comm *comm, int *status, struct dgnn_error *local)
 {
@@ -199,6 +199,62 @@ static void test_collectives(void)
     CHECK(value == 3);
     error.message[0] = 0;
     CHECK(dgnn_transport_agree(NULL, "test", DGNN_ERROR_INPUT, &error) == DGNN_ERROR_INPUT);
+}
+
+/* ------------------------------------------------------------------ numbers for other ranks */
+
+enum { POST_RANKS = 73, POST_KINDS = 5 };
+
+struct post {
+    int status[POST_RANKS];
+    int64_t wrong[POST_RANKS], most[POST_RANKS];
+};
+
+/* What one rank has for another: nothing, something for few or for rank 0, or for all. */
+static int64_t post_number(int kind, int64_t from, int64_t to)
+{
+    int64_t some = (int64_t)(random_hash((uint64_t)(1000 * from + to)) >> 1) - INT64_MAX / 2;
+    return kind == 0   ? 0
+           : kind == 1 ? some * (some % 16 == 0)
+           : kind == 2 ? some * (to == 0)
+           : kind == 3 ? some * (from == 1)
+                       : some;
+}
+
+static void post_body(struct ranks_rank *rank)
+{
+    struct post *post = rank->data;
+    struct dgnn_error local = {0};
+    struct dgnn_comm_count count;
+    int64_t send[POST_RANKS], receive[POST_RANKS];
+    for (int kind = 0; kind < POST_KINDS; kind++) {
+        for (int32_t r = 0; r < rank->nrank; r++) {
+            send[r] = post_number(kind, rank->rank, r);
+            receive[r] = -1;
+        }
+        int status = dgnn_transport_alltoall(rank->comm, send, receive, &local);
+        post->status[rank->rank] |= status;
+        dgnn_comm_counts(rank->comm, &count, 1);
+        post->most[rank->rank] =
+            count.bytes > post->most[rank->rank] && kind < 2 ? count.bytes : post->most[rank->rank];
+        for (int32_t r = 0; r < rank->nrank; r++) {
+            post->wrong[rank->rank] += receive[r] != post_number(kind, r, rank->rank);
+        }
+    }
+}
+
+/* As many ranks as have a number of one, two and three digits, and some between. */
+static void test_post(void)
+{
+    static const int32_t ranks[] = {1, 2, 7, 8, 9, 10, 15, 16, 17, 31, 63, 64, 65, 72, POST_RANKS};
+    for (size_t k = 0; k < sizeof(ranks) / sizeof(ranks[0]); k++) {
+        struct post post = {{0}, {0}, {0}};
+        ranks_run(ranks[k], 60, post_body, &post);
+        for (int32_t r = 0; r < ranks[k]; r++) {
+            CHECK(post.status[r] == DGNN_OK && post.wrong[r] == 0);
+            CHECK(post.most[r] < 72 * 8 || ranks[k] < 64); /* less than a number for each rank */
+        }
+    }
 }
 
 /* ------------------------------------------------------------------ agreement */
@@ -472,6 +528,7 @@ int main(void)
     test_ring();
     test_request_misuse();
     test_collectives();
+    test_post();
     test_agreement();
     test_out_of_step();
     test_shifted();

@@ -1,9 +1,7 @@
 /* Sessions: several models on one, each with the bits that it gives alone; the sessions of a model while
- * threads call; one list, one decomposition and one set of positions however many models; refusals. test_c.py
- * also runs this under ThreadSanitizer. */
-#include "check.h"
-#include "random.h"
-#include "ranks.h"
+ * threads call; one list however many models, one decomposition and one set of positions for those that cut
+ * space alike; refusals. test_c.py also runs this under ThreadSanitizer. */
+#include "session_case.h"
 
 #include <sys/resource.h>
 #include <time.h>
@@ -11,132 +9,6 @@
 
 #include "base/parallel.h"
 #include "comm/plan.h"
-#include "model/pool.h"
-
-enum { NATOMS = 24, NRANK = 3, NSTEP = 3, MODELS_MAX = 4 };
-
-static const double box[9] = {8.1, 0, 0, 0.4, 8.3, 0, 0.1, -0.3, 8.7};
-static double coords[NSTEP][3 * NATOMS];
-static int32_t types[NATOMS];
-
-/* What one model gives for all atoms. */
-struct answer {
-    double energy, virial[9];
-    double forces[3 * NATOMS], atom_energy[NATOMS], atom_virial[9 * NATOMS];
-};
-
-static void make_system(void)
-{
-    uint64_t seed = 5;
-    for (int i = 0; i < NATOMS; i++) {
-        types[i] = i % 3 == 0;
-        for (int d = 0; d < 3; d++) {
-            double place = 2.6 * (d == 0 ? i % 3 : d == 1 ? i / 3 % 3 : i / 9) + 0.6 * random_uniform(&seed);
-            for (int s = 0; s < NSTEP; s++) {
-                coords[s][3 * i + d] = place + (s == 1 ? 0.05 : s) * (random_uniform(&seed) - 0.5);
-            }
-        }
-    }
-}
-
-static struct dgnn_model *load(const char *name, int32_t dtype, int32_t threads)
-{
-    struct dgnn_load_options options = {
-        .size = sizeof(options), .dtype = dtype, .threads = threads, .skin = 0.5};
-    struct dgnn_model *model = NULL;
-    struct dgnn_error error;
-    char path[256];
-    snprintf(path, sizeof(path), "tests/data/cases/%s/model.pt2", name);
-    CHECK_STATUS(dgnn_model_load(path, &options, &model, &error), DGNN_OK, "");
-    return model;
-}
-
-static struct dgnn_system make_call(int step, const int32_t *types_of_call)
-{
-    return (struct dgnn_system){.size = sizeof(struct dgnn_system),
-                                .natoms = NATOMS,
-                                .coords = coords[step],
-                                .types = types_of_call,
-                                .box = box,
-                                .pbc = {1, 1, 1}};
-}
-
-static struct dgnn_result make_result(struct answer *answer)
-{
-    memset(answer, 0, sizeof(*answer));
-    return (struct dgnn_result){.size = sizeof(struct dgnn_result),
-                                .forces = answer->forces,
-                                .atom_energy = answer->atom_energy,
-                                .atom_virial = answer->atom_virial};
-}
-
-static void take_totals(const struct dgnn_result *result, struct answer *answer)
-{
-    answer->energy = result->energy;
-    memcpy(answer->virial, result->virial, sizeof(answer->virial));
-}
-
-/* Equal, and zeros of either sign: rows that a model does not see add zeros to those that it does. */
-static int same(const struct answer *a, const struct answer *b)
-{
-    const double *x = (const double *)a, *y = (const double *)b;
-    for (size_t k = 0; k < sizeof(*a) / sizeof(double); k++) {
-        if (x[k] != y[k] || (x[k] != 0 && memcmp(&x[k], &y[k], sizeof(double)))) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* ---------------------------------------------------------------- several models */
-
-struct committee {
-    int32_t n;
-    struct {
-        const char *name;
-        int32_t dtype;
-    } member[MODELS_MAX];
-    int32_t threads;
-};
-
-/* Cutoffs, sel, dtypes, descriptors and semantics that differ, and twins. */
-static const struct committee committees[] = {
-    {3,
-     {{"dpa3_base", DGNN_DTYPE_FLOAT64},
-      {"dpa3_base", DGNN_DTYPE_FLOAT32},
-      {"dpa3_base", DGNN_DTYPE_FLOAT64}},
-     1},
-    {4,
-     {{"se_e2_a", DGNN_DTYPE_FLOAT64},
-      {"dpa1_attn2_graph", DGNN_DTYPE_FLOAT32},
-      {"dpa3_base", DGNN_DTYPE_FLOAT32},
-      {"dpa2_strip", DGNN_DTYPE_FLOAT64}},
-     2},
-    {2, {{"dpa2_strip", DGNN_DTYPE_FLOAT32}, {"dpa1_davg", DGNN_DTYPE_FLOAT64}}, 1},
-};
-
-static int32_t load_all(const struct committee *c, struct dgnn_model **model)
-{
-    for (int32_t k = 0; k < c->n; k++) {
-        model[k] = load(c->member[k].name, c->member[k].dtype, c->threads);
-    }
-    return c->n;
-}
-
-static struct dgnn_session *make_session(struct dgnn_model *const *models, int32_t n)
-{
-    struct dgnn_session *session = NULL;
-    struct dgnn_error error;
-    CHECK_STATUS(dgnn_session_create(models, n, NULL, &session, &error), DGNN_OK, "");
-    return session;
-}
-
-static void free_all(struct dgnn_model **model, int32_t n)
-{
-    for (int32_t k = 0; k < n; k++) {
-        dgnn_model_free(model[k]);
-    }
-}
 
 static void test_serial(const struct committee *c)
 {
@@ -152,7 +24,7 @@ static void test_serial(const struct committee *c)
             results[k] = make_result(&all[k]);
         }
         CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_OK, "");
-        CHECK(step != 1 || session->list.reused);
+        CHECK(step != 1 || session->division[0].list.reused);
         CHECK(step == 0 || results[0].list_reused == results[n - 1].list_reused);
         for (int32_t k = 0; k < n; k++) {
             struct dgnn_result own = make_result(&alone);
@@ -165,7 +37,7 @@ static void test_serial(const struct committee *c)
                   own.nangle_truncated == results[k].nangle_truncated);
         }
     }
-    CHECK(session->list.rebuilds ==
+    CHECK(session->division[0].list.rebuilds ==
           2); /* one list for all models: made at the first step, used again, made anew */
     int64_t before = dgnn_alloc_count();
     struct dgnn_system system = make_call(NSTEP - 1, types);
@@ -177,6 +49,37 @@ static void test_serial(const struct committee *c)
     CHECK(dgnn_alloc_count() == before);
     dgnn_session_free(session);
     free_all(model, n);
+}
+
+/* Blocks of memory that a session of these models takes until its first call is done. */
+static int64_t count_blocks(struct dgnn_model *const *models, int32_t n)
+{
+    static struct answer answers[2];
+    struct dgnn_result results[2] = {make_result(&answers[0]), make_result(&answers[1])};
+    struct dgnn_system system = make_call(0, types);
+    struct dgnn_error error;
+    int64_t before = dgnn_alloc_count();
+    struct dgnn_session *session = make_session(models, n);
+    CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_OK, "");
+    int64_t blocks = dgnn_alloc_count() - before;
+    CHECK(session->division[0].list.rebuilds == 1);
+    dgnn_session_free(session);
+    return blocks;
+}
+
+/* Two models on one session: what each has alone, less what a list and its atoms take. */
+static void test_blocks(void)
+{
+    struct dgnn_model *pair[2] = {load("dpa3_base", DGNN_DTYPE_FLOAT64, 1),
+                                  load("se_e2_a", DGNN_DTYPE_FLOAT64, 1)};
+    int64_t first = count_blocks(&pair[0], 1), second = count_blocks(&pair[1], 1),
+            both = count_blocks(pair, 2);
+    CHECK(both > 2 && both <= first + second - 10);
+    if (both > first + second - 10) {
+        fprintf(stderr, "    %lld blocks, alone %lld and %lld\n", (long long)both, (long long)first,
+                (long long)second);
+    }
+    free_all(pair, 2);
 }
 
 /* How many of the models a call evaluates: bits of those are what they are alone, the others' results stay as
@@ -200,7 +103,7 @@ static void test_some_models(const struct committee *c)
         }
         system.nmodel = wanted[round];
         CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_OK, "");
-        CHECK(round == 0 || session->list.reused);
+        CHECK(round == 0 || session->division[0].list.reused);
         system.nmodel = 0;
         for (int32_t k = 0; k < n; k++) {
             struct dgnn_result own = make_result(&alone);
@@ -229,82 +132,81 @@ static void test_some_models(const struct committee *c)
 
 struct ranks_case {
     struct dgnn_model *model[NRANK][MODELS_MAX]; /* of each rank */
-    int32_t n;
-    struct answer all[NRANK][MODELS_MAX], alone[NRANK]; /* the shares of ranks: of atoms that each passed */
-    struct dgnn_comm_count count_all[NRANK], count_alone[NRANK];
-    int64_t positions[NRANK]; /* messages with positions, of one set */
+    int32_t n, ngroup;
+    struct dgnn_comm_count count[NRANK];
+    int64_t positions[NRANK]; /* messages with positions, of one set for each group */
     int32_t status[NRANK], wrong[NRANK];
     char message[NRANK][DGNN_MESSAGE_LENGTH];
 };
 
-/* Ranks that get rows of this one: one message with positions to each. */
+/* Ranks that get rows of this one: one message with positions to each, for each group of models. */
 static int64_t call_neighbours(const struct dgnn_session *session, int32_t me)
 {
-    const struct dgnn_plan *plan = session->domain.plan;
     int64_t n = 0;
-    for (int32_t k = 0; k < plan->nneighbour; k++) {
-        n += plan->rank[k] != me && plan->send_first[k + 1] > plan->send_first[k];
+    for (int32_t d = session->ndivision > 1; d < session->ndivision; d++) {
+        const struct dgnn_plan *plan = session->division[d].domain.plan;
+        for (int32_t k = 0; k < plan->nneighbour; k++) {
+            n += plan->rank[k] != me && plan->send_first[k + 1] > plan->send_first[k];
+        }
     }
     return n;
 }
 
-/* A session of all models, then one of the first alone: the first one's bits are those that it gives alone,
- * whatever the others reach; positions travel as often. */
-static void ranks_body(struct ranks_rank *rank)
+/* The share of a rank: of atoms that it passed. */
+static int ranks_make(int32_t rank, double own[NSTEP][3 * NATOMS], int32_t *own_types)
 {
-    struct ranks_case *c = rank->data;
-    int32_t r = rank->rank, n = 0, own_types[NATOMS];
-    double own[NSTEP][3 * NATOMS];
-    struct dgnn_error error = {0};
-    struct dgnn_session *session = NULL, *one = NULL, *pair[MODELS_MAX] = {NULL};
-    static _Thread_local struct answer ignored;
-    for (int i = r; i < NATOMS; i += NRANK, n++) {
+    int n = 0;
+    for (int i = rank; i < NATOMS; i += NRANK, n++) {
         own_types[n] = types[i];
         for (int s = 0; s < NSTEP; s++) {
             memcpy(own[s] + 3 * n, coords[s] + 3 * i, 3 * sizeof(double));
         }
     }
+    return n;
+}
+
+/* A session of all models, and one of each: the bits are those that each gives alone, whatever the others
+ * are; those that cut space alike share list, bricks and positions. */
+static void ranks_body(struct ranks_rank *rank)
+{
+    static _Thread_local struct answer all[MODELS_MAX], alone;
+    struct ranks_case *c = rank->data;
+    int32_t r = rank->rank, own_types[NATOMS];
+    double own[NSTEP][3 * NATOMS];
+    struct dgnn_error error = {0};
+    struct dgnn_session *session = NULL, *one[MODELS_MAX] = {NULL};
+    int64_t n = ranks_make(r, own, own_types);
     int status = dgnn_session_create(c->model[r], c->n, NULL, &session, &error);
-    status = status ? status : dgnn_session_create(c->model[r], 1, NULL, &one, &error);
-    for (int32_t k = 1; k < c->n && !status; k++) {
-        struct dgnn_model *two[2] = {c->model[r][0], c->model[r][k]};
-        status = dgnn_session_create(two, 2, NULL, &pair[k], &error);
+    for (int32_t k = 0; k < c->n && !status; k++) {
+        status = dgnn_session_create(&c->model[r][k], 1, NULL, &one[k], &error);
     }
     for (int s = 0; s < NSTEP && !status; s++) {
         struct dgnn_system system = make_call(s, own_types);
-        struct dgnn_result results[MODELS_MAX], first = make_result(&c->alone[r]), both[2];
+        struct dgnn_result results[MODELS_MAX];
         system.natoms = n;
         system.coords = own[s];
         for (int32_t k = 0; k < c->n; k++) {
-            results[k] = make_result(&c->all[r][k]);
+            results[k] = make_result(&all[k]);
         }
         dgnn_comm_counts(rank->comm, &(struct dgnn_comm_count){0}, 1);
         status = dgnn_session_compute(session, &system, rank->comm, results, &error);
-        dgnn_comm_counts(rank->comm, &c->count_all[r], 1);
+        dgnn_comm_counts(rank->comm, &c->count[r], 1);
         c->positions[r] = status ? -1 : call_neighbours(session, r);
-        status = status ? status : dgnn_session_compute(one, &system, rank->comm, &first, &error);
-        dgnn_comm_counts(rank->comm, &c->count_alone[r], 1);
-        both[0] = make_result(&ignored);
-        for (int32_t k = 0; k < c->n; k++) {
-            take_totals(&results[k], &c->all[r][k]);
-        }
-        take_totals(&first, &c->alone[r]);
-        c->wrong[r] += !status && !same(&c->all[r][0], &c->alone[r]);
-        both[1] = make_result(&c->alone[r]);
-        for (int32_t k = 1; k < c->n && !status;
-             k++) { /* the others: those of any session that the first one leads */
-            status = dgnn_session_compute(pair[k], &system, rank->comm, both, &error);
-            take_totals(&both[1], &c->alone[r]);
-            c->wrong[r] += !status && !same(&c->all[r][k], &c->alone[r]);
-            both[1] = make_result(&c->alone[r]);
+        c->ngroup = session->ndivision > 1 ? session->ndivision - 1 : 1;
+        for (int32_t k = 0; k < c->n && !status; k++) {
+            struct dgnn_result own_result = make_result(&alone);
+            status = dgnn_session_compute(one[k], &system, rank->comm, &own_result, &error);
+            take_totals(&results[k], &all[k]);
+            take_totals(&own_result, &alone);
+            c->wrong[r] += !status && memcmp(&all[k], &alone, sizeof(alone)) != 0;
+            c->wrong[r] += !status && (s == 1) != results[k].list_reused;
         }
     }
     c->status[r] = status;
     snprintf(c->message[r], sizeof(c->message[r]), "%s", error.message);
     dgnn_session_free(session);
-    dgnn_session_free(one);
-    for (int32_t k = 1; k < c->n; k++) {
-        dgnn_session_free(pair[k]);
+    for (int32_t k = 0; k < c->n; k++) {
+        dgnn_session_free(one[k]);
     }
 }
 
@@ -316,11 +218,14 @@ static void test_ranks(const struct committee *committee)
         c.n = load_all(committee, c.model[r]);
     }
     ranks_run(NRANK, 60, ranks_body, &c);
+    CHECK(c.ngroup == committee->ngroup);
     for (int32_t r = 0; r < NRANK; r++) {
         CHECK(!c.status[r] && !c.wrong[r]);
-        CHECK(c.count_all[r].position_messages == c.positions[r]); /* once, for all models */
-        if (c.status[r]) {
-            fprintf(stderr, "    rank %d: %s\n", r, c.message[r]);
+        CHECK(c.positions[r] > 0);
+        CHECK(c.count[r].position_messages == c.positions[r]); /* once, for all models of a group */
+        if (c.status[r] || c.wrong[r]) {
+            fprintf(stderr, "    rank %d of %s: %d wrong; %s\n", r, committee->member[0].name, c.wrong[r],
+                    c.message[r]);
         }
         free_all(c.model[r], c.n);
     }
@@ -329,6 +234,7 @@ static void test_ranks(const struct committee *committee)
 /* Rank 1 asks for one model less: all are told, and the next call goes well. */
 static void some_models_body(struct ranks_rank *rank)
 {
+    static _Thread_local struct answer all[MODELS_MAX];
     struct ranks_case *c = rank->data;
     int32_t r = rank->rank;
     struct dgnn_error error = {0};
@@ -336,7 +242,7 @@ static void some_models_body(struct ranks_rank *rank)
     struct dgnn_system system = make_call(0, types);
     struct dgnn_result results[MODELS_MAX];
     for (int32_t k = 0; k < c->n; k++) {
-        results[k] = make_result(&c->all[r][k]);
+        results[k] = make_result(&all[k]);
     }
     system.natoms = r == 0 ? NATOMS : 0;
     system.nmodel = r == 1 ? 1 : 2;
@@ -608,6 +514,7 @@ int main(void)
         test_some_models(&committees[k]);
         test_some_models_on_ranks(&committees[k]);
     }
+    test_blocks();
     test_type_maps();
     test_refusals();
     test_memory();

@@ -58,7 +58,7 @@ static struct dgnn_model *load(const char *name, int32_t memory)
 static void forget_list(struct dgnn_model *model)
 {
     struct dgnn_session *session = (struct dgnn_session *)(uintptr_t)dgnn_pool_session(model->pool);
-    session->list.valid = 0;
+    session->division[0].list.valid = 0;
 }
 
 /* Lists are made anew at every other call, so that they are ended early too. */

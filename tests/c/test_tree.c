@@ -77,6 +77,9 @@ static void test_getters(void)
     v = dgnn_value_item(&item, 0);
     CHECK(!strcmp(dgnn_value_path(&v, path, sizeof(path)), "model.json: a.l[2][0]"));
     CHECK(strlen(dgnn_value_path(&v, path, 2)) == 1 && strlen(dgnn_value_path(&v, path, 15)) == 14);
+    CHECK_STATUS(dgnn_value_refuse(&error, DGNN_ERROR_UNSUPPORTED, &v, "at most %d, found %s", 7, "more"),
+                 DGNN_ERROR_UNSUPPORTED, "model.json: a.l[2][0]: at most 7, found more");
+    CHECK(dgnn_value_refuse(NULL, DGNN_ERROR_FORMAT, &v, "nobody hears it") == DGNN_ERROR_FORMAT);
     v = dgnn_value_item(&l, 3);
     CHECK(dgnn_value_kind(&v) == DGNN_VALUE_ABSENT);
     v = dgnn_value_member(&a, "missing");

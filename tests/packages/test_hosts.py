@@ -31,44 +31,45 @@ def run(command, **options):
     return done
 
 
-def mpi_of_this_place():
-    """(mpicc, mpicxx, launcher) of one MPI: PyPI's in this environment, else the system's."""
-    for folder in (pathlib.Path(sys.prefix) / "bin", pathlib.Path("/usr/bin")):
-        found = [shutil.which(name, path=str(folder)) for name in ("mpicc", "mpicxx", "mpirun")]
-        if all(found) and subprocess.run([found[1], "--version"], capture_output=True).returncode == 0:
-            return found
-    return None
+def mpi_named(name):
+    """(mpicc, mpicxx, mpirun) of PyPI's MPICH in this environment, or of the system's Open MPI; skips where it is not there."""
+    suffix, folder = {"mpich": ("", str(pathlib.Path(sys.prefix) / "bin")), "openmpi": (".openmpi", None)}[name]
+    found = [shutil.which(command + suffix, path=folder) for command in ("mpicc", "mpicxx", "mpirun")]
+    if not all(found) or subprocess.run([found[1], "--version"], capture_output=True).returncode:
+        pytest.skip(f"{name} with a C++ compiler was not found")
+    return found
 
 
-@pytest.fixture(scope="session")
-def prefix(tmp_path_factory):
-    """dgnn installed, once for all tests."""
-    prefix = tmp_path_factory.mktemp("installed")
-    mpi = mpi_of_this_place()
-    environment = os.environ | ({"MPICC": mpi[0]} if mpi else {})
-    done = run(["make", "install", f"PREFIX={prefix}", f"PYTHON={sys.executable}"], cwd=ROOT, env=environment)
+def make_install(prefix, **variables):
+    done = run(["make", "install", f"PREFIX={prefix}", f"PYTHON={sys.executable}"], cwd=ROOT, env=os.environ | variables)
     assert "is installed under" in done.stdout
     return prefix
 
 
+@pytest.fixture(scope="session")
+def prefix(tmp_path_factory):
+    """dgnn installed, once for all tests but those over MPI."""
+    return make_install(tmp_path_factory.mktemp("installed"), MPICC="none")
+
+
 def environment_of(prefix):
-    """As a host's builder has it; MPI's own libraries are found where its wrapper is."""
+    """As a host's builder has it; MPICH's own libraries are found where its wrapper is."""
     libraries = pathlib.Path(sys.prefix) / "lib"
     return os.environ | {"PKG_CONFIG_PATH": f"{prefix}/lib/pkgconfig", "LD_LIBRARY_PATH": str(libraries),
                          "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
 
 
-def by_pkg_config(prefix, folder):
+def by_pkg_config(prefix, folder, mpi):
+    """mpi: of mpi_named, or None: the host without it."""
     shutil.copytree(HOSTS, folder)
-    mpi = mpi_of_this_place()
-    wanted = ["threads", "ranks"] if mpi else ["threads"]
-    done = run(["make", *wanted, *([f"MPICXX={mpi[1]}"] if mpi else [])], cwd=folder, env=environment_of(prefix))
+    done = run(["make", *(["ranks", f"MPICXX={mpi[1]}"] if mpi else ["threads"])], cwd=folder, env=environment_of(prefix))
     assert "warning" not in done.stderr.replace("-Wcast-function-type", "") or "mpi.h" in done.stderr
     return folder
 
 
-def by_cmake(prefix, folder):
-    mpi = mpi_of_this_place()
+def by_cmake(prefix, folder, mpi):
+    if not shutil.which("cmake"):
+        run([sys.executable, "-m", "pip", "install", "--quiet", "cmake"])
     options = [f"-DMPI_C_COMPILER={mpi[0]}", f"-DMPI_CXX_COMPILER={mpi[1]}"] if mpi else []
     run(["cmake", "-S", HOSTS, "-B", folder, f"-DCMAKE_PREFIX_PATH={prefix}", *options], env=environment_of(prefix))
     run(["cmake", "--build", folder], env=environment_of(prefix))
@@ -77,9 +78,23 @@ def by_cmake(prefix, folder):
 
 @pytest.fixture(scope="session", params=[by_pkg_config, by_cmake], ids=["pkg-config", "cmake"])
 def programs(request, prefix, tmp_path_factory):
-    if request.param is by_cmake and not shutil.which("cmake"):
-        run([sys.executable, "-m", "pip", "install", "--quiet", "cmake"])
-    return request.param(prefix, tmp_path_factory.mktemp("built") / "host")
+    return request.param(prefix, tmp_path_factory.mktemp("built") / "host", None)
+
+
+@pytest.fixture(scope="session", params=["mpich", "openmpi"])
+def mpi(request, tmp_path_factory):
+    """(its commands, dgnn installed for it)."""
+    commands = mpi_named(request.param)
+    return commands, make_install(tmp_path_factory.mktemp(request.param), MPICC=commands[0])
+
+
+@pytest.fixture(scope="session", params=[by_pkg_config, by_cmake], ids=["pkg-config", "cmake"])
+def started(request, mpi, tmp_path_factory):
+    """(start of the command line, prefix) of the host over an MPI."""
+    commands, prefix = mpi
+    folder = request.param(prefix, tmp_path_factory.mktemp("built") / "host", commands)
+    shown = run([commands[2], "--version"]).stdout
+    return lambda ranks: [commands[2], *(["--oversubscribe"] if "Open MPI" in shown else []), "-n", ranks, folder / "ranks"], prefix
 
 
 # ---------------------------------------------------------------- a system, and Python's numbers
@@ -233,14 +248,9 @@ def test_threads(ranks, programs, prefix, system, tmp_path):
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_ranks(ranks, programs, prefix, system, tmp_path):
-    mpi = mpi_of_this_place()
-    if not mpi:
-        pytest.skip("no MPI with a C++ compiler was found")
-    path = system.write(tmp_path / "system.txt")
-    oversubscribe = ["--oversubscribe"] if "Open MPI" in subprocess.run([mpi[2], "--version"], capture_output=True,
-                                                                         text=True).stdout else []
-    done = run([mpi[2], *oversubscribe, "-n", ranks, programs / "ranks", *MODELS, path], env=environment_of(prefix))
+def test_ranks(ranks, started, system, tmp_path):
+    path, (start, prefix) = system.write(tmp_path / "system.txt"), started
+    done = run([*start(ranks), *MODELS, path], env=environment_of(prefix))
     lines = done.stdout.splitlines()
     assert len(lines) == 4
     for line, model in zip(lines[:2], MODELS):
@@ -283,9 +293,15 @@ def test_names(prefix):
     of_mpi = {"dgnn_comm_create_mpi"}
     assert headers.declared() - of_mpi <= names
     assert names - headers.declared() <= {"dgnn_alloc_count", "dgnn_alloc_live", "dgnn_alloc_fail_at"}
-    if mpi_of_this_place():
-        shown = run(["nm", "-D", "--defined-only", prefix / "lib" / "libdgnn_mpi.so"]).stdout
-        assert of_mpi <= {line.split()[-1] for line in shown.splitlines()}
+
+
+def test_names_over_mpi(mpi):
+    """The library for one MPI is linked with that one."""
+    library = mpi[1] / "lib" / "libdgnn_mpi.so"
+    assert "dgnn_comm_create_mpi" in run(["nm", "-D", "--defined-only", library]).stdout
+    assert (mpi[1] / "include" / "dgnn_mpi.h").read_text() == (ROOT / "csrc" / "include" / "dgnn_mpi.h").read_text()
+    needed = re.findall(r"NEEDED +libmpi\S*", run(["objdump", "-p", library]).stdout)
+    assert len(needed) == 1
 
 
 def test_destdir(tmp_path):

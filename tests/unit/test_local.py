@@ -155,7 +155,7 @@ def test_damaged_archives(name, change, message, tmp_path):
 
 
 def test_older_names_are_the_same_descriptors(tmp_path):
-    for name, other in (("dpa1_attn2", "se_atten"), ("se_e2_a", "se_a"), ("se_e2_r", "se_e2_r"), ("se_e3", "se_at"),
+    for name, other in (("dpa1_attn2", "se_atten"), ("se_e2_a", "se_a"), ("se_e2_r", "se_r"), ("se_e3", "se_at"),
                         ("se_e3", "se_a_3be")):
         path = changed(name, tmp_path, lambda model: model["descriptor"].update(type=other))
         coords, types, box = triclinic(name)

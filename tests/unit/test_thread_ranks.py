@@ -1,5 +1,6 @@
 """Ranks as threads: what one rank does wrong before a call is its own message on all, and many layers need no new messages."""
 
+import functools
 import gc
 import itertools
 import json
@@ -421,40 +422,21 @@ def test_seventy_layers():
             assert counts["position_messages"] == 1
 
 
-def traffic(path, side):
-    """Mean (bytes of a rebuild, of a step, features of a step) of a rank, on side^3 ranks with 16 atoms in 11 Å each."""
-    cells = np.array(list(itertools.product(range(side), repeat=3)))
-    places = np.array(list(itertools.product(range(2), range(2), range(4)))) * [5.5, 5.5, 2.75] + 0.7
-    comms = testing.thread_ranks(len(cells), 100.0)
-    models = [dgnn.Model.load(path, threads=1) for _ in cells]
-    found = [None] * len(cells)
-
-    def work(rank):
-        coords = 11 * cells[rank] + places + np.random.default_rng(rank).random((16, 3)) * 0.5
-        counts = []
-        for step in range(2):
-            comms[rank].counts(True)
-            result = models[rank].compute(coords + 0.01 * step, np.arange(16) % 2, np.eye(3) * 11 * side, pbc=True,
-                                          comm=comms[rank])
-            assert result.list_reused == step
-            counts.append(comms[rank].counts())
-        found[rank] = counts[0]["bytes"], counts[1]["bytes"], counts[1]["feature_bytes"]
-
-    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(len(cells))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return np.mean(found, axis=0)
+traffic = functools.cache(bench.traffic)
 
 
-@pytest.mark.parametrize("side", [4, pytest.param(8, marks=pytest.mark.long)])
-def test_traffic_grows_little(side, base_path, figures):
-    """From 8 ranks on, what a rank sends in a step: features, and what grows with the logarithm of the ranks."""
-    few, many = traffic(base_path, 2), traffic(base_path, side)
-    step, rebuild = many[1] / few[1], many[0] / few[0]
-    beside = (many[1] - many[2]) / (few[1] - few[2])
-    figures.record("bytes of a rank, against 8 ranks", f"{side**3} ranks", "step", step, 1.3)
-    figures.record("bytes of a rank, against 8 ranks", f"{side**3} ranks", "rebuild", rebuild)
+@pytest.mark.parametrize("with_ids", [False, True], ids=["", "ids"])
+@pytest.mark.parametrize("side", [4, *(pytest.param(side, marks=pytest.mark.long) for side in (6, 8))])
+def test_traffic_grows_little(side, with_ids, base_path, figures):
+    """From 8 ranks on, what a rank sends in a step and in a rebuild: rows, and what grows with the logarithm of the ranks."""
+    few, many = traffic(base_path, 2, with_ids), traffic(base_path, side, with_ids)
+    step, rebuild = (many[what] / few[what] for what in ("step", "rebuild"))
+    beside = (many["step"] - many["features"]) / (few["step"] - few["features"])
+    case = f"{side**3} ranks" + ", ids" * with_ids
+    for row, told in ((f"8 ranks{', ids' * with_ids}", few), (case, many)):
+        for what, count in told.items():
+            figures.record("bytes of a rank", row, what, count)
+    figures.record("bytes of a rank, against 8 ranks", case, "step", step, 1.3)
+    figures.record("bytes of a rank, against 8 ranks", case, "rebuild", rebuild, 2)
     assert step <= 1.3 and beside <= 1.4
-    assert rebuild <= {4: 2, 8: 5.5}[side]  # each rank's box and counts for all others: docs/ranks.md
+    assert rebuild <= 2

@@ -39,10 +39,8 @@ static const struct dgnn_param dpa2_identity[] = {
 #undef DGNN_REAL_BITS
 
 struct dpa2 {
-    struct dgnn_descriptor_base base;
+    struct dgnn_staged staged;
     struct dgnn_dpa2_settings settings;
-    struct dgnn_dpa2_f32 f32; /* one of the two, by settings.dtype */
-    struct dgnn_dpa2_f64 f64;
 };
 
 static int dpa2_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
@@ -168,8 +166,8 @@ static int dpa2_load_settings(const struct dgnn_value *value, const struct dgnn_
 static void dpa2_free(struct dgnn_descriptor *descriptor)
 {
     struct dpa2 *d = (struct dpa2 *)descriptor;
-    dgnn_dpa2_free_f32(&d->f32);
-    dgnn_dpa2_free_f64(&d->f64);
+    dgnn_backend_free(&d->staged);
+    dgnn_alloc_free(d->settings.layer);
     dgnn_alloc_free(d->settings.excluded);
     dgnn_alloc_free(d->settings.tebd);
     dgnn_alloc_free(d);
@@ -183,8 +181,8 @@ static int dpa2_load_into(const struct dgnn_value *value, const struct dgnn_load
     DGNN_TRY(dgnn_typeembed_same(&s->own.type_embedding, s->own.use_econf_tebd, error));
     DGNN_TRY(dgnn_typeembed_load_f64(&s->own.type_embedding, s->ntypes, context->type_map,
                                      s->repinit.tebd_dim, &s->tebd, error));
-    return s->dtype == DGNN_DTYPE_FLOAT32 ? dgnn_dpa2_load_f32(s, &d->f32, error)
-                                          : dgnn_dpa2_load_f64(s, &d->f64, error);
+    return dgnn_backend_load(&d->staged,
+                             s->dtype == DGNN_DTYPE_FLOAT32 ? &dgnn_dpa2_cpu_f32 : &dgnn_dpa2_cpu_f64, error);
 }
 
 static int dpa2_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
@@ -194,7 +192,10 @@ static int dpa2_load(const struct dgnn_value *value, const struct dgnn_load_cont
     if (!d) {
         return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
     }
-    d->base.kind = &dgnn_dpa2;
+    d->staged = (struct dgnn_staged){.base = {&dgnn_dpa2},
+                                     .driver = &dgnn_dpa2_driver,
+                                     .settings = &d->settings,
+                                     .threads = context->threads};
     int status = dpa2_load_into(value, context, d, error);
     if (status) {
         dpa2_free((struct dgnn_descriptor *)d);
@@ -206,23 +207,19 @@ static int dpa2_load(const struct dgnn_value *value, const struct dgnn_load_cont
 
 static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
 {
-    const struct dpa2 *d = (const struct dpa2 *)descriptor;
-    const struct dgnn_dpa2_settings *s = &d->settings;
-    int narrow = s->dtype == DGNN_DTYPE_FLOAT32;
-    int32_t empty = narrow ? d->f32.pair.has_empty || d->f32.three.has_empty
-                           : d->f64.pair.has_empty || d->f64.three.has_empty;
+    const struct dgnn_dpa2_settings *s = &((const struct dpa2 *)descriptor)->settings;
     *p = (struct dgnn_descriptor_properties){
         .cutoff = s->repinit.rcut,
         .mixed_types = 1,
         .nsel = 1,
         .sel = &s->repinit.nsel,
         .dim_out = s->shape.ng1 + (s->own.concat_output_tebd ? s->repinit.tebd_dim : 0),
-        .parameters = narrow ? d->f32.parameters : d->f64.parameters,
+        .parameters = s->parameters,
         .dtype = s->dtype,
         .has_message_passing = 1,
         .has_message_passing_across_ranks = 1,
         .has_graph_form = !s->repinit.use_three_body && s->repinit.set_davg_zero && s->shape.centred,
-        .uses_first_type = empty && (!s->strip || !s->own.smooth),
+        .uses_first_type = s->has_empty && (!s->strip || !s->own.smooth),
     };
 }
 
@@ -230,11 +227,8 @@ static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgn
  * pairs, and of attention between two pairs of a centre. */
 static double dpa2_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
 {
-    const struct dpa2 *d = (const struct dpa2 *)descriptor;
-    const struct dgnn_dpa2_settings *s = &d->settings;
-    int narrow = s->dtype == DGNN_DTYPE_FLOAT32;
-    double pair = (double)(narrow ? d->f32.pair.parameters : d->f64.pair.parameters);
-    double triple = (double)(narrow ? d->f32.three.parameters : d->f64.three.parameters);
+    const struct dgnn_dpa2_settings *s = &((const struct dpa2 *)descriptor)->settings;
+    double pair = (double)s->pair_parameters, triple = (double)s->three_parameters;
     double node = (double)s->shape.ng1, edge = (double)s->shape.ng2, layers = (double)s->shape.nlayer;
     double near = (double)dgnn_descriptor_within(n, distance, s->repinit.three_body_rcut);
     double inner = (double)dgnn_descriptor_within(n, distance, s->shape.cutoff);
@@ -255,70 +249,6 @@ static int dpa2_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_text_add(text, error, "}");
 }
 
-/* Of one of the two. */
-struct dpa2_workspace {
-    struct dgnn_dpa2_workspace_f32 f32;
-    struct dgnn_dpa2_workspace_f64 f64;
-};
-
-static void dpa2_workspace_free(struct dgnn_descriptor_workspace *workspace)
-{
-    struct dpa2_workspace *w = (struct dpa2_workspace *)workspace;
-    if (w) {
-        dgnn_dpa2_workspace_free_f32(&w->f32);
-        dgnn_dpa2_workspace_free_f64(&w->f64);
-        dgnn_alloc_free(w);
-    }
-}
-
-static int dpa2_workspace_create(const struct dgnn_descriptor *descriptor,
-                                 struct dgnn_descriptor_workspace **workspace, struct dgnn_error *error)
-{
-    const struct dpa2 *d = (const struct dpa2 *)descriptor;
-    struct dpa2_workspace *w = dgnn_alloc_zeroed(1, sizeof(*w));
-    if (!w) {
-        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
-    }
-    int status = d->settings.dtype == DGNN_DTYPE_FLOAT32
-                     ? dgnn_dpa2_workspace_create_f32(&d->f32, &w->f32, error)
-                     : dgnn_dpa2_workspace_create_f64(&d->f64, &w->f64, error);
-    if (status) {
-        dpa2_workspace_free((struct dgnn_descriptor_workspace *)w);
-        return status;
-    }
-    *workspace = (struct dgnn_descriptor_workspace *)w;
-    return DGNN_OK;
-}
-
-static int dpa2_prepare(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
-                        const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
-{
-    struct dpa2_workspace *w = (struct dpa2_workspace *)workspace;
-    return ((const struct dpa2 *)descriptor)->settings.dtype == DGNN_DTYPE_FLOAT32
-               ? dgnn_dpa2_prepare_f32(&w->f32, evaluation, error)
-               : dgnn_dpa2_prepare_f64(&w->f64, evaluation, error);
-}
-
-static int dpa2_forward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
-                        const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error)
-{
-    struct dpa2_workspace *w = (struct dpa2_workspace *)workspace;
-    return ((const struct dpa2 *)descriptor)->settings.dtype == DGNN_DTYPE_FLOAT32
-               ? dgnn_dpa2_forward_f32(&w->f32, evaluation, output, error)
-               : dgnn_dpa2_forward_f64(&w->f64, evaluation, output, error);
-}
-
-static int dpa2_backward(const struct dgnn_descriptor *descriptor,
-                         struct dgnn_descriptor_workspace *workspace,
-                         const struct dgnn_evaluation *evaluation, const double *output_gradient,
-                         struct dgnn_error *error)
-{
-    struct dpa2_workspace *w = (struct dpa2_workspace *)workspace;
-    return ((const struct dpa2 *)descriptor)->settings.dtype == DGNN_DTYPE_FLOAT32
-               ? dgnn_dpa2_backward_f32(&w->f32, evaluation, output_gradient, error)
-               : dgnn_dpa2_backward_f64(&w->f64, evaluation, output_gradient, error);
-}
-
 const struct dgnn_descriptor_kind dgnn_dpa2 = {
     .type = "dpa2",
     .load = dpa2_load,
@@ -326,9 +256,9 @@ const struct dgnn_descriptor_kind dgnn_dpa2 = {
     .properties = dpa2_properties,
     .describe = dpa2_describe,
     .work = dpa2_work,
-    .workspace_create = dpa2_workspace_create,
-    .workspace_free = dpa2_workspace_free,
-    .prepare = dpa2_prepare,
-    .forward = dpa2_forward,
-    .backward = dpa2_backward,
+    .workspace_create = dgnn_backend_workspace_create,
+    .workspace_free = dgnn_backend_workspace_free,
+    .prepare = dgnn_backend_prepare,
+    .forward = dgnn_backend_forward,
+    .backward = dgnn_backend_backward,
 };

@@ -24,16 +24,13 @@ struct dgnn_dpa2_settings {
     int32_t threads;
     int32_t ntypes;
     enum dgnn_cpu cpu;
-    uint8_t *excluded; /* ntypes x ntypes; NULL: no pair is */
-    double *tebd;      /* (ntypes + 1) x tebd_dim */
+    uint8_t *excluded;                     /* ntypes x ntypes; NULL: no pair is */
+    double *tebd;                          /* (ntypes + 1) x tebd_dim */
+    struct dgnn_repformer_switches *layer; /* shape.nlayer */
+    int64_t pair_parameters, three_parameters,
+        parameters;    /* numbers in the weights: of the first blocks, of all */
+    int32_t has_empty; /* can an empty slot add anything to the first features? */
 };
-
-#define DGNN_REAL_BITS 32
-#include "net/dpa2/dpa2_types.h"
-#undef DGNN_REAL_BITS
-#define DGNN_REAL_BITS 64
-#include "net/dpa2/dpa2_types.h"
-#undef DGNN_REAL_BITS
 
 extern const struct dgnn_descriptor_kind dgnn_dpa2;
 

@@ -12,7 +12,7 @@
 #ifndef DGNN_NET_REPFORMER_H
 #define DGNN_NET_REPFORMER_H
 
-#include "net/parts/descriptor.h"
+#include "net/dpa2/dpa2_stages.h"
 #include "net/parts/environment.h"
 #include "net/parts/layer.h"
 #include "net/params/params.h"
@@ -57,6 +57,12 @@ struct dgnn_repformer_switches {
     double node_shift, pair_shift; /* of smooth attention's logits */
     const char *style;             /* how updates join */
 };
+
+/* Does a layer read other nodes' features? */
+static inline int dgnn_repformer_sees_nodes(const struct dgnn_repformer_switches *s)
+{
+    return s->has_drrd || s->has_conv || s->has_attn || s->has_product;
+}
 
 /* What the block needs beside its own members. */
 struct dgnn_repformer_context {

@@ -173,26 +173,14 @@ static void REAL(repformer_phase_part)(void *of, int64_t chunk, int32_t thread)
     phase->run(&c);
 }
 
-/* Runs a phase of layer l over all chunks, or, from layer last on, over those with nodes whose output is
- * used. Chunks write only what is their own, so their order does not matter. */
-static void REAL(repformer_run)(struct REAL(dgnn_repformer_workspace) * w, int64_t l, int64_t last,
+/* Runs a phase of a layer over all chunks, or over those with nodes whose output is used. Chunks write only
+ * what is their own, so their order does not matter. */
+static void REAL(repformer_run)(struct REAL(dgnn_repformer_workspace) * w, const struct dgnn_stage_call *call,
                                 void (*phase)(struct REAL(repformer_chunk) *))
 {
-    struct REAL(repformer_phase) region = {w, l, phase};
-    dgnn_parallel_run(w->block->context.threads, l < last ? w->list.nchunk : w->nused,
+    struct REAL(repformer_phase) region = {w, call->layer, phase};
+    dgnn_parallel_run(w->block->context.threads, call->part == DGNN_STAGE_USED ? w->nused : w->list.nchunk,
                       REAL(repformer_phase_part), &region);
-}
-
-/* Pairs of nodes whose output is not used are of no more use a layer before the last; what the nodes' phase
- * adds to them there needs them nevertheless. */
-static void REAL(repformer_run_pairs)(struct REAL(dgnn_repformer_workspace) * w, int64_t l,
-                                      void (*phase)(struct REAL(repformer_chunk) *))
-{
-    const struct REAL(dgnn_repformer) *block = w->block;
-    const struct dgnn_repformer_switches *s = &block->layer[l].s;
-    if (s->has_pair) {
-        REAL(repformer_run)(w, l, block->nlayer - (s->has_product ? 1 : 2), phase);
-    }
 }
 
 /* The last layer's gradients where it was left out. */
@@ -309,21 +297,6 @@ static void REAL(repformer_start_pair_backward)(const struct REAL(dgnn_repformer
 
 /* ---------------------------------------------------------------- the block */
 
-/* The rows that each layer sends, and those of its gradient. */
-static int REAL(repformer_prepare_exchange)(struct REAL(dgnn_repformer_workspace) * w,
-                                            struct dgnn_exchange *exchange, struct dgnn_error *error)
-{
-    const struct REAL(dgnn_repformer) *block = w->block;
-    int64_t width = block->ng1p;
-    for (int64_t l = 0; l < block->nlayer; l++) {
-        if (REAL(repformer_sees_nodes)(&block->layer[l])) {
-            DGNN_TRY(dgnn_exchange_prepare(exchange, w->g1[l], width, sizeof(real), error));
-        }
-    }
-    DGNN_TRY(dgnn_exchange_prepare(exchange, w->d_g1[0], width, sizeof(real), error));
-    return dgnn_exchange_prepare(exchange, w->d_g1[1], width, sizeof(real), error);
-}
-
 int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * w,
                                  const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
@@ -337,50 +310,139 @@ int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * w,
     w->dense = evaluation->graph->dense;
     w->nused = (evaluation->graph->nowned - evaluation->nidle + DGNN_SUBLIST_CHUNK - 1) / DGNN_SUBLIST_CHUNK;
     DGNN_TRY(dgnn_sublist_build(evaluation->graph, &rule, &w->list, error));
-    DGNN_TRY(REAL(repformer_reserve)(w, error));
-    return REAL(repformer_prepare_exchange)(w, evaluation->exchange, error);
+    return REAL(repformer_reserve)(w, error);
 }
 
-real *REAL(dgnn_repformer_input)(struct REAL(dgnn_repformer_workspace) * w)
+struct dgnn_rows REAL(dgnn_repformer_rows)(const struct REAL(dgnn_repformer_workspace) * w, int32_t buffer,
+                                           int64_t l)
 {
-    return w->g1[0];
+    return (struct dgnn_rows){.data = buffer == DGNN_DPA2_AT_G1         ? w->g1[l]
+                                      : buffer == DGNN_DPA2_AT_D_G1_OUT ? w->d_g1[0]
+                                                                        : w->d_g1[1],
+                              .width = w->block->ng1p,
+                              .item_size = sizeof(real)};
 }
 
-int REAL(dgnn_repformer_forward)(struct REAL(dgnn_repformer_workspace) * w,
-                                 const struct dgnn_evaluation *evaluation, const real **output,
-                                 struct dgnn_error *error)
+static void REAL(repformer_list_pairs_kept)(const struct REAL(dgnn_repformer_workspace) * w, int64_t l,
+                                            struct dgnn_places *to)
+{
+    const struct REAL(dgnn_repformer_layer) *layer = &w->block->layer[l];
+    const struct REAL(dgnn_repformer_pair_kept) *kept = &w->pair_kept[l];
+    int64_t size = sizeof(real), npair = w->list.npair, square = w->list.square_first[w->list.nchunk];
+    const struct dgnn_place_rows pairs = {npair, npair}, squares = {square, square};
+    const int32_t buffer = DGNN_DPA2_AT_PAIRS_KEPT;
+    dgnn_backend_list(to, buffer, l, kept->slope, pairs, w->block->ng2p * size);
+    dgnn_backend_list(to, buffer, l, kept->heads, pairs, layer->pair_heads.w.ncol * size);
+    dgnn_backend_list(to, buffer, l, kept->normed, pairs, w->block->ng2p * size);
+    dgnn_backend_list(to, buffer, l, kept->spread, pairs, size);
+    dgnn_backend_list(to, buffer, l, kept->logit, squares, layer->s.pair_heads * size);
+    dgnn_backend_list(to, buffer, l, kept->weight, squares, layer->s.pair_heads * size);
+}
+
+static void REAL(repformer_list_nodes_kept)(const struct REAL(dgnn_repformer_workspace) * w, int64_t l,
+                                            struct dgnn_places *to)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
-    int64_t n = w->list.ncentre * block->ng1p;
-    block->ops->activate(&block->activation, n, w->g1[0], w->g1[0], w->start_slope);
+    const struct REAL(dgnn_repformer_layer) *layer = &block->layer[l];
+    const struct REAL(dgnn_repformer_node_kept) *kept = &w->node_kept[l];
+    int64_t size = sizeof(real), n = l + 1 < block->nlayer ? w->list.ncentre : REAL(repformer_used)(w);
+    int64_t npair = w->list.first[n], heads = REAL(repformer_heads_pad)(layer);
+    const struct dgnn_place_rows pairs = {npair, npair}, centres = {n, n};
+    const int32_t buffer = DGNN_DPA2_AT_NODES_KEPT;
+    dgnn_backend_list(to, buffer, l, kept->common_slope, centres, block->ng1p * size);
+    dgnn_backend_list(to, buffer, l, layer->s.self_out ? kept->self_slope : NULL, centres,
+                      block->ng1p * size);
+    dgnn_backend_list(to, buffer, l, layer->s.has_drrd ? kept->moment1 : NULL, centres,
+                      3 * block->ng1p * size);
+    dgnn_backend_list(to, buffer, l, layer->s.has_grrg ? kept->moment2 : NULL, centres,
+                      3 * block->ng2p * size);
+    dgnn_backend_list(to, buffer, l, kept->form, centres, layer->node_form.w.ncol * size);
+    dgnn_backend_list(to, buffer, l, kept->logit, pairs, heads * size);
+    dgnn_backend_list(to, buffer, l, kept->weight, pairs, heads * size);
+}
+
+static void REAL(repformer_list_gradients)(const struct REAL(dgnn_repformer_workspace) * w,
+                                           struct dgnn_places *to)
+{
+    const struct REAL(dgnn_repformer) *block = w->block;
+    int64_t size = sizeof(real), npair = w->list.npair;
+    const struct dgnn_place_rows nodes = {w->list.nnode, w->list.ncentre}, pairs = {npair, npair};
+    static const int32_t g1[2] = {DGNN_DPA2_AT_D_G1_OUT, DGNN_DPA2_AT_D_G1_IN};
+    static const int32_t g2[2] = {DGNN_DPA2_AT_D_G2_OUT, DGNN_DPA2_AT_D_G2_IN};
+    static const int32_t h2[2] = {DGNN_DPA2_AT_D_H2_OUT, DGNN_DPA2_AT_D_H2_IN};
+    for (int k = 0; k < 2; k++) {
+        dgnn_backend_list(to, g1[k], -1, w->d_g1[k], nodes, block->ng1p * size);
+        dgnn_backend_list(to, g2[k], -1, w->d_g2[k], pairs, block->ng2p * size);
+        dgnn_backend_list(to, h2[k], -1, w->d_h2[k], pairs, 4 * size);
+    }
+    dgnn_backend_list(to, DGNN_DPA2_AT_D_SWITCHES, -1, w->d_sw, pairs, sizeof(double));
+    dgnn_backend_list(to, DGNN_DPA2_AT_D_NEIGHBOURS, -1, w->d_neighbour, pairs, block->ng1p * size);
+}
+
+void REAL(dgnn_repformer_places)(const struct REAL(dgnn_repformer_workspace) * w, struct dgnn_places *to)
+{
+    const struct REAL(dgnn_repformer) *block = w->block;
+    int64_t size = sizeof(real), npair = w->list.npair, ncentre = w->list.ncentre;
+    const struct dgnn_place_rows nodes = {w->list.nnode, ncentre}, pairs = {npair, npair};
+    for (int64_t l = 0; l <= block->nlayer; l++) {
+        dgnn_backend_list(to, DGNN_DPA2_AT_G1, l, w->g1[l], nodes, block->ng1p * size);
+        dgnn_backend_list(to, DGNN_DPA2_AT_G2, l, w->g2[l], pairs, block->ng2p * size);
+        dgnn_backend_list(to, DGNN_DPA2_AT_H2, l, w->h2[l], pairs, 4 * size);
+    }
+    for (int64_t l = 0; l < block->nlayer && block->context.keep; l++) {
+        REAL(repformer_list_pairs_kept)(w, l, to);
+        REAL(repformer_list_nodes_kept)(w, l, to);
+    }
+    dgnn_backend_list(to, DGNN_DPA2_AT_SWITCHES, -1, w->sw, pairs, sizeof(double));
+    dgnn_backend_list(to, DGNN_DPA2_AT_SLOPES, -1, w->start_slope, (struct dgnn_place_rows){ncentre, ncentre},
+                      block->ng1p * size);
+    dgnn_backend_list(to, DGNN_DPA2_AT_PAIR_SLOPES, -1, w->embedding_slope, pairs, block->ng2p * size);
+    REAL(repformer_list_gradients)(w, to);
+    dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, w->scratch.data,
+                      (struct dgnn_place_rows){block->context.threads, 0}, w->scratch_size);
+}
+
+/* ---------------------------------------------------------------- stages: forward */
+
+void REAL(dgnn_repformer_first_nodes)(struct REAL(dgnn_repformer_workspace) * w,
+                                      const struct dgnn_stage_call *call)
+{
+    const struct REAL(dgnn_repformer) *block = w->block;
+    (void)call;
+    block->ops->activate(&block->activation, w->list.ncentre * block->ng1p, w->g1[0], w->g1[0],
+                         w->start_slope);
     for (int64_t i = 0; i < w->list.ncentre; i++) {
         for (int64_t k = block->ng1; k < block->ng1p; k++) {
             w->g1[0][i * block->ng1p + k] = 0;
         }
     }
-    REAL(repformer_run_rows)(w, evaluation, w->list.ncentre, REAL(repformer_start_part));
-    for (int64_t l = 0; l < block->nlayer; l++) {
-        const struct REAL(dgnn_repformer_layer) *layer = &block->layer[l];
-        struct dgnn_exchange *exchange = REAL(repformer_sees_nodes)(layer) ? evaluation->exchange : NULL;
-        dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
-        DGNN_TRY(dgnn_exchange_forward_begin(exchange, w->g1[l], block->ng1p, sizeof(real), error));
-        dgnn_profile_end(evaluation->profile, DGNN_PHASE_MESSAGES);
-        REAL(repformer_run_pairs)(w, l, REAL(repformer_pair_phase));
-        dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
-        DGNN_TRY(dgnn_exchange_forward_end(exchange, error));
-        dgnn_profile_end(evaluation->profile, DGNN_PHASE_MESSAGES);
-        REAL(repformer_run)(w, l, block->nlayer - 1, REAL(repformer_node_phase));
-    }
-    int64_t used = REAL(repformer_used)(w) * block->ng1p;
-    memset(w->g1[block->nlayer] + used, 0, sizeof(real) * (size_t)(n - used));
-    *output = w->g1[block->nlayer];
-    return DGNN_OK;
 }
 
-real *REAL(dgnn_repformer_gradient)(struct REAL(dgnn_repformer_workspace) * w)
+void REAL(dgnn_repformer_first_pairs)(struct REAL(dgnn_repformer_workspace) * w,
+                                      const struct dgnn_stage_call *call)
 {
-    return w->d_g1[1];
+    REAL(repformer_run_rows)(w, call->evaluation, w->list.ncentre, REAL(repformer_start_part));
 }
+
+void REAL(dgnn_repformer_pairs)(struct REAL(dgnn_repformer_workspace) * w, const struct dgnn_stage_call *call)
+{
+    REAL(repformer_run)(w, call, REAL(repformer_pair_phase));
+}
+
+void REAL(dgnn_repformer_nodes)(struct REAL(dgnn_repformer_workspace) * w, const struct dgnn_stage_call *call)
+{
+    REAL(repformer_run)(w, call, REAL(repformer_node_phase));
+}
+
+void REAL(dgnn_repformer_output)(struct REAL(dgnn_repformer_workspace) * w,
+                                 const struct dgnn_stage_call *call)
+{
+    const struct REAL(dgnn_repformer) *block = w->block;
+    int64_t used = REAL(repformer_used)(w) * block->ng1p, n = w->list.ncentre * block->ng1p;
+    memset(w->g1[call->layer] + used, 0, sizeof(real) * (size_t)(n - used));
+}
+
+/* ---------------------------------------------------------------- stages: backward */
 
 /* Gradients of neighbours' rows: each node adds what its pairs hold, in the order of the pairs. */
 static void REAL(repformer_collect_node)(struct REAL(dgnn_repformer_workspace) * w, int64_t j)
@@ -416,32 +478,44 @@ static void REAL(repformer_swap)(real **pair)
     pair[1] = first;
 }
 
-static int REAL(repformer_layer_backward)(struct REAL(dgnn_repformer_workspace) * w,
-                                          const struct dgnn_evaluation *evaluation, int64_t l,
-                                          struct dgnn_error *error)
+void REAL(dgnn_repformer_d_output)(struct REAL(dgnn_repformer_workspace) * w,
+                                   const struct dgnn_stage_call *call)
 {
-    const struct REAL(dgnn_repformer) *block = w->block;
-    const struct REAL(dgnn_repformer_layer) *layer = &block->layer[l];
-    int sees = REAL(repformer_sees_nodes)(layer);
-    struct dgnn_exchange *exchange = sees ? evaluation->exchange : NULL;
-    REAL(repformer_run)(w, l, block->nlayer - 1, REAL(repformer_node_phase_back));
-    if (l == block->nlayer - 1) {
+    const struct dgnn_sublist *list = &w->list;
+    (void)call;
+    memset(w->d_g2[1], 0, sizeof(real) * (size_t)(list->npair * w->block->ng2p));
+    memset(w->d_h2[1], 0, sizeof(real) * (size_t)(list->npair * 4));
+    memset(w->d_sw, 0, sizeof(double) * (size_t)list->npair);
+}
+
+void REAL(dgnn_repformer_d_nodes)(struct REAL(dgnn_repformer_workspace) * w,
+                                  const struct dgnn_stage_call *call)
+{
+    REAL(repformer_run)(w, call, REAL(repformer_node_phase_back));
+    if (call->part == DGNN_STAGE_USED) {
         REAL(repformer_clear_unused)(w);
     }
-    if (sees) {
-        REAL(repformer_run_rows)(w, evaluation, w->list.nnode, REAL(repformer_collect_part));
-    }
-    dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
-    DGNN_TRY(dgnn_exchange_reverse_begin(exchange, w->d_g1[0], block->ng1p, sizeof(real), error));
-    dgnn_profile_end(evaluation->profile, DGNN_PHASE_MESSAGES);
-    REAL(repformer_run_pairs)(w, l, REAL(repformer_pair_phase_back));
-    dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
-    DGNN_TRY(dgnn_exchange_reverse_end(exchange, error));
-    dgnn_profile_end(evaluation->profile, DGNN_PHASE_MESSAGES);
+}
+
+void REAL(dgnn_repformer_d_neighbours)(struct REAL(dgnn_repformer_workspace) * w,
+                                       const struct dgnn_stage_call *call)
+{
+    REAL(repformer_run_rows)(w, call->evaluation, w->list.nnode, REAL(repformer_collect_part));
+}
+
+void REAL(dgnn_repformer_d_pairs)(struct REAL(dgnn_repformer_workspace) * w,
+                                  const struct dgnn_stage_call *call)
+{
+    REAL(repformer_run)(w, call, REAL(repformer_pair_phase_back));
+}
+
+void REAL(dgnn_repformer_d_next)(struct REAL(dgnn_repformer_workspace) * w,
+                                 const struct dgnn_stage_call *call)
+{
+    (void)call;
     REAL(repformer_swap)(w->d_g1);
     REAL(repformer_swap)(w->d_g2);
     REAL(repformer_swap)(w->d_h2);
-    return DGNN_OK;
 }
 
 /* From the first layer's gradients to those of vectors and of the input. */
@@ -464,19 +538,8 @@ static void REAL(repformer_finish_part)(void *of, int64_t part, int32_t thread)
     }
 }
 
-int REAL(dgnn_repformer_backward)(struct REAL(dgnn_repformer_workspace) * w,
-                                  const struct dgnn_evaluation *evaluation, const real **d_input,
-                                  struct dgnn_error *error)
+void REAL(dgnn_repformer_d_first_pairs)(struct REAL(dgnn_repformer_workspace) * w,
+                                        const struct dgnn_stage_call *call)
 {
-    const struct REAL(dgnn_repformer) *block = w->block;
-    const struct dgnn_sublist *list = &w->list;
-    memset(w->d_g2[1], 0, sizeof(real) * (size_t)(list->npair * block->ng2p));
-    memset(w->d_h2[1], 0, sizeof(real) * (size_t)(list->npair * 4));
-    memset(w->d_sw, 0, sizeof(double) * (size_t)list->npair);
-    for (int64_t l = block->nlayer - 1; l >= 0; l--) {
-        DGNN_TRY(REAL(repformer_layer_backward)(w, evaluation, l, error));
-    }
-    REAL(repformer_run_rows)(w, evaluation, list->ncentre, REAL(repformer_finish_part));
-    *d_input = w->d_g1[1];
-    return DGNN_OK;
+    REAL(repformer_run_rows)(w, call->evaluation, w->list.ncentre, REAL(repformer_finish_part));
 }

@@ -113,7 +113,7 @@ static struct REAL(dgnn_repformer_node_kept) REAL(repformer_node_kept)(struct RE
 
 static int REAL(repformer_sees_nodes)(const struct REAL(dgnn_repformer_layer) * layer)
 {
-    return layer->s.has_drrd || layer->s.has_conv || layer->s.has_attn || layer->s.has_product;
+    return dgnn_repformer_sees_nodes(&layer->s);
 }
 
 /* The factors before the sums over a centre with n pairs: of moments, and of the convolution. */

@@ -97,19 +97,27 @@ int REAL(dgnn_repformer_workspace_create)(const struct REAL(dgnn_repformer) * bl
 void REAL(dgnn_repformer_workspace_free)(struct REAL(dgnn_repformer_workspace) *
                                          workspace); /* a zeroed one is allowed */
 
-/* Lists and rooms for a graph, and what the exchange needs. Errors: MEMORY, COMM. */
+/* Lists and rooms for a graph. Errors: MEMORY. */
 int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * workspace,
                                  const struct dgnn_evaluation *evaluation, struct dgnn_error *error);
-/* Where forward expects nowned rows, ng1p apart. */
-real *REAL(dgnn_repformer_input)(struct REAL(dgnn_repformer_workspace) * workspace);
-/* *output: nowned rows, ng1p apart, in the block. */
-int REAL(dgnn_repformer_forward)(struct REAL(dgnn_repformer_workspace) * workspace,
-                                 const struct dgnn_evaluation *evaluation, const real **output,
-                                 struct dgnn_error *error);
-/* d_output: nowned rows, ng1p apart, from dgnn_repformer_gradient. *d_input: as input. Adds to the
- * evaluation's edge gradient. */
-int REAL(dgnn_repformer_backward)(struct REAL(dgnn_repformer_workspace) * workspace,
-                                  const struct dgnn_evaluation *evaluation, const real **d_input,
-                                  struct dgnn_error *error);
-/* Where the gradient by the output is expected; the caller fills nowned rows with their padding. */
-real *REAL(dgnn_repformer_gradient)(struct REAL(dgnn_repformer_workspace) * workspace);
+struct dgnn_rows REAL(dgnn_repformer_rows)(const struct REAL(dgnn_repformer_workspace) * workspace,
+                                           int32_t buffer, int64_t layer);
+void REAL(dgnn_repformer_places)(const struct REAL(dgnn_repformer_workspace) * workspace,
+                                 struct dgnn_places *to);
+
+/* Stages of the driver (dpa2_driver.c). first_nodes: the activation of g1[0], whose nowned rows are there;
+ * output: g1[nlayer] has zeros where nothing is used; d_output: after the owned rows of d_g1[1] are there,
+ * which d_first_pairs leaves as the gradient by what first_nodes found. */
+typedef void REAL(dgnn_repformer_stage)(struct REAL(dgnn_repformer_workspace) *,
+                                        const struct dgnn_stage_call *);
+REAL(dgnn_repformer_stage) REAL(dgnn_repformer_first_nodes);
+REAL(dgnn_repformer_stage) REAL(dgnn_repformer_first_pairs);
+REAL(dgnn_repformer_stage) REAL(dgnn_repformer_pairs);
+REAL(dgnn_repformer_stage) REAL(dgnn_repformer_nodes);
+REAL(dgnn_repformer_stage) REAL(dgnn_repformer_output);
+REAL(dgnn_repformer_stage) REAL(dgnn_repformer_d_output);
+REAL(dgnn_repformer_stage) REAL(dgnn_repformer_d_nodes);
+REAL(dgnn_repformer_stage) REAL(dgnn_repformer_d_neighbours);
+REAL(dgnn_repformer_stage) REAL(dgnn_repformer_d_pairs);
+REAL(dgnn_repformer_stage) REAL(dgnn_repformer_d_next);
+REAL(dgnn_repformer_stage) REAL(dgnn_repformer_d_first_pairs);

@@ -9,7 +9,7 @@
 #ifndef DGNN_NET_REPINIT_H
 #define DGNN_NET_REPINIT_H
 
-#include "net/parts/descriptor.h"
+#include "net/parts/backend.h"
 #include "net/parts/embedding.h"
 #include "net/parts/environment.h"
 #include "net/params/params.h"

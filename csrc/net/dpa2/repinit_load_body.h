@@ -248,6 +248,21 @@ static int REAL(repinit_reserve)(struct REAL(dgnn_repinit_workspace) * w,
     return dgnn_buffer_reserve(&w->scratch, total, "scratch of DPA2's first features", error);
 }
 
+void REAL(dgnn_repinit_places)(const struct REAL(dgnn_repinit_workspace) * w, int32_t buffer,
+                               struct dgnn_places *to)
+{
+    int64_t npair = w->list.npair, size = sizeof(real), nvalue = w->nvalue, nspare = w->nspare;
+    struct dgnn_place_rows pairs = {npair, npair}, centres = {w->list.ncentre, w->list.ncentre};
+    dgnn_backend_list(to, buffer, -1, w->row, pairs, 4 * size);
+    dgnn_backend_list(to, buffer, -1, w->sw, pairs, size);
+    dgnn_backend_list(to, buffer, -1, w->moment, centres, 4 * w->block->ngp * size);
+    dgnn_backend_list(to, buffer, -1, w->value, (struct dgnn_place_rows){nvalue, nvalue}, size);
+    dgnn_backend_list(to, buffer, -1, w->slope, (struct dgnn_place_rows){nvalue, nvalue}, size);
+    dgnn_backend_list(to, buffer, -1, w->spare, (struct dgnn_place_rows){nspare, nspare}, size);
+    dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, w->scratch.data,
+                      (struct dgnn_place_rows){w->block->context.threads, 0}, w->scratch_size);
+}
+
 static int REAL(repinit_excludes)(const struct REAL(dgnn_repinit_workspace) * w,
                                   const struct dgnn_graph *graph, int64_t i, int64_t pair)
 {

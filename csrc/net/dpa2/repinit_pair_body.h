@@ -49,7 +49,9 @@ static void REAL(repinit_pair_layout)(struct REAL(dgnn_repinit_workspace) * w, s
     w->moment = dgnn_arena_take(arena, list->ncentre * 4 * block->ngp, sizeof(real));
     w->value = dgnn_arena_take(arena, kept, sizeof(real));
     w->slope = dgnn_arena_take(arena, kept, sizeof(real));
-    w->spare = dgnn_arena_take(arena, block->context.strip ? kept : 0, sizeof(real));
+    w->nvalue = kept;
+    w->nspare = block->context.strip ? kept : 0;
+    w->spare = dgnn_arena_take(arena, w->nspare, sizeof(real));
 }
 
 int REAL(dgnn_repinit_prepare_pair)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,

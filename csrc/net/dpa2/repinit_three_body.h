@@ -78,7 +78,9 @@ static void REAL(repinit_three_layout)(struct REAL(dgnn_repinit_workspace) * w, 
     w->row = dgnn_arena_take(arena, list->npair * 4, sizeof(real));
     w->sw = dgnn_arena_take(arena, list->npair, sizeof(real));
     w->value = dgnn_arena_take(arena, kept, sizeof(real));
-    w->spare = dgnn_arena_take(arena, block->context.strip && block->context.smooth ? kept : 0, sizeof(real));
+    w->nvalue = kept;
+    w->nspare = block->context.strip && block->context.smooth ? kept : 0;
+    w->spare = dgnn_arena_take(arena, w->nspare, sizeof(real));
 }
 
 int REAL(dgnn_repinit_prepare_three)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,

@@ -31,6 +31,7 @@ struct REAL(dgnn_repinit_workspace) {
     real *slope;    /* as value */
     real *spare;    /* as value, with strip */
     int64_t *place; /* centre: where its value begins, of the three-body block */
+    int64_t nvalue, nspare; /* numbers in value, and in spare */
 };
 
 /* variable: the block's weights. Errors: FORMAT, UNSUPPORTED, MEMORY. */
@@ -49,6 +50,10 @@ int REAL(dgnn_repinit_prepare_pair)(struct REAL(dgnn_repinit_workspace) * worksp
                                     const struct dgnn_graph *graph, struct dgnn_error *error);
 int REAL(dgnn_repinit_prepare_three)(struct REAL(dgnn_repinit_workspace) * workspace,
                                      const struct dgnn_graph *graph, struct dgnn_error *error);
+
+/* What backward finds of forward, in a buffer of the driver's. */
+void REAL(dgnn_repinit_places)(const struct REAL(dgnn_repinit_workspace) * workspace, int32_t buffer,
+                               struct dgnn_places *to);
 
 /* output: rows of dim_out, stride apart. */
 void REAL(dgnn_repinit_forward_pair)(struct REAL(dgnn_repinit_workspace) * workspace,

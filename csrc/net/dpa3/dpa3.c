@@ -37,10 +37,8 @@ enum {
 };
 
 struct dpa3 {
-    struct dgnn_descriptor_base base;
+    struct dgnn_staged staged;
     struct dgnn_dpa3_settings settings;
-    const struct dgnn_repflow_backend *backend; /* its row for the element type */
-    void *weights;                              /* the backend's */
 };
 
 static int dpa3_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
@@ -253,9 +251,7 @@ static int dpa3_load_charge_spin(struct dgnn_dpa3_settings *s, struct dgnn_error
 static void dpa3_free(struct dgnn_descriptor *descriptor)
 {
     struct dpa3 *d = (struct dpa3 *)descriptor;
-    if (d->backend) {
-        d->backend->free(d->weights);
-    }
+    dgnn_backend_free(&d->staged);
     dgnn_alloc_free(d->settings.excluded);
     dgnn_alloc_free(d->settings.average);
     dgnn_alloc_free(d->settings.deviation);
@@ -277,8 +273,8 @@ static int dpa3_load_into(const struct dgnn_value *value, const struct dgnn_load
     DGNN_TRY(dgnn_typeembed_load_f64(&s->own.type_embedding, s->ntypes, context->type_map, s->repflow.n_dim,
                                      &s->type_table, error));
     DGNN_TRY(dpa3_load_charge_spin(s, error));
-    d->backend = s->dtype == DGNN_DTYPE_FLOAT32 ? &dgnn_repflow_cpu_f32 : &dgnn_repflow_cpu_f64;
-    return d->backend->load(s, &d->weights, error);
+    return dgnn_backend_load(
+        &d->staged, s->dtype == DGNN_DTYPE_FLOAT32 ? &dgnn_repflow_cpu_f32 : &dgnn_repflow_cpu_f64, error);
 }
 
 static int dpa3_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
@@ -288,7 +284,10 @@ static int dpa3_load(const struct dgnn_value *value, const struct dgnn_load_cont
     if (!d) {
         return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
     }
-    d->base.kind = &dgnn_dpa3;
+    d->staged = (struct dgnn_staged){.base = {&dgnn_dpa3},
+                                     .driver = &dgnn_repflow_driver,
+                                     .settings = &d->settings,
+                                     .threads = context->threads};
     int status = dpa3_load_into(value, context, d, error);
     if (status) {
         dpa3_free((struct dgnn_descriptor *)d);
@@ -335,77 +334,7 @@ static double dpa3_work(const struct dgnn_descriptor *descriptor, int64_t n, con
     int64_t near =
         s->has_angles ? dgnn_descriptor_within(n < s->angle_sel ? n : s->angle_sel, distance, s->angle.cutoff)
                       : 0;
-    return d->backend->centre_work(d->weights, n, near);
-}
-
-void dgnn_dpa3_set_backend(struct dgnn_descriptor *descriptor, const struct dgnn_repflow_backend *backend)
-{
-    ((struct dpa3 *)descriptor)->backend = backend;
-}
-
-struct dpa3_workspace {
-    const struct dgnn_repflow_backend *backend;
-    void *inner;                  /* the backend's */
-    struct dgnn_profile *profile; /* of the evaluation under way */
-};
-
-static void dpa3_workspace_free(struct dgnn_descriptor_workspace *workspace)
-{
-    struct dpa3_workspace *w = (struct dpa3_workspace *)workspace;
-    if (w) {
-        w->backend->workspace_free(w->inner);
-        dgnn_alloc_free(w);
-    }
-}
-
-static int dpa3_workspace_create(const struct dgnn_descriptor *descriptor,
-                                 struct dgnn_descriptor_workspace **workspace, struct dgnn_error *error)
-{
-    const struct dpa3 *d = (const struct dpa3 *)descriptor;
-    struct dpa3_workspace *w = dgnn_alloc_zeroed(1, sizeof(*w));
-    if (!w) {
-        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
-    }
-    w->backend = d->backend;
-    int status = d->backend->workspace_create(d->weights, &w->inner, error);
-    if (status) {
-        dgnn_alloc_free(w);
-        return status;
-    }
-    *workspace = (struct dgnn_descriptor_workspace *)w;
-    return DGNN_OK;
-}
-
-static int dpa3_prepare(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
-                        const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
-{
-    struct dpa3_workspace *w = (struct dpa3_workspace *)workspace;
-    return dgnn_driver_prepare(&((const struct dpa3 *)descriptor)->settings, w->backend, w->inner, evaluation,
-                               &w->profile, error);
-}
-
-static struct dgnn_driver dpa3_driver(const struct dgnn_descriptor *descriptor,
-                                      const struct dgnn_descriptor_workspace *workspace)
-{
-    const struct dpa3_workspace *w = (const struct dpa3_workspace *)workspace;
-    return (struct dgnn_driver){&((const struct dpa3 *)descriptor)->settings, w->backend, w->inner,
-                                w->profile};
-}
-
-static int dpa3_forward(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
-                        const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error)
-{
-    struct dgnn_driver driver = dpa3_driver(descriptor, workspace);
-    return dgnn_driver_forward(&driver, evaluation, output, error);
-}
-
-static int dpa3_backward(const struct dgnn_descriptor *descriptor,
-                         struct dgnn_descriptor_workspace *workspace,
-                         const struct dgnn_evaluation *evaluation, const double *output_gradient,
-                         struct dgnn_error *error)
-{
-    struct dgnn_driver driver = dpa3_driver(descriptor, workspace);
-    return dgnn_driver_backward(&driver, evaluation, output_gradient, error);
+    return d->staged.backend->work(d->staged.weights, n, near);
 }
 
 const struct dgnn_descriptor_kind dgnn_dpa3 = {
@@ -415,9 +344,9 @@ const struct dgnn_descriptor_kind dgnn_dpa3 = {
     .properties = dpa3_properties,
     .describe = dpa3_describe,
     .work = dpa3_work,
-    .workspace_create = dpa3_workspace_create,
-    .workspace_free = dpa3_workspace_free,
-    .prepare = dpa3_prepare,
-    .forward = dpa3_forward,
-    .backward = dpa3_backward,
+    .workspace_create = dgnn_backend_workspace_create,
+    .workspace_free = dgnn_backend_workspace_free,
+    .prepare = dgnn_backend_prepare,
+    .forward = dgnn_backend_forward,
+    .backward = dgnn_backend_backward,
 };

@@ -69,8 +69,4 @@ int dgnn_dpa3_layer(const struct dgnn_value *value, const struct dgnn_dpa3_setti
 
 extern const struct dgnn_descriptor_kind dgnn_dpa3;
 
-/* Workspaces that are made from now on use a backend whose weights are those of the one that it takes the
- * place of. */
-void dgnn_dpa3_set_backend(struct dgnn_descriptor *descriptor, const struct dgnn_repflow_backend *backend);
-
 #endif

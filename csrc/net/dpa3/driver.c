@@ -5,26 +5,117 @@
  * types alone, and for the same reason no gradient of nodes. */
 #include "net/dpa3/dpa3.h"
 
-static const enum dgnn_phase driver_phase[DGNN_REPFLOW_STAGES] = {
-    [DGNN_REPFLOW_GEOMETRY] = DGNN_PHASE_GEOMETRY_FORWARD,
-    [DGNN_REPFLOW_FIRST_NODES] = DGNN_PHASE_GEOMETRY_FORWARD,
-    [DGNN_REPFLOW_FIRST_EDGES] = DGNN_PHASE_GEOMETRY_FORWARD,
-    [DGNN_REPFLOW_CENTRE] = DGNN_PHASE_NODE_FORWARD,
-    [DGNN_REPFLOW_OTHER] = DGNN_PHASE_NODE_FORWARD,
-    [DGNN_REPFLOW_ANGLES] = DGNN_PHASE_ANGLE_FORWARD,
-    [DGNN_REPFLOW_EDGES] = DGNN_PHASE_EDGE_FORWARD,
-    [DGNN_REPFLOW_SEQUENCE] = DGNN_PHASE_EDGE_FORWARD,
-    [DGNN_REPFLOW_NODE] = DGNN_PHASE_NODE_FORWARD,
-    [DGNN_REPFLOW_D_NODE] = DGNN_PHASE_NODE_BACKWARD,
-    [DGNN_REPFLOW_D_CLEAR] = DGNN_PHASE_NODE_BACKWARD,
-    [DGNN_REPFLOW_D_EDGES] = DGNN_PHASE_EDGE_BACKWARD,
-    [DGNN_REPFLOW_D_SEQUENCE] = DGNN_PHASE_EDGE_BACKWARD,
-    [DGNN_REPFLOW_D_OTHER] = DGNN_PHASE_NODE_BACKWARD,
-    [DGNN_REPFLOW_D_CENTRE] = DGNN_PHASE_NODE_BACKWARD,
-    [DGNN_REPFLOW_D_ANGLES] = DGNN_PHASE_ANGLE_BACKWARD,
-    [DGNN_REPFLOW_D_ROWS] = DGNN_PHASE_NODE_BACKWARD,
-    [DGNN_REPFLOW_D_FIRST_EDGES] = DGNN_PHASE_GEOMETRY_BACKWARD,
-    [DGNN_REPFLOW_D_GEOMETRY] = DGNN_PHASE_GEOMETRY_BACKWARD,
+#define B(name)     DGNN_BIT(DGNN_REPFLOW_AT_##name)
+#define ANY(name)   DGNN_BIT(DGNN_AT_##name)
+#define EDGES_READ  (B(SCALARS) | B(CENTRE_ROWS) | B(OTHER_ROWS) | B(NODE) | B(EDGE))
+#define ANGLES_READ (B(SCALARS) | B(CENTRE_ROWS) | B(EDGE) | B(ANGLE))
+#define KEPT        (B(EDGE_PRE) | B(ANGLE_PRE) | B(SECOND_PRE))
+
+static const struct dgnn_stage_rule driver_rules[DGNN_REPFLOW_STAGES] = {
+    [DGNN_REPFLOW_BEGIN] = {.name = "begin", .phase = DGNN_PHASE_GEOMETRY_FORWARD},
+    [DGNN_REPFLOW_OUTPUT] = {.name = "output",
+                             .phase = DGNN_PHASE_NODE_FORWARD,
+                             .read = B(NODE_LAST),
+                             .write = ANY(OUTPUT),
+                             .whole = ANY(OUTPUT)},
+    [DGNN_REPFLOW_D_OUTPUT] = {.name = "d_output",
+                               .phase = DGNN_PHASE_NODE_BACKWARD,
+                               .read = ANY(OUTPUT_GRADIENT),
+                               .write = B(D_NODE_SUM) | B(D_EDGE_IN),
+                               .whole = B(D_NODE_SUM) | B(D_EDGE_IN)},
+    [DGNN_REPFLOW_END] = {.name = "end", .phase = DGNN_PHASE_GEOMETRY_BACKWARD},
+    [DGNN_REPFLOW_GEOMETRY] = {.name = "geometry",
+                               .phase = DGNN_PHASE_GEOMETRY_FORWARD,
+                               .write = B(SCALARS) | B(D_SCALARS),
+                               .whole = B(SCALARS) | B(D_SCALARS)},
+    [DGNN_REPFLOW_FIRST_NODES] = {.name = "first_nodes",
+                                  .phase = DGNN_PHASE_GEOMETRY_FORWARD,
+                                  .write = B(NODE),
+                                  .whole = B(NODE)},
+    [DGNN_REPFLOW_FIRST_EDGES] = {.name = "first_edges",
+                                  .phase = DGNN_PHASE_GEOMETRY_FORWARD,
+                                  .read = B(SCALARS),
+                                  .write = B(EDGE),
+                                  .whole = B(EDGE)},
+    [DGNN_REPFLOW_CENTRE] = {.name = "centre",
+                             .phase = DGNN_PHASE_NODE_FORWARD,
+                             .read = B(NODE),
+                             .write = B(CENTRE_ROWS)},
+    [DGNN_REPFLOW_OTHER] = {.name = "other",
+                            .phase = DGNN_PHASE_NODE_FORWARD,
+                            .read = B(NODE),
+                            .change = B(OTHER_ROWS)},
+    [DGNN_REPFLOW_ANGLES] = {.name = "angles",
+                             .phase = DGNN_PHASE_ANGLE_FORWARD,
+                             .read = ANGLES_READ,
+                             .write = B(ANGLE_NEXT) | B(ANGLE_PRE) | B(SECOND_PRE),
+                             .next_change = B(EDGE)},
+    [DGNN_REPFLOW_EDGES] = {.name = "edges",
+                            .phase = DGNN_PHASE_EDGE_FORWARD,
+                            .read = EDGES_READ,
+                            .change = B(EDGE_PRE) | B(MOMENT) | B(MESSAGE),
+                            .next_change = B(EDGE)},
+    [DGNN_REPFLOW_SEQUENCE] = {.name = "sequence",
+                               .phase = DGNN_PHASE_EDGE_FORWARD,
+                               .read = EDGES_READ | ANGLES_READ,
+                               .write = B(EDGE_MIDDLE) | B(EDGE_LAST) | B(ANGLE_NEXT) | KEPT | B(MOMENT) |
+                                        B(MESSAGE),
+                               .next_write = B(EDGE),
+                               .whole = B(EDGE_MIDDLE) | B(EDGE_LAST) | B(MOMENT) | B(MESSAGE),
+                               .next_whole = B(EDGE)},
+    [DGNN_REPFLOW_NODE] = {.name = "node",
+                           .phase = DGNN_PHASE_NODE_FORWARD,
+                           .read = B(NODE) | B(CENTRE_ROWS) | B(MOMENT) | B(MESSAGE),
+                           .write = B(SYMMETRIC) | B(NODE_LAST),
+                           .next_change = B(NODE),
+                           .whole = B(SYMMETRIC)},
+    [DGNN_REPFLOW_D_NODE] = {.name = "d_node",
+                             .phase = DGNN_PHASE_NODE_BACKWARD,
+                             .read = B(CENTRE_ROWS) | B(MOMENT),
+                             .change = B(SYMMETRIC) | B(D_NODE_SUM) |
+                                       B(D_CENTRE_ROWS), /* angles' columns are there */
+                             .write = B(MESSAGE) | B(D_MOMENT)},
+    [DGNN_REPFLOW_D_CLEAR] = {.name = "d_clear",
+                              .phase = DGNN_PHASE_NODE_BACKWARD,
+                              .write = B(D_ACCUMULATORS),
+                              .whole = B(D_ACCUMULATORS)},
+    [DGNN_REPFLOW_D_EDGES] = {.name = "d_edges",
+                              .phase = DGNN_PHASE_EDGE_BACKWARD,
+                              .read = EDGES_READ | B(EDGE_PRE) | B(MESSAGE) | B(D_MOMENT) | B(D_EDGE_IN),
+                              .change = B(D_EDGE_OUT) | B(D_ACCUMULATORS) | B(D_SCALARS),
+                              .write = B(D_EDGE_ROWS)},
+    [DGNN_REPFLOW_D_SEQUENCE] = {.name = "d_sequence",
+                                 .phase = DGNN_PHASE_EDGE_BACKWARD,
+                                 .read = EDGES_READ | ANGLES_READ | B(EDGE_MIDDLE) | B(EDGE_LAST) |
+                                         B(ANGLE_NEXT) | B(MESSAGE) | B(D_MOMENT) | KEPT,
+                                 .change = B(D_EDGE_IN) | B(D_EDGE_OUT) | B(D_ANGLE) | B(D_ACCUMULATORS) |
+                                           B(D_SCALARS) | B(D_CENTRE_ROWS),
+                                 .write = B(D_EDGE_ROWS)},
+    [DGNN_REPFLOW_D_OTHER] = {.name = "d_other",
+                              .phase = DGNN_PHASE_NODE_BACKWARD,
+                              .change = B(D_ACCUMULATORS),
+                              .write = B(D_NODE_ROWS),
+                              .whole = B(D_NODE_ROWS)},
+    [DGNN_REPFLOW_D_CENTRE] = {.name = "d_centre",
+                               .phase = DGNN_PHASE_NODE_BACKWARD,
+                               .read = B(D_EDGE_ROWS),
+                               .change = B(D_CENTRE_ROWS) | B(D_NODE_SUM)},
+    [DGNN_REPFLOW_D_ANGLES] = {.name = "d_angles",
+                               .phase = DGNN_PHASE_ANGLE_BACKWARD,
+                               .read = ANGLES_READ | B(ANGLE_PRE) | B(SECOND_PRE) | B(D_EDGE_IN),
+                               .change = B(D_ANGLE) | B(D_CENTRE_ROWS) | B(D_SCALARS) | B(D_EDGE_OUT)},
+    [DGNN_REPFLOW_D_ROWS] = {.name = "d_rows",
+                             .phase = DGNN_PHASE_NODE_BACKWARD,
+                             .read = B(D_NODE_ROWS),
+                             .change = B(D_NODE_SUM)},
+    [DGNN_REPFLOW_D_FIRST_EDGES] = {.name = "d_first_edges",
+                                    .phase = DGNN_PHASE_GEOMETRY_BACKWARD,
+                                    .read = B(SCALARS) | B(D_EDGE_IN) | B(D_EDGE_OUT),
+                                    .change = B(D_SCALARS)},
+    [DGNN_REPFLOW_D_GEOMETRY] = {.name = "d_geometry",
+                                 .phase = DGNN_PHASE_GEOMETRY_BACKWARD,
+                                 .read = B(D_SCALARS),
+                                 .change = ANY(EDGE_GRADIENT)},
 };
 
 struct dgnn_repflow_reach dgnn_driver_reach(const struct dgnn_dpa3_settings *s, int64_t l)
@@ -36,34 +127,21 @@ struct dgnn_repflow_reach dgnn_driver_reach(const struct dgnn_dpa3_settings *s, 
                                        .with_angle = s->has_angles && (s->is_sequential || l + 2 < nlayer)};
 }
 
-static void driver_part(const struct dgnn_driver *d, enum dgnn_repflow_stage stage, int64_t l,
-                        enum dgnn_repflow_part part)
-{
-    d->backend->stage[stage](d->workspace, l, part);
-    dgnn_profile_end(d->profile, driver_phase[stage]);
-}
-
-static void driver_run(const struct dgnn_driver *d, enum dgnn_repflow_stage stage, int64_t l)
-{
-    driver_part(d, stage, l, DGNN_REPFLOW_ALL);
-}
-
-static int driver_prepare_rows(struct dgnn_exchange *exchange, struct dgnn_repflow_rows rows,
+static int driver_prepare_rows(const struct dgnn_run *run, int32_t buffer, int64_t l,
                                struct dgnn_error *error)
 {
-    return dgnn_exchange_prepare(exchange, rows.data, rows.width, rows.item_size, error);
+    struct dgnn_rows rows = run->backend->rows(run->workspace, buffer, l);
+    return dgnn_exchange_prepare(run->evaluation->exchange, rows.data, rows.width, rows.item_size, error);
 }
 
-int dgnn_driver_prepare(const struct dgnn_dpa3_settings *settings, const struct dgnn_repflow_backend *backend,
-                        void *workspace, const struct dgnn_evaluation *evaluation,
-                        struct dgnn_profile **profile, struct dgnn_error *error)
+static int driver_prepare(const struct dgnn_run *run, struct dgnn_error *error)
 {
-    DGNN_TRY(backend->reserve(workspace, evaluation, profile, error));
+    const struct dgnn_dpa3_settings *settings = run->settings;
     for (int64_t l = 1; l < settings->repflow.nlayers; l++) {
-        DGNN_TRY(driver_prepare_rows(evaluation->exchange, backend->node_rows(workspace, l), error));
+        DGNN_TRY(driver_prepare_rows(run, DGNN_REPFLOW_AT_NODE, l, error));
     }
-    return evaluation->want_gradient && settings->repflow.nlayers > 1
-               ? driver_prepare_rows(evaluation->exchange, backend->gradient_rows(workspace), error)
+    return run->evaluation->want_gradient && settings->repflow.nlayers > 1
+               ? driver_prepare_rows(run, DGNN_REPFLOW_AT_D_NODE_ROWS, -1, error)
                : DGNN_OK;
 }
 
@@ -71,46 +149,47 @@ int dgnn_driver_prepare(const struct dgnn_dpa3_settings *settings, const struct 
 
 /* What needs no ghosts hides the messages: the angles of the layer before, which give this one's edges their
  * last part; edges only on one thread, as two passes would be two waits. */
-static int driver_layer(const struct dgnn_driver *d, int64_t l, struct dgnn_exchange *exchange,
-                        struct dgnn_error *error)
+static int driver_layer(const struct dgnn_run *run, int64_t l, struct dgnn_error *error)
 {
-    int sequential = d->settings->is_sequential;
-    int split = exchange && l > 0 && !sequential && d->settings->threads == 1;
+    const struct dgnn_dpa3_settings *settings = run->settings;
+    struct dgnn_exchange *exchange = run->evaluation->exchange;
+    int sequential = settings->is_sequential;
+    int split = exchange && l > 0 && !sequential && settings->threads == 1;
     if (l > 0) {
-        struct dgnn_repflow_rows rows = d->backend->node_rows(d->workspace, l);
+        struct dgnn_rows rows = run->backend->rows(run->workspace, DGNN_REPFLOW_AT_NODE, l);
         DGNN_TRY(dgnn_exchange_forward_begin(exchange, rows.data, rows.width, rows.item_size, error));
-        dgnn_profile_end(d->profile, DGNN_PHASE_MESSAGES);
+        dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
     }
-    driver_run(d, DGNN_REPFLOW_CENTRE, l);
-    if (!sequential && l > 0 && dgnn_driver_reach(d->settings, l - 1).with_angle_edge) {
-        driver_run(d, DGNN_REPFLOW_ANGLES, l - 1);
+    dgnn_backend_run(run, DGNN_REPFLOW_CENTRE, l, DGNN_STAGE_ALL);
+    if (!sequential && l > 0 && dgnn_driver_reach(settings, l - 1).with_angle_edge) {
+        dgnn_backend_run(run, DGNN_REPFLOW_ANGLES, l - 1, DGNN_STAGE_ALL);
     }
     if (split) {
-        driver_part(d, DGNN_REPFLOW_OTHER, l, DGNN_REPFLOW_INSIDE);
-        driver_part(d, DGNN_REPFLOW_EDGES, l, DGNN_REPFLOW_INSIDE);
+        dgnn_backend_run(run, DGNN_REPFLOW_OTHER, l, DGNN_STAGE_INSIDE);
+        dgnn_backend_run(run, DGNN_REPFLOW_EDGES, l, DGNN_STAGE_INSIDE);
     }
     if (l > 0) {
         DGNN_TRY(dgnn_exchange_forward_end(exchange, error));
-        dgnn_profile_end(d->profile, DGNN_PHASE_MESSAGES);
+        dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
     }
-    enum dgnn_repflow_part left = split ? DGNN_REPFLOW_OUTSIDE : DGNN_REPFLOW_ALL;
-    driver_part(d, DGNN_REPFLOW_OTHER, l, left);
-    driver_part(d, sequential ? DGNN_REPFLOW_SEQUENCE : DGNN_REPFLOW_EDGES, l, left);
-    driver_run(d, DGNN_REPFLOW_NODE, l);
+    enum dgnn_stage_part left = split ? DGNN_STAGE_OUTSIDE : DGNN_STAGE_ALL;
+    dgnn_backend_run(run, DGNN_REPFLOW_OTHER, l, left);
+    dgnn_backend_run(run, sequential ? DGNN_REPFLOW_SEQUENCE : DGNN_REPFLOW_EDGES, l, left);
+    dgnn_backend_run(run, DGNN_REPFLOW_NODE, l, DGNN_STAGE_ALL);
     return DGNN_OK;
 }
 
-int dgnn_driver_forward(const struct dgnn_driver *d, const struct dgnn_evaluation *evaluation, double *output,
-                        struct dgnn_error *error)
+static int driver_forward(const struct dgnn_run *run, struct dgnn_error *error)
 {
-    d->backend->forward_begin(d->workspace);
-    driver_run(d, DGNN_REPFLOW_GEOMETRY, 0);
-    driver_run(d, DGNN_REPFLOW_FIRST_NODES, 0);
-    driver_run(d, DGNN_REPFLOW_FIRST_EDGES, 0);
-    for (int64_t l = 0; l < d->settings->repflow.nlayers; l++) {
-        DGNN_TRY(driver_layer(d, l, evaluation->exchange, error));
+    const struct dgnn_dpa3_settings *settings = run->settings;
+    dgnn_backend_run(run, DGNN_REPFLOW_BEGIN, 0, DGNN_STAGE_ALL);
+    dgnn_backend_run(run, DGNN_REPFLOW_GEOMETRY, 0, DGNN_STAGE_ALL);
+    dgnn_backend_run(run, DGNN_REPFLOW_FIRST_NODES, 0, DGNN_STAGE_ALL);
+    dgnn_backend_run(run, DGNN_REPFLOW_FIRST_EDGES, 0, DGNN_STAGE_ALL);
+    for (int64_t l = 0; l < settings->repflow.nlayers; l++) {
+        DGNN_TRY(driver_layer(run, l, error));
     }
-    d->backend->forward_end(d->workspace, output);
+    dgnn_backend_run(run, DGNN_REPFLOW_OUTPUT, 0, DGNN_STAGE_ALL);
     return DGNN_OK;
 }
 
@@ -118,43 +197,50 @@ int dgnn_driver_forward(const struct dgnn_driver *d, const struct dgnn_evaluatio
 
 /* The angles of the layer before are done when this one's edges are, since the gradient of its edges is all
  * that they need; they hide the messages. */
-static int driver_layer_backward(const struct dgnn_driver *d, int64_t l, struct dgnn_exchange *exchange,
-                                 struct dgnn_error *error)
+static int driver_layer_backward(const struct dgnn_run *run, int64_t l, struct dgnn_error *error)
 {
-    int sequential = d->settings->is_sequential;
-    driver_run(d, DGNN_REPFLOW_D_NODE, l);
+    const struct dgnn_dpa3_settings *settings = run->settings;
+    struct dgnn_exchange *exchange = run->evaluation->exchange;
+    int sequential = settings->is_sequential;
+    dgnn_backend_run(run, DGNN_REPFLOW_D_NODE, l, DGNN_STAGE_ALL);
     if (l > 0) {
-        driver_run(d, DGNN_REPFLOW_D_CLEAR, l);
+        dgnn_backend_run(run, DGNN_REPFLOW_D_CLEAR, l, DGNN_STAGE_ALL);
     }
-    driver_run(d, sequential ? DGNN_REPFLOW_D_SEQUENCE : DGNN_REPFLOW_D_EDGES, l);
+    dgnn_backend_run(run, sequential ? DGNN_REPFLOW_D_SEQUENCE : DGNN_REPFLOW_D_EDGES, l, DGNN_STAGE_ALL);
     if (l == 0) {
         return DGNN_OK;
     }
-    struct dgnn_repflow_rows rows = d->backend->gradient_rows(d->workspace);
+    struct dgnn_rows rows = run->backend->rows(run->workspace, DGNN_REPFLOW_AT_D_NODE_ROWS, -1);
     DGNN_TRY(dgnn_exchange_settle(exchange, error)); /* it has the layer above's ghost rows */
-    dgnn_profile_end(d->profile, DGNN_PHASE_MESSAGES);
-    driver_run(d, DGNN_REPFLOW_D_OTHER, l);
+    dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
+    dgnn_backend_run(run, DGNN_REPFLOW_D_OTHER, l, DGNN_STAGE_ALL);
     DGNN_TRY(dgnn_exchange_reverse_begin(exchange, rows.data, rows.width, rows.item_size, error));
-    dgnn_profile_end(d->profile, DGNN_PHASE_MESSAGES);
-    driver_run(d, DGNN_REPFLOW_D_CENTRE, l);
-    if (!sequential && dgnn_driver_reach(d->settings, l - 1).with_angle_edge) {
-        driver_run(d, DGNN_REPFLOW_D_ANGLES, l - 1);
+    dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
+    dgnn_backend_run(run, DGNN_REPFLOW_D_CENTRE, l, DGNN_STAGE_ALL);
+    if (!sequential && dgnn_driver_reach(settings, l - 1).with_angle_edge) {
+        dgnn_backend_run(run, DGNN_REPFLOW_D_ANGLES, l - 1, DGNN_STAGE_ALL);
     }
     DGNN_TRY(dgnn_exchange_reverse_end(exchange, error));
-    dgnn_profile_end(d->profile, DGNN_PHASE_MESSAGES);
-    driver_run(d, DGNN_REPFLOW_D_ROWS, l);
+    dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
+    dgnn_backend_run(run, DGNN_REPFLOW_D_ROWS, l, DGNN_STAGE_ALL);
     return DGNN_OK;
 }
 
-int dgnn_driver_backward(const struct dgnn_driver *d, const struct dgnn_evaluation *evaluation,
-                         const double *output_gradient, struct dgnn_error *error)
+static int driver_backward(const struct dgnn_run *run, struct dgnn_error *error)
 {
-    d->backend->backward_begin(d->workspace, evaluation, output_gradient);
-    for (int64_t l = d->settings->repflow.nlayers - 1; l >= 0; l--) {
-        DGNN_TRY(driver_layer_backward(d, l, evaluation->exchange, error));
+    const struct dgnn_dpa3_settings *settings = run->settings;
+    dgnn_backend_run(run, DGNN_REPFLOW_D_OUTPUT, 0, DGNN_STAGE_ALL);
+    for (int64_t l = settings->repflow.nlayers - 1; l >= 0; l--) {
+        DGNN_TRY(driver_layer_backward(run, l, error));
     }
-    driver_run(d, DGNN_REPFLOW_D_FIRST_EDGES, 0);
-    driver_run(d, DGNN_REPFLOW_D_GEOMETRY, 0);
-    d->backend->backward_end(d->workspace);
+    dgnn_backend_run(run, DGNN_REPFLOW_D_FIRST_EDGES, 0, DGNN_STAGE_ALL);
+    dgnn_backend_run(run, DGNN_REPFLOW_D_GEOMETRY, 0, DGNN_STAGE_ALL);
+    dgnn_backend_run(run, DGNN_REPFLOW_END, 0, DGNN_STAGE_ALL);
     return DGNN_OK;
 }
+
+const struct dgnn_driver dgnn_repflow_driver = {.nstage = DGNN_REPFLOW_STAGES,
+                                                .rule = driver_rules,
+                                                .prepare = driver_prepare,
+                                                .forward = driver_forward,
+                                                .backward = driver_backward};

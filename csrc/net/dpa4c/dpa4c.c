@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/parallel.h"
+#include "net/parts/backend.h"
 #include "net/parts/layer.h"
 
 static const struct dgnn_param dpa4c_rows[] = {
@@ -27,6 +27,64 @@ static enum dgnn_cpu dpa4c_cpu(enum dgnn_cpu best)
            : dgnn_cpu_usable(DGNN_CPU_AVX2) ? DGNN_CPU_AVX2
                                             : DGNN_CPU_PORTABLE;
 }
+
+/* Stages and buffers (net/parts/backend.h), chunk of centres by chunk. */
+enum dpa4c_stage {
+    DPA4C_GEOMETRY,
+    DPA4C_MOMENTS,
+    DPA4C_READOUT,
+    DPA4C_D_READOUT,
+    DPA4C_D_MOMENTS,
+    DPA4C_D_GEOMETRY,
+    DPA4C_STAGES
+};
+enum dpa4c_buffer {
+    DPA4C_AT_EDGES, /* those that count: what geometry makes of them, and of spins */
+    DPA4C_AT_COEFFICIENTS,
+    DPA4C_AT_RADIAL,
+    DPA4C_AT_MOMENTS,
+    DPA4C_AT_SPINS,   /* of the centres */
+    DPA4C_AT_VECTORS, /* then their gradients */
+    DPA4C_AT_D_MOMENTS,
+    DPA4C_AT_D_COEFFICIENTS,
+    DPA4C_AT_D_EDGES,
+    DPA4C_AT_D_SPINS
+};
+
+static const struct dgnn_stage_rule dpa4c_rules[DPA4C_STAGES] = {
+    [DPA4C_GEOMETRY] = {.name = "geometry",
+                        .phase = DGNN_PHASE_FORWARD,
+                        .write = DGNN_BIT(DPA4C_AT_EDGES) | DGNN_BIT(DPA4C_AT_COEFFICIENTS) |
+                                 DGNN_BIT(DPA4C_AT_SPINS) | DGNN_BIT(DPA4C_AT_VECTORS)},
+    [DPA4C_MOMENTS] = {.name = "moments",
+                       .phase = DGNN_PHASE_FORWARD,
+                       .read = DGNN_BIT(DPA4C_AT_EDGES) | DGNN_BIT(DPA4C_AT_COEFFICIENTS),
+                       .write = DGNN_BIT(DPA4C_AT_RADIAL) | DGNN_BIT(DPA4C_AT_MOMENTS)},
+    [DPA4C_READOUT] = {.name = "readout",
+                       .phase = DGNN_PHASE_FORWARD,
+                       .read = DGNN_BIT(DPA4C_AT_MOMENTS) | DGNN_BIT(DPA4C_AT_SPINS),
+                       .write = DGNN_BIT(DGNN_AT_OUTPUT),
+                       .whole = DGNN_BIT(DGNN_AT_OUTPUT)},
+    [DPA4C_D_READOUT] = {.name = "d_readout",
+                         .phase = DGNN_PHASE_BACKWARD,
+                         .read = DGNN_BIT(DPA4C_AT_MOMENTS) | DGNN_BIT(DPA4C_AT_SPINS) |
+                                 DGNN_BIT(DGNN_AT_OUTPUT_GRADIENT),
+                         .write = DGNN_BIT(DPA4C_AT_D_MOMENTS) | DGNN_BIT(DPA4C_AT_D_SPINS)},
+    [DPA4C_D_MOMENTS] = {.name = "d_moments",
+                         .phase = DGNN_PHASE_BACKWARD,
+                         .read = DGNN_BIT(DPA4C_AT_EDGES) | DGNN_BIT(DPA4C_AT_COEFFICIENTS) |
+                                 DGNN_BIT(DPA4C_AT_RADIAL) | DGNN_BIT(DPA4C_AT_D_MOMENTS),
+                         .write = DGNN_BIT(DPA4C_AT_D_COEFFICIENTS) | DGNN_BIT(DPA4C_AT_D_EDGES)},
+    [DPA4C_D_GEOMETRY] = {.name = "d_geometry",
+                          .phase = DGNN_PHASE_BACKWARD,
+                          .read = DGNN_BIT(DPA4C_AT_EDGES) | DGNN_BIT(DPA4C_AT_D_SPINS),
+                          .change = DGNN_BIT(DPA4C_AT_VECTORS) | DGNN_BIT(DPA4C_AT_D_COEFFICIENTS) |
+                                    DGNN_BIT(DPA4C_AT_D_EDGES) | DGNN_BIT(DGNN_AT_EDGE_GRADIENT)}};
+
+static const struct dgnn_driver dpa4c_driver = {.nstage = DPA4C_STAGES,
+                                                .rule = dpa4c_rules,
+                                                .nforward = 3,
+                                                .again = DGNN_BIT(DPA4C_GEOMETRY) | DGNN_BIT(DPA4C_MOMENTS)};
 
 #define DGNN_REAL_BITS 32
 #include "net/dpa4c/dpa4c_body.h"
@@ -118,66 +176,20 @@ static double dpa4c_work(const struct dgnn_descriptor *descriptor, int64_t n, co
            (double)dgnn_descriptor_within(n, distance, s->params.rcut);
 }
 
-static int dpa4c_prepare(const struct dgnn_descriptor *descriptor,
-                         struct dgnn_descriptor_workspace *workspace,
-                         const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
-{
-    struct dpa4c_workspace *w = (struct dpa4c_workspace *)workspace;
-    (void)descriptor;
-    return w->f32 ? dpa4c_prepare_f32(w->f32, evaluation, error)
-                  : dpa4c_prepare_f64(w->f64, evaluation, error);
-}
+static const char *const dpa4c_aliases[] = {"DPA4C", NULL};
 
-static int64_t dpa4c_chunks(const struct dgnn_descriptor_workspace *workspace, const int64_t **first)
-{
-    const struct dpa4c_workspace *w = (const struct dpa4c_workspace *)workspace;
-    *first = w->f32 ? w->f32->chunk : w->f64->chunk;
-    return w->f32 ? w->f32->nchunk : w->f64->nchunk;
-}
-
-static void dpa4c_chunk_forward(struct dgnn_descriptor_workspace *workspace,
-                                const struct dgnn_evaluation *evaluation, int64_t chunk, int32_t thread,
-                                double *output)
-{
-    struct dpa4c_workspace *w = (struct dpa4c_workspace *)workspace;
-    if (w->f32) {
-        dpa4c_forward_chunk_f32(w->f32, evaluation, chunk, thread, output);
-    } else {
-        dpa4c_forward_chunk_f64(w->f64, evaluation, chunk, thread, output);
-    }
-}
-
-static void dpa4c_chunk_backward(struct dgnn_descriptor_workspace *workspace,
-                                 const struct dgnn_evaluation *evaluation, int64_t chunk, int32_t thread,
-                                 const double *output_gradient)
-{
-    struct dpa4c_workspace *w = (struct dpa4c_workspace *)workspace;
-    if (w->f32) {
-        dpa4c_backward_chunk_f32(w->f32, evaluation, chunk, thread, output_gradient);
-    } else {
-        dpa4c_backward_chunk_f64(w->f64, evaluation, chunk, thread, output_gradient);
-    }
-}
-
-static const struct dgnn_descriptor_chunks dpa4c_by_chunk = {
-    .chunks = dpa4c_chunks,
-    .forward = dpa4c_chunk_forward,
-    .backward = dpa4c_chunk_backward,
+const struct dgnn_descriptor_kind dgnn_dpa4c = {
+    .type = "dpa4c",
+    .aliases = dpa4c_aliases,
+    .load = dpa4c_load,
+    .free = dpa4c_free,
+    .properties = dpa4c_properties,
+    .describe = dpa4c_describe,
+    .work = dpa4c_work,
+    .workspace_create = dgnn_backend_workspace_create,
+    .workspace_free = dgnn_backend_workspace_free,
+    .prepare = dgnn_backend_prepare,
+    .forward = dgnn_backend_forward,
+    .backward = dgnn_backend_backward,
+    .by_chunk = &dgnn_backend_by_chunk,
 };
-
-#define DPA4C_KIND(name)                                                                                     \
-    {.type = name,                                                                                           \
-     .load = dpa4c_load,                                                                                     \
-     .free = dpa4c_free,                                                                                     \
-     .properties = dpa4c_properties,                                                                         \
-     .describe = dpa4c_describe,                                                                             \
-     .work = dpa4c_work,                                                                                     \
-     .workspace_create = dpa4c_workspace_create,                                                             \
-     .workspace_free = dpa4c_workspace_free,                                                                 \
-     .prepare = dpa4c_prepare,                                                                               \
-     .forward = dpa4c_forward,                                                                               \
-     .backward = dpa4c_backward,                                                                             \
-     .by_chunk = &dpa4c_by_chunk}
-
-const struct dgnn_descriptor_kind dgnn_dpa4c = DPA4C_KIND("dpa4c");
-const struct dgnn_descriptor_kind dgnn_dpa4c_upper = DPA4C_KIND("DPA4C");

@@ -2,12 +2,6 @@
 
 #include "net/dpa4c/dpa4c_paper_body.h"
 
-struct REAL(dpa4c) {
-    struct dpa4c_settings *settings;
-    const struct REAL(dgnn_ops) * ops;
-    struct REAL(dpa4c_paper) paper;
-};
-
 /* Of the evaluation under way. */
 struct REAL(dpa4c_workspace) {
     const struct REAL(dpa4c) * descriptor;
@@ -39,18 +33,11 @@ struct REAL(dpa4c_chunk) {
     void *edges_scratch, *readout_scratch;
 };
 
-/* ---------------------------------------------------------------- loading */
+/* ---------------------------------------------------------------- workspace */
 
-static void REAL(dpa4c_free)(struct REAL(dpa4c) * d)
+static void REAL(dpa4c_workspace_free)(void *of)
 {
-    if (d) {
-        REAL(dpa4c_free_paper)(&d->paper);
-        dgnn_alloc_free(d);
-    }
-}
-
-static void REAL(dpa4c_workspace_free)(struct REAL(dpa4c_workspace) * w)
-{
+    struct REAL(dpa4c_workspace) *w = of;
     if (w) {
         dgnn_buffer_free(&w->slots);
         dgnn_buffer_free(&w->pair);
@@ -62,33 +49,14 @@ static void REAL(dpa4c_workspace_free)(struct REAL(dpa4c_workspace) * w)
     }
 }
 
-static int REAL(dpa4c_workspace_create)(const struct REAL(dpa4c) * d, struct REAL(dpa4c_workspace) * *out,
-                                        struct dgnn_error *error)
+static int REAL(dpa4c_workspace_create)(const void *weights, void **out, struct dgnn_error *error)
 {
     struct REAL(dpa4c_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
     if (!w) {
         return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
     }
-    w->descriptor = d;
+    w->descriptor = weights;
     *out = w;
-    return DGNN_OK;
-}
-
-static int REAL(dpa4c_load)(struct dpa4c_settings *settings, struct REAL(dpa4c) * *out,
-                            struct dgnn_error *error)
-{
-    struct REAL(dpa4c) *d = dgnn_alloc_zeroed(1, sizeof(*d));
-    if (!d) {
-        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
-    }
-    d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(dpa4c_cpu(settings->cpu));
-    int status = REAL(dpa4c_load_paper)(settings, &d->paper, error);
-    if (status) {
-        REAL(dpa4c_free)(d);
-        return status;
-    }
-    *out = d;
     return DGNN_OK;
 }
 
@@ -257,13 +225,15 @@ static void REAL(dpa4c_chunk_layout)(struct dgnn_arena *arena, const struct REAL
     c->readout_scratch = dgnn_arena_take(arena, d->ops->dpa4c_readout_scratch(&d->paper.readout), 1);
 }
 
-static int REAL(dpa4c_prepare)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation,
-                               struct dgnn_error *error)
+static int REAL(dpa4c_reserve)(void *of, const struct dgnn_evaluation *evaluation,
+                               struct dgnn_profile **profile, struct dgnn_error *error)
 {
+    struct REAL(dpa4c_workspace) *w = of;
     const struct REAL(dpa4c) *d = w->descriptor;
     struct dgnn_arena arena = {0};
     struct REAL(dpa4c_chunk) chunk;
     int64_t total;
+    (void)profile;
     DGNN_TRY(REAL(dpa4c_tables)(w, evaluation, error));
     DGNN_TRY(REAL(dpa4c_make_chunks)(w, evaluation->graph, error));
     REAL(dpa4c_chunk_layout)(&arena, w, &chunk);
@@ -455,21 +425,72 @@ static void REAL(dpa4c_spins_backward)(const struct REAL(dpa4c_workspace) * w,
     }
 }
 
-static void REAL(dpa4c_forward_chunk)(struct REAL(dpa4c_workspace) * w,
-                                      const struct dgnn_evaluation *evaluation, int64_t c, int thread,
-                                      double *output)
+/* ---------------------------------------------------------------- stages */
+
+static int64_t REAL(dpa4c_chunks)(const void *of, const int64_t **first)
 {
+    const struct REAL(dpa4c_workspace) *w = of;
+    *first = w->chunk;
+    return w->nchunk;
+}
+
+static void REAL(dpa4c_places)(void *of, int64_t c, int32_t thread, struct dgnn_places *to)
+{
+    const struct REAL(dpa4c_workspace) *w = of;
+    const struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_chunk_of_thread)(w, thread);
+    const struct dgnn_dpa4c_shape *s = &w->descriptor->paper.shape;
+    int64_t size = sizeof(real), wide = s->coefficient_stride * size, moment = s->moment_stride * size;
+    const struct dgnn_place_rows rows = {w->row_max, 0}, spins = {s->nspin ? w->row_max : 0, 0};
+    const struct dgnn_place_rows centres = {w->centre_max, w->chunk[c + 1] - w->chunk[c]};
+    dgnn_backend_list(to, DPA4C_AT_EDGES, -1, chunk.distance, rows, sizeof(double));
+    dgnn_backend_list(to, DPA4C_AT_EDGES, -1, chunk.unit, rows, 3 * size);
+    dgnn_backend_list(to, DPA4C_AT_EDGES, -1, chunk.envelope, rows, size);
+    dgnn_backend_list(to, DPA4C_AT_EDGES, -1, chunk.slope, rows, size);
+    dgnn_backend_list(to, DPA4C_AT_VECTORS, -1, chunk.vector, rows, 3 * sizeof(double));
+    dgnn_backend_list(to, DPA4C_AT_COEFFICIENTS, -1, chunk.coefficient, rows, wide);
+    dgnn_backend_list(to, DPA4C_AT_RADIAL, -1, chunk.phi, rows, 2 * s->channel_stride * size);
+    dgnn_backend_list(to, DPA4C_AT_RADIAL, -1, chunk.spin_phi, spins, 2 * s->line * size);
+    dgnn_backend_list(to, DPA4C_AT_MOMENTS, -1, chunk.moment, centres, moment);
+    dgnn_backend_list(to, DPA4C_AT_MOMENTS, -1, chunk.norm, centres, 2 * sizeof(double));
+    dgnn_backend_list(to, DPA4C_AT_SPINS, -1, chunk.own_spin, centres, 3 * sizeof(double));
+    dgnn_backend_list(to, DPA4C_AT_EDGES, -1, chunk.spin, spins, 3 * sizeof(double));
+    dgnn_backend_list(to, DPA4C_AT_D_MOMENTS, -1, chunk.d_moment, centres, moment);
+    dgnn_backend_list(to, DPA4C_AT_D_MOMENTS, -1, chunk.d_norm, centres, 2 * sizeof(double));
+    dgnn_backend_list(to, DPA4C_AT_D_SPINS, -1, chunk.d_own_spin, centres, 3 * sizeof(double));
+    dgnn_backend_list(to, DPA4C_AT_D_COEFFICIENTS, -1, chunk.d_coefficient, rows, wide);
+    dgnn_backend_list(to, DPA4C_AT_D_EDGES, -1, chunk.d_distance, rows, sizeof(double));
+    dgnn_backend_list(to, DPA4C_AT_D_EDGES, -1, chunk.d_envelope, rows, size);
+}
+
+/* The chunk that the thread is at, whose edges are counted. */
+static struct REAL(dpa4c_chunk)
+    REAL(dpa4c_counted)(const struct REAL(dpa4c_workspace) * w, const struct dgnn_stage_call *call)
+{
+    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_chunk_of_thread)(w, call->thread);
+    chunk.nrow = *chunk.counted;
+    return chunk;
+}
+
+static void REAL(dpa4c_stage_geometry)(void *of, const struct dgnn_stage_call *call)
+{
+    const struct REAL(dpa4c_workspace) *w = of;
     const struct REAL(dpa4c) *d = w->descriptor;
-    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_chunk_of_thread)(w, thread);
-    int64_t ncentre = w->chunk[c + 1] - w->chunk[c];
-    *chunk.counted = chunk.nrow = REAL(dpa4c_gather)(w, evaluation, c, &chunk);
+    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_chunk_of_thread)(w, call->thread);
+    *chunk.counted = chunk.nrow = REAL(dpa4c_gather)(w, call->evaluation, call->chunk, &chunk);
     struct REAL(dgnn_dpa4c_geometry) geometry = REAL(dpa4c_geometry)(w, &chunk);
-    struct REAL(dgnn_dpa4c_edges) edges = REAL(dpa4c_edges)(w, &chunk);
-    struct REAL(dgnn_dpa4c_atoms) atoms = REAL(dpa4c_atoms)(w, evaluation, c, &chunk);
     d->ops->dpa4c_geometry_forward(&geometry);
     if (d->paper.shape.nspin) {
-        REAL(dpa4c_spins)(w, evaluation, c, &chunk);
+        REAL(dpa4c_spins)(w, call->evaluation, call->chunk, &chunk);
     }
+}
+
+static void REAL(dpa4c_stage_moments)(void *of, const struct dgnn_stage_call *call)
+{
+    const struct REAL(dpa4c_workspace) *w = of;
+    const struct REAL(dpa4c) *d = w->descriptor;
+    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_counted)(w, call);
+    struct REAL(dgnn_dpa4c_edges) edges = REAL(dpa4c_edges)(w, &chunk);
+    int64_t ncentre = w->chunk[call->chunk + 1] - w->chunk[call->chunk];
     memset(chunk.moment, 0, sizeof(real) * (size_t)(ncentre * d->paper.shape.moment_stride));
     d->ops->dpa4c_forward(&edges);
     for (int64_t k = 0; k < 2 * ncentre; k++) {
@@ -483,83 +504,70 @@ static void REAL(dpa4c_forward_chunk)(struct REAL(dpa4c_workspace) * w,
     for (int64_t k = 0; k < 2 * ncentre; k++) {
         chunk.norm[k] = sqrt(chunk.norm[k]);
     }
-    atoms.row = output;
-    if (output) { /* NULL: only to go backward from here */
-        d->ops->dpa4c_readout_forward(&atoms);
-    }
 }
 
-/* After forward_chunk of the same chunk on the same thread. */
-static void REAL(dpa4c_backward_chunk)(struct REAL(dpa4c_workspace) * w,
-                                       const struct dgnn_evaluation *evaluation, int64_t c, int thread,
-                                       const double *output_gradient)
+static void REAL(dpa4c_stage_readout)(void *of, const struct dgnn_stage_call *call)
 {
-    const struct REAL(dpa4c) *d = w->descriptor;
-    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_chunk_of_thread)(w, thread);
-    chunk.nrow = *chunk.counted;
-    struct REAL(dgnn_dpa4c_geometry) geometry = REAL(dpa4c_geometry)(w, &chunk);
+    const struct REAL(dpa4c_workspace) *w = of;
+    const struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_counted)(w, call);
+    struct REAL(dgnn_dpa4c_atoms) atoms = REAL(dpa4c_atoms)(w, call->evaluation, call->chunk, &chunk);
+    atoms.row = call->output;
+    w->descriptor->ops->dpa4c_readout_forward(&atoms);
+}
+
+static void REAL(dpa4c_stage_d_readout)(void *of, const struct dgnn_stage_call *call)
+{
+    const struct REAL(dpa4c_workspace) *w = of;
+    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_counted)(w, call);
+    struct REAL(dgnn_dpa4c_atoms) atoms = REAL(dpa4c_atoms)(w, call->evaluation, call->chunk, &chunk);
+    atoms.d_row = call->output_gradient;
+    w->descriptor->ops->dpa4c_readout_backward(&atoms);
+}
+
+static void REAL(dpa4c_stage_d_moments)(void *of, const struct dgnn_stage_call *call)
+{
+    const struct REAL(dpa4c_workspace) *w = of;
+    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_counted)(w, call);
     struct REAL(dgnn_dpa4c_edges) edges = REAL(dpa4c_edges)(w, &chunk);
-    struct REAL(dgnn_dpa4c_atoms) atoms = REAL(dpa4c_atoms)(w, evaluation, c, &chunk);
-    atoms.d_row = output_gradient;
-    d->ops->dpa4c_readout_backward(&atoms);
-    d->ops->dpa4c_backward(&edges);
+    w->descriptor->ops->dpa4c_backward(&edges);
     for (int64_t r = 0; r < chunk.nrow; r++) {
         const double *d_norm = chunk.d_norm + 2 * chunk.centre[r];
         double chi = chunk.envelope[r];
         chunk.d_envelope[r] = (real)(chi * (d_norm[0] + 2 * chi * chi * d_norm[1]));
     }
+}
+
+static void REAL(dpa4c_stage_d_geometry)(void *of, const struct dgnn_stage_call *call)
+{
+    const struct REAL(dpa4c_workspace) *w = of;
+    const struct REAL(dpa4c) *d = w->descriptor;
+    struct REAL(dpa4c_chunk) chunk = REAL(dpa4c_counted)(w, call);
+    struct REAL(dgnn_dpa4c_geometry) geometry = REAL(dpa4c_geometry)(w, &chunk);
     d->ops->dpa4c_geometry_backward(&geometry);
     for (int64_t r = 0; r < chunk.nrow; r++) {
-        double *gradient = evaluation->edge_gradient + 3 * chunk.edge[r];
+        double *gradient = call->evaluation->edge_gradient + 3 * chunk.edge[r];
         for (int k = 0; k < 3; k++) {
             gradient[k] += chunk.vector[3 * r + k];
         }
     }
     if (d->paper.shape.nspin) {
-        REAL(dpa4c_spins_backward)(w, evaluation, c, &chunk);
+        REAL(dpa4c_spins_backward)(w, call->evaluation, call->chunk, &chunk);
     }
 }
 
-/* ---------------------------------------------------------------- all chunks */
-
-/* Where the evaluation does not go by chunks, as in a hybrid. */
-struct REAL(dpa4c_job) {
-    struct REAL(dpa4c_workspace) * workspace;
-    const struct dgnn_evaluation *evaluation;
-    double *output;
-    const double *d_output;
+static const struct dgnn_backend REAL(dpa4c_cpu) = {
+    .name = "cpu",
+    .load = REAL(dpa4c_load),
+    .free = REAL(dpa4c_free),
+    .workspace_create = REAL(dpa4c_workspace_create),
+    .workspace_free = REAL(dpa4c_workspace_free),
+    .reserve = REAL(dpa4c_reserve),
+    .chunks = REAL(dpa4c_chunks),
+    .places = REAL(dpa4c_places),
+    .stage = {[DPA4C_GEOMETRY] = REAL(dpa4c_stage_geometry),
+              [DPA4C_MOMENTS] = REAL(dpa4c_stage_moments),
+              [DPA4C_READOUT] = REAL(dpa4c_stage_readout),
+              [DPA4C_D_READOUT] = REAL(dpa4c_stage_d_readout),
+              [DPA4C_D_MOMENTS] = REAL(dpa4c_stage_d_moments),
+              [DPA4C_D_GEOMETRY] = REAL(dpa4c_stage_d_geometry)},
 };
-
-static void REAL(dpa4c_forward_part)(void *of, int64_t c, int32_t thread)
-{
-    const struct REAL(dpa4c_job) *job = of;
-    struct REAL(dpa4c_workspace) *w = job->workspace;
-    REAL(dpa4c_forward_chunk)(w, job->evaluation, c, thread,
-                              job->output + w->chunk[c] * w->descriptor->paper.shape.dim_out);
-}
-
-/* Nothing is kept from forward: each chunk is done again. */
-static void REAL(dpa4c_backward_part)(void *of, int64_t c, int32_t thread)
-{
-    const struct REAL(dpa4c_job) *job = of;
-    struct REAL(dpa4c_workspace) *w = job->workspace;
-    REAL(dpa4c_forward_chunk)(w, job->evaluation, c, thread, NULL);
-    REAL(dpa4c_backward_chunk)(w, job->evaluation, c, thread,
-                               job->d_output + w->chunk[c] * w->descriptor->paper.shape.dim_out);
-}
-
-static int REAL(dpa4c_forward)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation,
-                               double *output, struct dgnn_error *error)
-{
-    struct REAL(dpa4c_job) job = {.workspace = w, .evaluation = evaluation, .output = output};
-    (void)error;
-    dgnn_parallel_run(w->descriptor->settings->threads, w->nchunk, REAL(dpa4c_forward_part), &job);
-    return DGNN_OK;
-}
-
-static void REAL(dpa4c_backward)(struct REAL(dpa4c_workspace) * w, const struct dgnn_evaluation *evaluation,
-                                 const double *output_gradient)
-{
-    struct REAL(dpa4c_job) job = {.workspace = w, .evaluation = evaluation, .d_output = output_gradient};
-    dgnn_parallel_run(w->descriptor->settings->threads, w->nchunk, REAL(dpa4c_backward_part), &job);
-}

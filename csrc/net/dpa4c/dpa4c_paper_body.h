@@ -188,3 +188,37 @@ static int REAL(dpa4c_load_paper)(const struct dpa4c_settings *s, struct REAL(dp
     DGNN_TRY(REAL(dpa4c_load_table)(s, p, error));
     return REAL(dpa4c_load_readout)(s, p, error);
 }
+
+/* ---------------------------------------------------------------- the weights of a backend */
+
+struct REAL(dpa4c) {
+    struct dpa4c_settings *settings;
+    const struct REAL(dgnn_ops) * ops;
+    struct REAL(dpa4c_paper) paper;
+};
+
+static void REAL(dpa4c_free)(void *weights)
+{
+    struct REAL(dpa4c) *d = weights;
+    if (d) {
+        REAL(dpa4c_free_paper)(&d->paper);
+        dgnn_alloc_free(d);
+    }
+}
+
+static int REAL(dpa4c_load)(void *settings, void **out, struct dgnn_error *error)
+{
+    struct REAL(dpa4c) *d = dgnn_alloc_zeroed(1, sizeof(*d));
+    if (!d) {
+        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
+    }
+    d->settings = settings;
+    d->ops = REAL(dgnn_select_ops)(dpa4c_cpu(d->settings->cpu));
+    int status = REAL(dpa4c_load_paper)(d->settings, &d->paper, error);
+    if (status) {
+        REAL(dpa4c_free)(d);
+        return status;
+    }
+    *out = d;
+    return DGNN_OK;
+}

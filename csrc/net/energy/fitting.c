@@ -39,6 +39,7 @@ struct dgnn_fitting {
     uint8_t *dropped; /* ntypes: exclude_types */
     double *fparam_average, *fparam_scale, *aparam_average, *aparam_scale, *case_embedding, *default_fparam;
     int64_t width, width_kept, width_max; /* of the networks */
+    int64_t width_hidden;                 /* of what goes into their last layers; 0: none, or they differ */
     int64_t parameters;
 };
 
@@ -130,6 +131,18 @@ static void fitting_fill(const struct dgnn_fitting *f, const struct dgnn_fitting
     }
 }
 
+/* What went into the last layer of network k, whose forward was the last to use the batch. */
+static void fitting_keep_hidden(const struct dgnn_fitting *f, int64_t k, int64_t count,
+                                const struct fitting_batch *b, double *last_layer)
+{
+    int64_t width = f->width_hidden;
+    const double *hidden = f->is_glu ? dgnn_glu_hidden(&f->glu[k], count, b->work)
+                                     : dgnn_network_hidden_f64(&f->net[k], count, b->work);
+    for (int64_t r = 0; r < count; r++) {
+        memcpy(last_layer + b->row[r] * width, hidden + r * width, sizeof(double) * (size_t)width);
+    }
+}
+
 static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t k,
                         int64_t count, const struct fitting_batch *b, double *energy, double *gradient)
 {
@@ -143,6 +156,9 @@ static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_
         dgnn_glu_forward(ops, &f->glu[k], count, b->input, b->output, b->kept, b->work);
     } else {
         dgnn_network_forward_f64(ops, &f->net[k], count, b->input, f->width, b->output, b->kept, b->work);
+    }
+    if (in->last_layer) {
+        fitting_keep_hidden(f, k, count, b, in->last_layer);
     }
     for (int64_t r = 0; r < count; r++) {
         int32_t type = in->type[b->row[r]];
@@ -279,7 +295,13 @@ static int fitting_load_networks(struct dgnn_fitting *f, const struct dgnn_value
                                    f->is_glu ? "sezm_fitting_network" : "fitting_network", &list, error));
     f->width = f->params.dim_descrpt + f->params.numb_fparam + f->params.numb_aparam +
                (f->modulates ? 0 : f->params.dim_case_embd);
-    return f->is_glu ? fitting_load_glu(f, &list, error) : fitting_load_each(f, value, &list, error);
+    DGNN_TRY(f->is_glu ? fitting_load_glu(f, &list, error) : fitting_load_each(f, value, &list, error));
+    for (int64_t k = 0; k < f->nnet; k++) {
+        int64_t own =
+            f->is_glu ? dgnn_glu_hidden_width(&f->glu[k]) : dgnn_network_hidden_width_f64(&f->net[k]);
+        f->width_hidden = k == 0 || own == f->width_hidden ? own : 0;
+    }
+    return DGNN_OK;
 }
 
 static int fitting_check_counts(const struct fitting_params *p, const struct dgnn_value *value,
@@ -383,6 +405,7 @@ void dgnn_fitting_properties(const struct dgnn_fitting *f, struct dgnn_fitting_p
         .dim_aparam = f->params.numb_aparam,
         .default_fparam = f->default_fparam,
         .parameters = f->parameters,
+        .dim_last_layer = f->width_hidden,
     };
 }
 

@@ -12,6 +12,7 @@ struct dgnn_fitting_properties {
     int64_t dim_fparam, dim_aparam;
     const double *default_fparam; /* dim_fparam, or NULL */
     int64_t parameters;
+    int64_t dim_last_layer; /* of the last hidden layer; 0: there is none, or types' networks differ */
 };
 
 /* value: an object of class Fitting. Errors: FORMAT, UNSUPPORTED, MEMORY. */
@@ -26,6 +27,7 @@ struct dgnn_fitting_input {
     const double *descriptor; /* n x dim_descriptor */
     const double *fparam;     /* dim_fparam; NULL: the default */
     const double *aparam;     /* n x dim_aparam */
+    double *last_layer;       /* n x dim_last_layer, written; or NULL */
 };
 
 /* What an evaluation writes. The fitting net outlives its workspaces. Errors: MEMORY. */

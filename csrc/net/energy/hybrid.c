@@ -282,7 +282,6 @@ static int hybrid_forward_part(struct hybrid_part *part, const struct dgnn_evalu
     return dgnn_descriptor_kind(child)->forward(child, part->workspace, &own, part->rows.data, error);
 }
 
-/* A child without a step to prepare exchanges nothing, and may fail later: its forward is done here. */
 static int hybrid_prepare_part(struct hybrid_part *part, const struct dgnn_evaluation *evaluation,
                                struct dgnn_error *error)
 {
@@ -290,8 +289,7 @@ static int hybrid_prepare_part(struct hybrid_part *part, const struct dgnn_evalu
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(child);
     struct dgnn_evaluation own = hybrid_evaluation(part, evaluation);
     DGNN_TRY(dgnn_prefix_prepare(&part->prefix, 1, error));
-    return kind->prepare ? kind->prepare(child, part->workspace, &own, error)
-                         : hybrid_forward_part(part, evaluation, error);
+    return kind->prepare(child, part->workspace, &own, error);
 }
 
 static int hybrid_prepare(const struct dgnn_descriptor *descriptor,
@@ -307,11 +305,6 @@ static int hybrid_prepare(const struct dgnn_descriptor *descriptor,
     return DGNN_OK;
 }
 
-static int hybrid_is_local(const struct hybrid_part *part)
-{
-    return !dgnn_descriptor_kind(part->child->descriptor)->prepare;
-}
-
 static int hybrid_forward(const struct dgnn_descriptor *descriptor,
                           struct dgnn_descriptor_workspace *workspace,
                           const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error)
@@ -322,9 +315,7 @@ static int hybrid_forward(const struct dgnn_descriptor *descriptor,
     for (int64_t c = 0; c < w->nchild; c++) {
         struct hybrid_part *part = &w->part[c];
         int64_t dim = part->child->properties.dim_out;
-        if (!hybrid_is_local(part)) {
-            DGNN_TRY(hybrid_forward_part(part, evaluation, error));
-        }
+        DGNN_TRY(hybrid_forward_part(part, evaluation, error));
         hybrid_copy(n, dim, output, h->properties.dim_out, part->rows.data, dim);
         output += dim;
     }
@@ -343,7 +334,14 @@ static int hybrid_backward_part(struct hybrid_part *part, const struct dgnn_eval
     return DGNN_OK;
 }
 
-/* Children that exchange go first: what fails after them keeps no other rank waiting. */
+/* Children that exchange go first, and those that may hold such. Their order is that of the sums over edges,
+ * so it stays. */
+static int hybrid_goes_first(const struct hybrid_part *part)
+{
+    const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(part->child->descriptor);
+    return part->child->properties.has_message_passing || kind == &dgnn_hybrid || kind->by_chunk;
+}
+
 static int hybrid_backward(const struct dgnn_descriptor *descriptor,
                            struct dgnn_descriptor_workspace *workspace,
                            const struct dgnn_evaluation *evaluation, const double *output_gradient,
@@ -360,7 +358,7 @@ static int hybrid_backward(const struct dgnn_descriptor *descriptor,
     }
     for (int local = 0; local < 2; local++) {
         for (int64_t c = 0; c < w->nchild; c++) {
-            if (hybrid_is_local(&w->part[c]) == local) {
+            if (hybrid_goes_first(&w->part[c]) != local) {
                 DGNN_TRY(hybrid_backward_part(&w->part[c], evaluation, error));
             }
         }

@@ -9,17 +9,29 @@
 #include "net/local/local.h"
 
 static const struct dgnn_descriptor_kind *const registry_kinds[] = {
-    &dgnn_dpa3,      &dgnn_dpa2,    &dgnn_dpa1,  &dgnn_dpa1_se_atten, &dgnn_dpa1_se_atten_v2, &dgnn_se_a_e2,
-    &dgnn_se_a,      &dgnn_se_r_e2, &dgnn_se_r,  &dgnn_se_t,          &dgnn_se_t_at,          &dgnn_se_t_3be,
-    &dgnn_se_t_tebd, &dgnn_hybrid,  &dgnn_dpa4c, &dgnn_dpa4c_upper,
+    &dgnn_dpa3, &dgnn_dpa2, &dgnn_dpa1,      &dgnn_dpa1_se_atten_v2, &dgnn_se_a,
+    &dgnn_se_r, &dgnn_se_t, &dgnn_se_t_tebd, &dgnn_hybrid,           &dgnn_dpa4c,
 };
 
 enum { REGISTRY_NKIND = sizeof(registry_kinds) / sizeof(registry_kinds[0]) };
 
+static int registry_has_name(const struct dgnn_descriptor_kind *kind, const char *type)
+{
+    const char *const *alias = kind->aliases;
+    while (alias && *alias && strcmp(*alias, type)) {
+        alias++;
+    }
+    return !strcmp(kind->type, type) || (alias && *alias);
+}
+
 static int registry_list(struct dgnn_text *known, struct dgnn_error *error)
 {
     for (int k = 0; k < REGISTRY_NKIND; k++) {
+        const char *const *alias = registry_kinds[k]->aliases;
         DGNN_TRY(dgnn_text_add(known, error, "%s%s", k ? ", " : "", registry_kinds[k]->type));
+        for (; alias && *alias; alias++) {
+            DGNN_TRY(dgnn_text_add(known, error, ", %s", *alias));
+        }
     }
     return DGNN_OK;
 }
@@ -44,7 +56,7 @@ int dgnn_registry_load(const struct dgnn_value *value, const struct dgnn_load_co
     const char *type;
     DGNN_TRY(dgnn_value_string(&member, &type, error));
     for (int k = 0; k < REGISTRY_NKIND; k++) {
-        if (!strcmp(registry_kinds[k]->type, type)) {
+        if (registry_has_name(registry_kinds[k], type)) {
             return registry_kinds[k]->load(value, context, descriptor, error);
         }
     }

@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/parallel.h"
 #include "net/parts/attend.h"
+#include "net/parts/backend.h"
 #include "net/parts/embedding.h"
 #include "net/parts/environment.h"
 #include "net/parts/moment.h"
@@ -91,6 +91,39 @@ static void dpa1_d_direction(const struct dgnn_environment *environment, int32_t
         }
     }
 }
+
+/* Stages and buffers (net/parts/backend.h), chunk of centres by chunk. */
+enum dpa1_stage { DPA1_GEOMETRY, DPA1_EMBED, DPA1_ATTEND, DPA1_MOMENT, DPA1_D_CENTRES, DPA1_STAGES };
+enum dpa1_buffer { DPA1_AT_ROWS, DPA1_AT_G, DPA1_AT_SLOPES, DPA1_AT_ATTENTION, DPA1_AT_MOMENT };
+
+static const struct dgnn_stage_rule dpa1_rules[DPA1_STAGES] = {
+    [DPA1_GEOMETRY] = {.name = "geometry", .phase = DGNN_PHASE_FORWARD, .write = DGNN_BIT(DPA1_AT_ROWS)},
+    [DPA1_EMBED] = {.name = "embed",
+                    .phase = DGNN_PHASE_FORWARD,
+                    .read = DGNN_BIT(DPA1_AT_ROWS),
+                    .write = DGNN_BIT(DPA1_AT_G) | DGNN_BIT(DPA1_AT_SLOPES)},
+    [DPA1_ATTEND] = {.name = "attend",
+                     .phase = DGNN_PHASE_FORWARD,
+                     .read = DGNN_BIT(DPA1_AT_ROWS),
+                     .change = DGNN_BIT(DPA1_AT_G),
+                     .write = DGNN_BIT(DPA1_AT_ATTENTION)},
+    [DPA1_MOMENT] = {.name = "moment",
+                     .phase = DGNN_PHASE_FORWARD,
+                     .read = DGNN_BIT(DPA1_AT_ROWS) | DGNN_BIT(DPA1_AT_G),
+                     .write = DGNN_BIT(DPA1_AT_MOMENT) | DGNN_BIT(DGNN_AT_OUTPUT),
+                     .whole = DGNN_BIT(DPA1_AT_MOMENT) | DGNN_BIT(DGNN_AT_OUTPUT)},
+    [DPA1_D_CENTRES] = {.name = "d_centres",
+                        .phase = DGNN_PHASE_BACKWARD,
+                        .read = DGNN_BIT(DPA1_AT_ROWS) | DGNN_BIT(DPA1_AT_SLOPES) |
+                                DGNN_BIT(DPA1_AT_ATTENTION) | DGNN_BIT(DPA1_AT_MOMENT) |
+                                DGNN_BIT(DGNN_AT_OUTPUT_GRADIENT),
+                        .change = DGNN_BIT(DPA1_AT_G) | DGNN_BIT(DGNN_AT_EDGE_GRADIENT)}};
+
+static const struct dgnn_driver dpa1_driver = {.nstage = DPA1_STAGES,
+                                               .rule = dpa1_rules,
+                                               .nforward = 4,
+                                               .again = DGNN_BIT(DPA1_GEOMETRY) | DGNN_BIT(DPA1_EMBED) |
+                                                        DGNN_BIT(DPA1_ATTEND) | DGNN_BIT(DPA1_MOMENT)};
 
 #define DGNN_REAL_BITS 32
 #include "net/local/dpa1_body.h"
@@ -187,8 +220,8 @@ static int dpa1_load(const struct dgnn_value *value, const struct dgnn_load_cont
     return dpa1_load_kind(value, context, &dgnn_dpa1, descriptor, error);
 }
 
-static int dpa1_load_second(const struct dgnn_value *value, const struct dgnn_load_context *context,
-                            struct dgnn_descriptor **descriptor, struct dgnn_error *error)
+static int dpa1_load_se_atten_v2(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                                 struct dgnn_descriptor **descriptor, struct dgnn_error *error)
 {
     return dpa1_load_kind(value, context, &dgnn_dpa1_se_atten_v2, descriptor, error);
 }
@@ -226,18 +259,22 @@ static double dpa1_work(const struct dgnn_descriptor *descriptor, int64_t n, con
     return 4.0 * (edge + two * (double)n) * (double)n;
 }
 
-#define DPA1_KIND(name, loader)                                                                              \
+#define DPA1_KIND(name, other_names, loader)                                                                 \
     {.type = name,                                                                                           \
+     .aliases = other_names,                                                                                 \
      .load = loader,                                                                                         \
      .free = dpa1_free,                                                                                      \
      .properties = dpa1_properties,                                                                          \
      .describe = dpa1_describe,                                                                              \
      .work = dpa1_work,                                                                                      \
-     .workspace_create = dpa1_workspace_create,                                                              \
-     .workspace_free = dpa1_workspace_free,                                                                  \
-     .forward = dpa1_forward,                                                                                \
-     .backward = dpa1_backward}
+     .workspace_create = dgnn_backend_workspace_create,                                                      \
+     .workspace_free = dgnn_backend_workspace_free,                                                          \
+     .prepare = dgnn_backend_prepare,                                                                        \
+     .forward = dgnn_backend_forward,                                                                        \
+     .backward = dgnn_backend_backward}
 
-const struct dgnn_descriptor_kind dgnn_dpa1 = DPA1_KIND("dpa1", dpa1_load);
-const struct dgnn_descriptor_kind dgnn_dpa1_se_atten = DPA1_KIND("se_atten", dpa1_load);
-const struct dgnn_descriptor_kind dgnn_dpa1_se_atten_v2 = DPA1_KIND("se_atten_v2", dpa1_load_second);
+static const char *const dpa1_aliases[] = {"se_atten", NULL};
+
+const struct dgnn_descriptor_kind dgnn_dpa1 = DPA1_KIND("dpa1", dpa1_aliases, dpa1_load);
+const struct dgnn_descriptor_kind dgnn_dpa1_se_atten_v2 =
+    DPA1_KIND("se_atten_v2", NULL, dpa1_load_se_atten_v2);

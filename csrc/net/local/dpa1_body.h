@@ -19,7 +19,7 @@ struct REAL(dpa1_workspace) {
     real *empty;         /* ntypes x 4 x stride: what one empty slot adds to gr */
     int64_t *place;      /* nchunk + 1: bytes in kept where each chunk's store begins */
     int64_t store_bytes; /* of the largest chunk */
-    int64_t scratch_bytes;
+    int64_t kept_bytes, scratch_bytes;
     int32_t keep; /* are stores kept from forward to backward? */
     struct dgnn_buffer shared, kept, scratch;
 };
@@ -144,8 +144,9 @@ static int REAL(dpa1_load_networks)(struct REAL(dpa1) * d, struct dgnn_error *er
     return DGNN_OK;
 }
 
-static void REAL(dpa1_free)(struct REAL(dpa1) * d)
+static void REAL(dpa1_free)(void *weights)
 {
+    struct REAL(dpa1) *d = weights;
     if (d) {
         REAL(dgnn_embedding_free)(&d->embedding);
         REAL(dgnn_attend_free)(&d->attention);
@@ -154,8 +155,9 @@ static void REAL(dpa1_free)(struct REAL(dpa1) * d)
     }
 }
 
-static void REAL(dpa1_workspace_free)(struct REAL(dpa1_workspace) * w)
+static void REAL(dpa1_workspace_free)(void *of)
 {
+    struct REAL(dpa1_workspace) *w = of;
     if (w) {
         dgnn_edgerows_free(&w->rows);
         dgnn_buffer_free(&w->shared);
@@ -165,26 +167,25 @@ static void REAL(dpa1_workspace_free)(struct REAL(dpa1_workspace) * w)
     }
 }
 
-static int REAL(dpa1_workspace_create)(const struct REAL(dpa1) * d, struct REAL(dpa1_workspace) * *out,
-                                       struct dgnn_error *error)
+static int REAL(dpa1_workspace_create)(const void *weights, void **out, struct dgnn_error *error)
 {
     struct REAL(dpa1_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
     if (!w) {
         return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
     }
-    w->d = d;
+    w->d = weights;
     *out = w;
     return DGNN_OK;
 }
 
-static int REAL(dpa1_load)(struct dpa1_settings *settings, struct REAL(dpa1) * *out, struct dgnn_error *error)
+static int REAL(dpa1_load)(void *settings, void **out, struct dgnn_error *error)
 {
     struct REAL(dpa1) *d = dgnn_alloc_zeroed(1, sizeof(*d));
     if (!d) {
         return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
     }
     d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(settings->cpu);
+    d->ops = REAL(dgnn_select_ops)(d->settings->cpu);
     int status = REAL(dpa1_load_networks)(d, error);
     if (status) {
         REAL(dpa1_free)(d);
@@ -304,8 +305,8 @@ static void REAL(dpa1_shared_layout)(struct dgnn_arena *arena, struct REAL(dpa1_
     w->place = dgnn_arena_take(arena, w->rows.nchunk + 1, sizeof(int64_t));
 }
 
-static int REAL(dpa1_reserve)(struct REAL(dpa1_workspace) * w, const struct dgnn_evaluation *evaluation,
-                              struct dgnn_error *error)
+static int REAL(dpa1_reserve_stores)(struct REAL(dpa1_workspace) * w,
+                                     const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
     const struct REAL(dpa1) *d = w->d;
     struct dgnn_arena arena = {0};
@@ -324,7 +325,8 @@ static int REAL(dpa1_reserve)(struct REAL(dpa1_workspace) * w, const struct dgnn
         int64_t bytes = arena.used - w->place[c];
         w->store_bytes = bytes > w->store_bytes ? bytes : w->store_bytes;
     }
-    DGNN_TRY(dgnn_buffer_reserve(&w->kept, w->keep ? arena.used : 0, "intermediate results", error));
+    w->kept_bytes = w->keep ? arena.used : 0;
+    DGNN_TRY(dgnn_buffer_reserve(&w->kept, w->kept_bytes, "intermediate results", error));
     arena = (struct dgnn_arena){0};
     REAL(dpa1_scratch_layout)(&arena, w, &scratch);
     w->scratch_bytes = arena.used;
@@ -529,62 +531,142 @@ static void REAL(dpa1_write)(const struct REAL(dpa1) * d, int32_t type, const re
     }
 }
 
-/* output NULL: only what backward needs. */
-static void REAL(dpa1_chunk_forward)(const struct REAL(dpa1_workspace) * w,
-                                     const struct dgnn_evaluation *evaluation, int64_t c,
-                                     struct REAL(dpa1_store) * store,
-                                     const struct REAL(dpa1_scratch) * scratch, double *output)
+/* Rows, stores, and what empty slots add. */
+static int REAL(dpa1_reserve)(void *of, const struct dgnn_evaluation *evaluation,
+                              struct dgnn_profile **profile, struct dgnn_error *error)
 {
-    const struct REAL(dpa1) *d = w->d;
-    const struct dgnn_graph *graph = evaluation->graph;
-    int64_t begin = w->rows.group[c], end = w->rows.group[c + 1], r = begin;
-    real *g = d->attention.nlayer ? scratch->g[0] : store->g;
-    REAL(dpa1_geometry)(w, graph, begin, store);
-    REAL(dpa1_embed)(w, graph, begin, store, scratch, g);
-    if (d->attention.nlayer) {
-        g = REAL(dpa1_attend)(w, graph, begin, store, scratch);
-    }
-    for (int64_t i = w->rows.chunk[c]; i < w->rows.chunk[c + 1]; i++) {
-        int64_t next = r < end && w->rows.centre[r] == i ? dgnn_edgerows_run(&w->rows, r, end) : r;
-        real *gr = store->gr + (i - w->rows.chunk[c]) * 4 * d->stride;
-        REAL(dpa1_reduce)(w, graph, i, r - begin, next - r, store, g, gr);
-        if (output) {
-            REAL(dpa1_write)(d, graph->type[i], gr, output + i * d->settings->dim_out);
-        }
-        r = next;
-    }
-}
-
-static void REAL(dpa1_forward_part)(void *of, int64_t c, int32_t thread)
-{
-    const struct dgnn_local_region *region = of;
-    struct REAL(dpa1_workspace) *w = region->workspace;
-    const struct dgnn_evaluation *evaluation = region->evaluation;
-    struct REAL(dpa1_scratch) scratch = REAL(dpa1_scratch_of_thread)(w, thread);
-    struct REAL(dpa1_store) store = REAL(dpa1_store_of_chunk)(w, c, scratch.store);
-    if (!w->keep) {
-        store.tangent = NULL;
-    }
-    REAL(dpa1_chunk_forward)(w, evaluation, c, &store, &scratch, region->output);
-}
-
-static int REAL(dpa1_forward)(struct REAL(dpa1_workspace) * w, const struct dgnn_evaluation *evaluation,
-                              double *output, struct dgnn_error *error)
-{
-    const struct REAL(dpa1) *d = w->d;
-    const struct dpa1_settings *s = d->settings;
+    struct REAL(dpa1_workspace) *w = of;
+    const struct dpa1_settings *s = w->d->settings;
     struct dgnn_edgerows_rule rule = {
         .ntypes = s->ntypes, .ngroup = 1, .target = DPA1_CHUNK_ROWS, .group = s->group};
+    (void)profile;
     DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
     w->rows.row_max = w->rows.row_max > 1 ? w->rows.row_max : 1; /* the empty slots' row */
-    DGNN_TRY(REAL(dpa1_reserve)(w, evaluation, error));
+    DGNN_TRY(REAL(dpa1_reserve_stores)(w, evaluation, error));
     struct REAL(dpa1_scratch) first = REAL(dpa1_scratch_of_thread)(w, 0);
     if (evaluation->graph->dense && s->has_mean) {
         REAL(dpa1_empty_slots)(w, evaluation->graph, &first);
     }
-    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .output = output};
-    dgnn_parallel_run(s->threads, w->rows.nchunk, REAL(dpa1_forward_part), &region);
     return DGNN_OK;
+}
+
+static int64_t REAL(dpa1_chunks)(const void *of, const int64_t **first)
+{
+    const struct REAL(dpa1_workspace) *w = of;
+    *first = w->rows.chunk;
+    return w->rows.nchunk;
+}
+
+/* A chunk on a thread. */
+struct REAL(dpa1_chunk) {
+    const struct REAL(dpa1_workspace) * w;
+    const struct dgnn_graph *graph;
+    int64_t begin, end; /* rows */
+    struct REAL(dpa1_scratch) scratch;
+    struct REAL(dpa1_store) store;
+    real *first; /* where the embedding is, before attention */
+};
+
+static struct REAL(dpa1_chunk)
+    REAL(dpa1_begin)(const void *of, int64_t c, int32_t thread, const struct dgnn_evaluation *evaluation)
+{
+    const struct REAL(dpa1_workspace) *w = of;
+    struct REAL(dpa1_chunk) chunk = {.w = w,
+                                     .graph = evaluation ? evaluation->graph : NULL,
+                                     .begin = w->rows.group[c],
+                                     .end = w->rows.group[c + 1],
+                                     .scratch = REAL(dpa1_scratch_of_thread)(w, thread)};
+    chunk.store = REAL(dpa1_store_of_chunk)(w, c, chunk.scratch.store);
+    chunk.first = w->d->attention.nlayer ? chunk.scratch.g[0] : chunk.store.g;
+    return chunk;
+}
+
+static void REAL(dpa1_list_attention)(const struct REAL(dpa1_chunk) * chunk, int64_t l, int64_t npair,
+                                      struct dgnn_places *to)
+{
+    const struct REAL(dgnn_attention_layer) *layer = &chunk->w->d->attention.layer[l];
+    const struct REAL(dgnn_attention_kept) *kept = &chunk->store.layer[l];
+    int64_t size = sizeof(real), line = dgnn_table_pad(layer->width, REAL_LANES) * size;
+    const struct dgnn_place_rows rows = {chunk->store.nrow, chunk->store.nrow}, pairs = {npair, npair};
+    for (int part = 0; part < 3; part++) {
+        dgnn_backend_list(to, DPA1_AT_ATTENTION, -1, kept->length[part], rows, size);
+        dgnn_backend_list(to, DPA1_AT_ATTENTION, -1, kept->in[part], rows,
+                          REAL(dgnn_attention_stride)(layer, part) * size);
+    }
+    dgnn_backend_list(to, DPA1_AT_ATTENTION, -1, kept->attention, pairs, size);
+    dgnn_backend_list(to, DPA1_AT_ATTENTION, -1, kept->normed, rows, line);
+    dgnn_backend_list(to, DPA1_AT_ATTENTION, -1, kept->deviation, rows, size);
+}
+
+static void REAL(dpa1_places)(void *of, int64_t c, int32_t thread, struct dgnn_places *to)
+{
+    const struct REAL(dpa1_chunk) chunk = REAL(dpa1_begin)(of, c, thread, NULL);
+    const struct REAL(dpa1_workspace) *w = of;
+    const struct REAL(dpa1) *d = w->d;
+    const struct REAL(dpa1_store) *store = &chunk.store;
+    int64_t size = sizeof(real), line = d->stride * size, n = w->rows.chunk[c + 1] - w->rows.chunk[c];
+    const struct dgnn_place_rows rows = {store->nrow, store->nrow}, centres = {n, n};
+    const struct dgnn_place_rows padded = {store->row_stride, 0};
+    dgnn_backend_list(to, DPA1_AT_ROWS, -1, store->row, padded, 4 * size);
+    dgnn_backend_list(to, DPA1_AT_ROWS, -1, store->edge_switch, rows, size);
+    dgnn_backend_list(to, DPA1_AT_ROWS, -1, d->attention.nlayer ? store->direction : NULL, padded, 3 * size);
+    dgnn_backend_list(to, DPA1_AT_G, -1, chunk.first, rows, line);
+    dgnn_backend_list(to, DPA1_AT_G, -1, d->attention.nlayer ? chunk.scratch.g[1] : NULL, rows, line);
+    dgnn_backend_list(to, DPA1_AT_SLOPES, -1, store->tangent, rows, line);
+    dgnn_backend_list(to, DPA1_AT_SLOPES, -1, REAL(dpa1_by_switch)(d) ? store->by_switch : NULL, rows, line);
+    dgnn_backend_list(to, DPA1_AT_MOMENT, -1, store->gr, centres, 4 * line);
+    for (int64_t l = 0; l < d->attention.nlayer; l++) {
+        REAL(dpa1_list_attention)(&chunk, l, REAL(dpa1_pairs)(w, c), to);
+    }
+    if (w->keep) {
+        int64_t nchunk = w->rows.nchunk, end = c + 1 < nchunk ? w->place[c + 1] : w->kept_bytes;
+        dgnn_backend_list_others(to, w->kept.data, w->kept_bytes, w->place[c], end);
+    }
+    dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, chunk.scratch.d_row, rows, 4 * size);
+    dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, chunk.scratch.d_switch, rows, size);
+}
+
+/* ---------------------------------------------------------------- stages: forward */
+
+static void REAL(dpa1_stage_geometry)(void *of, const struct dgnn_stage_call *call)
+{
+    struct REAL(dpa1_chunk) chunk = REAL(dpa1_begin)(of, call->chunk, call->thread, call->evaluation);
+    REAL(dpa1_geometry)(chunk.w, chunk.graph, chunk.begin, &chunk.store);
+}
+
+/* The slopes where they are kept, or backward is next. */
+static void REAL(dpa1_stage_embed)(void *of, const struct dgnn_stage_call *call)
+{
+    struct REAL(dpa1_chunk) chunk = REAL(dpa1_begin)(of, call->chunk, call->thread, call->evaluation);
+    chunk.store.tangent = chunk.w->keep || call->again ? chunk.store.tangent : NULL;
+    REAL(dpa1_embed)(chunk.w, chunk.graph, chunk.begin, &chunk.store, &chunk.scratch, chunk.first);
+}
+
+static void REAL(dpa1_stage_attend)(void *of, const struct dgnn_stage_call *call)
+{
+    struct REAL(dpa1_chunk) chunk = REAL(dpa1_begin)(of, call->chunk, call->thread, call->evaluation);
+    if (chunk.w->d->attention.nlayer) {
+        REAL(dpa1_attend)(chunk.w, chunk.graph, chunk.begin, &chunk.store, &chunk.scratch);
+    }
+}
+
+static void REAL(dpa1_stage_moment)(void *of, const struct dgnn_stage_call *call)
+{
+    struct REAL(dpa1_chunk) chunk = REAL(dpa1_begin)(of, call->chunk, call->thread, call->evaluation);
+    const struct REAL(dpa1_workspace) *w = chunk.w;
+    const struct REAL(dpa1) *d = w->d;
+    int64_t first = w->rows.chunk[call->chunk], r = chunk.begin, nlayer = d->attention.nlayer;
+    const real *g = nlayer ? chunk.scratch.g[nlayer % 2] : chunk.first;
+    for (int64_t i = first; i < w->rows.chunk[call->chunk + 1]; i++) {
+        int64_t next =
+            r < chunk.end && w->rows.centre[r] == i ? dgnn_edgerows_run(&w->rows, r, chunk.end) : r;
+        real *gr = chunk.store.gr + (i - first) * 4 * d->stride;
+        REAL(dpa1_reduce)(w, chunk.graph, i, r - chunk.begin, next - r, &chunk.store, g, gr);
+        if (call->output) {
+            REAL(dpa1_write)(d, chunk.graph->type[i], gr, call->output + (i - first) * d->settings->dim_out);
+        }
+        r = next;
+    }
 }
 
 /* ---------------------------------------------------------------- backward */
@@ -695,51 +777,46 @@ static void REAL(dpa1_d_edge)(const struct REAL(dpa1_workspace) * w, const struc
                               d_row, (double)scratch->d_switch[r], evaluation->edge_gradient + 3 * e);
 }
 
-static void REAL(dpa1_chunk_backward)(const struct REAL(dpa1_workspace) * w,
-                                      const struct dgnn_evaluation *evaluation, int64_t c,
-                                      const struct REAL(dpa1_store) * store,
-                                      const struct REAL(dpa1_scratch) * scratch, const double *d_output)
+/* All that a centre's rows get, centre by centre. */
+static void REAL(dpa1_stage_d_centres)(void *of, const struct dgnn_stage_call *call)
 {
+    struct REAL(dpa1_chunk) chunk = REAL(dpa1_begin)(of, call->chunk, call->thread, call->evaluation);
+    const struct REAL(dpa1_workspace) *w = chunk.w;
     const struct REAL(dpa1) *d = w->d;
-    const struct dpa1_settings *s = d->settings;
-    int64_t begin = w->rows.group[c], end = w->rows.group[c + 1], pairs = 0;
-    for (int64_t r = begin; r < end;) {
-        int64_t next = dgnn_edgerows_run(&w->rows, r, end), n = next - r, i = w->rows.centre[r];
-        REAL(dgnn_moment_backward)(d->ops, &d->shape, store->gr + (i - w->rows.chunk[c]) * 4 * d->stride,
-                                   d_output + i * s->dim_out, 1.0 / (double)s->sel[0], scratch->d_gr,
-                                   scratch->moment);
+    const struct REAL(dpa1_scratch) *scratch = &chunk.scratch;
+    int64_t first = w->rows.chunk[call->chunk], pairs = 0;
+    for (int64_t r = chunk.begin; r < chunk.end;) {
+        int64_t next = dgnn_edgerows_run(&w->rows, r, chunk.end), n = next - r, i = w->rows.centre[r] - first;
+        REAL(dgnn_moment_backward)(d->ops, &d->shape, chunk.store.gr + i * 4 * d->stride,
+                                   call->output_gradient + i * d->settings->dim_out,
+                                   1.0 / (double)d->settings->sel[0], scratch->d_gr, scratch->moment);
         memset(scratch->d_switch, 0, sizeof(real) * (size_t)n);
         if (d->attention.nlayer) {
-            REAL(dpa1_attention_backward)(d, evaluation->graph, store, r - begin, n, pairs, scratch);
+            REAL(dpa1_attention_backward)(d, chunk.graph, &chunk.store, r - chunk.begin, n, pairs, scratch);
         } else {
-            REAL(dpa1_plain_backward)(d, store, r - begin, n, scratch);
+            REAL(dpa1_plain_backward)(d, &chunk.store, r - chunk.begin, n, scratch);
         }
         for (int64_t k = 0; k < n; k++) {
-            REAL(dpa1_d_edge)(w, evaluation, store, r, k, scratch);
+            REAL(dpa1_d_edge)(w, call->evaluation, &chunk.store, r, k, scratch);
         }
         pairs += n * dgnn_table_pad(n, REAL_LANES);
         r = next;
     }
 }
 
-static void REAL(dpa1_backward_part)(void *of, int64_t part, int32_t thread)
-{
-    const struct dgnn_local_region *region = of;
-    struct REAL(dpa1_workspace) *w = region->workspace;
-    const struct dgnn_evaluation *evaluation = region->evaluation;
-    int64_t c = w->rows.nchunk - 1 - part; /* what forward kept last is nearest */
-    struct REAL(dpa1_scratch) scratch = REAL(dpa1_scratch_of_thread)(w, thread);
-    struct REAL(dpa1_store) store = REAL(dpa1_store_of_chunk)(w, c, scratch.store);
-    if (!w->keep) {
-        REAL(dpa1_chunk_forward)(w, evaluation, c, &store, &scratch, NULL);
-    }
-    REAL(dpa1_chunk_backward)(w, evaluation, c, &store, &scratch, region->d_output);
-}
-
-static void REAL(dpa1_backward)(struct REAL(dpa1_workspace) * w, const struct dgnn_evaluation *evaluation,
-                                const double *d_output)
-{
-    const struct REAL(dpa1) *d = w->d;
-    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .d_output = d_output};
-    dgnn_parallel_run(d->settings->threads, w->rows.nchunk, REAL(dpa1_backward_part), &region);
-}
+static const struct dgnn_backend REAL(dpa1_cpu) = {
+    .name = "cpu",
+    .load = REAL(dpa1_load),
+    .free = REAL(dpa1_free),
+    .keeps = 1,
+    .workspace_create = REAL(dpa1_workspace_create),
+    .workspace_free = REAL(dpa1_workspace_free),
+    .reserve = REAL(dpa1_reserve),
+    .chunks = REAL(dpa1_chunks),
+    .places = REAL(dpa1_places),
+    .stage = {[DPA1_GEOMETRY] = REAL(dpa1_stage_geometry),
+              [DPA1_EMBED] = REAL(dpa1_stage_embed),
+              [DPA1_ATTEND] = REAL(dpa1_stage_attend),
+              [DPA1_MOMENT] = REAL(dpa1_stage_moment),
+              [DPA1_D_CENTRES] = REAL(dpa1_stage_d_centres)},
+};

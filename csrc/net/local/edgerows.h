@@ -8,8 +8,6 @@
 #include "geom/graph.h"
 #include "io/tree.h"
 
-struct dgnn_evaluation;
-
 struct dgnn_edgerows {
     int64_t nchunk;
     int64_t ngroup;
@@ -21,14 +19,6 @@ struct dgnn_edgerows {
     int64_t *edge;      /* nrow */
     int64_t *centre;    /* nrow */
     struct dgnn_buffer memory;
-};
-
-/* What the parts of a parallel region over chunks, or centres, share. */
-struct dgnn_local_region {
-    void *workspace; /* the family's */
-    const struct dgnn_evaluation *evaluation;
-    double *output;         /* forward */
-    const double *d_output; /* backward */
 };
 
 /* What is a row, and in which group. */

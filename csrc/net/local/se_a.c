@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/parallel.h"
+#include "net/parts/backend.h"
 #include "net/parts/embedding.h"
 #include "net/parts/environment.h"
 #include "net/parts/moment.h"
@@ -54,6 +54,37 @@ static int64_t se_a_network(const struct se_a_settings *s, int64_t centre, int64
 {
     return s->params.type_one_side ? neighbour : centre + neighbour * s->ntypes;
 }
+
+/* Stages and buffers (net/parts/backend.h), chunk of centres by chunk. */
+enum se_a_stage { SE_A_GEOMETRY, SE_A_EMBED, SE_A_MOMENT, SE_A_D_MOMENT, SE_A_D_EDGES, SE_A_STAGES };
+enum se_a_buffer { SE_A_AT_ROWS, SE_A_AT_G, SE_A_AT_MOMENT, SE_A_AT_D_MOMENT };
+
+static const struct dgnn_stage_rule se_a_rules[SE_A_STAGES] = {
+    [SE_A_GEOMETRY] = {.name = "geometry",
+                       .phase = DGNN_PHASE_FORWARD,
+                       .write = DGNN_BIT(SE_A_AT_ROWS),
+                       .whole = DGNN_BIT(SE_A_AT_ROWS)},
+    [SE_A_EMBED] = {.name = "embed",
+                    .phase = DGNN_PHASE_FORWARD,
+                    .read = DGNN_BIT(SE_A_AT_ROWS),
+                    .change = DGNN_BIT(SE_A_AT_G)},
+    [SE_A_MOMENT] = {.name = "moment",
+                     .phase = DGNN_PHASE_FORWARD,
+                     .read = DGNN_BIT(SE_A_AT_ROWS) | DGNN_BIT(SE_A_AT_G),
+                     .write = DGNN_BIT(SE_A_AT_MOMENT) | DGNN_BIT(DGNN_AT_OUTPUT),
+                     .whole = DGNN_BIT(SE_A_AT_MOMENT) | DGNN_BIT(DGNN_AT_OUTPUT)},
+    [SE_A_D_MOMENT] = {.name = "d_moment",
+                       .phase = DGNN_PHASE_BACKWARD,
+                       .read = DGNN_BIT(SE_A_AT_MOMENT) | DGNN_BIT(DGNN_AT_OUTPUT_GRADIENT),
+                       .write = DGNN_BIT(SE_A_AT_D_MOMENT),
+                       .whole = DGNN_BIT(SE_A_AT_D_MOMENT)},
+    [SE_A_D_EDGES] = {.name = "d_edges",
+                      .phase = DGNN_PHASE_BACKWARD,
+                      .read = DGNN_BIT(SE_A_AT_ROWS) | DGNN_BIT(SE_A_AT_G) | DGNN_BIT(SE_A_AT_D_MOMENT),
+                      .change = DGNN_BIT(DGNN_AT_EDGE_GRADIENT)}};
+
+static const struct dgnn_driver se_a_driver = {
+    .nstage = SE_A_STAGES, .rule = se_a_rules, .nforward = 3, .again = DGNN_BIT(SE_A_EMBED)};
 
 #define DGNN_REAL_BITS 32
 #include "net/local/se_a_body.h"
@@ -110,7 +141,7 @@ static void se_a_free_settings(struct se_a_settings *s)
 static int se_a_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
                      struct dgnn_descriptor **descriptor, struct dgnn_error *error)
 {
-    return se_a_load_kind(value, context, &dgnn_se_a_e2, descriptor, error);
+    return se_a_load_kind(value, context, &dgnn_se_a, descriptor, error);
 }
 
 static void se_a_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
@@ -134,16 +165,18 @@ static int se_a_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
 }
 
-#define SE_A_KIND(name)                                                                                      \
-    {.type = name,                                                                                           \
-     .load = se_a_load,                                                                                      \
-     .free = se_a_free,                                                                                      \
-     .properties = se_a_properties,                                                                          \
-     .describe = se_a_describe,                                                                              \
-     .workspace_create = se_a_workspace_create,                                                              \
-     .workspace_free = se_a_workspace_free,                                                                  \
-     .forward = se_a_forward,                                                                                \
-     .backward = se_a_backward}
+static const char *const se_a_aliases[] = {"se_a", NULL};
 
-const struct dgnn_descriptor_kind dgnn_se_a_e2 = SE_A_KIND("se_e2_a");
-const struct dgnn_descriptor_kind dgnn_se_a = SE_A_KIND("se_a");
+const struct dgnn_descriptor_kind dgnn_se_a = {
+    .type = "se_e2_a",
+    .aliases = se_a_aliases,
+    .load = se_a_load,
+    .free = se_a_free,
+    .properties = se_a_properties,
+    .describe = se_a_describe,
+    .workspace_create = dgnn_backend_workspace_create,
+    .workspace_free = dgnn_backend_workspace_free,
+    .prepare = dgnn_backend_prepare,
+    .forward = dgnn_backend_forward,
+    .backward = dgnn_backend_backward,
+};

@@ -18,6 +18,7 @@ struct REAL(se_a_workspace) {
     real *tangent; /* as g */
     real *gr;      /* nowned x 4 x stride */
     int64_t scratch_bytes;
+    int64_t nowned;
     int32_t keep; /* are g and tangent kept from forward to backward? */
     struct dgnn_buffer kept, scratch;
 };
@@ -112,8 +113,9 @@ static int REAL(se_a_load_networks)(struct REAL(se_a) * d, struct dgnn_error *er
     return REAL(se_a_load_empty)(d, error);
 }
 
-static void REAL(se_a_free)(struct REAL(se_a) * d)
+static void REAL(se_a_free)(void *weights)
 {
+    struct REAL(se_a) *d = weights;
     if (d) {
         REAL(dgnn_embedding_free)(&d->embedding);
         dgnn_alloc_free(d->empty);
@@ -121,8 +123,9 @@ static void REAL(se_a_free)(struct REAL(se_a) * d)
     }
 }
 
-static void REAL(se_a_workspace_free)(struct REAL(se_a_workspace) * w)
+static void REAL(se_a_workspace_free)(void *of)
 {
+    struct REAL(se_a_workspace) *w = of;
     if (w) {
         dgnn_edgerows_free(&w->rows);
         dgnn_buffer_free(&w->kept);
@@ -131,26 +134,25 @@ static void REAL(se_a_workspace_free)(struct REAL(se_a_workspace) * w)
     }
 }
 
-static int REAL(se_a_workspace_create)(const struct REAL(se_a) * d, struct REAL(se_a_workspace) * *out,
-                                       struct dgnn_error *error)
+static int REAL(se_a_workspace_create)(const void *weights, void **out, struct dgnn_error *error)
 {
     struct REAL(se_a_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
     if (!w) {
         return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
     }
-    w->d = d;
+    w->d = weights;
     *out = w;
     return DGNN_OK;
 }
 
-static int REAL(se_a_load)(struct se_a_settings *settings, struct REAL(se_a) * *out, struct dgnn_error *error)
+static int REAL(se_a_load)(void *settings, void **out, struct dgnn_error *error)
 {
     struct REAL(se_a) *d = dgnn_alloc_zeroed(1, sizeof(*d));
     if (!d) {
         return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
     }
     d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(settings->cpu);
+    d->ops = REAL(dgnn_select_ops)(d->settings->cpu);
     int status = REAL(se_a_load_networks)(d, error);
     if (status) {
         REAL(se_a_free)(d);
@@ -195,22 +197,29 @@ static struct REAL(se_a_scratch)
     return scratch;
 }
 
-static int REAL(se_a_reserve)(struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation,
-                              struct dgnn_error *error)
+static int REAL(se_a_reserve)(void *of, const struct dgnn_evaluation *evaluation,
+                              struct dgnn_profile **profile, struct dgnn_error *error)
 {
+    struct REAL(se_a_workspace) *w = of;
     const struct REAL(se_a) *d = w->d;
+    const struct se_a_settings *s = d->settings;
+    struct dgnn_edgerows_rule rule = {
+        .ntypes = s->ntypes, .ngroup = s->ngroup, .target = SE_A_CHUNK_ROWS, .group = s->group};
     struct dgnn_arena arena = {0};
     struct REAL(se_a_scratch) scratch;
     int64_t total;
-    w->keep = evaluation->want_gradient && d->settings->memory == DGNN_MEMORY_FAST;
-    REAL(se_a_kept_layout)(&arena, w, evaluation->graph->nowned);
+    (void)profile;
+    DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
+    w->keep = evaluation->want_gradient && s->memory == DGNN_MEMORY_FAST;
+    w->nowned = evaluation->graph->nowned;
+    REAL(se_a_kept_layout)(&arena, w, w->nowned);
     DGNN_TRY(dgnn_buffer_reserve(&w->kept, arena.used, "intermediate results", error));
     arena = (struct dgnn_arena){.base = w->kept.data};
-    REAL(se_a_kept_layout)(&arena, w, evaluation->graph->nowned);
+    REAL(se_a_kept_layout)(&arena, w, w->nowned);
     arena = (struct dgnn_arena){0};
     REAL(se_a_scratch_layout)(&arena, w, &scratch);
     w->scratch_bytes = arena.used;
-    if (!dgnn_alloc_checked(w->scratch_bytes, d->settings->threads, 0, &total)) {
+    if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
         total = INT64_MAX;
     }
     return dgnn_buffer_reserve(&w->scratch, total, "room of threads", error);
@@ -226,6 +235,35 @@ static struct REAL(se_a_store) REAL(se_a_store_of_chunk)(const struct REAL(se_a_
                                      .row = w->row + 4 * begin,
                                      .g = w->keep ? w->g + begin * d->stride : scratch->g,
                                      .tangent = w->keep ? w->tangent + begin * d->stride : scratch->tangent};
+}
+
+static int64_t REAL(se_a_chunks)(const void *of, const int64_t **first)
+{
+    const struct REAL(se_a_workspace) *w = of;
+    *first = w->rows.chunk;
+    return w->rows.nchunk;
+}
+
+static void REAL(se_a_places)(void *of, int64_t c, int32_t thread, struct dgnn_places *to)
+{
+    const struct REAL(se_a_workspace) *w = of;
+    const struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(w, thread);
+    const struct REAL(se_a_store) store = REAL(se_a_store_of_chunk)(w, c, &scratch);
+    int64_t size = sizeof(real), line = w->d->stride * size, begin = store.begin, end = begin + store.nrow;
+    int64_t first = w->rows.chunk[c], last = w->rows.chunk[c + 1], kept = w->keep ? w->rows.nrow : 0;
+    const struct dgnn_place_rows rows = {store.nrow, store.nrow}, centres = {last - first, last - first};
+    dgnn_backend_list(to, SE_A_AT_ROWS, -1, store.row, rows, 4 * size);
+    dgnn_backend_list(to, SE_A_AT_G, -1, store.g, rows, line);
+    dgnn_backend_list(to, SE_A_AT_G, -1, store.tangent, rows, line);
+    dgnn_backend_list(to, SE_A_AT_MOMENT, -1, w->gr + first * 4 * w->d->stride, centres, 4 * line);
+    dgnn_backend_list(to, SE_A_AT_D_MOMENT, -1, scratch.d_gr, centres, 4 * line);
+    dgnn_backend_list_others(to, w->row, w->rows.nrow * 4 * size, begin * 4 * size, end * 4 * size);
+    dgnn_backend_list_others(to, w->gr, w->nowned * 4 * line, first * 4 * line, last * 4 * line);
+    dgnn_backend_list_others(to, kept ? w->g : NULL, kept * line, begin * line, end * line);
+    dgnn_backend_list_others(to, kept ? w->tangent : NULL, kept * line, begin * line, end * line);
+    dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, scratch.moment,
+                      (struct dgnn_place_rows){REAL(dgnn_moment_room)(&w->d->shape), 0}, size);
+    dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, scratch.d_row, rows, 4 * size);
 }
 
 /* ---------------------------------------------------------------- forward */
@@ -287,63 +325,50 @@ static void REAL(se_a_begin_moment)(const struct REAL(se_a) * d, const struct dg
     }
 }
 
-/* output NULL: only what backward needs. */
-static void REAL(se_a_chunk_forward)(const struct REAL(se_a_workspace) * w,
-                                     const struct dgnn_evaluation *evaluation, int64_t c,
-                                     const struct REAL(se_a_store) * store,
-                                     const struct REAL(se_a_scratch) * scratch, double *output)
+/* ---------------------------------------------------------------- stages: forward */
+
+static void REAL(se_a_stage_geometry)(void *of, const struct dgnn_stage_call *call)
 {
+    const struct REAL(se_a_workspace) *w = of;
+    struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(w, call->thread);
+    struct REAL(se_a_store) store = REAL(se_a_store_of_chunk)(w, call->chunk, &scratch);
+    REAL(se_a_geometry)(w, call->evaluation->graph, &store);
+}
+
+/* The tangents where they are kept, or backward is next. */
+static void REAL(se_a_stage_embed)(void *of, const struct dgnn_stage_call *call)
+{
+    const struct REAL(se_a_workspace) *w = of;
+    struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(w, call->thread);
+    struct REAL(se_a_store) store = REAL(se_a_store_of_chunk)(w, call->chunk, &scratch);
+    store.tangent = w->keep || call->again ? store.tangent : NULL;
+    REAL(se_a_embed)(w, call->chunk, &store, &scratch);
+}
+
+static void REAL(se_a_stage_moment)(void *of, const struct dgnn_stage_call *call)
+{
+    const struct REAL(se_a_workspace) *w = of;
     const struct REAL(se_a) *d = w->d;
-    const struct dgnn_graph *graph = evaluation->graph;
-    const struct se_a_settings *s = d->settings;
-    int64_t end = store->begin + store->nrow;
-    REAL(se_a_geometry)(w, graph, store);
-    REAL(se_a_embed)(w, c, store, scratch);
-    for (int64_t i = w->rows.chunk[c]; i < w->rows.chunk[c + 1]; i++) {
+    struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(w, call->thread);
+    struct REAL(se_a_store) store = REAL(se_a_store_of_chunk)(w, call->chunk, &scratch);
+    const struct dgnn_graph *graph = call->evaluation->graph;
+    int64_t end = store.begin + store.nrow, begin = w->rows.chunk[call->chunk];
+    for (int64_t i = begin; i < w->rows.chunk[call->chunk + 1]; i++) {
         REAL(se_a_begin_moment)(d, graph, i, w->gr + i * 4 * d->stride);
     }
-    for (int64_t r = store->begin; r < end;) {
-        int64_t next = dgnn_edgerows_run(&w->rows, r, end), first = r - store->begin;
-        REAL(dgnn_moment_add)(d->ops, next - r, store->row + first, store->nrow, store->g + first * d->stride,
+    for (int64_t r = store.begin; r < end;) {
+        int64_t next = dgnn_edgerows_run(&w->rows, r, end), first = r - store.begin;
+        REAL(dgnn_moment_add)(d->ops, next - r, store.row + first, store.nrow, store.g + first * d->stride,
                               d->stride, w->gr + w->rows.centre[r] * 4 * d->stride);
         r = next;
     }
-    for (int64_t i = w->rows.chunk[c]; i < w->rows.chunk[c + 1]; i++) {
+    for (int64_t i = begin; i < w->rows.chunk[call->chunk + 1]; i++) {
         real *gr = w->gr + i * 4 * d->stride;
         for (int64_t k = 0; k < 4 * d->stride; k++) {
-            gr[k] *= (real)(1.0 / (double)s->nnei);
+            gr[k] *= (real)(1.0 / (double)d->settings->nnei);
         }
-        if (output) {
-            REAL(dgnn_moment_output)(&d->shape, gr, output + i * s->dim_out);
-        }
+        REAL(dgnn_moment_output)(&d->shape, gr, call->output + (i - begin) * d->settings->dim_out);
     }
-}
-
-static void REAL(se_a_forward_part)(void *of, int64_t c, int32_t thread)
-{
-    const struct dgnn_local_region *region = of;
-    struct REAL(se_a_workspace) *w = region->workspace;
-    const struct dgnn_evaluation *evaluation = region->evaluation;
-    struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(w, thread);
-    struct REAL(se_a_store) store = REAL(se_a_store_of_chunk)(w, c, &scratch);
-    if (!w->keep) {
-        store.tangent = NULL;
-    }
-    REAL(se_a_chunk_forward)(w, evaluation, c, &store, &scratch, region->output);
-}
-
-static int REAL(se_a_forward)(struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation,
-                              double *output, struct dgnn_error *error)
-{
-    const struct REAL(se_a) *d = w->d;
-    const struct se_a_settings *s = d->settings;
-    struct dgnn_edgerows_rule rule = {
-        .ntypes = s->ntypes, .ngroup = s->ngroup, .target = SE_A_CHUNK_ROWS, .group = s->group};
-    DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
-    DGNN_TRY(REAL(se_a_reserve)(w, evaluation, error));
-    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .output = output};
-    dgnn_parallel_run(s->threads, w->rows.nchunk, REAL(se_a_forward_part), &region);
-    return DGNN_OK;
 }
 
 /* ---------------------------------------------------------------- backward */
@@ -380,45 +405,46 @@ static void REAL(se_a_run_backward)(const struct REAL(se_a_workspace) * w,
     }
 }
 
-static void REAL(se_a_chunk_backward)(const struct REAL(se_a_workspace) * w,
-                                      const struct dgnn_evaluation *evaluation, int64_t c,
-                                      const struct REAL(se_a_store) * store,
-                                      const struct REAL(se_a_scratch) * scratch, const double *d_output)
+static void REAL(se_a_stage_d_moment)(void *of, const struct dgnn_stage_call *call)
 {
+    const struct REAL(se_a_workspace) *w = of;
     const struct REAL(se_a) *d = w->d;
-    const struct se_a_settings *s = d->settings;
-    int64_t size = 4 * d->stride, end = store->begin + store->nrow, begin = w->rows.chunk[c];
-    for (int64_t i = begin; i < w->rows.chunk[c + 1]; i++) {
-        REAL(dgnn_moment_backward)(d->ops, &d->shape, w->gr + i * size, d_output + i * s->dim_out,
-                                   1.0 / (double)s->nnei, scratch->d_gr + (i - begin) * size,
-                                   scratch->moment);
+    struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(w, call->thread);
+    int64_t size = 4 * d->stride, begin = w->rows.chunk[call->chunk];
+    for (int64_t i = begin; i < w->rows.chunk[call->chunk + 1]; i++) {
+        REAL(dgnn_moment_backward)(
+            d->ops, &d->shape, w->gr + i * size, call->output_gradient + (i - begin) * d->settings->dim_out,
+            1.0 / (double)d->settings->nnei, scratch.d_gr + (i - begin) * size, scratch.moment);
     }
-    for (int64_t r = store->begin; r < end;) {
+}
+
+static void REAL(se_a_stage_d_edges)(void *of, const struct dgnn_stage_call *call)
+{
+    const struct REAL(se_a_workspace) *w = of;
+    struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(w, call->thread);
+    struct REAL(se_a_store) store = REAL(se_a_store_of_chunk)(w, call->chunk, &scratch);
+    int64_t size = 4 * w->d->stride, end = store.begin + store.nrow, begin = w->rows.chunk[call->chunk];
+    for (int64_t r = store.begin; r < end;) {
         int64_t next = dgnn_edgerows_run(&w->rows, r, end);
-        REAL(se_a_run_backward)(w, evaluation, store, scratch, r, next,
-                                scratch->d_gr + (w->rows.centre[r] - begin) * size);
+        REAL(se_a_run_backward)(w, call->evaluation, &store, &scratch, r, next,
+                                scratch.d_gr + (w->rows.centre[r] - begin) * size);
         r = next;
     }
 }
 
-static void REAL(se_a_backward_part)(void *of, int64_t part, int32_t thread)
-{
-    const struct dgnn_local_region *region = of;
-    struct REAL(se_a_workspace) *w = region->workspace;
-    const struct dgnn_evaluation *evaluation = region->evaluation;
-    int64_t c = w->rows.nchunk - 1 - part; /* what forward kept last is nearest */
-    struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(w, thread);
-    struct REAL(se_a_store) store = REAL(se_a_store_of_chunk)(w, c, &scratch);
-    if (!w->keep) {
-        REAL(se_a_chunk_forward)(w, evaluation, c, &store, &scratch, NULL);
-    }
-    REAL(se_a_chunk_backward)(w, evaluation, c, &store, &scratch, region->d_output);
-}
-
-static void REAL(se_a_backward)(struct REAL(se_a_workspace) * w, const struct dgnn_evaluation *evaluation,
-                                const double *d_output)
-{
-    const struct REAL(se_a) *d = w->d;
-    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .d_output = d_output};
-    dgnn_parallel_run(d->settings->threads, w->rows.nchunk, REAL(se_a_backward_part), &region);
-}
+static const struct dgnn_backend REAL(se_a_cpu) = {
+    .name = "cpu",
+    .load = REAL(se_a_load),
+    .free = REAL(se_a_free),
+    .keeps = 1,
+    .workspace_create = REAL(se_a_workspace_create),
+    .workspace_free = REAL(se_a_workspace_free),
+    .reserve = REAL(se_a_reserve),
+    .chunks = REAL(se_a_chunks),
+    .places = REAL(se_a_places),
+    .stage = {[SE_A_GEOMETRY] = REAL(se_a_stage_geometry),
+              [SE_A_EMBED] = REAL(se_a_stage_embed),
+              [SE_A_MOMENT] = REAL(se_a_stage_moment),
+              [SE_A_D_MOMENT] = REAL(se_a_stage_d_moment),
+              [SE_A_D_EDGES] = REAL(se_a_stage_d_edges)},
+};

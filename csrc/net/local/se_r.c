@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/parallel.h"
 #include "net/local/edgerows.h"
+#include "net/parts/backend.h"
 #include "net/parts/embedding.h"
 #include "net/parts/environment.h"
 #include "net/params/params.h"
@@ -45,6 +45,27 @@ struct se_r_settings {
     int32_t dtype, memory, threads;
     enum dgnn_cpu cpu;
 };
+
+/* Stages and buffers (net/parts/backend.h), chunk of centres by chunk. */
+enum se_r_stage { SE_R_EMBED, SE_R_SUM, SE_R_D_EDGES, SE_R_STAGES };
+enum se_r_buffer { SE_R_AT_G, SE_R_AT_SLOPES };
+
+static const struct dgnn_stage_rule se_r_rules[SE_R_STAGES] = {
+    [SE_R_EMBED] = {.name = "embed",
+                    .phase = DGNN_PHASE_FORWARD,
+                    .write = DGNN_BIT(SE_R_AT_G) | DGNN_BIT(SE_R_AT_SLOPES)},
+    [SE_R_SUM] = {.name = "sum",
+                  .phase = DGNN_PHASE_FORWARD,
+                  .read = DGNN_BIT(SE_R_AT_G),
+                  .write = DGNN_BIT(DGNN_AT_OUTPUT),
+                  .whole = DGNN_BIT(DGNN_AT_OUTPUT)},
+    [SE_R_D_EDGES] = {.name = "d_edges",
+                      .phase = DGNN_PHASE_BACKWARD,
+                      .read = DGNN_BIT(SE_R_AT_SLOPES) | DGNN_BIT(DGNN_AT_OUTPUT_GRADIENT),
+                      .change = DGNN_BIT(DGNN_AT_EDGE_GRADIENT)}};
+
+static const struct dgnn_driver se_r_driver = {
+    .nstage = SE_R_STAGES, .rule = se_r_rules, .nforward = 2, .again = DGNN_BIT(SE_R_EMBED)};
 
 #define DGNN_REAL_BITS 32
 #include "net/local/se_r_body.h"
@@ -93,7 +114,7 @@ static void se_r_free_settings(struct se_r_settings *s)
 static int se_r_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
                      struct dgnn_descriptor **descriptor, struct dgnn_error *error)
 {
-    return se_r_load_kind(value, context, &dgnn_se_r_e2, descriptor, error);
+    return se_r_load_kind(value, context, &dgnn_se_r, descriptor, error);
 }
 
 static void se_r_properties(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_properties *p)
@@ -117,16 +138,18 @@ static int se_r_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
 }
 
-#define SE_R_KIND(name)                                                                                      \
-    {.type = name,                                                                                           \
-     .load = se_r_load,                                                                                      \
-     .free = se_r_free,                                                                                      \
-     .properties = se_r_properties,                                                                          \
-     .describe = se_r_describe,                                                                              \
-     .workspace_create = se_r_workspace_create,                                                              \
-     .workspace_free = se_r_workspace_free,                                                                  \
-     .forward = se_r_forward,                                                                                \
-     .backward = se_r_backward}
+static const char *const se_r_aliases[] = {"se_r", NULL};
 
-const struct dgnn_descriptor_kind dgnn_se_r_e2 = SE_R_KIND("se_e2_r");
-const struct dgnn_descriptor_kind dgnn_se_r = SE_R_KIND("se_r");
+const struct dgnn_descriptor_kind dgnn_se_r = {
+    .type = "se_e2_r",
+    .aliases = se_r_aliases,
+    .load = se_r_load,
+    .free = se_r_free,
+    .properties = se_r_properties,
+    .describe = se_r_describe,
+    .workspace_create = dgnn_backend_workspace_create,
+    .workspace_free = dgnn_backend_workspace_free,
+    .prepare = dgnn_backend_prepare,
+    .forward = dgnn_backend_forward,
+    .backward = dgnn_backend_backward,
+};

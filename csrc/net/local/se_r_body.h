@@ -73,8 +73,9 @@ static int REAL(se_r_load_networks)(struct REAL(se_r) * d, struct dgnn_error *er
     return REAL(se_r_load_slots)(d, error);
 }
 
-static void REAL(se_r_free)(struct REAL(se_r) * d)
+static void REAL(se_r_free)(void *weights)
 {
+    struct REAL(se_r) *d = weights;
     if (d) {
         REAL(dgnn_embedding_free)(&d->embedding);
         dgnn_alloc_free(d->empty);
@@ -83,8 +84,9 @@ static void REAL(se_r_free)(struct REAL(se_r) * d)
     }
 }
 
-static void REAL(se_r_workspace_free)(struct REAL(se_r_workspace) * w)
+static void REAL(se_r_workspace_free)(void *of)
 {
+    struct REAL(se_r_workspace) *w = of;
     if (w) {
         dgnn_edgerows_free(&w->rows);
         dgnn_buffer_free(&w->kept);
@@ -93,26 +95,25 @@ static void REAL(se_r_workspace_free)(struct REAL(se_r_workspace) * w)
     }
 }
 
-static int REAL(se_r_workspace_create)(const struct REAL(se_r) * d, struct REAL(se_r_workspace) * *out,
-                                       struct dgnn_error *error)
+static int REAL(se_r_workspace_create)(const void *weights, void **out, struct dgnn_error *error)
 {
     struct REAL(se_r_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
     if (!w) {
         return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
     }
-    w->d = d;
+    w->d = weights;
     *out = w;
     return DGNN_OK;
 }
 
-static int REAL(se_r_load)(struct se_r_settings *settings, struct REAL(se_r) * *out, struct dgnn_error *error)
+static int REAL(se_r_load)(void *settings, void **out, struct dgnn_error *error)
 {
     struct REAL(se_r) *d = dgnn_alloc_zeroed(1, sizeof(*d));
     if (!d) {
         return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
     }
     d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(settings->cpu);
+    d->ops = REAL(dgnn_select_ops)(d->settings->cpu);
     int status = REAL(se_r_load_networks)(d, error);
     if (status) {
         REAL(se_r_free)(d);
@@ -145,24 +146,57 @@ static struct REAL(se_r_scratch)
     return scratch;
 }
 
-static int REAL(se_r_reserve)(struct REAL(se_r_workspace) * w, const struct dgnn_evaluation *evaluation,
-                              struct dgnn_error *error)
+static int REAL(se_r_reserve)(void *of, const struct dgnn_evaluation *evaluation,
+                              struct dgnn_profile **profile, struct dgnn_error *error)
 {
+    struct REAL(se_r_workspace) *w = of;
     const struct REAL(se_r) *d = w->d;
+    const struct se_r_settings *s = d->settings;
+    struct dgnn_edgerows_rule rule = {
+        .ntypes = s->ntypes, .ngroup = s->ntypes, .target = SE_R_CHUNK_ROWS, .group = s->group};
     struct dgnn_arena arena = {0};
     struct REAL(se_r_scratch) scratch;
     int64_t total;
-    w->keep = evaluation->want_gradient && d->settings->memory == DGNN_MEMORY_FAST;
+    (void)profile;
+    DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
+    w->keep = evaluation->want_gradient && s->memory == DGNN_MEMORY_FAST;
     dgnn_arena_take(&arena, w->keep ? w->rows.nrow : 0, sizeof(real) * (size_t)d->stride);
     DGNN_TRY(dgnn_buffer_reserve(&w->kept, arena.used, "intermediate results", error));
     w->tangent = w->kept.data;
     arena = (struct dgnn_arena){0};
     REAL(se_r_scratch_layout)(&arena, w, &scratch);
     w->scratch_bytes = arena.used;
-    if (!dgnn_alloc_checked(w->scratch_bytes, d->settings->threads, 0, &total)) {
+    if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
         total = INT64_MAX;
     }
     return dgnn_buffer_reserve(&w->scratch, total, "room of threads", error);
+}
+
+static int64_t REAL(se_r_chunks)(const void *of, const int64_t **first)
+{
+    const struct REAL(se_r_workspace) *w = of;
+    *first = w->rows.chunk;
+    return w->rows.nchunk;
+}
+
+/* Where a chunk's tangents are. */
+static real *REAL(se_r_tangent)(const struct REAL(se_r_workspace) * w, int64_t c,
+                                const struct REAL(se_r_scratch) * scratch)
+{
+    return w->keep ? w->tangent + w->rows.group[c * w->rows.ngroup] * w->d->stride : scratch->tangent;
+}
+
+static void REAL(se_r_places)(void *of, int64_t c, int32_t thread, struct dgnn_places *to)
+{
+    const struct REAL(se_r_workspace) *w = of;
+    const struct REAL(se_r_scratch) scratch = REAL(se_r_scratch_of_thread)(w, thread);
+    int64_t begin = w->rows.group[c * w->rows.ngroup], end = w->rows.group[(c + 1) * w->rows.ngroup];
+    int64_t size = sizeof(real), line = w->d->stride * size;
+    const struct dgnn_place_rows rows = {end - begin, end - begin};
+    dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, scratch.s, rows, size);
+    dgnn_backend_list(to, SE_R_AT_G, -1, scratch.g, rows, line);
+    dgnn_backend_list(to, SE_R_AT_SLOPES, -1, REAL(se_r_tangent)(w, c, &scratch), rows, line);
+    dgnn_backend_list_others(to, w->keep ? w->tangent : NULL, w->rows.nrow * line, begin * line, end * line);
 }
 
 /* ---------------------------------------------------------------- forward */
@@ -217,65 +251,49 @@ static void REAL(se_r_other_slots)(const struct REAL(se_r) * d, const struct dgn
     }
 }
 
-static void REAL(se_r_chunk_forward)(const struct REAL(se_r_workspace) * w, const struct dgnn_graph *graph,
-                                     int64_t c, const struct REAL(se_r_scratch) * scratch, double *output)
+/* ---------------------------------------------------------------- stages */
+
+/* The tangents where they are kept, or backward is next. */
+static void REAL(se_r_stage_embed)(void *of, const struct dgnn_stage_call *call)
 {
+    const struct REAL(se_r_workspace) *w = of;
+    struct REAL(se_r_scratch) scratch = REAL(se_r_scratch_of_thread)(w, call->thread);
+    REAL(se_r_embed)(w, call->evaluation->graph, call->chunk, &scratch,
+                     w->keep || call->again ? REAL(se_r_tangent)(w, call->chunk, &scratch) : NULL);
+}
+
+static void REAL(se_r_stage_sum)(void *of, const struct dgnn_stage_call *call)
+{
+    const struct REAL(se_r_workspace) *w = of;
     const struct REAL(se_r) *d = w->d;
-    int64_t begin = w->rows.group[c * w->rows.ngroup];
+    struct REAL(se_r_scratch) scratch = REAL(se_r_scratch_of_thread)(w, call->thread);
+    int64_t c = call->chunk, begin = w->rows.group[c * w->rows.ngroup], first = w->rows.chunk[c];
+    int64_t n = w->rows.chunk[c + 1] - first;
     double scale = 0.2 / (double)d->settings->nnei;
-    REAL(se_r_embed)(w, graph, c, scratch, w->keep ? w->tangent + begin * d->stride : NULL);
-    for (int64_t i = w->rows.chunk[c]; i < w->rows.chunk[c + 1]; i++) {
-        REAL(se_r_other_slots)(d, graph, i, output + i * d->width);
+    for (int64_t i = 0; i < n; i++) {
+        REAL(se_r_other_slots)(d, call->evaluation->graph, first + i, call->output + i * d->width);
     }
     for (int64_t r = begin; r < w->rows.group[(c + 1) * w->rows.ngroup]; r++) {
-        double *out = output + w->rows.centre[r] * d->width;
+        double *out = call->output + (w->rows.centre[r] - first) * d->width;
         for (int64_t k = 0; k < d->width; k++) {
-            out[k] += (double)scratch->g[(r - begin) * d->stride + k];
+            out[k] += (double)scratch.g[(r - begin) * d->stride + k];
         }
     }
-    for (int64_t k = w->rows.chunk[c] * d->width; k < w->rows.chunk[c + 1] * d->width; k++) {
-        output[k] *= scale;
+    for (int64_t k = 0; k < n * d->width; k++) {
+        call->output[k] *= scale;
     }
 }
 
-static void REAL(se_r_forward_part)(void *of, int64_t c, int32_t thread)
+static void REAL(se_r_stage_d_edges)(void *of, const struct dgnn_stage_call *call)
 {
-    const struct dgnn_local_region *region = of;
-    struct REAL(se_r_workspace) *w = region->workspace;
-    const struct dgnn_evaluation *evaluation = region->evaluation;
-    struct REAL(se_r_scratch) scratch = REAL(se_r_scratch_of_thread)(w, thread);
-    REAL(se_r_chunk_forward)(w, evaluation->graph, c, &scratch, region->output);
-}
-
-static int REAL(se_r_forward)(struct REAL(se_r_workspace) * w, const struct dgnn_evaluation *evaluation,
-                              double *output, struct dgnn_error *error)
-{
+    const struct REAL(se_r_workspace) *w = of;
     const struct REAL(se_r) *d = w->d;
-    const struct se_r_settings *s = d->settings;
-    struct dgnn_edgerows_rule rule = {
-        .ntypes = s->ntypes, .ngroup = s->ntypes, .target = SE_R_CHUNK_ROWS, .group = s->group};
-    DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
-    DGNN_TRY(REAL(se_r_reserve)(w, evaluation, error));
-    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .output = output};
-    dgnn_parallel_run(s->threads, w->rows.nchunk, REAL(se_r_forward_part), &region);
-    return DGNN_OK;
-}
-
-/* ---------------------------------------------------------------- backward */
-
-static void REAL(se_r_chunk_backward)(const struct REAL(se_r_workspace) * w,
-                                      const struct dgnn_evaluation *evaluation, int64_t c,
-                                      const struct REAL(se_r_scratch) * scratch, const double *d_output)
-{
-    const struct REAL(se_r) *d = w->d;
-    const struct dgnn_graph *graph = evaluation->graph;
-    int64_t begin = w->rows.group[c * w->rows.ngroup];
-    const real *tangent = w->keep ? w->tangent + begin * d->stride : scratch->tangent;
-    if (!w->keep) {
-        REAL(se_r_embed)(w, graph, c, scratch, scratch->tangent);
-    }
+    const struct dgnn_graph *graph = call->evaluation->graph;
+    struct REAL(se_r_scratch) scratch = REAL(se_r_scratch_of_thread)(w, call->thread);
+    const real *tangent = REAL(se_r_tangent)(w, call->chunk, &scratch);
+    int64_t c = call->chunk, begin = w->rows.group[c * w->rows.ngroup], first = w->rows.chunk[c];
     for (int64_t r = begin; r < w->rows.group[(c + 1) * w->rows.ngroup]; r++) {
-        const double *d_out = d_output + w->rows.centre[r] * d->width;
+        const double *d_out = call->output_gradient + (w->rows.centre[r] - first) * d->width;
         int64_t e = w->rows.edge[r];
         double d_s = 0;
         for (int64_t k = 0; k < d->width; k++) {
@@ -284,23 +302,21 @@ static void REAL(se_r_chunk_backward)(const struct REAL(se_r_workspace) * w,
         d_s *= 0.2 / (double)d->settings->nnei;
         dgnn_environment_backward(&d->settings->environment, graph->type[w->rows.centre[r]],
                                   graph->type[graph->neighbour[e]], graph->vector + 3 * e, graph->distance[e],
-                                  &d_s, 0, evaluation->edge_gradient + 3 * e);
+                                  &d_s, 0, call->evaluation->edge_gradient + 3 * e);
     }
 }
 
-static void REAL(se_r_backward_part)(void *of, int64_t c, int32_t thread)
-{
-    const struct dgnn_local_region *region = of;
-    struct REAL(se_r_workspace) *w = region->workspace;
-    const struct dgnn_evaluation *evaluation = region->evaluation;
-    struct REAL(se_r_scratch) scratch = REAL(se_r_scratch_of_thread)(w, thread);
-    REAL(se_r_chunk_backward)(w, evaluation, c, &scratch, region->d_output);
-}
-
-static void REAL(se_r_backward)(struct REAL(se_r_workspace) * w, const struct dgnn_evaluation *evaluation,
-                                const double *d_output)
-{
-    const struct REAL(se_r) *d = w->d;
-    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .d_output = d_output};
-    dgnn_parallel_run(d->settings->threads, w->rows.nchunk, REAL(se_r_backward_part), &region);
-}
+static const struct dgnn_backend REAL(se_r_cpu) = {
+    .name = "cpu",
+    .load = REAL(se_r_load),
+    .free = REAL(se_r_free),
+    .keeps = 1,
+    .workspace_create = REAL(se_r_workspace_create),
+    .workspace_free = REAL(se_r_workspace_free),
+    .reserve = REAL(se_r_reserve),
+    .chunks = REAL(se_r_chunks),
+    .places = REAL(se_r_places),
+    .stage = {[SE_R_EMBED] = REAL(se_r_stage_embed),
+              [SE_R_SUM] = REAL(se_r_stage_sum),
+              [SE_R_D_EDGES] = REAL(se_r_stage_d_edges)},
+};

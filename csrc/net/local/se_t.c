@@ -6,7 +6,6 @@
  * empty slots count only where the mean of u is not 0, those of excluded pairs never. */
 #include <string.h>
 
-#include "base/parallel.h"
 #include "net/local/edgerows.h"
 #include "net/parts/environment.h"
 #include "net/params/params.h"
@@ -41,6 +40,29 @@ struct se_t_settings {
     int32_t dtype, memory, threads;
     enum dgnn_cpu cpu;
 };
+
+/* Stages and buffers (net/parts/backend.h), centre by centre. */
+enum se_t_stage { SE_T_ROWS, SE_T_TRIPLES, SE_T_D_TRIPLES, SE_T_D_EDGES, SE_T_STAGES };
+enum se_t_buffer { SE_T_AT_ROWS, SE_T_AT_D_ROWS };
+
+static const struct dgnn_stage_rule se_t_rules[SE_T_STAGES] = {
+    [SE_T_ROWS] = {.name = "rows", .phase = DGNN_PHASE_FORWARD, .write = DGNN_BIT(SE_T_AT_ROWS)},
+    [SE_T_TRIPLES] = {.name = "triples",
+                      .phase = DGNN_PHASE_FORWARD,
+                      .read = DGNN_BIT(SE_T_AT_ROWS),
+                      .write = DGNN_BIT(DGNN_AT_OUTPUT),
+                      .whole = DGNN_BIT(DGNN_AT_OUTPUT)},
+    [SE_T_D_TRIPLES] = {.name = "d_triples",
+                        .phase = DGNN_PHASE_BACKWARD,
+                        .read = DGNN_BIT(SE_T_AT_ROWS) | DGNN_BIT(DGNN_AT_OUTPUT_GRADIENT),
+                        .write = DGNN_BIT(SE_T_AT_D_ROWS)},
+    [SE_T_D_EDGES] = {.name = "d_edges",
+                      .phase = DGNN_PHASE_BACKWARD,
+                      .read = DGNN_BIT(SE_T_AT_D_ROWS),
+                      .change = DGNN_BIT(DGNN_AT_EDGE_GRADIENT)}};
+
+static const struct dgnn_driver se_t_driver = {
+    .nstage = SE_T_STAGES, .rule = se_t_rules, .nforward = 2, .again = DGNN_BIT(SE_T_ROWS)};
 
 #define DGNN_REAL_BITS 32
 #include "net/local/se_t_body.h"
@@ -119,18 +141,19 @@ static double se_t_work(const struct dgnn_descriptor *descriptor, int64_t n, con
     return 2.0 * (double)s->parameters * (double)n * (double)n;
 }
 
-#define SE_T_KIND(name)                                                                                      \
-    {.type = name,                                                                                           \
-     .load = se_t_load,                                                                                      \
-     .free = se_t_free,                                                                                      \
-     .properties = se_t_properties,                                                                          \
-     .describe = se_t_describe,                                                                              \
-     .work = se_t_work,                                                                                      \
-     .workspace_create = se_t_workspace_create,                                                              \
-     .workspace_free = se_t_workspace_free,                                                                  \
-     .forward = se_t_forward,                                                                                \
-     .backward = se_t_backward}
+static const char *const se_t_aliases[] = {"se_at", "se_a_3be", NULL};
 
-const struct dgnn_descriptor_kind dgnn_se_t = SE_T_KIND("se_e3");
-const struct dgnn_descriptor_kind dgnn_se_t_at = SE_T_KIND("se_at");
-const struct dgnn_descriptor_kind dgnn_se_t_3be = SE_T_KIND("se_a_3be");
+const struct dgnn_descriptor_kind dgnn_se_t = {
+    .type = "se_e3",
+    .aliases = se_t_aliases,
+    .load = se_t_load,
+    .free = se_t_free,
+    .properties = se_t_properties,
+    .describe = se_t_describe,
+    .work = se_t_work,
+    .workspace_create = dgnn_backend_workspace_create,
+    .workspace_free = dgnn_backend_workspace_free,
+    .prepare = dgnn_backend_prepare,
+    .forward = dgnn_backend_forward,
+    .backward = dgnn_backend_backward,
+};

@@ -44,16 +44,18 @@ static int REAL(se_t_load_networks)(struct REAL(se_t) * d, struct dgnn_error *er
     return DGNN_OK;
 }
 
-static void REAL(se_t_free)(struct REAL(se_t) * d)
+static void REAL(se_t_free)(void *weights)
 {
+    struct REAL(se_t) *d = weights;
     if (d) {
         REAL(dgnn_embedding_free)(&d->embedding);
         dgnn_alloc_free(d);
     }
 }
 
-static void REAL(se_t_workspace_free)(struct REAL(se_t_workspace) * w)
+static void REAL(se_t_workspace_free)(void *of)
 {
+    struct REAL(se_t_workspace) *w = of;
     if (w) {
         dgnn_edgerows_free(&w->rows);
         dgnn_buffer_free(&w->scratch);
@@ -61,26 +63,25 @@ static void REAL(se_t_workspace_free)(struct REAL(se_t_workspace) * w)
     }
 }
 
-static int REAL(se_t_workspace_create)(const struct REAL(se_t) * d, struct REAL(se_t_workspace) * *out,
-                                       struct dgnn_error *error)
+static int REAL(se_t_workspace_create)(const void *weights, void **out, struct dgnn_error *error)
 {
     struct REAL(se_t_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
     if (!w) {
         return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
     }
-    w->d = d;
+    w->d = weights;
     *out = w;
     return DGNN_OK;
 }
 
-static int REAL(se_t_load)(struct se_t_settings *settings, struct REAL(se_t) * *out, struct dgnn_error *error)
+static int REAL(se_t_load)(void *settings, void **out, struct dgnn_error *error)
 {
     struct REAL(se_t) *d = dgnn_alloc_zeroed(1, sizeof(*d));
     if (!d) {
         return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
     }
     d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(settings->cpu);
+    d->ops = REAL(dgnn_select_ops)(d->settings->cpu);
     int status = REAL(se_t_load_networks)(d, error);
     if (status) {
         REAL(se_t_free)(d);
@@ -109,22 +110,40 @@ static struct REAL(dgnn_triples_scratch)
     return REAL(se_t_scratch)(w, &arena);
 }
 
-static int REAL(se_t_reserve)(struct REAL(se_t_workspace) * w, const struct dgnn_graph *graph,
-                              struct dgnn_error *error)
+static int REAL(se_t_reserve)(void *of, const struct dgnn_evaluation *evaluation,
+                              struct dgnn_profile **profile, struct dgnn_error *error)
 {
+    struct REAL(se_t_workspace) *w = of;
     const struct REAL(se_t) *d = w->d;
     const struct se_t_settings *s = d->settings;
     struct dgnn_edgerows_rule rule = {
         .ntypes = s->ntypes, .ngroup = s->ntypes, .target = 1, .group = s->group};
     struct dgnn_arena arena = {0};
     int64_t total;
-    DGNN_TRY(dgnn_edgerows_make(&w->rows, graph, &rule, error));
+    (void)profile;
+    DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
     REAL(se_t_scratch)(w, &arena);
     w->scratch_bytes = arena.used;
     if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
         total = INT64_MAX;
     }
     return dgnn_buffer_reserve(&w->scratch, total, "room of threads", error);
+}
+
+static int64_t REAL(se_t_chunks)(const void *of, const int64_t **first)
+{
+    const struct REAL(se_t_workspace) *w = of;
+    *first = w->rows.chunk;
+    return w->rows.nchunk;
+}
+
+static void REAL(se_t_places)(void *of, int64_t c, int32_t thread, struct dgnn_places *to)
+{
+    const struct REAL(se_t_workspace) *w = of;
+    const struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_scratch_of_thread)(w, thread);
+    (void)c;
+    REAL(dgnn_triples_places)(&scratch, SE_T_AT_ROWS, SE_T_AT_D_ROWS,
+                              w->rows.row_max + w->d->settings->ntypes, to);
 }
 
 /* ---------------------------------------------------------------- forward and backward */
@@ -167,20 +186,11 @@ static int64_t REAL(se_t_type_rows)(const struct REAL(se_t_workspace) * w, const
     return REAL(se_t_empty_row)(d, graph, i, t, scratch, n);
 }
 
-/* Forward with output, backward with d_output. Returns the number of rows. */
-static int64_t REAL(se_t_centre)(const struct REAL(se_t_workspace) * w, const struct dgnn_graph *graph,
-                                 int64_t i, struct REAL(dgnn_triples_scratch) * scratch, double *output,
-                                 const double *d_output)
+/* Forward with output, backward with d_output. */
+static void REAL(se_t_triples)(const struct REAL(se_t) * d, struct REAL(dgnn_triples_scratch) * scratch,
+                               double *output, const double *d_output)
 {
-    const struct REAL(se_t) *d = w->d;
     const struct se_t_settings *s = d->settings;
-    int64_t n = 0;
-    for (int32_t t = 0; t < s->ntypes; t++) {
-        scratch->section[t] = n;
-        n = REAL(se_t_type_rows)(w, graph, i, t, scratch, n);
-    }
-    scratch->section[s->ntypes] = n;
-    memset(scratch->d_u, 0, 3 * sizeof(double) * (size_t)n);
     for (int32_t t = 0; t < s->ntypes; t++) {
         for (int32_t u = t; u < s->ntypes; u++) {
             struct REAL(dgnn_triples) triples = {.ops = d->ops,
@@ -193,28 +203,6 @@ static int64_t REAL(se_t_centre)(const struct REAL(se_t_workspace) * w, const st
             REAL(dgnn_triples_sum)(&triples);
         }
     }
-    return n;
-}
-
-static void REAL(se_t_forward_part)(void *of, int64_t i, int32_t thread)
-{
-    const struct dgnn_local_region *region = of;
-    struct REAL(se_t_workspace) *w = region->workspace;
-    const struct dgnn_evaluation *evaluation = region->evaluation;
-    int64_t width = w->d->settings->dim_out;
-    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_scratch_of_thread)(w, thread);
-    memset(region->output + i * width, 0, sizeof(double) * (size_t)width);
-    REAL(se_t_centre)(w, evaluation->graph, i, &scratch, region->output + i * width, NULL);
-}
-
-static int REAL(se_t_forward)(struct REAL(se_t_workspace) * w, const struct dgnn_evaluation *evaluation,
-                              double *output, struct dgnn_error *error)
-{
-    const struct REAL(se_t) *d = w->d;
-    DGNN_TRY(REAL(se_t_reserve)(w, evaluation->graph, error));
-    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .output = output};
-    dgnn_parallel_run(d->settings->threads, evaluation->graph->nowned, REAL(se_t_forward_part), &region);
-    return DGNN_OK;
 }
 
 static void REAL(se_t_d_edges)(const struct REAL(se_t) * d, const struct dgnn_evaluation *evaluation,
@@ -232,22 +220,56 @@ static void REAL(se_t_d_edges)(const struct REAL(se_t) * d, const struct dgnn_ev
     }
 }
 
-static void REAL(se_t_backward_part)(void *of, int64_t i, int32_t thread)
+/* ---------------------------------------------------------------- stages: a chunk is a centre */
+
+static void REAL(se_t_stage_rows)(void *of, const struct dgnn_stage_call *call)
 {
-    const struct dgnn_local_region *region = of;
-    struct REAL(se_t_workspace) *w = region->workspace;
-    const struct dgnn_evaluation *evaluation = region->evaluation;
-    const struct REAL(se_t) *d = w->d;
-    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_scratch_of_thread)(w, thread);
-    int64_t n = REAL(se_t_centre)(w, evaluation->graph, i, &scratch, NULL,
-                                  region->d_output + i * d->settings->dim_out);
-    REAL(se_t_d_edges)(d, evaluation, i, &scratch, n);
+    const struct REAL(se_t_workspace) *w = of;
+    int32_t ntypes = w->d->settings->ntypes;
+    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_scratch_of_thread)(w, call->thread);
+    int64_t n = 0;
+    for (int32_t t = 0; t < ntypes; t++) {
+        scratch.section[t] = n;
+        n = REAL(se_t_type_rows)(w, call->evaluation->graph, call->chunk, t, &scratch, n);
+    }
+    scratch.section[ntypes] = n;
 }
 
-static void REAL(se_t_backward)(struct REAL(se_t_workspace) * w, const struct dgnn_evaluation *evaluation,
-                                const double *d_output)
+static void REAL(se_t_stage_triples)(void *of, const struct dgnn_stage_call *call)
 {
-    const struct REAL(se_t) *d = w->d;
-    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .d_output = d_output};
-    dgnn_parallel_run(d->settings->threads, evaluation->graph->nowned, REAL(se_t_backward_part), &region);
+    const struct REAL(se_t_workspace) *w = of;
+    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_scratch_of_thread)(w, call->thread);
+    memset(call->output, 0, sizeof(double) * (size_t)w->d->settings->dim_out);
+    REAL(se_t_triples)(w->d, &scratch, call->output, NULL);
 }
+
+static void REAL(se_t_stage_d_triples)(void *of, const struct dgnn_stage_call *call)
+{
+    const struct REAL(se_t_workspace) *w = of;
+    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_scratch_of_thread)(w, call->thread);
+    memset(scratch.d_u, 0, 3 * sizeof(double) * (size_t)scratch.section[w->d->settings->ntypes]);
+    REAL(se_t_triples)(w->d, &scratch, NULL, call->output_gradient);
+}
+
+static void REAL(se_t_stage_d_edges)(void *of, const struct dgnn_stage_call *call)
+{
+    const struct REAL(se_t_workspace) *w = of;
+    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_scratch_of_thread)(w, call->thread);
+    REAL(se_t_d_edges)(w->d, call->evaluation, call->chunk, &scratch,
+                       scratch.section[w->d->settings->ntypes]);
+}
+
+static const struct dgnn_backend REAL(se_t_cpu) = {
+    .name = "cpu",
+    .load = REAL(se_t_load),
+    .free = REAL(se_t_free),
+    .workspace_create = REAL(se_t_workspace_create),
+    .workspace_free = REAL(se_t_workspace_free),
+    .reserve = REAL(se_t_reserve),
+    .chunks = REAL(se_t_chunks),
+    .places = REAL(se_t_places),
+    .stage = {[SE_T_ROWS] = REAL(se_t_stage_rows),
+              [SE_T_TRIPLES] = REAL(se_t_stage_triples),
+              [SE_T_D_TRIPLES] = REAL(se_t_stage_d_triples),
+              [SE_T_D_EDGES] = REAL(se_t_stage_d_edges)},
+};

@@ -7,7 +7,6 @@
  * only where the mean of u is not 0, and then have the type of the frame's first atom. */
 #include <string.h>
 
-#include "base/parallel.h"
 #include "net/local/edgerows.h"
 #include "net/parts/environment.h"
 #include "net/params/params.h"
@@ -45,6 +44,35 @@ struct se_t_tebd_settings {
     int32_t dtype, memory, threads;
     enum dgnn_cpu cpu;
 };
+
+/* Stages and buffers (net/parts/backend.h), centre by centre. */
+enum se_t_tebd_stage {
+    SE_T_TEBD_ROWS,
+    SE_T_TEBD_TRIPLES,
+    SE_T_TEBD_D_TRIPLES,
+    SE_T_TEBD_D_EDGES,
+    SE_T_TEBD_STAGES
+};
+enum se_t_tebd_buffer { SE_T_TEBD_AT_ROWS, SE_T_TEBD_AT_D_ROWS };
+
+static const struct dgnn_stage_rule se_t_tebd_rules[SE_T_TEBD_STAGES] = {
+    [SE_T_TEBD_ROWS] = {.name = "rows", .phase = DGNN_PHASE_FORWARD, .write = DGNN_BIT(SE_T_TEBD_AT_ROWS)},
+    [SE_T_TEBD_TRIPLES] = {.name = "triples",
+                           .phase = DGNN_PHASE_FORWARD,
+                           .read = DGNN_BIT(SE_T_TEBD_AT_ROWS),
+                           .write = DGNN_BIT(DGNN_AT_OUTPUT),
+                           .whole = DGNN_BIT(DGNN_AT_OUTPUT)},
+    [SE_T_TEBD_D_TRIPLES] = {.name = "d_triples",
+                             .phase = DGNN_PHASE_BACKWARD,
+                             .read = DGNN_BIT(SE_T_TEBD_AT_ROWS) | UINT64_C(1) << DGNN_AT_OUTPUT_GRADIENT,
+                             .write = DGNN_BIT(SE_T_TEBD_AT_D_ROWS)},
+    [SE_T_TEBD_D_EDGES] = {.name = "d_edges",
+                           .phase = DGNN_PHASE_BACKWARD,
+                           .read = DGNN_BIT(SE_T_TEBD_AT_D_ROWS),
+                           .change = DGNN_BIT(DGNN_AT_EDGE_GRADIENT)}};
+
+static const struct dgnn_driver se_t_tebd_driver = {
+    .nstage = SE_T_TEBD_STAGES, .rule = se_t_tebd_rules, .nforward = 2, .again = DGNN_BIT(SE_T_TEBD_ROWS)};
 
 #define DGNN_REAL_BITS 32
 #include "net/local/se_t_tebd_body.h"
@@ -176,8 +204,9 @@ const struct dgnn_descriptor_kind dgnn_se_t_tebd = {
     .properties = se_t_tebd_properties,
     .describe = se_t_tebd_describe,
     .work = se_t_tebd_work,
-    .workspace_create = se_t_tebd_workspace_create,
-    .workspace_free = se_t_tebd_workspace_free,
-    .forward = se_t_tebd_forward,
-    .backward = se_t_tebd_backward,
+    .workspace_create = dgnn_backend_workspace_create,
+    .workspace_free = dgnn_backend_workspace_free,
+    .prepare = dgnn_backend_prepare,
+    .forward = dgnn_backend_forward,
+    .backward = dgnn_backend_backward,
 };

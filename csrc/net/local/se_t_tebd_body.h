@@ -92,8 +92,9 @@ static int REAL(se_t_tebd_load_networks)(struct REAL(se_t_tebd) * d, struct dgnn
                     : dgnn_params_unused(&s->params.embeddings_strip, "tebd_input_mode is not strip", error);
 }
 
-static void REAL(se_t_tebd_free)(struct REAL(se_t_tebd) * d)
+static void REAL(se_t_tebd_free)(void *weights)
 {
+    struct REAL(se_t_tebd) *d = weights;
     if (d) {
         REAL(dgnn_embedding_free)(&d->embedding);
         dgnn_alloc_free(d->types);
@@ -102,8 +103,9 @@ static void REAL(se_t_tebd_free)(struct REAL(se_t_tebd) * d)
     }
 }
 
-static void REAL(se_t_tebd_workspace_free)(struct REAL(se_t_tebd_workspace) * w)
+static void REAL(se_t_tebd_workspace_free)(void *of)
 {
+    struct REAL(se_t_tebd_workspace) *w = of;
     if (w) {
         dgnn_edgerows_free(&w->rows);
         dgnn_buffer_free(&w->scratch);
@@ -111,27 +113,25 @@ static void REAL(se_t_tebd_workspace_free)(struct REAL(se_t_tebd_workspace) * w)
     }
 }
 
-static int REAL(se_t_tebd_workspace_create)(const struct REAL(se_t_tebd) * d,
-                                            struct REAL(se_t_tebd_workspace) * *out, struct dgnn_error *error)
+static int REAL(se_t_tebd_workspace_create)(const void *weights, void **out, struct dgnn_error *error)
 {
     struct REAL(se_t_tebd_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
     if (!w) {
         return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
     }
-    w->d = d;
+    w->d = weights;
     *out = w;
     return DGNN_OK;
 }
 
-static int REAL(se_t_tebd_load)(struct se_t_tebd_settings *settings, struct REAL(se_t_tebd) * *out,
-                                struct dgnn_error *error)
+static int REAL(se_t_tebd_load)(void *settings, void **out, struct dgnn_error *error)
 {
     struct REAL(se_t_tebd) *d = dgnn_alloc_zeroed(1, sizeof(*d));
     if (!d) {
         return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
     }
     d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(settings->cpu);
+    d->ops = REAL(dgnn_select_ops)(d->settings->cpu);
     int status = REAL(se_t_tebd_load_networks)(d, error);
     if (status) {
         REAL(se_t_tebd_free)(d);
@@ -159,16 +159,18 @@ static struct REAL(dgnn_triples_scratch)
     return REAL(se_t_tebd_scratch)(w, &arena);
 }
 
-static int REAL(se_t_tebd_reserve)(struct REAL(se_t_tebd_workspace) * w, const struct dgnn_graph *graph,
-                                   struct dgnn_error *error)
+static int REAL(se_t_tebd_reserve)(void *of, const struct dgnn_evaluation *evaluation,
+                                   struct dgnn_profile **profile, struct dgnn_error *error)
 {
+    struct REAL(se_t_tebd_workspace) *w = of;
     const struct REAL(se_t_tebd) *d = w->d;
     const struct se_t_tebd_settings *s = d->settings;
     struct dgnn_edgerows_rule rule = {
         .ntypes = s->ntypes, .ngroup = s->ntypes, .target = 1, .group = s->group};
     struct dgnn_arena arena = {0};
     int64_t total;
-    DGNN_TRY(dgnn_edgerows_make(&w->rows, graph, &rule, error));
+    (void)profile;
+    DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
     REAL(se_t_tebd_scratch)(w, &arena);
     w->scratch_bytes = arena.used;
     if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
@@ -177,12 +179,26 @@ static int REAL(se_t_tebd_reserve)(struct REAL(se_t_tebd_workspace) * w, const s
     return dgnn_buffer_reserve(&w->scratch, total, "room of threads", error);
 }
 
+static int64_t REAL(se_t_tebd_chunks)(const void *of, const int64_t **first)
+{
+    const struct REAL(se_t_tebd_workspace) *w = of;
+    *first = w->rows.chunk;
+    return w->rows.nchunk;
+}
+
+static void REAL(se_t_tebd_places)(void *of, int64_t c, int32_t thread, struct dgnn_places *to)
+{
+    const struct REAL(se_t_tebd_workspace) *w = of;
+    const struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_tebd_scratch_of_thread)(w, thread);
+    (void)c;
+    REAL(dgnn_triples_places)(&scratch, SE_T_TEBD_AT_ROWS, SE_T_TEBD_AT_D_ROWS, w->rows.row_max + 1, to);
+}
+
 /* ---------------------------------------------------------------- forward and backward */
 
-/* Rows of centre i: type by type, then one for all empty slots. Returns their number. */
-static int64_t REAL(se_t_tebd_rows)(const struct REAL(se_t_tebd_workspace) * w,
-                                    const struct dgnn_graph *graph, int64_t i,
-                                    struct REAL(dgnn_triples_scratch) * scratch)
+/* Rows of centre i: type by type, then one for all empty slots. */
+static void REAL(se_t_tebd_rows)(const struct REAL(se_t_tebd_workspace) * w, const struct dgnn_graph *graph,
+                                 int64_t i, struct REAL(dgnn_triples_scratch) * scratch)
 {
     const struct REAL(se_t_tebd) *d = w->d;
     const struct se_t_tebd_settings *s = d->settings;
@@ -209,21 +225,15 @@ static int64_t REAL(se_t_tebd_rows)(const struct REAL(se_t_tebd_workspace) * w,
         scratch->edge[n++] = -1;
     }
     scratch->section[s->ntypes + 1] = n;
-    return n;
 }
 
-/* Forward with output, backward with d_output. Returns the number of rows. */
-static int64_t REAL(se_t_tebd_centre)(const struct REAL(se_t_tebd_workspace) * w,
-                                      const struct dgnn_graph *graph, int64_t i,
-                                      struct REAL(dgnn_triples_scratch) * scratch, double *output,
-                                      const double *d_output)
+/* Forward with output, backward with d_output. */
+static void REAL(se_t_tebd_triples)(const struct REAL(se_t_tebd) * d, const struct dgnn_graph *graph,
+                                    struct REAL(dgnn_triples_scratch) * scratch, double *output,
+                                    const double *d_output)
 {
-    const struct REAL(se_t_tebd) *d = w->d;
     const struct se_t_tebd_settings *s = d->settings;
-    int64_t n = REAL(se_t_tebd_rows)(w, graph, i, scratch), ntypes = s->ntypes;
-    int64_t absent = graph->first_type < 0 ? ntypes : graph->first_type;
-    memset(scratch->d_u, 0, 3 * sizeof(double) * (size_t)n);
-    memset(scratch->d_switch, 0, sizeof(double) * (size_t)n);
+    int64_t ntypes = s->ntypes, absent = graph->first_type < 0 ? ntypes : graph->first_type;
     for (int64_t t = 0; t <= ntypes; t++) {
         for (int64_t u = 0; u <= ntypes; u++) {
             int64_t pair = (t < ntypes ? t : absent) * (ntypes + 1) + (u < ntypes ? u : absent);
@@ -240,35 +250,6 @@ static int64_t REAL(se_t_tebd_centre)(const struct REAL(se_t_tebd_workspace) * w
             REAL(dgnn_triples_sum)(&triples);
         }
     }
-    return n;
-}
-
-static void REAL(se_t_tebd_forward_part)(void *of, int64_t i, int32_t thread)
-{
-    const struct dgnn_local_region *region = of;
-    struct REAL(se_t_tebd_workspace) *w = region->workspace;
-    const struct dgnn_evaluation *evaluation = region->evaluation;
-    const struct REAL(se_t_tebd) *d = w->d;
-    const struct se_t_tebd_settings *s = d->settings;
-    int64_t width = s->dim_out;
-    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_tebd_scratch_of_thread)(w, thread);
-    double *out = region->output + i * width, *tail = out + d->embedding.nout;
-    memset(out, 0, sizeof(double) * (size_t)width);
-    REAL(se_t_tebd_centre)(w, evaluation->graph, i, &scratch, out, NULL);
-    for (int64_t c = 0; c < s->params.tebd_dim && s->params.concat_output_tebd; c++) {
-        tail[c] = s->table[evaluation->graph->type[i] * s->params.tebd_dim + c];
-    }
-}
-
-static int REAL(se_t_tebd_forward)(struct REAL(se_t_tebd_workspace) * w,
-                                   const struct dgnn_evaluation *evaluation, double *output,
-                                   struct dgnn_error *error)
-{
-    const struct REAL(se_t_tebd) *d = w->d;
-    DGNN_TRY(REAL(se_t_tebd_reserve)(w, evaluation->graph, error));
-    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .output = output};
-    dgnn_parallel_run(d->settings->threads, evaluation->graph->nowned, REAL(se_t_tebd_forward_part), &region);
-    return DGNN_OK;
 }
 
 static void REAL(se_t_tebd_d_edges)(const struct REAL(se_t_tebd) * d,
@@ -287,23 +268,59 @@ static void REAL(se_t_tebd_d_edges)(const struct REAL(se_t_tebd) * d,
     }
 }
 
-static void REAL(se_t_tebd_backward_part)(void *of, int64_t i, int32_t thread)
+/* ---------------------------------------------------------------- stages: a chunk is a centre */
+
+static void REAL(se_t_tebd_stage_rows)(void *of, const struct dgnn_stage_call *call)
 {
-    const struct dgnn_local_region *region = of;
-    struct REAL(se_t_tebd_workspace) *w = region->workspace;
-    const struct dgnn_evaluation *evaluation = region->evaluation;
-    const struct REAL(se_t_tebd) *d = w->d;
-    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_tebd_scratch_of_thread)(w, thread);
-    int64_t n = REAL(se_t_tebd_centre)(w, evaluation->graph, i, &scratch, NULL,
-                                       region->d_output + i * d->settings->dim_out);
-    REAL(se_t_tebd_d_edges)(d, evaluation, i, &scratch, n);
+    const struct REAL(se_t_tebd_workspace) *w = of;
+    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_tebd_scratch_of_thread)(w, call->thread);
+    REAL(se_t_tebd_rows)(w, call->evaluation->graph, call->chunk, &scratch);
 }
 
-static void REAL(se_t_tebd_backward)(struct REAL(se_t_tebd_workspace) * w,
-                                     const struct dgnn_evaluation *evaluation, const double *d_output)
+static void REAL(se_t_tebd_stage_triples)(void *of, const struct dgnn_stage_call *call)
 {
+    const struct REAL(se_t_tebd_workspace) *w = of;
     const struct REAL(se_t_tebd) *d = w->d;
-    struct dgnn_local_region region = {.workspace = w, .evaluation = evaluation, .d_output = d_output};
-    dgnn_parallel_run(d->settings->threads, evaluation->graph->nowned, REAL(se_t_tebd_backward_part),
-                      &region);
+    const struct se_t_tebd_settings *s = d->settings;
+    const struct dgnn_graph *graph = call->evaluation->graph;
+    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_tebd_scratch_of_thread)(w, call->thread);
+    double *tail = call->output + d->embedding.nout;
+    memset(call->output, 0, sizeof(double) * (size_t)s->dim_out);
+    REAL(se_t_tebd_triples)(d, graph, &scratch, call->output, NULL);
+    for (int64_t c = 0; c < s->params.tebd_dim && s->params.concat_output_tebd; c++) {
+        tail[c] = s->table[graph->type[call->chunk] * s->params.tebd_dim + c];
+    }
 }
+
+static void REAL(se_t_tebd_stage_d_triples)(void *of, const struct dgnn_stage_call *call)
+{
+    const struct REAL(se_t_tebd_workspace) *w = of;
+    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_tebd_scratch_of_thread)(w, call->thread);
+    int64_t n = scratch.section[w->d->settings->ntypes + 1];
+    memset(scratch.d_u, 0, 3 * sizeof(double) * (size_t)n);
+    memset(scratch.d_switch, 0, sizeof(double) * (size_t)n);
+    REAL(se_t_tebd_triples)(w->d, call->evaluation->graph, &scratch, NULL, call->output_gradient);
+}
+
+static void REAL(se_t_tebd_stage_d_edges)(void *of, const struct dgnn_stage_call *call)
+{
+    const struct REAL(se_t_tebd_workspace) *w = of;
+    struct REAL(dgnn_triples_scratch) scratch = REAL(se_t_tebd_scratch_of_thread)(w, call->thread);
+    REAL(se_t_tebd_d_edges)(w->d, call->evaluation, call->chunk, &scratch,
+                            scratch.section[w->d->settings->ntypes + 1]);
+}
+
+static const struct dgnn_backend REAL(se_t_tebd_cpu) = {
+    .name = "cpu",
+    .load = REAL(se_t_tebd_load),
+    .free = REAL(se_t_tebd_free),
+    .workspace_create = REAL(se_t_tebd_workspace_create),
+    .workspace_free = REAL(se_t_tebd_workspace_free),
+    .reserve = REAL(se_t_tebd_reserve),
+    .chunks = REAL(se_t_tebd_chunks),
+    .places = REAL(se_t_tebd_places),
+    .stage = {[SE_T_TEBD_ROWS] = REAL(se_t_tebd_stage_rows),
+              [SE_T_TEBD_TRIPLES] = REAL(se_t_tebd_stage_triples),
+              [SE_T_TEBD_D_TRIPLES] = REAL(se_t_tebd_stage_d_triples),
+              [SE_T_TEBD_D_EDGES] = REAL(se_t_tebd_stage_d_edges)},
+};

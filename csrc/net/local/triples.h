@@ -10,6 +10,7 @@
 #define DGNN_NET_TRIPLES_H
 
 #include "base/arena.h"
+#include "net/parts/backend.h"
 #include "net/parts/embedding.h"
 
 /* Pairs that one product takes. */

@@ -19,6 +19,19 @@ void REAL(dgnn_triples_layout)(struct dgnn_arena *arena, const struct REAL(dgnn_
     scratch->room = dgnn_arena_take(arena, REAL(dgnn_embedding_room)(embedding), sizeof(real));
 }
 
+void REAL(dgnn_triples_places)(const struct REAL(dgnn_triples_scratch) * s, int32_t rows, int32_t d_rows,
+                               int64_t nrow, struct dgnn_places *to)
+{
+    const struct dgnn_place_rows all = {nrow, 0};
+    dgnn_backend_list(to, rows, -1, s->u, all, 3 * sizeof(double));
+    dgnn_backend_list(to, rows, -1, s->weight, all, sizeof(double));
+    dgnn_backend_list(to, rows, -1, s->edge_switch, all, sizeof(double));
+    dgnn_backend_list(to, d_rows, -1, s->d_u, all, 3 * sizeof(double));
+    dgnn_backend_list(to, d_rows, -1, s->d_switch, all, sizeof(double));
+    dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, s->pair, (struct dgnn_place_rows){DGNN_TRIPLES_BLOCK, 0},
+                      2 * sizeof(int64_t));
+}
+
 static double REAL(triples_product)(const struct REAL(dgnn_triples_scratch) * s, int64_t a, int64_t b)
 {
     return s->u[3 * a] * s->u[3 * b] + s->u[3 * a + 1] * s->u[3 * b + 1] + s->u[3 * a + 2] * s->u[3 * b + 2];

@@ -21,6 +21,10 @@ struct REAL(dgnn_triples_scratch) {
 void REAL(dgnn_triples_layout)(struct dgnn_arena *arena, const struct REAL(dgnn_embedding) * embedding,
                                int64_t nrow, int64_t nsection, struct REAL(dgnn_triples_scratch) * scratch);
 
+/* What is passed on between stages: rows, and their gradients; the rest is scratch. */
+void REAL(dgnn_triples_places)(const struct REAL(dgnn_triples_scratch) * scratch, int32_t rows,
+                               int32_t d_rows, int64_t nrow, struct dgnn_places *to);
+
 /* Two sections of one centre's rows, the same or different ones. */
 struct REAL(dgnn_triples) {
     const struct REAL(dgnn_ops) * ops;

@@ -57,6 +57,9 @@ struct dgnn_evaluation {
     int64_t nidle; /* outputs of so many owned nodes, the last ones, are not used, and their gradients are 0
                     */
     struct dgnn_profile *profile; /* NULL: nothing is measured */
+    /* Of what energies are made, for who asked; NULL for others. */
+    double *descriptor; /* nowned x dim_out */
+    double *last_layer; /* nowned x dim_last_layer of the fitting net */
     /* Of descriptors with native spins; NULL for others. */
     const double *spins;        /* nnode x 3 */
     double *node_spin_gradient; /* nowned x 3, backward adds what comes through an atom's own spin */
@@ -78,7 +81,8 @@ struct dgnn_descriptor_chunks {
 };
 
 struct dgnn_descriptor_kind {
-    const char *type; /* as in "type" of the tree; aliases are further rows of the registry */
+    const char *type;           /* as in "type" of the tree, and in what describes a model */
+    const char *const *aliases; /* further names that a tree may give it, then NULL; NULL: there is none */
 
     /* value: the descriptor's object. Unknown members are refused by name. */
     int (*load)(const struct dgnn_value *value, const struct dgnn_load_context *context,
@@ -104,8 +108,7 @@ struct dgnn_descriptor_kind {
     /* Does all of an evaluation that can fail, on this rank alone and without messages: checks of what the
      * evaluation brings, memory of forward and backward, dgnn_exchange_prepare of the rows that they
      * exchange. The ranks agree on its status before one of them goes on, so what follows must not fail on
-     * one rank between two exchanges. Always called before forward, with the same evaluation. NULL: forward
-     * needs no such step (no exchange). */
+     * one rank between two exchanges. Always called before forward, with the same evaluation. */
     int (*prepare)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
                    const struct dgnn_evaluation *evaluation, struct dgnn_error *error);
     /* output: nowned x dim_out. Keeps in the workspace what backward needs. Collective where there is an

@@ -1,7 +1,7 @@
-/* What the descriptors without message passing do alike; included by each after its two instances, with
- * LOCAL_NAME its prefix. It provides the descriptor's struct NAME, and NAME_free, NAME_load_kind,
- * NAME_workspace_create, NAME_workspace_free, NAME_forward and NAME_backward of its kinds; struct
- * NAME_settings has params (with precision), ntypes, dtype, memory, threads and cpu. */
+/* What the descriptors without message passing do alike, which go chunk of centres by chunk; included by each
+ * after its two instances, with LOCAL_NAME its prefix. It provides the descriptor's struct NAME, NAME_free
+ * and NAME_load_kind of its kinds; the includer has NAME_driver, NAME_cpu_f32 and NAME_cpu_f64, and struct
+ * NAME_settings with params (with precision), ntypes, dtype, memory, threads and cpu. */
 #define LOCAL_GLUE2(name, part) name##_##part
 #define LOCAL_GLUE(name, part)  LOCAL_GLUE2(name, part)
 #define LOCAL(part)             LOCAL_GLUE(LOCAL_NAME, part)
@@ -14,17 +14,14 @@ static int LOCAL(load_settings)(const struct dgnn_value *value, const struct dgn
 static void LOCAL(free_settings)(struct LOCAL(settings) * settings);
 
 struct LOCAL_NAME {
-    struct dgnn_descriptor_base base;
+    struct dgnn_staged staged;
     struct LOCAL(settings) settings;
-    struct LOCAL(f32) * f32; /* one of the two */
-    struct LOCAL(f64) * f64;
 };
 
 static void LOCAL(free)(struct dgnn_descriptor *descriptor)
 {
     struct LOCAL_NAME *d = (struct LOCAL_NAME *)descriptor;
-    LOCAL(free_f32)(d->f32);
-    LOCAL(free_f64)(d->f64);
+    dgnn_backend_free(&d->staged);
     LOCAL(free_settings)(&d->settings);
     dgnn_alloc_free(d);
 }
@@ -37,11 +34,11 @@ static int LOCAL(load_into)(const struct dgnn_value *value, const struct dgnn_lo
     s->threads = context->threads;
     s->cpu = context->cpu;
     s->ntypes = context->ntypes;
-    DGNN_TRY(LOCAL(load_settings)(value, context, d->base.kind, s, error));
+    DGNN_TRY(LOCAL(load_settings)(value, context, d->staged.base.kind, s, error));
     DGNN_TRY(dgnn_params_precision(s->params.precision, value, &s->dtype, error));
     s->dtype = context->dtype == DGNN_DTYPE_ARCHIVE ? s->dtype : context->dtype;
-    return s->dtype == DGNN_DTYPE_FLOAT32 ? LOCAL(load_f32)(s, &d->f32, error)
-                                          : LOCAL(load_f64)(s, &d->f64, error);
+    return dgnn_backend_load(&d->staged, s->dtype == DGNN_DTYPE_FLOAT32 ? &LOCAL(cpu_f32) : &LOCAL(cpu_f64),
+                             error);
 }
 
 static int LOCAL(load_kind)(const struct dgnn_value *value, const struct dgnn_load_context *context,
@@ -52,72 +49,16 @@ static int LOCAL(load_kind)(const struct dgnn_value *value, const struct dgnn_lo
     if (!d) {
         return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
     }
-    d->base.kind = kind;
+    d->staged = (struct dgnn_staged){.base = {kind},
+                                     .driver = &LOCAL(driver),
+                                     .settings = &d->settings,
+                                     .threads = context->threads,
+                                     .keep = context->memory == DGNN_MEMORY_FAST};
     int status = LOCAL(load_into)(value, context, d, error);
     if (status) {
         LOCAL(free)((struct dgnn_descriptor *)d);
         return status;
     }
     *descriptor = (struct dgnn_descriptor *)d;
-    return DGNN_OK;
-}
-
-/* Of one of the two. */
-struct LOCAL(workspace) {
-    struct LOCAL(workspace_f32) * f32;
-    struct LOCAL(workspace_f64) * f64;
-};
-
-static void LOCAL(workspace_free)(struct dgnn_descriptor_workspace *workspace)
-{
-    struct LOCAL(workspace) *w = (struct LOCAL(workspace) *)workspace;
-    if (w) {
-        LOCAL(workspace_free_f32)(w->f32);
-        LOCAL(workspace_free_f64)(w->f64);
-        dgnn_alloc_free(w);
-    }
-}
-
-static int LOCAL(workspace_create)(const struct dgnn_descriptor *descriptor,
-                                   struct dgnn_descriptor_workspace **workspace, struct dgnn_error *error)
-{
-    const struct LOCAL_NAME *d = (const struct LOCAL_NAME *)descriptor;
-    struct LOCAL(workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
-    if (!w) {
-        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
-    }
-    int status = d->f32 ? LOCAL(workspace_create_f32)(d->f32, &w->f32, error)
-                        : LOCAL(workspace_create_f64)(d->f64, &w->f64, error);
-    if (status) {
-        LOCAL(workspace_free)((struct dgnn_descriptor_workspace *)w);
-        return status;
-    }
-    *workspace = (struct dgnn_descriptor_workspace *)w;
-    return DGNN_OK;
-}
-
-static int LOCAL(forward)(const struct dgnn_descriptor *descriptor,
-                          struct dgnn_descriptor_workspace *workspace,
-                          const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error)
-{
-    struct LOCAL(workspace) *w = (struct LOCAL(workspace) *)workspace;
-    (void)descriptor;
-    return w->f32 ? LOCAL(forward_f32)(w->f32, evaluation, output, error)
-                  : LOCAL(forward_f64)(w->f64, evaluation, output, error);
-}
-
-static int LOCAL(backward)(const struct dgnn_descriptor *descriptor,
-                           struct dgnn_descriptor_workspace *workspace,
-                           const struct dgnn_evaluation *evaluation, const double *output_gradient,
-                           struct dgnn_error *error)
-{
-    struct LOCAL(workspace) *w = (struct LOCAL(workspace) *)workspace;
-    (void)descriptor;
-    (void)error;
-    if (w->f32) {
-        LOCAL(backward_f32)(w->f32, evaluation, output_gradient);
-    } else {
-        LOCAL(backward_f64)(w->f64, evaluation, output_gradient);
-    }
     return DGNN_OK;
 }
