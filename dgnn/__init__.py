@@ -27,6 +27,7 @@ from dgnn._core import (
     ModelFormatError,
     UnsupportedModelError,
 )
+from dgnn.heat import heat_flux
 from dgnn.model import (
     Border,
     Direct,
@@ -57,6 +58,7 @@ __all__ = [
     "UntrainedElementWarning",
     "__version__",
     "heads",
+    "heat_flux",
 ]
 
 _SUBMODULES = ("calculator", "communicators", "deepmd", "testing")  # reached as attributes of dgnn; imported when they are

@@ -153,7 +153,9 @@ class Points:
     """Pairs for parity plots, at most so many of each quantity: a fair choice of all."""
 
     def __init__(self, most: int = 20000) -> None:
-        self.most, self.pairs, self.seen = most, {}, {}
+        self.most = most
+        self.pairs: dict[str, np.ndarray] = {}
+        self.seen: dict[str, np.ndarray] = {}
         self.random = np.random.default_rng(0)
 
     def add_frame(self, frame, result, magnetic):

@@ -24,7 +24,8 @@ def panel(axes, quantity, pairs, figures):
     low, high = float(pairs.min()), float(pairs.max())
     margin = 0.03 * (high - low) or 1.0
     axes.plot([low - margin, high + margin], [low - margin, high + margin], color="0.6", linewidth=0.8, zorder=1)
-    axes.scatter(label, model, s=4 if len(label) > 1000 else 14, alpha=0.5, linewidths=0, color="tab:blue", zorder=2, rasterized=len(label) > 2000)
+    many = len(label) > 1000
+    axes.scatter(label, model, s=4 if many else 14, alpha=0.5, linewidths=0, color="tab:blue", zorder=2, rasterized=many)
     axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal",
              xlabel=f"label: {quantity.title} ({quantity.unit})", ylabel=f"model ({quantity.unit})")
     axes.ticklabel_format(useOffset=False)

@@ -11,7 +11,7 @@ import functools
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from ase.calculators import calculator as ase_calculator
@@ -20,8 +20,8 @@ from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from dgnn._core import InputError, Uninterrupted
-from dgnn.keywords import checked_keywords
 from dgnn.committee import Committee
+from dgnn.keywords import checked_keywords
 from dgnn.model import Model
 
 if TYPE_CHECKING:
@@ -103,16 +103,17 @@ class DGNNCalculator(Calculator):
     name = "dgnn"
 
     @checked_keywords
-    def __init__(self, model: str | bytes | os.PathLike | Model | Committee | Sequence[Any], *, comm: Any = None, dtype: DTypeLike | None = None,
-                 threads: int | None = None, device: str = "cpu", memory: str = "fast", semantics: str | None = None,
-                 skin: float | None = None, type_map: Mapping[str | int, str | int | None] | Sequence[str | None] | None = None,
-                 strict: bool = False, head: str | None = None, radial: str = "exact") -> None:
+    def __init__(self, model: str | bytes | os.PathLike | Model | Committee | Sequence[Any], *, comm: Any = None,
+                 dtype: DTypeLike | None = None, threads: int | None = None, device: str = "cpu", memory: str = "fast",
+                 semantics: str | None = None, skin: float | None = None,
+                 type_map: Mapping[str | int, str | int | None] | Sequence[str | None] | None = None, strict: bool = False,
+                 head: str | None = None, radial: str = "exact") -> None:
         super().__init__()
         options: dict[str, Any] = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics,
                                        skin=skin, head=head, radial=radial)
         self._committee: Committee | None = None
         if isinstance(model, (list, tuple)):
-            loaded = Committee(model, comm=comm, **{name: value for name, value in options.items()})
+            loaded = Committee(model, comm=comm, **options)
             self._committee, self.model = loaded, loaded.models[0]
         elif isinstance(model, (Model, Committee)):
             given = [name for name, value in options.items() if value not in (None, "cpu", "fast", "exact")]
@@ -121,7 +122,7 @@ class DGNNCalculator(Calculator):
             self._committee = model if isinstance(model, Committee) else None
             self.model = model.models[0] if isinstance(model, Committee) else model
         else:
-            self.model = Model.load(model, **options)
+            self.model = Model.load(cast(Any, model), **options)
         if self.model.is_spin:
             self.implemented_properties = [*self.implemented_properties, "magforces"]
         if self._committee is not None:

@@ -172,7 +172,7 @@ def describe(value):
 def add_eval(commands):
     command = add_command(commands, "eval", run_eval, "evaluate structures", EVAL_EXAMPLES)
     command.add_argument("structures", metavar="STRUCTURE", nargs="+",
-                         help="any file that ase.io reads, all its frames, FILE@SLICE for some; or a folder of deepmd-kit's, or HDF5")
+                         help="any file that ase.io reads, all its frames, FILE@SLICE for some; or deepmd-kit's folders and HDF5")
     command.add_argument("--format", metavar="FORMAT", help="of the structures, as ASE calls it, where their names don't say")
     command.add_argument("-o", "--output", metavar="OUT", help="write the frames with their results: .extxyz, .xyz or .traj")
     command.add_argument("--json", action="store_true", help="print the results as JSON, one line for each frame")

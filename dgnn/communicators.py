@@ -50,6 +50,21 @@ def vote(comm, name, wish):
     return bool(lobby(comm).agree(name, None, int(wish)))
 
 
+def total(comm, name, prepare):
+    """The sum over the ranks, in their order, of the arrays that prepare gives; collective. What it raises on one is raised
+    on all."""
+    found = {}
+
+    def work(rank, nrank):
+        found["own"] = np.ascontiguousarray(prepare(), float)
+        return found["own"].tobytes()
+
+    shares = [np.frombuffer(share) for share in gathered(comm, name, work)]
+    if len({share.size for share in shares}) > 1:
+        raise InputError(f"{name}: ranks have {', '.join(str(share.size) for share in shares)} numbers; expected as many each")
+    return sum(shares).reshape(found["own"].shape)
+
+
 def gathered(comm, name, work):
     """The bytes that work(rank, number of ranks) gives on each rank, in their order; collective. What it raises on one is
     raised on all."""

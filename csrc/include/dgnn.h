@@ -287,12 +287,11 @@ struct dgnn_result {
     int64_t nangle_truncated;     /* as ntruncated, of the neighbours that may form angles */
     struct dgnn_profile *profile; /* NULL: nothing is measured. Zeroed and filled; a few clock reads for each
                                      layer */
-    double *descriptor;           /* n x dim_descriptor of struct dgnn_model_info, or NULL; with
-                                     DGNN_REQUEST_DESCRIPTOR: what the descriptor gives for each atom, zeros for NULL
-                                     atoms. In spin models those of the real atoms; a host's ghosts have none (nlocal
-                                     rows) */
-    double *last_layer; /* n x dim_last_layer, or NULL; with DGNN_REQUEST_LAST_LAYER: what the fitting net's
-                           last hidden layer gives */
+    /* With DGNN_REQUEST_DESCRIPTOR, DGNN_REQUEST_LAST_LAYER: what the descriptor and the fitting net's last
+     * hidden layer give for each atom; zeros for NULL atoms, in spin models rows of the real atoms. A host's
+     * ghosts have none: nlocal rows. */
+    double *descriptor; /* n x dim_descriptor of struct dgnn_model_info, or NULL */
+    double *last_layer; /* n x dim_last_layer, or NULL */
 };
 
 /* Energy, forces and virial. comm NULL: one rank. With a communicator the call is collective, and an error on

@@ -123,7 +123,8 @@ static int compute_build_graph(const struct dgnn_session *s, struct dgnn_session
     struct dgnn_graph_input input = {.list = &call->at->list,
                                      .nnode = nodes->nnode,
                                      .owner = nodes->owner,
-                                     .first_type = nodes->first_type};
+                                     .first_type = nodes->first_type,
+                                     .offset = s->has_virtual ? call->at->magnetic.displacement : NULL};
     struct dgnn_graph_rules rules = {
         .dense = m->dense,
         .mixed_types = d->mixed_types,
@@ -145,6 +146,17 @@ static int compute_build_graph(const struct dgnn_session *s, struct dgnn_session
     return dgnn_graph_build(&part->builder, &input, &rules, error);
 }
 
+/* Only messages make atomic virials more than the edges' own parts. */
+static int32_t compute_wants_moments(const struct dgnn_session_part *part, const struct compute_call *call)
+{
+    return call->want_atom_virial && part->model->properties.descriptor.has_message_passing;
+}
+
+static int32_t compute_sides(const struct dgnn_session_part *part, const struct compute_call *call)
+{
+    return compute_wants_moments(part, call) ? DGNN_SIDES : 1;
+}
+
 /* So many nodes that the rows of those in between are no longer in the cache when a neighbour needs one
  * again. */
 enum { COMPUTE_ORDER_LEAST = 256 };
@@ -164,22 +176,25 @@ static int compute_order(struct dgnn_session *s, struct dgnn_session_part *part,
     }
     DGNN_TRY(dgnn_buffer_reserve(&s->ordered_rows, width * nodes->nowned * (int64_t)sizeof(double),
                                  "rows in order", error));
-    return dgnn_order_build(&part->order, compute_graph(part), nodes->positions, error);
+    return dgnn_order_build(&part->order, compute_graph(part), nodes->positions, compute_sides(part, call),
+                            error);
 }
 
-static int compute_reserve(struct dgnn_session *s, const struct dgnn_nodes *nodes, int64_t nedge,
-                           int want_atom_virial, struct dgnn_error *error)
+static int compute_reserve(struct dgnn_session *s, const struct dgnn_session_part *part,
+                           const struct compute_call *call, struct dgnn_error *error)
 {
-    int64_t size = sizeof(double);
+    const struct dgnn_nodes *nodes = compute_nodes(s, call);
+    int64_t size = sizeof(double), nedge = dgnn_graph_nedge(compute_graph(part));
     DGNN_TRY(dgnn_buffer_reserve(&s->energy, nodes->nowned * size, "energies", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->forces, 3 * nodes->nrow * size, "forces", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->forces_mag, s->is_spin ? 3 * nodes->nrow * size : 0, "forces", error));
-    DGNN_TRY(dgnn_buffer_reserve(&s->atom_virial, want_atom_virial ? 9 * nodes->nrow * size : 0,
+    DGNN_TRY(dgnn_buffer_reserve(&s->atom_virial, call->want_atom_virial ? 9 * nodes->nrow * size : 0,
                                  "atomic virials", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->spin_gradient,
                                  s->spin.is_native ? 3 * (nodes->nowned + nedge) * size : 0,
                                  "gradients of spins", error));
-    return dgnn_buffer_reserve(&s->edge_gradient, 3 * nedge * size, "gradients of edges", error);
+    return dgnn_buffer_reserve(&s->edge_gradient, compute_sides(part, call) * 3 * nedge * size,
+                               "gradients of edges", error);
 }
 
 /* ---------------------------------------------------------------- before messages */
@@ -200,6 +215,7 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_session *s,
         .charge_spin = takes ? call->system->charge_spin : NULL,
         .edge_gradient = part->ordered ? part->order.edge_gradient : s->edge_gradient.data,
         .want_gradient = !(request & DGNN_REQUEST_NO_FORCES),
+        .want_moments = compute_wants_moments(part, call),
         .profile = part->profile,
         .descriptor = features.rows[DGNN_FEATURES_DESCRIPTOR],
         .last_layer = features.rows[DGNN_FEATURES_LAST_LAYER],
@@ -218,7 +234,7 @@ static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part
     DGNN_TRY(compute_build_graph(s, part, call, error));
     DGNN_TRY(dgnn_stop_check(error));
     DGNN_TRY(compute_order(s, part, call, error));
-    DGNN_TRY(compute_reserve(s, nodes, dgnn_graph_nedge(compute_graph(part)), call->want_atom_virial, error));
+    DGNN_TRY(compute_reserve(s, part, call, error));
     DGNN_TRY(dgnn_features_reserve(s, call->system->request, nodes->nowned, error));
     if (s->has_virtual) {
         DGNN_TRY(
@@ -287,24 +303,29 @@ static void compute_native_forces_mag(const struct dgnn_session *s, const struct
     }
 }
 
-/* Forces and virials from the gradients of edges. */
-static void compute_gradients(struct dgnn_session *s, const struct compute_call *call,
-                              const struct dgnn_graph *graph, struct dgnn_node_result *out)
+/* Forces and virials from the gradients of edges, of all sides. */
+static void compute_gradients(struct dgnn_session *s, const struct dgnn_session_part *part,
+                              const struct compute_call *call, struct dgnn_node_result *out)
 {
+    const struct dgnn_graph *graph = compute_graph(part);
     int64_t nrow = compute_nodes(s, call)->nrow;
     struct dgnn_graph joined = *graph;
+    int32_t sides = compute_sides(part, call);
     double *edge_gradient = s->edge_gradient.data;
     if (s->spin.is_native) {
         compute_native_forces_mag(s, graph, nrow, out->forces_mag);
     }
     if (s->has_virtual) {
         dgnn_gradient_forces(graph, edge_gradient, nrow, out->forces_mag);
-        dgnn_magnetic_join(&call->at->magnetic, graph, edge_gradient, &joined);
+        dgnn_magnetic_join(&call->at->magnetic, graph, sides, edge_gradient, &joined);
     }
     dgnn_gradient_forces(&joined, edge_gradient, nrow, out->forces);
     dgnn_gradient_virial(&joined, edge_gradient, out->virial);
     if (out->atom_virial) {
         dgnn_gradient_atom_virial(&joined, edge_gradient, nrow, out->atom_virial);
+    }
+    if (sides > 1) {
+        dgnn_gradient_add_moments(&joined, edge_gradient + 3 * dgnn_graph_nedge(graph), out->atom_virial);
     }
 }
 
@@ -318,13 +339,14 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
     struct dgnn_evaluation evaluation = compute_evaluation(s, part, call);
     struct dgnn_atomic_input input = {.fparam = f->dim_fparam ? call->system->fparam : NULL,
                                       .aparam = f->dim_aparam ? nodes->aparam : NULL};
-    memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
+    int32_t sides = compute_sides(part, call);
+    memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * sides * dgnn_graph_nedge(graph)));
     if (evaluation.node_spin_gradient) {
         memset(evaluation.node_spin_gradient, 0,
                sizeof(double) * (size_t)(3 * (graph->nowned + dgnn_graph_nedge(graph))));
     }
     DGNN_TRY(compute_in_order(s, part, &evaluation, &input, out->energy, error));
-    compute_gradients(s, call, graph, out);
+    compute_gradients(s, part, call, out);
     dgnn_profile_end(part->profile, DGNN_PHASE_GRADIENT);
     return DGNN_OK;
 }

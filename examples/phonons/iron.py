@@ -72,8 +72,8 @@ def plot(phonon, path):
     axes.set_xticks(ticks, TOUR)
     axes.set(xlim=(ticks[0], ticks[-1]), ylabel="frequency (THz)", title="bcc iron, ferromagnetic (a toy model)")
     figure.savefig(path, dpi=150)
-    print(f"largest frequency {max(f.max() for f in bands['frequencies']):.3f} THz, "
-          f"lowest {min(f.min() for f in bands['frequencies']):.4f} THz; {path}")
+    print(f"largest frequency {max(f.max() for f in bands.frequencies):.3f} THz, "
+          f"lowest {min(f.min() for f in bands.frequencies):.4f} THz; {path}")
 
 
 if __name__ == "__main__":
