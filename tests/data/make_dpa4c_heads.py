@@ -22,7 +22,8 @@ from deepmd.utils.argcheck import normalize
 
 DATA = pathlib.Path(__file__).resolve().parent
 FOLDER = DATA / "formats" / "ptexpt_dpa4c_heads"
-NAMES = {"force": "energy_derv_r", "virial": "energy_derv_c_redu", "atom_virial": "energy_derv_c", "force_mag": "energy_derv_r_mag"}
+NAMES = {"force": "energy_derv_r", "virial": "energy_derv_c_redu", "atom_virial": "energy_derv_c",
+         "force_mag": "energy_derv_r_mag"}
 
 
 def checked(seed, **options):
