@@ -53,7 +53,8 @@ def extension():
                  f"install {DGNN} again")
     return Extension(
         "dgnn_lammps.dgnnplugin", sorted(str(path.relative_to(HERE)) for path in (HERE / "src").glob("*.cpp")),
-        depends=sorted(str(path.relative_to(HERE)) for path in (HERE / "src").glob("*.h")), language="c++",
+        depends=[str(path) for path in (*(HERE / "src").glob("*.h"), *(dgnn / "include").glob("*.h"), *lammps.glob("*.h"))],
+        language="c++",
         include_dirs=[str(dgnn / "include"), str(lammps), str(mpi_header())],
         define_macros=[("LAMMPS_SMALLBIG", None), ("DGNN_LAMMPS_VERSION", str(number))],
         extra_compile_args=["-std=c++17", "-O2", "-g1", "-Wall", "-Wextra", "-fvisibility=hidden"],

@@ -104,6 +104,7 @@ static void test_some_models(const struct committee *c)
         system.nmodel = wanted[round];
         CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_OK, "");
         CHECK(round == 0 || session->division[0].list.reused);
+        system.nmodel = 0;
         for (int32_t k = 0; k < n; k++) {
             struct dgnn_result own = make_result(&alone);
             CHECK_STATUS(dgnn_model_compute(model[k], &system, NULL, &own, &error), DGNN_OK, "");

@@ -131,7 +131,7 @@ def of_case(name):
             descriptor, last = numbers_of(seen, types, len(seen.nets))
             rows = rows_of(len(types))
             found.setdefault(f"{name}/descriptor", []).append(descriptor[rows])
-            if last is not None and last.shape[-1]:
+            if last is not None and len(atomic.fitting_net.neuron):
                 found.setdefault(f"{name}/last_layer", []).append(last[rows])
     return {key: np.concatenate(parts) for key, parts in found.items()}
 

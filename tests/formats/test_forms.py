@@ -14,7 +14,8 @@ import yaml
 from conftest import DATA
 from test_cases import SYSTEMS, Case, assert_cases
 
-HEADS = {"pt_heads": ["Domains_Alloy", "Omat24", "H2O_H2O-SCAN0"], "pt_heads_maps": ["oxide", "water", "reversed"]}
+HEADS = {"pt_heads": ["Domains_Alloy", "Omat24", "H2O_H2O-SCAN0"], "pt_heads_maps": ["oxide", "water", "reversed"],
+         "ptexpt_dpa4c_heads": ["water", "ice", "magnet"]}
 FILES = [(name, file, head) for name in sorted(path.name for path in saved_files.FORMATS.iterdir())
          for file in saved_files.format_files(name) for head in HEADS.get(name, [None])]
 SPINS = {"pt_spin_dpa3": "model.pt", "pth_spin_dpa3": "frozen_model.pth"}

@@ -91,8 +91,8 @@ struct REAL(dgnn_repformer_workspace) {
     struct REAL(dgnn_repformer_node_kept) * node_kept; /* nlayer */
     int32_t sides, has_rows;
     real *displacement; /* pair x 3, with moments: from the centre's atom to the neighbour's */
-    /* nnode x sides x ng1p: what goes back over ranks, of all sides, with more than one. Two that take turns as
-     * sides' g1 do: the rows of the layer above may still be under way. */
+    /* nnode x sides x ng1p: what goes back over ranks, of all sides, with more than one. Two that take turns
+     * as sides' g1 do: the rows of the layer above may still be under way. */
     real *d_rows[2];
     struct REAL(dgnn_repformer_side) side[DGNN_SIDES];
     struct REAL(dgnn_repformer_side) * d; /* the side that backward is at */
