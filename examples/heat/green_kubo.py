@@ -7,7 +7,9 @@ from a call with atomic=True. Then, with J not over the volume V,
 
     kappa = 1 / (3 V kB T^2) integral of <J(0) . J(t)> dt
 
-The trajectory is cut into blocks, whose spread is the error of autocorrelation and running integral. The model is a small one
+The energies of a type's atoms have a part that is the same for all of them, by which the flux gets a share of the type's total
+velocity. In molecules it is the rate of something bounded, which no conductivity holds, but large: it is taken off with the type's
+mean energy at the start. The trajectory is cut into blocks, whose spread is the error of autocorrelation and running integral. The model is a small one
 (examples/water), and runs of picoseconds are short: this shows how it is done, not what water's conductivity is."""
 
 import argparse
@@ -83,11 +85,16 @@ def main():
     Langevin(atoms, 0.5 * units.fs, temperature_K=arguments.temperature, friction=0.02 / units.fs, rng=rng).run(
         arguments.warm_up)
     Stationary(atoms)
-    fluxes, temperatures = [], []
+    fluxes, temperatures, kinds = [], [], np.array(symbols)
+    whole = calculator.model.compute(atoms.positions, symbols, atoms.cell.array, comm=comm, replicated=True)
+    mean = {kind: whole.atom_energy[kinds == kind].mean() for kind in set(symbols)}
 
     def sample():
         result = calculator.model.compute(atoms.positions, symbols, atoms.cell.array, comm=comm, replicated=True, atomic=True)
-        fluxes.append(dgnn.heat_flux(result, atoms.get_velocities(), atoms.get_masses(), parts=True))
+        velocities = atoms.get_velocities()
+        convective, virial = dgnn.heat_flux(result, velocities, atoms.get_masses(), parts=True)
+        convective = convective - sum(mean[kind] * velocities[kinds == kind].sum(axis=0) for kind in sorted(mean))
+        fluxes.append((convective, virial))
         temperatures.append(atoms.get_temperature())
 
     dynamics = VelocityVerlet(atoms, 0.5 * units.fs)
