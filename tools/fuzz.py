@@ -8,6 +8,7 @@ build/fuzz-crashes. Needs clang.
 
 import argparse
 import collections
+import os
 import pathlib
 import re
 import shutil
@@ -26,9 +27,10 @@ TARGETS = sorted(path.parent.name for path in FOLDER.glob("*/fuzz_*.c"))
 Run = collections.namedtuple("Run", "failed executions edges output")
 
 
-def build():
-    """name -> program. Writes the dictionary too: here, once, since targets may run side by side."""
-    programs = builder.build_fuzzers()
+def build(variant="fuzz"):
+    """name -> program. Writes the dictionary too: here, once, since targets may run side by side. variant: "millions" for long
+    runs, of short inputs."""
+    programs = builder.build_fuzzers(variant)
     write_dictionary()
     return {program.name.removeprefix("fuzz_"): program for program in programs}
 
@@ -79,14 +81,17 @@ def keep(name, program):
     return len(archive.namelist())
 
 
-def run(name, program, seconds, executions=-1):
-    """Until so many seconds or executions are over. Any fault, an input of more than 10 s, and more than 1 GiB end it."""
+def run(name, program, seconds, executions=-1, longest=0):
+    """Until so many seconds or executions are over. Any fault, an input of more than 10 s, and more than 1 GiB end it.
+    longest: bytes of an input; 0: as the longest in the corpus."""
     crashes = ROOT / "build" / "fuzz-crashes"
     crashes.mkdir(parents=True, exist_ok=True)
     options = [f"-max_total_time={seconds}", f"-runs={executions}", "-timeout=10", "-rss_limit_mb=1024",
-               "-print_final_stats=1", f"-artifact_prefix={crashes}/{name}-", f"-dict={dictionary_of(name)}"]
+               f"-max_len={longest}", "-print_final_stats=1", f"-artifact_prefix={crashes}/{name}-", f"-dict={dictionary_of(name)}"]
+    # Stacks of allocations are wanted where something is wrong, and each target checks itself that nothing is left.
+    lean = {**os.environ, "ASAN_OPTIONS": "malloc_context_size=1:quarantine_size_mb=4:detect_leaks=0"}
     done = subprocess.run([program, *options, unpack(name), FOLDER / name / "corpus"], cwd=ROOT, capture_output=True,
-                          text=True, errors="replace")
+                          text=True, errors="replace", env=lean if longest else None)
     numbers = [re.findall(pattern, done.stderr) for pattern in (r"number_of_executed_units: (\d+)", r" cov: (\d+)")]
     executions, edges = (int(found[-1]) if found else 0 for found in numbers)
     return Run(done.returncode != 0, executions, edges, done.stdout + done.stderr)

@@ -233,12 +233,19 @@ static void parallel_run(int32_t nworker, struct parallel_worker *const *taken, 
     pthread_mutex_destroy(&r->lock);
 }
 
+static _Thread_local int parallel_is_alone;
+
+void dgnn_parallel_alone(int alone)
+{
+    parallel_is_alone = alone;
+}
+
 void dgnn_parallel_run(int32_t threads, int64_t nparts, dgnn_parallel_part *part, void *of)
 {
     int64_t most = nparts < threads ? nparts : threads < DGNN_PARALLEL_MAX ? threads : DGNN_PARALLEL_MAX;
     struct parallel_worker *taken[DGNN_PARALLEL_MAX];
     int32_t nworker = 0;
-    if (most > 1) {
+    if (most > 1 && !parallel_is_alone) {
         pthread_once(&parallel_once, parallel_start);
         nworker = parallel_take((int32_t)most - 1, taken);
     }

@@ -20,6 +20,9 @@ typedef void dgnn_parallel_part(void *of, int64_t part, int32_t thread);
  * sees to dgnn_stop_check. */
 void dgnn_parallel_run(int32_t threads, int64_t nparts, dgnn_parallel_part *part, void *of);
 
+/* Regions of this thread, from now on: 1: it does all parts itself; 0: with workers. */
+void dgnn_parallel_alone(int alone);
+
 /* Worker threads of this process. */
 int32_t dgnn_parallel_workers(void);
 

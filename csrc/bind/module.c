@@ -17,8 +17,8 @@ static int module_exec(PyObject *module)
 {
     struct dgnn_state *state = dgnn_module_state(module);
     if (dgnn_pyarray_setup() || dgnn_pyerror_setup(module, state) || dgnn_pymodel_setup(module, state) ||
-        dgnn_pycomm_setup(module, state) || dgnn_pysignal_setup(module) ||
-        PyModule_AddFunctions(module, dgnn_pyload_methods) ||
+        dgnn_pycomm_setup(module, state) || dgnn_pysession_setup(module, state) ||
+        dgnn_pysignal_setup(module) || PyModule_AddFunctions(module, dgnn_pyload_methods) ||
         PyModule_AddFunctions(module, dgnn_pyalloc_methods)) {
         return -1;
     }
@@ -36,6 +36,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->busy_error);
     Py_VISIT(state->model_type);
     Py_VISIT(state->comm_type);
+    Py_VISIT(state->session_type);
     return 0;
 }
 
@@ -50,6 +51,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->busy_error);
     Py_CLEAR(state->model_type);
     Py_CLEAR(state->comm_type);
+    Py_CLEAR(state->session_type);
     return 0;
 }
 

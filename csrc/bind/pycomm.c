@@ -152,6 +152,49 @@ static PyObject *pycomm_begin(PyObject *object, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+static PyObject *pycomm_place(PyObject *object, PyObject *unused)
+{
+    struct pycomm *self = (struct pycomm *)object;
+    int32_t rank, nrank;
+    (void)unused;
+    if (!self->comm) {
+        return dgnn_pyerror_input(dgnn_module_state_of(object), "comm: this communicator was closed");
+    }
+    dgnn_comm_place(self->comm, &rank, &nrank);
+    return Py_BuildValue("ii", (int)rank, (int)nrank);
+}
+
+/* out: the bytes of all ranks, in a new bytes object. */
+static PyObject *pycomm_allgather(PyObject *object, PyObject *data)
+{
+    const struct dgnn_state *state = dgnn_module_state_of(object);
+    struct dgnn_comm *comm;
+    struct dgnn_error error = {0};
+    int32_t nrank;
+    int status;
+    if (!PyBytes_Check(data)) {
+        return PyErr_Format(PyExc_TypeError, "expected bytes, found %s", Py_TYPE(data)->tp_name);
+    }
+    if (dgnn_pycomm_hold(state, object, &comm)) {
+        return NULL;
+    }
+    dgnn_comm_place(comm, NULL, &nrank);
+    Py_ssize_t length = PyBytes_GET_SIZE(data);
+    PyObject *all =
+        length <= PY_SSIZE_T_MAX / nrank ? PyBytes_FromStringAndSize(NULL, length * nrank) : PyErr_NoMemory();
+    if (all) {
+        Py_BEGIN_ALLOW_THREADS status =
+            dgnn_comm_allgather(comm, PyBytes_AS_STRING(data), length, PyBytes_AS_STRING(all), &error);
+        Py_END_ALLOW_THREADS if (status)
+        {
+            Py_CLEAR(all);
+            dgnn_pyerror_raise(state, &error);
+        }
+    }
+    dgnn_pycomm_release(object);
+    return all;
+}
+
 static PyObject *pycomm_is_open(PyObject *object, PyObject *unused)
 {
     (void)unused;
@@ -193,6 +236,10 @@ static PyMethodDef pycomm_methods[] = {
      "also an error where ranks pass another operation, or are in another call. The largest vote."},
     {"begin", pycomm_begin, METH_NOARGS,
      "begin($self, /)\n--\n\nLocal. Counts a call, which is open until an agreement of this communicator."},
+    {"place", pycomm_place, METH_NOARGS, "place($self, /)\n--\n\n(rank, number of ranks)."},
+    {"allgather", pycomm_allgather, METH_O,
+     "allgather($self, data, /)\n--\n\nCollective. The bytes of all ranks, which pass as many each, end to "
+     "end."},
     {"is_open", pycomm_is_open, METH_NOARGS,
      "is_open($self, /)\n--\n\nWas a call begun that has not come to its agreement?"},
     {"close", pycomm_close, METH_NOARGS, "close($self, /)\n--\n\nFrees it; local."},

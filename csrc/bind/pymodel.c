@@ -2,21 +2,12 @@
  * dgnn/model.py has the defaults, frames and symbols. */
 #include "bind/state.h"
 
-enum { PYMODEL_HELD_MAX = 24 };
-
 struct pymodel {
     PyObject_HEAD struct dgnn_model *model; /* NULL once closed */
     int in_use;                             /* calls under way; changed only with the GIL held */
 };
 
-/* One call: what it holds until its end. */
-struct pymodel_call {
-    const struct dgnn_state *state;
-    PyObject *held[PYMODEL_HELD_MAX];
-    int nheld;
-};
-
-static void pymodel_call_end(struct pymodel_call *call)
+void dgnn_pymodel_call_end(struct dgnn_pymodel_call *call)
 {
     while (call->nheld > 0) {
         Py_DECREF(call->held[--call->nheld]);
@@ -24,7 +15,7 @@ static void pymodel_call_end(struct pymodel_call *call)
 }
 
 /* Takes over the reference; NULL passes through. */
-static PyObject *pymodel_hold(struct pymodel_call *call, PyObject *object)
+static PyObject *pymodel_hold(struct dgnn_pymodel_call *call, PyObject *object)
 {
     if (object) {
         call->held[call->nheld++] = object;
@@ -33,7 +24,7 @@ static PyObject *pymodel_hold(struct pymodel_call *call, PyObject *object)
 }
 
 /* value as a checked array that lives until the end of the call; its data (NULL for None) goes to *field. */
-static int pymodel_take(struct pymodel_call *call, PyObject *value, const struct dgnn_pyarray_want *want,
+static int pymodel_take(struct dgnn_pymodel_call *call, PyObject *value, const struct dgnn_pyarray_want *want,
                         void *field, PyObject **array)
 {
     PyObject *taken = pymodel_hold(call, dgnn_pyarray_take(call->state, value, want));
@@ -63,6 +54,31 @@ PyObject *dgnn_pymodel_wrap(PyTypeObject *type, struct dgnn_model *model)
     return (PyObject *)self;
 }
 
+static int pymodel_begin(struct pymodel *self, const struct dgnn_state *state)
+{
+    if (!self->model) {
+        dgnn_pyerror_input(state, "this model was closed");
+        return -1;
+    }
+    self->in_use++;
+    return 0;
+}
+
+struct dgnn_model *dgnn_pymodel_borrow(const struct dgnn_state *state, PyObject *value)
+{
+    if (!PyObject_TypeCheck(value, state->model_type)) {
+        PyErr_Format(PyExc_TypeError, "expected a dgnn._core.Model, found %s", Py_TYPE(value)->tp_name);
+        return NULL;
+    }
+    struct pymodel *self = (struct pymodel *)value;
+    return pymodel_begin(self, state) ? NULL : self->model;
+}
+
+void dgnn_pymodel_give_back(PyObject *value)
+{
+    ((struct pymodel *)value)->in_use--;
+}
+
 /* ------------------------------------------------------------------ results */
 
 /* float64 zeros of that shape in the dict under that name; their data. */
@@ -79,44 +95,50 @@ static int pymodel_result_array(PyObject *dict, const char *name, int ndim, cons
     return 0;
 }
 
-/* What a result has room for. */
-struct pymodel_result_shape {
-    Py_ssize_t nrow, natom; /* of forces, of energies */
-    int with_spins, atomic, derivatives;
-};
-
-static int pymodel_result_energies(PyObject *dict, struct dgnn_result *result,
-                                   const struct pymodel_result_shape *shape)
+static int pymodel_result_energies(PyObject *dict, const struct dgnn_pymodel_shape *shape,
+                                   struct dgnn_result *result)
 {
-    Py_ssize_t rows[3] = {shape->nrow, 3, 3};
+    Py_ssize_t rows[3] = {shape->nall, 3, 3};
     return pymodel_result_array(dict, "forces", 2, rows, &result->forces) ||
-           pymodel_result_array(dict, "atom_energy", 1, &shape->natom, &result->atom_energy) ||
-           (shape->with_spins && pymodel_result_array(dict, "forces_mag", 2, rows, &result->forces_mag)) ||
+           pymodel_result_array(dict, "atom_energy", 1, &shape->nowned, &result->atom_energy) ||
+           (shape->has_spins && pymodel_result_array(dict, "forces_mag", 2, rows, &result->forces_mag)) ||
            (shape->atomic && pymodel_result_array(dict, "atom_virial", 3, rows, &result->atom_virial));
 }
 
 /* Another answer, as rows of its numbers. */
-static int pymodel_result_output(PyObject *dict, struct dgnn_result *result, Py_ssize_t width,
-                                 const struct pymodel_result_shape *shape)
+static int pymodel_result_output(PyObject *dict, const struct dgnn_pymodel_shape *shape, Py_ssize_t width,
+                                 struct dgnn_result *result)
 {
-    Py_ssize_t rows[3] = {shape->nrow, 3, 3}, atoms[2] = {shape->natom, width};
+    Py_ssize_t rows[3] = {shape->nall, 3, 3}, atoms[2] = {shape->nowned, width};
     return pymodel_result_array(dict, "output", 1, &width, &result->output) ||
            pymodel_result_array(dict, "atom_output", 2, atoms, &result->atom_output) ||
            (shape->derivatives &&
             pymodel_result_array(dict, "output_forces", 3, rows, &result->output_forces));
 }
 
-/* The arrays of a result, in a new dict. */
-static PyObject *pymodel_result_new(const struct dgnn_model *model, struct dgnn_result *result,
-                                    const struct pymodel_result_shape *shape)
+/* What a request asks for of the network's inside. */
+static int pymodel_result_features(PyObject *dict, const struct dgnn_pymodel_shape *shape,
+                                   const struct dgnn_model_info *info, struct dgnn_result *result)
+{
+    Py_ssize_t descriptor[2] = {shape->nowned, (Py_ssize_t)info->dim_descriptor},
+               last_layer[2] = {shape->nowned, (Py_ssize_t)info->dim_last_layer};
+    return (shape->request & DGNN_REQUEST_DESCRIPTOR &&
+            pymodel_result_array(dict, "descriptor", 2, descriptor, &result->descriptor)) ||
+           (shape->request & DGNN_REQUEST_LAST_LAYER &&
+            pymodel_result_array(dict, "last_layer", 2, last_layer, &result->last_layer));
+}
+
+PyObject *dgnn_pymodel_result_new(const struct dgnn_pymodel_shape *shape, struct dgnn_result *result)
 {
     PyObject *dict = PyDict_New();
     struct dgnn_model_info info = {.size = sizeof info};
-    dgnn_model_get_info(model, &info, NULL); /* cannot fail: both are there */
+    dgnn_model_get_info(shape->model, &info, NULL); /* cannot fail: both are there */
     *result = (struct dgnn_result){.size = sizeof *result};
-    if (!dict || (info.output == DGNN_OUTPUT_ENERGY
-                      ? pymodel_result_energies(dict, result, shape)
-                      : pymodel_result_output(dict, result, (Py_ssize_t)info.output_width, shape))) {
+    if (!dict ||
+        (info.output == DGNN_OUTPUT_ENERGY
+             ? pymodel_result_energies(dict, shape, result)
+             : pymodel_result_output(dict, shape, (Py_ssize_t)info.output_width, result)) ||
+        pymodel_result_features(dict, shape, &info, result)) {
         Py_XDECREF(dict);
         return NULL;
     }
@@ -130,7 +152,7 @@ static int pymodel_result_set(PyObject *dict, const char *name, PyObject *value)
     return status;
 }
 
-static int pymodel_result_finish(PyObject *dict, const struct dgnn_result *result)
+int dgnn_pymodel_result_finish(PyObject *dict, const struct dgnn_result *result)
 {
     double *virial;
     Py_ssize_t shape[3] = {3, 3, 3};
@@ -192,31 +214,27 @@ static PyObject *pymodel_profile_object(const struct dgnn_profile *profile)
 
 /* ------------------------------------------------------------------ compute */
 
-struct pymodel_compute_arguments {
-    PyObject *coords, *types, *box, *spins, *fparam, *aparam, *charge_spin, *ids, *comm;
-    int pbc[3], grid[3], replicated, atomic, profile, derivatives;
-};
-
-static int pymodel_compute_parse(PyObject *arguments, PyObject *keywords,
-                                 struct pymodel_compute_arguments *in)
+int dgnn_pymodel_parse(PyObject *arguments, PyObject *keywords, struct dgnn_pymodel_arguments *in)
 {
-    static char *names[] = {"coords", "types",       "box",         "pbc",  "spins", "fparam",
-                            "aparam", "charge_spin", "ids",         "grid", "comm",  "replicated",
-                            "atomic", "profile",     "derivatives", NULL};
-    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO(iii)OOOOO(iii)Opp|pp:compute", names,
+    static char *names[] = {"coords", "types",       "box",     "pbc",     "spins",       "fparam",
+                            "aparam", "charge_spin", "ids",     "grid",    "comm",        "replicated",
+                            "atomic", "profile",     "request", "derivatives", NULL};
+    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO(iii)OOOOO(iii)Opp|pip:compute", names,
                                        &in->coords, &in->types, &in->box, &in->pbc[0], &in->pbc[1],
                                        &in->pbc[2], &in->spins, &in->fparam, &in->aparam, &in->charge_spin,
                                        &in->ids, &in->grid[0], &in->grid[1], &in->grid[2], &in->comm,
-                                       &in->replicated, &in->atomic, &in->profile, &in->derivatives)
+                                       &in->replicated, &in->atomic, &in->profile, &in->request,
+                                       &in->derivatives)
                ? 0
                : -1;
 }
 
-static int pymodel_compute_take(struct pymodel_call *call, const struct pymodel_compute_arguments *in,
-                                struct dgnn_system *system)
+int dgnn_pymodel_take(struct dgnn_pymodel_call *call, const struct dgnn_pymodel_arguments *in,
+                      struct dgnn_system *system)
 {
     PyObject *coords, *fparam, *aparam;
-    *system = (struct dgnn_system){.size = sizeof *system, .replicated = in->replicated};
+    *system =
+        (struct dgnn_system){.size = sizeof *system, .replicated = in->replicated, .request = in->request};
     for (int axis = 0; axis < 3; axis++) {
         system->pbc[axis] = in->pbc[axis];
         system->grid[axis] = in->grid[axis];
@@ -240,16 +258,6 @@ static int pymodel_compute_take(struct pymodel_call *call, const struct pymodel_
     system->natoms = n;
     system->nfparam = dgnn_pyarray_length(fparam, 0);
     system->naparam = dgnn_pyarray_length(aparam, 1);
-    return 0;
-}
-
-static int pymodel_begin(struct pymodel *self, const struct dgnn_state *state)
-{
-    if (!self->model) {
-        dgnn_pyerror_input(state, "this model was closed");
-        return -1;
-    }
-    self->in_use++;
     return 0;
 }
 
@@ -279,8 +287,7 @@ static int pymodel_evaluate(struct pymodel *self, const struct dgnn_state *state
     return 0;
 }
 
-/* What cannot be parsed is an error of all ranks too, where a communicator is among it. NULL. */
-static PyObject *pymodel_refuse(const struct dgnn_state *state, PyObject *keywords, const char *operation)
+PyObject *dgnn_pymodel_refuse(const struct dgnn_state *state, PyObject *keywords, const char *operation)
 {
     PyObject *type, *value, *traceback;
     struct dgnn_comm *comm = NULL;
@@ -296,24 +303,25 @@ static PyObject *pymodel_refuse(const struct dgnn_state *state, PyObject *keywor
     return NULL;
 }
 
-static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call *call,
-                                      const struct pymodel_compute_arguments *in, struct dgnn_comm *comm)
+static PyObject *pymodel_compute_call(struct pymodel *self, struct dgnn_pymodel_call *call,
+                                      const struct dgnn_pymodel_arguments *in, struct dgnn_comm *comm)
 {
     struct dgnn_system system;
     struct dgnn_result result;
     struct pymodel_evaluation evaluation = {.system = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
-    if (pymodel_compute_take(call, in, &system) ||
-        !(dict = pymodel_result_new(self->model, &result,
-                                    &(struct pymodel_result_shape){system.natoms, system.natoms,
-                                                                   system.spins != NULL, in->atomic,
-                                                                   in->derivatives}))) {
+    if (dgnn_pymodel_take(call, in, &system) ||
+        !(dict = dgnn_pymodel_result_new(&(struct dgnn_pymodel_shape){self->model, system.natoms,
+                                                                      system.natoms, system.spins != NULL,
+                                                                      in->atomic, in->request,
+                                                                      in->derivatives},
+                                         &result))) {
         dgnn_pyerror_agree(call->state, comm, "compute");
         return NULL;
     }
     struct dgnn_profile profile = {.size = sizeof profile};
     result.profile = in->profile ? &profile : NULL;
-    if (pymodel_evaluate(self, call->state, &evaluation) || pymodel_result_finish(dict, &result) ||
+    if (pymodel_evaluate(self, call->state, &evaluation) || dgnn_pymodel_result_finish(dict, &result) ||
         (in->profile && pymodel_result_set(dict, "profile", pymodel_profile_object(&profile)))) {
         Py_CLEAR(dict);
     }
@@ -323,11 +331,11 @@ static PyObject *pymodel_compute_call(struct pymodel *self, struct pymodel_call 
 static PyObject *pymodel_compute(PyObject *object, PyObject *arguments, PyObject *keywords)
 {
     struct pymodel *self = (struct pymodel *)object;
-    struct pymodel_call call = {.state = dgnn_module_state_of(object)};
-    struct pymodel_compute_arguments in = {0};
+    struct dgnn_pymodel_call call = {.state = dgnn_module_state_of(object)};
+    struct dgnn_pymodel_arguments in = {0};
     struct dgnn_comm *comm;
-    if (pymodel_compute_parse(arguments, keywords, &in)) {
-        return pymodel_refuse(call.state, keywords, "compute");
+    if (dgnn_pymodel_parse(arguments, keywords, &in)) {
+        return dgnn_pymodel_refuse(call.state, keywords, "compute");
     }
     if (dgnn_pycomm_hold(call.state, in.comm, &comm)) {
         return NULL;
@@ -340,7 +348,7 @@ static PyObject *pymodel_compute(PyObject *object, PyObject *arguments, PyObject
         self->in_use--;
     }
     dgnn_pycomm_release(in.comm);
-    pymodel_call_end(&call);
+    dgnn_pymodel_call_end(&call);
     return dict;
 }
 
@@ -350,27 +358,26 @@ struct pymodel_ghosted_arguments {
     PyObject *coords, *types, *spins, *fparam, *aparam, *charge_spin, *border, *direct, *mapping, *neighbours,
         *comm;
     Py_ssize_t nlocal;
-    int add_ghost_forces, same_list, atomic, derivatives;
+    int add_ghost_forces, same_list, atomic, request, derivatives;
 };
 
 static int pymodel_ghosted_parse(PyObject *arguments, PyObject *keywords,
                                  struct pymodel_ghosted_arguments *in)
 {
-    static char *names[] = {
-        "coords",      "types",  "nlocal", "spins",       "fparam",     "aparam",
-        "charge_spin", "border", "direct", "mapping",     "neighbours", "add_ghost_forces",
-        "same_list",   "atomic", "comm",   "derivatives", NULL};
-    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOnOOOOOOOOpppO|p:compute_ghosted", names,
+    static char *names[] = {"coords",      "types",  "nlocal", "spins",   "fparam",      "aparam",
+                            "charge_spin", "border", "direct", "mapping", "neighbours",  "add_ghost_forces",
+                            "same_list",   "atomic", "comm",   "request", "derivatives", NULL};
+    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOnOOOOOOOOpppO|ip:compute_ghosted", names,
                                        &in->coords, &in->types, &in->nlocal, &in->spins, &in->fparam,
                                        &in->aparam, &in->charge_spin, &in->border, &in->direct, &in->mapping,
                                        &in->neighbours, &in->add_ghost_forces, &in->same_list, &in->atomic,
-                                       &in->comm, &in->derivatives)
+                                       &in->comm, &in->request, &in->derivatives)
                ? 0
                : -1;
 }
 
 /* The rows to send in each swap: held arrays, and an array of their addresses (in a held bytes object). */
-static int pymodel_border_lists(struct pymodel_call *call, PyObject *lists, struct dgnn_border *border)
+static int pymodel_border_lists(struct dgnn_pymodel_call *call, PyObject *lists, struct dgnn_border *border)
 {
     Py_ssize_t nswap = border->nswap;
     PyObject *held = pymodel_hold(call, PyTuple_New(nswap));
@@ -398,7 +405,7 @@ static int pymodel_border_lists(struct pymodel_call *call, PyObject *lists, stru
 }
 
 /* value: (sendlists, sendproc, recvproc, sendnum, recvnum, firstrecv or None). */
-static int pymodel_border_take(struct pymodel_call *call, PyObject *value, struct dgnn_border *border)
+static int pymodel_border_take(struct dgnn_pymodel_call *call, PyObject *value, struct dgnn_border *border)
 {
     PyObject *lists, *sendproc, *recvproc, *sendnum, *recvnum, *firstrecv, *taken;
     if (!PyArg_ParseTuple(value, "OOOOOO:border", &lists, &sendproc, &recvproc, &sendnum, &recvnum,
@@ -440,7 +447,7 @@ static int pymodel_border_take(struct pymodel_call *call, PyObject *value, struc
 }
 
 /* CSR arrays: first (n + 1, ascending from 0) and index (as many as first ends with). */
-static int pymodel_csr_take(struct pymodel_call *call, const char *names[2], PyObject *values[2],
+static int pymodel_csr_take(struct dgnn_pymodel_call *call, const char *names[2], PyObject *values[2],
                             Py_ssize_t n, const int64_t **first, const int32_t **index)
 {
     if (PYMODEL_TAKE(call, values[0], *first, NULL, names[0], 'l', 1, {n + 1},
@@ -464,7 +471,7 @@ static int pymodel_csr_take(struct pymodel_call *call, const char *names[2], PyO
 }
 
 /* value: (rank, send_first, send_row, recv_first, recv_row). */
-static int pymodel_direct_take(struct pymodel_call *call, PyObject *value, struct dgnn_direct *direct)
+static int pymodel_direct_take(struct dgnn_pymodel_call *call, PyObject *value, struct dgnn_direct *direct)
 {
     PyObject *rank, *send[2], *receive[2], *taken;
     if (!PyArg_ParseTuple(value, "OOOOO:direct", &rank, &send[0], &send[1], &receive[0], &receive[1]) ||
@@ -479,7 +486,7 @@ static int pymodel_direct_take(struct pymodel_call *call, PyObject *value, struc
                             &direct->recv_first, &direct->recv_row);
 }
 
-static int pymodel_ghosted_rows(struct pymodel_call *call, const struct pymodel_ghosted_arguments *in,
+static int pymodel_ghosted_rows(struct dgnn_pymodel_call *call, const struct pymodel_ghosted_arguments *in,
                                 struct dgnn_ghosted *system)
 {
     PyObject *coords, *fparam, *aparam;
@@ -509,13 +516,15 @@ static int pymodel_ghosted_rows(struct pymodel_call *call, const struct pymodel_
     return 0;
 }
 
-static int pymodel_ghosted_take(struct pymodel_call *call, const struct pymodel_ghosted_arguments *in,
+static int pymodel_ghosted_take(struct dgnn_pymodel_call *call, const struct pymodel_ghosted_arguments *in,
                                 struct dgnn_ghosted *system, struct dgnn_border *border,
                                 struct dgnn_direct *direct)
 {
     PyObject *lists[2];
-    *system = (struct dgnn_ghosted){
-        .size = sizeof *system, .same_list = in->same_list, .add_ghost_forces = in->add_ghost_forces};
+    *system = (struct dgnn_ghosted){.size = sizeof *system,
+                                    .same_list = in->same_list,
+                                    .add_ghost_forces = in->add_ghost_forces,
+                                    .request = in->request};
     if (pymodel_ghosted_rows(call, in, system)) {
         return -1;
     }
@@ -539,7 +548,7 @@ static int pymodel_ghosted_take(struct pymodel_call *call, const struct pymodel_
                                       &system->neighbour);
 }
 
-static PyObject *pymodel_ghosted_call(struct pymodel *self, struct pymodel_call *call,
+static PyObject *pymodel_ghosted_call(struct pymodel *self, struct dgnn_pymodel_call *call,
                                       const struct pymodel_ghosted_arguments *in, struct dgnn_comm *comm)
 {
     struct dgnn_ghosted system;
@@ -549,14 +558,14 @@ static PyObject *pymodel_ghosted_call(struct pymodel *self, struct pymodel_call 
     struct pymodel_evaluation evaluation = {.ghosted = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
     if (pymodel_ghosted_take(call, in, &system, &border, &direct) ||
-        !(dict = pymodel_result_new(self->model, &result,
-                                    &(struct pymodel_result_shape){system.nall, system.nlocal,
-                                                                   system.spins != NULL, in->atomic,
-                                                                   in->derivatives}))) {
+        !(dict = dgnn_pymodel_result_new(&(struct dgnn_pymodel_shape){self->model, system.nall, system.nlocal,
+                                                                      system.spins != NULL, in->atomic,
+                                                                      in->request, in->derivatives},
+                                         &result))) {
         dgnn_pyerror_agree(call->state, comm, "compute_ghosted");
         return NULL;
     }
-    if (pymodel_evaluate(self, call->state, &evaluation) || pymodel_result_finish(dict, &result)) {
+    if (pymodel_evaluate(self, call->state, &evaluation) || dgnn_pymodel_result_finish(dict, &result)) {
         Py_CLEAR(dict);
     }
     return dict;
@@ -565,11 +574,11 @@ static PyObject *pymodel_ghosted_call(struct pymodel *self, struct pymodel_call 
 static PyObject *pymodel_ghosted(PyObject *object, PyObject *arguments, PyObject *keywords)
 {
     struct pymodel *self = (struct pymodel *)object;
-    struct pymodel_call call = {.state = dgnn_module_state_of(object)};
+    struct dgnn_pymodel_call call = {.state = dgnn_module_state_of(object)};
     struct pymodel_ghosted_arguments in = {0};
     struct dgnn_comm *comm;
     if (pymodel_ghosted_parse(arguments, keywords, &in)) {
-        return pymodel_refuse(call.state, keywords, "compute_ghosted");
+        return dgnn_pymodel_refuse(call.state, keywords, "compute_ghosted");
     }
     if (dgnn_pycomm_hold(call.state, in.comm, &comm)) {
         return NULL;
@@ -582,7 +591,7 @@ static PyObject *pymodel_ghosted(PyObject *object, PyObject *arguments, PyObject
         self->in_use--;
     }
     dgnn_pycomm_release(in.comm);
-    pymodel_call_end(&call);
+    dgnn_pymodel_call_end(&call);
     return dict;
 }
 
@@ -680,11 +689,12 @@ static PyMethodDef pymodel_methods[] = {
     {"compute", (PyCFunction)(void (*)(void))pymodel_compute, METH_VARARGS | METH_KEYWORDS,
      "compute($self, coords, types, box, pbc, spins, fparam, aparam, charge_spin, ids, grid, comm, "
      "replicated, "
-     "atomic, profile=False, derivatives=False)\n--\n\nOne frame; a dict of results."},
+     "atomic, profile=False, request=0, derivatives=False)\n--\n\nOne frame; a dict of results."},
     {"compute_ghosted", (PyCFunction)(void (*)(void))pymodel_ghosted, METH_VARARGS | METH_KEYWORDS,
      "compute_ghosted($self, coords, types, nlocal, spins, fparam, aparam, charge_spin, border, direct, "
      "mapping, "
-     "neighbours, add_ghost_forces, same_list, atomic, comm, derivatives=False)\n--\n\nRows that a host code "
+     "neighbours, add_ghost_forces, same_list, atomic, comm, request=0, derivatives=False)\n--\n\nRows that "
+     "a host code "
      "distributed."},
     {"save", pymodel_save, METH_O, "save($self, path, /)\n--\n\nWrites a .dgnn archive."},
     {"tree", pymodel_tree, METH_NOARGS, "tree($self, /)\n--\n\n(json, arrays), as load_tree takes them."},

@@ -17,6 +17,7 @@ struct dgnn_state {
     PyObject *busy_error;
     PyTypeObject *model_type;
     PyTypeObject *comm_type;
+    PyTypeObject *session_type;
 };
 
 /* Never NULL for a module or a type of this library. */
@@ -77,6 +78,47 @@ int dgnn_pysignal_wanted(void *unused);
 int dgnn_pymodel_setup(PyObject *module, struct dgnn_state *state);
 /* A Model of Python's, which takes model over (on failure it is freed). */
 PyObject *dgnn_pymodel_wrap(PyTypeObject *type, struct dgnn_model *model);
+/* The core's model, which is not closed until it is given back. NULL with a Python error: no Model, or
+ * closed.
+ */
+struct dgnn_model *dgnn_pymodel_borrow(const struct dgnn_state *state, PyObject *value);
+void dgnn_pymodel_give_back(PyObject *value);
+
+/* One call: what it holds until its end. */
+enum { DGNN_PYMODEL_HELD_MAX = 24 };
+struct dgnn_pymodel_call {
+    const struct dgnn_state *state;
+    PyObject *held[DGNN_PYMODEL_HELD_MAX];
+    int nheld;
+};
+void dgnn_pymodel_call_end(struct dgnn_pymodel_call *call);
+
+/* Arguments of compute, of a model and of a session: borrowed. */
+struct dgnn_pymodel_arguments {
+    PyObject *coords, *types, *box, *spins, *fparam, *aparam, *charge_spin, *ids, *comm;
+    int pbc[3], grid[3], replicated, atomic, profile, request, derivatives;
+};
+/* -1 with a Python error. */
+int dgnn_pymodel_parse(PyObject *arguments, PyObject *keywords, struct dgnn_pymodel_arguments *in);
+/* After a failed parse: an error of all ranks too, where a communicator is among the keywords. NULL. */
+PyObject *dgnn_pymodel_refuse(const struct dgnn_state *state, PyObject *keywords, const char *operation);
+/* Checked arrays, which the call holds. -1 with a Python error. */
+int dgnn_pymodel_take(struct dgnn_pymodel_call *call, const struct dgnn_pymodel_arguments *in,
+                      struct dgnn_system *system);
+
+/* What a result has room for. */
+struct dgnn_pymodel_shape {
+    const struct dgnn_model *model;
+    Py_ssize_t nall, nowned; /* rows of forces; of answers and features */
+    int has_spins, atomic, request, derivatives;
+};
+/* A new dict with the result's arrays; NULL with a Python error. */
+PyObject *dgnn_pymodel_result_new(const struct dgnn_pymodel_shape *shape, struct dgnn_result *result);
+/* The rest of the dict, after the call. -1 with a Python error. */
+int dgnn_pymodel_result_finish(PyObject *dict, const struct dgnn_result *result);
+
+/* The type Session (pysession.c): several models, one list. */
+int dgnn_pysession_setup(PyObject *module, struct dgnn_state *state);
 extern PyMethodDef dgnn_pyload_methods[];
 int dgnn_pycomm_setup(PyObject *module, struct dgnn_state *state);
 /* The communicator of an argument that is a Comm or None (NULL then), kept from being closed until the

@@ -191,6 +191,31 @@ int dgnn_comm_agree(struct dgnn_comm *comm, const char *operation, int32_t statu
     return dgnn_comm_vote(comm, operation, status, &none, error);
 }
 
+void dgnn_comm_place(const struct dgnn_comm *comm, int32_t *rank, int32_t *nrank)
+{
+    if (rank) {
+        *rank = dgnn_transport_rank(comm);
+    }
+    if (nrank) {
+        *nrank = dgnn_transport_nrank(comm);
+    }
+}
+
+int dgnn_comm_allgather(struct dgnn_comm *comm, const void *in, int64_t nbytes, void *out,
+                        struct dgnn_error *error)
+{
+    struct dgnn_error own = {0};
+    if (!comm || nbytes < 0 || (nbytes && (!in || !out))) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "dgnn_comm_allgather: an argument is NULL, or nbytes is negative");
+    }
+    error = error ? error : &own;
+    DGNN_TRY(dgnn_transport_enter(comm, error));
+    int status = nbytes ? dgnn_transport_allgather(comm, in, nbytes, out, error) : DGNN_OK;
+    dgnn_transport_leave(comm);
+    return status;
+}
+
 int dgnn_comm_begin(struct dgnn_comm *comm, struct dgnn_error *error)
 {
     if (!comm) {

@@ -9,8 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* How a model of one descriptor and one fitting begins; the rest is the same. */
+static const char convert_plain[] = "{'@class': 'Model', 'type': 'standard'";
+static const char convert_native[] =
+    "{'@class': 'Model', 'type': 'native_spin', 'backbone_type': 'standard', "
+    "'spin': {'use_spin': $native_spin$, 'virtual_scale': null}";
+
 static const char convert_standard[] =
-    "{'@class': 'Model', 'type': 'standard', '@version': 2, 'type_map': $type_map$, "
+    ", '@version': 2, 'type_map': $type_map$, "
     "'atom_exclude_types': $atom_exclude$, 'pair_exclude_types': $pair_exclude$, 'rcond': null, "
     "'preset_out_bias': null, '@variables': {'out_bias': ^out_bias^, 'out_std': ^out_std^}, 'descriptor': ";
 
@@ -100,7 +106,8 @@ static int convert_is_expt(const struct dgnn_states *state)
 }
 
 /* One descriptor and fitting; scope->prefix as "atomic_model.". */
-static int convert_emit_standard(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope, int32_t *graph)
+static int convert_emit_standard(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
+                                 const char *beginning, int32_t *graph)
 {
     struct dgnn_value descriptor = dgnn_value_member(scope->params, "descriptor");
     struct dgnn_descriptors_facts facts;
@@ -109,6 +116,7 @@ static int convert_emit_standard(struct dgnn_emit *emit, const struct dgnn_emit_
     snprintf(prefix, sizeof(prefix), "%sdescriptor.", scope->prefix);
     inner.prefix = prefix;
     inner.params = &descriptor;
+    DGNN_TRY(dgnn_emit_template(emit, scope, beginning));
     DGNN_TRY(dgnn_emit_template(emit, scope, convert_standard));
     DGNN_TRY(dgnn_descriptors_emit(emit, &inner, &facts));
     DGNN_TRY(dgnn_text_add(&emit->text, emit->error, ", \"fitting\": "));
@@ -139,7 +147,7 @@ static int convert_emit_part(struct dgnn_emit *emit, const struct dgnn_emit_scop
     int status = convert_define_types(emit, &s, dgnn_emit_variable(outer, "type_map"));
     status = status ? status : dgnn_emit_define(emit, &s, "atom_exclude", "[]");
     status = status ? status : dgnn_emit_define(emit, &s, "pair_exclude", "[]");
-    status = status ? status : convert_emit_standard(emit, &s.scope, graph);
+    status = status ? status : convert_emit_standard(emit, &s.scope, convert_plain, graph);
     dgnn_emit_undefine(&s);
     return status;
 }
@@ -178,8 +186,17 @@ static int convert_emit_spin(struct dgnn_emit *emit, struct dgnn_emit_settings *
     DGNN_TRY(dgnn_emit_template(emit, &s->scope,
                                 "{'type': 'spin_ener', 'spin': {'use_spin': $use_spin$, "
                                 "'virtual_scale': $virtual_scale$}, 'backbone_model': "));
-    DGNN_TRY(convert_emit_standard(emit, &backbone, &graph));
+    DGNN_TRY(convert_emit_standard(emit, &backbone, convert_plain, &graph));
     return dgnn_text_add(&emit->text, emit->error, "}");
+}
+
+/* Spins that are inputs of the descriptor: no virtual atoms, so that all else is as without spins. */
+static int convert_emit_native(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int32_t *graph)
+{
+    DGNN_TRY(dgnn_spinsettings_define_native(emit, s));
+    DGNN_TRY(dgnn_emit_define(emit, s, "atom_exclude", "?atom_exclude_types=[]?"));
+    DGNN_TRY(dgnn_emit_define(emit, s, "pair_exclude", "?pair_exclude_types=[]?"));
+    return convert_emit_standard(emit, &s->scope, convert_native, graph);
 }
 
 static int convert_has(const struct dgnn_value *params, const char *name)
@@ -187,6 +204,33 @@ static int convert_has(const struct dgnn_value *params, const char *name)
     struct dgnn_value member = dgnn_value_member(params, name);
     enum dgnn_value_kind kind = dgnn_value_kind(&member);
     return kind != DGNN_VALUE_ABSENT && kind != DGNN_VALUE_NULL;
+}
+
+/* type: the model's, or absent. "scheme" counts in pt_expt only: in pt, whose models of these families all
+ * have virtual atoms, nothing reads it. */
+static int convert_emit_spins(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+                              const struct dgnn_value *type, int expt, int32_t *graph)
+{
+    struct dgnn_value spin = dgnn_value_member(s->scope.params, "spin");
+    struct dgnn_value scheme = dgnn_value_member(&spin, "scheme");
+    const char *name = "standard", *how = "deepspin";
+    char path[512];
+    if (dgnn_value_kind(type) != DGNN_VALUE_ABSENT) {
+        DGNN_TRY(dgnn_value_string(type, &name, emit->error));
+    }
+    if (dgnn_value_kind(&scheme) != DGNN_VALUE_ABSENT) {
+        DGNN_TRY(dgnn_value_string(&scheme, &how, emit->error));
+    }
+    if (strcmp(name, "standard")) {
+        return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED,
+                               "%s: '%s' is not supported in a model with spins; supported: standard",
+                               dgnn_value_path(type, path, sizeof(path)), name);
+    }
+    if (expt && !strcmp(how, "native")) {
+        return convert_emit_native(emit, s, graph);
+    }
+    *graph = 0;
+    return convert_emit_spin(emit, s, expt);
 }
 
 static int convert_emit_kind(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int expt, int32_t *graph)
@@ -204,8 +248,7 @@ static int convert_emit_kind(struct dgnn_emit *emit, struct dgnn_emit_settings *
     }
     DGNN_TRY(convert_define_types(emit, s, NULL));
     if (convert_has(s->scope.params, "spin")) {
-        *graph = 0;
-        return convert_emit_spin(emit, s, expt);
+        return convert_emit_spins(emit, s, &type, expt, graph);
     }
     DGNN_TRY(dgnn_emit_define(emit, s, "atom_exclude", "?atom_exclude_types=[]?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "pair_exclude", "?pair_exclude_types=[]?"));
@@ -213,7 +256,7 @@ static int convert_emit_kind(struct dgnn_emit *emit, struct dgnn_emit_settings *
         return convert_emit_linear(emit, &s->scope, graph);
     }
     if (!strcmp(name, "standard")) {
-        return convert_emit_standard(emit, &s->scope, graph);
+        return convert_emit_standard(emit, &s->scope, convert_plain, graph);
     }
     return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED,
                            "%s: '%s' is not supported; supported: standard, "

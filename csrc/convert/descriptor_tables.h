@@ -255,15 +255,27 @@ static const char descriptor_dpa4c[] =
     "{'@class': 'Descriptor', 'type': 'dpa4c', '@version': 1, 'rcut': ?rcut=6.0?, 'ntypes': $ntypes$, "
     "'channels': ?channels=32?, 'lmax': $lmax$, 'basis_type': ?basis_type='bessel'?, 'n_radial': ?n_radial=16?, "
     "'radial_modes': ?radial_modes=0?, 'exclude_types': $exclude$, 'precision': $precision$, 'trainable': true, "
-    "'type_map': $type_map$, 'use_spin': null, 'add_chg_spin_ebd': $charge_spin$, "
-    "'default_chg_spin': ?default_chg_spin=null?, 'spin': null, 'spin_channels': null, "
+    "'type_map': $type_map$, 'add_chg_spin_ebd': $charge_spin$, "
+    "'default_chg_spin': ?default_chg_spin=null?, 'spin': null, "
     "'type_embedding': " SEZM_TABLE("type_embedding") ", "
     "'radial_basis': {'@class': 'RadialBasis', '@version': 1, 'config': {'rcut': ?rcut=6.0?, "
     "'basis_type': ?basis_type='bessel'?}, '@variables': {'adam_freqs': ^radial_basis.adam_freqs^}}, "
     "'radial_embedding': " SWIGLU("radial_embedding", "1.0") "~radial_mode_head=radial_mode_head;none;false~, "
-    "'pair_film': {'@class': 'OrderedPairFiLM', '@version': 1, 'network': " SWIGLU("pair_film.network", "0.1") "}, "
     "'@variables': {'mean': ^mean^, 'stddev': ^stddev^}, "
-    "'readout': {'@class': 'InvariantReadout', '@version': 1, "
+    "'pair_film': {'@class': 'OrderedPairFiLM', '@version': 1, 'network': " SWIGLU("pair_film.network", "0.1");
+
+static const char descriptor_dpa4c_plain[] = "}, 'use_spin': null, 'spin_channels': null";
+
+/* pt_expt has the spins' weights below "spin". */
+static const char descriptor_dpa4c_spins[] =
+    ", '@variables': {'adam_spin_scale_anchor': ^pair_film.adam_spin_scale_anchor^, "
+    "'adam_spin_shift_anchor': ^pair_film.adam_spin_shift_anchor^}}, 'use_spin': $native_spin$, "
+    "'spin_channels': {'@class': 'SpinChannels', '@version': 1, '@variables': {"
+    "'spin_reference': ^spin.spin_reference^, 'adam_spin_vector_weight': ^spin.adam_spin_vector_weight^, "
+    "'adam_spin_quadrupole_weight': ^spin.adam_spin_quadrupole_weight^, 'spin_gate': ^spin.spin_gate^}}";
+
+static const char descriptor_dpa4c_readout[] =
+    ", 'readout': {'@class': 'InvariantReadout', '@version': 1, "
     "'channel_alignment': [%readout.channel_alignment.0;none;true%, %readout.channel_alignment.1;none;true%], "
     "'probe_projections': [";
 

@@ -141,7 +141,11 @@ static int descriptor_emit_dpa4c(struct dgnn_emit *emit, struct dgnn_emit_settin
     facts->graph = 1;
     DGNN_TRY(dgnn_emit_define(emit, s, "lmax", "?lmax=2?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "charge_spin", "?add_chg_spin_ebd=false?"));
+    int has_spins = dgnn_emit_variable(&s->scope, "native_spin") != NULL;
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa4c));
+    DGNN_TRY(
+        dgnn_emit_template(emit, &s->scope, has_spins ? descriptor_dpa4c_spins : descriptor_dpa4c_plain));
+    DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa4c_readout));
     int64_t most = strtol(dgnn_emit_variable(&s->scope, "lmax"), NULL, 10);
     for (int64_t l = 0; l < most && l < 8; l++) { /* more than there can be: the model is refused for it */
         snprintf(mark, sizeof(mark), "readout.probe_projections.%d.w", (int)l);

@@ -69,7 +69,7 @@ static int spinsettings_define_text(struct dgnn_emit *emit, struct dgnn_emit_set
     return status;
 }
 
-static int spinsettings_define_uses(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
+static int spinsettings_define_uses(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const char *name,
                                     const struct spinsettings_types *types)
 {
     struct dgnn_text text = {0};
@@ -82,7 +82,7 @@ static int spinsettings_define_uses(struct dgnn_emit *emit, struct dgnn_emit_set
         dgnn_text_free(&text);
         return status;
     }
-    return spinsettings_define_text(emit, s, "use_spin", &text);
+    return spinsettings_define_text(emit, s, name, &text);
 }
 
 /* One number for all types, or a list for each type or each with a spin. */
@@ -224,7 +224,7 @@ static int spinsettings_define_all(struct dgnn_emit *emit, struct dgnn_emit_sett
     int done = dgnn_value_kind(&first) == DGNN_VALUE_BOOL && types->n == 2 * dgnn_value_count(&uses);
     types->n = done ? types->n / 2 : types->n;
     DGNN_TRY(spinsettings_read_uses(types, &uses, emit->error));
-    DGNN_TRY(spinsettings_define_uses(emit, s, types));
+    DGNN_TRY(spinsettings_define_uses(emit, s, "use_spin", types));
     DGNN_TRY(spinsettings_define_scale(emit, s, types, &spin));
     if (done) {
         return spinsettings_define_done(emit, s);
@@ -237,15 +237,32 @@ static int spinsettings_define_all(struct dgnn_emit *emit, struct dgnn_emit_sett
     return dgnn_emit_define(emit, s, "ntypes", ntypes);
 }
 
+static int spinsettings_make(struct dgnn_emit *emit, const struct dgnn_emit_settings *s,
+                             struct spinsettings_types *types)
+{
+    *types = (struct spinsettings_types){.type_map = dgnn_value_member(s->scope.params, "type_map")};
+    DGNN_TRY(dgnn_value_list(&types->type_map, &types->n, emit->error));
+    types->uses = dgnn_alloc_zeroed(types->n, 1);
+    return types->uses ? DGNN_OK : dgnn_status_no_memory(emit->error, "a spin model's types", types->n);
+}
+
 int dgnn_spinsettings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int expt)
 {
-    struct spinsettings_types types = {.type_map = dgnn_value_member(s->scope.params, "type_map")};
-    DGNN_TRY(dgnn_value_list(&types.type_map, &types.n, emit->error));
-    types.uses = dgnn_alloc_zeroed(types.n, 1);
-    if (!types.uses) {
-        return dgnn_status_no_memory(emit->error, "a spin model's types", types.n);
-    }
+    struct spinsettings_types types;
+    DGNN_TRY(spinsettings_make(emit, s, &types));
     int status = spinsettings_define_all(emit, s, &types, expt);
+    dgnn_alloc_free(types.uses);
+    return status;
+}
+
+int dgnn_spinsettings_define_native(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
+{
+    struct dgnn_value spin = dgnn_value_member(s->scope.params, "spin");
+    struct dgnn_value uses = dgnn_value_member(&spin, "use_spin");
+    struct spinsettings_types types;
+    DGNN_TRY(spinsettings_make(emit, s, &types));
+    int status = spinsettings_read_uses(&types, &uses, emit->error);
+    status = status ? status : spinsettings_define_uses(emit, s, "native_spin", &types);
     dgnn_alloc_free(types.uses);
     return status;
 }

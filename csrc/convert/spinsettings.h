@@ -10,4 +10,8 @@
  * MEMORY. */
 int dgnn_spinsettings_define(struct dgnn_emit *emit, struct dgnn_emit_settings *settings, int expt);
 
+/* Of a model whose spins are inputs of the descriptor: "native_spin" alone, a boolean for each type. Errors:
+ * FORMAT, MEMORY. */
+int dgnn_spinsettings_define_native(struct dgnn_emit *emit, struct dgnn_emit_settings *settings);
+
 #endif

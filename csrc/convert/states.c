@@ -180,12 +180,13 @@ enum states_skip {
     STATES_SKIP_EMPTY   /* only where it holds nothing */
 };
 
-/* One part of a dotted name. */
+/* One part of a dotted name, or some that follow one another. */
 static const struct {
     const char *part;
     enum states_skip skip;
 } states_skipped[] = {
     {"_networks", STATES_SKIP_ALWAYS},     /* pt, pt_expt: the networks again */
+    {"nets.networks", STATES_SKIP_ALWAYS}, /* pt_expt: a gated fitting's, a third time */
     {"min_nbor_dist", STATES_SKIP_ALWAYS}, /* statistics of the training data */
     {"_min_nbor_dist", STATES_SKIP_ALWAYS},
     {"type_mask", STATES_SKIP_ALWAYS}, /* made from exclude_types */
@@ -201,6 +202,10 @@ static const struct {
     {"bispectrum_coupling", STATES_SKIP_ALWAYS},
     {"probe_index", STATES_SKIP_ALWAYS},
     {"probe_scale", STATES_SKIP_ALWAYS},
+    {"vector_gram_index", STATES_SKIP_ALWAYS},
+    {"vector_gram_scale", STATES_SKIP_ALWAYS},
+    {"quadrupole_gram_index", STATES_SKIP_ALWAYS},
+    {"quadrupole_gram_scale", STATES_SKIP_ALWAYS},
     {"spin_mask", STATES_SKIP_ALWAYS}, /* made from use_spin and virtual_scale */
     {"virtual_scale_mask", STATES_SKIP_ALWAYS},
     {"econf_tebd", STATES_SKIP_ALWAYS}, /* configurations of electrons, made from type_map */

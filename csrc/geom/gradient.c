@@ -67,3 +67,19 @@ void dgnn_gradient_atom_virial(const struct dgnn_graph *graph, const double *edg
                                   atom_virial + 9 * (int64_t)row[e]);
     }
 }
+
+void dgnn_gradient_add_moments(const struct dgnn_graph *graph, const double *edge_moment, double *atom_virial)
+{
+    const int32_t *row = gradient_rows(graph);
+    int64_t nedge = dgnn_graph_nedge(graph);
+    for (int64_t i = 0; i < graph->nowned; i++) {
+        for (int64_t e = graph->first[i]; e < graph->first[i + 1]; e++) {
+            double *own = atom_virial + 9 * i, *other = atom_virial + 9 * (int64_t)row[e];
+            for (int k = 0; k < 9; k++) {
+                double m = edge_moment[3 * (k % 3 * nedge + e) + k / 3];
+                own[k] += m;
+                other[k] -= m;
+            }
+        }
+    }
+}

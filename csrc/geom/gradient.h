@@ -15,8 +15,15 @@ void dgnn_gradient_forces(const struct dgnn_graph *graph, const double *edge_gra
 /* virial: 9, set: this rank's edges. */
 void dgnn_gradient_virial(const struct dgnn_graph *graph, const double *edge_gradient, double virial[9]);
 
-/* atom_virial: nrow x 9, set; each edge's part belongs to the neighbour's row (its image's where given). */
+/* atom_virial: nrow x 9, set; each edge's part belongs to the neighbour's row (its image's where given):
+ * exact where energies depend on their own edges alone. */
 void dgnn_gradient_atom_virial(const struct dgnn_graph *graph, const double *edge_gradient, int64_t nrow,
+                               double *atom_virial);
+
+/* What messages add to it: an edge with the moment M, of its centre i and the neighbour j, adds M to i and
+ * takes it from j. edge_moment: 3 x nedge x 3, M's columns (the displacement's components) one after another.
+ */
+void dgnn_gradient_add_moments(const struct dgnn_graph *graph, const double *edge_moment,
                                double *atom_virial);
 
 #endif

@@ -173,6 +173,7 @@ static int graph_build(struct dgnn_graph_builder *builder, const struct dgnn_gra
         .neighbour = list->neighbour,
         .vector = list->vector,
         .distance = list->distance,
+        .offset = input->offset,
         .first_type = input->first_type,
         .dense = rules->dense,
     };

@@ -21,13 +21,27 @@ struct dgnn_graph {
     const double *vector;     /* nedge x 3: x_j + shift - x_i */
     const double *distance;   /* nedge: length of vector, > 0 */
     const int32_t *image;     /* nedge: row that gets the edge's force; NULL: the neighbour's own */
-    int32_t first_type; /* type of the frame's first atom, -1 for NULL; empty slots in concat mode use it */
-    int32_t dense;      /* 1: dense semantics (sel binds, empty slots count); 0: graph */
+    const double *offset; /* rows x 3: of nodes from the atoms that they belong to; NULL: nodes are atoms */
+    int32_t first_type;   /* type of the frame's first atom, -1 for NULL; empty slots in concat mode use it */
+    int32_t dense;        /* 1: dense semantics (sel binds, empty slots count); 0: graph */
 };
 
 static inline int64_t dgnn_graph_nedge(const struct dgnn_graph *graph)
 {
     return graph->first[graph->nowned];
+}
+
+/* From the atom of centre i to that of the edge's other node: what moments of gradients and virials are made
+ * of (net/parts/descriptor.h). */
+static inline void dgnn_graph_displacement(const struct dgnn_graph *graph, int64_t i, int64_t edge,
+                                           double displacement[3])
+{
+    const double *offset = graph->offset;
+    int64_t row = graph->image ? graph->image[edge] : graph->neighbour[edge];
+    for (int c = 0; c < 3; c++) {
+        displacement[c] =
+            graph->vector[3 * edge + c] + (offset ? offset[3 * i + c] - offset[3 * row + c] : 0);
+    }
 }
 
 /* Of the edges shorter than cutoff, those in the first slots, so many, form angles. */

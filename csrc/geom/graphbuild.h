@@ -24,6 +24,7 @@ struct dgnn_graph_input {
     const int32_t *owner; /* list->nrow: the node of each row, where rows are images. Centre i is node i.
                              NULL: rows are nodes, and graph.image is NULL */
     int32_t first_type;   /* goes into the graph */
+    const double *offset; /* too; NULL where nodes are atoms */
 };
 
 /* Zero it before its first use; free it with dgnn_graph_builder_free. */

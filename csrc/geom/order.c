@@ -27,12 +27,13 @@ struct order_edges {
     double *vector, *distance, *gradient;
 };
 
-static void order_layout_edges(struct dgnn_arena *arena, int64_t nedge, struct order_edges *out)
+static void order_layout_edges(struct dgnn_arena *arena, int64_t nedge, int32_t sides,
+                               struct order_edges *out)
 {
     out->neighbour = dgnn_arena_take(arena, nedge, sizeof(*out->neighbour));
     out->vector = dgnn_arena_take(arena, nedge, 3 * sizeof(*out->vector));
     out->distance = dgnn_arena_take(arena, nedge, sizeof(*out->distance));
-    out->gradient = dgnn_arena_take(arena, nedge, 3 * sizeof(*out->gradient));
+    out->gradient = dgnn_arena_take(arena, sides * nedge, 3 * sizeof(*out->gradient));
 }
 
 /* The smallest coordinates, and the length of the longest side of the box around all positions. */
@@ -109,7 +110,7 @@ static void order_copy_edges(const struct dgnn_graph *whole, const struct order_
 }
 
 int dgnn_order_build(struct dgnn_order *order, const struct dgnn_graph *whole, const double *positions,
-                     struct dgnn_error *error)
+                     int32_t sides, struct dgnn_error *error)
 {
     struct order_rows rows;
     struct order_edges edges;
@@ -119,15 +120,16 @@ int dgnn_order_build(struct dgnn_order *order, const struct dgnn_graph *whole, c
     arena = (struct dgnn_arena){.base = order->rows.data};
     order_layout_rows(&arena, whole->nnode, &rows);
     arena = (struct dgnn_arena){0};
-    order_layout_edges(&arena, dgnn_graph_nedge(whole), &edges);
+    order_layout_edges(&arena, dgnn_graph_nedge(whole), sides, &edges);
     DGNN_TRY(dgnn_buffer_reserve(&order->edges, arena.used, "the graph in order", error));
     arena = (struct dgnn_arena){.base = order->edges.data};
-    order_layout_edges(&arena, dgnn_graph_nedge(whole), &edges);
+    order_layout_edges(&arena, dgnn_graph_nedge(whole), sides, &edges);
     order_nodes(whole, positions, &rows);
     order_copy_edges(whole, &rows, &edges);
     order->whole = whole;
     order->node = rows.node;
     order->edge_gradient = edges.gradient;
+    order->sides = sides;
     order->graph = *whole;
     order->graph.type = rows.type;
     order->graph.first = rows.first;
@@ -155,9 +157,13 @@ void dgnn_order_return(const struct dgnn_order *order, int64_t width, const doub
 void dgnn_order_return_gradient(const struct dgnn_order *order, double *whole_gradient)
 {
     const int64_t *first = order->graph.first;
-    for (int64_t n = 0; n < order->graph.nnode; n++) {
-        memcpy(whole_gradient + 3 * order->whole->first[order->node[n]], order->edge_gradient + 3 * first[n],
-               3 * sizeof(double) * (size_t)(first[n + 1] - first[n]));
+    for (int32_t side = 0; side < order->sides; side++) {
+        int64_t from = side * first[order->graph.nnode];
+        for (int64_t n = 0; n < order->graph.nnode; n++) {
+            memcpy(whole_gradient + 3 * (from + order->whole->first[order->node[n]]),
+                   order->edge_gradient + 3 * (from + first[n]),
+                   3 * sizeof(double) * (size_t)(first[n + 1] - first[n]));
+        }
     }
 }
 

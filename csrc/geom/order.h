@@ -12,11 +12,12 @@
 struct dgnn_order {
     struct dgnn_graph graph; /* valid until the next build, and as long as the graph that it is made of; no
                                 images */
-    double *edge_gradient;   /* nedge x 3 */
+    double *edge_gradient;   /* sides x nedge x 3 */
 
     /* The rest belongs to order.c. */
     const struct dgnn_graph *whole;
     const int32_t *node; /* nnode: whole's node of each of graph's */
+    int32_t sides;
     struct dgnn_buffer rows;
     struct dgnn_buffer edges;
 };
@@ -25,16 +26,16 @@ struct dgnn_order {
  * two are at one place of the curve, the first comes first. */
 void dgnn_order_curve(const double *positions, int64_t n, uint64_t *key);
 
-/* positions: nnode x 3. Errors: MEMORY. Nothing is allocated where the graph isn't larger than earlier ones.
- */
+/* positions: nnode x 3. sides: of edge_gradient. Errors: MEMORY. Nothing is allocated where the graph isn't
+ * larger than earlier ones. */
 int dgnn_order_build(struct dgnn_order *order, const struct dgnn_graph *whole, const double *positions,
-                     struct dgnn_error *error);
+                     int32_t sides, struct dgnn_error *error);
 
 /* Rows of width numbers: to[n] = from[whole's node of n], and back. */
 void dgnn_order_take(const struct dgnn_order *order, int64_t width, const double *from, double *to);
 void dgnn_order_return(const struct dgnn_order *order, int64_t width, const double *from, double *to);
 
-/* edge_gradient to the whole's edges, which are written. */
+/* edge_gradient to the whole's edges, all sides of which are written. */
 void dgnn_order_return_gradient(const struct dgnn_order *order, double *whole_gradient);
 
 void dgnn_order_free(struct dgnn_order *order);

@@ -118,6 +118,7 @@ int dgnn_prefix_build(struct dgnn_prefix *p, const struct dgnn_graph *whole,
     prefix_layout_rows(&arena, whole, rules->nsel, &first, &left, &type);
     p->graph = *whole;
     p->edge = NULL;
+    p->nwhole = dgnn_graph_nedge(whole);
     prefix_count(whole, rules, left, first);
     if (first[whole->nowned] < dgnn_graph_nedge(whole)) {
         p->graph.first = first;
@@ -137,12 +138,17 @@ static int prefix_needs_place(const struct dgnn_prefix *p, double factor)
     return p->edge || factor != 1;
 }
 
-int dgnn_prefix_prepare(struct dgnn_prefix *p, double factor, struct dgnn_error *error)
+static int64_t prefix_gradient_size(const struct dgnn_prefix *p)
 {
-    int64_t nbytes = 3 * dgnn_graph_nedge(&p->graph) * (int64_t)sizeof(double);
-    return prefix_needs_place(p, factor)
-               ? dgnn_buffer_reserve(&p->gradient, nbytes, "gradients of a part's edges", error)
-               : DGNN_OK;
+    return 3 * p->sides * dgnn_graph_nedge(&p->graph) * (int64_t)sizeof(double);
+}
+
+int dgnn_prefix_prepare(struct dgnn_prefix *p, double factor, int32_t sides, struct dgnn_error *error)
+{
+    p->sides = sides;
+    return prefix_needs_place(p, factor) ? dgnn_buffer_reserve(&p->gradient, prefix_gradient_size(p),
+                                                               "gradients of a part's edges", error)
+                                         : DGNN_OK;
 }
 
 double *dgnn_prefix_begin_gradient(struct dgnn_prefix *p, double *whole_gradient, double factor)
@@ -150,7 +156,7 @@ double *dgnn_prefix_begin_gradient(struct dgnn_prefix *p, double *whole_gradient
     if (!prefix_needs_place(p, factor)) {
         return whole_gradient;
     }
-    memset(p->gradient.data, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(&p->graph)));
+    memset(p->gradient.data, 0, (size_t)prefix_gradient_size(p));
     return p->gradient.data;
 }
 
@@ -158,11 +164,15 @@ void dgnn_prefix_end_gradient(const struct dgnn_prefix *p, const double *gradien
                               double *whole_gradient)
 {
     int64_t nedge = dgnn_graph_nedge(&p->graph);
-    for (int64_t e = 0; gradient != whole_gradient && e < nedge; e++) {
-        double *to = whole_gradient + 3 * (p->edge ? p->edge[e] : e);
-        for (int c = 0; c < 3; c++) {
-            to[c] += factor * gradient[3 * e + c];
+    for (int32_t side = 0; gradient != whole_gradient && side < p->sides; side++) {
+        for (int64_t e = 0; e < nedge; e++) {
+            double *to = whole_gradient + 3 * (p->edge ? p->edge[e] : e);
+            for (int c = 0; c < 3; c++) {
+                to[c] += factor * gradient[3 * e + c];
+            }
         }
+        gradient += 3 * nedge;
+        whole_gradient += 3 * p->nwhole;
     }
 }
 

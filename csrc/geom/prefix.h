@@ -20,6 +20,8 @@ struct dgnn_prefix {
 
     /* The rest belongs to prefix.c. */
     const int64_t *edge; /* the whole's edge of each edge; NULL: edges are the same */
+    int64_t nwhole;      /* the whole's edges */
+    int32_t sides;
     struct dgnn_buffer rows;
     struct dgnn_buffer edges;
     struct dgnn_buffer gradient;
@@ -30,11 +32,11 @@ struct dgnn_prefix {
 int dgnn_prefix_build(struct dgnn_prefix *prefix, const struct dgnn_graph *whole,
                       const struct dgnn_prefix_rules *rules, struct dgnn_error *error);
 
-/* After build: the memory of begin_gradient, which then can't fail. Errors: MEMORY. */
-int dgnn_prefix_prepare(struct dgnn_prefix *prefix, double factor, struct dgnn_error *error);
+/* After build: the memory of begin_gradient for so many sides, which then can't fail. Errors: MEMORY. */
+int dgnn_prefix_prepare(struct dgnn_prefix *prefix, double factor, int32_t sides, struct dgnn_error *error);
 
-/* After prepare. Where the part's edge gradients go: zeroed, nedge x 3 of the part; or whole_gradient itself
- * where the edges are the same and factor is 1. */
+/* After prepare. Where the part's edge gradients go: zeroed, sides x nedge x 3 of the part; or the whole's
+ * own, sides x its edges x 3, where the edges are the same and factor is 1. */
 double *dgnn_prefix_begin_gradient(struct dgnn_prefix *prefix, double *whole_gradient, double factor);
 /* Adds factor times what was written there to whole_gradient. */
 void dgnn_prefix_end_gradient(const struct dgnn_prefix *prefix, const double *gradient, double factor,

@@ -150,9 +150,10 @@ DGNN_API void dgnn_model_free(struct dgnn_model *model);
 
 /* A JSON object that describes the model: type_map, cutoff, dtype, semantics, has_message_passing,
  * has_message_passing_across_ranks, is_spin, virtual_scale (of each type; null without spins), dim_fparam,
- * dim_aparam, dim_charge_spin, has_default_fparam, has_default_charge_spin, parameters, instruction_set,
- * threads, memory, descriptor (its hyper-parameters), archive (format, digest, flags), elements (symbols with
- * statistics, as dgnn_heads tells them, or null), notes (things a user should know). Owned by the model. */
+ * dim_aparam, dim_descriptor, dim_last_layer, dim_charge_spin, has_default_fparam, has_default_charge_spin,
+ * parameters, instruction_set, threads, memory, descriptor (its hyper-parameters), archive (format, digest,
+ * flags), elements (symbols with statistics, as dgnn_heads tells them, or null), notes (things a user should
+ * know). Owned by the model. */
 DGNN_API const char *dgnn_model_describe(const struct dgnn_model *model);
 
 /* What a model's answer is. */
@@ -193,6 +194,8 @@ struct dgnn_model_info {
     int64_t parameters;          /* numbers in the weights */
     int32_t nsel;                /* 1: neighbours of all types together; else ntypes */
     const int64_t *sel;          /* nsel: most neighbours, in dense semantics */
+    int64_t dim_descriptor;      /* numbers of an atom's descriptor; 0: a sum of models, which has several */
+    int64_t dim_last_layer;      /* of its fitting net's last hidden layer; 0 where there is none */
     int64_t output_width; /* numbers of an atom's answer, and of the whole's: 1 of energies, 3 of dipoles, ...
                            */
     const char *output_name; /* of a property, what its training data called it; else dgnn_output_name */
@@ -204,6 +207,15 @@ DGNN_API int dgnn_model_get_info(const struct dgnn_model *model, struct dgnn_mod
                                  struct dgnn_error *error);
 
 /* ------------------------------------------------------------------ one system */
+
+/* Bits of what a call is to do beside, or instead of, energy and forces. */
+enum dgnn_request {
+    DGNN_REQUEST_DESCRIPTOR = 1, /* result.descriptor */
+    DGNN_REQUEST_LAST_LAYER = 2, /* result.last_layer */
+    DGNN_REQUEST_NO_FORCES = 4,  /* no gradients: forces and virials are zeros, and a call takes a third */
+    DGNN_REQUEST_ALONE = 8 /* the thread that calls does all the work, with the same bits: for hosts that
+                              have a thread for each of many small systems */
+};
 
 struct dgnn_comm; /* ranks that compute together; below */
 
@@ -223,6 +235,8 @@ struct dgnn_system {
     const int64_t *ids;        /* n distinct ids >= 0, or NULL; order decides ties between equal distances */
     int32_t grid[3];           /* ranks along each lattice vector; all 0: chosen */
     int32_t replicated;        /* with a communicator: every rank passes the same whole system */
+    int32_t request;           /* bits of enum dgnn_request, with a communicator the same on all ranks */
+    int32_t nmodel; /* of a session with several models: the first ones, so many, are evaluated; 0: all */
 };
 
 /* Stages of a call, in the order of the calculation. Of DPA3, nodes, edges and angles are told apart (with
@@ -279,7 +293,10 @@ struct dgnn_result {
     double *forces_mag;  /* n x 3, or NULL: -dE/dspin, 0 for types without spin; zeros where the model has no
                             spins */
     double *atom_energy; /* n, or NULL */
-    double *atom_virial; /* n x 9, or NULL; each edge's part belongs to the neighbour */
+    /* n x 9, or NULL: W_j = - sum_i dE_i/dr_j (x) (r_j - r_i) (row: of the gradient, column: of the
+     * displacement), with the displacement of each path of messages, spins held fixed. With message passing a
+     * call that asks for it takes two to three times as long. */
+    double *atom_virial;
     int64_t nedges;      /* edges of this rank's atoms inside the cutoff, after truncation */
     int64_t ntruncated;  /* centres that had more than sel neighbours; dgnn_model_compute: of all ranks */
     int64_t nghosts;     /* remote rows on this rank */
@@ -287,6 +304,11 @@ struct dgnn_result {
     int64_t nangle_truncated;     /* as ntruncated, of the neighbours that may form angles */
     struct dgnn_profile *profile; /* NULL: nothing is measured. Zeroed and filled; a few clock reads for each
                                      layer */
+    /* With DGNN_REQUEST_DESCRIPTOR, DGNN_REQUEST_LAST_LAYER: what the descriptor and the fitting net's last
+     * hidden layer give for each atom; zeros for NULL atoms, in spin models rows of the real atoms. A host's
+     * ghosts have none: nlocal rows. */
+    double *descriptor; /* n x dim_descriptor of struct dgnn_model_info, or NULL */
+    double *last_layer; /* n x dim_last_layer, or NULL */
     /* Of a model whose output is not energy; others leave these alone. Its energy and virial are 0, and so
      * are atom_energy, forces, forces_mag and atom_virial. */
     double *output;      /* output_width numbers, or NULL: the whole's answer, the same bits on every rank */
@@ -353,6 +375,8 @@ struct dgnn_ghosted {
     int32_t same_list; /* ghosts, lists and border are those of the last call (dgnn_model_compute_ghosted: of
                           this thread's last call with the model); only positions and spins moved */
     int32_t add_ghost_forces; /* 1: ghost forces are sent home and added; 0: returned in their rows */
+    int32_t request;          /* bits of enum dgnn_request */
+    int32_t nmodel;           /* as in struct dgnn_system; one call may differ from the next */
 };
 
 /* Who owns the ghosts of a host. */
@@ -421,7 +445,8 @@ DGNN_API int dgnn_session_create(struct dgnn_model *const *models, int32_t nmode
                                  const struct dgnn_session_options *options, struct dgnn_session **session,
                                  struct dgnn_error *error);
 
-/* As dgnn_model_compute, for all models: results has one for each, whose sizes are the same. A session may be
+/* As dgnn_model_compute, for all models, or the first nmodel of them where the system says so: results has
+ * one for each that is evaluated, whose sizes are the same. A session may be
  * used with and without communicators. Where an error is returned, the contents of results are not defined.
  * Errors: as there, and BUSY where the session computes in another thread. */
 DGNN_API int dgnn_session_compute(struct dgnn_session *session, const struct dgnn_system *system,
@@ -537,6 +562,14 @@ DGNN_API void dgnn_comm_counts(struct dgnn_comm *comm, struct dgnn_comm_count *c
 /* As dgnn_comm_agree, and *vote becomes the largest that a rank passes (each 0 or more). */
 DGNN_API int dgnn_comm_vote(struct dgnn_comm *comm, const char *operation, int32_t status, int32_t *vote,
                             struct dgnn_error *error);
+
+/* This rank's number, and how many there are. NULL places are left out. */
+DGNN_API void dgnn_comm_place(const struct dgnn_comm *comm, int32_t *rank, int32_t *nrank);
+
+/* in: nbytes of this rank, as many on all of them; out: nrank x nbytes, in the order of ranks. Collective;
+ * ranks have agreed on nbytes before. Errors: INPUT, COMM, BUSY. */
+DGNN_API int dgnn_comm_allgather(struct dgnn_comm *comm, const void *in, int64_t nbytes, void *out,
+                                 struct dgnn_error *error);
 
 /* Local: this rank begins another call, for which it will come to an agreement. Agreements compare the
  * numbers of calls begun: ranks of which one began a call and left it get COMM on all, not the results of

@@ -102,7 +102,7 @@ static int central_find_end(const struct dgnn_source *source, unsigned char *end
     }
     int status = dgnn_source_read(source, source->length - length, tail, length, error);
     for (int64_t i = length - CENTRAL_END; i >= 0 && !status && found < 2; i--) {
-        if (!memcmp(tail + i, "PK\5\6", 4) &&
+        if (tail[i] == 'P' && !memcmp(tail + i, "PK\5\6", 4) &&
             (int64_t)central_get(tail + i + 20, 2) == length - CENTRAL_END - i) {
             found++;
             memcpy(end, tail + i, CENTRAL_END);

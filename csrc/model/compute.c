@@ -3,8 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "geom/gradient.h"
-#include "model/session.h"
+#include "model/features.h"
 
 /* What one call carries from step to step. */
 struct compute_call {
@@ -19,10 +20,10 @@ static const struct dgnn_nodes *compute_nodes(const struct dgnn_session *s, cons
     return s->has_virtual ? &call->at->magnetic.nodes : call->atoms;
 }
 
-/* The first of the call's models from k on, or nmodel. */
+/* The first of the call's models from k on, or how many the call evaluates. */
 static int32_t compute_model(const struct dgnn_session *s, const struct compute_call *call, int32_t k)
 {
-    while (k < s->nmodel && !dgnn_session_is_member(call->at, &s->part[k])) {
+    while (k < s->ncall && !dgnn_session_is_member(call->at, &s->part[k])) {
         k++;
     }
     return k;
@@ -30,7 +31,7 @@ static int32_t compute_model(const struct dgnn_session *s, const struct compute_
 
 /* All of the call's models, one after the other. */
 #define COMPUTE_EACH(s, call, k)                                                                             \
-    for (int32_t k = compute_model(s, call, 0); k < (s)->nmodel; k = compute_model(s, call, k + 1))
+    for (int32_t k = compute_model(s, call, 0); k < (s)->ncall; k = compute_model(s, call, k + 1))
 
 /* What all of the call's models took is told of its first one, and what comes after them of the last. */
 static struct dgnn_profile *compute_first_profile(const struct dgnn_session *s,
@@ -122,14 +123,16 @@ static int compute_build_graph(const struct dgnn_session *s, struct dgnn_session
     struct dgnn_graph_input input = {.list = &call->at->list,
                                      .nnode = nodes->nnode,
                                      .owner = nodes->owner,
-                                     .first_type = nodes->first_type};
+                                     .first_type = nodes->first_type,
+                                     .offset = s->has_virtual ? call->at->magnetic.displacement : NULL};
     struct dgnn_graph_rules rules = {
         .dense = m->dense,
         .mixed_types = d->mixed_types,
         .ntypes = m->node_types,
         .nsel = d->nsel,
         .sel = d->sel,
-        .pair_exclude = m->properties.pair_exclude,
+        .pair_exclude = dgnn_features_asked(call->system->request) ? m->properties.pair_exclude_own
+                                                                   : m->properties.pair_exclude,
         .cutoff = d->cutoff < call->at->cutoff ? d->cutoff : 0,
     };
     part->graph_of = part->twin && dgnn_session_is_member(call->at, part->twin) ? part->twin : NULL;
@@ -143,6 +146,19 @@ static int compute_build_graph(const struct dgnn_session *s, struct dgnn_session
     return dgnn_graph_build(&part->builder, &input, &rules, error);
 }
 
+/* Only messages make atomic virials more than the edges' own parts. Other answers than energies have none. */
+static int32_t compute_wants_moments(const struct dgnn_session_part *part, const struct compute_call *call)
+{
+    const struct dgnn_atomic_properties *p = &part->model->properties;
+    return call->want_atom_virial && p->fitting.output == DGNN_OUTPUT_ENERGY &&
+           p->descriptor.has_message_passing;
+}
+
+static int32_t compute_sides(const struct dgnn_session_part *part, const struct compute_call *call)
+{
+    return compute_wants_moments(part, call) ? DGNN_SIDES : 1;
+}
+
 /* So many nodes that the rows of those in between are no longer in the cache when a neighbour needs one
  * again. */
 enum { COMPUTE_ORDER_LEAST = 256 };
@@ -150,19 +166,21 @@ enum { COMPUTE_ORDER_LEAST = 256 };
 /* Nodes without ghosts that gather rows of features from each other are done in an order in which they share
  * these. */
 static int compute_order(struct dgnn_session *s, struct dgnn_session_part *part,
-                         const struct dgnn_nodes *nodes, struct dgnn_error *error)
+                         const struct compute_call *call, struct dgnn_error *error)
 {
+    const struct dgnn_nodes *nodes = compute_nodes(s, call);
     const struct dgnn_fitting_properties *f = &part->model->properties.fitting;
     int64_t width = f->dim_aparam + f->width;
     part->ordered = part->model->properties.descriptor.has_message_passing && !nodes->exchange &&
                     !nodes->owner && !s->is_spin && nodes->nnode == nodes->nowned &&
-                    nodes->nowned >= COMPUTE_ORDER_LEAST;
+                    nodes->nowned >= COMPUTE_ORDER_LEAST && !dgnn_features_asked(call->system->request);
     if (!part->ordered) {
         return DGNN_OK;
     }
     DGNN_TRY(dgnn_buffer_reserve(&s->ordered_rows, width * nodes->nowned * (int64_t)sizeof(double),
                                  "rows in order", error));
-    return dgnn_order_build(&part->order, compute_graph(part), nodes->positions, error);
+    return dgnn_order_build(&part->order, compute_graph(part), nodes->positions, compute_sides(part, call),
+                            error);
 }
 
 /* Of a model's answers; width 0: energies. */
@@ -182,19 +200,19 @@ static int compute_reserve(struct dgnn_session *s, const struct dgnn_session_par
     const struct dgnn_nodes *nodes = compute_nodes(s, call);
     struct dgnn_node_form form = compute_form(part, call);
     int64_t size = sizeof(double), nedge = dgnn_graph_nedge(compute_graph(part));
-    int want_atom_virial = call->want_atom_virial;
     DGNN_TRY(dgnn_buffer_reserve(&s->energy, (form.width ? form.width : 1) * nodes->nowned * size,
                                  "atoms' answers", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->output_forces, form.has_derivatives ? 9 * nodes->nrow * size : 0,
                                  "derivatives", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->forces, 3 * nodes->nrow * size, "forces", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->forces_mag, s->is_spin ? 3 * nodes->nrow * size : 0, "forces", error));
-    DGNN_TRY(dgnn_buffer_reserve(&s->atom_virial, want_atom_virial ? 9 * nodes->nrow * size : 0,
+    DGNN_TRY(dgnn_buffer_reserve(&s->atom_virial, call->want_atom_virial ? 9 * nodes->nrow * size : 0,
                                  "atomic virials", error));
     DGNN_TRY(dgnn_buffer_reserve(&s->spin_gradient,
                                  s->spin.is_native ? 3 * (nodes->nowned + nedge) * size : 0,
                                  "gradients of spins", error));
-    return dgnn_buffer_reserve(&s->edge_gradient, 3 * nedge * size, "gradients of edges", error);
+    return dgnn_buffer_reserve(&s->edge_gradient, compute_sides(part, call) * 3 * nedge * size,
+                               "gradients of edges", error);
 }
 
 /* ---------------------------------------------------------------- before messages */
@@ -207,14 +225,19 @@ static struct dgnn_evaluation compute_evaluation(const struct dgnn_session *s,
 {
     int takes = part->model->properties.descriptor.dim_charge_spin > 0;
     struct dgnn_node_form form = compute_form(part, call);
+    int32_t request = call->system->request;
+    struct dgnn_features features = dgnn_features_of(s, part, request, compute_nodes(s, call)->nowned);
     double *spin_gradient = s->spin.is_native ? s->spin_gradient.data : NULL;
     return (struct dgnn_evaluation){
         .graph = part->ordered ? &part->order.graph : compute_graph(part),
         .exchange = call->atoms->exchange,
         .charge_spin = takes ? call->system->charge_spin : NULL,
         .edge_gradient = part->ordered ? part->order.edge_gradient : s->edge_gradient.data,
-        .want_gradient = !form.width || form.has_derivatives,
+        .want_gradient = (!form.width || form.has_derivatives) && !(request & DGNN_REQUEST_NO_FORCES),
+        .want_moments = compute_wants_moments(part, call),
         .profile = part->profile,
+        .descriptor = features.rows[DGNN_FEATURES_DESCRIPTOR],
+        .last_layer = features.rows[DGNN_FEATURES_LAST_LAYER],
         .spins = s->spin.is_native ? call->atoms->spins : NULL,
         .node_spin_gradient = spin_gradient,
         .edge_spin_gradient = spin_gradient ? spin_gradient + 3 * compute_graph(part)->nowned : NULL};
@@ -229,8 +252,9 @@ static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part
     }
     DGNN_TRY(compute_build_graph(s, part, call, error));
     DGNN_TRY(dgnn_stop_check(error));
-    DGNN_TRY(compute_order(s, part, nodes, error));
+    DGNN_TRY(compute_order(s, part, call, error));
     DGNN_TRY(compute_reserve(s, part, call, error));
+    DGNN_TRY(dgnn_features_reserve(s, call->system->request, nodes->nowned, error));
     if (s->has_virtual) {
         DGNN_TRY(
             dgnn_magnetic_prepare(&call->at->magnetic, compute_graph(part), call->want_atom_virial, error));
@@ -300,24 +324,29 @@ static void compute_native_forces_mag(const struct dgnn_session *s, const struct
     }
 }
 
-/* Forces and virials from the gradients of edges. */
-static void compute_gradients(struct dgnn_session *s, const struct compute_call *call,
-                              const struct dgnn_graph *graph, struct dgnn_node_result *out)
+/* Forces and virials from the gradients of edges, of all sides. */
+static void compute_gradients(struct dgnn_session *s, const struct dgnn_session_part *part,
+                              const struct compute_call *call, struct dgnn_node_result *out)
 {
+    const struct dgnn_graph *graph = compute_graph(part);
     int64_t nrow = compute_nodes(s, call)->nrow;
     struct dgnn_graph joined = *graph;
+    int32_t sides = compute_sides(part, call);
     double *edge_gradient = s->edge_gradient.data;
     if (s->spin.is_native) {
         compute_native_forces_mag(s, graph, nrow, out->forces_mag);
     }
     if (s->has_virtual) {
         dgnn_gradient_forces(graph, edge_gradient, nrow, out->forces_mag);
-        dgnn_magnetic_join(&call->at->magnetic, graph, edge_gradient, &joined);
+        dgnn_magnetic_join(&call->at->magnetic, graph, sides, edge_gradient, &joined);
     }
     dgnn_gradient_forces(&joined, edge_gradient, nrow, out->forces);
     dgnn_gradient_virial(&joined, edge_gradient, out->virial);
     if (out->atom_virial) {
         dgnn_gradient_atom_virial(&joined, edge_gradient, nrow, out->atom_virial);
+    }
+    if (sides > 1) {
+        dgnn_gradient_add_moments(&joined, edge_gradient + 3 * dgnn_graph_nedge(graph), out->atom_virial);
     }
 }
 
@@ -379,13 +408,14 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
         dgnn_profile_end(part->profile, DGNN_PHASE_GRADIENT);
         return DGNN_OK;
     }
-    memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
+    int32_t sides = compute_sides(part, call);
+    memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * sides * dgnn_graph_nedge(graph)));
     if (evaluation.node_spin_gradient) {
         memset(evaluation.node_spin_gradient, 0,
                sizeof(double) * (size_t)(3 * (graph->nowned + dgnn_graph_nedge(graph))));
     }
     DGNN_TRY(compute_in_order(s, part, &evaluation, &input, out->energy, error));
-    compute_gradients(s, call, graph, out);
+    compute_gradients(s, part, call, out);
     dgnn_profile_end(part->profile, DGNN_PHASE_GRADIENT);
     return DGNN_OK;
 }
@@ -393,6 +423,12 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
 /* After a failure on this rank alone: what the other ranks still get from it. */
 static void compute_clear(const struct dgnn_nodes *nodes, struct dgnn_node_result *out)
 {
+    for (int k = 0; k < DGNN_FEATURES_KINDS; k++) {
+        if (out->features.width[k]) {
+            memset(out->features.rows[k], 0,
+                   sizeof(double) * (size_t)(out->features.width[k] * nodes->nowned));
+        }
+    }
     double *arrays[] = {out->energy,     out->output,      out->forces,
                         out->forces_mag, out->atom_virial, out->output_forces};
     const int64_t sizes[] = {nodes->nowned,   out->form.width * nodes->nowned,
@@ -417,15 +453,19 @@ static struct dgnn_node_result compute_places(const struct dgnn_session *s,
                                               const struct compute_call *call)
 {
     struct dgnn_node_form form = compute_form(part, call);
+    struct dgnn_features features =
+        dgnn_features_of(s, part, call->system->request, compute_nodes(s, call)->nowned);
     if (form.width) {
         return (struct dgnn_node_result){.form = form,
+                                         .features = features,
                                          .nrow = call->atoms->nrow,
                                          .ncounted = (double)compute_counted(part),
                                          .output = s->energy.data,
                                          .output_forces =
                                              form.has_derivatives ? s->output_forces.data : NULL};
     }
-    return (struct dgnn_node_result){.energy = s->energy.data,
+    return (struct dgnn_node_result){.features = features,
+                                     .energy = s->energy.data,
                                      .forces = s->forces.data,
                                      .forces_mag = s->is_spin ? s->forces_mag.data : NULL,
                                      .atom_virial = call->want_atom_virial ? s->atom_virial.data : NULL};
@@ -438,7 +478,7 @@ static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *pa
 {
     const struct dgnn_nodes *nodes = compute_nodes(s, call);
     struct dgnn_node_result of_nodes = compute_places(s, part, call);
-    if (s->nmodel > 1) {
+    if (s->ncall > 1) {
         dgnn_profile_resume(part->profile);
     }
     int status = compute_net(s, part, call, &of_nodes, error);
@@ -531,11 +571,11 @@ static int compute_serial(struct dgnn_session *s, const struct dgnn_system *syst
     DGNN_TRY(dgnn_session_check(s, system, error));
     DGNN_TRY(dgnn_serial_update(&s->serial, system, s->ntypes, s->dim_aparam, error));
     DGNN_TRY(compute_prepare(s, &call, DGNN_SESSION_SERIAL, error));
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_node_form form = compute_form(&s->part[k], &call);
         DGNN_TRY(dgnn_serial_prepare(&s->serial, &form, error));
     }
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_result *result = dgnn_session_result(results, k);
         DGNN_TRY(compute_evaluate(s, &s->part[k], &call, &out, error));
         DGNN_TRY(compute_check_result(&out, call.atoms, error));
@@ -617,7 +657,7 @@ static int compute_together(struct dgnn_session *s, const struct compute_call *c
         compute_check_together(&out, &d->nodes, &failure);
         DGNN_TRY(dgnn_domain_return(d, &out, dgnn_session_result(results, k), error));
         compute_check_sum(dgnn_session_result(results, k), &failure);
-        if (compute_model(s, call, k + 1) < s->nmodel) {
+        if (compute_model(s, call, k + 1) < s->ncall) {
             dgnn_profile_end(s->part[k].profile, DGNN_PHASE_MESSAGES);
         }
     }
@@ -650,6 +690,7 @@ static int compute_division(struct dgnn_session *s, struct compute_call *call, s
                                       .model = {s->digest[0], s->digest[1]},
                                       .dtype = first->properties.descriptor.dtype,
                                       .dense = first->dense,
+                                      .nmodel = s->ncall,
                                       .ntypes = s->ntypes,
                                       .dim_aparam = s->dim_aparam,
                                       .spin = s->is_spin ? &s->spin : NULL,
@@ -658,6 +699,7 @@ static int compute_division(struct dgnn_session *s, struct compute_call *call, s
                                       .threads = s->threads,
                                       .want_atom_virial = call->want_atom_virial,
                                       .want_derivatives = call->want_derivatives,
+                                      .nfeature = dgnn_features_most(s, call->system->request),
                                       .work = compute_work,
                                       .work_of = first};
     call->atoms = &d->nodes;
@@ -690,6 +732,9 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
     int status = dgnn_session_check(s, system, error);
     for (int32_t k = s->ndivision > 1; k < s->ndivision; k++) {
         call.at = &s->division[k];
+        if (compute_model(s, &call, 0) >= s->ncall) {
+            continue; /* the call asks for none of its models */
+        }
         if (k > 1) {
             dgnn_profile_resume(compute_first_profile(s, &call));
         }
@@ -701,13 +746,16 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
 int dgnn_compute(struct dgnn_session *s, const struct dgnn_system *system, struct dgnn_comm *comm,
                  struct dgnn_result *results, struct dgnn_error *error)
 {
-    int status = dgnn_taken_results(s, results, error);
+    int status = dgnn_taken_models(s, system->nmodel, error);
+    status = status ? status : dgnn_taken_results(s, results, error);
     if (status) {
         return dgnn_transport_agree(comm, "compute", status, error);
     }
     dgnn_stop_enter(comm ? NULL : &s->stop);
+    dgnn_parallel_alone((system->request & DGNN_REQUEST_ALONE) != 0);
     status = comm ? compute_ranks(s, system, comm, s->results.data, error)
                   : compute_serial(s, system, s->results.data, error);
+    dgnn_parallel_alone(0);
     dgnn_stop_leave();
     if (!status) {
         dgnn_taken_return(s, results);
@@ -725,12 +773,12 @@ static int compute_ghosted_together(struct dgnn_session *s, const struct compute
 {
     struct dgnn_ghosted_nodes *g = &s->ghosted;
     struct compute_failure failure = {0};
-    for (int32_t k = 0; k < s->nmodel; k++) { /* all of them */
+    for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_node_result out;
         DGNN_TRY(compute_evaluate_together(s, k, call, &out, &failure, error));
         DGNN_TRY(dgnn_ghosted_add(g, &out, error));
         compute_check_together(&out, &g->nodes, &failure);
-        if (k + 1 < s->nmodel) {
+        if (k + 1 < s->ncall) {
             dgnn_ghosted_return(g, &out, dgnn_session_result(results, k));
             dgnn_profile_end(s->part[k].profile, DGNN_PHASE_MESSAGES);
             continue;
@@ -757,13 +805,15 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
                                      .nfparam = system->nfparam,
                                      .aparam = system->aparam,
                                      .naparam = system->naparam,
-                                     .charge_spin = system->charge_spin};
+                                     .charge_spin = system->charge_spin,
+                                     .request = system->request};
     struct compute_call call = {.at = s->division, .atoms = &g->nodes, .system = &parameters};
     struct dgnn_taken_wants wants = dgnn_taken_begin(s, results);
     struct dgnn_ghosted_input input = {.system = system,
                                        .model = {s->digest[0], s->digest[1]},
                                        .dtype = first->properties.descriptor.dtype,
                                        .dense = first->dense,
+                                       .nmodel = s->ncall,
                                        .ntypes = s->ntypes,
                                        .dim_aparam = s->dim_aparam,
                                        .skin = s->skin,
@@ -776,14 +826,14 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
     call.want_atom_virial = g->want_atom_virial;
     call.want_derivatives = g->want_derivatives;
     int status = compute_prepare(s, &call, DGNN_SESSION_GHOSTED, error);
-    for (int32_t k = 0; k < s->nmodel && !status; k++) {
+    for (int32_t k = 0; k < s->ncall && !status; k++) {
         struct dgnn_node_form form = compute_form(&s->part[k], &call);
         status = dgnn_ghosted_prepare(g, &form, error);
     }
     DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
-    dgnn_profile_end(s->part[s->nmodel - 1].profile, DGNN_PHASE_MESSAGES);
+    dgnn_profile_end(s->part[s->ncall - 1].profile, DGNN_PHASE_MESSAGES);
     DGNN_TRY(compute_ghosted_together(s, &call, comm, results, error));
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         compute_set_counts(&call, &s->part[k], dgnn_session_result(results, k));
     }
     return DGNN_OK;
@@ -792,12 +842,15 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
 int dgnn_compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
                          struct dgnn_result *results, struct dgnn_error *error)
 {
-    int status = dgnn_taken_results(s, results, error);
+    int status = dgnn_taken_models(s, system->nmodel, error);
+    status = status ? status : dgnn_taken_results(s, results, error);
     if (status) {
         return dgnn_transport_agree(comm, "compute_ghosted", status, error);
     }
     dgnn_stop_enter(comm ? NULL : &s->stop);
+    dgnn_parallel_alone((system->request & DGNN_REQUEST_ALONE) != 0);
     status = compute_ghosted(s, system, comm, s->results.data, error);
+    dgnn_parallel_alone(0);
     dgnn_stop_leave();
     if (!status) {
         dgnn_taken_return(s, results);

@@ -41,6 +41,8 @@ int dgnn_model_get_info(const struct dgnn_model *model, struct dgnn_model_info *
         .output_width = f->width,
         .output_name = f->name,
         .output_is_mean = f->is_mean,
+        .dim_descriptor = d->dim_out,
+        .dim_last_layer = f->dim_last_layer,
     };
     dgnn_sized_give(&kind, &own, info);
     return DGNN_OK;

@@ -379,6 +379,8 @@ static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t,
     DGNN_TRY(model_describe_output(f, t, error));
     DGNN_TRY(dgnn_text_add(t, error, "\"dim_fparam\": %lld, \"dim_aparam\": %lld, ", (long long)f->dim_fparam,
                            (long long)f->dim_aparam));
+    DGNN_TRY(dgnn_text_add(t, error, "\"dim_descriptor\": %lld, \"dim_last_layer\": %lld, ",
+                           (long long)m->properties.descriptor.dim_out, (long long)f->dim_last_layer));
     DGNN_TRY(dgnn_text_add(t, error,
                            "\"dim_charge_spin\": %d, \"has_default_fparam\": %s, "
                            "\"has_default_charge_spin\": %s, ",

@@ -39,7 +39,7 @@ void dgnn_notice_tell(struct dgnn_session *s, const struct dgnn_notice_spins *sp
     if (!s->notice) {
         return;
     }
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         notice_tell(s, DGNN_NOTICE_TRUNCATED, k, results[k].ntruncated,
                     "atoms have more neighbours than the model's sel; the farthest are left out, and the "
                     "energy jumps a "

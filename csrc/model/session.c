@@ -1,5 +1,5 @@
 /* Sessions: what their models have in common, and how they come and go. */
-#include "model/session.h"
+#include "model/features.h"
 
 #include <math.h>
 #include <string.h>
@@ -76,6 +76,7 @@ static int session_check_atoms(const char *name, const double *values, int64_t w
 int dgnn_session_check(const struct dgnn_session *session, const struct dgnn_system *s,
                        struct dgnn_error *error)
 {
+    DGNN_TRY(dgnn_features_check(session, s->request, error));
     DGNN_TRY(session_check_parameters(session, s, error));
     DGNN_TRY(session_check_finite("fparam", s->fparam, s->nfparam, error));
     DGNN_TRY(session_check_atoms("aparam", s->aparam, s->naparam, s, error));
@@ -238,6 +239,11 @@ static int session_join(struct dgnn_session *s, int32_t k, struct dgnn_digest *d
     return DGNN_OK;
 }
 
+static int session_same_pairs(const uint8_t *a, const uint8_t *b, size_t count)
+{
+    return !a == !b && (!a || !memcmp(a, b, count));
+}
+
 static int session_same_rules(const struct dgnn_session *s, const struct dgnn_session_part *a,
                               const struct dgnn_session_part *b)
 {
@@ -249,8 +255,8 @@ static int session_same_rules(const struct dgnn_session *s, const struct dgnn_se
            d->cutoff == e->cutoff && d->mixed_types == e->mixed_types && d->nsel == e->nsel &&
            !memcmp(d->sel, e->sel, sizeof(*d->sel) * (size_t)d->nsel) && !a->type_of == !b->type_of &&
            (!a->type_of || !memcmp(a->type_of, b->type_of, sizeof(*a->type_of) * (size_t)types)) &&
-           !p->pair_exclude == !q->pair_exclude &&
-           (!p->pair_exclude || !memcmp(p->pair_exclude, q->pair_exclude, (size_t)pairs));
+           session_same_pairs(p->pair_exclude, q->pair_exclude, (size_t)pairs) &&
+           session_same_pairs(p->pair_exclude_own, q->pair_exclude_own, (size_t)pairs);
 }
 
 static void session_find_twins(struct dgnn_session *s)
@@ -431,7 +437,8 @@ void dgnn_session_free(struct dgnn_session *s)
     dgnn_serial_free(&s->serial);
     struct dgnn_buffer *all[] = {&s->energy,       &s->forces,        &s->forces_mag,
                                  &s->results,      &s->atom_virial,   &s->edge_gradient,
-                                 &s->ordered_rows, &s->spin_gradient, &s->output_forces};
+                                 &s->ordered_rows, &s->spin_gradient, &s->output_forces,
+                                 &s->features};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
     }

@@ -55,6 +55,7 @@ struct dgnn_session {
     atomic_int busy;
     struct dgnn_stop stop;
     int32_t nmodel;
+    int32_t ncall;                  /* of them, the first ones: what the call under way evaluates */
     struct dgnn_session_part *part; /* nmodel */
 
     /* Of all models together. */
@@ -82,8 +83,8 @@ struct dgnn_session {
     struct dgnn_ghosted_nodes ghosted;
     struct dgnn_buffer results; /* nmodel: the caller's, as far as they go */
     /* Of one model at a time. */
-    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows, spin_gradient;
-    struct dgnn_buffer output_forces;
+    struct dgnn_buffer energy, forces, forces_mag, atom_virial, edge_gradient, ordered_rows, spin_gradient,
+        features, output_forces;
 };
 
 static inline int dgnn_session_is_member(const struct dgnn_session_division *at,
@@ -103,6 +104,8 @@ int dgnn_session_take(const char *function, int has_others, const struct dgnn_sy
 int dgnn_session_take_ghosted(const char *function, int has_others, const struct dgnn_ghosted *theirs,
                               struct dgnn_ghosted *own, struct dgnn_error *error);
 
+/* session->ncall, of the nmodel that a call names. Errors: INPUT. */
+int dgnn_taken_models(struct dgnn_session *session, int32_t nmodel, struct dgnn_error *error);
 /* session->results: the caller's, as far as they go. Of several models they are found by their size. Errors:
  * INPUT, MEMORY. */
 int dgnn_taken_results(struct dgnn_session *session, struct dgnn_result *theirs, struct dgnn_error *error);

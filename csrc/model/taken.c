@@ -18,10 +18,22 @@ static struct dgnn_profile *taken_own_profile(struct dgnn_profile *theirs, struc
     return theirs && theirs->size < sizeof(*theirs) ? own : theirs;
 }
 
+int dgnn_taken_models(struct dgnn_session *s, int32_t nmodel, struct dgnn_error *error)
+{
+    s->ncall = 0;
+    if (nmodel < 0 || nmodel > s->nmodel) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "nmodel: found %d; expected 1 to the %d models of the session, or 0 for all",
+                               nmodel, s->nmodel);
+    }
+    s->ncall = nmodel ? nmodel : s->nmodel;
+    return DGNN_OK;
+}
+
 struct dgnn_taken_wants dgnn_taken_begin(struct dgnn_session *s, struct dgnn_result *results)
 {
     struct dgnn_taken_wants wants = {0};
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         const struct dgnn_result *result = dgnn_session_result(results, k);
         s->part[k].profile = taken_own_profile(result->profile, &s->part[k].measured);
         dgnn_profile_start(s->part[k].profile);
@@ -37,7 +49,7 @@ int dgnn_taken_results(struct dgnn_session *s, struct dgnn_result *theirs, struc
     struct dgnn_result *own = s->results.data;
     struct dgnn_profile ignored;
     memset(own, 0, (size_t)s->nmodel * sizeof(*own));
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_result *result = dgnn_session_result(theirs, k);
         if (result->size != theirs->size) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
@@ -55,7 +67,7 @@ int dgnn_taken_results(struct dgnn_session *s, struct dgnn_result *theirs, struc
 void dgnn_taken_return(const struct dgnn_session *s, struct dgnn_result *theirs)
 {
     const struct dgnn_result *own = s->results.data;
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         if (own[k].profile && s->part[k].profile == &s->part[k].measured) {
             dgnn_sized_give(&taken_profile, &s->part[k].measured, own[k].profile);
         }

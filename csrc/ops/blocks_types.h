@@ -24,6 +24,12 @@ struct REAL(dgnn_repflow_edges) {
     real angle_scale;            /* of the sum over k: 1 / sqrt(a_sel) */
     int32_t smooth;              /* smooth_edge_update */
     int64_t edge_count_max, angle_count_max;
+    /* Backward goes through an array of 1 + columns blocks, which differ in their edges' last four members
+     * and in theirs from d_next (d_next_edge) on: the gradient's, then, with columns, the three of its
+     * moments' columns (net/parts/descriptor.h). Of these, block k's neighbours get the gradient times
+     * displacement k - 1, too. */
+    int32_t columns;          /* 0 or 3 */
+    const real *displacement; /* nedge x 3, with columns: from the centre's atom to the neighbour's */
     /* what backward adds to */
     double *d_edge_switch;  /* nedge */
     double *d_direction;    /* nedge x 3 */

@@ -192,13 +192,16 @@ static void REAL(reference_edge_d_pre)(const struct REAL(dgnn_edge_block) * b, i
     }
 }
 
-/* Backward of H_i for edge j. */
-static void REAL(reference_edge_d_moment)(const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t j)
+/* Backward of H_i for edge j. first: the gradient's block, b itself or not; x: the displacement. */
+static void REAL(reference_edge_d_moment)(const struct REAL(dgnn_edge_block) * b,
+                                          const struct REAL(dgnn_edge_block) * first, real x, int64_t i,
+                                          int64_t j)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t e = b->layer->e, n = b->layer->n, node = g->neighbour[j];
     for (int d = 0; d < 3; d++) {
-        const real *d_moment = b->d_moment + i * 3 * (e + n) + d * (e + n);
+        int64_t row = (3 * i + d) * (e + n);
+        const real *d_moment = b->d_moment + row, *gradient = first->d_moment + row;
         real factor = g->edge_switch[j] * g->direction[3 * j + d] * g->moment_scale;
         double sum = 0;
         for (int64_t c = 0; c < e; c++) {
@@ -208,7 +211,7 @@ static void REAL(reference_edge_d_moment)(const struct REAL(dgnn_edge_block) * b
         for (int64_t c = 0; c < n; c++) {
             sum += (double)(d_moment[e + c] * b->node[node * b->node_stride + c]);
             if (b->d_node) {
-                b->d_node[node * n + c] += factor * d_moment[e + c];
+                b->d_node[node * n + c] += factor * (d_moment[e + c] + x * gradient[e + c]);
             }
         }
         sum *= (double)g->moment_scale;
@@ -217,37 +220,61 @@ static void REAL(reference_edge_d_moment)(const struct REAL(dgnn_edge_block) * b
     }
 }
 
+/* Of one edge j and one side. d_pre: its own, after that of the gradient, first's. */
+static void REAL(reference_edge_side)(const struct REAL(dgnn_edge_block) * b,
+                                      const struct REAL(dgnn_edge_block) * first, int64_t i, int64_t j,
+                                      const real *p, real *d_pre)
+{
+    const struct REAL(dgnn_repflow_edges) *g = b->edges;
+    int64_t m = b->layer->m, e = b->layer->e, width = m + e, c0, c1;
+    real x = b == first ? 0 : g->displacement[3 * j + (b - first) - 1];
+    real *own = b == first ? d_pre : d_pre + width;
+    REAL(reference_edge_columns)(b, &c0, &c1);
+    REAL(reference_edge_d_pre)(b, i, j, p, own);
+    REAL(reference_row_part)(own + c0, &b->layer->edge_transposed, c0, c1 - c0, b->d_state + j * e);
+    for (int64_t c = 0; c < e && b->with_edge; c++) {
+        b->d_state[j * e + c] += b->layer->keep_edge * b->d_next[j * e + c];
+    }
+    if (b->with_node) {
+        REAL(reference_edge_d_moment)(b, first, x, i, j);
+    }
+    for (int64_t c = c0; c < c1 && b->d_centre; c++) {
+        b->d_centre[i * width + c] += own[c];
+        b->d_other[g->neighbour[j] * width + c] += b == first ? own[c] : own[c] + x * d_pre[c];
+    }
+}
+
+static void REAL(reference_edge_clear)(const struct REAL(dgnn_edge_block) * b, int64_t i)
+{
+    const struct REAL(dgnn_repflow_edges) *g = b->edges;
+    int64_t e = b->layer->e, c0, c1;
+    int64_t given = g->first[i] + (b->d_state_given == DGNN_EDGES_IN_ANGLES ? g->angle_count[i] : 0);
+    REAL(reference_edge_columns)(b, &c0, &c1);
+    for (int64_t c = given * e; c < g->first[i + 1] * e && b->d_state_given != DGNN_EDGES_ALL; c++) {
+        b->d_state[c] = 0;
+    }
+    if (b->d_centre) {
+        memset(b->d_centre + i * (b->layer->m + e) + c0, 0, sizeof(real) * (size_t)(c1 - c0));
+    }
+}
+
 static void REAL(reference_edge_backward)(const struct REAL(dgnn_edge_block) * b, int64_t begin, int64_t end,
                                           void *scratch)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
-    int64_t m = b->layer->m, e = b->layer->e, c0, c1;
-    real *d_pre = scratch, *work = d_pre + m + e;
-    REAL(reference_edge_columns)(b, &c0, &c1);
+    int64_t width = b->layer->m + b->layer->e;
+    real *d_pre = scratch, *work = d_pre + 2 * width;
     for (int64_t i = begin; i < end; i++) {
-        const real *pre = b->pre ? b->pre + g->first[i] * (m + e) : work;
-        int64_t given = g->first[i] + (b->d_state_given == DGNN_EDGES_IN_ANGLES ? g->angle_count[i] : 0);
-        for (int64_t c = given * e; c < g->first[i + 1] * e && b->d_state_given != DGNN_EDGES_ALL; c++) {
-            b->d_state[c] = 0;
-        }
+        const real *pre = b->pre ? b->pre + g->first[i] * width : work;
         if (!b->pre) {
             REAL(reference_edge_pre)(b, i, work);
         }
-        if (b->d_centre) {
-            memset(b->d_centre + i * (m + e) + c0, 0, sizeof(real) * (size_t)(c1 - c0));
+        for (int k = 0; k <= g->columns; k++) {
+            REAL(reference_edge_clear)(b + k, i);
         }
         for (int64_t j = g->first[i]; j < g->first[i + 1]; j++) {
-            REAL(reference_edge_d_pre)(b, i, j, pre + (j - g->first[i]) * (m + e), d_pre);
-            REAL(reference_row_part)(d_pre + c0, &b->layer->edge_transposed, c0, c1 - c0, b->d_state + j * e);
-            for (int64_t c = 0; c < e && b->with_edge; c++) {
-                b->d_state[j * e + c] += b->layer->keep_edge * b->d_next[j * e + c];
-            }
-            if (b->with_node) {
-                REAL(reference_edge_d_moment)(b, i, j);
-            }
-            for (int64_t c = c0; c < c1 && b->d_centre; c++) {
-                b->d_centre[i * (m + e) + c] += d_pre[c];
-                b->d_other[g->neighbour[j] * (m + e) + c] += d_pre[c];
+            for (int k = 0; k <= g->columns; k++) {
+                REAL(reference_edge_side)(b + k, b, i, j, pre + (j - g->first[i]) * width, d_pre);
             }
         }
     }
@@ -448,34 +475,41 @@ static void REAL(reference_angle_d_row)(const struct REAL(dgnn_angle_block) * b,
     }
 }
 
+static void REAL(reference_angle_side)(const struct REAL(dgnn_angle_block) * b, int64_t i, const real *pre,
+                                       real *work, real *d_reduced)
+{
+    const struct REAL(dgnn_repflow_edges) *g = b->edges;
+    int64_t e = b->layer->e, count = g->angle_count[i], c0, c1;
+    int64_t reached = g->smooth || !b->with_edge ? count : g->first[i + 1] - g->first[i];
+    REAL(reference_angle_columns)(b, &c0, &c1);
+    if (b->d_centre) {
+        memset(b->d_centre + i * b->d_centre_stride + c0, 0, sizeof(real) * (size_t)(c1 - c0));
+    }
+    for (int64_t c = 0; c < reached * e && !b->d_edge_given; c++) {
+        b->d_edge_state[g->first[i] * e + c] = 0;
+    }
+    if (b->with_edge) {
+        REAL(reference_angle_d_second)(b, i, work, d_reduced);
+    }
+    for (int64_t t = 0; t < count * count; t++) {
+        REAL(reference_angle_d_pre)(b, i, t / count, t % count, pre + t * (e + b->layer->a), d_reduced, work);
+        REAL(reference_angle_d_row)(b, i, t / count, t % count, work);
+    }
+}
+
 static void REAL(reference_angle_backward)(const struct REAL(dgnn_angle_block) * b, int64_t begin, int64_t end,
                                            void *scratch)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
-    int64_t e = b->layer->e, a = b->layer->a, c0, c1;
+    int64_t e = b->layer->e, a = b->layer->a;
     real *work = scratch, *d_reduced = work + 2 * e + a, *kept = d_reduced + g->angle_count_max * e;
-    REAL(reference_angle_columns)(b, &c0, &c1);
     for (int64_t i = begin; i < end; i++) {
-        int64_t count = g->angle_count[i];
         const real *pre = b->pre ? b->pre + g->angle_first[i] * (e + a) : kept;
         if (!b->pre) {
             REAL(reference_angle_pre)(b, i, kept, work);
         }
-        if (b->d_centre) {
-            memset(b->d_centre + i * b->d_centre_stride + c0, 0, sizeof(real) * (size_t)(c1 - c0));
-        }
-        int64_t reached = g->smooth || !b->with_edge ? count : g->first[i + 1] - g->first[i];
-        for (int64_t c = 0; c < reached * e && !b->d_edge_given; c++) {
-            b->d_edge_state[g->first[i] * e + c] = 0;
-        }
-        if (b->with_edge) {
-            REAL(reference_angle_d_second)(b, i, work, d_reduced);
-        }
-        for (int64_t j = 0; j < count; j++) {
-            for (int64_t k = 0; k < count; k++) {
-                REAL(reference_angle_d_pre)(b, i, j, k, pre + (j * count + k) * (e + a), d_reduced, work);
-                REAL(reference_angle_d_row)(b, i, j, k, work);
-            }
+        for (int k = 0; k <= g->columns; k++) {
+            REAL(reference_angle_side)(b + k, i, pre, work, d_reduced);
         }
     }
 }
@@ -484,7 +518,7 @@ static int64_t REAL(reference_scratch)(const struct REAL(dgnn_repflow_edges) * e
                                        const struct REAL(dgnn_repflow_layer) * layer)
 {
     int64_t width = layer->m + layer->e, angle = layer->e + layer->a, count = edges->angle_count_max;
-    int64_t edge_reals = (edges->edge_count_max + 1) * width;
+    int64_t edge_reals = (edges->edge_count_max + 2) * width;
     int64_t angle_reals = 2 * layer->e + layer->a + count * layer->e + count * count * angle;
     return (int64_t)sizeof(real) * (edge_reals > angle_reals ? edge_reals : angle_reals);
 }

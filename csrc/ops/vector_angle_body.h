@@ -363,8 +363,9 @@ INLINE void V(angle_d_tile)(enum dgnn_activation_kind kind, const struct dgnn_ac
 
 INLINE void V(angle_centre_backward)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
                                      const struct REAL(dgnn_angle_block) * b, int64_t i,
-                                     const struct V(room) * room)
+                                     const struct V(room) * rooms)
 {
+    const struct V(room) *room = rooms;
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t w = b->layer->e + b->layer->a, count = g->angle_count[i], c0, c1;
     V(angle_columns)(b, &c0, &c1);
@@ -376,14 +377,16 @@ INLINE void V(angle_centre_backward)(enum dgnn_activation_kind kind, const struc
             if (!b->pre) {
                 V(angle_pre)(b, i, j, k, nrow, room, room->tile);
             }
-#define VECTOR_CALL_TILE(kind) V(angle_d_tile)(kind, act, b, i, j, k, nrow, pre, room)
-            VECTOR_TILE(kind, V(below)(act, nrow, pre, w, c0, c1), VECTOR_CALL_TILE)
+            for (int s = 0; s <= g->columns; s++) {
+#define VECTOR_CALL_TILE(kind) V(angle_d_tile)(kind, act, b + s, i, j, k, nrow, pre, rooms + s)
+                VECTOR_TILE(kind, V(below)(act, nrow, pre, w, c0, c1), VECTOR_CALL_TILE)
 #undef VECTOR_CALL_TILE
-            V(angle_d_pairs)(b, j, k, nrow, room);
-            if (b->first_weight) {
-                V(angle_d_cosine)(b, i, j, k, nrow, room);
-            } else {
-                V(angle_d_state)(b, row, nrow, room);
+                V(angle_d_pairs)(b + s, j, k, nrow, rooms + s);
+                if (b->first_weight) {
+                    V(angle_d_cosine)(b + s, i, j, k, nrow, rooms + s);
+                } else {
+                    V(angle_d_state)(b + s, row, nrow, rooms + s);
+                }
             }
         }
     }
@@ -421,20 +424,24 @@ static void V(vector_angle_backward)(const struct REAL(dgnn_angle_block) * b, in
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t w = b->layer->e + b->layer->a;
     struct dgnn_activation act = b->layer->activation; /* a copy that no store can change */
-    struct V(room) room;
-    V(lay)(scratch, g, b->layer, &room);
-    V(angle_first)(b, &room);
+    struct V(room) rooms[4];
+    V(lay_sides)(scratch, g, b->layer, rooms);
+    V(angle_first)(b, rooms);
     for (int64_t i = begin; i < end; i++) {
         if (!b->pre) {
-            V(angle_pairs)(b, i, &room);
+            V(angle_pairs)(b, i, rooms);
         }
-        if (b->with_edge) {
-            V(angle_d_second)(b, i, &room);
+        for (int k = 0; k <= g->columns; k++) {
+            if (b->with_edge) {
+                V(angle_d_second)(b + k, i, rooms + k);
+            }
+            memset(rooms[k].d_pq, 0, sizeof(real) * (size_t)(g->angle_count[i] * 2 * w));
         }
-        memset(room.d_pq, 0, sizeof(real) * (size_t)(g->angle_count[i] * 2 * w));
-#define VECTOR_CALL(kind) V(angle_centre_backward)(kind, &act, b, i, &room)
+#define VECTOR_CALL(kind) V(angle_centre_backward)(kind, &act, b, i, rooms)
         VECTOR_DISPATCH(b->layer->activation.kind, VECTOR_CALL)
 #undef VECTOR_CALL
-        V(angle_d_edges)(b, i, &room);
+        for (int k = 0; k <= g->columns; k++) {
+            V(angle_d_edges)(b + k, i, rooms + k);
+        }
     }
 }

@@ -220,10 +220,19 @@ INLINE void V(edge_d_pre)(enum dgnn_activation_kind kind, const struct dgnn_acti
     }
 }
 
-/* Sums over rows to the centre, and each row to its neighbour. */
-INLINE void V(edge_d_nodes)(const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge, int64_t nrow,
-                            const struct V(room) * room)
+/* Of a moment's side: the component of each row's displacement, 3 apart, that it is of. */
+INLINE const real *V(edge_displacement)(const struct REAL(dgnn_edge_block) * b, int64_t edge,
+                                        const struct V(room) * room)
 {
+    return b->edges->displacement + 3 * edge + room->side - 1;
+}
+
+/* Sums over rows to the centre, and each row to its neighbour. With moves, of a moment's side, the neighbour
+ * gets the gradient's tile times displacement too. */
+INLINE void V(edge_d_nodes)(const int moves, const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge,
+                            int64_t nrow, const struct V(room) * room)
+{
+    const real *displacement = moves ? V(edge_displacement)(b, edge, room) : NULL, *first = room->first_tile;
     int64_t wide = b->layer->m + b->layer->e, c0, c1;
     V(edge_columns)(b, &c0, &c1);
     const int32_t *neighbour = b->edges->neighbour + edge;
@@ -235,19 +244,26 @@ INLINE void V(edge_d_nodes)(const struct REAL(dgnn_edge_block) * b, int64_t i, i
         const real *ahead = d_other + neighbour[r + V(TILE) < left ? r + V(TILE) : left] * wide;
         for (int64_t c = c0; c < c1; c += LANES) {
             __builtin_prefetch(ahead + c, 1);
-            V(vec) d = V(load)(d_tile + r * wide + c);
-            V(store)(other + c, V(load)(other + c) + d);
+            V(vec) d = V(load)(d_tile + r * wide + c), moved = d;
+            if (moves) {
+                moved += displacement[3 * r] * V(load)(first + r * wide + c);
+            }
+            V(store)(other + c, V(load)(other + c) + moved);
             V(store)(centre + c, V(load)(centre + c) + d);
         }
     }
 }
 
-/* The moments' backward for one edge: to its features, its neighbour's, its switch and its direction. */
-INLINE void V(edge_d_moment)(const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge)
+/* The moments' backward for one edge: to its features, its neighbour's, its switch and its direction; with
+ * moves as above. */
+INLINE void V(edge_d_moment)(const int moves, const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge,
+                             const struct V(room) * room)
 {
+    const real displacement = moves ? *V(edge_displacement)(b, edge, room) : 0;
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t e = b->layer->e, n = b->layer->n, width = e + n, node = g->neighbour[edge];
     const real *d_moment = b->d_moment + i * 3 * width, *state = b->state + edge * e;
+    const real *gradient = (b - room->side)->d_moment + i * 3 * width;
     const real *node_row = b->node + node * b->node_stride;
     const int first = b->first_input != NULL;
     real scale = g->edge_switch[edge] * g->moment_scale;
@@ -277,6 +293,9 @@ INLINE void V(edge_d_moment)(const struct REAL(dgnn_edge_block) * b, int64_t i, 
         for (int d = 0; d < 3; d++) {
             V(vec) h = V(load)(d_moment + d * width + e + c);
             sum[d] += h * x;
+            if (moves) {
+                h += displacement * V(load)(gradient + d * width + e + c);
+            }
             to += f[d] * h;
         }
         if (d_node) {
@@ -362,19 +381,47 @@ INLINE void V(edge_d_first)(const struct REAL(dgnn_edge_block) * b, int64_t i, i
     }
 }
 
-INLINE void V(edge_centre_backward)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
-                                    const struct REAL(dgnn_edge_block) * b, int64_t i,
-                                    const struct V(room) * room)
+/* Where a centre's rows begin, for one side. */
+INLINE void V(edge_d_begin)(const struct REAL(dgnn_edge_block) * b, int64_t i, const struct V(room) * room)
 {
-    const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t m = b->layer->m, wide = m + b->layer->e, c0, c1;
     V(edge_columns)(b, &c0, &c1);
-    const real *common = b->pre ? NULL : V(edge_common)(b, i, room);
     for (int64_t c = 0; c < m && b->with_node; c += LANES) {
-        V(store)(room->d_row + c, g->message_scale * V(load)(b->d_message + i * m + c));
+        V(store)(room->d_row + c, b->edges->message_scale * V(load)(b->d_message + i * m + c));
     }
     if (b->d_centre) {
         memset(b->d_centre + i * wide + c0, 0, sizeof(real) * (size_t)(c1 - c0));
+    }
+}
+
+/* A tile of one side, from d_pre on. */
+INLINE void V(edge_d_tile)(const int moves, const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge,
+                           int64_t nrow, const struct V(room) * room)
+{
+    if (b->first_input) {
+        V(edge_d_first)(b, i, edge, nrow, room);
+    } else {
+        V(edge_d_state)(b, i, edge, nrow, room);
+    }
+    if (b->d_centre) {
+        V(edge_d_nodes)(moves, b, i, edge, nrow, room);
+    }
+    for (int64_t r = 0; r < nrow && b->with_node; r++) {
+        V(edge_d_moment)(moves, b, i, edge + r, room);
+    }
+}
+
+INLINE void V(edge_centre_backward)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
+                                    const struct REAL(dgnn_edge_block) * b, int64_t i,
+                                    const struct V(room) * rooms)
+{
+    const struct REAL(dgnn_repflow_edges) *g = b->edges;
+    const struct V(room) *room = rooms;
+    int64_t m = b->layer->m, wide = m + b->layer->e, c0, c1;
+    V(edge_columns)(b, &c0, &c1);
+    const real *common = b->pre ? NULL : V(edge_common)(b, i, room);
+    for (int k = 0; k <= g->columns; k++) {
+        V(edge_d_begin)(b + k, i, rooms + k);
     }
     for (int64_t j = g->first[i]; j < g->first[i + 1]; j += V(TILE)) {
         int64_t nrow = g->first[i + 1] - j < V(TILE) ? g->first[i + 1] - j : V(TILE);
@@ -382,19 +429,15 @@ INLINE void V(edge_centre_backward)(enum dgnn_activation_kind kind, const struct
         if (!b->pre) {
             V(edge_pre)(b, common, j, nrow, room, room->tile);
         }
-#define VECTOR_CALL_TILE(kind) V(edge_d_pre)(kind, act, b, j, nrow, pre, room)
-        VECTOR_TILE(kind, V(below)(act, nrow, pre, wide, c0, b->pre && c1 > m ? m : c1), VECTOR_CALL_TILE)
+        for (int k = 0; k <= g->columns; k++) {
+#define VECTOR_CALL_TILE(kind) V(edge_d_pre)(kind, act, b + k, j, nrow, pre, rooms + k)
+            VECTOR_TILE(kind, V(below)(act, nrow, pre, wide, c0, b->pre && c1 > m ? m : c1), VECTOR_CALL_TILE)
 #undef VECTOR_CALL_TILE
-        if (b->first_input) {
-            V(edge_d_first)(b, i, j, nrow, room);
-        } else {
-            V(edge_d_state)(b, i, j, nrow, room);
-        }
-        if (b->d_centre) {
-            V(edge_d_nodes)(b, i, j, nrow, room);
-        }
-        for (int64_t r = 0; r < nrow && b->with_node; r++) {
-            V(edge_d_moment)(b, i, j + r);
+            if (k) {
+                V(edge_d_tile)(1, b + k, i, j, nrow, rooms + k);
+            } else {
+                V(edge_d_tile)(0, b, i, j, nrow, room);
+            }
         }
     }
 }
@@ -402,11 +445,11 @@ INLINE void V(edge_centre_backward)(enum dgnn_activation_kind kind, const struct
 static void V(vector_edge_backward)(const struct REAL(dgnn_edge_block) * b, int64_t begin, int64_t end, void *scratch)
 {
     struct dgnn_activation act = b->layer->activation; /* a copy that no store can change */
-    struct V(room) room;
-    V(lay)(scratch, b->edges, b->layer, &room);
-    V(edge_first)(b, &room);
+    struct V(room) rooms[4];
+    V(lay_sides)(scratch, b->edges, b->layer, rooms);
+    V(edge_first)(b, rooms);
     for (int64_t i = begin; i < end; i++) {
-#define VECTOR_CALL(kind) V(edge_centre_backward)(kind, &act, b, i, &room)
+#define VECTOR_CALL(kind) V(edge_centre_backward)(kind, &act, b, i, rooms)
         VECTOR_DISPATCH(b->layer->activation.kind, VECTOR_CALL)
 #undef VECTOR_CALL
     }

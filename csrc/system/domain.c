@@ -140,6 +140,7 @@ static void domain_fill_word(const struct dgnn_domain *d, const struct dgnn_doma
     memcpy(word->model, in->model, sizeof(word->model));
     word->dtype = in->dtype;
     word->dense = in->dense;
+    word->nmodel = in->nmodel;
     word->skin = in->skin;
     dgnn_word_system(word, in->system, cell);
     if (s->replicated) {
@@ -296,6 +297,7 @@ static int domain_update(struct dgnn_domain *d, const struct dgnn_domain_input *
     DGNN_TRY(domain_forward(d, error));
     d->valid = 1;
     domain_set_nodes(d);
+    d->nfeature = in->nfeature;
     return DGNN_OK;
 }
 
@@ -323,10 +325,10 @@ static int64_t domain_head(const struct dgnn_node_form *form)
 }
 
 /* Numbers that travel home for an atom: its answer and a row of results, the atomic virial where a rank wants
- * it. */
+ * it, then its features. */
 static int64_t domain_width(const struct dgnn_domain *d, const struct dgnn_node_form *form)
 {
-    return domain_head(form) + domain_shape(d, form).width;
+    return domain_head(form) + domain_shape(d, form).width + d->nfeature;
 }
 
 /* The longest slice of a replicated system. */
@@ -376,9 +378,11 @@ static void domain_spread_part(const double *row, int64_t place, int64_t length,
     }
 }
 
-static void domain_spread(const struct dgnn_domain *d, const struct dgnn_node_form *form, const double *row,
+/* from: whose row it is. */
+static void domain_spread(const struct dgnn_domain *d, const struct dgnn_node_result *from, const double *row,
                           int64_t atom, struct dgnn_result *to)
 {
+    const struct dgnn_node_form *form = &from->form;
     struct dgnn_results_shape shape = domain_shape(d, form);
     int64_t head = domain_head(form);
     domain_spread_part(row, form->width ? -1 : 0, 1, atom, to->atom_energy);
@@ -388,21 +392,32 @@ static void domain_spread(const struct dgnn_domain *d, const struct dgnn_node_fo
     domain_spread_part(row, shape.forces_mag, 3, atom, to->forces_mag);
     domain_spread_part(row, shape.atom_virial, 9, atom, to->atom_virial);
     domain_spread_part(row, shape.output_forces, 9, atom, form->width ? to->output_forces : NULL);
+    row += shape.width;
+    for (int k = 0; k < DGNN_FEATURES_KINDS; k++) {
+        int64_t width = from->features.width[k];
+        domain_spread_part(row, width ? 0 : -1, width, atom, dgnn_results_features(to, k));
+        row += width;
+    }
 }
 
-static void domain_clear(const struct dgnn_domain *d, const struct dgnn_node_form *form,
+static void domain_clear(const struct dgnn_domain *d, const struct dgnn_node_result *from,
                          struct dgnn_result *to)
 {
-    double *arrays[6] = {to->atom_energy,
-                         to->forces,
-                         to->forces_mag,
-                         to->atom_virial,
-                         form->width ? to->atom_output : NULL,
-                         form->width ? to->output_forces : NULL};
-    const size_t widths[6] = {1, 3, 3, 9, (size_t)form->width, 9};
-    for (int k = 0; k < 6; k++) {
+    const struct dgnn_node_form *form = &from->form;
+    const int64_t *features = from->features.width;
+    double *arrays[] = {to->atom_energy,
+                        to->forces,
+                        to->forces_mag,
+                        to->atom_virial,
+                        form->width ? to->atom_output : NULL,
+                        form->width ? to->output_forces : NULL,
+                        to->descriptor,
+                        to->last_layer};
+    const int64_t widths[] = {
+        1, 3, 3, 9, form->width, 9, features[DGNN_FEATURES_DESCRIPTOR], features[DGNN_FEATURES_LAST_LAYER]};
+    for (size_t k = 0; k < sizeof(arrays) / sizeof(arrays[0]); k++) {
         if (arrays[k] && d->natoms) {
-            memset(arrays[k], 0, sizeof(double) * widths[k] * (size_t)d->natoms);
+            memset(arrays[k], 0, sizeof(double) * (size_t)(widths[k] * d->natoms));
         }
     }
 }
@@ -414,18 +429,26 @@ static void domain_pack(const struct dgnn_domain *d, const struct dgnn_node_resu
     int64_t head = domain_head(&from->form);
     const double *answers = from->form.width ? from->output : from->energy;
     for (int64_t k = 0; k < d->nodes.nowned; k++) {
-        double *row = out + (head + shape.width) * k;
+        double *row = out + domain_width(d, &from->form) * k;
         memcpy(row, answers + head * arrival[k], sizeof(double) * (size_t)head);
         dgnn_results_take(from, &shape, arrival[k], row + head);
+        row += head + shape.width;
+        for (int kind = 0; kind < DGNN_FEATURES_KINDS; kind++) {
+            int64_t width = from->features.width[kind];
+            if (width) {
+                memcpy(row, from->features.rows[kind] + width * arrival[k], sizeof(double) * (size_t)width);
+            }
+            row += width;
+        }
     }
 }
 
 /* Every rank gets every slice; a slice is filled up to the longest one. rows: those that came home. */
-static int domain_gather(struct dgnn_domain *d, const struct dgnn_node_form *form, const double *rows,
+static int domain_gather(struct dgnn_domain *d, const struct dgnn_node_result *from, const double *rows,
                          struct dgnn_result *to, struct dgnn_error *error)
 {
     const int64_t *departure = d->departure.data, *real = d->real.data;
-    int64_t nrank = dgnn_transport_nrank(d->comm), width = domain_width(d, form),
+    int64_t nrank = dgnn_transport_nrank(d->comm), width = domain_width(d, &from->form),
             longest = domain_slice_max(d);
     double *all = d->moving_in.data, *mine = d->gather.data;
     memset(mine, 0, sizeof(double) * (size_t)(width * longest));
@@ -436,7 +459,7 @@ static int domain_gather(struct dgnn_domain *d, const struct dgnn_node_form *for
     for (int64_t rank = 0; rank < nrank; rank++) {
         int64_t begin = d->natoms * rank / nrank, end = d->natoms * (rank + 1) / nrank;
         for (int64_t atom = begin; atom < end; atom++) {
-            domain_spread(d, form, all + width * (rank * longest + atom - begin), atom, to);
+            domain_spread(d, from, all + width * (rank * longest + atom - begin), atom, to);
         }
     }
     return DGNN_OK;
@@ -481,12 +504,12 @@ int dgnn_domain_return(struct dgnn_domain *d, const struct dgnn_node_result *fro
     DGNN_TRY(domain_totals(d, from, to, error));
     DGNN_TRY(dgnn_exchange_settle(d->features, error));
     DGNN_TRY(dgnn_exchange_settle(d->geometry, error));
-    domain_clear(d, &from->form, to);
+    domain_clear(d, from, to);
     if (d->replicated) {
-        return domain_gather(d, &from->form, rows, to, error);
+        return domain_gather(d, from, rows, to, error);
     }
     for (int64_t k = 0; k < d->nreal; k++) {
-        domain_spread(d, &from->form, rows + width * k, real[departure[k]], to);
+        domain_spread(d, from, rows + width * k, real[departure[k]], to);
     }
     return DGNN_OK;
 }

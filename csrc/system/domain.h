@@ -29,12 +29,13 @@
 struct dgnn_domain_input {
     const struct dgnn_system *system;
     uint64_t model[2]; /* digest of the archive */
-    int32_t dtype, dense, ntypes;
+    int32_t dtype, dense, ntypes, nmodel;
     int64_t dim_aparam;
     const struct dgnn_magnetic_scheme *spin; /* of a spin model, else NULL */
     double cutoff, skin;
     int32_t threads;
     int32_t want_atom_virial, want_derivatives;
+    int64_t nfeature; /* numbers of features of an atom, of the model that gives most */
     /* What an atom costs with n neighbours at these distances, nearest first. NULL: all cost the same. */
     double (*work)(const void *of, int64_t n, const double *distance);
     const void *work_of;
@@ -44,6 +45,7 @@ struct dgnn_domain_input {
 struct dgnn_domain {
     struct dgnn_nodes nodes;
     int32_t want_atom_virial, want_derivatives; /* by any rank */
+    int64_t nfeature;                           /* as in the input; the same on all ranks */
     int32_t reused;                             /* did the last update keep who computes what? */
 
     /* The rest belongs to domain.c and domain_build.c. */

@@ -484,13 +484,15 @@ static void ghosted_fill_word(const struct dgnn_ghosted_nodes *g, const struct d
                               struct dgnn_word *word)
 {
     const struct dgnn_ghosted *s = in->system;
-    struct dgnn_system system = {.fparam = s->fparam, .nfparam = s->nfparam, .charge_spin = s->charge_spin};
+    struct dgnn_system system = {
+        .fparam = s->fparam, .nfparam = s->nfparam, .charge_spin = s->charge_spin, .request = s->request};
     struct dgnn_cell open;
     memset(word, 0, sizeof(*word));
     memset(&open, 0, sizeof(open));
     memcpy(word->model, in->model, sizeof(word->model));
     word->dtype = in->dtype;
     word->dense = in->dense;
+    word->nmodel = in->nmodel;
     word->skin = in->skin;
     dgnn_word_system(word, &system, &open);
     word->add_ghost_forces = g->add;
@@ -630,6 +632,10 @@ void dgnn_ghosted_return(const struct dgnn_ghosted_nodes *g, const struct dgnn_n
     ghosted_spread(g, from->forces, g->nodes.nrow, 3, g->nall, to->forces);
     ghosted_spread(g, from->forces_mag, g->nodes.nrow, 3, g->nall, to->forces_mag);
     ghosted_spread(g, from->atom_virial, g->nodes.nrow, 9, g->nall, to->atom_virial);
+    for (int k = 0; k < DGNN_FEATURES_KINDS; k++) {
+        ghosted_spread(g, from->features.rows[k], g->nodes.nowned, from->features.width[k], g->nlocal,
+                       dgnn_results_features(to, k));
+    }
 }
 
 void dgnn_ghosted_free(struct dgnn_ghosted_nodes *g)

@@ -17,7 +17,7 @@
 struct dgnn_ghosted_input {
     const struct dgnn_ghosted *system;
     uint64_t model[2]; /* digest of the archive */
-    int32_t dtype, dense, ntypes;
+    int32_t dtype, dense, ntypes, nmodel;
     int64_t dim_aparam;
     double skin;
     int32_t needs_plan;  /* does the model pass messages? */

@@ -143,10 +143,11 @@ static int magnetic_is_own(const struct dgnn_magnetic *m, int64_t centre, int64_
     return row == partner && squared < MAGNETIC_CLOSE * MAGNETIC_CLOSE;
 }
 
-void dgnn_magnetic_join(struct dgnn_magnetic *m, const struct dgnn_graph *graph, double *edge_gradient,
-                        struct dgnn_graph *real_graph)
+void dgnn_magnetic_join(struct dgnn_magnetic *m, const struct dgnn_graph *graph, int32_t sides,
+                        double *edge_gradient, struct dgnn_graph *real_graph)
 {
     double *vector = m->vectors.data;
+    int64_t nedge = dgnn_graph_nedge(graph);
     const int32_t *row = graph->image ? graph->image : graph->neighbour;
     for (int64_t i = 0; i < graph->nowned; i++) {
         const double *from = m->displacement + 3 * i;
@@ -157,12 +158,15 @@ void dgnn_magnetic_join(struct dgnn_magnetic *m, const struct dgnn_graph *graph,
             }
             if (magnetic_is_own(m, i, row[e], vector + 3 * e)) {
                 memset(vector + 3 * e, 0, 3 * sizeof(*vector));
-                memset(edge_gradient + 3 * e, 0, 3 * sizeof(*edge_gradient));
+                for (int32_t side = 0; side < sides; side++) {
+                    memset(edge_gradient + 3 * (side * nedge + e), 0, 3 * sizeof(*edge_gradient));
+                }
             }
         }
     }
     *real_graph = *graph;
     real_graph->vector = vector;
+    real_graph->offset = NULL;
 }
 
 /* Row i of atoms: the sum of its nodes' rows. */

@@ -39,7 +39,7 @@ struct dgnn_magnetic {
     struct dgnn_buffer block;   /* all arrays of nodes */
     struct dgnn_buffer vectors; /* of edges, between real atoms */
     struct dgnn_buffer results; /* of atoms */
-    double *displacement;       /* nnode x 3, from the real atom; 0 for real nodes */
+    double *displacement;       /* rows x 3, from the real atom; 0 for real nodes: the graph's offset */
 };
 
 static inline void dgnn_magnetic_displacement(const struct dgnn_magnetic_scheme *scheme, int32_t type,
@@ -65,9 +65,10 @@ int dgnn_magnetic_prepare(struct dgnn_magnetic *magnetic, const struct dgnn_grap
 /* From nodes to atoms, once the nodes' own forces are known: real_graph is the graph with displacements
  * between the real atoms of both nodes in place of vectors, which virials are made of, spins being held fixed
  * under strain. Edges between the two nodes of one atom join nothing then: their gradients are cleared, so
- * that the huge ones of a nearly zero spin need not cancel. After prepare; valid until the next call. */
-void dgnn_magnetic_join(struct dgnn_magnetic *magnetic, const struct dgnn_graph *graph, double *edge_gradient,
-                        struct dgnn_graph *real_graph);
+ * that the huge ones of a nearly zero spin need not cancel. edge_gradient: sides x nedge x 3 (descriptor.h).
+ * After prepare; valid until the next call. */
+void dgnn_magnetic_join(struct dgnn_magnetic *magnetic, const struct dgnn_graph *graph, int32_t sides,
+                        double *edge_gradient, struct dgnn_graph *real_graph);
 
 /* Results of nodes become results of atoms: energies, forces and virials of both nodes are added; nodes'
  * forces are those of joined edges, forces_mag those of all. An atom's forces_mag is its virtual node's times

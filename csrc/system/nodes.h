@@ -26,6 +26,13 @@ struct dgnn_nodes {
     struct dgnn_exchange *exchange; /* of nodes, virtual ones among them; NULL: no ghosts */
 };
 
+/* Rows of a network's inside: of the descriptor, and of the fitting net's last hidden layer. */
+enum { DGNN_FEATURES_DESCRIPTOR = 0, DGNN_FEATURES_LAST_LAYER, DGNN_FEATURES_KINDS };
+struct dgnn_features {
+    int64_t width[DGNN_FEATURES_KINDS]; /* 0: not asked for */
+    double *rows[DGNN_FEATURES_KINDS];  /* nowned x width; with virtual nodes, those of atoms first */
+};
+
 /* What a model's answers are. */
 struct dgnn_node_form {
     int64_t width;           /* numbers of an atom's answer; 0: it is an energy, with forces */
@@ -48,6 +55,7 @@ struct dgnn_node_result {
     double virial[9];         /* of this rank's edges */
     int64_t ntruncated;       /* of this rank's centres */
     int64_t nangle_truncated; /* as ntruncated */
+    struct dgnn_features features;
 };
 
 #endif

@@ -27,6 +27,12 @@ void dgnn_results_set_total(const struct dgnn_node_form *form, const double *tot
 void dgnn_results_take(const struct dgnn_node_result *result, const struct dgnn_results_shape *shape,
                        int64_t i, double *out);
 
+/* Where features of that kind go; NULL: nowhere. */
+static inline double *dgnn_results_features(const struct dgnn_result *result, int kind)
+{
+    return kind == DGNN_FEATURES_DESCRIPTOR ? result->descriptor : result->last_layer;
+}
+
 /* From n rows into result. */
 void dgnn_results_put(const double *rows, const struct dgnn_results_shape *shape, int64_t n,
                       struct dgnn_node_result *result);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "system/input.h"
+#include "system/results.h"
 
 static int serial_reserve(struct dgnn_serial *s, const struct dgnn_system *system, int64_t nnode,
                           int64_t dim_aparam, struct dgnn_error *error)
@@ -144,6 +145,9 @@ void dgnn_serial_return(const struct dgnn_serial *s, const struct dgnn_node_resu
     serial_spread(s, from->forces, 3, to->forces);
     serial_spread(s, from->forces_mag, 3, to->forces_mag);
     serial_spread(s, from->atom_virial, 9, to->atom_virial);
+    for (int k = 0; k < DGNN_FEATURES_KINDS; k++) {
+        serial_spread(s, from->features.rows[k], from->features.width[k], dgnn_results_features(to, k));
+    }
 }
 
 void dgnn_serial_free(struct dgnn_serial *s)

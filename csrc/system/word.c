@@ -18,6 +18,7 @@ static const struct word_field word_fields[] = {
     WORD_FIELD("dtype of the model", dtype),
     WORD_FIELD("semantics of the model", dense),
     WORD_FIELD("skin of the model", skin),
+    WORD_FIELD("nmodel", nmodel),
     WORD_FIELD("box", has_box),
     WORD_FIELD("box", box),
     WORD_FIELD("pbc", pbc),
@@ -25,6 +26,7 @@ static const struct word_field word_fields[] = {
     WORD_FIELD("charge_spin", charge_spin),
     WORD_FIELD("grid", grid),
     WORD_FIELD("replicated", replicated),
+    WORD_FIELD("request", request),
     WORD_FIELD("kind of plan (border, direct, mapping or none)", plan_kind),
     WORD_FIELD("ghost_forces", add_ghost_forces),
     WORD_FIELD("same_list", same_list),
@@ -51,6 +53,7 @@ void dgnn_word_system(struct dgnn_word *word, const struct dgnn_system *s, const
     word_digest(s->charge_spin, 2 * sizeof(double), word->charge_spin);
     memcpy(word->grid, s->grid, sizeof(word->grid));
     word->replicated = s->replicated != 0;
+    word->request = s->request & ~DGNN_REQUEST_ALONE;
 }
 
 void dgnn_word_whole(struct dgnn_word *word, const struct dgnn_system *s)

@@ -9,13 +9,14 @@
 struct dgnn_word {
     /* The same on all ranks. */
     uint64_t model[2]; /* digest of the archive */
-    int32_t dtype, dense;
+    int32_t dtype, dense, nmodel;
     double skin;
     int32_t has_box, pbc[3];
     double box[9];
     uint64_t fparam[2], charge_spin[2];
     int32_t grid[3];
     int32_t replicated;
+    int32_t request; /* of struct dgnn_system, without what is a thread's own matter */
     int32_t plan_kind, add_ghost_forces, same_list; /* a host's ghosts */
     uint64_t whole[2];                              /* replicated: digest of the atoms */
     /* Each rank's own. */

@@ -14,7 +14,7 @@ enum { OPS_NACTIVATION = sizeof(ops_names) / sizeof(ops_names[0]) };
 static uint64_t ops_seed = 1;
 static struct {
     int64_t ncentre, edges, angles;
-} ops_uniform; /* ncentre > 0: all centres have the same counts */
+} ops_uniform __attribute__((unused)); /* ncentre > 0: all centres have the same counts */
 static int ops_first_layer
     __attribute__((unused)); /* differences: cosine x weight instead of angle features */
 static char ops_where[160];  /* what is tested, for messages */

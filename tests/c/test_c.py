@@ -45,14 +45,15 @@ def test_no_races(name, tmp_path):
     assert done.returncode == 0 and "ThreadSanitizer" not in done.stderr, (done.stdout + done.stderr)[-8000:]
 
 
-def test_neon():
-    """The kernels' own test on an emulated 64-bit ARM machine."""
+@pytest.mark.parametrize("name", ["test_ops", "test_ops_dpa4c"])
+def test_neon(name):
+    """The kernels' own tests on an emulated 64-bit ARM machine."""
     if builder.machine() == "aarch64":
-        return  # test_ops is the same program
+        return  # it is the same program
     compiler, emulator = "aarch64-linux-gnu-gcc", "qemu-aarch64"
     if not shutil.which(compiler) or not shutil.which(emulator):
         pytest.skip("a compiler for aarch64 and its emulator are not installed")
-    program = builder.build_foreign(FOLDER / "test_ops.c", "aarch64", [compiler])
+    program = builder.build_foreign(FOLDER / f"{name}.c", "aarch64", [compiler])
     done = subprocess.run([emulator, "-L", "/usr/aarch64-linux-gnu", program], cwd=ROOT, capture_output=True, text=True,
                           timeout=600)
     assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]

@@ -100,7 +100,7 @@ static void test_join(void)
         .nowned = 4, .nnode = 8, .first = first, .neighbour = neighbour, .vector = vector};
     CHECK_STATUS(dgnn_magnetic_update(&m, &scheme, &atoms, 0, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_magnetic_prepare(&m, &graph, 0, &error), DGNN_OK, "");
-    dgnn_magnetic_join(&m, &graph, gradient, &joined);
+    dgnn_magnetic_join(&m, &graph, 1, gradient, &joined);
     CHECK(joined.vector[0] == 0 && joined.vector[2] == 0 && gradient[0] == 0 && gradient[2] == 0);
     CHECK(joined.vector[3] == 6 && joined.vector[5] == 0 && gradient[3] == 2);
     CHECK(joined.vector[6] == 0 && joined.vector[7] == 2 && gradient[6] == 3);

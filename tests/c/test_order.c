@@ -96,7 +96,7 @@ int main(void)
     struct dgnn_order order = {0};
     for (uint64_t seed = 1; seed < 5; seed++) {
         struct dgnn_graph graph = make_graph(seed, seed == 4);
-        CHECK_STATUS(dgnn_order_build(&order, &graph, whole.positions, &error), DGNN_OK, "");
+        CHECK_STATUS(dgnn_order_build(&order, &graph, whole.positions, 1, &error), DGNN_OK, "");
         check_same_graph(&order);
         check_returns(&order);
         CHECK(path_length(whole.positions, order.node) < 0.4 * path_length(whole.positions, NULL));
@@ -105,13 +105,14 @@ int main(void)
     struct dgnn_graph graph = make_graph(9, 0);
     memset(whole.positions, 0, sizeof(whole.positions));
     int64_t before = dgnn_alloc_count();
-    CHECK_STATUS(dgnn_order_build(&order, &graph, whole.positions, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_order_build(&order, &graph, whole.positions, 1, &error), DGNN_OK, "");
     CHECK(dgnn_alloc_count() == before);
     CHECK(order.node[0] == 0 && order.node[NODES - 1] == NODES - 1);
     dgnn_order_free(&order);
     for (int k = 1; k <= 2; k++) {
         dgnn_alloc_fail_at(k, 0);
-        CHECK_STATUS(dgnn_order_build(&order, &graph, whole.positions, &error), DGNN_ERROR_MEMORY, "order");
+        CHECK_STATUS(dgnn_order_build(&order, &graph, whole.positions, 1, &error), DGNN_ERROR_MEMORY,
+                     "order");
         dgnn_alloc_fail_at(0, 0);
         dgnn_order_free(&order);
     }

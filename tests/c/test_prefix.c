@@ -84,7 +84,7 @@ static void test_gradient(void)
     struct dgnn_prefix_rules rules = {.sel = one, .nsel = 1, .ntypes = 2};
     all[15] = 1;
     CHECK_STATUS(dgnn_prefix_build(&p, &whole, &rules, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_prefix_prepare(&p, 0.5, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_prefix_prepare(&p, 0.5, 1, &error), DGNN_OK, "");
     own = dgnn_prefix_begin_gradient(&p, all, 0.5);
     CHECK(own != all && own[0] == 0 && own[3] == 0);
     own[0] = 2;
@@ -95,12 +95,12 @@ static void test_gradient(void)
     rules.sel = many;
     CHECK_STATUS(dgnn_prefix_build(&p, &whole, &rules, &error), DGNN_OK, "");
     CHECK(p.graph.first == first && p.graph.vector == vector);
-    CHECK_STATUS(dgnn_prefix_prepare(&p, 1, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_prefix_prepare(&p, 1, 1, &error), DGNN_OK, "");
     own = dgnn_prefix_begin_gradient(&p, all, 1);
     CHECK(own == all);
     dgnn_prefix_end_gradient(&p, own, 1, all);
     CHECK(all[0] == 1);
-    CHECK_STATUS(dgnn_prefix_prepare(&p, 2, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_prefix_prepare(&p, 2, 1, &error), DGNN_OK, "");
     own = dgnn_prefix_begin_gradient(&p, all, 2);
     CHECK(own != all);
     own[23] = 1;
@@ -133,7 +133,7 @@ static void test_memory(void)
         struct dgnn_prefix p = {0};
         dgnn_alloc_fail_at(nth, 1);
         int status = dgnn_prefix_build(&p, &whole, &rules, &error);
-        status = status ? status : dgnn_prefix_prepare(&p, 1, &error);
+        status = status ? status : dgnn_prefix_prepare(&p, 1, 1, &error);
         dgnn_alloc_fail_at(0, 0);
         CHECK(status == (nth <= 3 ? DGNN_ERROR_MEMORY : DGNN_OK));
         failures += status != 0;

@@ -1,6 +1,6 @@
 /* Sessions: several models on one, each with the bits that it gives alone; the sessions of a model while
- * threads call; one list, one decomposition and one set of positions however many models; refusals. test_c.py
- * also runs this under ThreadSanitizer. */
+ * threads call; one list however many models, one decomposition and one set of positions for those that cut
+ * space alike; refusals. test_c.py also runs this under ThreadSanitizer. */
 #include "session_case.h"
 
 #include <sys/resource.h>
@@ -80,6 +80,52 @@ static void test_blocks(void)
                 (long long)second);
     }
     free_all(pair, 2);
+}
+
+/* How many of the models a call evaluates: bits of those are what they are alone, the others' results stay as
+ * they are, and the list goes on. */
+static void test_some_models(const struct committee *c)
+{
+    enum { ROUNDS_OF_SOME = 5 };
+    static const int32_t wanted[ROUNDS_OF_SOME] = {1, 0, 1, 2, 0};
+    static struct answer all[MODELS_MAX], alone;
+    struct dgnn_model *model[MODELS_MAX];
+    int32_t n = load_all(c, model);
+    struct dgnn_session *session = make_session(model, n);
+    struct dgnn_error error;
+    for (int round = 0; round < ROUNDS_OF_SOME; round++) {
+        struct dgnn_system system = make_call(round < 2 ? round : 1, types);
+        struct dgnn_result results[MODELS_MAX];
+        int32_t count = wanted[round] ? wanted[round] : n;
+        for (int32_t k = 0; k < n; k++) {
+            results[k] = make_result(&all[k]);
+            results[k].energy = NAN;
+        }
+        system.nmodel = wanted[round];
+        CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_OK, "");
+        CHECK(round == 0 || session->division[0].list.reused);
+        system.nmodel = 0;
+        for (int32_t k = 0; k < n; k++) {
+            struct dgnn_result own = make_result(&alone);
+            CHECK_STATUS(dgnn_model_compute(model[k], &system, NULL, &own, &error), DGNN_OK, "");
+            take_totals(&own, &alone);
+            CHECK(isnan(results[k].energy) == (k >= count));
+            take_totals(&results[k], &all[k]);
+            CHECK(k >= count ? all[k].forces[0] == 0 : same(&all[k], &alone));
+        }
+    }
+    struct dgnn_system system = make_call(0, types);
+    struct dgnn_result results[MODELS_MAX];
+    for (int32_t k = 0; k < n; k++) {
+        results[k] = make_result(&all[k]);
+    }
+    for (int32_t k = 0; k < 2; k++) {
+        system.nmodel = k ? n + 1 : -1;
+        CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_ERROR_INPUT,
+                     "nmodel: found");
+    }
+    dgnn_session_free(session);
+    free_all(model, n);
 }
 
 /* ---------------------------------------------------------------- ranks */
@@ -181,6 +227,42 @@ static void test_ranks(const struct committee *committee)
             fprintf(stderr, "    rank %d of %s: %d wrong; %s\n", r, committee->member[0].name, c.wrong[r],
                     c.message[r]);
         }
+        free_all(c.model[r], c.n);
+    }
+}
+
+/* Rank 1 asks for one model less: all are told, and the next call goes well. */
+static void some_models_body(struct ranks_rank *rank)
+{
+    static _Thread_local struct answer all[MODELS_MAX];
+    struct ranks_case *c = rank->data;
+    int32_t r = rank->rank;
+    struct dgnn_error error = {0};
+    struct dgnn_session *session = make_session(c->model[r], c->n);
+    struct dgnn_system system = make_call(0, types);
+    struct dgnn_result results[MODELS_MAX];
+    for (int32_t k = 0; k < c->n; k++) {
+        results[k] = make_result(&all[k]);
+    }
+    system.natoms = r == 0 ? NATOMS : 0;
+    system.nmodel = r == 1 ? 1 : 2;
+    c->wrong[r] = dgnn_session_compute(session, &system, rank->comm, results, &error) != DGNN_ERROR_INPUT ||
+                  !strstr(error.message, "nmodel: rank 1 has another than rank 0");
+    system.nmodel = 1;
+    c->status[r] = dgnn_session_compute(session, &system, rank->comm, results, &error);
+    dgnn_session_free(session);
+}
+
+static void test_some_models_on_ranks(const struct committee *committee)
+{
+    static struct ranks_case c;
+    memset(&c, 0, sizeof(c));
+    for (int32_t r = 0; r < NRANK; r++) {
+        c.n = load_all(committee, c.model[r]);
+    }
+    ranks_run(NRANK, 60, some_models_body, &c);
+    for (int32_t r = 0; r < NRANK; r++) {
+        CHECK(!c.status[r] && !c.wrong[r]);
         free_all(c.model[r], c.n);
     }
 }
@@ -429,6 +511,8 @@ int main(void)
     for (size_t k = 0; k < sizeof(committees) / sizeof(committees[0]); k++) {
         test_serial(&committees[k]);
         test_ranks(&committees[k]);
+        test_some_models(&committees[k]);
+        test_some_models_on_ranks(&committees[k]);
     }
     test_blocks();
     test_type_maps();

@@ -86,9 +86,9 @@ static double energy_of(const struct dgnn_system *system)
 static void test_system(void)
 {
     typedef struct dgnn_system T;
-    static const size_t ends[] = {TO(T, types),  TO(T, box),    TO(T, pbc),         TO(T, spins),
-                                  TO(T, fparam), TO(T, aparam), TO(T, charge_spin), TO(T, ids),
-                                  TO(T, grid),   sizeof(T),     sizeof(T) + 24};
+    static const size_t ends[] = {TO(T, types),  TO(T, box),        TO(T, pbc),         TO(T, spins),
+                                  TO(T, fparam), TO(T, aparam),     TO(T, charge_spin), TO(T, ids),
+                                  TO(T, grid),   TO(T, replicated), sizeof(T),          sizeof(T) + 24};
     static const int64_t ids[4] = {3, 1, 4, 2};
     const T full = {.size = sizeof(T),
                     .natoms = 4,
@@ -122,9 +122,11 @@ static void test_system(void)
 static void test_ghosted(void)
 {
     typedef struct dgnn_ghosted T;
-    static const size_t ends[] = {TO(T, types),           TO(T, spins),     TO(T, fparam), TO(T, aparam),
-                                  TO(T, charge_spin),     TO(T, border),    TO(T, direct), TO(T, mapping),
-                                  TO(T, neighbour_first), TO(T, same_list), sizeof(T),     sizeof(T) + 8};
+    static const size_t ends[] = {
+        TO(T, types),           TO(T, spins),     TO(T, fparam),           TO(T, aparam),
+        TO(T, charge_spin),     TO(T, border),    TO(T, direct),           TO(T, mapping),
+        TO(T, neighbour_first), TO(T, same_list), TO(T, add_ghost_forces), sizeof(T),
+        sizeof(T) + 8};
     static const int64_t mapping[4] = {0, 1, 2, 3};
     const T full = {.size = sizeof(T),
                     .nlocal = 4,
@@ -151,10 +153,10 @@ static void test_ghosted(void)
 static void test_result(void)
 {
     typedef struct dgnn_result T;
-    static const size_t ends[] = {TO(T, virial),           TO(T, forces),      TO(T, forces_mag),
-                                  TO(T, atom_energy),      TO(T, atom_virial), TO(T, nedges),
-                                  TO(T, ntruncated),       TO(T, nghosts),     TO(T, list_reused),
-                                  TO(T, nangle_truncated), sizeof(T),          sizeof(T) + 8};
+    static const size_t ends[] = {
+        TO(T, virial),  TO(T, forces),     TO(T, forces_mag), TO(T, atom_energy), TO(T, atom_virial),
+        TO(T, nedges),  TO(T, ntruncated), TO(T, nghosts),    TO(T, list_reused), TO(T, nangle_truncated),
+        TO(T, profile), TO(T, descriptor), TO(T, last_layer), sizeof(T),        sizeof(T) + 8};
     const struct dgnn_system system = {.size = sizeof(system), .natoms = 4, .coords = coords, .types = types};
     double forces[12], atom_energy[4], atom_virial[36];
     struct dgnn_profile profile = {.size = sizeof(profile)};
@@ -278,10 +280,11 @@ static void test_tree(void)
 static void test_info(void)
 {
     typedef struct dgnn_model_info T;
-    static const size_t ends[] = {
-        TO(T, size),    TO(T, cutoff),     TO(T, ntypes),  TO(T, type_names),    TO(T, dtype),
-        TO(T, threads), TO(T, dim_fparam), TO(T, is_spin), TO(T, virtual_scale), TO(T, parameters),
-        TO(T, nsel),    sizeof(T),         sizeof(T) + 16};
+    static const size_t ends[] = {TO(T, size),           TO(T, cutoff),  TO(T, ntypes),
+                                  TO(T, type_names),     TO(T, dtype),   TO(T, threads),
+                                  TO(T, dim_fparam),     TO(T, is_spin), TO(T, virtual_scale),
+                                  TO(T, parameters),     TO(T, nsel),    TO(T, sel),
+                                  TO(T, dim_descriptor), sizeof(T),      sizeof(T) + 16};
     T all = {.size = sizeof(T)};
     CHECK_STATUS(dgnn_model_get_info(model, &all, &error), DGNN_OK, "");
     for (size_t k = 0; k < sizeof(ends) / sizeof(ends[0]); k++) {

@@ -67,13 +67,13 @@ static inline void zip_put_bytes(unsigned char *bytes, size_t *length, const voi
 
 /* The fields that the local header and the directory share, from "version needed" to the name's length. */
 static inline void zip_put_common(unsigned char *bytes, size_t *length, const struct zip_entry *entry,
-                                  uint32_t packed, const char *name)
+                                  uint32_t crc, uint32_t packed, const char *name)
 {
     zip_put(bytes, length, 20, 2);
     zip_put(bytes, length, (uint64_t)entry->flags, 2);
     zip_put(bytes, length, (uint64_t)entry->method, 2);
     zip_put(bytes, length, 0x5a210000, 4);
-    zip_put(bytes, length, zip_crc(entry->data, entry->size) ^ entry->crc_xor, 4);
+    zip_put(bytes, length, crc ^ entry->crc_xor, 4);
     zip_put(bytes, length, entry->wide ? 0xffffffff : packed, 4);
     zip_put(bytes, length, entry->wide ? 0xffffffff : entry->size + entry->size_add, 4);
     zip_put(bytes, length, strlen(name), 2);
@@ -84,8 +84,9 @@ static inline void zip_add(struct zip_maker *zip, const struct zip_entry *entry)
     const char *local = entry->local_name ? entry->local_name : entry->name;
     uint32_t start = (uint32_t)zip->length;
     uint32_t packed = (uint32_t)entry->size + (entry->method == 8 ? 5 : 0);
+    uint32_t crc = zip_crc(entry->data, entry->size);
     zip_put(zip->bytes, &zip->length, 0x04034b50, 4);
-    zip_put_common(zip->bytes, &zip->length, entry, packed, local);
+    zip_put_common(zip->bytes, &zip->length, entry, crc, packed, local);
     zip_put(zip->bytes, &zip->length, entry->wide ? 20 : 0, 2);
     zip_put_bytes(zip->bytes, &zip->length, local, strlen(local));
     if (entry->wide) {
@@ -101,7 +102,7 @@ static inline void zip_add(struct zip_maker *zip, const struct zip_entry *entry)
     zip_put_bytes(zip->bytes, &zip->length, entry->data, entry->size);
     if (entry->flags & 8) {
         zip_put(zip->bytes, &zip->length, 0x08074b50, 4);
-        zip_put(zip->bytes, &zip->length, zip_crc(entry->data, entry->size), 4);
+        zip_put(zip->bytes, &zip->length, crc, 4);
         zip_put(zip->bytes, &zip->length, packed, 4);
         zip_put(zip->bytes, &zip->length, entry->size, 4);
     }
@@ -109,7 +110,7 @@ static inline void zip_add(struct zip_maker *zip, const struct zip_entry *entry)
     size_t *length = &zip->directory_length;
     zip_put(directory, length, 0x02014b50, 4);
     zip_put(directory, length, 3 << 8 | 20, 2);
-    zip_put_common(directory, length, entry, packed + entry->packed_add, entry->name);
+    zip_put_common(directory, length, entry, crc, packed + entry->packed_add, entry->name);
     zip_put(directory, length, entry->wide ? 36 : 0, 2);
     zip_put(directory, length, 0, 6); /* comment, disk, internal attributes */
     zip_put(directory, length, entry->attributes, 4);

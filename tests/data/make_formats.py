@@ -147,7 +147,9 @@ class Nothing(torch.nn.Module):
 
 def exported(case, tree, script, model):
     """What deepmd-kit's _deserialize_to_file_pte writes, but for the program."""
-    metadata = _collect_metadata(model, spin_scheme="deepspin" if tree["type"] == "spin_ener" else None, lower_kind="nlist")
+    graph = tree.get("descriptor", {}).get("type") == "dpa4c"  # which has no other form
+    metadata = _collect_metadata(model, spin_scheme={"spin_ener": "deepspin", "native_spin": "native"}.get(tree["type"]),
+                                 lower_kind="graph" if graph else "nlist")
     data = {"model": tree, "model_def_script": script, "backend": "dpmodel", "software": "deepmd-kit", "version": "3.2.0"}
     extra = {"metadata.json": json.dumps(metadata), "model.json": json.dumps(data, separators=(",", ":")),
              "model_def_script.json": json.dumps(script)}
@@ -158,8 +160,7 @@ def exported(case, tree, script, model):
 
 def files_of(case):
     """(kind, bytes) of all that this case can be; raises at the end what went wrong."""
-    tree, script = tree_of(case), script_of(case)
-    failures = []
+    tree, failures = tree_of(case), []
 
     def attempt(kind, make):
         try:
@@ -169,7 +170,7 @@ def files_of(case):
             return kind, None
 
     graph = (DATA / "cases" / f"{case}_graph").exists()
-    _, params = attempt("input", lambda: checked(script, tree))
+    _, params = attempt("input", lambda: checked(script_of(case), tree))
     if params is None:
         yield "failures", failures
         return

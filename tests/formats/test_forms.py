@@ -2,6 +2,7 @@
 (data/formats), and the bits of its .pt2 from a case's model in all other forms (data/saved.tar.xz). Python's unpickler
 never runs, and torch is not imported."""
 
+import json
 import pickle
 import sys
 
@@ -9,14 +10,16 @@ import dgnn
 import numpy as np
 import pytest
 import saved_files
+import yaml
 from conftest import DATA
 from test_cases import SYSTEMS, Case, assert_cases
 
-HEADS = {"pt_heads": ["Domains_Alloy", "Omat24", "H2O_H2O-SCAN0"], "pt_heads_maps": ["oxide", "water", "reversed"]}
+HEADS = {"pt_heads": ["Domains_Alloy", "Omat24", "H2O_H2O-SCAN0"], "pt_heads_maps": ["oxide", "water", "reversed"],
+         "ptexpt_dpa4c_heads": ["water", "ice", "magnet"]}
 FILES = [(name, file, head) for name in sorted(path.name for path in saved_files.FORMATS.iterdir())
          for file in saved_files.format_files(name) for head in HEADS.get(name, [None])]
 SPINS = {"pt_spin_dpa3": "model.pt", "pth_spin_dpa3": "frozen_model.pth"}
-PT_EXPT = -96.79822301674898  # eV: the tree of pt_spin_dpa3 evaluated by deepmd-kit's pt_expt backend, which cuts as dgnn does
+PT_EXPT = -96.79822301674898  # eV: the tree of pt_spin_dpa3 evaluated by deepmd-kit's pt_expt backend
 pytestmark = [pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning"),
               pytest.mark.filterwarnings("ignore::dgnn.UntrainedElementWarning")]
 found_classes = []  # by any unpickler of this process
@@ -49,15 +52,58 @@ def test_a_file_of_deepmd_kit(name, file, head, tmp_path, figures):
     assert_cases(model, [Case(arrays, system) for system in systems], figures, f"{name}/{file} {head or ''}")
 
 
+LISTS = "lists.npz"  # the pt backend's answers with other lists: make_spin_lists.py
+
+
+def triclinic(name="pt_spin_dpa3"):
+    with np.load(saved_files.FORMATS / name / "cases.npz") as cases:
+        return Case(dict(cases), "triclinic")
+
+
+def lists_of(kind):
+    with np.load(saved_files.FORMATS / "pt_spin_dpa3" / LISTS) as file:
+        return {key.split("/")[1]: file[key] for key in file.files if key.startswith(f"{kind}/")}
+
+
+def furthest(result, theirs):
+    """Over all quantities, the largest difference over the largest component (or 1)."""
+    pairs = (("atom_energy", "atom_energy"), ("forces", "force"), ("forces_mag", "force_mag"), ("virial", "virial"))
+    return max(np.abs(np.ravel(getattr(result, ours)) - theirs[other].ravel()).max() / max(1, np.abs(theirs[other]).max())
+               for ours, other in pairs)
+
+
 @pytest.mark.parametrize("name,file", SPINS.items())
 def test_where_the_backends_of_deepmd_kit_differ(name, file, tmp_path):
-    """Spins in the triclinic cell: lists are cut, and atoms without spin lie where their virtual atoms do, so that which
-    of two equally far ones is kept decides. The pt backend has another answer there than pt_expt (and so dgnn)."""
-    with np.load(saved_files.FORMATS / name / "cases.npz") as cases:
-        case = Case(dict(cases), "triclinic")
-    energy = dgnn.Model.load(saved_files.format_file(name, file, tmp_path)).compute(**case.inputs()).energy
+    """A cell where lists are cut: the pt backend has another answer than pt_expt, whose answer is dgnn's. Two things are the
+    reason, and with both undone the pt backend has dgnn's numbers: between an atom and the placeholder at its place the sort
+    chooses either, and excluded placeholders keep their places among the a_sel nearest, of which angles are made."""
+    case = triclinic(name)
+    result = dgnn.Model.load(saved_files.format_file(name, file, tmp_path)).compute(**case.inputs())
+    energy = result.energy
     assert abs(energy - PT_EXPT) < 1e-10 * abs(PT_EXPT)
     assert 1e-6 < abs(energy - case.get("out", "energy")[0]) < 1e-4
+    assert abs(lists_of("as_it_is")["energy"][0] - case.get("out", "energy")[0]) < 1e-10
+    moved = lists_of("moved")["energy"]  # the same system elsewhere
+    assert moved.max() - moved.min() > 5e-5
+    assert 1e-6 < abs(energy - lists_of("real_first")["energy"][0]) < 1e-4
+    closed = lists_of("closed")
+    assert abs(energy - closed["energy"][0]) < 1e-10 * abs(energy) and furthest(result, closed) < 1e-10
+
+
+def test_nothing_else_differs_between_the_backends(tmp_path):
+    """The same cell, with a sel that cuts nothing."""
+    path = saved_files.format_file("pt_spin_dpa3", "model.pt", tmp_path)
+    dgnn.Model.load(path).save(tmp_path / "model.yaml")
+    tree = yaml.safe_load((tmp_path / "model.yaml").read_text())["model"]
+    descriptor = tree["backbone_model"]["descriptor"]
+    for owner, wrap in ((descriptor["repflow_args"], int), *((layer, lambda sel: [sel]) for layer in
+                                                             descriptor["repflow_variable"]["repflow_layers"])):
+        owner.update(e_sel=wrap(600), a_sel=240)
+    for statistics in descriptor["repflow_variable"]["@variables"].values():  # the same row for each neighbour
+        statistics["value"] = [[rows[0]] * 600 for rows in statistics["value"]]
+    (tmp_path / "wide.json").write_text(json.dumps({"model": tree}))
+    result, theirs = dgnn.Model.load(tmp_path / "wide.json").compute(**triclinic().inputs()), lists_of("wide")
+    assert abs(result.energy - PT_EXPT) > 1 and furthest(result, theirs) < 1e-10
 
 
 SAVED = saved_files.names()

@@ -43,6 +43,26 @@ def test_heads_are_listed(path, maps_path):
         "oxide": ["H", "O", "Cu", "Zr"], "water": ["O", "H"], "reversed": ["H", "O"]}
 
 
+def test_heads_of_dpa4c(tmp_path):
+    """One of them with native spins, whose file holds a model of another type; and each saved alone."""
+    path = saved_files.format_file("ptexpt_dpa4c_heads", "model.pt", tmp_path)
+    assert {name: task["alias_of"] for name, task in dgnn.heads(path).items()} == {
+        "water": None, "ice": None, "magnet": None, "Default": "ice"}
+    models = {name: dgnn.Model.load(path, head=name) for name in dgnn.heads(path)}
+    assert [name for name, model in models.items() if model.is_spin] == ["magnet"]
+    assert models["Default"].digest == models["ice"].digest != models["water"].digest
+    with pytest.raises(dgnn.InputError, match="water, ice, magnet"):
+        dgnn.Model.load(path)
+    for kind in ("dgnn", "dp", "yaml"):
+        assert main(["pack", str(path), "--head", "magnet", str(tmp_path / f"magnet.{kind}")]) == 0
+        (coords, types, box), energy = case_of("magnet", "sparse", "ptexpt_dpa4c_heads")
+        with np.load(saved_files.FORMATS / "ptexpt_dpa4c_heads" / "cases.magnet.npz") as file:
+            spins = file["sparse/in/spin"]
+        found = dgnn.Model.load(tmp_path / f"magnet.{kind}").compute(coords, types, box, spins=spins).energy
+        assert found == models["magnet"].compute(coords, types, box, spins=spins).energy
+        assert abs(found - energy) < 1e-10 * abs(energy)
+
+
 @pytest.mark.parametrize("kind", ["pt2", "pt", "pth", "dp", "yaml", "hlo"])
 def test_a_model_of_one_task_has_none(kind, base_path, tmp_path):
     made = {"pt": ("pt_dpa3", "model.pt"), "pth": ("pth_dpa3", "frozen_model.pth"), "dp": ("row_biases", "model.dp"),

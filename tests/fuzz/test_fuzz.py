@@ -11,6 +11,7 @@ import pytest
 BAD = pathlib.Path(__file__).resolve().parent.parent / "bad"
 SECONDS = 30
 EXECUTIONS = {"archive": 5_000_000, "checkpoint": 10_000_000, "model": 1_000_000, "plan": 5_000_000, "tree": 10_000_000}  # of the long form
+LONGEST = 4096  # bytes of an input there: long ones take most of the time, and half a minute's run has them
 # How far a run must at least have come, so that one that does nothing fails: edges of the program's graph.
 EDGES = {"archive": 1000, "checkpoint": 1000, "model": 4000, "plan": 500, "tree": 500}
 
@@ -54,10 +55,15 @@ def test_no_run_writes_what_another_reads(runs, dictionary):
     assert fuzz.DICTIONARY.stat().st_mtime_ns == dictionary
 
 
+@pytest.fixture(scope="module")
+def quick_programs():
+    return fuzz.build("millions")
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", EXECUTIONS)
-def test_millions(name, programs, figures):
-    done = fuzz.run(name, programs[name], 3600, EXECUTIONS[name])
+def test_millions(name, quick_programs, figures):
+    done = fuzz.run(name, quick_programs[name], 7200, EXECUTIONS[name], LONGEST)
     assert not done.failed, done.output[-8000:]
     assert done.executions >= EXECUTIONS[name]
     figures.record("fuzzing", f"{name}, long", "executions", done.executions)

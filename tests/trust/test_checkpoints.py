@@ -176,6 +176,19 @@ def test_a_checkpoint_with_a_change(name, tmp_path):
         _core.load_bytes("model.pt", rewritten(content("pt", tmp_path), change), {})
 
 
+@pytest.mark.parametrize("name,file,old,new,words", [
+    ("pt_spin_dpa3", "model.pt", "standard", "linear_ener", "'linear_ener' is not supported in a model with spins"),
+    ("pt_spin_dpa3", "model.pt", "standard", "dpa4", "'dpa4' is not supported in a model with spins"),
+    ("ptexpt_dpa4c_heads", "model.pt", "native", "novel!", "a tensor that dgnn does not know|missing"),
+])
+def test_spins_of_another_kind(name, file, old, new, words, tmp_path):
+    path = saved_files.format_file(name, file, tmp_path)
+    changed = rewritten(path.read_bytes(), in_pickle(text(old), text(new)))
+    head = {"head": "magnet"} if "heads" in name else {}
+    with pytest.raises((dgnn.ModelFormatError, dgnn.UnsupportedModelError), match=words):
+        _core.load_bytes("model.pt", changed, head)
+
+
 @pytest.mark.parametrize("kind", FILES)
 def test_written_again_it_is_the_same(kind, tmp_path):
     data = content(kind, tmp_path)

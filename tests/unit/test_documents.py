@@ -45,6 +45,13 @@ def folder(frame, tmp_path, monkeypatch):
     rows = np.flatnonzero(np.linalg.norm(frame["coord"] - frame["coord"].mean(axis=0), axis=1) < 4)[:24]
     atoms = Atoms(np.array(["O", "H"])[frame["type"][rows]], frame["coord"][rows], cell=[9.0] * 3, pbc=True)
     ase.io.write(tmp_path / "POSCAR", atoms, sort=True)
+    for name in "abc":
+        shutil.copy(tmp_path / "model.pt2", tmp_path / f"{name}.pt2")
+    (tmp_path / "data" / "set.000").mkdir(parents=True)
+    np.savetxt(tmp_path / "data" / "type.raw", frame["type"][rows], fmt="%d")
+    (tmp_path / "data" / "type_map.raw").write_text("O H")
+    for key, value in (("coord", atoms.positions), ("box", np.asarray(atoms.cell)), ("force", np.zeros((len(rows), 3)))):
+        np.save(tmp_path / "data" / "set.000" / f"{key}.npy", value.reshape(1, -1))
     for name in ("water.xyz", "a.cif", "md.traj", "md.xyz"):
         ase.io.write(tmp_path / name, [atoms] * (1 if name == "a.cif" else 2))
     saved_files.format_file("pt_heads", "model.pt", tmp_path).rename(tmp_path / "DPA-3.1-3M.pt")  # small, with its heads' names
@@ -53,7 +60,7 @@ def folder(frame, tmp_path, monkeypatch):
 
 
 def test_five_minutes(frame, folder, monkeypatch):
-    checkpoint, plain, ase_, ranks, _ = python_blocks("README.md")  # the last is LAMMPS's: tests/hosts/test_lammps.py
+    checkpoint, plain, ase_, questions, ranks, _ = python_blocks("README.md")  # the last is LAMMPS's: tests/hosts/test_lammps.py
     told = dict(coords=frame["coord"], types=frame["type"], box=frame["box"])
     exec(checkpoint, told)
     assert told["model"].type_map == ["O", "H", "Cu"]
@@ -64,6 +71,10 @@ def test_five_minutes(frame, folder, monkeypatch):
     told = dict(atoms=ase.io.read("POSCAR"))
     exec(ase_, told)
     assert np.abs(told["atoms"].get_forces()).max() > 0.01
+    told = dict(dgnn=dgnn, model=dgnn.Model.load("model.pt2"), structures=[told["atoms"]] * 2, coords=frame["coord"][:3],
+                types=frame["type"][:3], box=frame["box"])
+    exec(questions, told)
+    assert told["h"].shape == (3, 3, 3, 3)
     assert "comm=MPI.COMM_WORLD, ids=my_ids" in ranks  # which tests/mpi/compute_mpi.py does
 
 

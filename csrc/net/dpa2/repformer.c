@@ -342,11 +342,15 @@ static int repformer_check_parts(const struct repformer_layer_params *p,
 #include "net/dpa2/repformer_pair_body.h"
 #include "net/dpa2/repformer_node_body.h"
 #include "net/dpa2/repformer_rotation_body.h"
+#include "net/dpa2/repformer_side_body.h"
 #include "net/dpa2/repformer_body.h"
+#include "net/dpa2/repformer_places_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
 #include "net/dpa2/repformer_load_body.h"
 #include "net/dpa2/repformer_pair_body.h"
 #include "net/dpa2/repformer_node_body.h"
 #include "net/dpa2/repformer_rotation_body.h"
+#include "net/dpa2/repformer_side_body.h"
 #include "net/dpa2/repformer_body.h"
+#include "net/dpa2/repformer_places_body.h"

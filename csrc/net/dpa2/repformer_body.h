@@ -58,13 +58,15 @@ static void REAL(repformer_layout)(struct REAL(dgnn_repformer_workspace) * w, st
         REAL(repformer_node_layout)(block, &block->layer[l], ncentre, list->first[ncentre], arena,
                                     &w->node_kept[l]);
     }
-    for (int k = 0; k < 2; k++) {
-        w->d_g1[k] = dgnn_arena_take(arena, g1, sizeof(real));
-        w->d_g2[k] = dgnn_arena_take(arena, g2, sizeof(real));
-        w->d_h2[k] = dgnn_arena_take(arena, h2, sizeof(real));
+    for (int32_t side = 0; side < w->sides; side++) {
+        REAL(repformer_lay_side)(w, &w->side[side], arena);
     }
-    w->d_sw = dgnn_arena_take(arena, list->npair, sizeof(double));
-    w->d_neighbour = dgnn_arena_take(arena, list->npair * block->ng1p, sizeof(real));
+    if (w->sides > 1) {
+        w->displacement = dgnn_arena_take(arena, list->npair * 3, sizeof(real));
+    }
+    for (int k = 0; k < 2; k++) {
+        w->d_rows[k] = w->has_rows ? dgnn_arena_take(arena, w->sides * g1, sizeof(real)) : NULL;
+    }
 }
 
 /* Bytes of a thread's scratch: the most that a phase of a layer takes. */
@@ -134,7 +136,13 @@ static void REAL(repformer_pair_phase_back)(struct REAL(repformer_chunk) * c)
     if (!c->w->block->context.keep) {
         REAL(repformer_pair_forward)(c, &kept, &rooms);
     }
-    REAL(repformer_pair_backward)(c, &kept, &rooms);
+    struct REAL(dgnn_repformer_workspace) view = *c->w;
+    struct REAL(repformer_chunk) own = *c;
+    own.w = &view;
+    for (int32_t side = 0; side < view.sides; side++) {
+        view.d = &c->w->side[side];
+        REAL(repformer_pair_backward)(&own, &kept, &rooms);
+    }
 }
 
 static void REAL(repformer_node_phase_back)(struct REAL(repformer_chunk) * c)
@@ -145,7 +153,13 @@ static void REAL(repformer_node_phase_back)(struct REAL(repformer_chunk) * c)
     if (!c->w->block->context.keep) {
         REAL(repformer_node_forward)(c, &kept, &rooms);
     }
-    REAL(repformer_node_backward)(c, &kept, &rooms);
+    struct REAL(dgnn_repformer_workspace) view = *c->w;
+    struct REAL(repformer_chunk) own = *c;
+    own.w = &view;
+    for (int32_t side = 0; side < view.sides; side++) {
+        view.d = &c->w->side[side];
+        REAL(repformer_node_backward)(&own, &kept, &rooms);
+    }
 }
 
 /* A phase of layer l. */
@@ -189,10 +203,14 @@ static void REAL(repformer_clear_unused)(struct REAL(dgnn_repformer_workspace) *
     const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_sublist *list = &w->list;
     int64_t from = REAL(repformer_used)(w), pair = list->first[from], npair = list->npair - pair;
-    memset(w->d_g1[0] + from * block->ng1p, 0, sizeof(real) * (size_t)((list->ncentre - from) * block->ng1p));
-    memset(w->d_neighbour + pair * block->ng1p, 0, sizeof(real) * (size_t)(npair * block->ng1p));
-    memset(w->d_g2[0] + pair * block->ng2p, 0, sizeof(real) * (size_t)(npair * block->ng2p));
-    memset(w->d_h2[0] + pair * 4, 0, sizeof(real) * (size_t)(npair * 4));
+    for (int32_t k = 0; k < w->sides; k++) {
+        const struct REAL(dgnn_repformer_side) *side = &w->side[k];
+        memset(side->g1[0] + from * block->ng1p, 0,
+               sizeof(real) * (size_t)((list->ncentre - from) * block->ng1p));
+        memset(side->neighbour + pair * block->ng1p, 0, sizeof(real) * (size_t)(npair * block->ng1p));
+        memset(side->g2[0] + pair * block->ng2p, 0, sizeof(real) * (size_t)(npair * block->ng2p));
+        memset(side->h2[0] + pair * 4, 0, sizeof(real) * (size_t)(npair * 4));
+    }
 }
 
 /* ---------------------------------------------------------------- the pairs' start */
@@ -242,6 +260,13 @@ static void REAL(repformer_start_centre)(struct REAL(dgnn_repformer_workspace) *
     for (int64_t pair = first; pair < end; pair++) {
         REAL(repformer_start_pair)(w, graph, i, pair);
     }
+    for (int64_t pair = first; pair < end && w->sides > 1; pair++) {
+        double displacement[3];
+        dgnn_graph_displacement(graph, i, w->list.edge[pair], displacement);
+        for (int d = 0; d < 3; d++) {
+            w->displacement[3 * pair + d] = (real)displacement[d];
+        }
+    }
     real *g2 = w->g2[0] + first * block->ng2p;
     block->ops->activate(&block->activation, (end - first) * block->ng2p, g2, g2,
                          w->embedding_slope + first * block->ng2p);
@@ -278,12 +303,12 @@ static void REAL(repformer_start_pair_backward)(const struct REAL(dgnn_repformer
     int64_t e = w->list.edge[pair];
     const double *vector = graph->vector + 3 * e;
     double d_row[4] = {0, 0, 0, 0}, inverse = 1 / block->environment.cutoff;
-    const real *d_g2 = w->d_g2[1] + pair * block->ng2p, *slope = w->embedding_slope + pair * block->ng2p;
+    const real *d_g2 = w->d->g2[1] + pair * block->ng2p, *slope = w->embedding_slope + pair * block->ng2p;
     for (int64_t k = 0; k < block->ng2; k++) {
         d_row[0] += (double)(d_g2[k] * slope[k] * block->embedding.w.data[k]);
     }
     for (int d = 0; d < 3; d++) {
-        d_row[1 + d] = (double)w->d_h2[1][4 * pair + d];
+        d_row[1 + d] = (double)w->d->h2[1][4 * pair + d];
     }
     if (block->direct) {
         for (int d = 0; d < 3; d++) {
@@ -292,7 +317,7 @@ static void REAL(repformer_start_pair_backward)(const struct REAL(dgnn_repformer
         memset(d_row, 0, sizeof(d_row));
     }
     dgnn_environment_backward(&block->environment, graph->type[i], 0, vector, graph->distance[e], d_row,
-                              w->d_sw[pair], gradient + 3 * e);
+                              w->d->sw[pair], gradient + 3 * e);
 }
 
 /* ---------------------------------------------------------------- the block */
@@ -309,6 +334,8 @@ int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * w,
                                      .want_reverse = 1};
     w->dense = evaluation->graph->dense;
     int64_t nidle = block->context.wants_rotation ? 0 : evaluation->nidle;
+    w->sides = dgnn_evaluation_sides(evaluation);
+    w->has_rows = w->sides > 1 && evaluation->exchange;
     w->nused = (evaluation->graph->nowned - nidle + DGNN_SUBLIST_CHUNK - 1) / DGNN_SUBLIST_CHUNK;
     DGNN_TRY(dgnn_sublist_build(evaluation->graph, &rule, &w->list, error));
     return REAL(repformer_reserve)(w, error);
@@ -317,90 +344,11 @@ int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * w,
 struct dgnn_rows REAL(dgnn_repformer_rows)(const struct REAL(dgnn_repformer_workspace) * w, int32_t buffer,
                                            int64_t l)
 {
-    return (struct dgnn_rows){.data = buffer == DGNN_DPA2_AT_G1         ? w->g1[l]
-                                      : buffer == DGNN_DPA2_AT_D_G1_OUT ? w->d_g1[0]
-                                                                        : w->d_g1[1],
-                              .width = w->block->ng1p,
+    int is_gradient = buffer != DGNN_DPA2_AT_G1, place = buffer == DGNN_DPA2_AT_D_G1_OUT ? 0 : 1;
+    real *back = w->has_rows ? w->d_rows[place] : w->side[0].g1[place];
+    return (struct dgnn_rows){.data = is_gradient ? back : w->g1[l],
+                              .width = w->block->ng1p * (is_gradient ? w->sides : 1),
                               .item_size = sizeof(real)};
-}
-
-static void REAL(repformer_list_pairs_kept)(const struct REAL(dgnn_repformer_workspace) * w, int64_t l,
-                                            struct dgnn_places *to)
-{
-    const struct REAL(dgnn_repformer_layer) *layer = &w->block->layer[l];
-    const struct REAL(dgnn_repformer_pair_kept) *kept = &w->pair_kept[l];
-    int64_t size = sizeof(real), npair = w->list.npair, square = w->list.square_first[w->list.nchunk];
-    const struct dgnn_place_rows pairs = {npair, npair}, squares = {square, square};
-    const int32_t buffer = DGNN_DPA2_AT_PAIRS_KEPT;
-    dgnn_backend_list(to, buffer, l, kept->slope, pairs, w->block->ng2p * size);
-    dgnn_backend_list(to, buffer, l, kept->heads, pairs, layer->pair_heads.w.ncol * size);
-    dgnn_backend_list(to, buffer, l, kept->normed, pairs, w->block->ng2p * size);
-    dgnn_backend_list(to, buffer, l, kept->spread, pairs, size);
-    dgnn_backend_list(to, buffer, l, kept->logit, squares, layer->s.pair_heads * size);
-    dgnn_backend_list(to, buffer, l, kept->weight, squares, layer->s.pair_heads * size);
-}
-
-static void REAL(repformer_list_nodes_kept)(const struct REAL(dgnn_repformer_workspace) * w, int64_t l,
-                                            struct dgnn_places *to)
-{
-    const struct REAL(dgnn_repformer) *block = w->block;
-    const struct REAL(dgnn_repformer_layer) *layer = &block->layer[l];
-    const struct REAL(dgnn_repformer_node_kept) *kept = &w->node_kept[l];
-    int64_t size = sizeof(real), n = l + 1 < block->nlayer ? w->list.ncentre : REAL(repformer_used)(w);
-    int64_t npair = w->list.first[n], heads = REAL(repformer_heads_pad)(layer);
-    const struct dgnn_place_rows pairs = {npair, npair}, centres = {n, n};
-    const int32_t buffer = DGNN_DPA2_AT_NODES_KEPT;
-    dgnn_backend_list(to, buffer, l, kept->common_slope, centres, block->ng1p * size);
-    dgnn_backend_list(to, buffer, l, layer->s.self_out ? kept->self_slope : NULL, centres,
-                      block->ng1p * size);
-    dgnn_backend_list(to, buffer, l, layer->s.has_drrd ? kept->moment1 : NULL, centres,
-                      3 * block->ng1p * size);
-    dgnn_backend_list(to, buffer, l, layer->s.has_grrg ? kept->moment2 : NULL, centres,
-                      3 * block->ng2p * size);
-    dgnn_backend_list(to, buffer, l, kept->form, centres, layer->node_form.w.ncol * size);
-    dgnn_backend_list(to, buffer, l, kept->logit, pairs, heads * size);
-    dgnn_backend_list(to, buffer, l, kept->weight, pairs, heads * size);
-}
-
-static void REAL(repformer_list_gradients)(const struct REAL(dgnn_repformer_workspace) * w,
-                                           struct dgnn_places *to)
-{
-    const struct REAL(dgnn_repformer) *block = w->block;
-    int64_t size = sizeof(real), npair = w->list.npair;
-    const struct dgnn_place_rows nodes = {w->list.nnode, w->list.ncentre}, pairs = {npair, npair};
-    static const int32_t g1[2] = {DGNN_DPA2_AT_D_G1_OUT, DGNN_DPA2_AT_D_G1_IN};
-    static const int32_t g2[2] = {DGNN_DPA2_AT_D_G2_OUT, DGNN_DPA2_AT_D_G2_IN};
-    static const int32_t h2[2] = {DGNN_DPA2_AT_D_H2_OUT, DGNN_DPA2_AT_D_H2_IN};
-    for (int k = 0; k < 2; k++) {
-        dgnn_backend_list(to, g1[k], -1, w->d_g1[k], nodes, block->ng1p * size);
-        dgnn_backend_list(to, g2[k], -1, w->d_g2[k], pairs, block->ng2p * size);
-        dgnn_backend_list(to, h2[k], -1, w->d_h2[k], pairs, 4 * size);
-    }
-    dgnn_backend_list(to, DGNN_DPA2_AT_D_SWITCHES, -1, w->d_sw, pairs, sizeof(double));
-    dgnn_backend_list(to, DGNN_DPA2_AT_D_NEIGHBOURS, -1, w->d_neighbour, pairs, block->ng1p * size);
-}
-
-void REAL(dgnn_repformer_places)(const struct REAL(dgnn_repformer_workspace) * w, struct dgnn_places *to)
-{
-    const struct REAL(dgnn_repformer) *block = w->block;
-    int64_t size = sizeof(real), npair = w->list.npair, ncentre = w->list.ncentre;
-    const struct dgnn_place_rows nodes = {w->list.nnode, ncentre}, pairs = {npair, npair};
-    for (int64_t l = 0; l <= block->nlayer; l++) {
-        dgnn_backend_list(to, DGNN_DPA2_AT_G1, l, w->g1[l], nodes, block->ng1p * size);
-        dgnn_backend_list(to, DGNN_DPA2_AT_G2, l, w->g2[l], pairs, block->ng2p * size);
-        dgnn_backend_list(to, DGNN_DPA2_AT_H2, l, w->h2[l], pairs, 4 * size);
-    }
-    for (int64_t l = 0; l < block->nlayer && block->context.keep; l++) {
-        REAL(repformer_list_pairs_kept)(w, l, to);
-        REAL(repformer_list_nodes_kept)(w, l, to);
-    }
-    dgnn_backend_list(to, DGNN_DPA2_AT_SWITCHES, -1, w->sw, pairs, sizeof(double));
-    dgnn_backend_list(to, DGNN_DPA2_AT_SLOPES, -1, w->start_slope, (struct dgnn_place_rows){ncentre, ncentre},
-                      block->ng1p * size);
-    dgnn_backend_list(to, DGNN_DPA2_AT_PAIR_SLOPES, -1, w->embedding_slope, pairs, block->ng2p * size);
-    REAL(repformer_list_gradients)(w, to);
-    dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, w->scratch.data,
-                      (struct dgnn_place_rows){block->context.threads, 0}, w->scratch_size);
 }
 
 /* ---------------------------------------------------------------- stages: forward */
@@ -468,30 +416,16 @@ void REAL(dgnn_repformer_output)(struct REAL(dgnn_repformer_workspace) * w,
 
 /* ---------------------------------------------------------------- stages: backward */
 
-/* Gradients of neighbours' rows: each node adds what its pairs hold, in the order of the pairs. */
-static void REAL(repformer_collect_node)(struct REAL(dgnn_repformer_workspace) * w, int64_t j)
-{
-    const struct dgnn_sublist *list = &w->list;
-    int64_t width = w->block->ng1p;
-    real *row = w->d_g1[0] + j * width;
-    if (j >= list->ncentre) {
-        memset(row, 0, sizeof(real) * (size_t)width);
-    }
-    for (int64_t r = list->reverse_first[j]; r < list->reverse_first[j + 1]; r++) {
-        const real *from = w->d_neighbour + list->reverse[r] * width;
-        for (int64_t k = 0; k < width; k++) {
-            row[k] += from[k];
-        }
-    }
-}
-
 static void REAL(repformer_collect_part)(void *of, int64_t part, int32_t thread)
 {
     const struct REAL(repformer_rows) *rows = of;
     int64_t end = dgnn_parallel_end(rows->w->list.nnode, part, REAL(REPFORMER_PART));
     (void)thread;
     for (int64_t j = part * REAL(REPFORMER_PART); j < end; j++) {
-        REAL(repformer_collect_node)(rows->w, j);
+        for (int32_t side = 0; side < rows->w->sides; side++) {
+            REAL(repformer_collect_node)(rows->w, side, j);
+        }
+        REAL(repformer_move_rows)(rows->w, j, 0);
     }
 }
 
@@ -506,10 +440,14 @@ void REAL(dgnn_repformer_d_output)(struct REAL(dgnn_repformer_workspace) * w,
                                    const struct dgnn_stage_call *call)
 {
     const struct dgnn_sublist *list = &w->list;
-    (void)call;
-    memset(w->d_g2[1], 0, sizeof(real) * (size_t)(list->npair * w->block->ng2p));
-    memset(w->d_h2[1], 0, sizeof(real) * (size_t)(list->npair * 4));
-    memset(w->d_sw, 0, sizeof(double) * (size_t)list->npair);
+    for (int32_t side = 0; side < w->sides; side++) {
+        if (side) { /* moments start from zero */
+            memset(w->side[side].g1[1], 0, sizeof(real) * (size_t)(list->ncentre * w->block->ng1p));
+        }
+        memset(w->side[side].g2[1], 0, sizeof(real) * (size_t)(list->npair * w->block->ng2p));
+        memset(w->side[side].h2[1], 0, sizeof(real) * (size_t)(list->npair * 4));
+        memset(w->side[side].sw, 0, sizeof(double) * (size_t)list->npair);
+    }
     if (call->evaluation->rotation) {
         REAL(repformer_run_rows)(w, call->evaluation, list->ncentre, REAL(repformer_rotation_backward_part));
     }
@@ -539,29 +477,44 @@ void REAL(dgnn_repformer_d_pairs)(struct REAL(dgnn_repformer_workspace) * w,
 void REAL(dgnn_repformer_d_next)(struct REAL(dgnn_repformer_workspace) * w,
                                  const struct dgnn_stage_call *call)
 {
-    (void)call;
-    REAL(repformer_swap)(w->d_g1);
-    REAL(repformer_swap)(w->d_g2);
-    REAL(repformer_swap)(w->d_h2);
+    int sees = dgnn_repformer_sees_nodes(&w->block->layer[call->layer].s);
+    for (int64_t j = 0; j < w->list.ncentre && sees; j++) {
+        REAL(repformer_move_rows)(w, j, 1);
+    }
+    for (int32_t side = 0; side < w->sides; side++) {
+        REAL(repformer_swap)(w->side[side].g1);
+        REAL(repformer_swap)(w->side[side].g2);
+        REAL(repformer_swap)(w->side[side].h2);
+    }
+    REAL(repformer_swap)(w->d_rows);
 }
 
 /* From the first layer's gradients to those of vectors and of the input. */
-static void REAL(repformer_finish_part)(void *of, int64_t part, int32_t thread)
+static void REAL(repformer_finish_side)(const struct REAL(repformer_rows) * rows, int32_t side, int64_t part)
 {
-    const struct REAL(repformer_rows) *rows = of;
     const struct dgnn_evaluation *evaluation = rows->evaluation;
-    struct REAL(dgnn_repformer_workspace) *w = rows->w;
+    struct REAL(dgnn_repformer_workspace) *w = rows->w, view = *w;
+    double *gradient = evaluation->edge_gradient + 3 * side * dgnn_graph_nedge(evaluation->graph);
     const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_sublist *list = &w->list;
     int64_t end = dgnn_parallel_end(list->ncentre, part, REAL(REPFORMER_PART));
-    (void)thread;
+    view.d = &w->side[side];
     for (int64_t i = part * REAL(REPFORMER_PART); i < end; i++) {
         for (int64_t pair = list->first[i]; pair < list->first[i + 1]; pair++) {
-            REAL(repformer_start_pair_backward)(w, evaluation->graph, i, pair, evaluation->edge_gradient);
+            REAL(repformer_start_pair_backward)(&view, evaluation->graph, i, pair, gradient);
         }
         for (int64_t k = i * block->ng1p; k < (i + 1) * block->ng1p; k++) {
-            w->d_g1[1][k] *= w->start_slope[k];
+            view.d->g1[1][k] *= w->start_slope[k];
         }
+    }
+}
+
+static void REAL(repformer_finish_part)(void *of, int64_t part, int32_t thread)
+{
+    const struct REAL(repformer_rows) *rows = of;
+    (void)thread;
+    for (int32_t side = 0; side < rows->w->sides; side++) {
+        REAL(repformer_finish_side)(rows, side, part);
     }
 }
 

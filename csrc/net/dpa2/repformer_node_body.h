@@ -431,10 +431,10 @@ static void REAL(repformer_direction_backward)(const struct REAL(repformer_chunk
         real sw = REAL(repformer_switch)(w, pair + j), sum = 0;
         for (int d = 0; d < 3; d++) {
             real t = norm * d_direction[j * REAL_LANES + d];
-            w->d_h2[0][4 * (pair + j) + d] += t * sw;
+            w->d->h2[0][4 * (pair + j) + d] += t * sw;
             sum += t * h[4 * j + d];
         }
-        w->d_sw[pair + j] += block->context.smooth ? (double)sum : 0;
+        w->d->sw[pair + j] += block->context.smooth ? (double)sum : 0;
     }
 }
 
@@ -455,7 +455,7 @@ static void REAL(repformer_conv_backward)(const struct REAL(repformer_chunk) * c
             d_a[at] = sw * da;
             d_b[at] += sw * d[k] * a[at];
         }
-        w->d_sw[pair + j] += block->context.smooth ? (double)(norm * sum) : 0;
+        w->d->sw[pair + j] += block->context.smooth ? (double)(norm * sum) : 0;
     }
 }
 
@@ -487,12 +487,12 @@ static void REAL(repformer_node_logits_backward)(const struct REAL(repformer_chu
             double share = (double)weight[j * heads + h], s = smooth ? w->sw[pair + j] : 1;
             double d_logit = share * (double)*d * s - (slots ? rooms->ratio[j] : share) * along;
             double d_s = (double)*d * share + d_logit * ((double)logit[j * heads + h] + shift);
-            w->d_sw[pair + j] += smooth ? d_s : 0;
+            w->d->sw[pair + j] += smooth ? d_s : 0;
             *d = (real)(d_logit * s);
         }
     }
     if (slots) {
-        dgnn_slots_finish(slots, w->d_sw + pair);
+        dgnn_slots_finish(slots, w->d->sw + pair);
     }
 }
 
@@ -538,8 +538,8 @@ static void REAL(repformer_node_product_backward)(const struct REAL(repformer_ch
     const struct REAL(dgnn_repformer) *block = w->block;
     const struct REAL(dgnn_repformer_update) *update = &c->layer->g2;
     int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair, ng1p = block->ng1p, ng2p = block->ng2p;
-    const real *own = w->g1[c->index] + i * ng1p, *d_new = w->d_g2[1] + pair * ng2p;
-    real *d_own = w->d_g1[0] + i * ng1p;
+    const real *own = w->g1[c->index] + i * ng1p, *d_new = w->d->g2[1] + pair * ng2p;
+    real *d_own = w->d->g1[0] + i * ng1p;
     for (int64_t j = 0; j < n; j++) {
         for (int64_t k = 0; k < ng2p; k++) {
             rooms->pair_row[j * ng2p + k] = update->factor[update->width + k] * d_new[j * ng2p + k];
@@ -554,7 +554,7 @@ static void REAL(repformer_node_product_backward)(const struct REAL(repformer_ch
             d_near[j * ng1p + k] += sw * d[k] * own[k];
             d_own[k] += sw * d[k] * near[k];
         }
-        w->d_sw[pair + j] += block->context.smooth ? (double)sum : 0;
+        w->d->sw[pair + j] += block->context.smooth ? (double)sum : 0;
     }
 }
 
@@ -570,8 +570,8 @@ static void REAL(repformer_node_centre_backward)(const struct REAL(repformer_chu
     int64_t ng1p = block->ng1p, ng2p = block->ng2p, first = pair - c->pair,
             heads_width = c->layer->node_form.w.ncol;
     const real *d_common = rooms->d_common + row * c->layer->common.t.stride;
-    real *g2 = w->g2[c->index] + pair * ng2p, *d_g2 = w->d_g2[0] + pair * ng2p;
-    real *d_near = w->d_neighbour + pair * ng1p, *d_own = w->d_g1[0] + i * ng1p;
+    real *g2 = w->g2[c->index] + pair * ng2p, *d_g2 = w->d->g2[0] + pair * ng2p;
+    real *d_near = w->d->neighbour + pair * ng1p, *d_own = w->d->g1[0] + i * ng1p;
     const real *d_conv = NULL;
     if (REAL(repformer_sees_nodes)(c->layer)) {
         REAL(repformer_gather)(c, pair, n, rooms->near);
@@ -659,11 +659,11 @@ static void REAL(repformer_node_backward)(struct REAL(repformer_chunk) * c,
     const struct dgnn_repformer_switches *s = &layer->s;
     const struct REAL(dgnn_ops) *ops = block->ops;
     int64_t n = c->end - c->begin, ng1p = block->ng1p;
-    const real *d_new = w->d_g1[1] + c->begin * ng1p, *factor = layer->g1.factor;
-    real *d_old = w->d_g1[0] + c->begin * ng1p, *d = rooms->rows[0];
-    REAL(repformer_pass)(s->has_pair, c->npair * block->ng2p, w->d_g2[1] + c->pair * block->ng2p,
-                         w->d_g2[0] + c->pair * block->ng2p);
-    REAL(repformer_pass)(s->has_pair, 4 * c->npair, w->d_h2[1] + 4 * c->pair, w->d_h2[0] + 4 * c->pair);
+    const real *d_new = w->d->g1[1] + c->begin * ng1p, *factor = layer->g1.factor;
+    real *d_old = w->d->g1[0] + c->begin * ng1p, *d = rooms->rows[0];
+    REAL(repformer_pass)(s->has_pair, c->npair * block->ng2p, w->d->g2[1] + c->pair * block->ng2p,
+                         w->d->g2[0] + c->pair * block->ng2p);
+    REAL(repformer_pass)(s->has_pair, 4 * c->npair, w->d->h2[1] + 4 * c->pair, w->d->h2[0] + 4 * c->pair);
     for (int64_t k = 0; k < n * ng1p; k++) {
         d_old[k] = layer->g1.start * d_new[k];
     }
@@ -690,7 +690,7 @@ static void REAL(repformer_node_backward)(struct REAL(repformer_chunk) * c,
         REAL(repformer_node_centre_backward)(c, i, kept, rooms);
     }
     if (s->has_conv && s->conv_out) {
-        ops->product(c->npair, rooms->d_conv, ng1p, &layer->conv.t, NULL, w->d_g2[0] + c->pair * block->ng2p,
+        ops->product(c->npair, rooms->d_conv, ng1p, &layer->conv.t, NULL, w->d->g2[0] + c->pair * block->ng2p,
                      block->ng2p, 1);
     }
     if (s->has_attn) {

@@ -445,8 +445,8 @@ static void REAL(repformer_pair_gate_backward)(const struct REAL(repformer_chunk
     const struct REAL(dgnn_repformer) *block = w->block;
     const real *h = w->h2[c->index] + 4 * pair;
     const double *s = w->sw + pair;
-    real *d_h = w->d_h2[0] + 4 * pair, third = (real)(1 / sqrt(3.0));
-    double *d_s = w->d_sw + pair;
+    real *d_h = w->d->h2[0] + 4 * pair, third = (real)(1 / sqrt(3.0));
+    double *d_s = w->d->sw + pair;
     int64_t np = dgnn_table_pad(n, REAL_LANES);
     for (int64_t j = 0; j < n; j++) {
         real sum[3] = {0, 0, 0};
@@ -474,8 +474,8 @@ static void REAL(repformer_pair_vectors_backward)(const struct REAL(repformer_ch
                                                   int64_t n, const real *mixed, real *along)
 {
     const struct REAL(dgnn_repformer_workspace) *w = c->w;
-    const real *h = w->h2[c->index] + 4 * pair, *d_out = w->d_h2[1] + 4 * pair;
-    real *d_h = w->d_h2[0] + 4 * pair, factor = c->layer->h2.factor[0];
+    const real *h = w->h2[c->index] + 4 * pair, *d_out = w->d->h2[1] + 4 * pair;
+    real *d_h = w->d->h2[0] + 4 * pair, factor = c->layer->h2.factor[0];
     int64_t np = dgnn_table_pad(n, REAL_LANES);
     for (int64_t j = 0; j < n; j++) {
         for (int64_t k = 0; k < n; k++) {
@@ -521,7 +521,7 @@ static void REAL(repformer_pair_head_backward)(const struct REAL(repformer_chunk
     REAL(repformer_pair_logits_backward)(c, pair, n, kept, slots, rooms);
     block->ops->product(n, d_b, np, &rows, NULL, d_heads + h * ng2p, width, 0);
     REAL(repformer_transpose)(n, n, d_b, np, turned, np);
-    block->ops->product(n, turned, np, &form, NULL, w->d_g2[0] + pair * ng2p, ng2p, 1);
+    block->ops->product(n, turned, np, &form, NULL, w->d->g2[0] + pair * ng2p, ng2p, 1);
 }
 
 static void REAL(repformer_pair_attend_backward)(const struct REAL(repformer_chunk) * c, int64_t pair,
@@ -562,7 +562,7 @@ static void REAL(repformer_pair_attend_backward)(const struct REAL(repformer_chu
     }
     REAL(repformer_pair_gate_backward)(c, pair, n, rooms);
     if (slots) {
-        dgnn_slots_finish(slots, c->w->d_sw + pair);
+        dgnn_slots_finish(slots, c->w->d->sw + pair);
     }
 }
 
@@ -576,9 +576,9 @@ static void REAL(repformer_pair_backward)(struct REAL(repformer_chunk) * c,
     const struct REAL(dgnn_repformer) *block = w->block;
     const struct REAL(dgnn_repformer_layer) *layer = c->layer;
     int64_t ng2p = block->ng2p, square = 0;
-    const real *d_new = w->d_g2[1] + c->pair * ng2p;
+    const real *d_new = w->d->g2[1] + c->pair * ng2p;
     const real *last = layer->g2.factor + (layer->g2.n - 1) * layer->g2.width;
-    real *d_old = w->d_g2[0] + c->pair * ng2p;
+    real *d_old = w->d->g2[0] + c->pair * ng2p;
     for (int64_t p = 0; p < c->npair; p++) {
         for (int64_t k = 0; k < ng2p; k++) {
             int64_t at = p * ng2p + k;
@@ -589,7 +589,7 @@ static void REAL(repformer_pair_backward)(struct REAL(repformer_chunk) * c,
     }
     block->ops->product(c->npair, rooms->rows[0], ng2p, &layer->pair.t, NULL, d_old, ng2p, 1);
     for (int64_t k = 4 * c->pair; k < 4 * (c->pair + c->npair); k++) {
-        w->d_h2[0][k] += layer->h2.start * w->d_h2[1][k];
+        w->d->h2[0][k] += layer->h2.start * w->d->h2[1][k];
     }
     if (!layer->s.has_pair_attn && !layer->s.has_vector) {
         return;

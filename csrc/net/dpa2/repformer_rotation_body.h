@@ -28,7 +28,7 @@ static void REAL(repformer_rotation)(const struct REAL(dgnn_repformer_workspace)
     }
 }
 
-/* Adds to the gradients of the last pairs and of their switches. gradient: as rotation. */
+/* Adds to the gradients of the last pairs and of their switches; a rotation matrix has no moments. gradient: as rotation. */
 static void REAL(repformer_rotation_backward)(struct REAL(dgnn_repformer_workspace) * w, int64_t i,
                                               const double *gradient)
 {
@@ -40,12 +40,12 @@ static void REAL(repformer_rotation_backward)(struct REAL(dgnn_repformer_workspa
         const real *g = w->g2[block->nlayer] + pair * block->ng2p, *h = w->h2[block->nlayer] + 4 * pair;
         double sw = block->context.smooth ? w->sw[pair] : 1, d_h[3] = {0};
         for (int64_t k = 0; k < width; k++) {
-            w->d_g2[1][pair * block->ng2p + k / 3] += (real)(norm * sw * (double)h[k % 3] * d[k]);
+            w->side[0].g2[1][pair * block->ng2p + k / 3] += (real)(norm * sw * (double)h[k % 3] * d[k]);
             d_h[k % 3] += norm * d[k] * (double)g[k / 3];
         }
         for (int k = 0; k < 3; k++) {
-            w->d_h2[1][4 * pair + k] += (real)(sw * d_h[k]);
-            w->d_sw[pair] += block->context.smooth ? (double)h[k] * d_h[k] : 0;
+            w->side[0].h2[1][4 * pair + k] += (real)(sw * d_h[k]);
+            w->side[0].sw[pair] += block->context.smooth ? (double)h[k] * d_h[k] : 0;
         }
     }
 }

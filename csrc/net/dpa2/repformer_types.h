@@ -64,6 +64,15 @@ struct REAL(dgnn_repformer) {
     int64_t parameters;
 };
 
+/* One side of backward (net/parts/descriptor.h): of what a layer began with, and of what it made. */
+struct REAL(dgnn_repformer_side) {
+    real *g1[2];     /* nnode x ng1p */
+    real *g2[2];     /* pair x ng2p */
+    real *h2[2];     /* pair x 4 */
+    real *neighbour; /* pair x ng1p: what a pair holds for its neighbour's g1 */
+    double *sw;      /* pair */
+};
+
 /* What an evaluation writes. */
 struct REAL(dgnn_repformer_workspace) {
     const struct REAL(dgnn_repformer) * block;
@@ -80,8 +89,13 @@ struct REAL(dgnn_repformer_workspace) {
     real *embedding_slope; /* pair x ng2p */
     struct REAL(dgnn_repformer_pair_kept) * pair_kept; /* nlayer; NULL members unless kept */
     struct REAL(dgnn_repformer_node_kept) * node_kept; /* nlayer */
-    real *d_g1[2], *d_g2[2], *d_h2[2], *d_neighbour;
-    double *d_sw;
+    int32_t sides, has_rows;
+    real *displacement; /* pair x 3, with moments: from the centre's atom to the neighbour's */
+    /* nnode x sides x ng1p: what goes back over ranks, of all sides, with more than one. Two that take turns
+     * as sides' g1 do: the rows of the layer above may still be under way. */
+    real *d_rows[2];
+    struct REAL(dgnn_repformer_side) side[DGNN_SIDES];
+    struct REAL(dgnn_repformer_side) * d; /* the side that backward is at */
 };
 
 /* variable: the block's weights. Errors: FORMAT, UNSUPPORTED, MEMORY. */
@@ -106,8 +120,8 @@ void REAL(dgnn_repformer_places)(const struct REAL(dgnn_repformer_workspace) * w
                                  struct dgnn_places *to);
 
 /* Stages of the driver (dpa2_driver.c). first_nodes: the activation of g1[0], whose nowned rows are there;
- * output: g1[nlayer] has zeros where nothing is used; d_output: after the owned rows of d_g1[1] are there,
- * which d_first_pairs leaves as the gradient by what first_nodes found. */
+ * output: g1[nlayer] has zeros where nothing is used; d_output: after the owned rows of the gradient's g1[1]
+ * are there, which d_first_pairs leaves as the gradient by what first_nodes found. */
 typedef void REAL(dgnn_repformer_stage)(struct REAL(dgnn_repformer_workspace) *,
                                         const struct dgnn_stage_call *);
 REAL(dgnn_repformer_stage) REAL(dgnn_repformer_first_nodes);

@@ -286,7 +286,7 @@ static int dpa3_load(const struct dgnn_value *value, const struct dgnn_load_cont
         return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
     }
     d->staged = (struct dgnn_staged){.base = {&dgnn_dpa3},
-                                     .driver = &dgnn_repflow_driver,
+                                     .driver = &dgnn_driver_repflow,
                                      .settings = &d->settings,
                                      .threads = context->threads};
     int status = dpa3_load_into(value, context, d, error);

@@ -253,7 +253,7 @@ static int driver_backward(const struct dgnn_run *run, struct dgnn_error *error)
     return DGNN_OK;
 }
 
-const struct dgnn_driver dgnn_repflow_driver = {.nstage = DGNN_REPFLOW_STAGES,
+const struct dgnn_driver dgnn_driver_repflow = {.nstage = DGNN_REPFLOW_STAGES,
                                                 .rule = driver_rules,
                                                 .prepare = driver_prepare,
                                                 .forward = driver_forward,

@@ -70,12 +70,12 @@ static int repflow_starts_from_numbers(const struct dgnn_dpa3_settings *s, int64
     return l == 0 && s->repflow.edge_init_use_dist;
 }
 
-/* Adds what one set of centres needs; ahead: layers that they need less. */
+/* Adds what one set of centres needs; ahead: layers that they need less; sides: of backward, 0 without it. */
 static void repflow_count_products(const struct dgnn_dpa3_settings *s, const struct repflow_widths *w,
-                                   int64_t nlayer, const struct repflow_counts *c, int64_t ahead,
-                                   int want_gradient, struct dgnn_profile *profile)
+                                   int64_t nlayer, const struct repflow_counts *c, int64_t ahead, int sides,
+                                   struct dgnn_profile *profile)
 {
-    int passes = want_gradient ? 2 : 1;
+    int passes = 1 + sides;
     struct repflow_products all = repflow_layer_products(w, c, 1, 1, w->e, w->a);
     profile->split_flop += 2 * passes * (double)nlayer * (all.node + all.edge + all.angle);
     for (int64_t l = 0; l < nlayer - ahead; l++) {
@@ -87,12 +87,12 @@ static void repflow_count_products(const struct dgnn_dpa3_settings *s, const str
         profile->flop[DGNN_PHASE_EDGE_FORWARD] += 2 * needed.edge;
         profile->flop[s->is_sequential ? DGNN_PHASE_EDGE_FORWARD : DGNN_PHASE_ANGLE_FORWARD] +=
             2 * needed.angle;
-        if (want_gradient) {
+        if (sides) {
             double node = l ? needed.node : c->nowned * w->axis * (w->n + w->e) * (w->n + 3);
-            profile->flop[DGNN_PHASE_NODE_BACKWARD] += 2 * node;
-            profile->flop[DGNN_PHASE_EDGE_BACKWARD] += 2 * needed.edge;
+            profile->flop[DGNN_PHASE_NODE_BACKWARD] += 2 * sides * node;
+            profile->flop[DGNN_PHASE_EDGE_BACKWARD] += 2 * sides * needed.edge;
             profile->flop[s->is_sequential ? DGNN_PHASE_EDGE_BACKWARD : DGNN_PHASE_ANGLE_BACKWARD] +=
-                2 * needed.angle;
+                2 * sides * needed.angle;
         }
     }
     profile->nangle_edge += (int64_t)c->nangle_edge;

@@ -2,48 +2,98 @@
 
 /* Backward of net/dpa3/repflow_body.h, which comes before it. */
 
-/* From the gradient of N' to those of self, symmetric, moments and messages; d_node becomes keep x d_node. */
-static void REAL(repflow_d_node)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
-                                 int thread)
+/* Of one node, from the gradient of N' to those of self, symmetric and messages; d_node becomes keep x
+ * d_node. work: 3 n. d_symmetric of the gradient takes the place of symmetric itself, so it comes last. */
+static void REAL(repflow_d_node_row)(struct REAL(repflow_work) * w, int64_t l, int64_t i, real *work,
+                                     real *const *d_symmetric)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     const struct REAL(dgnn_repflow_weights) *layer = &f->layer[l];
     const struct dgnn_activation *act = &f->settings->activation;
-    int64_t n = f->n, width = f->axis * (f->e + n), centre = layer->centre.ncol;
-    const struct dgnn_gram_shape shape = {f->axis, f->e, n};
-    real *gram = w->gram + thread * REAL(REPFLOW_ROWS) * width;
-    for (int64_t i = begin; i < end; i++) {
-        real *d = w->d_node + i * n, *d_centre = w->d_centre + i * centre, *d_message = w->message + i * f->m;
-        real *d_symmetric = w->layer[l].symmetric + i * n; /* its value is not needed after this */
-        f->ops->activate(act, n, w->layer[l].centre + i * centre, gram, d_centre);
-        f->ops->activate(act, n, d_symmetric, gram, gram + n);
+    int64_t n = f->n, centre = layer->centre.ncol;
+    const real *slope = work + n, *slope_symmetric = work + 2 * n;
+    f->ops->activate(act, n, w->layer[l].centre + i * centre, work, work + n);
+    f->ops->activate(act, n, w->layer[l].symmetric + i * n, work, work + 2 * n);
+    for (int32_t k = w->sides - 1; k >= 0; k--) {
+        const struct REAL(repflow_side) *side = &w->side[k];
+        real *d = side->d_node + i * n, *d_centre = side->d_centre + i * centre;
+        real *d_message = side->d_message + i * f->m;
         for (int64_t c = 0; c < n; c++) {
-            d_centre[c] *= layer->weight_self[c] * d[c];
-            d_symmetric[c] = gram[n + c] * layer->weight_symmetric[c] * d[c];
+            d_centre[c] = slope[c] * (layer->weight_self[c] * d[c]);
+            d_symmetric[k][c] = slope_symmetric[c] * layer->weight_symmetric[c] * d[c];
             for (int64_t h = 0; h < f->heads; h++) {
                 d_message[h * n + c] = layer->weight_message[h * n + c] * d[c];
             }
             d[c] *= layer->keep_node;
         }
     }
+}
+
+/* The same of some nodes, and on to the moments. */
+static void REAL(repflow_d_node)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+                                 int thread)
+{
+    const struct REAL(dgnn_repflow) *f = w->f;
+    int64_t n = f->n, width = f->axis * (f->e + n);
+    const struct dgnn_gram_shape shape = {f->axis, f->e, n};
+    real *gram = w->gram + thread * REAL(REPFLOW_ROWS) * width, *d_symmetric[DGNN_SIDES];
     for (int64_t i = begin; i < end; i += REAL(REPFLOW_ROWS)) {
         int64_t rows = end - i < REAL(REPFLOW_ROWS) ? end - i : REAL(REPFLOW_ROWS);
-        f->ops->product(rows, w->layer[l].symmetric + i * n, n, &layer->symmetric_transposed, NULL, gram,
-                        width, 0);
-        int64_t place = i * 3 * (f->e + n);
-        f->ops->gram_backward(&shape, rows, w->layer[l].moment + place, gram, w->d_moment + place);
+        for (int64_t r = 0; r < rows; r++) {
+            d_symmetric[0] = w->layer[l].symmetric + (i + r) * n;
+            for (int32_t k = 1; k < w->sides; k++) {
+                d_symmetric[k] = w->side[k].d_symmetric + (thread * REAL(REPFLOW_ROWS) + r) * n;
+            }
+            REAL(repflow_d_node_row)(w, l, i + r, gram, d_symmetric);
+        }
+        for (int32_t k = 0; k < w->sides; k++) {
+            const real *from =
+                k ? w->side[k].d_symmetric + thread * REAL(REPFLOW_ROWS) * n : w->layer[l].symmetric + i * n;
+            int64_t place = i * 3 * (f->e + n);
+            f->ops->product(rows, from, n, &f->layer[l].symmetric_transposed, NULL, gram, width, 0);
+            f->ops->gram_backward(&shape, rows, w->layer[l].moment + place, gram,
+                                  w->side[k].d_moment + place);
+        }
     }
 }
 
-/* This thread's accumulators of gradients to neighbours: m + e columns, then n. */
-static void REAL(repflow_accumulators)(struct REAL(repflow_work) * w, int64_t l, int thread,
-                                       struct REAL(dgnn_edge_block) * block)
+/* A block of edges for each side, with this thread's accumulators of gradients to neighbours: m + e columns,
+ * then n. */
+static void REAL(repflow_edge_sides)(struct REAL(repflow_work) * w, int64_t l, int thread,
+                                     struct REAL(dgnn_edge_block) * blocks)
 {
     int64_t wide = w->f->m + w->f->e, size = w->nnode * (wide + w->f->n);
-    if (l > 0) {
-        block->d_other = w->d_other + thread * size;
-        block->d_node = block->d_other + w->nnode * wide;
-        block->d_centre = w->d_edge_centre;
+    for (int32_t k = 0; k < w->sides; k++) {
+        const struct REAL(repflow_side) *side = &w->side[k];
+        struct REAL(dgnn_edge_block) *block = &blocks[k];
+        *block = REAL(repflow_edge_block)(w, l);
+        block->edges = &side->edges;
+        block->d_first = side->d_edge_input;
+        block->d_message = side->d_message;
+        block->d_moment = side->d_moment;
+        block->d_next = side->d_edge[1];
+        block->d_state = side->d_edge[0];
+        if (l > 0) {
+            block->d_other = side->d_other + thread * size;
+            block->d_node = block->d_other + w->nnode * wide;
+            block->d_centre = side->d_edge_centre;
+        }
+    }
+}
+
+static void REAL(repflow_angle_sides)(struct REAL(repflow_work) * w, int64_t l,
+                                      struct REAL(dgnn_angle_block) * blocks)
+{
+    const struct REAL(dgnn_repflow) *f = w->f;
+    for (int32_t k = 0; k < w->sides; k++) {
+        const struct REAL(repflow_side) *side = &w->side[k];
+        blocks[k] = REAL(repflow_angle_block)(w, l);
+        blocks[k].edges = &side->edges;
+        blocks[k].d_next_edge = side->d_edge[1];
+        blocks[k].d_edge_state = side->d_edge[0];
+        blocks[k].d_angle = side->d_angle;
+        blocks[k].d_centre = l > 0 ? side->d_centre + f->n + f->m + f->e : NULL;
+        blocks[k].d_centre_stride = f->layer[l].centre.ncol;
     }
 }
 
@@ -54,109 +104,144 @@ static void REAL(repflow_clear_accumulators)(struct REAL(repflow_work) * w, int6
     (void)l;
     (void)begin;
     (void)end;
-    memset(w->d_other + thread * size, 0, sizeof(real) * (size_t)size);
+    for (int32_t k = 0; k < w->sides; k++) {
+        memset(w->side[k].d_other + thread * size, 0, sizeof(real) * (size_t)size);
+    }
 }
 
 static void REAL(repflow_edges_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
                                          int thread)
 {
-    struct REAL(dgnn_edge_block) block = REAL(repflow_edge_block)(w, l);
-    REAL(repflow_accumulators)(w, l, thread, &block);
-    block.with_node = 1;
-    block.with_edge = REAL(repflow_reach)(w, l, begin)->with_edge;
-    block.d_next = w->d_edge[1];
-    block.d_state = w->d_edge[0];
-    block.d_state_given = !REAL(repflow_reach)(w, l, begin)->with_angle_edge ? DGNN_EDGES_NONE
-                          : w->edges.smooth                                  ? DGNN_EDGES_IN_ANGLES
-                                                                             : DGNN_EDGES_ALL;
-    w->f->ops->edge_backward(&block, begin, end, w->scratch + thread * w->scratch_size);
+    struct REAL(dgnn_edge_block) blocks[DGNN_SIDES];
+    const struct dgnn_repflow_reach *reach = REAL(repflow_reach)(w, l, begin);
+    REAL(repflow_edge_sides)(w, l, thread, blocks);
+    for (int32_t k = 0; k < w->sides; k++) {
+        blocks[k].with_node = 1;
+        blocks[k].with_edge = reach->with_edge;
+        blocks[k].d_state_given = !reach->with_angle_edge ? DGNN_EDGES_NONE
+                                  : w->edges.smooth       ? DGNN_EDGES_IN_ANGLES
+                                                          : DGNN_EDGES_ALL;
+    }
+    w->f->ops->edge_backward(blocks, begin, end, w->scratch + thread * w->scratch_size);
 }
 
 static void REAL(repflow_angles_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin,
                                           int64_t end, int thread)
 {
-    struct REAL(dgnn_angle_block) block = REAL(repflow_angle_block)(w, l);
-    block.with_edge = REAL(repflow_reach)(w, l, begin)->with_angle_edge;
-    block.with_angle = REAL(repflow_reach)(w, l, begin)->with_angle;
-    block.d_angle_given = block.with_angle;
-    block.d_next_edge = w->d_edge[1];
-    block.d_edge_state = w->d_edge[0];
-    block.d_centre = l > 0 ? w->d_centre + w->f->n + w->f->m + w->f->e : NULL;
-    block.d_centre_stride = w->f->layer[l].centre.ncol;
-    if (block.with_edge) {
-        w->f->ops->angle_backward(&block, begin, end, w->scratch + thread * w->scratch_size);
+    struct REAL(dgnn_angle_block) blocks[DGNN_SIDES];
+    const struct dgnn_repflow_reach *reach = REAL(repflow_reach)(w, l, begin);
+    REAL(repflow_angle_sides)(w, l, blocks);
+    for (int32_t k = 0; k < w->sides; k++) {
+        blocks[k].with_edge = reach->with_angle_edge;
+        blocks[k].with_angle = reach->with_angle;
+        blocks[k].d_angle_given = reach->with_angle;
+    }
+    if (reach->with_angle_edge) {
+        w->f->ops->angle_backward(blocks, begin, end, w->scratch + thread * w->scratch_size);
+    }
+}
+
+/* Copies the gradients of the edges [from, from + count). */
+static void REAL(repflow_copy_edges)(const struct REAL(repflow_work) * w, int to, int64_t from, int64_t count)
+{
+    for (int32_t k = 0; k < w->sides; k++) {
+        memcpy(w->side[k].d_edge[to] + from * w->f->e, w->side[k].d_edge[1 - to] + from * w->f->e,
+               sizeof(real) * (size_t)(count * w->f->e));
+    }
+}
+
+/* Of the sequence's last step, nodes from the newest edges: its own gradient of these is added to theirs. */
+static void REAL(repflow_sequence_nodes)(struct REAL(repflow_work) * w, int64_t l,
+                                         struct REAL(dgnn_edge_block) * blocks)
+{
+    for (int32_t k = 0; k < w->sides; k++) {
+        blocks[k].with_node = 1;
+        blocks[k].with_edge = 0;
+        blocks[k].state = w->layer[l].edge_last;
+        blocks[k].first_input = NULL;
+        blocks[k].d_state = w->side[k].d_edge[1];
+        blocks[k].d_state_given = DGNN_EDGES_ALL;
+    }
+}
+
+/* Of the angles' two steps, the second: their message to edges. */
+static void REAL(repflow_sequence_message)(struct REAL(repflow_work) * w, int64_t l,
+                                           struct REAL(dgnn_angle_block) * blocks)
+{
+    for (int32_t k = 0; k < w->sides; k++) {
+        blocks[k].edge_state = w->layer[l].edge_middle;
+        blocks[k].with_edge = 1;
+        blocks[k].first_weight = NULL;
+        blocks[k].state = w->layer[l].angle_next;
+        blocks[k].d_edge_given = 1;
+        blocks[k].d_angle_given = l + 1 < w->f->nlayer;
     }
 }
 
 static void REAL(repflow_sequence_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin,
                                             int64_t end, int thread)
 {
-    const struct REAL(repflow_kept) *kept = &w->layer[l];
     const struct REAL(dgnn_ops) *ops = w->f->ops;
     void *scratch = w->scratch + thread * w->scratch_size;
-    int64_t e = w->f->e, from = w->first[begin] * e, count = (w->first[end] - w->first[begin]) * e;
-    real *newest = w->d_edge[1], *older = w->d_edge[0];
-    struct REAL(dgnn_edge_block) edge = REAL(repflow_edge_block)(w, l);
-    struct REAL(dgnn_angle_block) angle = REAL(repflow_angle_block)(w, l);
-    REAL(repflow_accumulators)(w, l, thread, &edge);
-    const real *first_input = edge.first_input;
-    edge.with_node = 1;
-    edge.state = kept->edge_last;
-    edge.first_input = NULL;
-    edge.d_state = newest;
-    edge.d_state_given = DGNN_EDGES_ALL;
-    ops->edge_backward(&edge, begin, end, scratch);
-    memcpy(older + from, newest + from, sizeof(real) * (size_t)count);
-    angle.d_centre = l > 0 ? w->d_centre + w->f->n + w->f->m + e : NULL;
-    angle.d_centre_stride = w->f->layer[l].centre.ncol;
-    angle.edge_state = kept->edge_middle;
-    angle.with_edge = 1;
-    angle.first_weight = NULL;
-    angle.state = kept->angle_next;
-    angle.d_next_edge = newest;
-    angle.d_edge_state = older;
-    angle.d_edge_given = 1;
-    angle.d_angle_given = l + 1 < w->f->nlayer;
-    ops->angle_backward(&angle, begin, end, scratch);
-    angle.with_edge = 0;
-    angle.with_angle = 1;
-    angle.first_weight = l == 0 ? w->f->angle_weight : NULL;
-    angle.state = kept->angle;
-    angle.d_angle_given = 1;
-    ops->angle_backward(&angle, begin, end, scratch);
-    memcpy(newest + from, older + from, sizeof(real) * (size_t)count);
-    edge.with_node = 0;
-    edge.with_edge = 1;
-    edge.state = kept->edge;
-    edge.first_input = first_input;
-    edge.d_next = newest;
-    edge.d_state = older;
-    edge.d_state_given = DGNN_EDGES_NONE;
-    ops->edge_backward(&edge, begin, end, scratch);
+    int64_t from = w->first[begin], count = w->first[end] - from;
+    struct REAL(dgnn_edge_block) edges[DGNN_SIDES];
+    struct REAL(dgnn_angle_block) angles[DGNN_SIDES];
+    REAL(repflow_edge_sides)(w, l, thread, edges);
+    REAL(repflow_sequence_nodes)(w, l, edges);
+    ops->edge_backward(edges, begin, end, scratch);
+    REAL(repflow_copy_edges)(w, 0, from, count);
+    REAL(repflow_angle_sides)(w, l, angles);
+    REAL(repflow_sequence_message)(w, l, angles);
+    ops->angle_backward(angles, begin, end, scratch);
+    for (int32_t k = 0; k < w->sides; k++) {
+        angles[k].with_edge = 0;
+        angles[k].with_angle = 1;
+        angles[k].first_weight = l == 0 ? w->f->angle_weight : NULL;
+        angles[k].state = w->layer[l].angle;
+        angles[k].d_angle_given = 1;
+    }
+    ops->angle_backward(angles, begin, end, scratch);
+    REAL(repflow_copy_edges)(w, 1, from, count);
+    REAL(repflow_edge_sides)(w, l, thread, edges);
+    for (int32_t k = 0; k < w->sides; k++) {
+        edges[k].with_edge = 1;
+        edges[k].d_state_given = DGNN_EDGES_NONE;
+    }
+    ops->edge_backward(edges, begin, end, scratch);
 }
 
 /* d_node_rows = what neighbours' rows get: d_other W^T plus the moments' part, summed over threads in order.
  */
+static void REAL(repflow_d_other_side)(const struct REAL(repflow_work) * w, int64_t l,
+                                       const struct REAL(repflow_side) * side, int64_t begin, int64_t end)
+{
+    const struct REAL(dgnn_repflow) *f = w->f;
+    int64_t wide = f->m + f->e, n = f->n, size = w->nnode * (wide + n), stride = w->rows_stride;
+    for (int t = 1; t < w->threads; t++) {
+        for (int64_t c = begin * wide; c < end * wide; c++) {
+            side->d_other[c] += side->d_other[t * size + c];
+        }
+        for (int64_t c = w->nnode * wide + begin * n; c < w->nnode * wide + end * n; c++) {
+            side->d_other[c] += side->d_other[t * size + c];
+        }
+    }
+    for (int64_t i = begin; i < end; i++) {
+        memcpy(side->d_node_rows + i * stride, side->d_other + w->nnode * wide + i * n,
+               sizeof(real) * (size_t)n);
+    }
+    struct REAL(dgnn_matrix) used = f->layer[l].other_transposed;
+    used.nrow = REAL(repflow_other_used)(w, l);
+    f->ops->product(end - begin, side->d_other + begin * wide, wide, &used, NULL,
+                    side->d_node_rows + begin * stride, stride, 1);
+}
+
 static void REAL(repflow_d_other)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
                                   int thread)
 {
-    const struct REAL(dgnn_repflow) *f = w->f;
-    int64_t wide = f->m + f->e, n = f->n, size = w->nnode * (wide + n);
     (void)thread;
-    for (int t = 1; t < w->threads; t++) {
-        for (int64_t c = begin * wide; c < end * wide; c++) {
-            w->d_other[c] += w->d_other[t * size + c];
-        }
-        for (int64_t c = w->nnode * wide + begin * n; c < w->nnode * wide + end * n; c++) {
-            w->d_other[c] += w->d_other[t * size + c];
-        }
+    for (int32_t k = 0; k < w->sides; k++) {
+        REAL(repflow_d_other_side)(w, l, &w->side[k], begin, end);
     }
-    memcpy(w->d_node_rows + begin * n, w->d_other + w->nnode * wide + begin * n,
-           sizeof(real) * (size_t)((end - begin) * n));
-    struct REAL(dgnn_matrix) used = f->layer[l].other_transposed;
-    used.nrow = REAL(repflow_other_used)(w, l);
-    f->ops->product(end - begin, w->d_other + begin * wide, wide, &used, NULL, w->d_node_rows + begin * n, n,
-                    1);
 }
 
 /* d_node += the rows that came back. */
@@ -166,8 +251,13 @@ static void REAL(repflow_d_rows)(struct REAL(repflow_work) * w, int64_t l, int64
     int64_t n = w->f->n, last = end < w->nowned ? end : w->nowned;
     (void)l;
     (void)thread;
-    for (int64_t c = begin * n; c < last * n; c++) {
-        w->d_node[c] += w->d_node_rows[c];
+    for (int32_t k = 0; k < w->sides; k++) {
+        const struct REAL(repflow_side) *side = &w->side[k];
+        for (int64_t i = begin; i < last; i++) {
+            for (int64_t c = 0; c < n; c++) {
+                side->d_node[i * n + c] += side->d_node_rows[i * w->rows_stride + c];
+            }
+        }
     }
 }
 
@@ -181,9 +271,13 @@ static void REAL(repflow_d_centre)(struct REAL(repflow_work) * w, int64_t l, int
     struct REAL(dgnn_matrix) used = f->layer[l].centre_transposed;
     used.nrow = REAL(repflow_centre_used)(w, l, begin);
     (void)thread;
-    for (int64_t i = begin; i < end; i++) {
-        memcpy(w->d_centre + i * centre + n, w->d_edge_centre + i * wide, sizeof(real) * (size_t)edges);
+    for (int32_t k = 0; k < w->sides; k++) {
+        const struct REAL(repflow_side) *side = &w->side[k];
+        for (int64_t i = begin; i < end; i++) {
+            memcpy(side->d_centre + i * centre + n, side->d_edge_centre + i * wide,
+                   sizeof(real) * (size_t)edges);
+        }
+        f->ops->product(end - begin, side->d_centre + begin * centre, centre, &used, NULL,
+                        side->d_node + begin * n, n, 1);
     }
-    f->ops->product(end - begin, w->d_centre + begin * centre, centre, &used, NULL, w->d_node + begin * n, n,
-                    1);
 }

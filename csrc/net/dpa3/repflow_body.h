@@ -26,6 +26,27 @@ static void REAL(repflow_edge_geometry)(struct REAL(repflow_work) * w, int64_t i
             (real)((d[c] * sw / (protectd * protectd) - average[1 + c]) / deviation[1 + c]);
         w->unit[3 * edge + c] = d[c] / (distance + 1e-6);
     }
+    if (w->displacement) {
+        double displacement[3];
+        dgnn_graph_displacement(w->graph, i, from, displacement);
+        for (int c = 0; c < 3; c++) {
+            w->displacement[3 * edge + c] = (real)displacement[c];
+        }
+    }
+}
+
+/* What backward adds to, of a centre's edges. */
+static void REAL(repflow_clear_scalars)(const struct REAL(repflow_work) * w, int64_t i)
+{
+    size_t nedge = (size_t)(w->first[i + 1] - w->first[i]);
+    for (int32_t k = 0; k < w->sides; k++) {
+        const struct REAL(repflow_side) *side = &w->side[k];
+        memset(side->d_edge_switch + w->first[i], 0, sizeof(double) * nedge);
+        memset(side->d_edge_input + w->first[i], 0, sizeof(double) * nedge);
+        memset(side->d_direction + 3 * w->first[i], 0, sizeof(double) * 3 * nedge);
+        memset(side->d_angle_switch + w->first[i], 0, sizeof(double) * nedge);
+        memset(side->d_unit + 3 * w->first[i], 0, sizeof(double) * 3 * nedge);
+    }
 }
 
 static void REAL(repflow_geometry)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
@@ -50,19 +71,16 @@ static void REAL(repflow_geometry)(struct REAL(repflow_work) * w, int64_t l, int
                            w->edges.cosine_scale);
             }
         }
-        int64_t nedge = w->first[i + 1] - w->first[i];
-        memset(w->d_edge_switch + w->first[i], 0, sizeof(double) * (size_t)nedge);
-        memset(w->d_edge_input + w->first[i], 0, sizeof(double) * (size_t)nedge);
-        memset(w->d_direction + 3 * w->first[i], 0, sizeof(double) * (size_t)(3 * nedge));
-        memset(w->d_angle_switch + w->first[i], 0, sizeof(double) * (size_t)nedge);
-        memset(w->d_unit + 3 * w->first[i], 0, sizeof(double) * (size_t)(3 * nedge));
+        REAL(repflow_clear_scalars)(w, i);
     }
 }
 
 /* Gradients of the edge's scalars and vectors to its vector d. */
-static void REAL(repflow_edge_geometry_backward)(const struct REAL(repflow_work) * w, int64_t edge, int64_t i,
-                                                 double *gradient)
+static void REAL(repflow_edge_geometry_backward)(const struct REAL(repflow_work) * w,
+                                                 const struct REAL(repflow_side) * side, int64_t edge,
+                                                 int64_t i)
 {
+    double *gradient = side->edge_gradient + 3 * w->graph_edge[edge];
     const struct dgnn_dpa3_settings *s = w->f->settings;
     const struct dgnn_repflow_params *r = &s->repflow;
     const double *d = w->graph->vector + 3 * w->graph_edge[edge];
@@ -71,19 +89,19 @@ static void REAL(repflow_edge_geometry_backward)(const struct REAL(repflow_work)
     double u = distance + 1e-6, angle_slope;
     double sw = repflow_switch(distance, r->e_rcut_smth, r->e_rcut, r->use_exp_switch, &slope);
     repflow_switch(distance, r->a_rcut_smth, r->a_rcut, r->use_exp_switch, &angle_slope);
-    double radial = w->d_edge_switch[edge] * slope + w->d_angle_switch[edge] * angle_slope;
+    double radial = side->d_edge_switch[edge] * slope + side->d_angle_switch[edge] * angle_slope;
     radial +=
-        w->d_edge_input[edge] * (r->edge_init_use_dist ? 1.0 : (slope / p - sw / (p * p)) / deviation[0]);
+        side->d_edge_input[edge] * (r->edge_init_use_dist ? 1.0 : (slope / p - sw / (p * p)) / deviation[0]);
     double along = 0, along_unit = 0;
     for (int c = 0; c < 3; c++) {
-        along += w->d_direction[3 * edge + c] / deviation[1 + c] * d[c];
-        along_unit += w->d_unit[3 * edge + c] * d[c];
+        along += side->d_direction[3 * edge + c] / deviation[1 + c] * d[c];
+        along_unit += side->d_unit[3 * edge + c] * d[c];
     }
     radial += along * (slope / (p * p) - 2 * sw / (p * p * p)) - along_unit / (u * u);
     for (int c = 0; c < 3; c++) {
         gradient[c] += radial * d[c] / distance +
-                       w->d_direction[3 * edge + c] / deviation[1 + c] * sw / (p * p) +
-                       w->d_unit[3 * edge + c] / u;
+                       side->d_direction[3 * edge + c] / deviation[1 + c] * sw / (p * p) +
+                       side->d_unit[3 * edge + c] / u;
     }
 }
 
@@ -94,7 +112,9 @@ static void REAL(repflow_geometry_backward)(struct REAL(repflow_work) * w, int64
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         for (int64_t j = w->first[i]; j < w->first[i + 1]; j++) {
-            REAL(repflow_edge_geometry_backward)(w, j, i, w->edge_gradient + 3 * w->graph_edge[j]);
+            for (int32_t k = 0; k < w->sides; k++) {
+                REAL(repflow_edge_geometry_backward)(w, &w->side[k], j, i);
+            }
         }
     }
 }
@@ -177,7 +197,6 @@ static void REAL(repflow_first_edges_backward)(struct REAL(repflow_work) * w, in
     (void)l;
     real *row = (real *)(w->scratch + thread * w->scratch_size), *slope = row + f->e;
     for (int64_t j = w->first[begin]; j < w->first[end]; j++) {
-        double sum = 0;
         for (int64_t c = 0; c < f->e; c++) {
             row[c] = w->edge_input[j] * f->edge_weight[c] + f->edge_bias[c];
             slope[c] = 1;
@@ -185,10 +204,13 @@ static void REAL(repflow_first_edges_backward)(struct REAL(repflow_work) * w, in
         if (!f->settings->repflow.edge_init_use_dist) {
             f->ops->activate(act, f->e, row, row, slope);
         }
-        for (int64_t c = 0; c < f->e; c++) {
-            sum += (double)(w->d_edge[0][j * f->e + c] * slope[c] * f->edge_weight[c]);
+        for (int32_t k = 0; k < w->sides; k++) {
+            double sum = 0;
+            for (int64_t c = 0; c < f->e; c++) {
+                sum += (double)(w->side[k].d_edge[0][j * f->e + c] * slope[c] * f->edge_weight[c]);
+            }
+            w->side[k].d_edge_input[j] += sum;
         }
-        w->d_edge_input[j] += sum;
     }
 }
 
@@ -292,12 +314,9 @@ static struct REAL(dgnn_edge_block) REAL(repflow_edge_block)(const struct REAL(r
         .first_input = first ? w->edge_input : NULL,
         .first_weight = f->edge_weight,
         .first_bias = f->edge_bias,
-        .d_first = w->d_edge_input,
         .pre = kept->edge_pre,
         .message = w->message,
         .moment = kept->moment,
-        .d_message = w->message,
-        .d_moment = w->d_moment,
     };
 }
 
@@ -316,7 +335,6 @@ static struct REAL(dgnn_angle_block) REAL(repflow_angle_block)(const struct REAL
         .pre = kept->angle_pre,
         .second_pre = kept->second_pre,
         .next = kept->angle_next,
-        .d_angle = w->d_angle,
     };
 }
 

@@ -28,8 +28,9 @@ static int REAL(repflow_cpu_reserve)(void *of, const struct dgnn_evaluation *eva
 static struct dgnn_rows REAL(repflow_cpu_rows)(void *of, int32_t buffer, int64_t l)
 {
     const struct REAL(repflow_work) *w = &((struct REAL(repflow_workspace) *)of)->work;
-    return (struct dgnn_rows){.data = buffer == DGNN_REPFLOW_AT_NODE ? w->layer[l].node : w->d_node_rows,
-                              .width = w->f->n,
+    int is_node = buffer == DGNN_REPFLOW_AT_NODE;
+    return (struct dgnn_rows){.data = is_node ? w->layer[l].node : w->side[0].d_node_rows,
+                              .width = is_node ? w->f->n : w->rows_stride,
                               .item_size = sizeof(real)};
 }
 
@@ -58,8 +59,10 @@ static void REAL(repflow_cpu_rotation)(const struct REAL(repflow_work) * w, doub
     }
 }
 
+/* A rotation matrix has no moments. */
 static void REAL(repflow_cpu_rotation_backward)(struct REAL(repflow_work) * w, const double *gradient)
 {
+    struct REAL(repflow_side) *side = &w->side[0];
     int64_t width = w->f->settings->edge_width, e = w->f->e;
     const real *edge = w->layer[w->f->nlayer].edge;
     double scale = (double)w->edges.moment_scale;
@@ -70,12 +73,12 @@ static void REAL(repflow_cpu_rotation_backward)(struct REAL(repflow_work) * w, c
             double sw = (double)w->edge_switch[j], d_h[3] = {0};
             for (int64_t k = 0; k < 3 * width; k++) {
                 double by_edge = scale * sw * (double)h[k % 3] * d[k];
-                w->d_edge[1][j * e + k / 3] += (real)by_edge;
+                side->d_edge[1][j * e + k / 3] += (real)by_edge;
                 d_h[k % 3] += scale * d[k] * (double)edge[j * e + k / 3];
             }
             for (int k = 0; k < 3; k++) {
-                w->d_direction[3 * j + k] += sw * d_h[k];
-                w->d_edge_switch[j] += (double)h[k] * d_h[k];
+                side->d_direction[3 * j + k] += sw * d_h[k];
+                side->d_edge_switch[j] += (double)h[k] * d_h[k];
             }
         }
     }
@@ -99,14 +102,17 @@ static void REAL(repflow_cpu_d_output)(void *of, const struct dgnn_stage_call *c
     const struct dgnn_dpa3_settings *s = f->settings;
     int64_t width = s->node_width, stride = width * (s->own.concat_output_tebd ? 2 : 1);
     dgnn_keeping_start(&workspace->keeping, w->profile);
-    memset(w->d_node, 0, sizeof(real) * (size_t)(w->nnode * f->n));
+    for (int32_t k = 0; k < w->sides; k++) { /* moments start from zero */
+        struct REAL(repflow_side) *side = &w->side[k];
+        memset(side->d_node, 0, sizeof(real) * (size_t)(w->nnode * f->n));
+        memset(side->d_edge[1], 0, sizeof(real) * (size_t)(w->nedge * f->e));
+        side->edge_gradient = call->evaluation->edge_gradient + 3 * k * dgnn_graph_nedge(w->graph);
+    }
     for (int64_t i = 0; i < w->nowned; i++) {
         for (int64_t c = 0; c < width; c++) {
-            w->d_node[i * f->n + c] = (real)call->output_gradient[i * stride + c];
+            w->side[0].d_node[i * f->n + c] = (real)call->output_gradient[i * stride + c];
         }
     }
-    memset(w->d_edge[1], 0, sizeof(real) * (size_t)(w->nedge * f->e));
-    w->edge_gradient = call->evaluation->edge_gradient;
     if (call->evaluation->rotation) {
         REAL(repflow_cpu_rotation_backward)(w, call->evaluation->rotation_gradient);
     }
@@ -125,9 +131,11 @@ static void REAL(repflow_cpu_end)(void *of, const struct dgnn_stage_call *call)
 /* The gradient of edges that was made is the one that is taken next. */
 static void REAL(repflow_cpu_swap)(struct REAL(repflow_work) * w)
 {
-    real *swap = w->d_edge[0];
-    w->d_edge[0] = w->d_edge[1];
-    w->d_edge[1] = swap;
+    for (int32_t k = 0; k < w->sides; k++) {
+        real *swap = w->side[k].d_edge[0];
+        w->side[k].d_edge[0] = w->side[k].d_edge[1];
+        w->side[k].d_edge[1] = swap;
+    }
 }
 
 /* ---------------------------------------------------------------- buffers */
@@ -170,11 +178,8 @@ static void REAL(repflow_list_scalars)(const struct REAL(repflow_work) * w, stru
 {
     int64_t size = sizeof(real), e = w->nedge;
     real *const made[] = {w->edge_switch, w->angle_switch, w->edge_input};
-    double *const gradients[] = {w->d_edge_switch, w->d_angle_switch, w->d_edge_input};
     for (int k = 0; k < 3; k++) {
         dgnn_backend_list(to, DGNN_REPFLOW_AT_SCALARS, -1, made[k], (struct dgnn_place_rows){e, e}, size);
-        dgnn_backend_list(to, DGNN_REPFLOW_AT_D_SCALARS, -1, gradients[k], (struct dgnn_place_rows){e, e},
-                          sizeof(double));
     }
     dgnn_backend_list(to, DGNN_REPFLOW_AT_SCALARS, -1, w->direction, (struct dgnn_place_rows){e, e},
                       3 * size);
@@ -182,17 +187,56 @@ static void REAL(repflow_list_scalars)(const struct REAL(repflow_work) * w, stru
                       3 * sizeof(double));
     dgnn_backend_list(to, DGNN_REPFLOW_AT_SCALARS, -1, w->cosine,
                       (struct dgnn_place_rows){w->nangle, w->nangle}, size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_SCALARS, -1, w->d_direction, (struct dgnn_place_rows){e, e},
-                      3 * sizeof(double));
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_SCALARS, -1, w->d_unit, (struct dgnn_place_rows){e, e},
-                      3 * sizeof(double));
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_SCALARS, -1, w->displacement, (struct dgnn_place_rows){e, e},
+                      3 * size);
+}
+
+/* What a side has for each edge and angle. */
+static void REAL(repflow_list_side_edges)(const struct REAL(repflow_work) * w,
+                                          const struct REAL(repflow_side) * side, struct dgnn_places *to)
+{
+    const struct REAL(dgnn_repflow) *f = w->f;
+    const struct dgnn_place_rows edges = {w->nedge, w->nedge}, angles = {w->nangle, w->nangle};
+    double *const scalars[] = {side->d_edge_switch, side->d_angle_switch, side->d_edge_input};
+    int64_t size = sizeof(real);
+    for (int q = 0; q < 3; q++) {
+        dgnn_backend_list(to, DGNN_REPFLOW_AT_D_SCALARS, -1, scalars[q], edges, sizeof(double));
+    }
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_SCALARS, -1, side->d_direction, edges, 3 * sizeof(double));
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_SCALARS, -1, side->d_unit, edges, 3 * sizeof(double));
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_EDGE_OUT, -1, side->d_edge[0], edges, f->e * size);
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_EDGE_IN, -1, side->d_edge[1], edges, f->e * size);
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_ANGLE, -1, side->d_angle, angles, f->a * size);
+}
+
+/* ... and for each node. The gradient's d_message is the message itself, and its rows are those of all sides.
+ */
+static void REAL(repflow_list_side)(const struct REAL(repflow_work) * w, int32_t k, struct dgnn_places *to)
+{
+    const struct REAL(dgnn_repflow) *f = w->f;
+    const struct REAL(repflow_side) *side = &w->side[k];
+    int64_t size = sizeof(real), n = w->nowned, wide = f->m + f->e, all = w->threads * w->nnode;
+    const struct dgnn_place_rows nodes = {w->nnode, n}, rows = {w->nnode, w->nnode}, owned = {n, n};
+    REAL(repflow_list_side_edges)(w, side, to);
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_NODE_SUM, -1, side->d_node, nodes, f->n * size);
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_NODE_ROWS, -1, k ? NULL : side->d_node_rows, rows,
+                      w->rows_stride * size);
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_MESSAGE, -1, k ? side->d_message : NULL, owned, f->m * size);
+    dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, side->d_symmetric,
+                      (struct dgnn_place_rows){w->threads * REAL(REPFLOW_ROWS), 0}, f->n * size);
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_ACCUMULATORS, -1, side->d_other,
+                      (struct dgnn_place_rows){all, all}, (wide + f->n) * size);
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_CENTRE_ROWS, -1, side->d_centre, owned,
+                      f->layer[0].centre.ncol * size);
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_EDGE_ROWS, -1, side->d_edge_centre, owned, wide * size);
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_MOMENT, -1, side->d_moment, owned, 3 * (f->e + f->n) * size);
 }
 
 static void REAL(repflow_cpu_places)(void *of, int64_t chunk, int32_t thread, struct dgnn_places *to)
 {
     const struct REAL(repflow_work) *w = &((struct REAL(repflow_workspace) *)of)->work;
     const struct REAL(dgnn_repflow) *f = w->f;
-    int64_t size = sizeof(real), n = w->nowned, wide = f->m + f->e, all = w->threads * w->nnode, e = w->nedge;
+    int64_t size = sizeof(real), n = w->nowned;
     (void)chunk;
     (void)thread;
     for (int64_t l = 0; l < f->nlayer; l++) {
@@ -208,24 +252,9 @@ static void REAL(repflow_cpu_places)(void *of, int64_t chunk, int32_t thread, st
     dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, w->gram,
                       (struct dgnn_place_rows){w->threads * REAL(REPFLOW_ROWS), 0},
                       f->axis * (f->e + f->n) * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_NODE_SUM, -1, w->d_node, (struct dgnn_place_rows){w->nnode, n},
-                      f->n * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_NODE_ROWS, -1, w->d_node_rows,
-                      (struct dgnn_place_rows){w->nnode, w->nnode}, f->n * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_ACCUMULATORS, -1, w->d_other, (struct dgnn_place_rows){all, all},
-                      (wide + f->n) * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_CENTRE_ROWS, -1, w->d_centre, (struct dgnn_place_rows){n, n},
-                      f->layer[0].centre.ncol * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_EDGE_ROWS, -1, w->d_edge_centre, (struct dgnn_place_rows){n, n},
-                      wide * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_MOMENT, -1, w->d_moment, (struct dgnn_place_rows){n, n},
-                      3 * (f->e + f->n) * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_EDGE_OUT, -1, w->d_edge[0], (struct dgnn_place_rows){e, e},
-                      f->e * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_EDGE_IN, -1, w->d_edge[1], (struct dgnn_place_rows){e, e},
-                      f->e * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_ANGLE, -1, w->d_angle,
-                      (struct dgnn_place_rows){w->nangle, w->nangle}, f->a * size);
+    for (int32_t k = 0; k < w->sides; k++) {
+        REAL(repflow_list_side)(w, k, to);
+    }
 }
 
 /* ---------------------------------------------------------------- stages */

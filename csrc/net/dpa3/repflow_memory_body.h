@@ -20,6 +20,24 @@ struct REAL(repflow_kept) {
     struct dgnn_repflow_reach reach;
 };
 
+/* One side of backward (net/parts/descriptor.h): what the gradient, or a column of its moments, is kept in.
+ */
+struct REAL(repflow_side) {
+    double *d_edge_switch, *d_direction, *d_angle_switch, *d_unit, *d_edge_input;
+    double *edge_gradient; /* of the graph's edges */
+    real *d_node;          /* nnode x n */
+    real *d_node_rows;     /* nnode x n, rows_stride apart: what goes back over ranks */
+    real *d_other;         /* threads x nnode x (m + e + n) */
+    real *d_centre;        /* nowned x (n + m + e + e + a) */
+    real *d_edge_centre;   /* nowned x (m + e) */
+    real *d_message;       /* nowned x m; of the gradient: the message's own place */
+    real *d_symmetric;     /* the gradient's: in the layer's own place; else threads x ROWS x n */
+    real *d_moment;        /* nowned x 3 x (e + n) */
+    real *d_edge[2];       /* nedge x e */
+    real *d_angle;         /* nangle x a */
+    struct REAL(dgnn_repflow_edges) edges;
+};
+
 struct REAL(repflow_work) {
     const struct REAL(dgnn_repflow) * f;
     const struct dgnn_graph *graph;
@@ -28,31 +46,25 @@ struct REAL(repflow_work) {
     int64_t nused; /* centres whose last features are used, the first ones: others need a layer less */
     int keep_edge_pre, keep_angle_pre;
     int threads;
-    int64_t *bound;      /* threads + 1: centres */
-    int64_t *used_bound; /* the same of the last layer */
-    struct REAL(dgnn_repflow_edges) edges;
+    int64_t *bound;                        /* threads + 1: centres */
+    int64_t *used_bound;                   /* the same of the last layer */
+    struct REAL(dgnn_repflow_edges) edges; /* as the sides' own, without what they add to */
     int64_t *first, *angle_first, *second_first;
     int32_t *angle_count, *neighbour;
-    int8_t *sees_ghosts;   /* nowned: is a neighbour a row that messages bring? */
-    int64_t *graph_edge;   /* nedge: the edge in the graph */
-    double *edge_gradient; /* of the graph's edges, in backward */
+    int8_t *sees_ghosts; /* nowned: is a neighbour a row that messages bring? */
+    int64_t *graph_edge; /* nedge: the edge in the graph */
     real *edge_switch, *direction, *angle_switch, *cosine, *edge_input;
-    double *unit, *d_edge_switch, *d_direction, *d_angle_switch, *d_unit, *d_edge_input;
+    real *displacement; /* nedge x 3, with moments */
+    double *unit;
     double *type_row;                  /* (ntypes + 1) x n_dim: type embedding plus charge and spin */
     struct REAL(repflow_kept) * layer; /* nlayer + 1: the last has edges alone, where they are wanted */
     real *message;                     /* nowned x m; also its gradient */
     real *node_last;                   /* nowned x n */
     real *gram;                        /* threads x GRAM_ROWS x axis (e + n) */
-    /* backward */
-    real *d_node;        /* nnode x n */
-    real *d_node_rows;   /* nnode x n: what goes back over ranks */
-    real *d_other;       /* threads x nnode x (m + e + n) */
-    real *d_centre;      /* nowned x (n + m + e + e + a) */
-    real *d_edge_centre; /* nowned x (m + e) */
-    real *d_moment;      /* nowned x 3 x (e + n) */
-    real *d_edge[2];     /* nedge x e */
-    real *d_angle;       /* nangle x a */
-    char *scratch;       /* threads x scratch_size */
+    int32_t sides;                     /* of backward */
+    int64_t rows_stride;               /* sides x n */
+    struct REAL(repflow_side) side[DGNN_SIDES];
+    char *scratch; /* threads x scratch_size */
     int64_t scratch_size;
 };
 
@@ -262,7 +274,7 @@ static void REAL(repflow_partition)(const struct REAL(repflow_work) * w, int64_t
 
 /* What a call multiplies, at two operations each; backward does each product of forward once, but those of
  * layer 0's nodes, which depend on types alone. */
-static void REAL(repflow_count_work)(const struct REAL(repflow_work) * w, int want_gradient)
+static void REAL(repflow_count_work)(const struct REAL(repflow_work) * w, int sides)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     struct repflow_widths widths = REAL(repflow_widths)(f);
@@ -280,7 +292,7 @@ static void REAL(repflow_count_work)(const struct REAL(repflow_work) * w, int wa
         for (int64_t i = set[k]; i < set[k + 1]; i++) {
             counts.nangle_edge += w->angle_count[i];
         }
-        repflow_count_products(f->settings, &widths, f->nlayer, &counts, k, want_gradient, w->profile);
+        repflow_count_products(f->settings, &widths, f->nlayer, &counts, k, sides, w->profile);
     }
 }
 
@@ -306,12 +318,16 @@ static void REAL(repflow_lay_geometry)(struct dgnn_arena *arena, struct REAL(rep
     w->angle_switch = dgnn_arena_take(arena, nedge, sizeof(real));
     w->edge_input = dgnn_arena_take(arena, nedge, sizeof(real));
     w->cosine = dgnn_arena_take(arena, w->nangle, sizeof(real));
+    w->displacement = w->sides > 1 ? dgnn_arena_take(arena, 3 * nedge, sizeof(real)) : NULL;
     w->unit = dgnn_arena_take(arena, 3 * nedge, sizeof(double));
-    w->d_edge_switch = dgnn_arena_take(arena, nedge, sizeof(double));
-    w->d_direction = dgnn_arena_take(arena, 3 * nedge, sizeof(double));
-    w->d_angle_switch = dgnn_arena_take(arena, nedge, sizeof(double));
-    w->d_unit = dgnn_arena_take(arena, 3 * nedge, sizeof(double));
-    w->d_edge_input = dgnn_arena_take(arena, nedge, sizeof(double));
+    for (int32_t k = 0; k < w->sides; k++) {
+        struct REAL(repflow_side) *side = &w->side[k];
+        side->d_edge_switch = dgnn_arena_take(arena, nedge, sizeof(double));
+        side->d_direction = dgnn_arena_take(arena, 3 * nedge, sizeof(double));
+        side->d_angle_switch = dgnn_arena_take(arena, nedge, sizeof(double));
+        side->d_unit = dgnn_arena_take(arena, 3 * nedge, sizeof(double));
+        side->d_edge_input = dgnn_arena_take(arena, nedge, sizeof(double));
+    }
     w->type_row =
         dgnn_arena_take(arena, (w->f->settings->ntypes + 1) * w->f->settings->node_width, sizeof(double));
 }
@@ -384,10 +400,31 @@ static void REAL(repflow_lay_angles)(struct dgnn_arena *arena, struct REAL(repfl
     }
 }
 
+static void REAL(repflow_lay_side)(struct dgnn_arena *arena, struct REAL(repflow_work) * w, int32_t k)
+{
+    const struct REAL(dgnn_repflow) *f = w->f;
+    struct REAL(repflow_side) *side = &w->side[k];
+    side->d_node = dgnn_arena_take(arena, w->nnode * f->n, sizeof(real));
+    if (k == 0) {
+        side->d_node_rows = dgnn_arena_take(arena, w->nnode * w->rows_stride, sizeof(real));
+        side->d_message = w->message;
+    } else {
+        side->d_node_rows = w->side[0].d_node_rows ? w->side[0].d_node_rows + k * f->n : NULL;
+        side->d_message = dgnn_arena_take(arena, w->nowned * f->m, sizeof(real));
+        side->d_symmetric = dgnn_arena_take(arena, w->threads * REAL(REPFLOW_ROWS) * f->n, sizeof(real));
+    }
+    side->d_other = dgnn_arena_take(arena, w->threads * w->nnode * (f->m + f->e + f->n), sizeof(real));
+    side->d_centre = dgnn_arena_take(arena, w->nowned * f->layer[0].centre.ncol, sizeof(real));
+    side->d_edge_centre = dgnn_arena_take(arena, w->nowned * (f->m + f->e), sizeof(real));
+    side->d_moment = dgnn_arena_take(arena, w->nowned * 3 * (f->e + f->n), sizeof(real));
+    side->d_edge[0] = dgnn_arena_take(arena, w->nedge * f->e, sizeof(real));
+    side->d_edge[1] = dgnn_arena_take(arena, w->nedge * f->e, sizeof(real));
+    side->d_angle = dgnn_arena_take(arena, w->nangle * f->a, sizeof(real));
+}
+
 static void REAL(repflow_lay_work)(struct dgnn_arena *arena, struct REAL(repflow_work) * w, int want_gradient)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
-    int64_t wide = f->m + f->e + f->n;
     for (int64_t l = 0; l < f->nlayer; l++) {
         REAL(repflow_lay_edges)(arena, w, l);
     }
@@ -397,18 +434,9 @@ static void REAL(repflow_lay_work)(struct dgnn_arena *arena, struct REAL(repflow
     w->node_last = dgnn_arena_take(arena, w->nowned * f->n, sizeof(real));
     w->gram = dgnn_arena_take(arena, w->threads * REAL(REPFLOW_ROWS) * f->axis * (f->e + f->n), sizeof(real));
     w->scratch = dgnn_arena_take(arena, w->threads, (size_t)w->scratch_size);
-    if (!want_gradient) {
-        return;
+    for (int32_t k = 0; k < w->sides && want_gradient; k++) {
+        REAL(repflow_lay_side)(arena, w, k);
     }
-    w->d_node = dgnn_arena_take(arena, w->nnode * f->n, sizeof(real));
-    w->d_node_rows = dgnn_arena_take(arena, w->nnode * f->n, sizeof(real));
-    w->d_other = dgnn_arena_take(arena, w->threads * w->nnode * wide, sizeof(real));
-    w->d_centre = dgnn_arena_take(arena, w->nowned * f->layer[0].centre.ncol, sizeof(real));
-    w->d_edge_centre = dgnn_arena_take(arena, w->nowned * (f->m + f->e), sizeof(real));
-    w->d_moment = dgnn_arena_take(arena, w->nowned * 3 * (f->e + f->n), sizeof(real));
-    w->d_edge[0] = dgnn_arena_take(arena, w->nedge * f->e, sizeof(real));
-    w->d_edge[1] = dgnn_arena_take(arena, w->nedge * f->e, sizeof(real));
-    w->d_angle = dgnn_arena_take(arena, w->nangle * f->a, sizeof(real));
 }
 
 static void REAL(repflow_set_edges)(struct REAL(repflow_work) * w)
@@ -438,11 +466,17 @@ static void REAL(repflow_set_edges)(struct REAL(repflow_work) * w)
         .smooth = r->smooth_edge_update,
         .edge_count_max = w->edges.edge_count_max,
         .angle_count_max = w->edges.angle_count_max,
-        .d_edge_switch = w->d_edge_switch,
-        .d_direction = w->d_direction,
-        .d_angle_switch = w->d_angle_switch,
-        .d_unit = w->d_unit,
+        .columns = w->sides - 1,
+        .displacement = w->displacement,
     };
+    for (int32_t k = 0; k < w->sides; k++) {
+        struct REAL(repflow_side) *side = &w->side[k];
+        side->edges = w->edges;
+        side->edges.d_edge_switch = side->d_edge_switch;
+        side->edges.d_direction = side->d_direction;
+        side->edges.d_angle_switch = side->d_angle_switch;
+        side->edges.d_unit = side->d_unit;
+    }
 }
 
 static void REAL(repflow_set_keeping)(struct REAL(repflow_work) * w, int32_t kept)
@@ -462,6 +496,7 @@ static void REAL(repflow_begin_keeping)(struct REAL(repflow_workspace) * workspa
     if (f->settings->memory == DGNN_MEMORY_FAST) {
         int enough =
             w->nowned >= REAL(REPFLOW_TRIAL) && evaluation->want_gradient && !f->settings->is_sequential;
+        enough = enough && !evaluation->want_moments; /* not to be compared with those without */
         dgnn_keeping_begin(keeping, enough, w->nedge, w->nangle);
     }
     if (keeping->is_measured && !w->profile) {
@@ -476,21 +511,24 @@ static int REAL(repflow_reserve)(struct REAL(repflow_workspace) * workspace,
     const struct REAL(dgnn_repflow) *f = workspace->f;
     struct REAL(repflow_work) *w = &workspace->work;
     struct dgnn_arena arena = {0};
-    *w = (struct REAL(repflow_work)){
-        .f = f,
-        .graph = evaluation->graph,
-        .profile = evaluation->profile,
-        .nowned = evaluation->graph->nowned,
-        .nnode = evaluation->graph->nnode,
-        .nused = evaluation->graph->nowned -
-                 (f->settings->is_sequential || f->settings->wants_rotation ? 0 : evaluation->nidle),
-        .threads = f->settings->threads};
+    int32_t sides = dgnn_evaluation_sides(evaluation);
+    int counts_all = f->settings->is_sequential || f->settings->wants_rotation;
+    *w = (struct REAL(repflow_work)){.f = f,
+                                     .sides = sides,
+                                     .rows_stride = sides * f->n,
+                                     .graph = evaluation->graph,
+                                     .profile = evaluation->profile,
+                                     .nowned = evaluation->graph->nowned,
+                                     .nnode = evaluation->graph->nnode,
+                                     .nused = evaluation->graph->nowned - (counts_all ? 0 : evaluation->nidle),
+                                     .threads = f->settings->threads};
     REAL(repflow_lay_counts)(&arena, w);
     DGNN_TRY(dgnn_buffer_reserve(&workspace->memory, arena.used, "the counts of edges and angles", error));
     arena = (struct dgnn_arena){.base = workspace->memory.data};
     REAL(repflow_lay_counts)(&arena, w);
     REAL(repflow_count)(w);
     REAL(repflow_begin_keeping)(workspace, evaluation);
+    w->edges.columns = sides - 1;
     w->scratch_size = f->ops->repflow_scratch(&w->edges, &f->layer[0].block);
     int64_t least = 4 * (f->n + f->e) * (int64_t)sizeof(real); /* for the initial features */
     w->scratch_size = dgnn_table_pad(w->scratch_size > least ? w->scratch_size : least, 64);
@@ -509,6 +547,6 @@ static int REAL(repflow_reserve)(struct REAL(repflow_workspace) * workspace,
     REAL(repflow_set_edges)(w);
     REAL(repflow_partition)(w, w->nowned, w->bound);
     REAL(repflow_partition)(w, w->nused, w->used_bound);
-    REAL(repflow_count_work)(w, evaluation->want_gradient);
+    REAL(repflow_count_work)(w, evaluation->want_gradient ? sides : 0);
     return DGNN_OK;
 }

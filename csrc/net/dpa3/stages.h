@@ -73,7 +73,7 @@ struct dgnn_repflow_reach {
 };
 struct dgnn_repflow_reach dgnn_driver_reach(const struct dgnn_dpa3_settings *settings, int64_t l);
 
-extern const struct dgnn_driver dgnn_repflow_driver;
+extern const struct dgnn_driver dgnn_driver_repflow;
 extern const struct dgnn_backend dgnn_repflow_cpu_f32, dgnn_repflow_cpu_f64;
 
 #endif

@@ -71,6 +71,8 @@ struct dpa4c_settings {
  * they are none of deepmd-kit's. */
 int dgnn_dpa4c_set_shape(struct dpa4c_settings *settings, const struct dgnn_value *value,
                          struct dgnn_error *error);
+/* The same from counts that are deepmd-kit's, and the coupling tables. Errors: MEMORY. */
+int dgnn_dpa4c_set_widths(struct dpa4c_settings *settings, int has_spins, struct dgnn_error *error);
 /* Strides in elements of so many lanes. */
 void dgnn_dpa4c_set_strides(struct dgnn_dpa4c_shape *shape, int64_t lanes);
 

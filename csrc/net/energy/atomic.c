@@ -31,7 +31,8 @@ struct dgnn_atomic {
     double *bias, *spread; /* ntypes x width: out_bias, out_std */
     uint8_t *dropped;      /* ntypes: atom_exclude_types */
     uint8_t *pair_exclude; /* ntypes x ntypes */
-    int32_t any_pair, threads;
+    uint8_t *pair_own;     /* as that, without those of centres that have no energy */
+    int32_t any_pair, any_own, threads;
 };
 
 struct dgnn_atomic_workspace {
@@ -188,6 +189,12 @@ static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_lo
     DGNN_TRY(atomic_check_spin(value, &params, p.descriptor.has_native_spin, error));
     DGNN_TRY(atomic_check_rotation(&params.fitting, &p, error));
     DGNN_TRY(dgnn_atomic_load_statistics(value, a->ntypes, a->width, &a->bias, &a->spread, error));
+    a->any_own = a->any_pair;
+    a->pair_own = dgnn_alloc((int64_t)a->ntypes * a->ntypes, 1);
+    if (!a->pair_own) {
+        return dgnn_status_no_memory(error, "excluded pairs", (int64_t)a->ntypes * a->ntypes);
+    }
+    memcpy(a->pair_own, a->pair_exclude, (size_t)a->ntypes * (size_t)a->ntypes);
     a->any_pair |= dgnn_atomic_exclude_idle(&p.descriptor, a->ntypes, a->dropped, a->pair_exclude);
     if (p.descriptor.dim_out != p.fitting.dim_descriptor) {
         return atomic_bad(&params.fitting, "dim_descrpt is not the width of the descriptor", error);
@@ -222,6 +229,7 @@ void dgnn_atomic_free(struct dgnn_atomic *a)
     dgnn_alloc_free(a->spread);
     dgnn_alloc_free(a->dropped);
     dgnn_alloc_free(a->pair_exclude);
+    dgnn_alloc_free(a->pair_own);
     dgnn_alloc_free(a);
 }
 
@@ -232,6 +240,7 @@ void dgnn_atomic_properties(const struct dgnn_atomic *a, struct dgnn_atomic_prop
     p->descriptor_type = dgnn_descriptor_kind(a->descriptor)->type;
     p->dropped = a->dropped;
     p->pair_exclude = a->any_pair ? a->pair_exclude : NULL;
+    p->pair_exclude_own = a->any_own ? a->pair_own : NULL;
 }
 
 /* The fitting net multiplies and adds once for each of its numbers forward and once backward, in float64. */
@@ -288,7 +297,8 @@ static int atomic_drops(const struct dgnn_atomic *a, const struct dgnn_atomic_in
     return a->dropped[type] || (input->dropped && input->dropped[type]);
 }
 
-/* What the descriptor sees: the last nodes may have no energy, as a spin model's virtual ones. */
+/* What the descriptor sees: the last nodes may have no energy, as a spin model's virtual ones. Who asks for
+ * rows of the descriptor gets them of all. */
 static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic_workspace *w,
                                                 const struct dgnn_evaluation *evaluation)
 {
@@ -296,10 +306,12 @@ static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic_workspa
     struct dgnn_evaluation own = *evaluation;
     const struct dgnn_graph *graph = evaluation->graph;
     double *rotation = a->dim_rotation ? w->rotation.data : NULL;
+    int wants_all = evaluation->descriptor || evaluation->last_layer;
     own.rotation = rotation;
     own.rotation_gradient = rotation ? rotation + graph->nowned * 3 * a->dim_rotation : NULL;
     own.nidle = 0;
-    while (own.nidle < graph->nowned && a->dropped[graph->type[graph->nowned - 1 - own.nidle]]) {
+    while (!wants_all && own.nidle < graph->nowned &&
+           a->dropped[graph->type[graph->nowned - 1 - own.nidle]]) {
         own.nidle++;
     }
     return own;
@@ -385,6 +397,10 @@ static void atomic_chunk(void *of, int64_t chunk, int32_t thread)
     struct dgnn_fitting_properties fit;
     dgnn_fitting_properties(a->fitting, &fit);
     by->forward(job->workspace->descriptor, own, chunk, thread, rows);
+    if (own->descriptor && n) {
+        memcpy(own->descriptor + begin * a->dim_descriptor, rows,
+               sizeof(double) * (size_t)(n * a->dim_descriptor));
+    }
     dgnn_profile_end(profile, DGNN_PHASE_FORWARD);
     struct dgnn_fitting_input fitting = {
         .n = begin + n < last ? n
@@ -395,6 +411,7 @@ static void atomic_chunk(void *of, int64_t chunk, int32_t thread)
         .rotation = own->rotation ? own->rotation + begin * 3 * a->dim_rotation : NULL,
         .fparam = job->input->fparam,
         .aparam = job->input->aparam ? job->input->aparam + begin * fit.dim_aparam : NULL,
+        .last_layer = own->last_layer ? own->last_layer + begin * fit.dim_last_layer : NULL,
         .weight = job->input->weight ? job->input->weight + begin : NULL,
         .seed = job->input->seed};
     dgnn_fitting_evaluate_part(job->workspace->fitting, &fitting, thread, &answer);
@@ -424,12 +441,16 @@ int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_eval
     DGNN_TRY(kind->forward(a->descriptor, w->descriptor, &own, rows, error));
     DGNN_TRY(dgnn_stop_check(error));
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
+    if (own.descriptor && graph->nowned) {
+        memcpy(own.descriptor, rows, sizeof(double) * (size_t)(graph->nowned * a->dim_descriptor));
+    }
     struct dgnn_fitting_input fitting = {.n = graph->nowned - own.nidle,
                                          .type = graph->type,
                                          .descriptor = rows,
                                          .rotation = own.rotation,
                                          .fparam = input->fparam,
                                          .aparam = input->aparam,
+                                         .last_layer = own.last_layer,
                                          .weight = input->weight,
                                          .seed = input->seed};
     struct dgnn_fitting_answer answer = {.output = output,

@@ -19,6 +19,7 @@ struct dgnn_atomic_properties {
     const char *descriptor_type;
     const uint8_t *dropped;      /* ntypes: 1 for the types in atom_exclude_types */
     const uint8_t *pair_exclude; /* ntypes x ntypes, centre by neighbour, or NULL where no pair is excluded */
+    const uint8_t *pair_exclude_own; /* as that, without pairs left out for centres that have no energy */
 };
 void dgnn_atomic_properties(const struct dgnn_atomic *atomic, struct dgnn_atomic_properties *properties);
 int dgnn_atomic_describe(const struct dgnn_atomic *atomic, struct dgnn_text *text, struct dgnn_error *error);

@@ -26,6 +26,7 @@ struct dgnn_fitting {
     uint8_t *dropped; /* ntypes: exclude_types */
     double *fparam_average, *fparam_scale, *aparam_average, *aparam_scale, *case_embedding, *default_fparam;
     int64_t width, width_kept, width_max; /* of the networks */
+    int64_t width_hidden;                 /* of what goes into their last layers; 0: none, or they differ */
     int64_t parameters;
 };
 
@@ -154,6 +155,18 @@ static void fitting_answer(const struct dgnn_fitting *f, const struct dgnn_fitti
     }
 }
 
+/* What went into the last layer of network k, whose forward was the last to use the batch. */
+static void fitting_keep_hidden(const struct dgnn_fitting *f, int64_t k, int64_t count,
+                                const struct fitting_batch *b, double *last_layer)
+{
+    int64_t width = f->width_hidden;
+    const double *hidden = f->own.kind->is_gated ? dgnn_glu_hidden(&f->glu[k], count, b->work)
+                                                 : dgnn_network_hidden_f64(&f->net[k], count, b->work);
+    for (int64_t r = 0; r < count; r++) {
+        memcpy(last_layer + b->row[r] * width, hidden + r * width, sizeof(double) * (size_t)width);
+    }
+}
+
 static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t k,
                         int64_t count, const struct fitting_batch *b, const struct dgnn_fitting_answer *to)
 {
@@ -166,6 +179,9 @@ static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_
         dgnn_glu_forward(ops, &f->glu[k], count, b->input, b->output, b->kept, b->work);
     } else {
         dgnn_network_forward_f64(ops, &f->net[k], count, b->input, f->width, b->output, b->kept, b->work);
+    }
+    if (in->last_layer) {
+        fitting_keep_hidden(f, k, count, b, in->last_layer);
     }
     for (int64_t r = 0; r < count; r++) {
         fitting_answer(f, in, b->row[r], b->output + r * n, b->seed + r * n, to);
@@ -274,13 +290,17 @@ static int fitting_load_networks(struct dgnn_fitting *f, const struct dgnn_value
                                  struct dgnn_error *error)
 {
     struct dgnn_value list;
+    int is_gated = f->own.kind->is_gated;
     DGNN_TRY(dgnn_layer_collection(&f->own.params.nets, f->own.params.mixed_types ? 0 : 1, f->ntypes,
-                                   f->own.kind->is_gated ? "sezm_fitting_network" : "fitting_network", &list,
-                                   error));
+                                   is_gated ? "sezm_fitting_network" : "fitting_network", &list, error));
     f->width = f->own.params.dim_descrpt + f->own.params.numb_fparam + f->own.params.numb_aparam +
                (f->modulates ? 0 : f->own.params.dim_case_embd);
-    return f->own.kind->is_gated ? fitting_load_glu(f, &list, error)
-                                 : fitting_load_each(f, value, &list, error);
+    DGNN_TRY(is_gated ? fitting_load_glu(f, &list, error) : fitting_load_each(f, value, &list, error));
+    for (int64_t k = 0; k < f->nnet; k++) {
+        int64_t own = is_gated ? dgnn_glu_hidden_width(&f->glu[k]) : dgnn_network_hidden_width_f64(&f->net[k]);
+        f->width_hidden = k == 0 || own == f->width_hidden ? own : 0;
+    }
+    return DGNN_OK;
 }
 
 static int fitting_check_counts(const struct dgnn_fitting_params *p, const struct dgnn_value *value,
@@ -389,6 +409,7 @@ void dgnn_fitting_properties(const struct dgnn_fitting *f, struct dgnn_fitting_p
         .width = f->own.width,
         .dim_rotation = f->own.dim_rotation,
         .name = f->own.params.var_name ? f->own.params.var_name : dgnn_output_name(f->own.kind->output),
+        .dim_last_layer = f->width_hidden,
     };
 }
 

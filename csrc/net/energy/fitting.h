@@ -19,6 +19,7 @@ struct dgnn_fitting_properties {
     int64_t width;        /* numbers of an atom's answer, and of the whole's */
     int64_t dim_rotation; /* rows of the descriptor's rotation matrix that it takes; 0: none */
     const char *name;     /* what a property's var_name says; else the kind's own */
+    int64_t dim_last_layer; /* of the last hidden layer; 0: there is none, or types' networks differ */
 };
 
 /* value: an object of class Fitting. Errors: FORMAT, UNSUPPORTED, MEMORY. */
@@ -37,6 +38,7 @@ struct dgnn_fitting_input {
     const double *rotation;   /* n x dim_rotation x 3, or NULL where that is 0 */
     const double *fparam;     /* dim_fparam; NULL: the default */
     const double *aparam;     /* n x dim_aparam */
+    double *last_layer;       /* n x dim_last_layer, written; or NULL */
     const double *weight;     /* n: factors of the atoms' answers in what is differentiated; NULL: 1 */
     int32_t seed;             /* which number of the whole is differentiated, below nseed */
 };

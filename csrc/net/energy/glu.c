@@ -297,6 +297,16 @@ void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g, 
     ops->product(nrow, x, g->w[g->nhidden].nrow, &g->w[g->nhidden], g->bias[g->nhidden], y, 1, 0);
 }
 
+const double *dgnn_glu_hidden(const struct dgnn_glu *g, int64_t nrow, const double *work)
+{
+    return work + nrow * g->width_max;
+}
+
+int64_t dgnn_glu_hidden_width(const struct dgnn_glu *g)
+{
+    return g->nhidden ? g->w[g->nhidden].nrow : 0;
+}
+
 void dgnn_glu_backward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g, int64_t nrow,
                        const double *dy, double *dx, const double *kept, double *work)
 {

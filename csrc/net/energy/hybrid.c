@@ -279,6 +279,7 @@ static struct dgnn_evaluation hybrid_evaluation(const struct hybrid_part *part,
     own.graph = &part->prefix.graph;
     own.rotation = own.rotation_gradient =
         evaluation->rotation && part->child->properties.dim_rotation ? part->rotation.data : NULL;
+    own.want_moments &= part->child->properties.has_message_passing;
     own.charge_spin = part->child->properties.dim_charge_spin ? evaluation->charge_spin : NULL;
     return own;
 }
@@ -297,7 +298,7 @@ static int hybrid_prepare_part(struct hybrid_part *part, const struct dgnn_evalu
     const struct dgnn_descriptor *child = part->child->descriptor;
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(child);
     struct dgnn_evaluation own = hybrid_evaluation(part, evaluation);
-    DGNN_TRY(dgnn_prefix_prepare(&part->prefix, 1, error));
+    DGNN_TRY(dgnn_prefix_prepare(&part->prefix, 1, dgnn_evaluation_sides(&own), error));
     return kind->prepare(child, part->workspace, &own, error);
 }
 

@@ -241,6 +241,7 @@ static struct dgnn_evaluation linear_evaluation(const struct linear_workspace_pa
 {
     struct dgnn_evaluation own = *evaluation;
     own.graph = &p->prefix.graph;
+    own.want_moments &= p->part->properties.descriptor.has_message_passing;
     own.charge_spin = p->part->properties.descriptor.dim_charge_spin ? evaluation->charge_spin : NULL;
     return own;
 }
@@ -260,8 +261,8 @@ int dgnn_linear_prepare(struct dgnn_linear_workspace *w, const struct dgnn_evalu
     for (int64_t k = 0; k < l->npart; k++) {
         struct linear_workspace_part *p = &w->part[k];
         DGNN_TRY(linear_build_part(l, p, graph, error));
-        DGNN_TRY(dgnn_prefix_prepare(&p->prefix, p->part->weight, error));
         struct dgnn_evaluation own = linear_evaluation(p, evaluation);
+        DGNN_TRY(dgnn_prefix_prepare(&p->prefix, p->part->weight, dgnn_evaluation_sides(&own), error));
         DGNN_TRY(p->atomic ? dgnn_atomic_prepare(p->atomic, &own, error) : DGNN_OK);
     }
     return DGNN_OK;

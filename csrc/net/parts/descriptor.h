@@ -49,16 +49,33 @@ struct dgnn_descriptor_properties {
     const char *note;        /* what a user should know of it, without quotes; NULL */
 };
 
+/* Sides of backward: what it is given, and gives, of each quantity. The first is the gradient, dE/dvector of
+ * an edge in the end. With moments there are three more. For a quantity q of the atom at x_q, a = sum_i
+ * dE_i/dq is its gradient and M = sum_i dE_i/dq (x) (x_q - r_i) its moment, whose columns x, y, z are the
+ * sides 1 to 3. At the energies a = 1 and M = 0. Where q depends on p of the atom at x_p, J = dq/dp:
+ *
+ *     a_p += J' a_q    M_p += J' (M_q + a_q (x) (x_p - x_q))
+ *
+ * Backward is linear, so each side goes through the same code. Features of a centre's edges and angles belong
+ * to the centre: sides meet only where a centre reads a neighbour's row, whose side k then gets a_q times the
+ * displacement's component k (dgnn_graph_displacement) beside M's. What goes to other ranks goes with all its
+ * sides. An edge's vector ends as gradient g and moment M; its virial is in dgnn_gradient_add_moments. */
+enum { DGNN_SIDES = 4 };
+
 /* One evaluation: what forward and backward of one frame share. */
 struct dgnn_evaluation {
     const struct dgnn_graph *graph;
     struct dgnn_exchange *exchange; /* NULL: no ghosts */
     const double *charge_spin;      /* 2, or NULL */
-    double *edge_gradient;          /* nedge x 3, backward adds dE/dvector to it */
+    double *edge_gradient;          /* nedge x 3, or 4 x nedge x 3 with want_moments; backward adds to it */
     int32_t want_gradient;          /* 0: backward will not be called */
+    int32_t want_moments; /* 1: backward has four sides (below), of a descriptor that passes messages */
     int64_t nidle; /* outputs of so many owned nodes, the last ones, are not used, and their gradients are 0
                     */
     struct dgnn_profile *profile; /* NULL: nothing is measured */
+    /* Of what energies are made, for who asked; NULL for others. */
+    double *descriptor; /* nowned x dim_out */
+    double *last_layer; /* nowned x dim_last_layer of the fitting net */
     /* Of descriptors with native spins; NULL for others. */
     const double *spins;        /* nnode x 3 */
     double *node_spin_gradient; /* nowned x 3, backward adds what comes through an atom's own spin */
@@ -123,6 +140,11 @@ struct dgnn_descriptor_kind {
                     struct dgnn_error *error);
     const struct dgnn_descriptor_chunks *by_chunk; /* NULL: all at once only. Without exchanges. */
 };
+
+static inline int32_t dgnn_evaluation_sides(const struct dgnn_evaluation *evaluation)
+{
+    return evaluation->want_moments ? DGNN_SIDES : 1;
+}
 
 struct dgnn_descriptor_base {
     const struct dgnn_descriptor_kind *kind;

@@ -265,6 +265,17 @@ void REAL(dgnn_network_forward)(const struct REAL(dgnn_ops) * ops, const struct 
     }
 }
 
+const real *REAL(dgnn_network_hidden)(const struct REAL(dgnn_network) * network, int64_t nrow,
+                                      const real *work)
+{
+    return work + (network->nlayer % 2) * nrow * network->width_max;
+}
+
+int64_t REAL(dgnn_network_hidden_width)(const struct REAL(dgnn_network) * network)
+{
+    return network->nlayer > 1 ? network->layer[network->nlayer - 1].w.nrow : 0;
+}
+
 void REAL(dgnn_network_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
                                  int64_t nrow, const real *dy, real *dx, const real *kept, real *work)
 {

@@ -59,6 +59,11 @@ int64_t REAL(dgnn_network_parameters)(const struct REAL(dgnn_network) * network)
 void REAL(dgnn_network_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
                                 int64_t nrow, const real *x, int64_t x_stride, real *y, real *kept,
                                 real *work);
+/* After forward with this work, until that is used again: what went into the last layer, rows of width
+ * dgnn_network_hidden_width; 0: there is no hidden layer. */
+const real *REAL(dgnn_network_hidden)(const struct REAL(dgnn_network) * network, int64_t nrow,
+                                      const real *work);
+int64_t REAL(dgnn_network_hidden_width)(const struct REAL(dgnn_network) * network);
 /* dx: nrow x nin, contiguous, written. work: 3 x nrow x width_max. */
 void REAL(dgnn_network_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
                                  int64_t nrow, const real *dy, real *dx, const real *kept, real *work);

