@@ -91,6 +91,11 @@ class Committee:
         return self.models[0].type_map
 
     @property
+    def output(self) -> str:
+        """Of all models: deviations are of energies and forces."""
+        return "energy"
+
+    @property
     def is_spin(self) -> bool:
         return self.models[0].is_spin
 
