@@ -39,7 +39,7 @@ def _force(frame, result, magnetic):
 
 
 def _weighted_force(frame, result, magnetic):
-    if result.forces_mag is not None or "atom_pref" not in frame.labels or "force" not in frame.labels:
+    if result.forces is None or result.forces_mag is not None or "atom_pref" not in frame.labels or "force" not in frame.labels:
         return None
     return (*_labelled(frame, "force", result.forces), np.repeat(frame.labels["atom_pref"], 3))
 
@@ -73,17 +73,25 @@ def _atom_energy(frame, result, magnetic):
     return _labelled(frame, "atom_ener", result.atom_energy)
 
 
+def _other(name, by_atoms=False):
+    """Pairs of a Result's name, which is also the label's."""
+    def pairs(frame, result, magnetic):
+        return _scaled(_labelled(frame, name, getattr(result, name)), max(1, frame.natoms) if by_atoms else 1)
+
+    return pairs
+
+
 def _labelled(frame, name, prediction):
     reference = frame.labels.get(name)
-    return None if reference is None else (np.ravel(reference), np.ravel(prediction))
+    return None if reference is None or prediction is None else (np.ravel(reference), np.ravel(prediction))
 
 
 def _scaled(pair, divisor):
     return None if pair is None else (pair[0] / divisor, pair[1] / divisor)
 
 
-# What dp test reports, in its order. A further output of a model (a dipole, say) is a row here, a label in
-# datasets.LABELS and, for its detail file, a row of DETAILS.
+# What dp test reports, in its order; of dipoles and polarisabilities, whose errors it calls rmse and rmse_n, under their own
+# names. A further output of a model is a row here, in kinds.SHAPES and, for its detail file, in DETAILS.
 QUANTITIES = [
     Quantity("e", "energy", "eV", _energy),
     Quantity("ea", "energy per atom", "eV", _energy_per_atom, plotted=True),
@@ -95,6 +103,17 @@ QUANTITIES = [
     Quantity("va", "virial per atom", "eV", _virial_per_atom, plotted=True),
     Quantity("s", "stress", "eV/Å³", _stress),
     Quantity("ae", "atomic energy", "eV", _atom_energy, per_system=True),
+    Quantity("dipole", "dipole", "(the label's)", _other("dipole"), plotted=True),
+    Quantity("dipole_n", "dipole per atom", "(the label's)", _other("dipole", True), per_system=True),
+    Quantity("adipole", "atomic dipole", "(the label's)", _other("atom_dipole"), plotted=True, per_system=True),
+    Quantity("polar", "polarisability", "(the label's)", _other("polar"), plotted=True),
+    Quantity("polar_n", "polarisability per atom", "(the label's)", _other("polar", True), per_system=True),
+    Quantity("apolar", "atomic polarisability", "(the label's)", _other("atom_polar"), plotted=True, per_system=True),
+    Quantity("dos", "density of states", "1/eV", _other("dos"), plotted=True),
+    Quantity("dosa", "the same per atom", "1/eV", _other("dos", True)),
+    Quantity("ados", "atomic density", "1/eV", _other("atom_dos"), plotted=True, per_system=True),
+    Quantity("property", "property", "(the label's)", _other("property"), plotted=True),
+    Quantity("aproperty", "atomic property", "(the label's)", _other("atom_property"), plotted=True, per_system=True),
 ]
 
 
@@ -190,6 +209,7 @@ class Detail(NamedTuple):
     width: int
     header: str
     divisor: Callable[[Frame], float] | None  # None: as it is
+    others: bool = False  # of a model that answers no energy
 
 
 def _by_atoms(frame):
@@ -205,12 +225,21 @@ DETAILS = [
     Detail("v", "virial", 9, _header("v", _NINE), None),
     Detail("v_peratom", "virial", 9, _header("v", _NINE), _by_atoms),
     Detail("s", "virial", 9, _header("s", _NINE), lambda frame: -abs(np.linalg.det(np.asarray(frame.arguments["box"])))),
+    Detail("dipole", "dipole", 3, _header("", "xyz"), None, True),
+    Detail("adipole", "atom_dipole", 3, _header("", "xyz"), None, True),
+    Detail("polar", "polar", 9, _header("p", _NINE), None, True),
+    Detail("apolar", "atom_polar", 9, _header("p", _NINE), None, True),
+    Detail("dos", "dos", 1, "data_dos pred_dos", None, True),
+    Detail("ados", "atom_dos", 1, "data_ados pred_ados", None, True),
+    Detail("property", "property", 1, "data_property pred_property", None, True),
+    Detail("aproperty", "atom_property", 1, "data_aproperty pred_aproperty", None, True),
 ]
 
 
 class Details:
     """Writes detail files as dp test -d does: one table for each quantity, the label first, then the prediction; labels
-    that are not there are zeros, but for stresses and magnetic forces, which are left out."""
+    that are not there are zeros, but for stresses, magnetic forces and answers that are no energies, which are left out.
+    Of densities of states and properties dp test writes a file for each frame; here their numbers are rows of one."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -242,6 +271,11 @@ class Details:
 
 
 def _detail_rows(detail, frame, result, magnetic):
+    if detail.others or result.energy is None:
+        prediction, label = (getattr(result, detail.label, None) if detail.others else None), frame.labels.get(detail.label)
+        if prediction is None or label is None:
+            return None
+        return np.hstack([np.reshape(label, (-1, detail.width)), np.reshape(prediction, (-1, detail.width))])
     prediction = {"energy": result.energy, "force": result.forces, "virial": result.virial,
                   "force_mag": result.forces_mag}[detail.label]
     label = frame.labels.get(detail.label)

@@ -1,7 +1,8 @@
 """Structures with labels: deepmd-kit's data folders (deepmd/npy, mixed types, deepmd/raw, HDF5) and what ASE reads.
 
 Whatever it comes from, a system is a list of frames, and a frame is arguments of Model.compute beside the labels that
-were found: energy (eV), force (n, 3), virial (9,), force_mag (n, 3), atom_ener (n,), atom_pref (n,).
+were found: energy (eV), force (n, 3), virial (9,), force_mag (n, 3), atom_ener (n,), atom_pref (n,). Of a model that answers
+no energy: dipole, polar, dos or property, flat, and each with atom_ before it of atoms, (n, numbers).
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from dgnn import kinds
 from dgnn._core import InputError
 
 # name of a file or column -> (numbers, of each atom?)
 LABELS = {"energy": (1, False), "force": (3, True), "virial": (9, False), "force_mag": (3, True), "atom_ener": (1, True),
           "atom_pref": (1, True)}
-ALIASES = {"atom_ener": ("atomic_ener",), "atom_pref": ("atomic_pref",)}
+ALIASES = {"atom_ener": ("atomic_ener",), "atom_pref": ("atomic_pref",), "atom_dipole": ("atomic_dipole",),
+           "atom_polarizability": ("atomic_polarizability",)}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -210,13 +213,22 @@ def _read_set(folder, shape):
     columns = {"coords": coords.reshape(nframes, n, 3), "types": types,
                "box": None if boxes is None else boxes.reshape(nframes, 3, 3), **_parameters(folder, shape, nframes)}
     labels = {}
-    for key, (width, atomic) in LABELS.items():
-        values = _numbers(folder, shape, key, nframes, width * n if atomic else width)
+    for name, key, width, atomic in wanted_labels(shape.model):
+        values = _numbers(folder, shape, name, nframes, width * n if atomic else width)
         if values is not None:
             labels[key] = values.reshape(nframes, n, width) if atomic and width > 1 else values
     return [Frame({key: column[k] for key, column in columns.items() if column is not None},
                   {key: float(column[k, 0]) if key == "energy" else column[k] for key, column in labels.items()})
             for k in range(nframes)]
+
+
+def wanted_labels(model: Any) -> list[tuple[str, str, int, bool]]:
+    """(name of a file or column, key of Frame.labels, numbers, of each atom?) of what the model answers."""
+    info = model.info()
+    if info["output"] == "energy":
+        return [(name, name, *kind) for name, kind in LABELS.items()]
+    keys = (info["output"], f"atom_{info['output']}")
+    return [(name, key, *kind) for key, (name, kind) in zip(keys, kinds.labels(info).items(), strict=True)]
 
 
 def _types(folder, shape, nframes):
@@ -277,14 +289,17 @@ def _ase_system(path, model, limit, format):
         if limit is not None and number >= limit:
             break
         try:
-            frames.append(Frame(calculator._inputs(atoms), ase_labels(atoms)))
+            frames.append(Frame(calculator._inputs(atoms), ase_labels(atoms, model)))
         except InputError as error:
             raise InputError(f"{path}, frame {number}: {error}") from None
     return System(path, frames)
 
 
-def ase_labels(atoms: Any) -> dict[str, Any]:
-    """Labels of ASE's Atoms: of a calculator that holds results, else of info and arrays."""
+def ase_labels(atoms: Any, model: Any = None) -> dict[str, Any]:
+    """Labels of ASE's Atoms: of a calculator that holds results, else of info and arrays. model: whose answers they are
+    of; None: one of energies."""
+    if model is not None and model.output != "energy":
+        return _other_ase_labels(atoms, model)
     stored = dict(atoms.calc.results) if atoms.calc is not None else {}
     energy = _first(stored, atoms.info, "energy")
     forces = _first(stored, atoms.arrays, "forces", "force")
@@ -306,6 +321,19 @@ def ase_labels(atoms: Any) -> dict[str, Any]:
                 labels[key] = value if key == "energy" else np.asarray(value, float).reshape(shapes[key])
             except ValueError:
                 raise InputError(f"{key}: expected {shapes[key]} numbers, found shape {np.shape(value)}") from None
+    return labels
+
+
+def _other_ase_labels(atoms, model):
+    stored = dict(atoms.calc.results) if atoms.calc is not None else {}
+    labels = {}
+    for name, key, width, atomic in wanted_labels(model):
+        value = _first(stored, atoms.arrays if atomic else atoms.info, name, key)
+        if value is not None:
+            count = width * len(atoms) if atomic else width
+            if np.size(value) != count:
+                raise InputError(f"{name}: expected {count} numbers, found shape {np.shape(value)}")
+            labels[key] = np.asarray(value, float).reshape((len(atoms), width) if atomic else width)
     return labels
 
 

@@ -10,6 +10,19 @@ from dgnn._core import InputError
 
 SHAPES: dict[str, tuple[int, ...]] = {"dipole": (3,), "polar": (3, 3), "dos": (-1,), "property": (-1,)}
 OUTPUTS = ("energy", *SHAPES)
+LABELS = {"polar": "polarizability"}  # where files of labels have another name than a Result
+
+
+def labels(info: dict[str, Any]) -> dict[str, tuple[int, bool]]:
+    """Of files of labels for a model that answers no energy: name -> (numbers, of each atom?)."""
+    if info["output"] == "energy":
+        return {}
+    name = label_name(info)
+    return {name: (info["output_width"], False), f"atom_{name}": (info["output_width"], True)}
+
+
+def label_name(info: dict[str, Any]) -> str:
+    return info["output_name"] if info["output"] == "property" else LABELS.get(info["output"], info["output"])
 
 
 def named(arrays: dict[str, Any], output: str) -> dict[str, Any]:

@@ -423,3 +423,37 @@ def test_the_examples_spectrum():
     assert abs(wavenumber[low][absorption[low].argmax()] - 1600) < 15
     assert abs(wavenumber[high][absorption[high].argmax()] - 3400) < 15
     assert abs(absorption[low].max() - (1600 / 3400) ** 2) < 0.05
+
+
+@pytest.mark.parametrize("name", ["dipole_dpa3", "polar_dpa1", "dos_dpa3", "property_dpa3"])
+@pytest.mark.parametrize("atomic", [False, True])
+def test_labels(name, atomic, tmp_path, capsys):
+    """dgnn test: the mean error of labels that are off by known numbers, in files that are named as deepmd-kit's are."""
+    model, system = load(name), inputs_of(name)
+    result, output, n = model.compute(**system), model.output, len(system["coords"])
+    label = {"polar": "polarizability", "property": model.info()["output_name"]}.get(output, output)
+    folder = tmp_path / "system"
+    (folder / "set.000").mkdir(parents=True)
+    (folder / "type.raw").write_text("\n".join(map(str, system["types"])))
+    columns = {"coord": system["coords"], "box": system["box"]}
+    columns |= {key: system[key] for key in ("fparam", "aparam") if key in system}
+    off = np.linspace(-1, 2, getattr(result, output).size)
+    columns[label] = np.ravel(getattr(result, output)) + off
+    if atomic:
+        columns[f"atom_{label}"] = np.reshape(getattr(result, f"atom_{output}"), (n, -1)) - 3 * off
+    for key, value in columns.items():
+        np.save(folder / "set.000" / f"{key}.npy", np.reshape(value, (1, -1)))
+    path = str(DATA / "cases" / name / "model.pt2")
+    assert cli.main(["test", path, str(folder), "--json", "-d", str(tmp_path / "d")]) == 0
+    errors = json.loads(capsys.readouterr().out)["systems"][0]["errors"]
+    of_atoms = {"dipole": "adipole", "polar": "apolar", "dos": "ados", "property": "aproperty"}[output]
+    per_atom = {"dipole": "dipole_n", "polar": "polar_n", "dos": "dosa"}.get(output)
+    wanted = {output: off, **({per_atom: off / n} if per_atom else {}), **({of_atoms: 3 * off} if atomic else {})}
+    assert set(errors) == {f"{kind}_{key}" for key in wanted for kind in ("mae", "rmse")}
+    for key, error in wanted.items():
+        assert abs(errors[f"mae_{key}"] - np.abs(error).mean()) < 1e-10
+        assert abs(errors[f"rmse_{key}"] - np.sqrt(np.square(error).mean())) < 1e-10
+    written = {file.name for file in tmp_path.glob("d.*")}
+    assert written == {f"d.{key}.out" for key in (output, *([of_atoms] if atomic else []))}
+    table = np.loadtxt(tmp_path / f"d.{output}.out", ndmin=2)
+    np.testing.assert_allclose((table[:, : table.shape[1] // 2] - table[:, table.shape[1] // 2 :]).ravel(), off, atol=1e-10)
