@@ -265,9 +265,10 @@ def deviation_row(result: committee.Deviation, natoms: int, real: dict[str, np.n
                    result.avg_devi_f, result.devi_e]
         return np.array([*numbers, *(result.devi_f if atomic else ())])
     n = max(1, natoms)
-    forces = np.array([[one.forces] for one in result.results])
-    virials = np.array([[one.virial.ravel() / n] for one in result.results])
-    energies = np.array([[[one.energy / n]] for one in result.results])
+    answers: list[Any] = result.results  # of energies, all of them
+    forces = np.array([[one.forces] for one in answers])
+    virials = np.array([[one.virial.ravel() / n] for one in answers])
+    energies = np.array([[[one.energy / n]] for one in answers])
     of_f = calc_model_devi_f(forces, real["force"], relative, atomic=True)
     row = [0, *(value[0] for value in calc_model_devi_v(virials, real["virial"], relative_v)),
            *(value[0] for value in of_f[:3]), calc_model_devi_e(energies, real["energy"])[0]]

@@ -216,15 +216,14 @@ static PyObject *pymodel_profile_object(const struct dgnn_profile *profile)
 
 int dgnn_pymodel_parse(PyObject *arguments, PyObject *keywords, struct dgnn_pymodel_arguments *in)
 {
-    static char *names[] = {"coords", "types",       "box",     "pbc",     "spins",       "fparam",
-                            "aparam", "charge_spin", "ids",     "grid",    "comm",        "replicated",
+    static char *names[] = {"coords", "types",       "box",     "pbc",         "spins", "fparam",
+                            "aparam", "charge_spin", "ids",     "grid",        "comm",  "replicated",
                             "atomic", "profile",     "request", "derivatives", NULL};
-    return PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO(iii)OOOOO(iii)Opp|pip:compute", names,
-                                       &in->coords, &in->types, &in->box, &in->pbc[0], &in->pbc[1],
-                                       &in->pbc[2], &in->spins, &in->fparam, &in->aparam, &in->charge_spin,
-                                       &in->ids, &in->grid[0], &in->grid[1], &in->grid[2], &in->comm,
-                                       &in->replicated, &in->atomic, &in->profile, &in->request,
-                                       &in->derivatives)
+    return PyArg_ParseTupleAndKeywords(
+               arguments, keywords, "OOO(iii)OOOOO(iii)Opp|pip:compute", names, &in->coords, &in->types,
+               &in->box, &in->pbc[0], &in->pbc[1], &in->pbc[2], &in->spins, &in->fparam, &in->aparam,
+               &in->charge_spin, &in->ids, &in->grid[0], &in->grid[1], &in->grid[2], &in->comm,
+               &in->replicated, &in->atomic, &in->profile, &in->request, &in->derivatives)
                ? 0
                : -1;
 }
@@ -311,11 +310,10 @@ static PyObject *pymodel_compute_call(struct pymodel *self, struct dgnn_pymodel_
     struct pymodel_evaluation evaluation = {.system = &system, .comm = comm, .result = &result};
     PyObject *dict = NULL;
     if (dgnn_pymodel_take(call, in, &system) ||
-        !(dict = dgnn_pymodel_result_new(&(struct dgnn_pymodel_shape){self->model, system.natoms,
-                                                                      system.natoms, system.spins != NULL,
-                                                                      in->atomic, in->request,
-                                                                      in->derivatives},
-                                         &result))) {
+        !(dict = dgnn_pymodel_result_new(
+              &(struct dgnn_pymodel_shape){self->model, system.natoms, system.natoms, system.spins != NULL,
+                                           in->atomic, in->request, in->derivatives},
+              &result))) {
         dgnn_pyerror_agree(call->state, comm, "compute");
         return NULL;
     }

@@ -112,9 +112,8 @@ static PyObject *pysession_call(struct pysession *self, struct dgnn_pymodel_call
     if (!results) {
         PyErr_NoMemory();
     } else if (!dgnn_pymodel_take(call, in, &system)) {
-        struct dgnn_pymodel_shape shape = {
-            NULL,       system.natoms, system.natoms,  system.spins != NULL,
-            in->atomic, in->request,   in->derivatives};
+        struct dgnn_pymodel_shape shape = {NULL,       system.natoms, system.natoms,  system.spins != NULL,
+                                           in->atomic, in->request,   in->derivatives};
         list = pysession_results(call->state, self, &shape, results);
     }
     if (!list) {

@@ -435,10 +435,9 @@ void dgnn_session_free(struct dgnn_session *s)
     dgnn_alloc_free(s->part);
     dgnn_alloc_free((void *)s->spin.scale);
     dgnn_serial_free(&s->serial);
-    struct dgnn_buffer *all[] = {&s->energy,       &s->forces,        &s->forces_mag,
-                                 &s->results,      &s->atom_virial,   &s->edge_gradient,
-                                 &s->ordered_rows, &s->spin_gradient, &s->output_forces,
-                                 &s->features};
+    struct dgnn_buffer *all[] = {&s->energy,        &s->forces,        &s->forces_mag,   &s->results,
+                                 &s->atom_virial,   &s->edge_gradient, &s->ordered_rows, &s->spin_gradient,
+                                 &s->output_forces, &s->features};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         dgnn_buffer_free(all[i]);
     }

@@ -156,7 +156,7 @@ static void test_result(void)
     static const size_t ends[] = {
         TO(T, virial),  TO(T, forces),     TO(T, forces_mag), TO(T, atom_energy), TO(T, atom_virial),
         TO(T, nedges),  TO(T, ntruncated), TO(T, nghosts),    TO(T, list_reused), TO(T, nangle_truncated),
-        TO(T, profile), TO(T, descriptor), TO(T, last_layer), sizeof(T),        sizeof(T) + 8};
+        TO(T, profile), TO(T, descriptor), TO(T, last_layer), sizeof(T),          sizeof(T) + 8};
     const struct dgnn_system system = {.size = sizeof(system), .natoms = 4, .coords = coords, .types = types};
     double forces[12], atom_energy[4], atom_virial[36];
     struct dgnn_profile profile = {.size = sizeof(profile)};

@@ -28,7 +28,8 @@ static void REAL(repformer_rotation)(const struct REAL(dgnn_repformer_workspace)
     }
 }
 
-/* Adds to the gradients of the last pairs and of their switches; a rotation matrix has no moments. gradient: as rotation. */
+/* Adds to the gradients of the last pairs and of their switches; a rotation matrix has no moments. gradient:
+ * as rotation. */
 static void REAL(repformer_rotation_backward)(struct REAL(dgnn_repformer_workspace) * w, int64_t i,
                                               const double *gradient)
 {

@@ -513,15 +513,16 @@ static int REAL(repflow_reserve)(struct REAL(repflow_workspace) * workspace,
     struct dgnn_arena arena = {0};
     int32_t sides = dgnn_evaluation_sides(evaluation);
     int counts_all = f->settings->is_sequential || f->settings->wants_rotation;
-    *w = (struct REAL(repflow_work)){.f = f,
-                                     .sides = sides,
-                                     .rows_stride = sides * f->n,
-                                     .graph = evaluation->graph,
-                                     .profile = evaluation->profile,
-                                     .nowned = evaluation->graph->nowned,
-                                     .nnode = evaluation->graph->nnode,
-                                     .nused = evaluation->graph->nowned - (counts_all ? 0 : evaluation->nidle),
-                                     .threads = f->settings->threads};
+    *w =
+        (struct REAL(repflow_work)){.f = f,
+                                    .sides = sides,
+                                    .rows_stride = sides * f->n,
+                                    .graph = evaluation->graph,
+                                    .profile = evaluation->profile,
+                                    .nowned = evaluation->graph->nowned,
+                                    .nnode = evaluation->graph->nnode,
+                                    .nused = evaluation->graph->nowned - (counts_all ? 0 : evaluation->nidle),
+                                    .threads = f->settings->threads};
     REAL(repflow_lay_counts)(&arena, w);
     DGNN_TRY(dgnn_buffer_reserve(&workspace->memory, arena.used, "the counts of edges and angles", error));
     arena = (struct dgnn_arena){.base = workspace->memory.data};

@@ -297,7 +297,8 @@ static int fitting_load_networks(struct dgnn_fitting *f, const struct dgnn_value
                (f->modulates ? 0 : f->own.params.dim_case_embd);
     DGNN_TRY(is_gated ? fitting_load_glu(f, &list, error) : fitting_load_each(f, value, &list, error));
     for (int64_t k = 0; k < f->nnet; k++) {
-        int64_t own = is_gated ? dgnn_glu_hidden_width(&f->glu[k]) : dgnn_network_hidden_width_f64(&f->net[k]);
+        int64_t own =
+            is_gated ? dgnn_glu_hidden_width(&f->glu[k]) : dgnn_network_hidden_width_f64(&f->net[k]);
         f->width_hidden = k == 0 || own == f->width_hidden ? own : 0;
     }
     return DGNN_OK;

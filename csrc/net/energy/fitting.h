@@ -13,12 +13,12 @@ struct dgnn_fitting_properties {
     int64_t dim_fparam, dim_aparam;
     const double *default_fparam; /* dim_fparam, or NULL */
     int64_t parameters;
-    int32_t output;       /* enum dgnn_output */
-    int32_t nseed;        /* numbers of the whole that can be differentiated, the first ones */
-    int32_t is_mean;      /* is the whole the mean over atoms, not their sum? */
-    int64_t width;        /* numbers of an atom's answer, and of the whole's */
-    int64_t dim_rotation; /* rows of the descriptor's rotation matrix that it takes; 0: none */
-    const char *name;     /* what a property's var_name says; else the kind's own */
+    int32_t output;         /* enum dgnn_output */
+    int32_t nseed;          /* numbers of the whole that can be differentiated, the first ones */
+    int32_t is_mean;        /* is the whole the mean over atoms, not their sum? */
+    int64_t width;          /* numbers of an atom's answer, and of the whole's */
+    int64_t dim_rotation;   /* rows of the descriptor's rotation matrix that it takes; 0: none */
+    const char *name;       /* what a property's var_name says; else the kind's own */
     int64_t dim_last_layer; /* of the last hidden layer; 0: there is none, or types' networks differ */
 };
 
