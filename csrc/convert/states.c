@@ -91,7 +91,9 @@ static int states_sort(struct dgnn_states *state, struct dgnn_error *error)
     for (int64_t i = 0; i < state->nentry; i++) {
         state->entries[i].name = state->names.data + (uintptr_t)state->entries[i].name - 1;
     }
-    qsort(state->entries, (size_t)state->nentry, sizeof(*state->entries), states_compare);
+    if (state->nentry) { /* of none there is no array, which qsort asks for */
+        qsort(state->entries, (size_t)state->nentry, sizeof(*state->entries), states_compare);
+    }
     for (int64_t i = 1; i < state->nentry; i++) {
         if (!states_compare(&state->entries[i - 1], &state->entries[i])) {
             return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s%.300s: the same name twice",

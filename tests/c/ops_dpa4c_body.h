@@ -8,7 +8,7 @@
 struct REAL(ops_dpa4c) {
     struct ops_room room;
     struct dpa4c_settings settings;
-    struct REAL(dpa4c_paper) paper;
+    struct REAL(dpa4c) * weights;
     struct REAL(dgnn_dpa4c_geometry) geometry;
     struct REAL(dgnn_dpa4c_edges) edges;
     struct REAL(dgnn_dpa4c_atoms) atoms;
@@ -36,7 +36,7 @@ static real *REAL(ops_room_random)(struct ops_room *room, int64_t n, double size
 /* Rows of the pair table, and of moments and their gradients: zeros in the padding. */
 static real *REAL(ops_dpa4c_pairs)(struct REAL(ops_dpa4c) * c)
 {
-    const struct dgnn_dpa4c_shape *s = &c->paper.shape;
+    const struct dgnn_dpa4c_shape *s = &c->weights->paper.shape;
     real *pair = REAL(ops_room_random)(&c->room, OPS_DPA4C_PAIRS * s->pair_stride, 1);
     int64_t spins = (2 + s->modes) * s->channel_stride;
     for (int64_t i = 0; i < OPS_DPA4C_PAIRS * s->pair_stride; i++) {
@@ -71,7 +71,7 @@ static int REAL(ops_dpa4c_counts)(const struct dgnn_dpa4c_shape *s, int64_t plac
 
 static real *REAL(ops_dpa4c_moments)(struct REAL(ops_dpa4c) * c, int64_t n)
 {
-    const struct dgnn_dpa4c_shape *s = &c->paper.shape;
+    const struct dgnn_dpa4c_shape *s = &c->weights->paper.shape;
     real *x = REAL(ops_room_random)(&c->room, n * s->moment_stride, 1);
     for (int64_t i = 0; i < n * s->moment_stride; i++) {
         if (!REAL(ops_dpa4c_counts)(s, i % s->moment_stride)) {
@@ -84,7 +84,7 @@ static real *REAL(ops_dpa4c_moments)(struct REAL(ops_dpa4c) * c, int64_t n)
 /* Edges of some centres, as they come: of lengths up to beyond the cutoff. */
 static void REAL(ops_dpa4c_edges)(struct REAL(ops_dpa4c) * c, int64_t nedge)
 {
-    const struct dgnn_dpa4c_shape *s = &c->paper.shape;
+    const struct dgnn_dpa4c_shape *s = &c->weights->paper.shape;
     struct ops_room *room = &c->room;
     double *vector = ops_room_random(room, 3 * nedge + 1, -1, 1);
     int32_t *centre = ops_room_take(room, nedge + 1, sizeof(*centre));
@@ -105,7 +105,7 @@ static void REAL(ops_dpa4c_edges)(struct REAL(ops_dpa4c) * c, int64_t nedge)
     c->geometry.d_distance = ops_room_random(room, nedge + 1, -1, 1);
     c->geometry.d_envelope = REAL(ops_room_random)(room, nedge + 1, 1);
     c->edges = (struct REAL(dgnn_dpa4c_edges)){.shape = s,
-                                               .radial = &c->paper.radial,
+                                               .radial = &c->weights->paper.radial,
                                                .pair = REAL(ops_dpa4c_pairs)(c),
                                                .nedge = nedge,
                                                .centre = centre,
@@ -115,14 +115,14 @@ static void REAL(ops_dpa4c_edges)(struct REAL(ops_dpa4c) * c, int64_t nedge)
 
 static void REAL(ops_dpa4c_atoms)(struct REAL(ops_dpa4c) * c, int64_t natom)
 {
-    const struct dgnn_dpa4c_shape *s = &c->paper.shape;
+    const struct dgnn_dpa4c_shape *s = &c->weights->paper.shape;
     struct ops_room *room = &c->room;
     int32_t *type = ops_room_take(room, natom, sizeof(*type));
     for (int64_t i = 0; i < natom; i++) {
         type[i] = (int32_t)random_below(&ops_seed, OPS_DPA4C_TYPES);
     }
     c->atoms = (struct REAL(dgnn_dpa4c_atoms)){
-        .readout = &c->paper.readout,
+        .readout = &c->weights->paper.readout,
         .natom = natom,
         .type = type,
         .moment = REAL(ops_dpa4c_moments)(c, natom),
@@ -138,14 +138,16 @@ static void REAL(ops_dpa4c_make)(struct REAL(ops_dpa4c) * c, const struct ops_dp
     struct dgnn_error error;
     *c = (struct REAL(ops_dpa4c)){0};
     ops_dpa4c_settings(o, &c->settings);
-    CHECK_STATUS(REAL(dpa4c_load_paper)(&c->settings, &c->paper, &error), DGNN_OK, "");
+    void *weights = NULL;
+    CHECK_STATUS(REAL(dpa4c_load)(&c->settings, &weights, &error), DGNN_OK, "");
+    c->weights = weights;
     REAL(ops_dpa4c_edges)(c, nedge);
     REAL(ops_dpa4c_atoms)(c, natom);
 }
 
 static void REAL(ops_dpa4c_unmake)(struct REAL(ops_dpa4c) * c)
 {
-    REAL(dpa4c_free_paper)(&c->paper);
+    REAL(dpa4c_free)(c->weights);
     ops_dpa4c_free(&c->settings);
     ops_room_free(&c->room);
 }
@@ -155,7 +157,7 @@ static void REAL(ops_dpa4c_unmake)(struct REAL(ops_dpa4c) * c)
 /* The spins' coefficients are the caller's. */
 static real *REAL(ops_dpa4c_coefficients)(struct REAL(ops_dpa4c) * c)
 {
-    const struct dgnn_dpa4c_shape *s = &c->paper.shape;
+    const struct dgnn_dpa4c_shape *s = &c->weights->paper.shape;
     real *x = REAL(ops_room_random)(&c->room, c->geometry.nedge * s->coefficient_stride + 1, 1);
     for (int64_t i = 0; i < c->geometry.nedge * s->coefficient_stride; i++) {
         int64_t k = i % s->coefficient_stride;
@@ -169,7 +171,7 @@ static real *REAL(ops_dpa4c_coefficients)(struct REAL(ops_dpa4c) * c)
 static void REAL(ops_dpa4c_outputs)(struct REAL(ops_dpa4c) * c, const struct REAL(dgnn_ops) * ops,
                                     struct REAL(ops_dpa4c_run) * r)
 {
-    const struct dgnn_dpa4c_shape *s = &c->paper.shape;
+    const struct dgnn_dpa4c_shape *s = &c->weights->paper.shape;
     struct ops_room *room = &c->room;
     int64_t n = c->geometry.nedge, natom = c->atoms.natom;
     uint64_t seed = ops_seed;
@@ -185,12 +187,12 @@ static void REAL(ops_dpa4c_outputs)(struct REAL(ops_dpa4c) * c, const struct REA
     r->edges.moment = REAL(ops_dpa4c_moments)(c, c->ncentre);
     r->edges.d_coefficient = REAL(ops_room_random)(room, n * s->coefficient_stride + 1, 1);
     r->edges.d_distance = ops_room_random(room, n + 1, 0, 1);
-    r->edges.scratch = ops_room_take(room, ops->dpa4c_scratch(&c->paper.radial), 1);
+    r->edges.scratch = ops_room_take(room, ops->dpa4c_scratch(&c->weights->paper.radial), 1);
     r->atoms.row = ops_room_random(room, natom * s->dim_out, 0, 1);
     r->atoms.d_moment = REAL(ops_room_random)(room, natom * s->moment_stride, 1);
     r->atoms.d_norm = ops_room_random(room, 2 * natom, 0, 1);
     r->atoms.d_spin = ops_room_random(room, 3 * natom, 0, 1);
-    r->atoms.scratch = ops_room_take(room, ops->dpa4c_readout_scratch(&c->paper.readout), 1);
+    r->atoms.scratch = ops_room_take(room, ops->dpa4c_readout_scratch(&c->weights->paper.readout), 1);
     ops_seed = seed;
 }
 
@@ -242,7 +244,7 @@ static void REAL(ops_dpa4c_reals)(const char *name, const real *ours, const real
 static void REAL(ops_dpa4c_compare_moments)(const struct REAL(ops_dpa4c) * c, const char *name,
                                             const real *ours, const real *theirs, int64_t n)
 {
-    const struct dgnn_dpa4c_shape *s = &c->paper.shape;
+    const struct dgnn_dpa4c_shape *s = &c->weights->paper.shape;
     double worst = 0, scale = 1;
     for (int64_t i = 0; i < n * s->moment_stride; i++) {
         if (REAL(ops_dpa4c_counts)(s, i % s->moment_stride)) {
@@ -257,7 +259,7 @@ static void REAL(ops_dpa4c_compare_edges)(const struct REAL(ops_dpa4c) * c,
                                           const struct REAL(ops_dpa4c_run) * x,
                                           const struct REAL(ops_dpa4c_run) * y)
 {
-    const struct dgnn_dpa4c_shape *s = &c->paper.shape;
+    const struct dgnn_dpa4c_shape *s = &c->weights->paper.shape;
     const struct REAL(dgnn_dpa4c_geometry) *a = &x->geometry, *b = &y->geometry;
     int64_t n = a->nedge, stride = s->coefficient_stride, wide = s->channel_stride;
     const real *coefficient[2] = {a->coefficient, b->coefficient}, *phi[2] = {x->edges.phi, y->edges.phi};
@@ -286,7 +288,7 @@ static void REAL(ops_dpa4c_compare_atoms)(const struct REAL(ops_dpa4c) * c,
                                           const struct REAL(ops_dpa4c_run) * x,
                                           const struct REAL(ops_dpa4c_run) * y)
 {
-    const struct dgnn_dpa4c_shape *s = &c->paper.shape;
+    const struct dgnn_dpa4c_shape *s = &c->weights->paper.shape;
     int64_t n = c->atoms.natom;
     ops_compare_double("dpa4c row", x->atoms.row, y->atoms.row, n * s->dim_out, DGNN_REAL_BITS);
     REAL(ops_dpa4c_reals)("dpa4c d_moment", x->atoms.d_moment, y->atoms.d_moment, n * s->moment_stride);

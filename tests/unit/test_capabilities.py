@@ -1,4 +1,4 @@
-"""What each family says of itself: message passing, and across ranks, as deepmd-kit answers (issue of the families)."""
+"""What each family says of itself: message passing, and across ranks, as deepmd-kit answers."""
 
 import subprocess
 import sys

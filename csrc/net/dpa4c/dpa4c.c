@@ -19,15 +19,6 @@ enum { DPA4C_SEL = 999999 };
 
 enum { DPA4C_NPARAM = sizeof(dpa4c_rows) / sizeof(dpa4c_rows[0]) };
 
-/* The blocks' AVX-512 instance has been compiled and not yet run on a machine that has it; those of AVX2 are
- * taken there. */
-static enum dgnn_cpu dpa4c_cpu(enum dgnn_cpu best)
-{
-    return best != DGNN_CPU_AVX512          ? best
-           : dgnn_cpu_usable(DGNN_CPU_AVX2) ? DGNN_CPU_AVX2
-                                            : DGNN_CPU_PORTABLE;
-}
-
 /* Stages and buffers (net/parts/backend.h), chunk of centres by chunk. */
 enum dpa4c_stage {
     DPA4C_GEOMETRY,

@@ -213,7 +213,7 @@ static int REAL(dpa4c_load)(void *settings, void **out, struct dgnn_error *error
         return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
     }
     d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(dpa4c_cpu(d->settings->cpu));
+    d->ops = REAL(dgnn_select_ops)(d->settings->cpu);
     int status = REAL(dpa4c_load_paper)(d->settings, &d->paper, error);
     if (status) {
         REAL(dpa4c_free)(d);
