@@ -745,16 +745,16 @@ def test_info(base_path):
 
 
 def test_public_names():
-    assert set(dgnn.__all__) == {"Border", "BusyError", "CommError", "Direct", "Error", "InputError", "Model",
+    assert set(dgnn.__all__) == {"Border", "BusyError", "CommError", "Committee", "Direct", "Error", "InputError", "Model",
                                  "ModelFormatError", "Result", "SmallSpinWarning", "TruncationWarning",
-                                 "UnsupportedModelError", "UntrainedElementWarning", "__version__", "heads"}
+                                 "UnsupportedModelError", "UntrainedElementWarning", "__version__", "heads", "heat_flux"}
     assert list(inspect.signature(dgnn.Model.load).parameters) == [
         "path", "dtype", "threads", "device", "memory", "semantics", "skin", "comm", "head", "radial"]
     assert list(inspect.signature(dgnn.Model.save).parameters)[1:] == ["path", "comm"]
     assert list(inspect.signature(dgnn.Model.compute).parameters)[1:] == [
         "coords", "types", "box", "pbc", "spins", "fparam", "aparam", "charge_spin", "atomic", "comm", "ids", "grid",
-        "replicated"]
+        "replicated", "derivatives"]
     assert list(inspect.signature(dgnn.Model.compute_ghosted).parameters)[1:] == [
         "coords", "types", "nlocal", "border", "mapping", "neighbours", "spins", "fparam", "aparam", "charge_spin",
-        "ghost_forces", "atomic", "same_list", "comm"]
+        "ghost_forces", "atomic", "same_list", "features", "comm", "derivatives"]
     assert dgnn.__version__ == _core.version

@@ -154,7 +154,7 @@ def half(tree):
     (put("descriptor", "repflow_args", "a_new_option", value=1), dgnn.UnsupportedModelError, "a_new_option"),
     (put("descriptor", "a_new_option", value=True), dgnn.UnsupportedModelError, "a_new_option"),
     (put("fitting", "a_new_option", value=1), dgnn.UnsupportedModelError, "a_new_option"),
-    (put("fitting", "type", value="polar"), dgnn.UnsupportedModelError, "polar"),
+    (put("fitting", "type", value="octupole"), dgnn.UnsupportedModelError, "octupole"),
     (put("descriptor", "precision", value="float16"), dgnn.UnsupportedModelError, "float16"),
     (put("descriptor", "precision", value="bfloat16"), dgnn.UnsupportedModelError, "bfloat16"),
     (put("descriptor", "activation_function", value="cosine"), dgnn.UnsupportedModelError, "cosine"),

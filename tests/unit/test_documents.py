@@ -79,14 +79,23 @@ def test_five_minutes(frame, folder, monkeypatch):
 
 
 def test_first_steps(folder, monkeypatch, capsys):
-    plain, ase_ = python_blocks("docs/first_steps.md")
+    plain, flux, ase_, dipoles = python_blocks("docs/first_steps.md")
     monkeypatch.chdir(ROOT)
-    exec(plain, {})
+    told = {}
+    exec(plain, told)
+    given = dict(coords=told["frames"]["coord"][0], types=told["frames"]["type"], box=told["frames"]["box"][0])
+    told.update(given, atoms=Atoms(numbers=np.ones(len(given["coords"]), int), positions=given["coords"]))
+    exec(flux, told)
+    assert told["J"].shape == (3,)
     assert re.match(r"-29943\.\d+ 4\.\d+\n", capsys.readouterr().out)
     monkeypatch.chdir(folder)
     told = {}
     exec(ase_.replace("fmax=0.01", "fmax=0.01, steps=2"), told)
     assert told["atoms"].get_stress().shape == (6,)
+    for name, case in {"energies": "dpa3_base", "dipoles": "dipole_dpa3"}.items():
+        shutil.copy(ROOT / "tests" / "data" / "cases" / case / "model.pt2", folder / f"{name}.pt2")
+    exec(dipoles, told)
+    assert told["atoms"].get_dipole_moment().shape == (3,)
 
 
 @pytest.mark.parametrize("page", PAGES)
