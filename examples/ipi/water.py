@@ -8,6 +8,7 @@ has a line for each step. pip install ipi (and mpi4py mpich for several ranks).
 
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -28,6 +29,11 @@ with open("water.xyz", "w") as file:  # i-PI reads units and cell from the secon
     for symbol, place in zip(atoms.get_chemical_symbols(), atoms.positions):
         file.write(f"{symbol} {place[0]:.10f} {place[1]:.10f} {place[2]:.10f}\n")
 atoms.write("atoms.extxyz")  # which atoms, and that all directions are periodic
+
+address = pathlib.Path("/tmp/ipi_dgnn-water")  # where i-PI listens; one that was killed leaves it behind and then refuses to start
+with socket.socket(socket.AF_UNIX) as probe:
+    if address.exists() and probe.connect_ex(str(address)):
+        address.unlink()
 
 start, environment = launch.command(ranks) if ranks > 1 else ([], None)
 server = subprocess.Popen([shutil.which("i-pi", path=pathlib.Path(sys.executable).parent) or "i-pi", here / "input.xml"])
