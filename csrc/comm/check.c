@@ -108,10 +108,16 @@ static int check_swaps_begin(struct check_swaps *c, const struct dgnn_swaps *swa
     return DGNN_OK;
 }
 
-static int check_swaps_reserve(struct check_swaps *c, int32_t nrank, struct dgnn_error *error)
+static int check_swaps_reserve(struct check_swaps *c, const struct dgnn_swaps *swaps,
+                               struct dgnn_error *error)
 {
     int64_t n = 0;
-    for (int32_t r = 0; r < nrank; r++) {
+    for (int32_t r = 0; r < swaps->nrank; r++) {
+        if (c->heard[r] < 0 || c->heard[r] > swaps->nswap) {
+            return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                   "border: rank %d says that it sends to rank %d in %lld of %d swaps", r,
+                                   swaps->me, (long long)c->heard[r], swaps->nswap);
+        }
         n += c->heard[r];
     }
     c->in = dgnn_alloc(n, sizeof(*c->in));
@@ -150,6 +156,11 @@ static int check_swaps_heard(const struct dgnn_swaps *swaps, const struct check_
     const struct check_swap *in = c->in;
     for (int64_t r = 0; r < swaps->nrank; r++) {
         for (int64_t k = 0; k < c->heard[r]; k++, in++) {
+            if (in->swap < 0 || in->swap >= swaps->nswap) {
+                return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                                       "border: rank %lld tells of swap %lld, and there are %d", (long long)r,
+                                       (long long)in->swap, swaps->nswap);
+            }
             c->table[r * swaps->nswap + in->swap] = in->nsend;
         }
     }
@@ -194,7 +205,7 @@ static int check_swaps_pairs(struct dgnn_comm *comm, const char *operation, cons
     DGNN_TRY(check_swaps_number(comm, operation, swaps, error));
     DGNN_TRY(dgnn_transport_agree(comm, operation, check_swaps_begin(c, swaps, error), error));
     DGNN_TRY(dgnn_transport_alltoall(comm, c->told, c->heard, error));
-    DGNN_TRY(dgnn_transport_agree(comm, operation, check_swaps_reserve(c, swaps->nrank, error), error));
+    DGNN_TRY(dgnn_transport_agree(comm, operation, check_swaps_reserve(c, swaps, error), error));
     DGNN_TRY(
         dgnn_transport_alltoallv(comm, c->out, c->told, c->in, c->heard, sizeof(struct check_swap), error));
     return dgnn_transport_agree(comm, operation, check_swaps_heard(swaps, c, error), error);

@@ -121,6 +121,17 @@ static int peer_gather(void *context, const void *in, int64_t nbytes, void *out,
     return DGNN_OK;
 }
 
+/* And agree with it: what it says is the largest, as the smallest. */
+static int peer_reduce(void *context, int64_t *values, int64_t nvalue, int32_t reduction, double deadline,
+                       struct dgnn_error *failure)
+{
+    (void)values, (void)nvalue, (void)deadline, (void)failure;
+    for (int64_t i = 0; i < nvalue && reduction == DGNN_REDUCE_SUM; i++) {
+        values[i] *= *(int32_t *)context;
+    }
+    return DGNN_OK;
+}
+
 static int32_t peer_me; /* this rank */
 
 /* The others tell any numbers; this rank tells itself what it sends. */
@@ -130,8 +141,11 @@ static int peer_exchange(void *context, const void *send, const int64_t *send_co
 {
     (void)deadline, (void)failure;
     for (int32_t r = 0; r < *(int32_t *)context; r++) {
+        WALK_REQUIRE(r != peer_me || count[r] == send_count[r]);
+        if (!count[r]) {
+            continue; /* then receive may be NULL */
+        }
         if (r == peer_me) {
-            WALK_REQUIRE(count[r] == send_count[r]);
             memcpy((char *)receive + place[r], (const char *)send + send_place[r], (size_t)count[r]);
             continue;
         }
@@ -151,9 +165,19 @@ static void peer_leave(void *context)
 
 static struct dgnn_comm *peers(int32_t rank, int32_t *nrank)
 {
-    const struct dgnn_transport transport = {sizeof(transport), nrank,        rank,          *nrank,
-                                             peer_send,         peer_receive, peer_start,    peer_wait,
-                                             peer_free,         peer_gather,  peer_exchange, peer_leave};
+    const struct dgnn_transport transport = {.size = sizeof(transport),
+                                             .context = nrank,
+                                             .rank = rank,
+                                             .nrank = *nrank,
+                                             .send_create = peer_send,
+                                             .receive_create = peer_receive,
+                                             .start = peer_start,
+                                             .wait = peer_wait,
+                                             .request_free = peer_free,
+                                             .allgather = peer_gather,
+                                             .alltoallv = peer_exchange,
+                                             .free = peer_leave,
+                                             .allreduce = peer_reduce};
     struct dgnn_comm *comm = NULL;
     peer_me = rank;
     WALK_REQUIRE(!dgnn_comm_create(&transport, 1, &comm, NULL));
