@@ -110,7 +110,8 @@ class _Directory:
                 return np.loadtxt(path, ndmin=2)
             return np.load(path, allow_pickle=False)
         except (ValueError, EOFError) as error:
-            raise InputError(f"{path}: {error}") from None
+            words = error if name.endswith(".raw") else "not an array of numbers as NumPy writes it (.npy)"
+            raise InputError(f"{path}: {words}") from None
 
 
 class _Group:

@@ -1,11 +1,11 @@
 /* Computing: from a system to nodes, from nodes to the graph of each model, through net, and back. The only
  * place where system, geom, comm and net meet. */
-#include <math.h>
 #include <string.h>
 
 #include "base/parallel.h"
 #include "geom/gradient.h"
 #include "model/features.h"
+#include "model/finite.h"
 
 /* What one call carries from step to step. */
 struct compute_call {
@@ -420,27 +420,6 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
     return DGNN_OK;
 }
 
-/* After a failure on this rank alone: what the other ranks still get from it. */
-static void compute_clear(const struct dgnn_nodes *nodes, struct dgnn_node_result *out)
-{
-    for (int k = 0; k < DGNN_FEATURES_KINDS; k++) {
-        if (out->features.width[k]) {
-            memset(out->features.rows[k], 0,
-                   sizeof(double) * (size_t)(out->features.width[k] * nodes->nowned));
-        }
-    }
-    double *arrays[] = {out->energy,     out->output,      out->forces,
-                        out->forces_mag, out->atom_virial, out->output_forces};
-    const int64_t sizes[] = {nodes->nowned,   out->form.width * nodes->nowned,
-                             3 * nodes->nrow, 3 * nodes->nrow,
-                             9 * nodes->nrow, 9 * nodes->nrow};
-    for (size_t k = 0; k < sizeof(arrays) / sizeof(arrays[0]); k++) {
-        if (arrays[k]) {
-            memset(arrays[k], 0, sizeof(double) * (size_t)sizes[k]);
-        }
-    }
-}
-
 static int64_t compute_crowded(const struct dgnn_session_part *part)
 {
     const struct dgnn_descriptor_properties *d = &part->model->properties.descriptor;
@@ -483,7 +462,7 @@ static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *pa
     }
     int status = compute_net(s, part, call, &of_nodes, error);
     if (status) {
-        compute_clear(nodes, &of_nodes);
+        dgnn_results_clear(nodes, &of_nodes);
     }
     *out = of_nodes;
     if (s->has_virtual) {
@@ -492,62 +471,6 @@ static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *pa
     out->ntruncated = compute_builder(part)->ntruncated;
     out->nangle_truncated = compute_crowded(part);
     return status;
-}
-
-static int compute_check_total(double energy, struct dgnn_error *error)
-{
-    return isfinite(energy)
-               ? DGNN_OK
-               : dgnn_status_set(error, DGNN_ERROR_INPUT,
-                                 "energy: each atom's is finite and their sum is not; does the model have "
-                                 "an energy of a type (out_bias, bias_atom_e) that is far too large?");
-}
-
-static int compute_check_output(const struct dgnn_node_result *r, const struct dgnn_nodes *atoms,
-                                struct dgnn_error *error)
-{
-    for (int64_t i = 0; i < atoms->nowned; i++) {
-        int finite = 1;
-        for (int64_t c = 0; c < r->form.width; c++) {
-            finite = finite && isfinite(r->output[i * r->form.width + c]);
-        }
-        for (int c = 0; c < 9 && r->output_forces; c++) {
-            finite = finite && isfinite(r->output_forces[9 * i + c]);
-        }
-        if (!finite) {
-            return dgnn_status_set(
-                error, DGNN_ERROR_INPUT,
-                "coords: the answer of atom %lld is not finite; atoms far too close together?",
-                (long long)atoms->labels[i]);
-        }
-    }
-    return DGNN_OK;
-}
-
-/* A model that overflowed must not look like one that answered. */
-static int compute_check_result(const struct dgnn_node_result *r, const struct dgnn_nodes *atoms,
-                                struct dgnn_error *error)
-{
-    double total = 0;
-    if (r->form.width) {
-        return compute_check_output(r, atoms, error);
-    }
-    for (int64_t i = 0; i < atoms->nowned; i++) {
-        int finite = isfinite(r->energy[i]);
-        total += r->energy[i];
-        for (int c = 0; c < 3; c++) {
-            finite = finite && isfinite(r->forces[3 * i + c]) &&
-                     (!r->forces_mag || isfinite(r->forces_mag[3 * i + c]));
-        }
-        if (!finite) {
-            return dgnn_status_set(
-                error, DGNN_ERROR_INPUT,
-                "coords: energy or force of atom %lld is not finite; atoms far too close together"
-                " (or, with spins, a spin that is nearly zero)?",
-                (long long)atoms->labels[i]);
-        }
-    }
-    return compute_check_total(total, error);
 }
 
 static void compute_set_counts(const struct compute_call *call, const struct dgnn_session_part *part,
@@ -578,7 +501,7 @@ static int compute_serial(struct dgnn_session *s, const struct dgnn_system *syst
     for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_result *result = dgnn_session_result(results, k);
         DGNN_TRY(compute_evaluate(s, &s->part[k], &call, &out, error));
-        DGNN_TRY(compute_check_result(&out, call.atoms, error));
+        DGNN_TRY(dgnn_finite_result(&out, call.atoms, error));
         dgnn_serial_return(&s->serial, &out, result);
         compute_set_counts(&call, &s->part[k], result);
         dgnn_profile_end(s->part[k].profile, DGNN_PHASE_GRADIENT);
@@ -620,7 +543,7 @@ static void compute_check_together(const struct dgnn_node_result *out, const str
 {
     struct dgnn_error own;
     if (!failure->status) {
-        compute_note(failure, compute_check_result(out, atoms, &own), &own);
+        compute_note(failure, dgnn_finite_result(out, atoms, &own), &own);
     }
 }
 
@@ -629,7 +552,7 @@ static void compute_check_sum(const struct dgnn_result *result, struct compute_f
 {
     struct dgnn_error own;
     if (!failure->status) {
-        compute_note(failure, compute_check_total(result->energy, &own), &own);
+        compute_note(failure, dgnn_finite_total(result->energy, &own), &own);
     }
 }
 

@@ -95,3 +95,23 @@ void dgnn_results_set_total(const struct dgnn_node_form *form, const double *tot
     }
     memcpy(to->output_virial, total + form->width + 1, sizeof(to->output_virial));
 }
+
+void dgnn_results_clear(const struct dgnn_nodes *nodes, struct dgnn_node_result *out)
+{
+    for (int k = 0; k < DGNN_FEATURES_KINDS; k++) {
+        if (out->features.width[k]) {
+            memset(out->features.rows[k], 0,
+                   sizeof(double) * (size_t)(out->features.width[k] * nodes->nowned));
+        }
+    }
+    double *arrays[] = {out->energy,     out->output,      out->forces,
+                        out->forces_mag, out->atom_virial, out->output_forces};
+    const int64_t sizes[] = {nodes->nowned,   out->form.width * nodes->nowned,
+                             3 * nodes->nrow, 3 * nodes->nrow,
+                             9 * nodes->nrow, 9 * nodes->nrow};
+    for (size_t k = 0; k < sizeof(arrays) / sizeof(arrays[0]); k++) {
+        if (arrays[k]) {
+            memset(arrays[k], 0, sizeof(double) * (size_t)sizes[k]);
+        }
+    }
+}

@@ -33,6 +33,9 @@ static inline double *dgnn_results_features(const struct dgnn_result *result, in
     return kind == DGNN_FEATURES_DESCRIPTOR ? result->descriptor : result->last_layer;
 }
 
+/* Zeros, after a failure on this rank alone: what the other ranks still get from it. */
+void dgnn_results_clear(const struct dgnn_nodes *nodes, struct dgnn_node_result *result);
+
 /* From n rows into result. */
 void dgnn_results_put(const double *rows, const struct dgnn_results_shape *shape, int64_t n,
                       struct dgnn_node_result *result);

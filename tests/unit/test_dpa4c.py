@@ -272,7 +272,7 @@ def test_descriptors_that_are_refused(name, change, error, match, tmp_path):
     ("dpa4c_case_film", lambda m: m["fitting"]["nets"]["networks"][0]["@variables"].pop("case_film.projectors.1"),
      dgnn.ModelFormatError, "projectors.1"),
     ("dpa4c_base", lambda m: m["fitting"].update(case_film_embd=True), dgnn.UnsupportedModelError, "case_film_embd"),
-    ("dpa4c_base", lambda m: m["fitting"].update(type="dipole"), dgnn.UnsupportedModelError, "dipole"),
+    ("dpa4c_base", lambda m: m["fitting"].update(type="octupole"), dgnn.UnsupportedModelError, "octupole"),
 ])
 def test_models_that_are_refused(name, change, error, match, tmp_path):
     with pytest.raises(error, match=match):

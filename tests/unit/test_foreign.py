@@ -1,6 +1,7 @@
 """What is no model, or no structure, is said to be what it is, with what to do about it."""
 
 import json
+import re
 import zipfile
 
 import dgnn
@@ -81,8 +82,8 @@ def test_folders(members, message, tmp_path, base_path):
         with pytest.raises(dgnn.InputError, match=message):
             dgnn.Model.load(path)
     if "training" in message:
-        done = run("eval", base_path, path)
-        assert done.returncode == 2 and "deepmd-kit's training data" in done.stderr and "dpdata" in done.stderr
+        done = run("eval", base_path, path)  # eval reads such folders; what these hold is no data
+        assert done.returncode == 2 and str(path) in done.stderr and re.search(r"no coord|coord.npy: not|training data", done.stderr)
 
 
 @pytest.mark.parametrize("name", [name for name, row in FILES.items() if row[2]])

@@ -75,7 +75,7 @@ def test_atom_virial_is_deepmd_kits(figures):
     compared = 0
     for folder in sorted((DATA / "cases").iterdir()):
         model = dgnn.Model.load(folder / "model.pt2")
-        if model.has_message_passing or model.dtype == "float32":
+        if model.has_message_passing or model.dtype == "float32" or model.output != "energy":
             continue
         with np.load(folder / "cases.npz") as file:
             arrays = dict(file)

@@ -18,7 +18,7 @@ TABLES = check_arguments.read_tables(ROOT / "csrc" / "net" / "params")
 CASES = ["dpa1_attn2", "dpa1_strip", "dpa2_all_updates", "dpa2_like_medium", "dpa2_strip", "dpa3_charge_spin_default",
          "dpa3_compress_sequential", "dpa3_fitting_each", "dpa3_all_parameters", "hybrid_dpa3",
          "linear_dpa1", "se_atten_v2_all", "se_e2_a_one_side", "se_e2_r_exclude", "se_e3_exclude", "se_e3_tebd_exclude",
-         "se_e3_tebd_strip", "spin_dpa3"]
+         "se_e3_tebd_strip", "spin_dpa3", "dipole_se_e2_a", "dos_fparam_aparam", "polar_se_e2_a", "property_dpa1", "zbl_dpa1"]
 OPTIONS = (0, 0, 0, 1, -1.0, "cpu")
 REFUSED = (dgnn.ModelFormatError, dgnn.UnsupportedModelError)
 
@@ -262,14 +262,14 @@ RANGES = [
     ("dpa3_all_parameters", "fitting", dict(exclude_types=[-1]), "not a type"),
     ("dpa3_all_parameters", "fitting", dict(atom_ener=[None, 1.0]), "atom_ener"),
     ("dpa3_all_parameters", "fitting", dict(mixed_types=False), "nets.ndim: contradicts the settings"),
-    ("dpa3_all_parameters", "fitting", dict(type="dos"), "energies only"),
+    ("dpa3_all_parameters", "fitting", dict(type="octupole"), "octupole"),
     ("dpa3_all_parameters", "fitting", {"@version": 5}, "version 5"),
     ("dpa3_all_parameters", "model", dict(type_map=[]), "1 to 4096"),
     ("dpa3_all_parameters", "model", dict(type_map=["O", "O"]), "twice"),
     ("dpa3_all_parameters", "model", dict(type_map=[str(k) for k in range(4097)]), "1 to 4096"),
     ("dpa3_all_parameters", "model", dict(atom_exclude_types=[2]), "not a type"),
     ("dpa3_all_parameters", "model", dict(pair_exclude_types=[[0, 5]]), "not in"),
-    ("dpa3_all_parameters", "model", dict(type="zbl"), "zbl"),
+    ("dpa3_all_parameters", "model", dict(type="zbi"), "zbi"),
     ("dpa3_all_parameters", "dpa3", dict(type="dpa9"), "dpa9"),
     ("dpa2_strip", "repinit", dict(nsel=0), "nsel and three_body_sel"),
     ("dpa2_strip", "repinit", dict(nsel=1 << 25), "nsel and three_body_sel"),

@@ -127,9 +127,11 @@ static const struct dgnn_driver dpa1_driver = {.nstage = DPA1_STAGES,
 
 #define DGNN_REAL_BITS 32
 #include "net/local/dpa1_body.h"
+#include "net/local/dpa1_backward_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
 #include "net/local/dpa1_body.h"
+#include "net/local/dpa1_backward_body.h"
 
 #define LOCAL_NAME dpa1
 #include "net/parts/descriptor_glue.h"
