@@ -39,7 +39,7 @@ def test_no_races(name, tmp_path):
     environment = {**os.environ, "TMPDIR": str(tmp_path), "DGNN_DISABLE_CPU": "avx512,avx2,neon,portable",
                    "TSAN_OPTIONS": f"suppressions={FOLDER / 'tsan.suppressions'}"}
     for before in ([], ["setarch", "-R"]):  # some kernels place libraries where this sanitizer cannot follow
-        done = subprocess.run([*before, program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run([*before, program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
         if "unexpected memory mapping" not in done.stderr:
             break
     assert done.returncode == 0 and "ThreadSanitizer" not in done.stderr, (done.stdout + done.stderr)[-8000:]
