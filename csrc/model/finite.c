@@ -12,7 +12,7 @@ int dgnn_finite_total(double energy, struct dgnn_error *error)
 }
 
 static int finite_output(const struct dgnn_node_result *r, const struct dgnn_nodes *atoms,
-                                struct dgnn_error *error)
+                         struct dgnn_error *error)
 {
     for (int64_t i = 0; i < atoms->nowned; i++) {
         int finite = 1;
@@ -33,7 +33,7 @@ static int finite_output(const struct dgnn_node_result *r, const struct dgnn_nod
 }
 
 int dgnn_finite_result(const struct dgnn_node_result *r, const struct dgnn_nodes *atoms,
-                                struct dgnn_error *error)
+                       struct dgnn_error *error)
 {
     double total = 0;
     if (r->form.width) {
