@@ -34,11 +34,11 @@ static PyObject *pycomm_new(PyTypeObject *type, PyObject *arguments, PyObject *k
     struct dgnn_comm *comm = NULL;
     struct dgnn_error error = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS status = dgnn_comm_create(transport, deadline, &comm, &error);
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_comm_create(transport, deadline, &comm, &error);
     Py_END_ALLOW_THREADS
-        /* The core owns the context now, on failure too. The capsule's destructor goes by this name. */
-        if (PyCapsule_SetName(capsule, "dgnn.transport.taken"))
-    {
+    /* The core owns the context now, on failure too. The capsule's destructor goes by this name. */
+    if (PyCapsule_SetName(capsule, "dgnn.transport.taken")) {
         dgnn_comm_free(comm);
         return NULL;
     }
@@ -55,8 +55,10 @@ static PyObject *pycomm_close(PyObject *object, PyObject *unused)
         return NULL;
     }
     self->comm = NULL;
-    Py_BEGIN_ALLOW_THREADS dgnn_comm_free(comm);
-    Py_END_ALLOW_THREADS Py_RETURN_NONE;
+    Py_BEGIN_ALLOW_THREADS
+    dgnn_comm_free(comm);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
 }
 
 static void pycomm_dealloc(PyObject *object)
@@ -100,7 +102,8 @@ static int pycomm_take_part(const struct dgnn_state *state, struct dgnn_comm *co
         PyErr_Restore(Py_NewRef(Py_TYPE(failure)), Py_NewRef(failure), PyException_GetTraceback(failure));
         dgnn_pyerror_agree(state, comm, operation);
     } else {
-        Py_BEGIN_ALLOW_THREADS status = dgnn_comm_vote(comm, operation, DGNN_OK, vote, &error);
+        Py_BEGIN_ALLOW_THREADS
+        status = dgnn_comm_vote(comm, operation, DGNN_OK, vote, &error);
         Py_END_ALLOW_THREADS
     }
     if (status) {
@@ -183,10 +186,10 @@ static PyObject *pycomm_allgather(PyObject *object, PyObject *data)
     PyObject *all =
         length <= PY_SSIZE_T_MAX / nrank ? PyBytes_FromStringAndSize(NULL, length * nrank) : PyErr_NoMemory();
     if (all) {
-        Py_BEGIN_ALLOW_THREADS status =
-            dgnn_comm_allgather(comm, PyBytes_AS_STRING(data), length, PyBytes_AS_STRING(all), &error);
-        Py_END_ALLOW_THREADS if (status)
-        {
+        Py_BEGIN_ALLOW_THREADS
+        status = dgnn_comm_allgather(comm, PyBytes_AS_STRING(data), length, PyBytes_AS_STRING(all), &error);
+        Py_END_ALLOW_THREADS
+        if (status) {
             Py_CLEAR(all);
             dgnn_pyerror_raise(state, &error);
         }

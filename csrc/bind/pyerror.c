@@ -136,9 +136,10 @@ void dgnn_pyerror_agree(const struct dgnn_state *state, struct dgnn_comm *comm, 
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
     pyerror_describe(state, value, &error);
-    Py_BEGIN_ALLOW_THREADS dgnn_comm_agree(comm, operation, error.status, &error);
-    Py_END_ALLOW_THREADS if (!PyErr_GivenExceptionMatches(type, PyExc_Exception))
-    { /* KeyboardInterrupt stays what it is */
+    Py_BEGIN_ALLOW_THREADS
+    dgnn_comm_agree(comm, operation, error.status, &error);
+    Py_END_ALLOW_THREADS
+    if (!PyErr_GivenExceptionMatches(type, PyExc_Exception)) { /* KeyboardInterrupt stays what it is */
         PyErr_Restore(type, value, traceback);
         return;
     }

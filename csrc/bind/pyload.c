@@ -42,8 +42,10 @@ static PyObject *pyload_load(PyObject *module, PyObject *arguments)
     struct dgnn_model *model = NULL;
     struct dgnn_error error = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS status = dgnn_model_load(PyBytes_AS_STRING(path), &options, &model, &error);
-    Py_END_ALLOW_THREADS Py_DECREF(path);
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_model_load(PyBytes_AS_STRING(path), &options, &model, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
     Py_DECREF(held);
     return status ? dgnn_pyerror_raise(state, &error) : dgnn_pymodel_wrap(state->model_type, model);
 }
@@ -64,10 +66,11 @@ static PyObject *pyload_load_bytes(PyObject *module, PyObject *arguments)
     struct dgnn_model *model = NULL;
     struct dgnn_error error = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS status =
-        dgnn_model_load_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes),
-                               (size_t)PyBytes_GET_SIZE(bytes), &options, &model, &error);
-    Py_END_ALLOW_THREADS Py_DECREF(name);
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_model_load_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes),
+                                    (size_t)PyBytes_GET_SIZE(bytes), &options, &model, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(name);
     Py_DECREF(held);
     return status ? dgnn_pyerror_raise(state, &error) : dgnn_pymodel_wrap(state->model_type, model);
 }
@@ -90,8 +93,10 @@ static PyObject *pyload_heads(PyObject *module, PyObject *arguments)
     char *json = NULL;
     struct dgnn_error error = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS status = dgnn_heads(PyBytes_AS_STRING(path), &json, &error);
-    Py_END_ALLOW_THREADS Py_DECREF(path);
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_heads(PyBytes_AS_STRING(path), &json, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
     return pyload_heads_text(dgnn_module_state(module), status, json, &error);
 }
 
@@ -104,9 +109,11 @@ static PyObject *pyload_heads_bytes(PyObject *module, PyObject *arguments)
     char *json = NULL;
     struct dgnn_error error = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS status = dgnn_heads_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes),
-                                                      (size_t)PyBytes_GET_SIZE(bytes), &json, &error);
-    Py_END_ALLOW_THREADS Py_DECREF(name);
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_heads_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes),
+                               (size_t)PyBytes_GET_SIZE(bytes), &json, &error);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(name);
     return pyload_heads_text(dgnn_module_state(module), status, json, &error);
 }
 
@@ -152,11 +159,11 @@ static PyObject *pyload_load_tree_call(const struct dgnn_state *state, const str
         struct dgnn_error error = {0};
         int status;
         size_t narrays = (size_t)PyList_GET_SIZE(held);
-        Py_BEGIN_ALLOW_THREADS status =
-            dgnn_model_load_tree(PyBytes_AS_STRING(in->name), in->json, (size_t)in->json_length, arrays,
-                                 narrays, options, &model, &error);
-        Py_END_ALLOW_THREADS result =
-            status ? dgnn_pyerror_raise(state, &error) : dgnn_pymodel_wrap(state->model_type, model);
+        Py_BEGIN_ALLOW_THREADS
+        status = dgnn_model_load_tree(PyBytes_AS_STRING(in->name), in->json, (size_t)in->json_length, arrays,
+                                      narrays, options, &model, &error);
+        Py_END_ALLOW_THREADS
+        result = status ? dgnn_pyerror_raise(state, &error) : dgnn_pymodel_wrap(state->model_type, model);
     }
     PyMem_Free(arrays);
     Py_XDECREF(held);

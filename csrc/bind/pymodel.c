@@ -275,11 +275,11 @@ static int pymodel_evaluate(struct pymodel *self, const struct dgnn_state *state
                             struct pymodel_evaluation *e)
 {
     int status;
-    Py_BEGIN_ALLOW_THREADS status =
-        e->system ? dgnn_model_compute(self->model, e->system, e->comm, e->result, &e->error)
-                  : dgnn_model_compute_ghosted(self->model, e->ghosted, e->comm, e->result, &e->error);
-    Py_END_ALLOW_THREADS if (status)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    status = e->system ? dgnn_model_compute(self->model, e->system, e->comm, e->result, &e->error)
+                       : dgnn_model_compute_ghosted(self->model, e->ghosted, e->comm, e->result, &e->error);
+    Py_END_ALLOW_THREADS
+    if (status) {
         dgnn_pyerror_raise(state, &e->error);
         return -1;
     }
@@ -609,8 +609,10 @@ static PyObject *pymodel_save(PyObject *object, PyObject *value)
     }
     struct dgnn_error error = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS status = dgnn_model_save(self->model, PyBytes_AS_STRING(path), &error);
-    Py_END_ALLOW_THREADS self->in_use--;
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_model_save(self->model, PyBytes_AS_STRING(path), &error);
+    Py_END_ALLOW_THREADS
+    self->in_use--;
     Py_DECREF(path);
     return status ? dgnn_pyerror_raise(state, &error) : Py_NewRef(Py_None);
 }

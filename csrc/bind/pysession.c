@@ -94,9 +94,10 @@ static int pysession_evaluate(struct pysession *self, const struct dgnn_state *s
 {
     struct dgnn_error error = {0};
     int status;
-    Py_BEGIN_ALLOW_THREADS status = dgnn_session_compute(self->session, system, comm, results, &error);
-    Py_END_ALLOW_THREADS if (status)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_session_compute(self->session, system, comm, results, &error);
+    Py_END_ALLOW_THREADS
+    if (status) {
         dgnn_pyerror_raise(state, &error);
     }
     return status ? -1 : 0;

@@ -44,8 +44,7 @@ static struct dgnn_profile *compute_last_profile(const struct dgnn_session *s,
                                                  const struct compute_call *call)
 {
     struct dgnn_profile *last = NULL;
-    COMPUTE_EACH(s, call, k)
-    {
+    COMPUTE_EACH (s, call, k) {
         last = s->part[k].profile;
     }
     return last;
@@ -275,8 +274,7 @@ static int compute_prepare(struct dgnn_session *s, const struct compute_call *ca
     dgnn_profile_end(compute_first_profile(s, call), DGNN_PHASE_ATOMS);
     DGNN_TRY(compute_list(s, call, kind, error));
     dgnn_profile_end(compute_first_profile(s, call), DGNN_PHASE_LIST);
-    COMPUTE_EACH(s, call, k)
-    {
+    COMPUTE_EACH (s, call, k) {
         DGNN_TRY(compute_prepare_part(s, &s->part[k], call, error));
     }
     return DGNN_OK;
@@ -572,8 +570,7 @@ static int compute_together(struct dgnn_session *s, const struct compute_call *c
 {
     struct dgnn_domain *d = &call->at->domain;
     struct compute_failure failure = {0};
-    COMPUTE_EACH(s, call, k)
-    {
+    COMPUTE_EACH (s, call, k) {
         struct dgnn_node_result out;
         DGNN_TRY(compute_evaluate_together(s, k, call, &out, &failure, error));
         DGNN_TRY(dgnn_domain_add(d, &out, error));
@@ -630,16 +627,14 @@ static int compute_division(struct dgnn_session *s, struct compute_call *call, s
     call->want_atom_virial = d->want_atom_virial;
     call->want_derivatives = d->want_derivatives;
     status = compute_prepare(s, call, DGNN_SESSION_RANKS, error);
-    COMPUTE_EACH(s, call, k)
-    {
+    COMPUTE_EACH (s, call, k) {
         struct dgnn_node_form form = compute_form(&s->part[k], call);
         status = status ? status : dgnn_domain_prepare(d, &form, error);
     }
     DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
     dgnn_profile_end(compute_last_profile(s, call), DGNN_PHASE_MESSAGES);
     DGNN_TRY(compute_together(s, call, comm, results, error));
-    COMPUTE_EACH(s, call, k)
-    {
+    COMPUTE_EACH (s, call, k) {
         compute_set_counts(call, &s->part[k], dgnn_session_result(results, k));
     }
     return DGNN_OK;

@@ -57,10 +57,10 @@ static PyObject *mpi_transport(PyObject *module, PyObject *arguments)
         return PyErr_NoMemory();
     }
     int status;
-    Py_BEGIN_ALLOW_THREADS status =
-        dgnn_mpi_transport_create((const MPI_Comm *)(uintptr_t)address, deadline_s, transport, &error);
-    Py_END_ALLOW_THREADS if (status)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    status = dgnn_mpi_transport_create((const MPI_Comm *)(uintptr_t)address, deadline_s, transport, &error);
+    Py_END_ALLOW_THREADS
+    if (status) {
         free(transport);
         return mpi_raise(&error);
     }
