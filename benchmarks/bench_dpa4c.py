@@ -41,13 +41,10 @@ def measured(weights, repeat, radial, calls):
 
 
 def on_ranks(world, weights, repeat):
-    """On each of two ranks: rank 0 alone, the other asleep, then both, each with its half of the box; by turns."""
-    import time
-
+    """On each of two ranks: rank 0 alone, then both, each with its half of the box, by turns: one rank's time over twice both's."""
     import numpy as np
 
     import dgnn
-    from dgnn import bench
 
     with np.load(ROOT / "tests" / "data" / "perf" / "cases.npz") as file:
         coords, types, cell = file["water192/in/coord"], file["water192/in/type"], file["water192/in/box"]
@@ -57,22 +54,10 @@ def on_ranks(world, weights, repeat):
     whole = dict(coords=(coords[None] + (shifts @ cell)[:, None]).reshape(-1, 3), types=np.tile(numbers[types], repeat**3),
                  box=repeat * cell)
     own, alone, together = bench.slab(whole, world.rank, world.size), [], []
-    for _ in range(6):
-        if world.rank == 0:
-            start = time.perf_counter()
-            single.compute(**whole)
-            alone.append(time.perf_counter() - start)
-            world.send(None, 1)
-        else:
-            while not world.iprobe(source=0):
-                time.sleep(0.002)
-            world.recv(source=0)
-        world.Barrier()
-        start = time.perf_counter()
-        model.compute(**own, comm=world)
-        world.Barrier()
-        together.append(time.perf_counter() - start)
-    return 0.5 * statistics.median(alone[1:] or [0]) / statistics.median(together[1:])
+    for _ in range(bench.TRIAL + 5):
+        alone.append(bench.alone(world, lambda: single.compute(**whole)))
+        together.append(bench.together(world, lambda: model.compute(**own, comm=world)))
+    return None if world.rank else 0.5 * statistics.median(alone[bench.TRIAL:]) / statistics.median(together[bench.TRIAL:])
 
 
 def main(weights, large=False):

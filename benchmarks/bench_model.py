@@ -111,37 +111,17 @@ def compared(first, second, atoms):
 
 
 def on_ranks(world, spec):
-    """On each of two ranks: rank 0 alone, then both, in turns. The other one sleeps meanwhile, so that it does not wait by
-    looking all the time, as MPI does. Each passes the half of the box that is its own, as a host code would. Then both by
-    themselves at once, each the whole box: what two processes that share nothing but the machine keep of their speed.
-    Where memory lies differs from start to start, and on some machines its speed with it: so several starts, of which the
-    median counts."""
+    """On each of two ranks: rank 0 alone, then both, in turns. Each passes the half of the box that is its own, as a host
+    code would. Then both by themselves at once, each the whole box: what two processes that share nothing but the machine
+    keep of their speed. Where memory lies differs from start to start, and on some machines its speed with it: so several
+    starts, of which the median counts."""
     inputs, atoms = system(spec["atoms"]), spec["atoms"]
     own = bench.slab(inputs, world.rank, world.size)
     model, single, alone, together, apart = load(spec), load(spec), [], [], []
-
-    def at_once(seconds, compute):
-        world.Barrier()
-        start = time.perf_counter()
-        compute()
-        world.Barrier()
-        seconds.append(time.perf_counter() - start)
-
-    def one():
-        if world.rank == 0:
-            start = time.perf_counter()
-            single.compute(**inputs)
-            alone.append(time.perf_counter() - start)
-            world.send(None, 1)
-        else:
-            while not world.iprobe(source=0):
-                time.sleep(0.002)
-            world.recv(source=0)
-
     for _ in range(bench.TRIAL + spec.get("calls", 2 * bench.repeats_for(atoms))):
-        one()
-        at_once(together, lambda: model.compute(**own, comm=world))
-        at_once(apart, lambda: single.compute(**inputs))
+        alone.append(bench.alone(world, lambda: single.compute(**inputs)))
+        together.append(bench.together(world, lambda: model.compute(**own, comm=world)))
+        apart.append(bench.together(world, lambda: single.compute(**inputs)))
     alone, together, apart = (seconds[bench.TRIAL:] for seconds in (alone, together, apart))
     if world.rank:
         return None

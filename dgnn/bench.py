@@ -77,6 +77,29 @@ def slab(inputs, rank, size):
     return {**inputs, **own, "ids": mine}
 
 
+def alone(world, compute):
+    """Seconds of compute() on rank 0; None on the others, which sleep meanwhile: MPI waits by looking all the time."""
+    if world.rank:
+        while not world.iprobe(source=0):
+            time.sleep(0.002)
+        return world.recv(source=0)
+    start = time.perf_counter()
+    compute()
+    seconds = time.perf_counter() - start
+    for rank in range(1, world.size):
+        world.send(None, rank)
+    return seconds
+
+
+def together(world, compute):
+    """Seconds from when all ranks begin with compute() to when all are done."""
+    world.Barrier()
+    start = time.perf_counter()
+    compute()
+    world.Barrier()
+    return time.perf_counter() - start
+
+
 def repeats_for(natoms):
     return max(3, min(9, 2000 // max(natoms, 1)))
 
