@@ -44,19 +44,6 @@ def best(call, repeats=3):
     return min(times)
 
 
-def write_extxyz(path, model, boxes, results):
-    import ase.io
-    from ase import Atoms
-    from ase.calculators.singlepoint import SinglePointCalculator
-
-    frames = []
-    for box, result in zip(boxes, results, strict=True):
-        atoms = Atoms([model.type_map[k] for k in box["types"]], positions=box["coords"], cell=box["box"], pbc=True)
-        atoms.calc = SinglePointCalculator(atoms, energy=result.energy, forces=result.forces)
-        frames.append(atoms)
-    ase.io.write(path, frames)
-
-
 def write_mixed(folder, model, boxes, results):
     """A folder for each size, of deepmd-kit's format."""
     for n in sorted({len(box["types"]) for box in boxes}):

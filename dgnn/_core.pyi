@@ -90,6 +90,7 @@ class Session:
         atomic: bool,
         profile: bool = False,
         request: int = 0,
+        derivatives: bool = False,
     ) -> list[dict[str, Any]]: ...
     def close(self, /) -> None: ...
 
@@ -98,7 +99,8 @@ class Uninterrupted:
 
 def interrupted() -> BaseException | None: ...
 
-_Options = tuple[int, int, int, int, float, str] | tuple[int, int, int, int, float, str, str | None] | dict[str, Any]
+_Options = tuple[int, int, int, int, float, str] | tuple[int, int, int, int, float, str, str | None] | tuple[
+    int, int, int, int, float, str, str | None, int] | dict[str, Any]
 
 def load(path: str | bytes, options: _Options, /) -> Model: ...
 def load_bytes(name: str | bytes, data: bytes, options: _Options, /) -> Model: ...

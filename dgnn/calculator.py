@@ -22,7 +22,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from dgnn._core import InputError, Uninterrupted
 from dgnn.committee import Committee
 from dgnn.keywords import checked_keywords
-from dgnn.model import Model
+from dgnn.model import Model, refuse_load_options
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -121,9 +121,7 @@ class DGNNCalculator(Calculator):
             loaded = Committee(model, comm=comm, **options)
             self._committee, self.model = loaded, loaded.models[0]
         elif isinstance(model, (Model, Committee)):
-            given = [name for name, value in options.items() if value not in (None, "cpu", "fast", "exact")]
-            if given:
-                raise InputError(f"{given[0]}: belongs to Model.load; this calculator was given a loaded model")
+            refuse_load_options("this calculator", options)
             self._committee = model if isinstance(model, Committee) else None
             self.model = model.models[0] if isinstance(model, Committee) else model
         else:

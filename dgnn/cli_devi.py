@@ -1,12 +1,11 @@
 """dgnn devi: how far several models are apart, as deepmd-kit's dp model-devi."""
 
-import sys
 
 import numpy as np
 
 import dgnn
-from dgnn.cli_common import Parser, UsageError, add_load_options, check_output, one_line
-from dgnn.cli_test import has_tqdm, systems_of
+from dgnn.cli_common import Parser, UsageError, add_load_options, check_output, one_line, with_progress
+from dgnn.cli_test import systems_of
 
 EXAMPLES = """examples:
   dgnn devi a.pt2 b.pt2 c.pt2 d.pt2 md.traj -o model_devi.out
@@ -51,23 +50,16 @@ def run_devi(options):
     options.frames = None
     written = False
     for system in systems_of(datasets, structure, committee.models[0], options):
-        rows = np.array([row(committee, frame, options, where) for frame, where in with_bar(system)])
+        if options.atomic and len({frame.natoms for frame in system.frames}) > 1:
+            raise UsageError(f"{system.name}: --atomic: frames of different sizes have different numbers of columns")
+        named = [(frame, f"{system.name}, frame {k}") for k, frame in enumerate(system.frames)]
+        rows = np.array([row(committee, frame, options, where) for frame, where in with_progress(named)])
         rows[:, 0] = np.arange(len(rows)) * options.frequency
         write(options.output, rows, system.name, options.atomic, append=written)
         written = True
         if rows.size:
             print(f"{system.name}: {len(rows)} frames, max_devi_f {rows[:, 4].max():.6e} eV/A (largest), "
                   f"{rows[:, 4].mean():.6e} (mean)")
-
-
-def with_bar(system):
-    frames = [(frame, f"{system.name}, frame {k}") for k, frame in enumerate(system.frames)]
-    sizes = {frame.natoms for frame, _ in frames}
-    if sys.stderr.isatty() and has_tqdm() and len(frames) > 1:
-        from tqdm import tqdm
-
-        frames = tqdm(frames, unit="frame", file=sys.stderr, leave=False)
-    return frames if len(sizes) else []
 
 
 def row(committee, frame, options, where):
@@ -95,7 +87,4 @@ def write(path, rows, name, atomic, append):
 
     if not append:
         open(path, "w").close()
-    try:
-        deepmd.write_model_devi_out(rows, path, header=name, atomic=atomic)
-    except ValueError:
-        raise UsageError("--atomic: frames of different sizes have different numbers of columns") from None
+    deepmd.write_model_devi_out(rows, path, header=name, atomic=atomic)

@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 
-import dgnn
-from dgnn.cli_common import UsageError, add_command, add_load_options, check_output, load, one_line
-from dgnn.cli_test import computed, systems_of
+from dgnn.cli_common import UsageError, add_command, add_load_options, check_output, load
+from dgnn.cli_test import check_frames, computed, systems_of
+from dgnn.model import DESCRIPTOR, LAST_LAYER, NO_FORCES
 
 EXAMPLES = """examples:
   dgnn embed model.pt2 water.xyz -o water.npz            descriptor, last_layer, types, first: atoms of all frames, one under
@@ -15,7 +15,7 @@ EXAMPLES = """examples:
                                                          descriptor, atomic_feature, structural_feature and atom_types
   dgnn embed model.pt2 md.traj -o md.npz --only descriptor
 """
-WHAT = {"descriptor": 1, "last_layer": 2, "both": 3}
+WHAT = {"descriptor": DESCRIPTOR, "last_layer": LAST_LAYER, "both": DESCRIPTOR | LAST_LAYER}
 
 
 def add_embed(commands):
@@ -30,6 +30,7 @@ def add_embed(commands):
 
 
 def run_embed(options):
+    check_frames(options)
     check_output("-o", options.output)
     ending = os.path.splitext(options.output)[1].lower()
     if ending not in (".npz", ".hdf5", ".h5"):
@@ -42,16 +43,11 @@ def run_embed(options):
     if not options.only and not model.info()["dim_last_layer"]:
         request = WHAT["descriptor"]
     writer = write_npz if ending == ".npz" else write_hdf5
-    try:
-        writer(options.output, model, systems, request, np.dtype(options.precision))
-    except dgnn.UnsupportedModelError as error:
-        raise UsageError(one_line(error)) from None
+    writer(options.output, model, systems, request, np.dtype(options.precision))
 
 
 def features(model, system, request, dtype):
     """Of each frame: {"descriptor": (n, dim), "last_layer": (n, dim)}."""
-    from dgnn.model import NO_FORCES
-
     for _, results in computed(model, system, request | NO_FORCES):
         for result in results:
             yield {name: value.astype(dtype) for name, value in (("descriptor", result.descriptor),

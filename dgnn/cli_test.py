@@ -12,6 +12,7 @@ EXAMPLES = """examples:
   dgnn test model.pt2 a/ b.hdf5 md.extxyz           deepmd-kit's folders, HDF5, and what ASE reads with energies and forces
   dgnn test model.pt2 data/ -n 10 --json            the first ten frames of each system, as JSON
   dgnn test model.pt2 data/ -d detail               detail.e.out, detail.f.out, ...: as dp test -d writes them
+  dgnn test dipole.pt2 data/                        dipoles, polarisabilities, densities of states, properties
   dgnn test model.pt2 data/ --plot parity.png       what the model says over what the labels say
 
 Folders are deepmd/npy (set.*, type.raw, type_map.raw; mixed types with real_atom_types.npy), deepmd/raw and HDF5 as
@@ -32,8 +33,7 @@ def add_test(commands):
 
 
 def run_test(options):
-    if options.frames is not None and options.frames < 1:
-        raise UsageError(f"-n: expected 1 or more, found {options.frames}")
+    check_frames(options)
     if options.detail:
         check_output("-d", options.detail)
     if options.plot:
@@ -89,6 +89,11 @@ def systems_of(datasets, path, model, options):
 PART = 4096  # frames whose results are held at a time
 
 
+def check_frames(options):
+    if options.frames is not None and options.frames < 1:
+        raise UsageError(f"-n: expected 1 or more, found {options.frames}")
+
+
 def computed(model, system, request=0):
     """(frames, results), part by part."""
     from dgnn import many
@@ -98,7 +103,7 @@ def computed(model, system, request=0):
         part = system.frames[begin : begin + PART]
         try:
             yield part, many.compute_many(model, [frame.arguments for frame in part], progress=show,
-                                          request=request)
+                                          request=request, first=begin)
         except dgnn.Error as error:
             raise UsageError(f"{system.name}: {one_line(error).replace('structure', 'frame', 1)}") from None
 

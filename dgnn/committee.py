@@ -19,7 +19,7 @@ import numpy as np
 from dgnn import _core, kinds
 from dgnn._core import InputError
 from dgnn.keywords import checked_keywords, collective
-from dgnn.model import Model, Result, arranged, stacked
+from dgnn.model import Model, Result, arranged, refuse_load_options, stacked
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -69,6 +69,9 @@ class Committee:
             raise InputError(f"models: expected a list of models or paths, found {models!r}")
         options: dict[str, Any] = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics,
                                        skin=skin, head=head, radial=radial)
+        models = list(models)
+        if all(isinstance(model, Model) for model in models):
+            refuse_load_options("this committee", options)
         self.models = [model if isinstance(model, Model) else Model.load(model, comm=comm, **options) for model in models]
 
         def session():
@@ -84,6 +87,9 @@ class Committee:
             self._session = communicators._together(comm, session)
         self._lock = threading.Lock()
         self._speaks = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.models,)
 
     @property
     def type_map(self) -> list[str]:

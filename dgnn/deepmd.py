@@ -18,7 +18,7 @@ from dgnn import committee, many
 from dgnn._core import InputError
 from dgnn.accuracy import magnetic_types
 from dgnn.kinds import needs_energy
-from dgnn.model import DESCRIPTOR, LAST_LAYER, NO_FORCES, Model
+from dgnn.model import DESCRIPTOR, LAST_LAYER, NO_FORCES, Model, refuse_load_options
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -31,8 +31,8 @@ class DeepPot:
     """A potential, as deepmd-kit's DeepPot.
 
     model_file: whatever dgnn.Model.load reads. head: the task, of a model that was trained for several. auto_batch_size
-    and neighbor_list are taken and have no effect: frames are spread over threads, and lists are dgnn's. Further keywords
-    are those of Model.load (dtype, threads, memory, ...).
+    is taken and has no effect, since frames are spread over threads; neighbor_list is refused, since lists are dgnn's.
+    Further keywords are those of Model.load (dtype, threads, memory, ...).
     """
 
     def __init__(self, model_file: str | bytes | os.PathLike | Model, *args: Any, auto_batch_size: Any = True,
@@ -42,6 +42,7 @@ class DeepPot:
         if neighbor_list is not None:
             raise InputError("neighbor_list: dgnn makes its own lists; leave it out")
         if isinstance(model_file, Model):
+            refuse_load_options("this DeepPot", {"head": head, **options})
             self.model = model_file
         else:
             self.model = Model.load(model_file, head=head, **options)

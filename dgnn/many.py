@@ -12,11 +12,12 @@ from dgnn._core import InputError
 from dgnn.model import ALONE
 
 LARGE = 1000  # atoms, from which on the threads work on one structure together: memory, and its own parts are enough
-_ARGUMENTS = frozenset({"coords", "types", "box", "pbc", "spins", "fparam", "aparam", "charge_spin", "atomic", "ids"})
+_ARGUMENTS = frozenset({"coords", "types", "box", "pbc", "spins", "fparam", "aparam", "charge_spin", "atomic", "ids",
+                        "derivatives"})
 
 
-def compute_many(model, structures, threads=None, progress=False, errors="raise", request=0):
-    """As Model.compute_many; request: bits for Model._evaluate."""
+def compute_many(model, structures, threads=None, progress=False, errors="raise", request=0, first=0):
+    """As Model.compute_many; request: bits for Model._evaluate; first: what errors call the first structure."""
     if errors not in ("raise", "return"):
         raise InputError(f"errors: expected 'raise' or 'return', found {errors!r}")
     structures = list(structures)
@@ -28,7 +29,7 @@ def compute_many(model, structures, threads=None, progress=False, errors="raise"
         except Exception as error:
             if errors == "return":
                 return error
-            raise named(error, f"structure {k}") from error
+            raise named(error, f"structure {first + k}") from error
 
     found = run(one, [size(structure) for structure in structures], thread_count(model, threads), progress)
     for structure, result in zip(structures, found, strict=True):
@@ -112,7 +113,7 @@ def run_side_by_side(one, which, threads, bar, found):
 
 
 class Bar:
-    """Progress on stderr, where it was asked for and tqdm is installed."""
+    """Progress on stderr, where it was asked for; it needs tqdm."""
 
     def __init__(self, total, wanted, unit="structure"):
         self.bar = None

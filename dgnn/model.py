@@ -156,6 +156,18 @@ def heads(path: str | bytes | os.PathLike) -> dict[str, Any]:
     return files.heads(os.fspath(path))
 
 
+_LOAD_DEFAULTS = dict(dtype=None, threads=None, device="cpu", memory="fast", semantics=None, skin=None, head=None, radial="exact")
+
+
+def refuse_load_options(what: str, options: dict[str, Any]) -> None:
+    """Where what was given a loaded model: its options are settled, and one that is given beside it would be ignored."""
+    for name, value in options.items():
+        if name not in _LOAD_DEFAULTS:
+            raise InputError(f"{name}: {what} does not know this keyword")
+        if value != _LOAD_DEFAULTS[name]:
+            raise InputError(f"{name}: belongs to Model.load; {what} was given a loaded model")
+
+
 class Model:
     """A loaded model. Made by Model.load. Threads may share it and compute at the same time; with a communicator they take
     one each (comm.Dup()), as a busy one raises BusyError on all ranks."""
@@ -338,7 +350,7 @@ class Model:
 
         structures: ASE's Atoms, or dicts of compute's arguments; any mixture of sizes, compositions and boxes.
         threads: at work at a time (None: the model's); small structures take one thread each, large ones all.
-        progress: a bar on stderr, where tqdm is installed.
+        progress: a bar on stderr; it needs tqdm.
         errors: "raise" the first one, or "return" them in the places of their results.
         """
         from dgnn import many

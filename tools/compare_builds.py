@@ -33,7 +33,8 @@ import dgnn
 from dgnn import _core
 assert pathlib.Path(dgnn.__file__).is_relative_to(sys.argv[1]), dgnn.__file__
 warnings.simplefilter("ignore")
-QUANTITIES = ["energy", "atom_energy", "forces", "virial", "atom_virial", "forces_mag"]
+QUANTITIES = ["energy", "atom_energy", "forces", "virial", "atom_virial", "forces_mag", "dipole", "atom_dipole", "dipole_force",
+              "dipole_virial", "polar", "atom_polar", "dos", "atom_dos", "property", "atom_property"]
 KEYS = dict(coords="coord", types="type", box="box", spins="spin", fparam="fparam", aparam="aparam",
             charge_spin="charge_spin")
 OPTIONS = dict(serial={}, threads=dict(threads=2), ranks={}, small=dict(memory="small"))
@@ -52,6 +53,12 @@ def keep(name, call):
             out[f"{name}/{quantity}"] = np.asarray(value)
 
 
+def asked(model):
+    """All that the model answers."""
+    output = getattr(model, "output", "energy")
+    return dict(atomic=True) if output == "energy" else dict(derivatives=True) if output == "dipole" else {}
+
+
 def on_ranks(name, path, dtype, inputs):
     """Each rank passes every third atom; its results are kept as it has them."""
     comms = _core._comm_threads(NRANK, 60.0)
@@ -59,8 +66,9 @@ def on_ranks(name, path, dtype, inputs):
     def rank(r):
         own = {key: value[r::NRANK] if key in ("coords", "types", "spins", "aparam") and value is not None else value
                for key, value in inputs.items()}
-        keep(f"{name}/{r}", lambda: dgnn.Model.load(path, threads=1, dtype=dtype).compute(
-            **own, ids=np.arange(r, len(inputs["types"]), NRANK), comm=comms[r], atomic=True))
+        model = dgnn.Model.load(path, threads=1, dtype=dtype)
+        keep(f"{name}/{r}", lambda: model.compute(**own, ids=np.arange(r, len(inputs["types"]), NRANK), comm=comms[r],
+                                                  **asked(model)))
 
     threads = [threading.Thread(target=rank, args=(r,)) for r in range(NRANK)]
     for thread in threads:
@@ -88,7 +96,7 @@ def compute(path, modes):
                 if mode == "ranks":
                     on_ranks(name, path / "model.pt2", dtype, inputs)
                 else:
-                    keep(name, lambda: model.compute(**inputs, atomic=True))
+                    keep(name, lambda: model.compute(**inputs, **asked(model)))
 
 
 for case in sys.argv[5:]:

@@ -183,7 +183,7 @@ static void pysession_dealloc(PyObject *object)
 static PyMethodDef pysession_methods[] = {
     {"compute", (PyCFunction)(void (*)(void))pysession_compute, METH_VARARGS | METH_KEYWORDS,
      "compute($self, coords, types, box, pbc, spins, fparam, aparam, charge_spin, ids, grid, comm, "
-     "replicated, atomic, profile=False, request=0)\n--\n\nOne frame; a list of a dict for each model."},
+     "replicated, atomic, profile=False, request=0, derivatives=False)\n--\n\nOne frame; a list of a dict for each model."},
     {"close", pysession_close, METH_NOARGS, "close($self, /)\n--\n\nLets go of its models."},
     {NULL, NULL, 0, NULL},
 };

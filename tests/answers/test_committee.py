@@ -1,6 +1,8 @@
 """Committees: each model's own bits, deepmd-kit's definitions, ranks, errors, ASE."""
 
 import concurrent.futures
+import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -214,3 +216,25 @@ def test_a_model_that_one_rank_refuses_fails_on_all(data, tmp_path):
     bad.write_bytes(b"PK\x03\x04 not a model")
     first, second = run_mpi(refused_by_one, 2, str(paths(data)[0]), str(bad)).values
     assert first == second and "bad.pt2" in first[0] and first[1] == 0.0
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))], ids=["deepcopy", "pickle"])
+def test_a_copy_computes_the_same(data, copied):
+    committee, arguments = dgnn.Committee(paths(data, NAMES[:2])), system(data)
+    assert np.array_equal(copied(committee).compute(**arguments).mean.forces, committee.compute(**arguments).mean.forces)
+
+
+@pytest.mark.parametrize("options,words", [(dict(dtype="float99"), "dtype: belongs to Model.load"),
+                                           (dict(memory="huge"), "memory: belongs to Model.load"),
+                                           (dict(head="none"), "head: belongs to Model.load")])
+def test_options_of_loading_are_refused_beside_loaded_models(data, options, words):
+    models = [dgnn.Model.load(path) for path in paths(data, NAMES[:2])]
+    with pytest.raises(dgnn.InputError, match=words):
+        dgnn.Committee(models, **options)
+    with pytest.raises(dgnn.InputError, match=words):
+        DeepPot(models[0], **options)
+
+
+def test_a_keyword_that_nobody_knows(data):
+    with pytest.raises(dgnn.InputError, match="nonsense: this DeepPot does not know"):
+        DeepPot(dgnn.Model.load(paths(data)[0]), nonsense=3)

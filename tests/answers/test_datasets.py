@@ -228,6 +228,20 @@ def test_devi_writes_deepmd_kits_table(models, capsys, in_sets, tmp_path):
     assert "two models or more" in capsys.readouterr().err
 
 
+def test_what_devi_and_embed_cannot_write(models, capsys, tmp_path):
+    from ase import Atoms
+    from ase.io import write
+
+    frames = [Atoms("OHH" * n, positions=2.0 * np.arange(9 * n).reshape(-1, 3) % 7, cell=[8, 8, 8], pbc=True) for n in (1, 2)]
+    write(tmp_path / "two.extxyz", frames)
+    pair = [models["pth_dpa3"], models["pth_dpa2"]]
+    assert cli.main(["devi", *map(str, pair), str(tmp_path / "two.extxyz"), "--atomic", "-o", str(tmp_path / "o.out")]) == 2
+    assert "frames of different sizes" in capsys.readouterr().err
+    for output in ("o.npz", "o.hdf5"):
+        assert cli.main(["embed", str(pair[0]), str(tmp_path / "two.extxyz"), "-n", "0", "-o", str(tmp_path / output)]) == 2
+        assert "-n: expected 1 or more, found 0" in capsys.readouterr().err
+
+
 def test_the_command_runs_as_one(models, tmp_path):
     """From a shell, as users do; --help has examples."""
     done = subprocess.run([sys.executable, "-m", "dgnn", "test", models["pth_dpa3"], str(SETS / "cluster")],

@@ -105,3 +105,10 @@ def test_spins(data):
     structures = [{**water(n, n), "spins": rng.normal(size=(n, 3))} for n in (3, 9, 5)]
     for structure, result in zip(structures, model.compute_many(structures, threads=2), strict=True):
         assert (result.forces_mag == model.compute(**structure).forces_mag).all()
+
+
+def test_derivatives_of_dipoles(data):
+    model = dgnn.Model.load(data / "cases" / "dipole_se_e2_a" / "model.pt2")
+    structure = {**water(12, 2), "derivatives": True}
+    (found,) = model.compute_many([structure])
+    np.testing.assert_array_equal(found.dipole_force, model.compute(**structure).dipole_force)

@@ -17,6 +17,17 @@ def test_what_differs_is_told():
     assert list(compare_builds.compare(one, one)) == []
 
 
+def test_all_that_a_model_answers_is_compared(tmp_path):
+    for case, quantity in [("dipole_se_e2_a", "dipole_force"), ("dos_se_e2_a", "atom_dos"), ("se_e2_a", "atom_virial")]:
+        command = [sys.executable, "-c", compare_builds.WORKER, ROOT, ROOT / "tests" / "data" / "cases", tmp_path / "out.npz", "serial,ranks",
+                   case]
+        subprocess.run(command, check=True)
+        with np.load(tmp_path / "out.npz") as found:
+            assert not [name for name in found if name.endswith("/error")]
+            assert {mode for mode in ("serial", "ranks") for name in found if name.endswith(quantity) and f"/{mode}/" in name} == {
+                "serial", "ranks"}
+
+
 def test_a_tree_is_its_own_equal():
     script = [sys.executable, ROOT / "tools" / "compare_builds.py", ROOT, "--cases", "se_e2_r_exclude", "--sets", "reference"]
     done = subprocess.run(script, capture_output=True, text=True)
