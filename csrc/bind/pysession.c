@@ -144,8 +144,9 @@ static PyObject *pysession_compute(PyObject *object, PyObject *arguments, PyObje
         return NULL;
     }
     PyObject *list = NULL;
-    if (!self->session) {
-        dgnn_pyerror_input(call.state, "this committee was closed");
+    if (!self->session || in.profile) {
+        dgnn_pyerror_input(call.state, in.profile ? "profile: found True; a committee measures nothing"
+                                                  : "this committee was closed");
         dgnn_pyerror_agree(call.state, comm, "compute");
     } else {
         self->in_use++;
@@ -183,7 +184,8 @@ static void pysession_dealloc(PyObject *object)
 static PyMethodDef pysession_methods[] = {
     {"compute", (PyCFunction)(void (*)(void))pysession_compute, METH_VARARGS | METH_KEYWORDS,
      "compute($self, coords, types, box, pbc, spins, fparam, aparam, charge_spin, ids, grid, comm, "
-     "replicated, atomic, profile=False, request=0, derivatives=False)\n--\n\nOne frame; a list of a dict for each model."},
+     "replicated, atomic, profile=False, request=0, derivatives=False)\n--\n\nOne frame; a list of a dict "
+     "for each model."},
     {"close", pysession_close, METH_NOARGS, "close($self, /)\n--\n\nLets go of its models."},
     {NULL, NULL, 0, NULL},
 };

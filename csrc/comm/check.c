@@ -172,7 +172,7 @@ static int check_swaps_heard(const struct dgnn_swaps *swaps, const struct check_
     return DGNN_OK;
 }
 
-/* V5: the number of swaps. Where it differs, all tell all, to say who. */
+/* The number of swaps is the same on all ranks. Where it differs, all tell all, to say who. */
 static int check_swaps_number(struct dgnn_comm *comm, const char *operation, const struct dgnn_swaps *swaps,
                               struct dgnn_error *error)
 {

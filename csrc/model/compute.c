@@ -600,7 +600,7 @@ static double compute_work(const void *model, int64_t n, const double *distance)
     return dgnn_linear_work(m->linear, m->dense && n > most ? most : n, distance);
 }
 
-/* status: of what this rank brings. want: does it want atomic virials? */
+/* status: of what this rank brings. */
 static int compute_division(struct dgnn_session *s, struct compute_call *call, struct dgnn_comm *comm,
                             struct dgnn_result *results, int status, struct dgnn_error *error)
 {

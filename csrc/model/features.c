@@ -19,7 +19,7 @@ int dgnn_features_check(const struct dgnn_session *s, int32_t request, struct dg
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "request: found %d; expected bits of %d", request,
                                FEATURES_KNOWN);
     }
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         int64_t width[DGNN_FEATURES_KINDS];
         features_widths(s->part[k].model, request, width);
         if (request & DGNN_REQUEST_DESCRIPTOR && !width[DGNN_FEATURES_DESCRIPTOR]) {
@@ -39,7 +39,7 @@ int dgnn_features_check(const struct dgnn_session *s, int32_t request, struct dg
 int64_t dgnn_features_most(const struct dgnn_session *s, int32_t request)
 {
     int64_t most = 0;
-    for (int32_t k = 0; k < s->nmodel; k++) {
+    for (int32_t k = 0; k < s->ncall; k++) {
         int64_t width[DGNN_FEATURES_KINDS];
         features_widths(s->part[k].model, request, width);
         int64_t own = width[DGNN_FEATURES_DESCRIPTOR] + width[DGNN_FEATURES_LAST_LAYER];

@@ -9,10 +9,10 @@ static inline int dgnn_features_asked(int32_t request)
     return (request & (DGNN_REQUEST_DESCRIPTOR | DGNN_REQUEST_LAST_LAYER)) != 0;
 }
 
-/* Do all models of the session have what is asked for? Errors: INPUT (bits that are none), UNSUPPORTED. */
+/* Do all models of the call have what is asked for? Errors: INPUT (bits that are none), UNSUPPORTED. */
 int dgnn_features_check(const struct dgnn_session *session, int32_t request, struct dgnn_error *error);
 
-/* Numbers of features of an atom, of the model that gives most. */
+/* Numbers of features of an atom, of the call's model that gives most. */
 int64_t dgnn_features_most(const struct dgnn_session *session, int32_t request);
 
 /* Errors: MEMORY. */

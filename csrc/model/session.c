@@ -296,8 +296,7 @@ static int session_digest_work(const struct dgnn_model *m, uint64_t out[2], stru
     return status;
 }
 
-/* Numbers the groups in the order of their first models. Returns how many there are, or less than 0: *error.
- */
+/* Numbers the groups in the order of their first models; *ngroup is how many there are. Errors: MEMORY. */
 static int session_find_groups(struct dgnn_session *s, int32_t *ngroup, struct dgnn_error *error)
 {
     uint64_t (*work)[2] = dgnn_alloc(s->nmodel, sizeof(*work));

@@ -9,6 +9,7 @@ import pytest
 import saved_files
 
 import dgnn
+from dgnn.bench import core_arguments
 from dgnn.deepmd import DeepPot, calc_model_devi
 from dgnn.testing import run_mpi, thread_ranks
 
@@ -238,3 +239,11 @@ def test_options_of_loading_are_refused_beside_loaded_models(data, options, word
 def test_a_keyword_that_nobody_knows(data):
     with pytest.raises(dgnn.InputError, match="nonsense: this DeepPot does not know"):
         DeepPot(dgnn.Model.load(paths(data)[0]), nonsense=3)
+
+
+def test_a_session_measures_nothing(data):
+    model = dgnn.Model.load(paths(data)[0])
+    session, arguments = dgnn._core.Session((model._core,)), core_arguments(**system(data))
+    assert session.compute(**arguments)
+    with pytest.raises(dgnn.InputError, match="profile: found True"):
+        session.compute(**arguments, profile=True)

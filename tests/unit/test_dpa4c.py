@@ -1,7 +1,9 @@
 """DPA4C: gradients, spins, charge, refusals, ranks' and threads' sameness, its radial table, and published weights where they
 are given. What its cases' numbers say is in parity/test_cases.py."""
 
+import json
 import os
+import zipfile
 
 import dgnn
 import numpy as np
@@ -277,6 +279,21 @@ def test_descriptors_that_are_refused(name, change, error, match, tmp_path):
 def test_models_that_are_refused(name, change, error, match, tmp_path):
     with pytest.raises(error, match=match):
         dgnn.Model.load(changed(name, tmp_path, change))
+
+
+@pytest.mark.parametrize("kind", ["standard", "native_spin"])
+def test_no_spins_in_a_hybrid(kind, tmp_path):
+    """A hybrid hands no spins on, and a descriptor that takes them read them from nowhere in a model of type standard."""
+    with zipfile.ZipFile(DATA / "cases" / "dpa4c_spin" / "model.pt2") as archive:
+        tree = json.loads(archive.read("model/extra/model.json"))
+    model = tree["model"]
+    model["descriptor"] = {"@class": "Descriptor", "type": "hybrid", "@version": 1, "list": [model["descriptor"]]}
+    if kind == "standard":
+        model["type"] = kind
+        del model["backbone_type"], model["spin"]
+    (tmp_path / "model.json").write_text(json.dumps(tree))
+    with pytest.raises(dgnn.UnsupportedModelError, match=r"list.0.?: .*takes spins.*hybrid"):
+        dgnn.Model.load(tmp_path / "model.json").compute(np.eye(3) * 2, [0, 1, 1])
 
 
 # ---------------------------------------------------------------- published weights

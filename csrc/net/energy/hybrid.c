@@ -108,6 +108,7 @@ static int hybrid_join(struct hybrid *h, struct dgnn_error *error)
         all->has_message_passing |= own->has_message_passing;
         all->has_message_passing_across_ranks |= own->has_message_passing_across_ranks;
         all->uses_first_type |= own->uses_first_type;
+        all->note = own->note ? own->note : all->note;
         DGNN_TRY(dgnn_registry_join_angles(all, own, &h->angle, error));
     }
     hybrid_join_sel(h);
@@ -166,6 +167,12 @@ static int hybrid_load_children(const struct dgnn_value *list, const struct dgnn
         struct dgnn_value item = dgnn_value_item(list, c);
         DGNN_TRY(dgnn_registry_load(&item, context, &child->descriptor, error));
         dgnn_descriptor_kind(child->descriptor)->properties(child->descriptor, &child->properties);
+        if (child->properties.has_native_spin) {
+            return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
+                                   "%s: descriptor '%s' takes spins; dgnn does not evaluate it in a hybrid",
+                                   dgnn_value_path(&item, path, sizeof(path)),
+                                   dgnn_descriptor_kind(child->descriptor)->type);
+        }
     }
     return DGNN_OK;
 }

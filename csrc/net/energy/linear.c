@@ -74,7 +74,7 @@ static int linear_join_descriptor(struct dgnn_linear *l, const struct dgnn_linea
     all->has_message_passing_across_ranks |= own->has_message_passing_across_ranks;
     all->has_graph_form &= own->has_graph_form && !part->type_of;
     all->uses_first_type |= own->uses_first_type;
-    all->note = part->table ? own->note : all->note;
+    all->note = own->note ? own->note : all->note;
     l->properties.fitting.parameters += part->properties.fitting.parameters;
     return dgnn_registry_join_angles(all, own, &l->angle, error);
 }
