@@ -13,8 +13,8 @@
 #define CANDIDATES_SLACK      1e-6
 /* More bins than this along one axis are made wider; keys then fit 60 bits. */
 #define CANDIDATES_MAX_BINS   (1 << 20)
-/* A box so small that one row has more images than this within reach is refused. */
-#define CANDIDATES_MAX_IMAGES 10000000
+/* A box so small that one row has more images than this within reach is refused, and so are rows so far apart. */
+#define CANDIDATES_MAX_IMAGES 1000000
 
 struct image {
     double position[3];
@@ -240,6 +240,24 @@ static int search_check_size(const struct search *search, struct dgnn_error *err
     return DGNN_OK;
 }
 
+/* Virtual atoms thousands of boxes away come of a wrong scale; the loops above would not end either. */
+static int search_check_spread(const struct search *search, struct dgnn_error *error)
+{
+    double spread = 1;
+    for (int k = 0; k < 3; k++) {
+        double extent = fmin((search->high[k] - search->low[k]) / search->lower[4 * k],
+                             search->fraction_high[k] - search->fraction_low[k]);
+        spread *= search->input->cell->pbc[k] && !(extent <= 1) ? extent : 1;
+    }
+    if (!(spread <= CANDIDATES_MAX_IMAGES)) {
+        return dgnn_status_set(error, DGNN_ERROR_INPUT,
+                               "atoms, with the virtual atoms of their spins, spread over %.3g boxes; expected at "
+                               "most %d: check spins, and virtual_scale of the model",
+                               spread, CANDIDATES_MAX_IMAGES);
+    }
+    return DGNN_OK;
+}
+
 /* Least significant byte first; returns whichever of the two arrays holds the result. */
 static struct image_key *search_sort(struct image_key *keys, struct image_key *other, int64_t n,
                                      uint64_t largest)
@@ -397,6 +415,7 @@ int dgnn_candidates_search(struct dgnn_nlist *list, const struct dgnn_nlist_inpu
     search_set_frame(&search);
     DGNN_TRY(search_check_size(&search, error));
     DGNN_TRY(search_set_region(&search, error));
+    DGNN_TRY(search_check_spread(&search, error));
     search_set_bins(&search);
     DGNN_TRY(search_list_images(&search, list, error));
     search_centres(&search, first, NULL);

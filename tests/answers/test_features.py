@@ -172,7 +172,7 @@ def test_unknown_keywords_are_refused(base_path):
 
 
 @pytest.mark.parametrize("name", ["dpa3_base", "se_e2_a", "spin_dpa3"])
-def test_any_allocation_may_fail(data, name):
+def test_any_allocation_may_fail(data, name, no_collection):
     """Of features and of a committee: an error, nothing leaked, and a result once memory is there."""
     with np.load(data / "cases" / name / "cases.npz") as cases:
         arguments = inputs(cases, "sparse")

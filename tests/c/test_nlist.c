@@ -580,6 +580,12 @@ static void test_bad_input(void)
     input = input_of(&system, 0.5, 0);
     CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT,
                  "cells out along lattice vector 0");
+    make_cell(&system, 0, 7, 8, 9); /* within what is taken along each vector, too many boxes between them */
+    system.positions[0] = 1e6;
+    system.positions[1] = 1e6;
+    system.positions[2] = 1e6;
+    input = input_of(&system, 0.5, 0);
+    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT, "spread over");
     dgnn_nlist_free(&list);
 }
 

@@ -193,6 +193,7 @@ def wrong():
         "grid": [(1, 1), "x", (0, 1, 2), 7],
         "replicated": ["yes", 2, None],
         "atomic": ["no", 3, None],
+        "derivatives": ["no", 3, None, True],  # of a dipole that the model has not
         "boxes": [1],  # misspelt
         "attomic": [True],
         "com": [None],

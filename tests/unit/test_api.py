@@ -638,9 +638,8 @@ def test_second_call_allocates_nothing(base, skin):
 
 
 @pytest.mark.parametrize("persistent", [False, True])
-def test_every_allocation_of_loading_may_fail(base_path, persistent):
+def test_every_allocation_of_loading_may_fail(base_path, persistent, no_collection):
     """Each in turn: MemoryError, and nothing leaked."""
-    gc.collect()
     live = _core._alloc_live()
     for nth in range(1, 100_000):
         _core._alloc_fail_at(nth, persistent)

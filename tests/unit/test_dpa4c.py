@@ -184,7 +184,7 @@ def test_radial_table(name, dtype, figures):
         assert abs(slope + np.sum(result.forces * direction)) < 1e-8
 
 
-def test_every_allocation_may_fail():
+def test_every_allocation_may_fail(no_collection):
     """Of loading and of computing: an error, nothing lost, and the model still computes."""
     path, inputs = archive("dpa4c_spin"), inputs_of("dpa4c_spin", "sparse")
     inputs = {key: value if key == "box" else value[:5] for key, value in inputs.items()}
