@@ -132,7 +132,8 @@ static void test_some_models(const struct committee *c)
 
 struct ranks_case {
     struct dgnn_model *model[NRANK][MODELS_MAX]; /* of each rank */
-    int32_t n, ngroup;
+    int32_t n;
+    int32_t ngroup[NRANK];
     struct dgnn_comm_count count[NRANK];
     int64_t positions[NRANK]; /* messages with positions, of one set for each group */
     int32_t status[NRANK], wrong[NRANK];
