@@ -31,13 +31,13 @@ extern "C" void dgnn_device_free(struct dgnn_device *device)
     }
 }
 
-extern "C" int dgnn_device_take(struct dgnn_device *device, int64_t nbytes, void **address, struct dgnn_error *error)
+extern "C" int dgnn_device_alloc(struct dgnn_device *device, int64_t nbytes, void **address, struct dgnn_error *error)
 {
     (void)device;
     return device_check(cudaMalloc(address, (size_t)(nbytes > 0 ? nbytes : 1)), "memory", error);
 }
 
-extern "C" void dgnn_device_give(struct dgnn_device *device, void *address)
+extern "C" void dgnn_device_free(struct dgnn_device *device, void *address)
 {
     (void)device;
     cudaFree(address);

@@ -15,7 +15,8 @@ struct REAL(kernel_edge) {
     real keep_edge, message_scale, moment_scale;
     const int64_t *first;
     const int32_t *neighbour, *angle_count;
-    const real *edge_switch, *direction, *centre, *other, *node, *state, *weight, *weight_self, *rest;
+    const real *edge_switch, *direction, *centre, *neighbour_part, *node, *state, *weight, *weight_self,
+        *without_angle_term;
     real *pre, *next, *message, *moment;
 };
 
@@ -32,12 +33,12 @@ static inline struct REAL(kernel_edge) REAL(kernel_edge_flat)(const struct REAL(
     k.e = b->layer->e;
     k.m = b->layer->m;
     k.centre_stride = b->centre_stride;
-    k.other_stride = b->other_stride;
+    k.neighbour_part_stride = b->neighbour_part_stride;
     k.node_stride = b->node_stride;
     k.weight_stride = b->layer->edge.stride;
     k.with_node = b->with_node;
     k.with_edge = b->with_edge;
-    k.rest = b->rest;
+    k.without_angle_term = b->without_angle_term;
     k.angle_count = b->edges->angle_count;
     k.keep_edge = b->layer->keep_edge;
     k.message_scale = b->edges->message_scale;
@@ -47,7 +48,7 @@ static inline struct REAL(kernel_edge) REAL(kernel_edge_flat)(const struct REAL(
     k.edge_switch = b->edges->edge_switch;
     k.direction = b->edges->direction;
     k.centre = b->centre;
-    k.other = b->other;
+    k.neighbour_part = b->neighbour_part;
     k.node = b->node;
     k.state = b->state;
     k.weight = b->layer->edge.data;
@@ -78,7 +79,7 @@ KERNEL_FUNCTION void REAL(kernel_edge_start)(const struct REAL(kernel_edge) * b,
 {
     real common = b->centre[i * b->centre_stride + c];
     for (int r = 0; r < nrow; r++) {
-        lane->sum[r] = common + b->other[b->neighbour[edge + r] * b->other_stride + c];
+        lane->sum[r] = common + b->neighbour_part[b->neighbour[edge + r] * b->neighbour_part_stride + c];
     }
 }
 
@@ -108,8 +109,8 @@ KERNEL_FUNCTION void REAL(kernel_edge_finish)(const struct REAL(kernel_edge) * b
         } else {
             int64_t own = (edge + r) * b->e + c - b->m;
             real next = b->keep_edge * b->state[own] + b->weight_self[c - b->m] * value;
-            int is_rest = b->rest && edge + r >= b->first[i] + b->angle_count[i];
-            b->next[own] = is_rest ? next + b->rest[c - b->m] : next;
+            int without_angle = b->without_angle_term && edge + r >= b->first[i] + b->angle_count[i];
+            b->next[own] = without_angle ? next + b->without_angle_term[c - b->m] : next;
         }
     }
 }

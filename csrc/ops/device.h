@@ -14,8 +14,8 @@ int dgnn_device_create(int32_t ordinal, struct dgnn_device **device, struct dgnn
 void dgnn_device_free(struct dgnn_device *device); /* NULL is allowed */
 
 /* Memory on the device, aligned to 256 bytes; MEMORY where it does not suffice. */
-int dgnn_device_take(struct dgnn_device *device, int64_t nbytes, void **address, struct dgnn_error *error);
-void dgnn_device_give(struct dgnn_device *device, void *address);
+int dgnn_device_alloc(struct dgnn_device *device, int64_t nbytes, void **address, struct dgnn_error *error);
+void dgnn_device_free(struct dgnn_device *device, void *address);
 
 /* To and from the device; back when the copy is done. */
 int dgnn_device_upload(struct dgnn_device *device, void *to, const void *from, int64_t nbytes,

@@ -57,7 +57,7 @@ static void REAL(test_edges)(void)
         struct REAL(ops_output) x, y;
         struct REAL(ops_edge_options) p = {.with_node = option % 3 != 2,
                                            .with_edge = option % 3 != 1,
-                                           .rest = option / 3 & 1,
+                                           .without_angle_term = option / 3 & 1,
                                            .keep = option / 6 & 1,
                                            .nodes = 1};
         const char *name = option % 2 ? "silut:1.0" : ops_names[option / 2];
