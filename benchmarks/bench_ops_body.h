@@ -76,7 +76,7 @@ static void REAL(bench_edges)(struct REAL(bench) * b, const char *set, const dou
         struct REAL(ops_edge_options)
             options = {.with_node = 1,
                        .with_edge = kinds[k].with_edge,
-                       .rest = 1,
+                       .without_angle_term = 1,
                        .given = kinds[k].with_edge ? DGNN_EDGES_IN_ANGLES : DGNN_EDGES_NONE,
                        .keep = kinds[k].keep,
                        .nodes = !kinds[k].first,
@@ -116,7 +116,7 @@ static void REAL(bench_angles)(struct REAL(bench) * b, const char *set, const do
         b->angle = REAL(ops_angle_block)(s, &edges, &options, o, next);
         double e = (double)s->e, columns = e + (double)(kinds[k].with_angle * s->a),
                angle = (double)s->nangle;
-        double inputs = kinds[k].first ? 1 : (double)s->a, near = (double)s->nsecond;
+        double inputs = kinds[k].first ? 1 : (double)s->a, near = (double)s->nangle_linear2;
         double again = 2 * angle * inputs * columns + 4 * near * (double)s->k_real * columns;
         char name[64];
         struct bench_line line = {name, again + 2 * angle * e + 2 * near * e * e, angle * columns + near * e};

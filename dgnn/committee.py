@@ -86,7 +86,7 @@ class Committee:
 
             self._session = communicators._together(comm, session)
         self._lock = threading.Lock()
-        self._speaks = True
+        self._is_rank0 = True
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.models,)
@@ -150,7 +150,7 @@ class Committee:
         results = [self._result(k, [of_all[k] for of_all in everything], array, nframes, fixed)
                    for k in range(len(self.models))]
         for model, result in zip(self.models, results, strict=True):
-            model._warn(result, types, spins, comm is None or self._speaks)
+            model._warn(result, types, spins, comm is None or self._is_rank0)
         everyone = None if fixed["replicated"] else comm
         return deviation(results, levels, everyone)
 

@@ -19,19 +19,19 @@ class _Bound:
     """What belongs to one communicator: a duplicate on which ranks agree on each call before it, and one for each model."""
 
     def __init__(self, comm):
-        self.lobby = _duplicate(comm)
+        self.agreement_comm = _duplicate(comm)
         self.models = {}  # digest -> its duplicate; the last used comes last
 
 
-def lobby(comm):
+def agreement_comm(comm):
     """The core's communicator on which ranks agree before a call."""
-    return comm if isinstance(comm, _core.Comm) else _bound_to(_checked(comm), comm).lobby
+    return comm if isinstance(comm, _core.Comm) else _bound_to(_checked(comm), comm).agreement_comm
 
 
 def together(comm, name, call):
     """What call() gives, which all ranks make; counted, so that ranks in different calls are told. What it raises before
     the ranks agreed (in join, vote or load) is raised on all."""
-    own = lobby(comm)
+    own = agreement_comm(comm)
     own.begin()
     try:
         return call()
@@ -47,7 +47,7 @@ def together(comm, name, call):
 
 def vote(comm, name, wish):
     """Does any rank wish it? Collective."""
-    return bool(lobby(comm).agree(name, None, int(wish)))
+    return bool(agreement_comm(comm).agree(name, None, int(wish)))
 
 
 def total(comm, name, prepare):
@@ -68,7 +68,7 @@ def total(comm, name, prepare):
 def gathered(comm, name, work):
     """The bytes that work(rank, number of ranks) gives on each rank, in their order; collective. What it raises on one is
     raised on all."""
-    own = lobby(comm)
+    own = agreement_comm(comm)
     try:
         rank, nrank = own.place()
         data = work(rank, nrank)
@@ -88,7 +88,7 @@ def join(model, comm, name, prepare):
     prepare: gives (number of frames, arguments). Raises on all ranks what it raises on one (of several, the lowest),
     and an InputError that names two ranks where they are about to do different things.
     """
-    own = lobby(comm)
+    own = agreement_comm(comm)
     try:
         nframes, arguments = prepare()
     except BaseException as error:
@@ -99,7 +99,7 @@ def join(model, comm, name, prepare):
         own.agree(words)
         return comm, arguments
     digest, bound = model.digest, _bound_to(_checked(comm), comm)
-    model._speaks = comm.Get_rank() == 0
+    model._is_rank0 = comm.Get_rank() == 0
     own.agree(f"{words} with model {digest[:16]}")
     duplicate = bound.models.pop(digest, None) or _duplicate(comm)  # on all ranks or on none, as they agreed on the digest
     bound.models[digest] = duplicate
@@ -147,7 +147,7 @@ def _bound_to(MPI, comm):
 def load(path, make_options, comm):
     """A _core.Model on each rank from the file that rank 0 reads; collective."""
     _checked(comm)
-    lobby(comm).agree("load")
+    agreement_comm(comm).agree("load")
     found = _together(comm, lambda: (make_options(), files.read(path) if comm.Get_rank() == 0 else None))
     source = _broadcast(comm, found[1], 0)
     return _together(comm, lambda: files.make(source, found[0]))
@@ -156,7 +156,7 @@ def load(path, make_options, comm):
 def save(core, path, digest, comm):
     """Rank 0 writes; collective."""
     _checked(comm)
-    lobby(comm).agree("save")
+    agreement_comm(comm).agree("save")
     expected = _broadcast(comm, digest, 0)
 
     def check():

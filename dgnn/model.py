@@ -180,7 +180,7 @@ class Model:
         self._info = _described(core)
         self._warned: set[Any] = set()
         self._untrained = _untrained_types(self._info)
-        self._speaks = True  # for all ranks of the communicator that it last used
+        self._is_rank0 = True  # for all ranks of the communicator that it last used
         self.path = os.path.abspath(path)  #: where it was loaded from
 
     @classmethod
@@ -310,7 +310,7 @@ class Model:
         result = self._evaluate(0, coords=coords, types=types, box=box, pbc=pbc, spins=spins, fparam=fparam, aparam=aparam,
                                 charge_spin=charge_spin, atomic=atomic, comm=comm, ids=ids, grid=grid, replicated=replicated,
                                 derivatives=derivatives)
-        self._warn(result, types, spins, comm is None or self._speaks)
+        self._warn(result, types, spins, comm is None or self._is_rank0)
         return result
 
     @collective
@@ -325,7 +325,7 @@ class Model:
         result = self._evaluate(DESCRIPTOR | NO_FORCES, coords=coords, types=types, box=box, pbc=pbc, spins=spins,
                                 fparam=fparam, aparam=aparam, charge_spin=charge_spin, comm=comm, ids=ids, grid=grid,
                                 replicated=replicated)
-        self._warn(result, types, spins, comm is None or self._speaks)
+        self._warn(result, types, spins, comm is None or self._is_rank0)
         return result.descriptor
 
     @collective
@@ -340,7 +340,7 @@ class Model:
         result = self._evaluate(LAST_LAYER | NO_FORCES, coords=coords, types=types, box=box, pbc=pbc, spins=spins,
                                 fparam=fparam, aparam=aparam, charge_spin=charge_spin, comm=comm, ids=ids, grid=grid,
                                 replicated=replicated)
-        self._warn(result, types, spins, comm is None or self._speaks)
+        self._warn(result, types, spins, comm is None or self._is_rank0)
         return result.last_layer
 
     @checked_keywords

@@ -43,7 +43,7 @@ TABLES = {
     "repflow_variable": "repflow_variable", "repinit_variable": "repinit_variable",
     "repinit_three_body_variable": "repinit_variable", "repformers_variable": "repformer_variable",
     "Identity": "identity", "file": "file", "metadata": "metadata",
-    "model": "model", "model/standard": "model", "model/linear": "linear", "model/spin_ener": "spinmodel",
+    "model": "model", "model/standard": "model", "model/linear": "linear", "model/spin_ener": "spin_model",
     "model/zbl": "zbl", "model/pairtab": "pairtab", "PairTab": "pairtab_table",
 }
 NEEDS_TYPE = {"repinit": "descriptor/dpa2", "repformer": "descriptor/dpa2", "RepformerLayer": "descriptor/dpa2",

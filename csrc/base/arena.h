@@ -19,7 +19,7 @@ struct dgnn_arena {
     int64_t used; /* bytes; INT64_MAX once a size overflowed, and then no reservation succeeds */
 };
 
-/* count * size bytes, aligned to 64. While measuring, NULL. */
+/* Returns count * size bytes, aligned to 64, or NULL while the arena measures. */
 static inline void *dgnn_arena_take(struct dgnn_arena *arena, int64_t count, size_t size)
 {
     int64_t nbytes;

@@ -1,10 +1,11 @@
-/* Which instruction sets may be used. */
+/* The instruction sets and cores that this process may use. */
 #ifndef DGNN_BASE_CPU_H
 #define DGNN_BASE_CPU_H
 
 struct dgnn_error; /* dgnn.h; the kernels, which take minutes to compile, do not depend on it */
 
-/* From the plainest up; the reference is plain C without vectors, the portable one vectors of 16 bytes. */
+/* Instruction sets, the simplest first. The reference is plain C without vectors; the portable set has
+ * vectors of 16 bytes. */
 enum dgnn_cpu {
     DGNN_CPU_REFERENCE = 0,
     DGNN_CPU_PORTABLE,
@@ -16,17 +17,19 @@ enum dgnn_cpu {
 
 const char *dgnn_cpu_name(enum dgnn_cpu cpu); /* "reference", "portable", "neon", "avx2", "avx512" */
 
-/* Is it in this machine, and not named in DGNN_DISABLE_CPU (names separated by commas)? */
+/* Returns 1 where the machine has the set and DGNN_DISABLE_CPU (names separated by commas) does not name it.
+ */
 int dgnn_cpu_usable(enum dgnn_cpu cpu);
 
-/* The best usable one. An unknown name in DGNN_DISABLE_CPU is DGNN_ERROR_INPUT. */
+/* Finds the best usable set. Errors: INPUT, for an unknown name in DGNN_DISABLE_CPU. */
 int dgnn_cpu_best(enum dgnn_cpu *cpu, struct dgnn_error *error);
 
-/* OMP_NUM_THREADS where it is a positive number, else the cores this process may use, or its share of them
- * where a launcher started several ranks here without binding them; 1 to 1024. */
+/* Returns the default number of threads, 1 to 1024: OMP_NUM_THREADS where it is a positive number, otherwise
+ * the cores that this process may use. Where a launcher started several ranks on this machine without binding
+ * them to cores, it is this rank's share of the cores. */
 int dgnn_cpu_threads(void);
 
-/* The cores that this process may use, at least 1. Opens no file. */
+/* Returns the number of cores that this process may use, at least 1. It opens no file. */
 int dgnn_cpu_cores(void);
 
 #endif

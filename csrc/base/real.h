@@ -1,6 +1,10 @@
-/* For bodies that are compiled once for each element type. Define DGNN_REAL_BITS as 32 or 64 and include this
- * (no guard: each inclusion sets the names anew): real         float or double REAL(name)   name_f32 or
- * name_f64 REAL_LANES   elements in 64 bytes; rows of features are padded to it with zeros */
+/* Names for files that are compiled once for each element type. Define DGNN_REAL_BITS as 32 or 64 and include
+ * this header. It has no guard, because each inclusion defines the names again:
+ *
+ *     real         float or double
+ *     REAL(name)   name_f32 or name_f64
+ *     REAL_LANES   elements in 64 bytes; rows of features are padded with zeros to a multiple of it
+ *     REAL_DTYPE   enum dgnn_dtype of real */
 #include <stddef.h>
 #include <stdint.h>
 

@@ -9,7 +9,7 @@ static size_t sized_common(const struct dgnn_sized *kind, const void *theirs)
     return size < kind->length ? size : kind->length;
 }
 
-int dgnn_sized_take(const struct dgnn_sized *kind, const void *theirs, void *own, struct dgnn_error *error)
+int dgnn_sized_read(const struct dgnn_sized *kind, const void *theirs, void *own, struct dgnn_error *error)
 {
     size_t size = sized_common(kind, theirs);
     if (size < kind->least) {
@@ -22,7 +22,7 @@ int dgnn_sized_take(const struct dgnn_sized *kind, const void *theirs, void *own
     return DGNN_OK;
 }
 
-void dgnn_sized_give(const struct dgnn_sized *kind, const void *own, void *theirs)
+void dgnn_sized_write(const struct dgnn_sized *kind, const void *own, void *theirs)
 {
     size_t size = sized_common(kind, theirs);
     if (size > sizeof(size_t)) {

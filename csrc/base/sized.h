@@ -1,22 +1,23 @@
-/* Structs of dgnn.h that begin with their size: those of a caller who knows fewer members are read as far as
- * they go, and never written beyond. What a longer one has beyond this library's is left alone. */
+/* Structs of dgnn.h that begin with their size. The struct of an older caller has fewer members: it is read
+ * as far as it goes, and nothing is written beyond its end. Members that only a newer caller knows are left
+ * alone. */
 #ifndef DGNN_BASE_SIZED_H
 #define DGNN_BASE_SIZED_H
 
 #include "base/status.h"
 
-/* own becomes theirs as far as that goes, and keeps beyond it what it has; its own size stays. least: what
- * each caller has. name is used in messages. Errors: INPUT, where theirs is shorter than least. */
+/* Copies the caller's struct theirs into own, as far as it goes. The members beyond keep their values, and
+ * own keeps its size. Errors: INPUT, where theirs is shorter than kind->least; the message has kind->name. */
 struct dgnn_sized {
     const char *name;
-    size_t least, length; /* length: of own */
+    size_t least, length; /* least: what every caller must have; length: of this library's struct */
 };
-int dgnn_sized_take(const struct dgnn_sized *kind, const void *theirs, void *own, struct dgnn_error *error);
+int dgnn_sized_read(const struct dgnn_sized *kind, const void *theirs, void *own, struct dgnn_error *error);
 
-/* theirs becomes own as far as it goes; its size stays. */
-void dgnn_sized_give(const struct dgnn_sized *kind, const void *own, void *theirs);
+/* Copies own into the caller's struct, as far as that goes. The caller's size stays. */
+void dgnn_sized_write(const struct dgnn_sized *kind, const void *own, void *theirs);
 
-/* Up to and with a member. */
+/* The length of a struct up to a member, with that member. */
 #define DGNN_SIZED_TO(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
 
 #endif

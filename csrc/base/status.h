@@ -1,18 +1,18 @@
-/* Status codes and the one way to report an error. */
+/* The one way to report an error: a status and a message. */
 #ifndef DGNN_BASE_STATUS_H
 #define DGNN_BASE_STATUS_H
 
 #include "dgnn.h"
 
-/* Fills *error (may be NULL) and returns status. The message is cut at DGNN_MESSAGE_LENGTH. */
+/* Fills *error, which may be NULL, and returns status. The message is cut at DGNN_MESSAGE_LENGTH. */
 int dgnn_status_set(struct dgnn_error *error, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* As above with errno; strerror's text is appended. */
+/* As dgnn_status_set with DGNN_ERROR_SYSTEM. errnum is stored, and its text is appended to the message. */
 int dgnn_status_set_errno(struct dgnn_error *error, int errnum, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The standard text of a failed allocation. */
+/* Reports a failed allocation of nbytes for what. Returns DGNN_ERROR_MEMORY. */
 int dgnn_status_no_memory(struct dgnn_error *error, const char *what, int64_t nbytes);
 
 /* Returns from the calling function with the status of expr if it failed. */

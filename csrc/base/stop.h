@@ -1,11 +1,11 @@
-/* The wish to end a call early: asked for between pieces of work, every dgnn_stop_interval seconds at most,
- * by the thread that called. Once it is there, all threads of the call leave out the pieces that are left,
- * and the call fails with DGNN_ERROR_INTERRUPTED before anybody looks at what they would have made. A piece
- * takes some ten milliseconds at most.
+/* Ends a call early where its caller wishes it. The thread that called asks between pieces of the
+ * calculation, at most every dgnn_stop_interval seconds. Once the answer is yes, all threads of the call
+ * leave out the remaining pieces, and the call fails with DGNN_ERROR_INTERRUPTED before it reads what those
+ * pieces would have written. A piece takes some ten milliseconds at most.
  *
- * A thread knows the call that it works for, so nothing is handed down to the places that ask:
- * dgnn_parallel_run asks before each part, and lends the wish to the workers of its region. With a
- * communicator nobody is asked: a rank that left the others alone would make them wait. */
+ * Each thread knows the call that it works for, so no function needs an argument for it. dgnn_parallel_run
+ * asks before each part, and passes the call on to the workers of its region. A call with a communicator
+ * never asks, because a rank that left it would make the others wait. */
 #ifndef DGNN_BASE_STOP_H
 #define DGNN_BASE_STOP_H
 
@@ -14,27 +14,28 @@
 #include "base/status.h"
 
 struct dgnn_stop {
-    int (*wanted)(void *context); /* NULL: never */
+    int (*wanted)(void *context); /* returns nonzero to end the call; NULL: the call is never ended early */
     void *context;
-    double next; /* when to ask again; the calling thread's */
+    double next; /* when to ask again; only the calling thread uses it */
     atomic_int is_wanted;
 };
 
-extern double dgnn_stop_interval; /* 0.05; tests ask always */
+extern double dgnn_stop_interval; /* seconds, 0.05; tests set 0 */
 
-/* This thread begins and ends a call. stop NULL: one that nobody ends early. */
+/* Says that this thread begins a call, and ends it. With NULL, the call cannot end early. */
 void dgnn_stop_enter(struct dgnn_stop *stop);
 void dgnn_stop_leave(void);
 
-/* The wish of the call that this thread works for, for a worker that takes part; NULL: there is none. */
+/* Returns what this thread's call asks, to be passed to a worker; NULL: the call cannot end early. The second
+ * sets it in the worker. */
 struct dgnn_stop *dgnn_stop_here(void);
 void dgnn_stop_lend(struct dgnn_stop *stop);
 
-/* Is the next piece to be left out? */
+/* Returns 1 where the next piece should be left out. */
 int dgnn_stop_skips(void);
 
-/* By the thread that called, before what pieces made is looked at: DGNN_ERROR_INTERRUPTED where the call is
- * to end. */
+/* Returns DGNN_ERROR_INTERRUPTED where the call should end. The thread that called asks before it reads what
+ * pieces wrote. */
 int dgnn_stop_check(struct dgnn_error *error);
 
 #endif

@@ -1,4 +1,4 @@
-/* A view of a named array with its shape. It owns nothing. */
+/* A view of an array with its type and shape. It does not own the data. */
 #ifndef DGNN_BASE_TENSOR_H
 #define DGNN_BASE_TENSOR_H
 
@@ -13,11 +13,11 @@ struct dgnn_tensor {
     const void *data;
 };
 
-/* Elements, or -1 where the product of the shape overflows. */
+/* Returns the number of elements, or -1 where the product of the shape overflows. */
 int64_t dgnn_tensor_size(const struct dgnn_tensor *tensor);
-/* Bytes of one element, or 0 for an unknown dtype. */
+/* Returns the bytes of one element, or 0 for an unknown dtype. */
 int64_t dgnn_tensor_item_size(int32_t dtype);
-/* Copies all elements, converted; the dtype must be one of those above. */
+/* Converts all elements. The dtype must be one of those above. */
 void dgnn_tensor_to_double(const struct dgnn_tensor *tensor, double *out);
 void dgnn_tensor_to_float(const struct dgnn_tensor *tensor, float *out);
 

@@ -7,20 +7,20 @@
 /* ------------------------------------------------------------------ direct plans */
 
 /* heard: rows that each rank sends here. */
-static int check_plan_heard(const struct dgnn_plan *plan, const int64_t *heard, int64_t *expected,
-                            struct dgnn_error *error)
+static int check_plan_received(const struct dgnn_plan *plan, const int64_t *received, int64_t *expected,
+                               struct dgnn_error *error)
 {
     memset(expected, 0, (size_t)plan->nrank * sizeof(*expected));
     for (int32_t n = 0; n < plan->nneighbour; n++) {
         expected[plan->rank[n]] = dgnn_plan_nrecv(plan, n);
     }
     for (int32_t r = 0; r < plan->nrank; r++) {
-        if (heard[r] != expected[r]) {
+        if (received[r] != expected[r]) {
             return dgnn_status_set(
                 error, DGNN_ERROR_INPUT,
                 "direct plan: send_first of rank %d counts %lld rows for rank %d, recv_first of rank %d "
                 "counts %lld, expected the same",
-                r, (long long)heard[r], plan->me, plan->me, (long long)expected[r]);
+                r, (long long)received[r], plan->me, plan->me, (long long)expected[r]);
         }
     }
     return DGNN_OK;
@@ -33,13 +33,13 @@ static int check_plan_pairs(struct dgnn_comm *comm, const char *operation, const
     int status =
         counts ? DGNN_OK : dgnn_status_no_memory(error, "the check of a plan", 16 * (int64_t)plan->nrank);
     DGNN_TRY(dgnn_transport_agree(comm, operation, status, error));
-    int64_t *told = counts, *heard = counts + plan->nrank;
+    int64_t *sent = counts, *received = counts + plan->nrank;
     for (int32_t n = 0; n < plan->nneighbour; n++) {
-        told[plan->rank[n]] = dgnn_plan_nsend(plan, n);
+        sent[plan->rank[n]] = dgnn_plan_nsend(plan, n);
     }
-    DGNN_TRY(dgnn_transport_alltoall(comm, told, heard, error));
-    /* What was told is not needed any more; its place takes what is expected. */
-    status = check_plan_heard(plan, heard, told, error);
+    DGNN_TRY(dgnn_transport_alltoall(comm, sent, received, error));
+    /* What was sent is not needed any more; its place takes what is expected. */
+    status = check_plan_received(plan, received, sent, error);
     return dgnn_transport_agree(comm, operation, status, error);
 }
 
@@ -66,14 +66,14 @@ struct check_swap {
 };
 
 struct check_swaps {
-    int64_t *told, *heard, *place; /* nrank each, one block: swaps with each rank */
+    int64_t *sent, *received, *place; /* nrank each, one block: swaps with each rank */
     struct check_swap *out, *in;
     int64_t *table; /* nrank x nswap: what rank r sends here in swap s */
 };
 
 static void check_swaps_free(struct check_swaps *c)
 {
-    dgnn_alloc_free(c->told);
+    dgnn_alloc_free(c->sent);
     dgnn_alloc_free(c->out);
     dgnn_alloc_free(c->in);
     dgnn_alloc_free(c->table);
@@ -82,20 +82,20 @@ static void check_swaps_free(struct check_swaps *c)
 static int check_swaps_begin(struct check_swaps *c, const struct dgnn_swaps *swaps, struct dgnn_error *error)
 {
     int64_t nrank = swaps->nrank, nswap = swaps->nswap, sum = 0;
-    c->told = dgnn_alloc_zeroed(3 * nrank, sizeof(*c->told));
+    c->sent = dgnn_alloc_zeroed(3 * nrank, sizeof(*c->sent));
     c->out = dgnn_alloc(nswap, sizeof(*c->out));
     c->table = dgnn_alloc(nrank * nswap, sizeof(*c->table));
-    if (!c->told || !c->out || !c->table) {
+    if (!c->sent || !c->out || !c->table) {
         return dgnn_status_no_memory(error, "the check of a border", 8 * nrank * (nswap + 3) + 16 * nswap);
     }
-    c->heard = c->told + nrank;
-    c->place = c->heard + nrank;
+    c->received = c->sent + nrank;
+    c->place = c->received + nrank;
     for (int32_t s = 0; s < nswap; s++) {
-        c->told[swaps->send_rank[s]] += !dgnn_swaps_is_self(swaps, s);
+        c->sent[swaps->send_rank[s]] += !dgnn_swaps_is_self(swaps, s);
     }
     for (int64_t r = 0; r < nrank; r++) {
         c->place[r] = sum;
-        sum += c->told[r];
+        sum += c->sent[r];
     }
     for (int32_t s = 0; s < nswap; s++) {
         if (!dgnn_swaps_is_self(swaps, s)) {
@@ -113,27 +113,27 @@ static int check_swaps_reserve(struct check_swaps *c, const struct dgnn_swaps *s
 {
     int64_t n = 0;
     for (int32_t r = 0; r < swaps->nrank; r++) {
-        if (c->heard[r] < 0 || c->heard[r] > swaps->nswap) {
+        if (c->received[r] < 0 || c->received[r] > swaps->nswap) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
                                    "border: rank %d says that it sends to rank %d in %lld of %d swaps", r,
-                                   swaps->me, (long long)c->heard[r], swaps->nswap);
+                                   swaps->me, (long long)c->received[r], swaps->nswap);
         }
-        n += c->heard[r];
+        n += c->received[r];
     }
     c->in = dgnn_alloc(n, sizeof(*c->in));
     return c->in ? DGNN_OK : dgnn_status_no_memory(error, "the check of a border", 16 * n);
 }
 
 /* One number of the table: what rank `from` said it sends me in swap s, against what I expect. */
-static int check_swap_heard(const struct dgnn_swaps *swaps, int32_t s, int32_t from, int64_t heard,
+static int check_swap_heard(const struct dgnn_swaps *swaps, int32_t s, int32_t from, int64_t received,
                             struct dgnn_error *error)
 {
     int from_there = swaps->recv_rank[s] == from && from != swaps->me;
     int64_t expected = from_there ? dgnn_swaps_nrecv(swaps, s) : CHECK_NOTHING_SENT;
-    if (heard == expected) {
+    if (received == expected) {
         return DGNN_OK;
     }
-    if (heard == CHECK_NOTHING_SENT) {
+    if (received == CHECK_NOTHING_SENT) {
         return dgnn_status_set(
             error, DGNN_ERROR_INPUT,
             "border: swap %d: recvproc of rank %d is %d, but sendproc of rank %d is not %d", s, swaps->me,
@@ -147,15 +147,15 @@ static int check_swap_heard(const struct dgnn_swaps *swaps, int32_t s, int32_t f
     return dgnn_status_set(
         error, DGNN_ERROR_INPUT,
         "border: swap %d: sendnum of rank %d is %lld, recvnum of rank %d is %lld, expected the same", s, from,
-        (long long)heard, swaps->me, (long long)expected);
+        (long long)received, swaps->me, (long long)expected);
 }
 
-static int check_swaps_heard(const struct dgnn_swaps *swaps, const struct check_swaps *c,
-                             struct dgnn_error *error)
+static int check_swaps_received(const struct dgnn_swaps *swaps, const struct check_swaps *c,
+                                struct dgnn_error *error)
 {
     const struct check_swap *in = c->in;
     for (int64_t r = 0; r < swaps->nrank; r++) {
-        for (int64_t k = 0; k < c->heard[r]; k++, in++) {
+        for (int64_t k = 0; k < c->received[r]; k++, in++) {
             if (in->swap < 0 || in->swap >= swaps->nswap) {
                 return dgnn_status_set(error, DGNN_ERROR_INPUT,
                                        "border: rank %lld tells of swap %lld, and there are %d", (long long)r,
@@ -204,11 +204,11 @@ static int check_swaps_pairs(struct dgnn_comm *comm, const char *operation, cons
 {
     DGNN_TRY(check_swaps_number(comm, operation, swaps, error));
     DGNN_TRY(dgnn_transport_agree(comm, operation, check_swaps_begin(c, swaps, error), error));
-    DGNN_TRY(dgnn_transport_alltoall(comm, c->told, c->heard, error));
+    DGNN_TRY(dgnn_transport_alltoall(comm, c->sent, c->received, error));
     DGNN_TRY(dgnn_transport_agree(comm, operation, check_swaps_reserve(c, swaps, error), error));
-    DGNN_TRY(
-        dgnn_transport_alltoallv(comm, c->out, c->told, c->in, c->heard, sizeof(struct check_swap), error));
-    return dgnn_transport_agree(comm, operation, check_swaps_heard(swaps, c, error), error);
+    DGNN_TRY(dgnn_transport_alltoallv(comm, c->out, c->sent, c->in, c->received, sizeof(struct check_swap),
+                                      error));
+    return dgnn_transport_agree(comm, operation, check_swaps_received(swaps, c, error), error);
 }
 
 int dgnn_check_swaps(struct dgnn_comm *comm, const char *operation, const struct dgnn_swaps *swaps,

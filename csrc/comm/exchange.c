@@ -73,72 +73,73 @@ int dgnn_exchange_create_swaps(const struct dgnn_swaps *swaps, struct dgnn_comm 
     return exchange_allocate(&wanted, exchange, error);
 }
 
-static void exchange_lane_empty(struct dgnn_exchange *x, struct dgnn_exchange_lane *lane)
+static void exchange_channel_empty(struct dgnn_exchange *x, struct dgnn_exchange_channel *channel)
 {
     for (int64_t i = 0; i < 4 * (int64_t)x->npeer; i++) {
-        dgnn_transport_request_free(x->comm, &lane->request[i]);
+        dgnn_transport_request_free(x->comm, &channel->request[i]);
     }
-    lane->last_use = 0;
+    channel->last_use = 0;
 }
 
 void dgnn_exchange_free(struct dgnn_exchange *exchange)
 {
     if (exchange) {
-        for (int64_t i = 0; i < exchange->nlane; i++) {
-            exchange_lane_empty(exchange, &exchange->lane[i]);
-            dgnn_alloc_free(exchange->lane[i].request);
+        for (int64_t i = 0; i < exchange->nchannel; i++) {
+            exchange_channel_empty(exchange, &exchange->channel[i]);
+            dgnn_alloc_free(exchange->channel[i].request);
         }
         dgnn_buffer_free(&exchange->buffer);
-        dgnn_alloc_free(exchange->lane);
+        dgnn_alloc_free(exchange->channel);
         dgnn_alloc_free(exchange);
     }
 }
 
-/* ------------------------------------------------------------------ lanes */
+/* ------------------------------------------------------------------ channels */
 
 /* One more, empty. */
-static int exchange_lane_add(struct dgnn_exchange *x, struct dgnn_exchange_lane **lane,
-                             struct dgnn_error *error)
+static int exchange_channel_add(struct dgnn_exchange *x, struct dgnn_exchange_channel **channel,
+                                struct dgnn_error *error)
 {
-    int64_t per_lane = 4 * (int64_t)x->npeer;
-    void **request = dgnn_alloc_zeroed(per_lane, sizeof(*request));
-    struct dgnn_exchange_lane *grown = dgnn_alloc(x->nlane + 1, sizeof(*grown));
+    int64_t per_channel = 4 * (int64_t)x->npeer;
+    void **request = dgnn_alloc_zeroed(per_channel, sizeof(*request));
+    struct dgnn_exchange_channel *grown = dgnn_alloc(x->nchannel + 1, sizeof(*grown));
     if (!request || !grown) {
         dgnn_alloc_free(request);
         dgnn_alloc_free(grown);
-        return dgnn_status_no_memory(error, "the messages of an exchange", per_lane * 8);
+        return dgnn_status_no_memory(error, "the messages of an exchange", per_channel * 8);
     }
-    if (x->nlane) {
-        memcpy(grown, x->lane, sizeof(*grown) * (size_t)x->nlane);
+    if (x->nchannel) {
+        memcpy(grown, x->channel, sizeof(*grown) * (size_t)x->nchannel);
     }
-    dgnn_alloc_free(x->lane);
-    x->lane = grown;
-    *lane = &grown[x->nlane++];
-    **lane = (struct dgnn_exchange_lane){.request = request};
+    dgnn_alloc_free(x->channel);
+    x->channel = grown;
+    *channel = &grown[x->nchannel++];
+    **channel = (struct dgnn_exchange_channel){.request = request};
     return DGNN_OK;
 }
 
-/* The lane of these rows; else a new one, or, of many, one that is empty or that nobody is about to need: the
- * one that was not used for longest. */
-static int exchange_lane_find(struct dgnn_exchange *x, const void *rows, const struct dgnn_rows_shape *shape,
-                              struct dgnn_exchange_lane **found, struct dgnn_error *error)
+/* The channel of these rows; else a new one, or, of many, one that is empty or that nobody is about to need:
+ * the one that was not used for longest. */
+static int exchange_channel_find(struct dgnn_exchange *x, const void *rows,
+                                 const struct dgnn_rows_shape *shape, struct dgnn_exchange_channel **found,
+                                 struct dgnn_error *error)
 {
-    struct dgnn_exchange_lane *oldest = NULL;
-    for (int64_t i = 0; i < x->nlane; i++) {
-        struct dgnn_exchange_lane *lane = &x->lane[i];
-        if (lane->last_use > 0 && lane->rows == rows && lane->shape.width == shape->width &&
-            lane->shape.item_size == shape->item_size) {
-            *found = lane;
+    struct dgnn_exchange_channel *oldest = NULL;
+    for (int64_t i = 0; i < x->nchannel; i++) {
+        struct dgnn_exchange_channel *channel = &x->channel[i];
+        if (channel->last_use > 0 && channel->rows == rows && channel->shape.width == shape->width &&
+            channel->shape.item_size == shape->item_size) {
+            *found = channel;
             return DGNN_OK;
         }
-        if (lane->last_use <= x->uses_before && (!oldest || lane->last_use < oldest->last_use)) {
-            oldest = lane;
+        if (channel->last_use <= x->uses_before && (!oldest || channel->last_use < oldest->last_use)) {
+            oldest = channel;
         }
     }
-    if (!oldest || (oldest->last_use > 0 && x->nlane < DGNN_EXCHANGE_LANES)) {
-        return exchange_lane_add(x, found, error);
+    if (!oldest || (oldest->last_use > 0 && x->nchannel < DGNN_EXCHANGE_CHANNELS)) {
+        return exchange_channel_add(x, found, error);
     }
-    exchange_lane_empty(x, oldest);
+    exchange_channel_empty(x, oldest);
     *found = oldest;
     return DGNN_OK;
 }
@@ -153,25 +154,25 @@ static int exchange_buffer_reserve(struct dgnn_exchange *x, int64_t row_bytes, s
     if (nbytes <= x->buffer.capacity) {
         return DGNN_OK;
     }
-    for (int64_t i = 0; i < x->nlane; i++) {
-        int64_t last_use = x->lane[i].last_use;
-        exchange_lane_empty(x, &x->lane[i]);
-        x->lane[i].last_use = last_use > x->uses_before ? last_use : 0;
+    for (int64_t i = 0; i < x->nchannel; i++) {
+        int64_t last_use = x->channel[i].last_use;
+        exchange_channel_empty(x, &x->channel[i]);
+        x->channel[i].last_use = last_use > x->uses_before ? last_use : 0;
     }
     int status = dgnn_buffer_reserve(&x->buffer, nbytes, "the exchange between ranks", error);
-    for (int64_t i = 0; i < x->nlane; i++) {
-        if (x->lane[i].last_use > 0 && !status) {
-            status = x->kind->prepare(x, &x->lane[i], error);
+    for (int64_t i = 0; i < x->nchannel; i++) {
+        if (x->channel[i].last_use > 0 && !status) {
+            status = x->kind->prepare(x, &x->channel[i], error);
         }
         if (status) {
-            exchange_lane_empty(x, &x->lane[i]);
+            exchange_channel_empty(x, &x->channel[i]);
         }
     }
     return status;
 }
 
-static int exchange_lane_get(struct dgnn_exchange *x, void *rows, const struct dgnn_rows_shape *shape,
-                             struct dgnn_exchange_lane **found, struct dgnn_error *error)
+static int exchange_channel_get(struct dgnn_exchange *x, void *rows, const struct dgnn_rows_shape *shape,
+                                struct dgnn_exchange_channel **found, struct dgnn_error *error)
 {
     int64_t nbytes;
     if ((shape->item_size != 4 && shape->item_size != 8) || shape->width < 1 || (!rows && x->nnode > 0) ||
@@ -184,51 +185,51 @@ static int exchange_lane_get(struct dgnn_exchange *x, void *rows, const struct d
     if (x->state != DGNN_EXCHANGE_IDLE) {
         return dgnn_status_set(error, DGNN_ERROR_INTERNAL, "an exchange begins while one is under way");
     }
-    struct dgnn_exchange_lane *lane = NULL;
+    struct dgnn_exchange_channel *channel = NULL;
     DGNN_TRY(dgnn_exchange_settle(x, error));
     DGNN_TRY(exchange_buffer_reserve(x, dgnn_rows_bytes(shape), error));
-    DGNN_TRY(exchange_lane_find(x, rows, shape, &lane, error));
-    if (lane->last_use == 0) {
-        lane->rows = rows;
-        lane->shape = *shape;
-        int status = x->kind->prepare(x, lane, error);
+    DGNN_TRY(exchange_channel_find(x, rows, shape, &channel, error));
+    if (channel->last_use == 0) {
+        channel->rows = rows;
+        channel->shape = *shape;
+        int status = x->kind->prepare(x, channel, error);
         if (status) {
-            exchange_lane_empty(x, lane);
+            exchange_channel_empty(x, channel);
             return status;
         }
     }
-    lane->last_use = ++x->uses;
-    *found = lane;
+    channel->last_use = ++x->uses;
+    *found = channel;
     return DGNN_OK;
 }
 
 int dgnn_exchange_prepare(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,
                           struct dgnn_error *error)
 {
-    struct dgnn_exchange_lane *lane;
+    struct dgnn_exchange_channel *channel;
     const struct dgnn_rows_shape shape = {width, item_size};
-    return exchange ? exchange_lane_get(exchange, rows, &shape, &lane, error) : DGNN_OK;
+    return exchange ? exchange_channel_get(exchange, rows, &shape, &channel, error) : DGNN_OK;
 }
 
 /* ------------------------------------------------------------------ messages */
 
-int dgnn_exchange_prepare_peer(struct dgnn_exchange *exchange, struct dgnn_exchange_lane *lane, int32_t peer,
-                               const struct dgnn_exchange_block *out, const struct dgnn_exchange_block *in,
-                               struct dgnn_error *error)
+int dgnn_exchange_prepare_peer(struct dgnn_exchange *exchange, struct dgnn_exchange_channel *channel,
+                               int32_t peer, const struct dgnn_exchange_block *out,
+                               const struct dgnn_exchange_block *in, struct dgnn_error *error)
 {
     struct dgnn_comm *comm = exchange->comm;
-    int64_t sent = out->nrow * dgnn_rows_bytes(&lane->shape);
-    int64_t received = in->nrow * dgnn_rows_bytes(&lane->shape);
+    int64_t sent = out->nrow * dgnn_rows_bytes(&channel->shape);
+    int64_t received = in->nrow * dgnn_rows_bytes(&channel->shape);
     if (sent > 0) {
-        void **send = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_FORWARD_SEND) + peer;
-        void **back = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_REVERSE_RECEIVE) + peer;
+        void **send = dgnn_exchange_requests(exchange, channel, DGNN_EXCHANGE_FORWARD_SEND) + peer;
+        void **back = dgnn_exchange_requests(exchange, channel, DGNN_EXCHANGE_REVERSE_RECEIVE) + peer;
         DGNN_TRY(dgnn_transport_send_create(comm, out->data, sent, out->rank, DGNN_TAG_FORWARD, send, error));
         DGNN_TRY(
             dgnn_transport_receive_create(comm, out->data, sent, out->rank, DGNN_TAG_REVERSE, back, error));
     }
     if (received > 0) {
-        void **receive = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_FORWARD_RECEIVE) + peer;
-        void **back = dgnn_exchange_requests(exchange, lane, DGNN_EXCHANGE_REVERSE_SEND) + peer;
+        void **receive = dgnn_exchange_requests(exchange, channel, DGNN_EXCHANGE_FORWARD_RECEIVE) + peer;
+        void **back = dgnn_exchange_requests(exchange, channel, DGNN_EXCHANGE_REVERSE_SEND) + peer;
         DGNN_TRY(dgnn_transport_receive_create(comm, in->data, received, in->rank, DGNN_TAG_FORWARD, receive,
                                                error));
         DGNN_TRY(
@@ -264,7 +265,7 @@ typedef int exchange_step(struct dgnn_exchange *exchange, struct dgnn_error *err
 static int exchange_finish(struct dgnn_exchange *x, int status)
 {
     if (status) {
-        exchange_lane_empty(x, x->current);
+        exchange_channel_empty(x, x->current);
     }
     x->state = DGNN_EXCHANGE_IDLE;
     return status;
@@ -272,19 +273,19 @@ static int exchange_finish(struct dgnn_exchange *x, int status)
 
 int dgnn_exchange_settle(struct dgnn_exchange *x, struct dgnn_error *error)
 {
-    if (!x || !x->lent) {
+    if (!x || !x->unsettled) {
         return DGNN_OK;
     }
-    struct dgnn_exchange_lane *lane = x->lent;
-    x->lent = NULL;
+    struct dgnn_exchange_channel *channel = x->unsettled;
+    x->unsettled = NULL;
     enum dgnn_exchange_request which =
-        x->lent_ghosts ? DGNN_EXCHANGE_REVERSE_SEND : DGNN_EXCHANGE_FORWARD_SEND;
-    int status = dgnn_transport_wait(x->comm, dgnn_exchange_requests(x, lane, which), x->npeer, error);
+        x->unsettled_ghosts ? DGNN_EXCHANGE_REVERSE_SEND : DGNN_EXCHANGE_FORWARD_SEND;
+    int status = dgnn_transport_wait(x->comm, dgnn_exchange_requests(x, channel, which), x->npeer, error);
     if (status) {
-        exchange_lane_empty(x, lane);
-    } else if (x->lent_ghosts && x->nnode > x->nowned) {
-        memset(dgnn_exchange_row(lane, x->nowned), 0,
-               (size_t)((x->nnode - x->nowned) * dgnn_rows_bytes(&lane->shape)));
+        exchange_channel_empty(x, channel);
+    } else if (x->unsettled_ghosts && x->nnode > x->nowned) {
+        memset(dgnn_exchange_row(channel, x->nowned), 0,
+               (size_t)((x->nnode - x->nowned) * dgnn_rows_bytes(&channel->shape)));
     }
     return status;
 }
@@ -292,7 +293,7 @@ int dgnn_exchange_settle(struct dgnn_exchange *x, struct dgnn_error *error)
 static int exchange_begin(struct dgnn_exchange *x, void *rows, const struct dgnn_rows_shape *shape,
                           enum dgnn_exchange_state state, struct dgnn_error *error)
 {
-    DGNN_TRY(exchange_lane_get(x, rows, shape, &x->current, error));
+    DGNN_TRY(exchange_channel_get(x, rows, shape, &x->current, error));
     x->uses_before = x->uses;
     x->state = state;
     exchange_step *step = state == DGNN_EXCHANGE_FORWARD ? x->kind->forward_begin : x->kind->reverse_begin;
@@ -307,8 +308,8 @@ static int exchange_end(struct dgnn_exchange *x, enum dgnn_exchange_state state,
     }
     exchange_step *step = state == DGNN_EXCHANGE_FORWARD ? x->kind->forward_end : x->kind->reverse_end;
     int status = step(x, error);
-    x->lent = status ? NULL : x->current;
-    x->lent_ghosts = state == DGNN_EXCHANGE_REVERSE;
+    x->unsettled = status ? NULL : x->current;
+    x->unsettled_ghosts = state == DGNN_EXCHANGE_REVERSE;
     return exchange_finish(x, status);
 }
 

@@ -1,12 +1,15 @@
-/* Rows of node features between ranks: forward copies each owner's row into its ghosts, reverse adds the
- * ghosts' rows to their owners in a fixed order and clears them. Begin starts the messages; between it and
- * end, owned rows may be read but not written (forward), and no row may be touched (reverse). End waits for
- * what arrives, not for what leaves: a rank that is ahead goes on. After a reverse end, ghost rows stay lent,
- * to be read at most, until the exchange settles.
+/* Moves rows of node features between ranks. Forward copies each owner's row into its ghosts. Reverse adds
+ * the ghosts' rows to their owners, in a fixed order, and clears them.
  *
- * After an error nothing of the exchange is under way: no message that comes late touches the rows.
+ * Begin starts the messages. Between begin and end of forward, owned rows may be read but not written;
+ * between those of reverse, no row may be touched. End waits for what arrives, but not for what leaves, so
+ * that a rank that is ahead goes on. After the end of reverse, ghost rows are unsettled: they may be read,
+ * but not written, until the exchange settles.
  *
- * This is all of comm that net sees. A NULL exchange is one rank without ghosts: nothing happens. */
+ * After an error nothing of the exchange is under way, so no late message writes into the rows.
+ *
+ * This header is all of comm that net sees. A NULL exchange stands for one rank without ghosts; then nothing
+ * happens. */
 #ifndef DGNN_COMM_EXCHANGE_H
 #define DGNN_COMM_EXCHANGE_H
 
@@ -15,14 +18,14 @@
 struct dgnn_exchange;
 
 /* Allocates all that forward and reverse of these rows will need, without messages, so that memory runs out
- * before ranks wait for one another. Begin does it where it was not done. Memory is for the widest rows
- * prepared. Requests stay for each (rows, width) prepared since the last exchange, and, of older ones, for
- * DGNN_EXCHANGE_LANES (comm/exchange_create.h) in all. Errors: MEMORY, COMM. */
+ * before ranks wait for one another. Begin calls it where the caller did not. The buffer is as large as the
+ * widest rows need. Requests are kept for each (rows, width) that was prepared since the last exchange; with
+ * older ones, for DGNN_EXCHANGE_CHANNELS of them (comm/exchange_create.h). Errors: MEMORY, COMM. */
 int dgnn_exchange_prepare(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,
                           struct dgnn_error *error);
 
-/* rows: nnode x width of item_size bytes (4: float, 8: double), contiguous; the same address at each call
- * with the same width lets persistent requests be used again. At most one exchange is under way. Errors:
+/* rows is nnode x width items of item_size bytes (4: float, 8: double), contiguous. Persistent requests are
+ * used again where a later call has the same address and width. At most one exchange is under way. Errors:
  * COMM, those of prepare, INTERNAL (a begin within another, an end without its begin). */
 int dgnn_exchange_forward_begin(struct dgnn_exchange *exchange, void *rows, int64_t width, int item_size,
                                 struct dgnn_error *error);
@@ -31,8 +34,9 @@ int dgnn_exchange_reverse_begin(struct dgnn_exchange *exchange, void *rows, int6
                                 struct dgnn_error *error);
 int dgnn_exchange_reverse_end(struct dgnn_exchange *exchange, struct dgnn_error *error);
 
-/* Waits until what was sent has left; clears ghost rows that were lent. Prepare and begin do it first; who
- * frees the exchange, gives the rows to others or returns to a caller does it before. Errors: COMM. */
+/* Waits until what was sent has left, and clears unsettled ghost rows. Prepare and begin settle first. A
+ * caller settles before it frees the exchange, uses the rows for something else, or returns to its own
+ * caller. Errors: COMM. */
 int dgnn_exchange_settle(struct dgnn_exchange *exchange, struct dgnn_error *error);
 
 #endif

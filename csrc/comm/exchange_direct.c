@@ -2,33 +2,36 @@
 #include "comm/exchange_kind.h"
 
 /* Where neighbour n's rows are packed (and its gradients received). */
-static char *direct_packed(const struct dgnn_exchange *x, const struct dgnn_exchange_lane *lane, int32_t n)
+static char *direct_packed(const struct dgnn_exchange *x, const struct dgnn_exchange_channel *channel,
+                           int32_t n)
 {
-    return dgnn_exchange_buffer_row(x, lane, x->plan->send_first[n]);
+    return dgnn_exchange_buffer_row(x, channel, x->plan->send_first[n]);
 }
 
 /* Where neighbour n's ghost rows pass through: the rows themselves if they are contiguous. NULL: has none. */
-static char *direct_ghosts(const struct dgnn_exchange *x, const struct dgnn_exchange_lane *lane, int32_t n)
+static char *direct_ghosts(const struct dgnn_exchange *x, const struct dgnn_exchange_channel *channel,
+                           int32_t n)
 {
     const struct dgnn_plan *plan = x->plan;
     if (dgnn_plan_nrecv(plan, n) == 0) {
         return NULL;
     }
     if (plan->contiguous[n]) {
-        return dgnn_exchange_row(lane, plan->recv_row[plan->recv_first[n]]);
+        return dgnn_exchange_row(channel, plan->recv_row[plan->recv_first[n]]);
     }
-    return dgnn_exchange_buffer_row(x, lane, plan->send_first[plan->nneighbour] + plan->recv_first[n]);
+    return dgnn_exchange_buffer_row(x, channel, plan->send_first[plan->nneighbour] + plan->recv_first[n]);
 }
 
-static int direct_prepare(struct dgnn_exchange *x, struct dgnn_exchange_lane *lane, struct dgnn_error *error)
+static int direct_prepare(struct dgnn_exchange *x, struct dgnn_exchange_channel *channel,
+                          struct dgnn_error *error)
 {
     const struct dgnn_plan *plan = x->plan;
     for (int32_t n = 0; n < plan->nneighbour; n++) {
         if (!dgnn_plan_is_self(plan, n)) {
             int64_t nsend = dgnn_plan_nsend(plan, n), nrecv = dgnn_plan_nrecv(plan, n);
-            const struct dgnn_exchange_block out = {plan->rank[n], nsend, direct_packed(x, lane, n)};
-            const struct dgnn_exchange_block in = {plan->rank[n], nrecv, direct_ghosts(x, lane, n)};
-            DGNN_TRY(dgnn_exchange_prepare_peer(x, lane, n, &out, &in, error));
+            const struct dgnn_exchange_block out = {plan->rank[n], nsend, direct_packed(x, channel, n)};
+            const struct dgnn_exchange_block in = {plan->rank[n], nrecv, direct_ghosts(x, channel, n)};
+            DGNN_TRY(dgnn_exchange_prepare_peer(x, channel, n, &out, &in, error));
         }
     }
     return DGNN_OK;
@@ -47,18 +50,18 @@ static int direct_receive_all(struct dgnn_exchange *x, enum dgnn_exchange_reques
 static int direct_forward_begin(struct dgnn_exchange *x, struct dgnn_error *error)
 {
     const struct dgnn_plan *plan = x->plan;
-    const struct dgnn_exchange_lane *lane = x->current;
-    int64_t row_bytes = dgnn_rows_bytes(&lane->shape);
-    void **send = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_FORWARD_SEND);
+    const struct dgnn_exchange_channel *channel = x->current;
+    int64_t row_bytes = dgnn_rows_bytes(&channel->shape);
+    void **send = dgnn_exchange_requests(x, channel, DGNN_EXCHANGE_FORWARD_SEND);
     DGNN_TRY(direct_receive_all(x, DGNN_EXCHANGE_FORWARD_RECEIVE, error));
     for (int32_t n = 0; n < plan->nneighbour; n++) {
         const int32_t *from = plan->send_row + plan->send_first[n];
         int64_t nsend = dgnn_plan_nsend(plan, n);
         if (dgnn_plan_is_self(plan, n)) {
             const int32_t *to = plan->recv_row + plan->recv_first[n];
-            dgnn_rows_copy(lane->rows, to, lane->rows, from, nsend, row_bytes);
+            dgnn_rows_copy(channel->rows, to, channel->rows, from, nsend, row_bytes);
         } else {
-            dgnn_rows_copy(direct_packed(x, lane, n), NULL, lane->rows, from, nsend, row_bytes);
+            dgnn_rows_copy(direct_packed(x, channel, n), NULL, channel->rows, from, nsend, row_bytes);
             DGNN_TRY(dgnn_exchange_start_send(x, send[n], nsend, error));
         }
     }
@@ -68,13 +71,13 @@ static int direct_forward_begin(struct dgnn_exchange *x, struct dgnn_error *erro
 static int direct_forward_end(struct dgnn_exchange *x, struct dgnn_error *error)
 {
     const struct dgnn_plan *plan = x->plan;
-    const struct dgnn_exchange_lane *lane = x->current;
-    DGNN_TRY(dgnn_transport_wait(x->comm, dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_FORWARD_RECEIVE),
+    const struct dgnn_exchange_channel *channel = x->current;
+    DGNN_TRY(dgnn_transport_wait(x->comm, dgnn_exchange_requests(x, channel, DGNN_EXCHANGE_FORWARD_RECEIVE),
                                  x->npeer, error));
     for (int32_t n = 0; n < plan->nneighbour; n++) {
         if (!dgnn_plan_is_self(plan, n) && !plan->contiguous[n]) {
-            dgnn_rows_copy(lane->rows, plan->recv_row + plan->recv_first[n], direct_ghosts(x, lane, n), NULL,
-                           dgnn_plan_nrecv(plan, n), dgnn_rows_bytes(&lane->shape));
+            dgnn_rows_copy(channel->rows, plan->recv_row + plan->recv_first[n], direct_ghosts(x, channel, n),
+                           NULL, dgnn_plan_nrecv(plan, n), dgnn_rows_bytes(&channel->shape));
         }
     }
     return DGNN_OK;
@@ -83,8 +86,8 @@ static int direct_forward_end(struct dgnn_exchange *x, struct dgnn_error *error)
 static int direct_reverse_begin(struct dgnn_exchange *x, struct dgnn_error *error)
 {
     const struct dgnn_plan *plan = x->plan;
-    const struct dgnn_exchange_lane *lane = x->current;
-    void **send = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_REVERSE_SEND);
+    const struct dgnn_exchange_channel *channel = x->current;
+    void **send = dgnn_exchange_requests(x, channel, DGNN_EXCHANGE_REVERSE_SEND);
     DGNN_TRY(direct_receive_all(x, DGNN_EXCHANGE_REVERSE_RECEIVE, error));
     for (int32_t n = 0; n < plan->nneighbour; n++) {
         if (dgnn_plan_is_self(plan, n)) {
@@ -92,8 +95,8 @@ static int direct_reverse_begin(struct dgnn_exchange *x, struct dgnn_error *erro
         }
         int64_t nrecv = dgnn_plan_nrecv(plan, n);
         if (!plan->contiguous[n]) {
-            dgnn_rows_copy(direct_ghosts(x, lane, n), NULL, lane->rows, plan->recv_row + plan->recv_first[n],
-                           nrecv, dgnn_rows_bytes(&lane->shape));
+            dgnn_rows_copy(direct_ghosts(x, channel, n), NULL, channel->rows,
+                           plan->recv_row + plan->recv_first[n], nrecv, dgnn_rows_bytes(&channel->shape));
         }
         DGNN_TRY(dgnn_exchange_start_send(x, send[n], nrecv, error));
     }
@@ -103,16 +106,16 @@ static int direct_reverse_begin(struct dgnn_exchange *x, struct dgnn_error *erro
 static int direct_reverse_end(struct dgnn_exchange *x, struct dgnn_error *error)
 {
     const struct dgnn_plan *plan = x->plan;
-    const struct dgnn_exchange_lane *lane = x->current;
-    DGNN_TRY(dgnn_transport_wait(x->comm, dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_REVERSE_RECEIVE),
+    const struct dgnn_exchange_channel *channel = x->current;
+    DGNN_TRY(dgnn_transport_wait(x->comm, dgnn_exchange_requests(x, channel, DGNN_EXCHANGE_REVERSE_RECEIVE),
                                  x->npeer, error));
     /* In the plan's order, whatever the order of arrival: sums repeat bit for bit. */
     for (int32_t n = 0; n < plan->nneighbour; n++) {
         const int32_t *to = plan->send_row + plan->send_first[n];
         int self = dgnn_plan_is_self(plan, n);
-        const void *from = self ? lane->rows : direct_packed(x, lane, n);
+        const void *from = self ? channel->rows : direct_packed(x, channel, n);
         const int32_t *from_row = self ? plan->recv_row + plan->recv_first[n] : NULL;
-        dgnn_rows_add(lane->rows, to, from, from_row, dgnn_plan_nsend(plan, n), &lane->shape);
+        dgnn_rows_add(channel->rows, to, from, from_row, dgnn_plan_nsend(plan, n), &channel->shape);
     }
     return DGNN_OK;
 }

@@ -1,4 +1,4 @@
-/* Inside of the exchange: what its two kinds (direct messages, swap sequences) share. */
+/* The inside of the exchange: what its two kinds, direct messages and swap sequences, share. */
 #ifndef DGNN_COMM_EXCHANGE_KIND_H
 #define DGNN_COMM_EXCHANGE_KIND_H
 
@@ -6,15 +6,15 @@
 #include "comm/exchange_create.h"
 #include "comm/rows.h"
 
-/* A lane is one array of rows with its persistent requests. */
-struct dgnn_exchange_lane {
+/* A channel is one array of rows with its persistent requests. */
+struct dgnn_exchange_channel {
     char *rows;
     struct dgnn_rows_shape shape;
     int64_t last_use; /* 0: empty */
-    void **request;   /* its own block: one in each row of the table below; NULL: nothing is to be sent */
+    void **request;   /* 4 x npeer, in a block of its own; an entry is NULL where nothing is sent */
 };
 
-/* Requests of a lane: 4 x npeer, where a peer is a neighbour or a swap. */
+/* The rows of a channel's table of requests, which has a column for each peer: a neighbour or a swap. */
 enum dgnn_exchange_request {
     DGNN_EXCHANGE_FORWARD_RECEIVE = 0,
     DGNN_EXCHANGE_FORWARD_SEND,
@@ -33,25 +33,31 @@ struct dgnn_exchange {
     int64_t nowned;
     int64_t nnode;
     int32_t npeer;
-    int64_t buffer_rows; /* rows that pass through the buffer; as one exchange is under way, lanes share it */
+    int64_t buffer_rows; /* rows that pass through the buffer, which all channels share, since one exchange is
+                            under way at a time */
     struct dgnn_buffer buffer;
-    struct dgnn_exchange_lane *lane;
-    int64_t nlane;
+    struct dgnn_exchange_channel *channel;
+    int64_t nchannel;
     int64_t uses;
-    int64_t uses_before; /* before the preparations under way: lanes used later are about to be needed */
+    int64_t uses_before; /* uses before the present preparations; channels used since then are about to be
+                            needed */
 
     enum dgnn_exchange_state state;
-    struct dgnn_exchange_lane *current;
-    struct dgnn_exchange_lane *lent; /* its sends may be under way; NULL: settled */
-    int lent_ghosts;                 /* these are ghost rows, to be cleared */
-    int32_t sent;                    /* swaps: forward, swaps below are sent; reverse, swaps from here on */
-    int32_t done; /* swaps: forward, windows below have arrived; reverse, lists from here on are added */
+    struct dgnn_exchange_channel *current;
+    struct dgnn_exchange_channel *unsettled; /* the channel whose sends may be under way; NULL: settled */
+    int unsettled_ghosts; /* 1: the rows under way are ghosts', which are cleared when they have left */
+    int32_t sent; /* swaps: in forward, swaps before this one are sent; in reverse, this one and those after
+                     it */
+    int32_t done; /* swaps: in forward, windows before this one have arrived; in reverse, this list and those
+                     after it are added */
 };
 
-/* Ends wait for what arrives. Sends are waited for when the exchange settles. */
+/* What a kind of exchange does. The two ends wait for what arrives; sends are waited for when the exchange
+ * settles. */
 struct dgnn_exchange_kind {
-    /* Makes the lane's requests; those that it made before a failure are freed by the caller. */
-    int (*prepare)(struct dgnn_exchange *exchange, struct dgnn_exchange_lane *lane, struct dgnn_error *error);
+    /* Makes the channel's requests. After a failure the caller frees those that were made. */
+    int (*prepare)(struct dgnn_exchange *exchange, struct dgnn_exchange_channel *channel,
+                   struct dgnn_error *error);
     int (*forward_begin)(struct dgnn_exchange *exchange, struct dgnn_error *error);
     int (*forward_end)(struct dgnn_exchange *exchange, struct dgnn_error *error);
     int (*reverse_begin)(struct dgnn_exchange *exchange, struct dgnn_error *error);
@@ -62,37 +68,37 @@ extern const struct dgnn_exchange_kind dgnn_exchange_direct;
 extern const struct dgnn_exchange_kind dgnn_exchange_swaps;
 
 static inline void **dgnn_exchange_requests(const struct dgnn_exchange *x,
-                                            const struct dgnn_exchange_lane *lane,
+                                            const struct dgnn_exchange_channel *channel,
                                             enum dgnn_exchange_request which)
 {
-    return lane->request + which * (int64_t)x->npeer;
+    return channel->request + which * (int64_t)x->npeer;
 }
 
-/* Row k of the buffer (NULL where no message needs one), and of the lane's rows. */
+/* Row k of the buffer (NULL where no message needs a buffer), and of the channel's rows. */
 static inline char *dgnn_exchange_buffer_row(const struct dgnn_exchange *x,
-                                             const struct dgnn_exchange_lane *lane, int64_t k)
+                                             const struct dgnn_exchange_channel *channel, int64_t k)
 {
-    return x->buffer.data ? (char *)x->buffer.data + k * dgnn_rows_bytes(&lane->shape) : NULL;
+    return x->buffer.data ? (char *)x->buffer.data + k * dgnn_rows_bytes(&channel->shape) : NULL;
 }
 
-static inline char *dgnn_exchange_row(const struct dgnn_exchange_lane *lane, int64_t row)
+static inline char *dgnn_exchange_row(const struct dgnn_exchange_channel *channel, int64_t row)
 {
-    return lane->rows + row * dgnn_rows_bytes(&lane->shape);
+    return channel->rows + row * dgnn_rows_bytes(&channel->shape);
 }
 
-/* Consecutive rows that are one message, to rank or from it. */
+/* Consecutive rows that are one message to a rank, or from it. */
 struct dgnn_exchange_block {
     int32_t rank;
     int64_t nrow;
     char *data;
 };
 
-/* The four requests of a peer, for a kind's prepare: what goes out forward comes back in reverse. */
-int dgnn_exchange_prepare_peer(struct dgnn_exchange *exchange, struct dgnn_exchange_lane *lane, int32_t peer,
-                               const struct dgnn_exchange_block *out, const struct dgnn_exchange_block *in,
-                               struct dgnn_error *error);
+/* Makes the four requests of a peer. What goes out in forward comes back in reverse. */
+int dgnn_exchange_prepare_peer(struct dgnn_exchange *exchange, struct dgnn_exchange_channel *channel,
+                               int32_t peer, const struct dgnn_exchange_block *out,
+                               const struct dgnn_exchange_block *in, struct dgnn_error *error);
 
-/* Both do nothing for an empty message (a NULL request). A send is counted. */
+/* Starts a request. An empty message (a NULL request) is skipped. A send is counted. */
 int dgnn_exchange_start_receive(struct dgnn_exchange *exchange, void *request, struct dgnn_error *error);
 int dgnn_exchange_start_send(struct dgnn_exchange *exchange, void *request, int64_t nrow,
                              struct dgnn_error *error);

@@ -5,25 +5,28 @@
 #include "comm/exchange_kind.h"
 
 /* Where swap s's rows are packed, and the window that it fills. */
-static char *swaps_packed(const struct dgnn_exchange *x, const struct dgnn_exchange_lane *lane, int32_t s)
+static char *swaps_packed(const struct dgnn_exchange *x, const struct dgnn_exchange_channel *channel,
+                          int32_t s)
 {
-    return dgnn_exchange_buffer_row(x, lane, x->swaps->send_first[s]);
+    return dgnn_exchange_buffer_row(x, channel, x->swaps->send_first[s]);
 }
 
-static char *swaps_window(const struct dgnn_exchange *x, const struct dgnn_exchange_lane *lane, int32_t s)
+static char *swaps_window(const struct dgnn_exchange *x, const struct dgnn_exchange_channel *channel,
+                          int32_t s)
 {
-    return dgnn_exchange_row(lane, x->swaps->recv_first[s]);
+    return dgnn_exchange_row(channel, x->swaps->recv_first[s]);
 }
 
-static int swaps_prepare(struct dgnn_exchange *x, struct dgnn_exchange_lane *lane, struct dgnn_error *error)
+static int swaps_prepare(struct dgnn_exchange *x, struct dgnn_exchange_channel *channel,
+                         struct dgnn_error *error)
 {
     const struct dgnn_swaps *swaps = x->swaps;
     for (int32_t s = 0; s < swaps->nswap; s++) {
         if (!dgnn_swaps_is_self(swaps, s)) {
             int64_t nsend = dgnn_swaps_nsend(swaps, s), nrecv = dgnn_swaps_nrecv(swaps, s);
-            const struct dgnn_exchange_block out = {swaps->send_rank[s], nsend, swaps_packed(x, lane, s)};
-            const struct dgnn_exchange_block in = {swaps->recv_rank[s], nrecv, swaps_window(x, lane, s)};
-            DGNN_TRY(dgnn_exchange_prepare_peer(x, lane, s, &out, &in, error));
+            const struct dgnn_exchange_block out = {swaps->send_rank[s], nsend, swaps_packed(x, channel, s)};
+            const struct dgnn_exchange_block in = {swaps->recv_rank[s], nrecv, swaps_window(x, channel, s)};
+            DGNN_TRY(dgnn_exchange_prepare_peer(x, channel, s, &out, &in, error));
         }
     }
     return DGNN_OK;
@@ -43,12 +46,12 @@ static void swaps_skip_arrived(struct dgnn_exchange *x)
 static int swaps_send(struct dgnn_exchange *x, int32_t s, struct dgnn_error *error)
 {
     const struct dgnn_swaps *swaps = x->swaps;
-    const struct dgnn_exchange_lane *lane = x->current;
+    const struct dgnn_exchange_channel *channel = x->current;
     const int32_t *from = swaps->send_row + swaps->send_first[s];
     int64_t nsend = dgnn_swaps_nsend(swaps, s);
-    char *to = dgnn_swaps_is_self(swaps, s) ? swaps_window(x, lane, s) : swaps_packed(x, lane, s);
-    dgnn_rows_copy(to, NULL, lane->rows, from, nsend, dgnn_rows_bytes(&lane->shape));
-    void *request = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_FORWARD_SEND)[s];
+    char *to = dgnn_swaps_is_self(swaps, s) ? swaps_window(x, channel, s) : swaps_packed(x, channel, s);
+    dgnn_rows_copy(to, NULL, channel->rows, from, nsend, dgnn_rows_bytes(&channel->shape));
+    void *request = dgnn_exchange_requests(x, channel, DGNN_EXCHANGE_FORWARD_SEND)[s];
     return dgnn_exchange_start_send(x, request, nsend, error);
 }
 
@@ -119,14 +122,15 @@ static int swaps_reverse_begin(struct dgnn_exchange *x, struct dgnn_error *error
 static int swaps_reverse_end(struct dgnn_exchange *x, struct dgnn_error *error)
 {
     const struct dgnn_swaps *swaps = x->swaps;
-    const struct dgnn_exchange_lane *lane = x->current;
-    void **receive = dgnn_exchange_requests(x, lane, DGNN_EXCHANGE_REVERSE_RECEIVE);
+    const struct dgnn_exchange_channel *channel = x->current;
+    void **receive = dgnn_exchange_requests(x, channel, DGNN_EXCHANGE_REVERSE_RECEIVE);
     while (x->done > 0) {
         int32_t s = x->done - 1;
         DGNN_TRY(dgnn_transport_wait(x->comm, &receive[s], receive[s] != NULL, error));
-        const char *from = dgnn_swaps_is_self(swaps, s) ? swaps_window(x, lane, s) : swaps_packed(x, lane, s);
+        const char *from =
+            dgnn_swaps_is_self(swaps, s) ? swaps_window(x, channel, s) : swaps_packed(x, channel, s);
         const int32_t *to = swaps->send_row + swaps->send_first[s];
-        dgnn_rows_add(lane->rows, to, from, NULL, dgnn_swaps_nsend(swaps, s), &lane->shape);
+        dgnn_rows_add(channel->rows, to, from, NULL, dgnn_swaps_nsend(swaps, s), &channel->shape);
         x->done = s;
         DGNN_TRY(swaps_send_home(x, error));
     }

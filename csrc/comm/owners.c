@@ -21,7 +21,7 @@ struct owners_ghost {
 };
 
 /* What is needed while the plan is made. */
-struct owners_work {
+struct owners_state {
     struct owners_ghost *ghost; /* nremote, in order of owners */
     int64_t nremote;
     int32_t *wanted;           /* rows of owners, each once, in that order */
@@ -49,7 +49,7 @@ static int owners_check(const struct dgnn_owners *in, int32_t nrank, struct dgnn
     return DGNN_OK;
 }
 
-static int owners_allocate(struct owners_plan *p, struct owners_work *w, const struct dgnn_owners *in,
+static int owners_allocate(struct owners_plan *p, struct owners_state *w, const struct dgnn_owners *in,
                            int32_t nrank, struct dgnn_error *error)
 {
     int64_t nghost = in->nall - in->nlocal;
@@ -78,7 +78,7 @@ static int owners_order(const void *left, const void *right)
 }
 
 /* The first ghost of each remote atom stands for it; the others, and ghosts of own atoms, are images. */
-static int owners_map(struct owners_plan *p, struct owners_work *w, const struct dgnn_owners *in, int32_t me,
+static int owners_map(struct owners_plan *p, struct owners_state *w, const struct dgnn_owners *in, int32_t me,
                       struct dgnn_error *error)
 {
     int64_t nwanted = 0;
@@ -112,7 +112,7 @@ static int owners_map(struct owners_plan *p, struct owners_work *w, const struct
     return DGNN_OK;
 }
 
-static int owners_begin(struct owners_plan *p, struct owners_work *w, const struct dgnn_owners *in,
+static int owners_begin(struct owners_plan *p, struct owners_state *w, const struct dgnn_owners *in,
                         const struct dgnn_comm *comm, struct dgnn_error *error)
 {
     int32_t nrank = dgnn_transport_nrank(comm);
@@ -125,7 +125,7 @@ static int owners_begin(struct owners_plan *p, struct owners_work *w, const stru
 }
 
 /* Do the others ask for rows that are there? */
-static int owners_check_asked(const struct owners_plan *p, const struct owners_work *w, int64_t nlocal,
+static int owners_check_asked(const struct owners_plan *p, const struct owners_state *w, int64_t nlocal,
                               int32_t nrank, struct dgnn_error *error)
 {
     int64_t k = 0;
@@ -142,7 +142,7 @@ static int owners_check_asked(const struct owners_plan *p, const struct owners_w
     return DGNN_OK;
 }
 
-static void owners_finish(struct owners_plan *p, const struct owners_work *w, int32_t nrank)
+static void owners_finish(struct owners_plan *p, const struct owners_state *w, int32_t nrank)
 {
     int32_t n = 0;
     for (int32_t r = 0; r < nrank; r++) {
@@ -165,7 +165,7 @@ static void owners_finish(struct owners_plan *p, const struct owners_work *w, in
 }
 
 /* Collective, from an agreement on how each rank began. */
-static int owners_ask(struct owners_plan *p, struct owners_work *w, const struct dgnn_owners *in,
+static int owners_ask(struct owners_plan *p, struct owners_state *w, const struct dgnn_owners *in,
                       struct dgnn_comm *comm, struct dgnn_error *error)
 {
     int32_t nrank = dgnn_transport_nrank(comm);
@@ -189,12 +189,12 @@ static int owners_make(const struct dgnn_owners *in, struct dgnn_comm *comm, str
                        struct dgnn_error *error)
 {
     static const struct dgnn_sized kind = {"owners", sizeof(*in), sizeof(*in)};
-    struct owners_work w = {0};
+    struct owners_state w = {0};
     struct dgnn_owners own = {0};
     struct owners_plan *p = dgnn_alloc_zeroed(1, sizeof(*p));
     int status = !in || !plan ? dgnn_status_set(error, DGNN_ERROR_INPUT,
                                                 "dgnn_direct_from_owners: an argument is NULL")
-                              : dgnn_sized_take(&kind, in, &own, error);
+                              : dgnn_sized_read(&kind, in, &own, error);
     status = status ? status : owners_begin(p, &w, &own, comm, error);
     status = dgnn_transport_agree(comm, OWNERS_OPERATION, status, error);
     status = status ? status : owners_ask(p, &w, &own, comm, error);

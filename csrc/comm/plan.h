@@ -1,9 +1,9 @@
-/* A plan of direct messages: which owned rows go to which neighbour, and which ghost rows come from there.
+/* A plan of direct messages: which owned rows go to which neighbour, and which ghost rows come from it.
  *
- * Pure data, immutable once made, and made without messages. Rows [0, nowned) are owned, [nowned, nnode) are
- * ghosts; each ghost row comes from exactly one neighbour, and from there in the order in which the neighbour
- * sends. A rank may be its own neighbour (periodic images as rows): such rows are copied, without a
- * communicator. */
+ * A plan is pure data. It is made without messages and does not change. Rows [0, nowned) are owned, and rows
+ * [nowned, nnode) are ghosts. Each ghost row comes from exactly one neighbour. The ghost rows of a neighbour
+ * come in the order in which it sends them. A rank may be its own neighbour, where periodic images are rows;
+ * such rows are copied without a communicator. */
 #ifndef DGNN_COMM_PLAN_H
 #define DGNN_COMM_PLAN_H
 
@@ -20,10 +20,11 @@ struct dgnn_plan {
     const int32_t *send_row;   /* owned rows */
     const int64_t *recv_first; /* nneighbour + 1, CSR into recv_row */
     const int32_t *recv_row;   /* ghost rows */
-    const int8_t *contiguous;  /* nneighbour: are its ghost rows one window? Messages go straight into it */
+    const int8_t *contiguous;  /* nneighbour: 1: its ghost rows are one window, into which messages are
+                                  received directly */
 };
 
-/* Rows that go to neighbour n and come from there. */
+/* How many rows go to neighbour n, and come from it. */
 static inline int64_t dgnn_plan_nsend(const struct dgnn_plan *plan, int32_t n)
 {
     return plan->send_first[n + 1] - plan->send_first[n];
@@ -39,17 +40,18 @@ static inline int dgnn_plan_is_self(const struct dgnn_plan *plan, int32_t n)
     return plan->rank[n] == plan->me;
 }
 
-/* May these arrays be a plan? The error names neighbour and field. Errors: INPUT. */
+/* Checks that these arrays can be a plan. Errors: INPUT, which names neighbour and field. */
 int dgnn_plan_valid(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me,
                     int32_t nrank, struct dgnn_error *error);
 
-/* Validates and copies; in one block, freed with dgnn_plan_free. Errors: INPUT, MEMORY. */
+/* Checks the arrays and copies them into one block, which is freed with dgnn_plan_free. Errors: INPUT,
+ * MEMORY. */
 int dgnn_plan_create(const struct dgnn_direct *direct, int64_t nowned, int64_t nnode, int32_t me,
                      int32_t nrank, struct dgnn_plan **plan, struct dgnn_error *error);
 
-/* The plan among the rows that are left when NULL atoms go: new_row has nnode entries, the new index of a row
- * or -1, counted over owned rows and then ghosts, in order. Both ends of a message drop the same rows, as
- * they know the same types. */
+/* Makes the plan of the rows that are left when NULL atoms are dropped. new_row has nnode entries: a row's
+ * new index, or -1. New indices count owned rows first and then ghosts, in order. Both ends of a message drop
+ * the same rows, because they know the same types. Errors: MEMORY. */
 int dgnn_plan_remap(const struct dgnn_plan *plan, const int32_t *new_row, struct dgnn_plan **remapped,
                     struct dgnn_error *error);
 

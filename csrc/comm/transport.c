@@ -50,7 +50,7 @@ int dgnn_comm_create(const struct dgnn_transport *transport, double deadline_s, 
     static const struct dgnn_sized kind = {"transport", DGNN_SIZED_TO(struct dgnn_transport, free),
                                            sizeof(*transport)};
     struct dgnn_transport own = {0};
-    DGNN_TRY(dgnn_sized_take(&kind, transport, &own, error));
+    DGNN_TRY(dgnn_sized_read(&kind, transport, &own, error));
     int status = transport_complete(&own, error);
     if (status) {
         if (own.free) {

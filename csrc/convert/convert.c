@@ -3,7 +3,7 @@
 #include "convert/elements.h"
 #include "convert/fittings.h"
 #include "convert/heads.h"
-#include "convert/spinsettings.h"
+#include "convert/spin_settings.h"
 #include "io/writer.h"
 
 #include <stdio.h>
@@ -180,7 +180,7 @@ static int convert_emit_spin(struct dgnn_emit *emit, struct dgnn_emit_settings *
 {
     int32_t graph = 0;
     struct dgnn_emit_scope backbone;
-    DGNN_TRY(dgnn_spinsettings_define(emit, s, expt));
+    DGNN_TRY(dgnn_spin_settings_define(emit, s, expt));
     backbone = s->scope;
     backbone.prefix = "backbone_model.atomic_model.";
     DGNN_TRY(dgnn_emit_template(emit, &s->scope,
@@ -193,7 +193,7 @@ static int convert_emit_spin(struct dgnn_emit *emit, struct dgnn_emit_settings *
 /* Spins that are inputs of the descriptor: no virtual atoms, so that all else is as without spins. */
 static int convert_emit_native(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int32_t *graph)
 {
-    DGNN_TRY(dgnn_spinsettings_define_native(emit, s));
+    DGNN_TRY(dgnn_spin_settings_define_native(emit, s));
     DGNN_TRY(dgnn_emit_define(emit, s, "atom_exclude", "?atom_exclude_types=[]?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "pair_exclude", "?pair_exclude_types=[]?"));
     return convert_emit_standard(emit, &s->scope, convert_native, graph);

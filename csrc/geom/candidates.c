@@ -13,7 +13,8 @@
 #define CANDIDATES_SLACK      1e-6
 /* More bins than this along one axis are made wider; keys then fit 60 bits. */
 #define CANDIDATES_MAX_BINS   (1 << 20)
-/* A box so small that one row has more images than this within reach is refused, and so are rows so far apart. */
+/* A box so small that one row has more images than this within reach is refused, and so are rows so far
+ * apart. */
 #define CANDIDATES_MAX_IMAGES 1000000
 
 struct image {
@@ -250,10 +251,11 @@ static int search_check_spread(const struct search *search, struct dgnn_error *e
         spread *= search->input->cell->pbc[k] && !(extent <= 1) ? extent : 1;
     }
     if (!(spread <= CANDIDATES_MAX_IMAGES)) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT,
-                               "atoms, with the virtual atoms of their spins, spread over %.3g boxes; expected at "
-                               "most %d: check spins, and virtual_scale of the model",
-                               spread, CANDIDATES_MAX_IMAGES);
+        return dgnn_status_set(
+            error, DGNN_ERROR_INPUT,
+            "atoms, with the virtual atoms of their spins, spread over %.3g boxes; expected at "
+            "most %d: check spins, and virtual_scale of the model",
+            spread, CANDIDATES_MAX_IMAGES);
     }
     return DGNN_OK;
 }
@@ -289,10 +291,10 @@ static int search_list_images(struct search *search, struct dgnn_nlist *list, st
     }
     int64_t n = search->nimage;
     DGNN_TRY(dgnn_candidates_reserve(&list->images, n, 2 * sizeof(struct image), "images of atoms", error));
-    DGNN_TRY(dgnn_candidates_reserve(&list->image_work, n, 2 * sizeof(struct image_key), "images of atoms",
+    DGNN_TRY(dgnn_candidates_reserve(&list->image_scratch, n, 2 * sizeof(struct image_key), "images of atoms",
                                      error));
     struct image *sorted = list->images.data;
-    struct image_key *keys = list->image_work.data;
+    struct image_key *keys = list->image_scratch.data;
     search->images = sorted + n;
     search->nimage = 0;
     for (int64_t row = 0; row < nrow; row++) {
@@ -304,7 +306,7 @@ static int search_list_images(struct search *search, struct dgnn_nlist *list, st
         sorted[k] = search->images[by_bin[k].image];
     }
     /* In place: entry k is read before it is overwritten, since a key is half of an entry. */
-    uint64_t *bare = list->image_work.data;
+    uint64_t *bare = list->image_scratch.data;
     for (int64_t k = 0; k < n; k++) {
         bare[k] = by_bin[k].key;
     }

@@ -1,7 +1,7 @@
-/* From the gradient of each edge's vector to forces and virials; all in float64 and in a fixed order.
+/* F_i += g, F_j -= g, virial -= g (x) d, with d = x_j - x_i an edge's vector and g = dE/dd its gradient.
  *
- * With d = x_j - x_i and g = dE/dd: F_i += g, F_j -= g, virial -= g (x) d (row: component of g, column: of
- * d). That is sum_i F_i (x) r_i over atoms and images, deepmd-kit's virial; stress = -virial/volume. */
+ * Rows of the virial are components of g, columns those of d. It is sum_i F_i (x) r_i over atoms and images,
+ * as in deepmd-kit; stress = -virial / volume. All sums are in float64 and in a fixed order. */
 #ifndef DGNN_GEOM_GRADIENT_H
 #define DGNN_GEOM_GRADIENT_H
 
@@ -12,7 +12,7 @@
 void dgnn_gradient_forces(const struct dgnn_graph *graph, const double *edge_gradient, int64_t nrow,
                           double *forces);
 
-/* virial: 9, set: this rank's edges. */
+/* Writes the 9 numbers of this rank's edges into virial. */
 void dgnn_gradient_virial(const struct dgnn_graph *graph, const double *edge_gradient, double virial[9]);
 
 /* atom_virial: nrow x 9, set; each edge's part belongs to the neighbour's row (its image's where given):

@@ -1,12 +1,13 @@
-/* The graph that net sees: nodes, and per owned node its edges, nearest first.
+/* The graph that net sees: nodes, and for each owned node its edges, nearest first.
  *
- * Rows: owned nodes are [0, nowned); ghost nodes, one row for each remote node however many of its images are
- * in reach, are [nowned, nnode). NULL atoms are not here; a spin model's virtual atoms are nodes like others.
- * An edge is an owner row and a vector, never a copied image: on one rank there are no ghosts.
+ * Rows [0, nowned) are owned nodes. Rows [nowned, nnode) are ghost nodes: one row for each remote node,
+ * however many of its images are near. NULL atoms are no nodes. A spin model's virtual atoms are nodes like
+ * others. An edge is an owner's row and a vector, and never a copied image; so there are no ghosts on one
+ * rank.
  *
- * Edges of centre i are [first[i], first[i + 1]), ordered by (distance squared, id, lattice shift), cut to
- * the nearest sel in dense semantics, and without the pairs in the model's pair_exclude_types. The place in
- * the row, e - first[i], is the edge's slot. */
+ * Centre i has the edges [first[i], first[i + 1]). They are ordered by (distance squared, id, lattice shift),
+ * cut to the nearest sel in dense semantics, and without the pairs of the model's pair_exclude_types. The
+ * slot of edge e is e - first[i]. */
 #ifndef DGNN_GEOM_GRAPH_H
 #define DGNN_GEOM_GRAPH_H
 
@@ -20,10 +21,12 @@ struct dgnn_graph {
     const int32_t *neighbour; /* nedge: row of the edge's other node */
     const double *vector;     /* nedge x 3: x_j + shift - x_i */
     const double *distance;   /* nedge: length of vector, > 0 */
-    const int32_t *image;     /* nedge: row that gets the edge's force; NULL: the neighbour's own */
+    const int32_t *image;     /* nedge: row that gets the edge's force; NULL: the neighbour's row */
     const double *offset; /* rows x 3: of nodes from the atoms that they belong to; NULL: nodes are atoms */
-    int32_t first_type;   /* type of the frame's first atom, -1 for NULL; empty slots in concat mode use it */
-    int32_t dense;        /* 1: dense semantics (sel binds, empty slots count); 0: graph */
+    int32_t first_type; /* type of the frame's first atom, -1 for a NULL atom; empty slots in concat mode have
+                           it */
+    int32_t dense; /* 1: dense semantics, where sel limits the edges and empty slots count; 0: graph semantics
+                    */
 };
 
 static inline int64_t dgnn_graph_nedge(const struct dgnn_graph *graph)
@@ -44,26 +47,27 @@ static inline void dgnn_graph_displacement(const struct dgnn_graph *graph, int64
     }
 }
 
-/* Of the edges shorter than cutoff, those in the first slots, so many, form angles. */
+/* The edges that form angles: those in the first count slots that are shorter than cutoff. */
 struct dgnn_angle_limit {
     int64_t count;
     double cutoff;
 };
 
-/* Centres that have more edges than one of n limits allows. */
-static inline int64_t dgnn_graph_crowded(const struct dgnn_graph *graph, int32_t n,
-                                         const struct dgnn_angle_limit *limit)
+/* Returns how many centres have more edges within the cutoff of one of the n limits than that limit allows.
+ */
+static inline int64_t dgnn_graph_over_angle_limit(const struct dgnn_graph *graph, int32_t n,
+                                                  const struct dgnn_angle_limit *limit)
 {
-    int64_t crowded = 0;
+    int64_t count = 0;
     for (int64_t i = 0; i < graph->nowned; i++) {
         int over = 0;
         for (int32_t k = 0; k < n; k++) {
             int64_t edge = graph->first[i] + limit[k].count;
             over |= edge < graph->first[i + 1] && graph->distance[edge] < limit[k].cutoff;
         }
-        crowded += over;
+        count += over;
     }
-    return crowded;
+    return count;
 }
 
 #endif

@@ -24,7 +24,7 @@ struct update {
     int64_t longest;
     int32_t *order; /* ncandidate: per centre, the candidates it keeps, sorted; from first[i] on */
     int64_t *kept;  /* ncentre + 1: kept[i + 1] is the number for centre i, later the sums */
-    char *work;     /* threads x update_work_size */
+    char *scratch;  /* threads x update_scratch_size */
 };
 
 /* ------------------------------------------------------------------ input */
@@ -216,16 +216,16 @@ static void nlist_settle_ties(const struct update *update, int64_t centre, struc
     }
 }
 
-static int64_t update_work_size(int64_t longest)
+static int64_t update_scratch_size(int64_t longest)
 {
     return (longest + 1) * (int64_t)(sizeof(double) + 2 * sizeof(struct item));
 }
 
-static void nlist_select_centre(const struct update *update, int64_t centre, char *work)
+static void nlist_select_centre(const struct update *update, int64_t centre, char *scratch)
 {
     int64_t begin = update->first[centre];
     int64_t n = update->first[centre + 1] - begin;
-    struct item *items = (struct item *)work;
+    struct item *items = (struct item *)scratch;
     struct item *other = items + update->longest;
     double *squared = (double *)(other + update->longest);
     int64_t count = 0;
@@ -246,11 +246,11 @@ static void nlist_select_part(void *of, int64_t part, int32_t thread)
 {
     const struct update *update = of;
     int64_t n = update->input->ncentre, threads = update->input->threads;
-    char *work = update->work + part * update_work_size(update->longest);
+    char *scratch = update->scratch + part * update_scratch_size(update->longest);
     (void)thread;
     for (int64_t centre = n * part / threads; centre < n * (part + 1) / threads && !dgnn_stop_skips();
          centre++) {
-        nlist_select_centre(update, centre, work);
+        nlist_select_centre(update, centre, scratch);
     }
 }
 
@@ -347,11 +347,11 @@ static int nlist_finish(struct dgnn_nlist *list, const struct dgnn_nlist_input *
                         const struct dgnn_pair_frame *frame, struct dgnn_error *error)
 {
     int64_t n = input->ncentre;
-    int64_t work;
-    if (!dgnn_alloc_checked(input->threads, update_work_size(list->longest), 0, &work)) {
+    int64_t scratch;
+    if (!dgnn_alloc_checked(input->threads, update_scratch_size(list->longest), 0, &scratch)) {
         return dgnn_status_no_memory(error, "the neighbour list", INT64_MAX);
     }
-    DGNN_TRY(dgnn_candidates_reserve(&list->sort_work, work, 1, "the neighbour list", error));
+    DGNN_TRY(dgnn_candidates_reserve(&list->sort_scratch, scratch, 1, "the neighbour list", error));
     DGNN_TRY(dgnn_candidates_reserve(&list->order, list->ncandidate, sizeof(int32_t), "the neighbour list",
                                      error));
     DGNN_TRY(
@@ -365,7 +365,7 @@ static int nlist_finish(struct dgnn_nlist *list, const struct dgnn_nlist_input *
         .longest = list->longest,
         .order = list->order.data,
         .kept = list->output_first.data,
-        .work = list->sort_work.data,
+        .scratch = list->sort_scratch.data,
     };
     nlist_select(&update);
     DGNN_TRY(dgnn_stop_check(error));
@@ -509,7 +509,7 @@ void dgnn_nlist_free(struct dgnn_nlist *list)
 {
     struct dgnn_buffer *buffers[] = {
         &list->built_positions, &list->wrap_change,      &list->candidate_first, &list->candidates,
-        &list->images,          &list->image_work,       &list->order,           &list->sort_work,
+        &list->images,          &list->image_scratch,    &list->order,           &list->sort_scratch,
         &list->output_first,    &list->output_neighbour, &list->output_shift,    &list->output_vector,
         &list->output_distance,
     };

@@ -140,7 +140,7 @@ int dgnn_order_build(struct dgnn_order *order, const struct dgnn_graph *whole, c
     return DGNN_OK;
 }
 
-void dgnn_order_take(const struct dgnn_order *order, int64_t width, const double *from, double *to)
+void dgnn_order_gather(const struct dgnn_order *order, int64_t width, const double *from, double *to)
 {
     for (int64_t n = 0; n < order->graph.nnode; n++) {
         memcpy(to + width * n, from + width * order->node[n], sizeof(double) * (size_t)width);

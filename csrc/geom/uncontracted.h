@@ -1,6 +1,6 @@
-/* Include it first in a file whose results must have the same bits however it is compiled: a * b + c is
- * rounded twice there, never fused. The build says -ffp-contract=off too, since clang heeds no pragma under
- * -ffp-contract=fast; tests/c/test_nlist.c finds a build that fuses. */
+/* Include this header first in a file whose results must have the same bits however it is compiled. Then a *
+ * b + c is rounded twice and never fused. The build also says -ffp-contract=off, since clang ignores the
+ * pragma under -ffp-contract=fast. tests/c/test_nlist.c finds a build that fuses. */
 #ifndef DGNN_GEOM_UNCONTRACTED_H
 #define DGNN_GEOM_UNCONTRACTED_H
 

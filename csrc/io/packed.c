@@ -10,9 +10,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "arrays.bin is read in
 
 static int packed_fail(const struct dgnn_value *value, const char *what, struct dgnn_error *error)
 {
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(value, path, sizeof(path)),
-                           what);
+    return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "%s", what);
 }
 
 static int packed_digest(const struct dgnn_value *root, uint64_t digest[2], struct dgnn_error *error)
@@ -104,10 +102,9 @@ static int packed_header(const struct dgnn_value *root, int64_t nbytes, struct d
     }
     DGNN_TRY(dgnn_value_int(&version, &number, error));
     if (number != DGNN_PACKED_VERSION) {
-        char path[256];
-        return dgnn_status_set(
-            error, DGNN_ERROR_UNSUPPORTED, "%s: version %lld is not known; this dgnn reads version %d",
-            dgnn_value_path(&version, path, sizeof(path)), (long long)number, DGNN_PACKED_VERSION);
+        return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, &version,
+                                 "version %lld is not known; this dgnn reads version %d", (long long)number,
+                                 DGNN_PACKED_VERSION);
     }
     DGNN_TRY(dgnn_value_int(&total, &number, error));
     if (number != nbytes) {

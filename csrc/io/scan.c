@@ -487,10 +487,11 @@ static void scan_sort(struct dgnn_scan *scan)
     }
 }
 
-static void scan_emit_slot(struct dgnn_scan *scan, double number, int64_t array)
+static void scan_emit_placeholder(struct dgnn_scan *scan, double number, int64_t array)
 {
-    scan->length += sprintf(scan->text + scan->length, "%lld", (long long)scan->nslots);
-    scan->slots[scan->nslots++] = (struct dgnn_slot){.number = number, .array = (int32_t)array};
+    scan->length += sprintf(scan->text + scan->length, "%lld", (long long)scan->nplaceholder);
+    scan->placeholders[scan->nplaceholder++] =
+        (struct dgnn_scan_placeholder){.number = number, .array = (int32_t)array};
 }
 
 static const char *scan_emit_string(struct dgnn_scan *scan, const char *p)
@@ -514,13 +515,13 @@ static void scan_emit(struct scan_state *state)
     for (const char *p = text; p < state->end;) {
         if (array < scan->narrays && p - text == scan->arrays[array].start) {
             p = text + scan->arrays[array].end;
-            scan_emit_slot(scan, 0, array++);
+            scan_emit_placeholder(scan, 0, array++);
         } else if (*p == '"') {
             p = scan_emit_string(scan, p);
         } else if (*p == '-' || (*p >= '0' && *p <= '9')) {
             struct dgnn_decimal number;
             dgnn_decimal_parse(p, state->end, &number);
-            scan_emit_slot(scan, number.value, -1);
+            scan_emit_placeholder(scan, number.value, -1);
             p = number.end;
         } else {
             scan->text[scan->length] = *p;
@@ -534,17 +535,17 @@ static void scan_emit(struct scan_state *state)
 static int scan_reduce(struct scan_state *state)
 {
     struct dgnn_scan *scan = state->scan;
-    int64_t room = state->input->length + 1;
+    int64_t length = state->input->length + 1;
     scan_sort(scan);
     for (int64_t i = 0; i < scan->narrays; i++) {
-        room -= scan->arrays[i].end - scan->arrays[i].start;
+        length -= scan->arrays[i].end - scan->arrays[i].start;
     }
-    int64_t nslots = state->nvalues + scan->narrays;
-    room += 8 * nslots; /* a slot number has at most 7 digits, as DGNN_LIMIT_VALUES says */
-    scan->text = dgnn_alloc(room, 1);
-    scan->slots = dgnn_alloc(nslots, sizeof(*scan->slots));
-    if (!scan->text || !scan->slots) {
-        return dgnn_status_no_memory(state->error, "a reduced JSON text", room);
+    int64_t nplaceholder = state->nvalues + scan->narrays;
+    length += 8 * nplaceholder; /* a placeholder number has at most 7 digits, as DGNN_LIMIT_VALUES says */
+    scan->text = dgnn_alloc(length, 1);
+    scan->placeholders = dgnn_alloc(nplaceholder, sizeof(*scan->placeholders));
+    if (!scan->text || !scan->placeholders) {
+        return dgnn_status_no_memory(state->error, "a reduced JSON text", length);
     }
     scan_emit(state);
     return DGNN_OK;
@@ -571,7 +572,7 @@ void dgnn_scan_free(struct dgnn_scan *scan)
         }
     }
     dgnn_alloc_free(scan->arrays);
-    dgnn_alloc_free(scan->slots);
+    dgnn_alloc_free(scan->placeholders);
     dgnn_alloc_free(scan->text);
     *scan = (struct dgnn_scan){0};
 }

@@ -1,9 +1,9 @@
 /* One strict pass over a JSON text, before cJSON sees it.
  *
  * It checks all of JSON's grammar and dgnn's limits, parses every {"@class": "np.ndarray", ...} straight into
- * a tensor, and leaves a reduced text in which each array and each number is a slot number: what cJSON then
- * reads is small, has no fractions (whose reading depends on the locale) and nothing that cJSON could choke
- * on. */
+ * a tensor, and leaves a reduced text in which each array and each number is a placeholder number: what cJSON
+ * then reads is small, has no fractions (whose reading depends on the locale) and nothing that cJSON could
+ * choke on. */
 #ifndef DGNN_IO_SCAN_H
 #define DGNN_IO_SCAN_H
 
@@ -17,7 +17,7 @@ struct dgnn_scan_array {
     int32_t owned;             /* parsed from the text; else one of the arrays given */
 };
 
-struct dgnn_slot {
+struct dgnn_scan_placeholder {
     double number;
     int32_t array; /* into arrays, or -1: a number */
 };
@@ -25,8 +25,8 @@ struct dgnn_slot {
 struct dgnn_scan {
     struct dgnn_scan_array *arrays; /* in text order */
     int64_t narrays;
-    struct dgnn_slot *slots;
-    int64_t nslots;
+    struct dgnn_scan_placeholder *placeholders;
+    int64_t nplaceholder;
     char *text; /* reduced, zero-terminated */
     int64_t length;
 };

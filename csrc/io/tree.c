@@ -89,7 +89,7 @@ static int tree_copy_arrays(struct dgnn_tree *tree, const struct dgnn_array *arr
     return DGNN_OK;
 }
 
-/* ------------------------------------------------------------------ from slots to values */
+/* ------------------------------------------------------------------ from placeholders to values */
 
 struct tree_builder {
     struct dgnn_tree *tree;
@@ -139,20 +139,21 @@ static int tree_check_keys(struct tree_builder *builder, const struct dgnn_value
     return status;
 }
 
-static const struct dgnn_slot *tree_slot(struct tree_builder *builder, const void *node)
+static const struct dgnn_scan_placeholder *tree_placeholder(struct tree_builder *builder, const void *node)
 {
-    static const struct dgnn_slot missing = {.array = -1};
+    static const struct dgnn_scan_placeholder missing = {.array = -1};
     double number = dgnn_json_number(node);
-    return number >= 0 && number < (double)builder->scan->nslots ? &builder->scan->slots[(int64_t)number]
-                                                                 : &missing;
+    return number >= 0 && number < (double)builder->scan->nplaceholder
+               ? &builder->scan->placeholders[(int64_t)number]
+               : &missing;
 }
 
 /* The array that this object stands for, or -1. */
 static int32_t tree_object_array(struct tree_builder *builder, const void *object)
 {
     for (void *child = dgnn_json_first(object); child; child = dgnn_json_next(child)) {
-        if (dgnn_json_kind(child) == DGNN_VALUE_NUMBER && tree_slot(builder, child)->array >= 0) {
-            return tree_slot(builder, child)->array;
+        if (dgnn_json_kind(child) == DGNN_VALUE_NUMBER && tree_placeholder(builder, child)->array >= 0) {
+            return tree_placeholder(builder, child)->array;
         }
     }
     return -1;
@@ -175,7 +176,7 @@ static int tree_check_array(struct tree_builder *builder, const struct dgnn_valu
                                     "dgnn knows no such member of an array");
         }
         if (!strcmp(name, "@version") &&
-            (dgnn_json_kind(child) != DGNN_VALUE_NUMBER || tree_slot(builder, child)->number != 1)) {
+            (dgnn_json_kind(child) != DGNN_VALUE_NUMBER || tree_placeholder(builder, child)->number != 1)) {
             return tree_fail_status(builder, &member, DGNN_ERROR_UNSUPPORTED,
                                     "dgnn reads version 1 of arrays");
         }
@@ -207,7 +208,7 @@ static int tree_resolve(struct tree_builder *builder, const struct dgnn_value *v
     enum dgnn_value_kind kind = dgnn_json_kind(value->node);
     int is_array = 0;
     if (kind == DGNN_VALUE_NUMBER) {
-        dgnn_json_set_number((void *)value->node, tree_slot(builder, value->node)->number);
+        dgnn_json_set_number((void *)value->node, tree_placeholder(builder, value->node)->number);
     }
     if (kind != DGNN_VALUE_LIST && kind != DGNN_VALUE_OBJECT) {
         return DGNN_OK;

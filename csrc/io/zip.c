@@ -219,12 +219,13 @@ static int zip_read_stream(struct dgnn_zip *zip, const struct dgnn_zip_want *wan
 {
     int64_t done = 0;
     for (;;) {
-        int64_t room = size < DGNN_LIMIT_TRUSTED || done > size / 2 ? size : 2 * done;
-        room = room < DGNN_LIMIT_TRUSTED && size >= DGNN_LIMIT_TRUSTED ? DGNN_LIMIT_TRUSTED : room;
-        DGNN_TRY(dgnn_buffer_extend(buffer, room + 1, done, "a member of an archive", error));
+        int64_t capacity = size < DGNN_LIMIT_TRUSTED || done > size / 2 ? size : 2 * done;
+        capacity =
+            capacity < DGNN_LIMIT_TRUSTED && size >= DGNN_LIMIT_TRUSTED ? DGNN_LIMIT_TRUSTED : capacity;
+        DGNN_TRY(dgnn_buffer_extend(buffer, capacity + 1, done, "a member of an archive", error));
         /* One byte more than is expected, so that the end shows. */
         zip_int64_t got =
-            zip->libzip->fread(file, (char *)buffer->data + done, (zip_uint64_t)(room + 1 - done));
+            zip->libzip->fread(file, (char *)buffer->data + done, (zip_uint64_t)(capacity + 1 - done));
         if (got < 0) {
             return zip_fail(zip, want->label, zip->libzip->file_get_error(file), error);
         }

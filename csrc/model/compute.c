@@ -17,7 +17,7 @@ struct compute_call {
 
 static const struct dgnn_nodes *compute_nodes(const struct dgnn_session *s, const struct compute_call *call)
 {
-    return s->has_virtual ? &call->at->magnetic.nodes : call->atoms;
+    return s->has_virtual ? &call->at->spin_nodes.nodes : call->atoms;
 }
 
 /* The first of the call's models from k on, or how many the call evaluates. */
@@ -123,7 +123,7 @@ static int compute_build_graph(const struct dgnn_session *s, struct dgnn_session
                                      .nnode = nodes->nnode,
                                      .owner = nodes->owner,
                                      .first_type = nodes->first_type,
-                                     .offset = s->has_virtual ? call->at->magnetic.displacement : NULL};
+                                     .offset = s->has_virtual ? call->at->spin_nodes.displacement : NULL};
     struct dgnn_graph_rules rules = {
         .dense = m->dense,
         .mixed_types = d->mixed_types,
@@ -255,11 +255,11 @@ static int compute_prepare_part(struct dgnn_session *s, struct dgnn_session_part
     DGNN_TRY(compute_reserve(s, part, call, error));
     DGNN_TRY(dgnn_features_reserve(s, call->system->request, nodes->nowned, error));
     if (s->has_virtual) {
-        DGNN_TRY(
-            dgnn_magnetic_prepare(&call->at->magnetic, compute_graph(part), call->want_atom_virial, error));
+        DGNN_TRY(dgnn_spin_nodes_prepare(&call->at->spin_nodes, compute_graph(part), call->want_atom_virial,
+                                         error));
     }
     struct dgnn_evaluation evaluation = compute_evaluation(s, part, call);
-    DGNN_TRY(dgnn_linear_prepare(part->workspace, &evaluation, error));
+    DGNN_TRY(dgnn_model_sum_prepare(part->workspace, &evaluation, error));
     dgnn_profile_end(part->profile, DGNN_PHASE_GRAPH);
     return dgnn_stop_check(error);
 }
@@ -269,7 +269,7 @@ static int compute_prepare(struct dgnn_session *s, const struct compute_call *ca
                            enum dgnn_session_call kind, struct dgnn_error *error)
 {
     if (s->has_virtual) {
-        DGNN_TRY(dgnn_magnetic_update(&call->at->magnetic, &s->spin, call->atoms, s->dim_aparam, error));
+        DGNN_TRY(dgnn_spin_nodes_update(&call->at->spin_nodes, &s->spin, call->atoms, s->dim_aparam, error));
     }
     dgnn_profile_end(compute_first_profile(s, call), DGNN_PHASE_ATOMS);
     DGNN_TRY(compute_list(s, call, kind, error));
@@ -282,22 +282,22 @@ static int compute_prepare(struct dgnn_session *s, const struct compute_call *ca
 
 /* ---------------------------------------------------------------- one model's numbers */
 
-/* As dgnn_linear_evaluate, with aparam and answers in the order of nodes, and gradients in that of the
+/* As dgnn_model_sum_evaluate, with aparam and answers in the order of nodes, and gradients in that of the
  * graph's edges, in whatever order net sees them. */
 static int compute_in_order(struct dgnn_session *s, struct dgnn_session_part *part,
                             const struct dgnn_evaluation *evaluation, struct dgnn_atomic_input *input,
                             double *output, struct dgnn_error *error)
 {
     if (!part->ordered) {
-        return dgnn_linear_evaluate(part->workspace, evaluation, input, output, error);
+        return dgnn_model_sum_evaluate(part->workspace, evaluation, input, output, error);
     }
     int64_t width = part->model->properties.fitting.dim_aparam, nout = part->model->properties.fitting.width;
     double *rows = s->ordered_rows.data, *aparam = rows + nout * evaluation->graph->nowned;
     if (width) {
-        dgnn_order_take(&part->order, width, input->aparam, aparam);
+        dgnn_order_gather(&part->order, width, input->aparam, aparam);
         input->aparam = aparam;
     }
-    DGNN_TRY(dgnn_linear_evaluate(part->workspace, evaluation, input, rows, error));
+    DGNN_TRY(dgnn_model_sum_evaluate(part->workspace, evaluation, input, rows, error));
     dgnn_order_return(&part->order, nout, rows, output);
     if (evaluation->want_gradient) {
         dgnn_order_return_gradient(&part->order, s->edge_gradient.data);
@@ -336,7 +336,7 @@ static void compute_gradients(struct dgnn_session *s, const struct dgnn_session_
     }
     if (s->has_virtual) {
         dgnn_gradient_forces(graph, edge_gradient, nrow, out->forces_mag);
-        dgnn_magnetic_join(&call->at->magnetic, graph, sides, edge_gradient, &joined);
+        dgnn_spin_nodes_join(&call->at->spin_nodes, graph, sides, edge_gradient, &joined);
     }
     dgnn_gradient_forces(&joined, edge_gradient, nrow, out->forces);
     dgnn_gradient_virial(&joined, edge_gradient, out->virial);
@@ -418,10 +418,10 @@ static int compute_net(struct dgnn_session *s, struct dgnn_session_part *part,
     return DGNN_OK;
 }
 
-static int64_t compute_crowded(const struct dgnn_session_part *part)
+static int64_t compute_over_angle_limit(const struct dgnn_session_part *part)
 {
     const struct dgnn_descriptor_properties *d = &part->model->properties.descriptor;
-    return dgnn_graph_crowded(compute_graph(part), d->nangle, d->angle);
+    return dgnn_graph_over_angle_limit(compute_graph(part), d->nangle, d->angle);
 }
 
 /* Where a model's results go. */
@@ -464,10 +464,10 @@ static int compute_evaluate(struct dgnn_session *s, struct dgnn_session_part *pa
     }
     *out = of_nodes;
     if (s->has_virtual) {
-        dgnn_magnetic_return(&call->at->magnetic, &s->spin, &of_nodes, out);
+        dgnn_spin_nodes_return(&call->at->spin_nodes, &s->spin, &of_nodes, out);
     }
     out->ntruncated = compute_builder(part)->ntruncated;
-    out->nangle_truncated = compute_crowded(part);
+    out->nangle_truncated = compute_over_angle_limit(part);
     return status;
 }
 
@@ -486,7 +486,7 @@ static int compute_serial(struct dgnn_session *s, const struct dgnn_system *syst
 {
     struct compute_call call = {.at = s->division, .atoms = &s->serial.nodes, .system = system};
     struct dgnn_node_result out;
-    struct dgnn_taken_wants wants = dgnn_taken_begin(s, results);
+    struct dgnn_own_results_wants wants = dgnn_own_results_begin(s, results);
     call.want_atom_virial = wants.atom_virial;
     call.want_derivatives = wants.derivatives;
     DGNN_TRY(dgnn_session_check(s, system, error));
@@ -589,7 +589,7 @@ static int compute_together(struct dgnn_session *s, const struct compute_call *c
 /* Of an atom, from the atoms around it, as a model counts it: models that count alike have their bricks
  * together (session_digest_work). A spin model's nodes are not looked at: each atom has its own virtual one.
  */
-static double compute_work(const void *model, int64_t n, const double *distance)
+static double compute_cost(const void *model, int64_t n, const double *distance)
 {
     const struct dgnn_model *m = model;
     const struct dgnn_descriptor_properties *p = &m->properties.descriptor;
@@ -597,7 +597,7 @@ static double compute_work(const void *model, int64_t n, const double *distance)
     for (int64_t k = 0; k < p->nsel; k++) {
         most += p->sel[k];
     }
-    return dgnn_linear_work(m->linear, m->dense && n > most ? most : n, distance);
+    return dgnn_model_sum_cost(m->sum, m->dense && n > most ? most : n, distance);
 }
 
 /* status: of what this rank brings. */
@@ -620,8 +620,8 @@ static int compute_division(struct dgnn_session *s, struct compute_call *call, s
                                       .want_atom_virial = call->want_atom_virial,
                                       .want_derivatives = call->want_derivatives,
                                       .nfeature = dgnn_features_most(s, call->system->request),
-                                      .work = compute_work,
-                                      .work_of = first};
+                                      .cost = compute_cost,
+                                      .cost_of = first};
     call->atoms = &d->nodes;
     DGNN_TRY(dgnn_domain_update(d, &input, comm, status, error));
     call->want_atom_virial = d->want_atom_virial;
@@ -644,7 +644,7 @@ static int compute_division(struct dgnn_session *s, struct compute_call *call, s
 static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *system, struct dgnn_comm *comm,
                          struct dgnn_result *results, struct dgnn_error *error)
 {
-    struct dgnn_taken_wants wants = dgnn_taken_begin(s, results);
+    struct dgnn_own_results_wants wants = dgnn_own_results_begin(s, results);
     struct compute_call call = {
         .system = system, .want_atom_virial = wants.atom_virial, .want_derivatives = wants.derivatives};
     int status = dgnn_session_check(s, system, error);
@@ -664,8 +664,8 @@ static int compute_ranks(struct dgnn_session *s, const struct dgnn_system *syste
 int dgnn_compute(struct dgnn_session *s, const struct dgnn_system *system, struct dgnn_comm *comm,
                  struct dgnn_result *results, struct dgnn_error *error)
 {
-    int status = dgnn_taken_models(s, system->nmodel, error);
-    status = status ? status : dgnn_taken_results(s, results, error);
+    int status = dgnn_own_results_models(s, system->nmodel, error);
+    status = status ? status : dgnn_own_results_read(s, results, error);
     if (status) {
         return dgnn_transport_agree(comm, "compute", status, error);
     }
@@ -676,7 +676,7 @@ int dgnn_compute(struct dgnn_session *s, const struct dgnn_system *system, struc
     dgnn_parallel_alone(0);
     dgnn_stop_leave();
     if (!status) {
-        dgnn_taken_return(s, results);
+        dgnn_own_results_return(s, results);
         dgnn_notice_tell(s, &(struct dgnn_notice_spins){system->spins, system->types, system->natoms});
     }
     return status;
@@ -726,7 +726,7 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
                                      .charge_spin = system->charge_spin,
                                      .request = system->request};
     struct compute_call call = {.at = s->division, .atoms = &g->nodes, .system = &parameters};
-    struct dgnn_taken_wants wants = dgnn_taken_begin(s, results);
+    struct dgnn_own_results_wants wants = dgnn_own_results_begin(s, results);
     struct dgnn_ghosted_input input = {.system = system,
                                        .model = {s->digest[0], s->digest[1]},
                                        .dtype = first->properties.descriptor.dtype,
@@ -760,8 +760,8 @@ static int compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *sy
 int dgnn_compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *system, struct dgnn_comm *comm,
                          struct dgnn_result *results, struct dgnn_error *error)
 {
-    int status = dgnn_taken_models(s, system->nmodel, error);
-    status = status ? status : dgnn_taken_results(s, results, error);
+    int status = dgnn_own_results_models(s, system->nmodel, error);
+    status = status ? status : dgnn_own_results_read(s, results, error);
     if (status) {
         return dgnn_transport_agree(comm, "compute_ghosted", status, error);
     }
@@ -771,7 +771,7 @@ int dgnn_compute_ghosted(struct dgnn_session *s, const struct dgnn_ghosted *syst
     dgnn_parallel_alone(0);
     dgnn_stop_leave();
     if (!status) {
-        dgnn_taken_return(s, results);
+        dgnn_own_results_return(s, results);
         dgnn_notice_tell(s, &(struct dgnn_notice_spins){system->spins, system->types, system->nlocal});
     }
     return status;

@@ -13,7 +13,7 @@ int dgnn_model_get_info(const struct dgnn_model *model, struct dgnn_model_info *
         return dgnn_status_set(error, DGNN_ERROR_INPUT,
                                "dgnn_model_get_info: model and info must not be NULL");
     }
-    DGNN_TRY(dgnn_sized_take(&kind, info, &own, error));
+    DGNN_TRY(dgnn_sized_read(&kind, info, &own, error));
     const struct dgnn_descriptor_properties *d = &model->properties.descriptor;
     const struct dgnn_fitting_properties *f = &model->properties.fitting;
     own = (struct dgnn_model_info){
@@ -44,6 +44,6 @@ int dgnn_model_get_info(const struct dgnn_model *model, struct dgnn_model_info *
         .dim_descriptor = d->dim_out,
         .dim_last_layer = f->dim_last_layer,
     };
-    dgnn_sized_give(&kind, &own, info);
+    dgnn_sized_write(&kind, &own, info);
     return DGNN_OK;
 }

@@ -21,9 +21,8 @@ static const struct dgnn_param metadata_rows[] = {
 static int metadata_contradicts(const struct dgnn_value *member, const char *model_says,
                                 struct dgnn_error *error)
 {
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: contradicts model.json, which says %s",
-                           dgnn_value_path(member, path, sizeof(path)), model_says);
+    return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, member, "contradicts model.json, which says %s",
+                             model_says);
 }
 
 static int metadata_check_types(const struct dgnn_value *root, const struct dgnn_metadata_facts *facts,
@@ -104,7 +103,6 @@ static int metadata_mark_pairs(const struct dgnn_value *list, int32_t node_types
                                uint8_t *matrix, struct dgnn_error *error)
 {
     int64_t count, length, pair[2];
-    char path[256];
     DGNN_TRY(dgnn_value_list(list, &count, error));
     for (int64_t k = 0; k < count; k++) {
         struct dgnn_value item = dgnn_value_item(list, k);
@@ -113,8 +111,8 @@ static int metadata_mark_pairs(const struct dgnn_value *list, int32_t node_types
             struct dgnn_value type = dgnn_value_item(&item, i);
             DGNN_TRY(dgnn_value_int(&type, &pair[i], error));
             if (length != 2 || pair[i] < 0 || pair[i] >= node_types) {
-                return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: expected two types, each in [0, %d)",
-                                       dgnn_value_path(&item, path, sizeof(path)), node_types);
+                return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &item,
+                                         "expected two types, each in [0, %d)", node_types);
             }
         }
         matrix[pair[0] * node_types + pair[1]] |= bit;
@@ -161,11 +159,9 @@ static int metadata_check_semantics(const struct dgnn_value *root, const char *k
                                     struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(root, "lower_input_kind");
-    char path[256];
     if (strcmp(kind, "nlist") && strcmp(kind, "graph")) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: '%s' is not supported; supported: nlist, graph",
-                               dgnn_value_path(&member, path, sizeof(path)), kind);
+        return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, &member,
+                                 "'%s' is not supported; supported: nlist, graph", kind);
     }
     *semantics = strcmp(kind, "graph") ? DGNN_SEMANTICS_DENSE : DGNN_SEMANTICS_GRAPH;
     return DGNN_OK;

@@ -12,7 +12,7 @@
 #include "convert/heads.h"
 #include "model/metadata.h"
 #include "model/pool.h"
-#include "model/spinmodel.h"
+#include "model/spin_model.h"
 #include "net/params/params.h"
 
 #define MODEL_DEFAULT_SKIN 0.5
@@ -89,7 +89,6 @@ static int model_set_options(struct dgnn_model *m, const struct dgnn_load_option
 static int model_has_heads(const struct dgnn_value *heads, struct dgnn_error *error)
 {
     struct dgnn_text names = {0};
-    char path[256];
     int64_t count = dgnn_value_count(heads), shown = count < 8 ? count : 8;
     int status = DGNN_OK;
     for (int64_t k = 0; !status && k < shown; k++) {
@@ -97,12 +96,11 @@ static int model_has_heads(const struct dgnn_value *heads, struct dgnn_error *er
         status = dgnn_text_add(&names, error, "%s%.64s", k ? ", " : "", head.name);
     }
     if (!status) {
-        status =
-            dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                            "%s: a multi-task file with %lld models (%s%s), of which one is to be frozen: "
-                            "'dp --pt-expt freeze --head NAME -o model.pt2'",
-                            dgnn_value_path(heads, path, sizeof(path)), (long long)count,
-                            names.data ? names.data : "none", shown < count ? ", ..." : "");
+        status = dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, heads,
+                                   "a multi-task file with %lld models (%s%s), of which one is to be frozen: "
+                                   "'dp --pt-expt freeze --head NAME -o model.pt2'",
+                                   (long long)count, names.data ? names.data : "none",
+                                   shown < count ? ", ..." : "");
     }
     dgnn_text_free(&names);
     return status;
@@ -121,19 +119,19 @@ static int model_load_types(struct dgnn_model *m, const struct dgnn_value *model
     }
     DGNN_TRY(dgnn_params_type_map(&list, &m->node_types, &m->type_map, error));
     m->ntypes = m->node_types;
-    if (dgnn_spinmodel_is(model)) {
-        DGNN_TRY(dgnn_spinmodel_load(model, m->node_types, &scale, error));
+    if (dgnn_spin_model_is(model)) {
+        DGNN_TRY(dgnn_spin_model_load(model, m->node_types, &scale, error));
         m->ntypes = m->node_types / 2;
         m->is_spin = m->has_virtual = 1;
-        m->spin = (struct dgnn_magnetic_scheme){.ntypes = m->ntypes, .scale = scale};
-    } else if (dgnn_spinmodel_is_native(model)) {
-        DGNN_TRY(dgnn_spinmodel_check_native(model, m->ntypes, error));
+        m->spin = (struct dgnn_spin_scheme){.ntypes = m->ntypes, .scale = scale};
+    } else if (dgnn_spin_model_is_native(model)) {
+        DGNN_TRY(dgnn_spin_model_check_native(model, m->ntypes, error));
         scale = dgnn_alloc_zeroed(m->ntypes, sizeof(*scale));
         if (!scale) {
             return dgnn_status_no_memory(error, "scales of spins", m->ntypes * 8);
         }
         m->is_spin = 1;
-        m->spin = (struct dgnn_magnetic_scheme){.is_native = 1, .ntypes = m->ntypes, .scale = scale};
+        m->spin = (struct dgnn_spin_scheme){.is_native = 1, .ntypes = m->ntypes, .scale = scale};
     }
     return DGNN_OK;
 }
@@ -166,7 +164,7 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
     struct dgnn_value model = file.model;
     DGNN_TRY(dgnn_value_object(&model, error));
     struct dgnn_value network =
-        dgnn_spinmodel_is(&model) ? dgnn_value_member(&model, "backbone_model") : model;
+        dgnn_spin_model_is(&model) ? dgnn_value_member(&model, "backbone_model") : model;
     DGNN_TRY(model_load_types(m, &model, &network, error));
     struct dgnn_load_context context = {.dtype = options->dtype,
                                         .memory = m->memory,
@@ -175,8 +173,8 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
                                         .threads = m->threads,
                                         .cpu = m->cpu,
                                         .radial = m->radial};
-    DGNN_TRY(dgnn_linear_load(&network, &context, &m->linear, error));
-    dgnn_linear_properties(m->linear, &m->properties);
+    DGNN_TRY(dgnn_model_sum_load(&network, &context, &m->sum, error));
+    dgnn_model_sum_properties(m->sum, &m->properties);
     if (m->is_spin && m->properties.fitting.output != DGNN_OUTPUT_ENERGY) {
         return dgnn_status_set(
             error, DGNN_ERROR_UNSUPPORTED,
@@ -221,7 +219,7 @@ static int model_take_options(const struct dgnn_load_options *theirs, struct dgn
 {
     static const struct dgnn_sized kind = {"load options", sizeof(size_t), sizeof(*own)};
     *own = (struct dgnn_load_options){.size = sizeof(*own), .skin = -1};
-    return theirs ? dgnn_sized_take(&kind, theirs, own, error) : DGNN_OK;
+    return theirs ? dgnn_sized_read(&kind, theirs, own, error) : DGNN_OK;
 }
 
 int dgnn_model_load(const char *path, const struct dgnn_load_options *options, struct dgnn_model **model,
@@ -302,7 +300,7 @@ void dgnn_model_free(struct dgnn_model *m)
         return;
     }
     dgnn_pool_free(m->pool);
-    dgnn_linear_free(m->linear);
+    dgnn_model_sum_free(m->sum);
     dgnn_alloc_free((void *)m->spin.scale);
     dgnn_alloc_free(m->type_map);
     dgnn_alloc_free(m->description);
@@ -441,7 +439,7 @@ static int model_describe_all(const struct dgnn_model *m, struct dgnn_text *t, s
     DGNN_TRY(model_describe_elements(m, t, error));
     DGNN_TRY(model_describe_facts(m, t, error));
     DGNN_TRY(model_describe_archive(m, t, error));
-    DGNN_TRY(dgnn_linear_describe(m->linear, t, error));
+    DGNN_TRY(dgnn_model_sum_describe(m->sum, t, error));
     return model_describe_notes(m, t, error);
 }
 

@@ -5,8 +5,8 @@
 
 #include "base/cpu.h"
 #include "io/archive.h"
-#include "net/energy/linear.h"
-#include "system/magnetic.h"
+#include "net/energy/model_sum.h"
+#include "system/spin_nodes.h"
 
 struct dgnn_pool; /* model/pool.h */
 
@@ -16,9 +16,9 @@ struct dgnn_model {
     int32_t node_types;          /* of nodes: twice as many in a spin model */
     const char **type_map;       /* node_types names, those of atoms first */
     int32_t is_spin;
-    int32_t has_virtual;              /* spins are virtual atoms, not the descriptor's own matter */
-    struct dgnn_magnetic_scheme spin; /* of a spin model; owns its scale */
-    struct dgnn_linear *linear;
+    int32_t has_virtual;          /* spins are virtual atoms, not the descriptor's own matter */
+    struct dgnn_spin_scheme spin; /* of a spin model; owns its scale */
+    struct dgnn_model_sum *sum;
     struct dgnn_atomic_properties properties;
     const char *semantics_from; /* what chose between dense and graph, in words */
     int32_t dense;

@@ -10,13 +10,13 @@ static void notice_tell(struct dgnn_session *s, enum dgnn_notice_kind kind, int3
                         const char *what)
 {
     char message[256];
-    if (count <= 0 || s->told & (1u << kind)) {
+    if (count <= 0 || s->notified & (1u << kind)) {
         return;
     }
     snprintf(message, sizeof(message), "%lld %s", (long long)count, what);
     struct dgnn_notice notice = {
         .size = sizeof(notice), .kind = kind, .model = model, .count = count, .message = message};
-    s->told |= 1u << kind;
+    s->notified |= 1u << kind;
     s->notice(s->notice_context, &notice);
 }
 
@@ -67,7 +67,7 @@ int dgnn_set_notice(struct dgnn_session *session,
     }
     session->notice = notice;
     session->notice_context = context;
-    session->told = 0;
+    session->notified = 0;
     atomic_store(&session->busy, 0);
     return DGNN_OK;
 }

@@ -407,7 +407,7 @@ int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *syste
     struct dgnn_system call;
     error = error ? error : &own;
     DGNN_TRY(dgnn_transport_enter(comm, error));
-    int good = !dgnn_session_take("dgnn_model_compute", model && result, system, &call, error);
+    int good = !dgnn_session_read("dgnn_model_compute", model && result, system, &call, error);
     struct pool_key key = pool_key(comm, 0, call.natoms, call.types, call.coords);
     DGNN_TRY(pool_begin(good ? model : NULL, &key, comm, 0, &p, error));
     int status = dgnn_compute(p->session, &call, comm, result, error);
@@ -425,7 +425,7 @@ int dgnn_model_compute_ghosted(struct dgnn_model *model, const struct dgnn_ghost
     error = error ? error : &own;
     DGNN_TRY(dgnn_transport_enter(comm, error));
     int good =
-        !dgnn_session_take_ghosted("dgnn_model_compute_ghosted", model && result, system, &call, error);
+        !dgnn_session_read_ghosted("dgnn_model_compute_ghosted", model && result, system, &call, error);
     int counts = call.nlocal >= 0 && call.nlocal <= call.nall; /* else it is refused, too */
     struct pool_key key = pool_key(comm, 1, counts ? call.nall : 0, call.types, call.coords);
     DGNN_TRY(pool_begin(good ? model : NULL, &key, comm, call.same_list, &p, error));

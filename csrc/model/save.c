@@ -29,7 +29,7 @@ int dgnn_model_tree(const struct dgnn_model *model, struct dgnn_model_tree *tree
     if (!model || !tree) {
         return dgnn_status_set(error, DGNN_ERROR_INPUT, "dgnn_model_tree: model and tree must not be NULL");
     }
-    DGNN_TRY(dgnn_sized_take(&save_tree, tree, &own, error));
+    DGNN_TRY(dgnn_sized_read(&save_tree, tree, &own, error));
     struct dgnn_value root = dgnn_tree_root(model->archive.model);
     struct dgnn_text text = {0};
     struct dgnn_buffer tensors = {0};
@@ -49,7 +49,7 @@ int dgnn_model_tree(const struct dgnn_model *model, struct dgnn_model_tree *tree
                                        .json_length = (size_t)text.length,
                                        .arrays = arrays,
                                        .narrays = (size_t)narrays};
-        dgnn_sized_give(&save_tree, &own, tree);
+        dgnn_sized_write(&save_tree, &own, tree);
     }
     dgnn_buffer_free(&tensors);
     return status;
@@ -59,5 +59,5 @@ void dgnn_model_tree_free(struct dgnn_model_tree *tree)
 {
     dgnn_alloc_free(tree->json);
     dgnn_alloc_free(tree->arrays);
-    dgnn_sized_give(&save_tree, &(struct dgnn_model_tree){0}, tree);
+    dgnn_sized_write(&save_tree, &(struct dgnn_model_tree){0}, tree);
 }

@@ -154,7 +154,7 @@ static int session_set_types(struct dgnn_session *s, const struct dgnn_session_o
     s->is_spin = first->is_spin;
     s->has_virtual = first->has_virtual;
     if (o) {
-        DGNN_TRY(dgnn_sized_take(&kind, theirs, &own, error));
+        DGNN_TRY(dgnn_sized_read(&kind, theirs, &own, error));
         DGNN_TRY(session_check_names(o, error));
         names = o->type_map ? o->type_map : names;
         s->ntypes = o->type_map ? o->ntypes : s->ntypes;
@@ -170,7 +170,7 @@ static int session_set_types(struct dgnn_session *s, const struct dgnn_session_o
 static int session_set_spin(struct dgnn_session *s, struct dgnn_error *error)
 {
     double *scale = dgnn_alloc_zeroed(s->ntypes, sizeof(*scale));
-    s->spin = (struct dgnn_magnetic_scheme){
+    s->spin = (struct dgnn_spin_scheme){
         .is_native = s->is_spin && !s->has_virtual, .ntypes = s->ntypes, .scale = scale};
     if (!scale) {
         return dgnn_status_no_memory(error, "scales of spins", s->ntypes * (int64_t)sizeof(*scale));
@@ -280,11 +280,11 @@ static int session_digest_work(const struct dgnn_model *m, uint64_t out[2], stru
     struct dgnn_text text = {0};
     struct dgnn_digest digest;
     int64_t facts[5] = {d->dtype, m->dense, d->parameters, f->parameters, 0};
-    double numbers[2] = {d->cutoff, dgnn_linear_work(m->linear, 0, NULL)};
+    double numbers[2] = {d->cutoff, dgnn_model_sum_cost(m->sum, 0, NULL)};
     for (int64_t k = 0; k < d->nsel; k++) {
         facts[4] += d->sel[k];
     }
-    int status = dgnn_linear_describe(m->linear, &text, error);
+    int status = dgnn_model_sum_describe(m->sum, &text, error);
     if (!status) {
         dgnn_digest_begin(&digest);
         dgnn_digest_add(&digest, text.data, text.length);
@@ -350,7 +350,7 @@ static int session_fill(struct dgnn_session *s, const struct dgnn_session_option
     s->threads = first->threads;
     for (int32_t k = 0; k < s->nmodel; k++) {
         DGNN_TRY(session_join(s, k, &digest, error));
-        DGNN_TRY(dgnn_linear_workspace_create(s->part[k].model->linear, &s->part[k].workspace, error));
+        DGNN_TRY(dgnn_model_sum_workspace_create(s->part[k].model->sum, &s->part[k].workspace, error));
     }
     memcpy(s->digest, first->archive.digest, sizeof(s->digest)); /* alone, a model goes by its own */
     if (s->nmodel > 1) {
@@ -409,7 +409,7 @@ int dgnn_session_create(struct dgnn_model *const *models, int32_t nmodel,
 
 static void session_free_part(struct dgnn_session_part *part)
 {
-    dgnn_linear_workspace_free(part->workspace);
+    dgnn_model_sum_workspace_free(part->workspace);
     dgnn_alloc_free(part->type_of);
     dgnn_buffer_free(&part->types);
     dgnn_graph_builder_free(&part->builder);
@@ -423,7 +423,7 @@ void dgnn_session_free(struct dgnn_session *s)
     }
     for (int32_t k = 0; k < s->ndivision; k++) {
         dgnn_domain_free(&s->division[k].domain); /* requests go before the rows that they name */
-        dgnn_magnetic_free(&s->division[k].magnetic);
+        dgnn_spin_nodes_free(&s->division[k].spin_nodes);
         dgnn_nlist_free(&s->division[k].list);
     }
     dgnn_alloc_free(s->division);
@@ -445,24 +445,24 @@ void dgnn_session_free(struct dgnn_session *s)
 
 /* ---------------------------------------------------------------- one call at a time */
 
-int dgnn_session_take(const char *function, int has_others, const struct dgnn_system *theirs,
+int dgnn_session_read(const char *function, int has_others, const struct dgnn_system *theirs,
                       struct dgnn_system *own, struct dgnn_error *error)
 {
     static const struct dgnn_sized kind = {"system", DGNN_SIZED_TO(struct dgnn_system, types), sizeof(*own)};
     memset(own, 0, sizeof(*own));
     return has_others && theirs
-               ? dgnn_sized_take(&kind, theirs, own, error)
+               ? dgnn_sized_read(&kind, theirs, own, error)
                : dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: an argument is NULL", function);
 }
 
-int dgnn_session_take_ghosted(const char *function, int has_others, const struct dgnn_ghosted *theirs,
+int dgnn_session_read_ghosted(const char *function, int has_others, const struct dgnn_ghosted *theirs,
                               struct dgnn_ghosted *own, struct dgnn_error *error)
 {
     static const struct dgnn_sized kind = {"ghosted", DGNN_SIZED_TO(struct dgnn_ghosted, types),
                                            sizeof(*own)};
     memset(own, 0, sizeof(*own));
     return has_others && theirs
-               ? dgnn_sized_take(&kind, theirs, own, error)
+               ? dgnn_sized_read(&kind, theirs, own, error)
                : dgnn_status_set(error, DGNN_ERROR_INPUT, "%s: an argument is NULL", function);
 }
 
@@ -507,7 +507,7 @@ int dgnn_session_compute(struct dgnn_session *session, const struct dgnn_system 
     struct dgnn_system call;
     error = error ? error : &own;
     DGNN_TRY(dgnn_transport_enter(comm, error));
-    int status = dgnn_session_take("dgnn_session_compute", session && results, system, &call, error);
+    int status = dgnn_session_read("dgnn_session_compute", session && results, system, &call, error);
     DGNN_TRY(session_enter(session, comm, "compute", status, error));
     status = dgnn_compute(session, &call, comm, results, error);
     session_leave(session, comm);
@@ -523,7 +523,7 @@ int dgnn_session_compute_ghosted(struct dgnn_session *session, const struct dgnn
     error = error ? error : &own;
     DGNN_TRY(dgnn_transport_enter(comm, error));
     int status =
-        dgnn_session_take_ghosted("dgnn_session_compute_ghosted", session && results, system, &call, error);
+        dgnn_session_read_ghosted("dgnn_session_compute_ghosted", session && results, system, &call, error);
     DGNN_TRY(session_enter(session, comm, "compute_ghosted", status, error));
     status = dgnn_compute_ghosted(session, &call, comm, results, error);
     session_leave(session, comm);

@@ -18,7 +18,7 @@
  */
 struct dgnn_session_part {
     const struct dgnn_model *model;
-    struct dgnn_linear_workspace *workspace;
+    struct dgnn_model_sum_workspace *workspace;
     const struct dgnn_session_part *twin;     /* an earlier part that has the same rules; or NULL */
     const struct dgnn_session_part *graph_of; /* in this call: twin, whose graph is this one's too, or NULL */
     int32_t group;                            /* of models that cut space alike */
@@ -46,7 +46,7 @@ struct dgnn_session_division {
     int32_t group;               /* of the parts that it is for; -1: all of them */
     double cutoff;               /* their largest */
     enum dgnn_session_call last; /* what the last call was */
-    struct dgnn_magnetic magnetic;
+    struct dgnn_spin_nodes spin_nodes;
     struct dgnn_domain domain;
     struct dgnn_nlist list;
 };
@@ -59,10 +59,10 @@ struct dgnn_session {
     struct dgnn_session_part *part; /* nmodel */
 
     /* Of all models together. */
-    int32_t ntypes, node_types;       /* as in struct dgnn_model, of the types that calls name */
-    int32_t is_spin, has_virtual;     /* virtual: spins are virtual atoms */
-    struct dgnn_magnetic_scheme spin; /* owns its scale */
-    double skin;                      /* of the first model, as are threads */
+    int32_t ntypes, node_types;   /* as in struct dgnn_model, of the types that calls name */
+    int32_t is_spin, has_virtual; /* virtual: spins are virtual atoms */
+    struct dgnn_spin_scheme spin; /* owns its scale */
+    double skin;                  /* of the first model, as are threads */
     int32_t threads;
     int64_t dim_fparam, dim_aparam; /* of those that take any */
     int32_t dim_charge_spin;
@@ -73,7 +73,7 @@ struct dgnn_session {
     /* dgnn_set_notice. */
     void (*notice)(void *context, const struct dgnn_notice *notice);
     void *notice_context;
-    uint32_t told; /* bits of kinds */
+    uint32_t notified; /* bits of kinds */
 
     /* Of the call under way, and of the last one. Division 0 is of all models; with more than one group one
      * for each follows, for calls of ranks. */
@@ -99,23 +99,24 @@ int dgnn_session_check(const struct dgnn_session *session, const struct dgnn_sys
 
 /* own: what a caller brings, as far as his struct goes, and zeros; all zeros where the status is not 0.
  * has_others: are arguments beside theirs there? Errors: INPUT. */
-int dgnn_session_take(const char *function, int has_others, const struct dgnn_system *theirs,
+int dgnn_session_read(const char *function, int has_others, const struct dgnn_system *theirs,
                       struct dgnn_system *own, struct dgnn_error *error);
-int dgnn_session_take_ghosted(const char *function, int has_others, const struct dgnn_ghosted *theirs,
+int dgnn_session_read_ghosted(const char *function, int has_others, const struct dgnn_ghosted *theirs,
                               struct dgnn_ghosted *own, struct dgnn_error *error);
 
 /* session->ncall, of the nmodel that a call names. Errors: INPUT. */
-int dgnn_taken_models(struct dgnn_session *session, int32_t nmodel, struct dgnn_error *error);
+int dgnn_own_results_models(struct dgnn_session *session, int32_t nmodel, struct dgnn_error *error);
 /* session->results: the caller's, as far as they go. Of several models they are found by their size. Errors:
  * INPUT, MEMORY. */
-int dgnn_taken_results(struct dgnn_session *session, struct dgnn_result *theirs, struct dgnn_error *error);
+int dgnn_own_results_read(struct dgnn_session *session, struct dgnn_result *theirs, struct dgnn_error *error);
 /* What a call begins with, of results of dgnn's own length: profiles start. What results have room for. */
-struct dgnn_taken_wants {
+struct dgnn_own_results_wants {
     int32_t atom_virial, derivatives; /* of any model */
 };
-struct dgnn_taken_wants dgnn_taken_begin(struct dgnn_session *session, struct dgnn_result *results);
+struct dgnn_own_results_wants dgnn_own_results_begin(struct dgnn_session *session,
+                                                     struct dgnn_result *results);
 /* session->results and profiles into the caller's. */
-void dgnn_taken_return(const struct dgnn_session *session, struct dgnn_result *theirs);
+void dgnn_own_results_return(const struct dgnn_session *session, struct dgnn_result *theirs);
 
 /* Result k of a call: results are as far apart as their caller's struct is long. */
 static inline struct dgnn_result *dgnn_session_result(struct dgnn_result *results, int32_t k)

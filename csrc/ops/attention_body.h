@@ -98,20 +98,20 @@ struct REAL(attention_rows) {
 };
 
 static struct REAL(attention_rows) REAL(attention_make_rows)(const struct REAL(dgnn_attention_block) * b, int64_t pair,
-                                                             real *room)
+                                                             real *scratch)
 {
     struct REAL(attention_rows) rows = {.pair = pair};
     for (int64_t i = 0; i < 10 * pair; i++) {
-        room[i] = 0;
+        scratch[i] = 0;
     }
     for (int a = 0; a < 4; a++) {
         const real *from = a ? b->direction + (a - 1) * b->direction_stride : b->edge_switch;
-        rows.geometry[a] = room + a * pair;
-        rows.d_geometry[a] = room + (4 + a) * pair;
+        rows.geometry[a] = scratch + a * pair;
+        rows.d_geometry[a] = scratch + (4 + a) * pair;
         memcpy(rows.geometry[a], from, sizeof(real) * (size_t)b->n);
     }
-    rows.both = room + 8 * pair;
-    rows.cosine = room + 9 * pair;
+    rows.both = scratch + 8 * pair;
+    rows.cosine = scratch + 9 * pair;
     return rows;
 }
 
@@ -304,21 +304,21 @@ static void REAL(attention_forward)(const struct REAL(dgnn_attention_block) * b)
     int64_t n = b->n, pair = dgnn_table_pad(n, REAL_LANES), width = dgnn_table_pad(layer->width, REAL_LANES);
     int64_t query = REAL(dgnn_attention_stride)(layer, 0), key = REAL(dgnn_attention_stride)(layer, 1);
     int64_t value = REAL(dgnn_attention_stride)(layer, 2);
-    real *turned = b->scratch, *weight = turned + REAL(dgnn_attention_turned)(layer, n);
+    real *transposed = b->scratch, *weight = transposed + REAL(dgnn_attention_transposed)(layer, n);
     struct REAL(attention_rows) rows = REAL(attention_make_rows)(b, pair, weight + n * pair);
-    struct REAL(dgnn_matrix) keys = REAL(attention_matrix)(layer->columns[0], pair, pair, turned);
+    struct REAL(dgnn_matrix) keys = REAL(attention_matrix)(layer->columns[0], pair, pair, transposed);
     struct REAL(dgnn_matrix) values = REAL(attention_matrix)(n, value, value, b->kept.in[2]);
     for (int part = 0; part < 3; part++) {
         REAL(attention_project)(b, part, width);
     }
-    REAL(attention_transpose)(n, layer->columns[0], b->kept.in[1], key, turned, pair);
+    REAL(attention_transpose)(n, layer->columns[0], b->kept.in[1], key, transposed, pair);
     b->ops->product(n, b->kept.in[0], query, &keys, NULL, b->kept.attention, pair, 0);
     for (int64_t q = 0; q < n; q++) {
         REAL(attention_factors)(b, &rows, q);
         REAL(attention_weights)(b, &rows, b->kept.attention + q * pair, weight + q * pair);
     }
-    b->ops->product(n, weight, pair, &values, NULL, turned, value, 0);
-    b->ops->product(n, turned, value, &layer->out, layer->out_bias, b->kept.normed, width, 0);
+    b->ops->product(n, weight, pair, &values, NULL, transposed, value, 0);
+    b->ops->product(n, transposed, value, &layer->out, layer->out_bias, b->kept.normed, width, 0);
     REAL(attention_norm)(b, width);
 }
 
@@ -405,15 +405,15 @@ static void REAL(attention_backward)(const struct REAL(dgnn_attention_block) * b
     int64_t n = b->n, pair = dgnn_table_pad(n, REAL_LANES), width = dgnn_table_pad(layer->width, REAL_LANES);
     int64_t query = REAL(dgnn_attention_stride)(layer, 0), key = REAL(dgnn_attention_stride)(layer, 1);
     int64_t value = REAL(dgnn_attention_stride)(layer, 2);
-    real *turned = b->scratch, *weight = turned + REAL(dgnn_attention_turned)(layer, n), *d_t = weight + n * pair;
+    real *transposed = b->scratch, *weight = transposed + REAL(dgnn_attention_transposed)(layer, n), *d_t = weight + n * pair;
     real *d_row = d_t + n * pair, *d_mixed = d_row + n * width, *d_value = d_mixed + n * value;
     real *d_query = d_value + n * value, *d_key = d_query + n * query;
     struct REAL(attention_rows) rows = REAL(attention_make_rows)(b, pair, d_key + n * key);
-    struct REAL(dgnn_matrix) values = REAL(attention_matrix)(layer->columns[2], pair, pair, turned);
+    struct REAL(dgnn_matrix) values = REAL(attention_matrix)(layer->columns[2], pair, pair, transposed);
     struct REAL(dgnn_matrix) d_mixes = REAL(attention_matrix)(n, value, value, d_mixed), scaled;
     REAL(attention_d_norm)(b, width, d_row);
     b->ops->product(n, d_row, width, &layer->out_transposed, NULL, d_mixed, value, 0);
-    REAL(attention_transpose)(n, layer->columns[2], b->kept.in[2], value, turned, pair);
+    REAL(attention_transpose)(n, layer->columns[2], b->kept.in[2], value, transposed, pair);
     b->ops->product(n, d_mixed, value, &values, NULL, d_t, pair, 0);
     for (int64_t q = 0; q < n; q++) {
         REAL(attention_ask)(b->kept.in[0] + q * query, query);
@@ -428,15 +428,15 @@ static void REAL(attention_backward)(const struct REAL(dgnn_attention_block) * b
             to[k] += rows.d_geometry[g][k];
         }
     }
-    b->ops->product_turned(n, weight, pair, &d_mixes, d_value, value);
+    b->ops->product_transposed(n, weight, pair, &d_mixes, d_value, value);
     memcpy(b->d_x, d_row, sizeof(real) * (size_t)(n * width));
     REAL(attention_d_project)(b, 2, width, d_value);
     /* Keys may go on beyond the queries' columns: there d_query is not looked at, and d_key begins with zeros. */
-    scaled = REAL(attention_scaled)(b, 1, query, key, turned);
+    scaled = REAL(attention_scaled)(b, 1, query, key, transposed);
     b->ops->product(n, d_t, pair, &scaled, NULL, d_query, query, 0);
     REAL(attention_d_project)(b, 0, width, d_query);
-    scaled = REAL(attention_scaled)(b, 0, query, query, turned);
-    b->ops->product_turned(n, d_t, pair, &scaled, d_key, key);
+    scaled = REAL(attention_scaled)(b, 0, query, query, transposed);
+    b->ops->product_transposed(n, d_t, pair, &scaled, d_key, key);
     REAL(attention_clear)(n, query, key, d_key);
     REAL(attention_d_project)(b, 1, width, d_key);
 }

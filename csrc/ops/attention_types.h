@@ -6,10 +6,10 @@
  *     A = softmax(T);    P = A s_q s_k (smooth) (d_q . d_k) (angular)
  *     out = norm(x + P (v W_out) + b_out)
  *
- * q and k may be turned by one orthogonal matrix, and v by another with W_out, which changes neither products
- * nor lengths. Those that are taken make W of q and of v lower triangular, so that these have one column more
- * than x at most (for b): L is over these columns, and further ones of k count in its length alone. W_out
- * comes after the sum over keys.
+ * q and k may be rotated by one orthogonal matrix, and v by another with W_out, which changes neither
+ * products nor lengths. Those that are taken make W of q and of v lower triangular, so that these have one
+ * column more than x at most (for b): L is over these columns, and further ones of k count in its length
+ * alone. W_out comes after the sum over keys.
  *
  * Rows of x and of matrices are padded to whole lines with zeros, ncol of the matrices and lengths of the
  * biases included, so that products work on whole vectors. */
@@ -19,7 +19,7 @@ struct REAL(dgnn_attention_layer) {
     int64_t columns[3];             /* of query, key, value: the second no fewer than the first */
     struct REAL(dgnn_matrix) in[3]; /* width x columns; zero above the diagonal, but for that of the key */
     struct REAL(dgnn_matrix) in_transposed[3];    /* columns x width */
-    struct REAL(dgnn_matrix) out, out_transposed; /* columns of the value x width, and turned */
+    struct REAL(dgnn_matrix) out, out_transposed; /* columns of the value x width, and its transpose */
     real *in_bias[3], *out_bias;                  /* zeros where there is none */
     real *norm_weight, *norm_bias;                /* width; ones and zeros where there are none */
     real epsilon, scale;
@@ -59,8 +59,9 @@ static inline int64_t REAL(dgnn_attention_stride)(const struct REAL(dgnn_attenti
     return dgnn_table_pad(layer->columns[part], REAL_LANES);
 }
 
-/* Room for keys or values turned, or for as many rows of them. */
-static inline int64_t REAL(dgnn_attention_turned)(const struct REAL(dgnn_attention_layer) * layer, int64_t n)
+/* Room for keys or values transposed, or for as many rows of them. */
+static inline int64_t REAL(dgnn_attention_transposed)(const struct REAL(dgnn_attention_layer) * layer,
+                                                      int64_t n)
 {
     int64_t query = REAL(dgnn_attention_stride)(layer, 0), value = REAL(dgnn_attention_stride)(layer, 2);
     return (value > query ? value : query) * dgnn_table_pad(n, REAL_LANES);
@@ -71,5 +72,5 @@ static inline int64_t REAL(dgnn_attention_scratch)(const struct REAL(dgnn_attent
     int64_t pair = dgnn_table_pad(n, REAL_LANES), width = dgnn_table_pad(layer->width, REAL_LANES);
     int64_t rows = width + REAL(dgnn_attention_stride)(layer, 0) + REAL(dgnn_attention_stride)(layer, 1) +
                    2 * REAL(dgnn_attention_stride)(layer, 2);
-    return REAL(dgnn_attention_turned)(layer, n) + 2 * n * pair + n * rows + 10 * pair;
+    return REAL(dgnn_attention_transposed)(layer, n) + 2 * n * pair + n * rows + 10 * pair;
 }

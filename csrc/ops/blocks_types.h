@@ -11,7 +11,7 @@ struct REAL(dgnn_repflow_edges) {
     const int64_t *first;        /* ncentre + 1: edges */
     const int32_t *angle_count;  /* ncentre */
     const int64_t *angle_first;  /* ncentre + 1: angles */
-    const int64_t *second_first; /* ncentre + 1: rows that go through the second linear of the angle message */
+    const int64_t *angle_linear2_first; /* ncentre + 1: rows that go through the angle message's linear2 */
     const int32_t *neighbour;    /* nedge: node rows */
     const real *edge_switch;     /* nedge */
     const real *direction;       /* nedge x 3: the vector part of the environment matrix */
@@ -47,13 +47,13 @@ struct REAL(dgnn_repflow_layer) {
     struct REAL(dgnn_matrix) pair_transposed;   /* 2(e + a) x k */
     struct REAL(dgnn_matrix) angle;             /* a x (e + a) */
     struct REAL(dgnn_matrix) angle_transposed;  /* (e + a) x a */
-    struct REAL(dgnn_matrix) second;            /* e x e */
-    struct REAL(dgnn_matrix) second_transposed;
-    const real *second_bias;      /* e */
+    struct REAL(dgnn_matrix) angle_linear2;            /* e x e */
+    struct REAL(dgnn_matrix) angle_linear2_transposed;
+    const real *angle_linear2_bias;      /* e */
     const real *weight_edge_self; /* e: residual weight of the edge's own message */
     const real *weight_edge_angle; /* e: of the angles' message */
     const real *weight_angle;     /* a */
-    const real *rest;             /* e: weight_edge_angle act(second_bias), the angles' message to an edge in none */
+    const real *without_angle_term;             /* e: weight_edge_angle act(angle_linear2_bias), the angles' message to an edge in none */
     real keep_edge, keep_angle;   /* factor of the old features */
 };
 
@@ -64,8 +64,8 @@ struct REAL(dgnn_edge_block) {
     int32_t with_node, with_edge;
     const real *centre;   /* ncentre rows of m + e: the centre node's part, bias included */
     int64_t centre_stride;
-    const real *other;    /* node rows of m + e: the neighbour's part */
-    int64_t other_stride;
+    const real *neighbour_part;    /* node rows of m + e: the neighbour's part */
+    int64_t neighbour_part_stride;
     const real *node;     /* node rows of n, for the moments */
     int64_t node_stride;
     const real *state;    /* nedge x e */
@@ -75,7 +75,8 @@ struct REAL(dgnn_edge_block) {
     real *pre;            /* nedge x (m + e): forward writes what backward wants to know of the activations (before
                              them, or their slopes: the instance's choice). NULL: not kept; backward makes it anew */
     real *next;           /* nedge x e */
-    const real *rest;     /* e: with_edge, next of edges that form no angle gets this, too; NULL: nothing */
+    /* e: with_edge, next of edges that form no angle gets this, too; NULL: nothing */
+    const real *without_angle_term;
     real *message;        /* ncentre x m */
     real *moment;         /* ncentre x 3 x (e + n) */
     /* backward */
@@ -86,7 +87,7 @@ struct REAL(dgnn_edge_block) {
     real *d_state;         /* nedge x e; added to where that holds a gradient on entry, else written */
     double *d_first;       /* nedge, with first_input: added to; what an instance puts here it leaves out of d_state */
     real *d_centre;        /* ncentre rows of m + e; written where with_node/with_edge; NULL: not wanted */
-    real *d_other;         /* node rows of m + e; added to; NULL as d_centre */
+    real *d_neighbour_part;         /* node rows of m + e; added to; NULL as d_centre */
     real *d_node;          /* node rows of n; added to; NULL as d_centre */
 };
 
@@ -101,9 +102,10 @@ struct REAL(dgnn_angle_block) {
     const real *edge_state;   /* nedge x e */
     const real *state;        /* nangle x a; not read in layer 0 */
     real *pre;                /* nangle x (e + a), or NULL as above */
-    real *second_pre;         /* second rows x e: before the activation; with_edge */
+    real *angle_linear2_pre;         /* rows of angle_linear2 x e: before the activation; with_edge */
     real *next_edge;          /* nedge x e: with_edge, added to: the angles' message times its residual weight. Rows that
-                                 do not go through the second linear, layer->rest for all, are left alone */
+                                 do not go through angle_linear2, layer->without_angle_term for all,
+                                     are left alone */
     real *next;               /* nangle x a; may be state */
     /* backward */
     const real *d_next_edge;  /* nedge x e; with_edge */

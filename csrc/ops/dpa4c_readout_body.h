@@ -191,13 +191,13 @@ static void REAL(readout_give_spins)(const struct REAL(dgnn_dpa4c_atoms) * t, in
 
 /* ------------------------------------------------------------------ linear maps of channels */
 
-/* y[m][k] += sum_c x[m][c] w[c][k] (turned: d_x[m][c] += sum_k d_y[m][k] w[c][k]) of lines. */
-static void REAL(readout_map)(int64_t nrow, int64_t nin, int64_t nout, const real *w, const real *x, real *y, int turned)
+/* y[m][k] += sum_c x[m][c] w[c][k] (transposed: d_x[m][c] += sum_k d_y[m][k] w[c][k]) of lines. */
+static void REAL(readout_map)(int64_t nrow, int64_t nin, int64_t nout, const real *w, const real *x, real *y, int transposed)
 {
     for (int64_t m = 0; m < nrow; m++) {
         for (int64_t c = 0; c < nin; c++) {
             for (int64_t k = 0; k < nout; k++) {
-                if (turned) {
+                if (transposed) {
                     REAL(readout_axpy)(y + (m * nin + c) * W, w[c * nout + k], x + (m * nout + k) * W);
                 } else {
                     REAL(readout_axpy)(y + (m * nout + k) * W, w[c * nout + k], x + (m * nin + c) * W);

@@ -108,7 +108,7 @@ static void REAL(reference_edge_pre)(const struct REAL(dgnn_edge_block) * b, int
     for (int64_t j = g->first[i]; j < g->first[i + 1]; j++) {
         real *p = pre + (j - g->first[i]) * width;
         const real *centre = b->centre + i * b->centre_stride;
-        const real *other = b->other + g->neighbour[j] * b->other_stride;
+        const real *other = b->neighbour_part + g->neighbour[j] * b->neighbour_part_stride;
         for (int64_t c = c0; c < c1; c++) {
             p[c] = centre[c] + other[c];
         }
@@ -152,7 +152,8 @@ static void REAL(reference_edge_self)(const struct REAL(dgnn_edge_block) * b, in
         for (int64_t c = 0; c < e; c++) {
             real value = (real)dgnn_activation_value(&b->layer->activation, (double)p[c], NULL);
             real next = b->layer->keep_edge * b->state[j * e + c] + b->layer->weight_edge_self[c] * value;
-            b->next[j * e + c] = b->rest && j >= g->first[i] + g->angle_count[i] ? next + b->rest[c] : next;
+            b->next[j * e + c] = b->without_angle_term && j >= g->first[i] + g->angle_count[i] ? next
+                + b->without_angle_term[c] : next;
         }
     }
 }
@@ -240,7 +241,7 @@ static void REAL(reference_edge_side)(const struct REAL(dgnn_edge_block) * b,
     }
     for (int64_t c = c0; c < c1 && b->d_centre; c++) {
         b->d_centre[i * width + c] += own[c];
-        b->d_other[g->neighbour[j] * width + c] += b == first ? own[c] : own[c] + x * d_pre[c];
+        b->d_neighbour_part[g->neighbour[j] * width + c] += b == first ? own[c] : own[c] + x * d_pre[c];
     }
 }
 
@@ -263,11 +264,11 @@ static void REAL(reference_edge_backward)(const struct REAL(dgnn_edge_block) * b
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t width = b->layer->m + b->layer->e;
-    real *d_pre = scratch, *work = d_pre + 2 * width;
+    real *d_pre = scratch, *own = d_pre + 2 * width;
     for (int64_t i = begin; i < end; i++) {
-        const real *pre = b->pre ? b->pre + g->first[i] * width : work;
+        const real *pre = b->pre ? b->pre + g->first[i] * width : own;
         if (!b->pre) {
-            REAL(reference_edge_pre)(b, i, work);
+            REAL(reference_edge_pre)(b, i, own);
         }
         for (int k = 0; k <= g->columns; k++) {
             REAL(reference_edge_clear)(b + k, i);
@@ -298,11 +299,11 @@ static void REAL(reference_angle_state)(const struct REAL(dgnn_angle_block) * b,
     }
 }
 
-static void REAL(reference_angle_pre)(const struct REAL(dgnn_angle_block) * b, int64_t i, real *pre, real *work)
+static void REAL(reference_angle_pre)(const struct REAL(dgnn_angle_block) * b, int64_t i, real *pre, real *own)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t e = b->layer->e, a = b->layer->a, count = g->angle_count[i], c0, c1;
-    real *state = work;
+    real *state = own;
     REAL(reference_angle_columns)(b, &c0, &c1);
     for (int64_t j = 0; j < count; j++) {
         for (int64_t k = 0; k < count; k++) {
@@ -319,7 +320,7 @@ static void REAL(reference_angle_pre)(const struct REAL(dgnn_angle_block) * b, i
     }
 }
 
-/* The input rows of the second linear: sum_k asw_j asw_k act(pre_jk) / sqrt(a_sel), or the edge itself where there is
+/* The input rows of angle_linear2: sum_k asw_j asw_k act(pre_jk) / sqrt(a_sel), or the edge itself where there is
  * no such sum and smooth_edge_update is off. */
 static void REAL(reference_angle_reduce)(const struct REAL(dgnn_angle_block) * b, int64_t i, int64_t j,
                                          const real *pre, real *reduced)
@@ -339,20 +340,21 @@ static void REAL(reference_angle_reduce)(const struct REAL(dgnn_angle_block) * b
 }
 
 static void REAL(reference_angle_to_edge)(const struct REAL(dgnn_angle_block) * b, int64_t i, const real *pre,
-                                          real *work)
+                                          real *own)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
-    int64_t e = b->layer->e, nsecond = g->second_first[i + 1] - g->second_first[i];
-    real *reduced = work, *second = work + e;
-    for (int64_t j = 0; j < nsecond; j++) {
-        memcpy(second, b->layer->second_bias, sizeof(real) * (size_t)e);
+    int64_t e = b->layer->e, nangle_linear2 = g->angle_linear2_first[i + 1] - g->angle_linear2_first[i];
+    real *reduced = own, *angle_linear2 = own + e;
+    for (int64_t j = 0; j < nangle_linear2; j++) {
+        memcpy(angle_linear2, b->layer->angle_linear2_bias, sizeof(real) * (size_t)e);
         REAL(reference_angle_reduce)(b, i, j, pre, reduced);
-        REAL(reference_row)(reduced, &b->layer->second, 0, e, second);
-        memcpy(b->second_pre + (g->second_first[i] + j) * e, second, sizeof(real) * (size_t)e);
+        REAL(reference_row)(reduced, &b->layer->angle_linear2, 0, e, angle_linear2);
+        memcpy(b->angle_linear2_pre + (g->angle_linear2_first[i] + j) * e, angle_linear2,
+               sizeof(real) * (size_t)e);
         for (int64_t c = 0; c < e; c++) {
             b->next_edge[(g->first[i] + j) * e + c] +=
                 b->layer->weight_edge_angle[c] *
-                (real)dgnn_activation_value(&b->layer->activation, (double)second[c], NULL);
+                (real)dgnn_activation_value(&b->layer->activation, (double)angle_linear2[c], NULL);
         }
     }
 }
@@ -378,38 +380,41 @@ static void REAL(reference_angle_forward)(const struct REAL(dgnn_angle_block) * 
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t e = b->layer->e, a = b->layer->a;
-    real *work = scratch, *kept = work + 2 * e + a;
+    real *own = scratch, *kept = own + 2 * e + a;
     for (int64_t i = begin; i < end; i++) {
         real *pre = b->pre ? b->pre + g->angle_first[i] * (e + a) : kept;
-        REAL(reference_angle_pre)(b, i, pre, work);
+        REAL(reference_angle_pre)(b, i, pre, own);
         if (b->with_edge) {
-            REAL(reference_angle_to_edge)(b, i, pre, work);
+            REAL(reference_angle_to_edge)(b, i, pre, own);
         }
         if (b->with_angle) {
-            REAL(reference_angle_self)(b, i, pre, work);
+            REAL(reference_angle_self)(b, i, pre, own);
         }
     }
 }
 
-/* Backward of the second linear: d_reduced rows; of edges without angles straight into the edges. */
-static void REAL(reference_angle_d_second)(const struct REAL(dgnn_angle_block) * b, int64_t i, real *second,
+/* Backward of angle_linear2: d_reduced rows; of edges without angles straight into the edges. */
+static void REAL(reference_angle_d_linear2)(const struct REAL(dgnn_angle_block) * b, int64_t i,
+                                            real *angle_linear2,
                                            real *d_reduced)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
-    int64_t e = b->layer->e, count = g->angle_count[i], nsecond = g->second_first[i + 1] - g->second_first[i];
-    for (int64_t j = 0; j < nsecond; j++) {
-        memcpy(second, b->second_pre + (g->second_first[i] + j) * e, sizeof(real) * (size_t)e);
+    int64_t e = b->layer->e, count = g->angle_count[i],
+        nangle_linear2 = g->angle_linear2_first[i + 1] - g->angle_linear2_first[i];
+    for (int64_t j = 0; j < nangle_linear2; j++) {
+        memcpy(angle_linear2, b->angle_linear2_pre + (g->angle_linear2_first[i] + j) * e,
+               sizeof(real) * (size_t)e);
         for (int64_t c = 0; c < e; c++) {
             double slope;
-            dgnn_activation_value(&b->layer->activation, (double)second[c], &slope);
-            second[c] = (real)((double)(b->d_next_edge[(g->first[i] + j) * e + c] * b->layer->weight_edge_angle[c]) *
+            dgnn_activation_value(&b->layer->activation, (double)angle_linear2[c], &slope);
+            angle_linear2[c] = (real)((double)(b->d_next_edge[(g->first[i] + j) * e + c] * b->layer->weight_edge_angle[c]) *
                                slope);
         }
         real *out = j < count ? d_reduced + j * e : b->d_edge_state + (g->first[i] + j) * e;
         if (j < count) {
             memset(out, 0, sizeof(real) * (size_t)e);
         }
-        REAL(reference_row_part)(second, &b->layer->second_transposed, 0, e, out);
+        REAL(reference_row_part)(angle_linear2, &b->layer->angle_linear2_transposed, 0, e, out);
     }
 }
 
@@ -476,7 +481,7 @@ static void REAL(reference_angle_d_row)(const struct REAL(dgnn_angle_block) * b,
 }
 
 static void REAL(reference_angle_side)(const struct REAL(dgnn_angle_block) * b, int64_t i, const real *pre,
-                                       real *work, real *d_reduced)
+                                       real *own, real *d_reduced)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t e = b->layer->e, count = g->angle_count[i], c0, c1;
@@ -489,11 +494,11 @@ static void REAL(reference_angle_side)(const struct REAL(dgnn_angle_block) * b, 
         b->d_edge_state[g->first[i] * e + c] = 0;
     }
     if (b->with_edge) {
-        REAL(reference_angle_d_second)(b, i, work, d_reduced);
+        REAL(reference_angle_d_linear2)(b, i, own, d_reduced);
     }
     for (int64_t t = 0; t < count * count; t++) {
-        REAL(reference_angle_d_pre)(b, i, t / count, t % count, pre + t * (e + b->layer->a), d_reduced, work);
-        REAL(reference_angle_d_row)(b, i, t / count, t % count, work);
+        REAL(reference_angle_d_pre)(b, i, t / count, t % count, pre + t * (e + b->layer->a), d_reduced, own);
+        REAL(reference_angle_d_row)(b, i, t / count, t % count, own);
     }
 }
 
@@ -502,14 +507,14 @@ static void REAL(reference_angle_backward)(const struct REAL(dgnn_angle_block) *
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t e = b->layer->e, a = b->layer->a;
-    real *work = scratch, *d_reduced = work + 2 * e + a, *kept = d_reduced + g->angle_count_max * e;
+    real *own = scratch, *d_reduced = own + 2 * e + a, *kept = d_reduced + g->angle_count_max * e;
     for (int64_t i = begin; i < end; i++) {
         const real *pre = b->pre ? b->pre + g->angle_first[i] * (e + a) : kept;
         if (!b->pre) {
-            REAL(reference_angle_pre)(b, i, kept, work);
+            REAL(reference_angle_pre)(b, i, kept, own);
         }
         for (int k = 0; k <= g->columns; k++) {
-            REAL(reference_angle_side)(b + k, i, pre, work, d_reduced);
+            REAL(reference_angle_side)(b + k, i, pre, own, d_reduced);
         }
     }
 }
@@ -523,7 +528,7 @@ static int64_t REAL(reference_scratch)(const struct REAL(dgnn_repflow_edges) * e
     return (int64_t)sizeof(real) * (edge_reals > angle_reals ? edge_reals : angle_reals);
 }
 
-static void REAL(reference_product_turned)(int64_t nrow, const real *rows, int64_t row_stride,
+static void REAL(reference_product_transposed)(int64_t nrow, const real *rows, int64_t row_stride,
                                            const struct REAL(dgnn_matrix) * w, real *out, int64_t out_stride)
 {
     for (int64_t r = 0; r < nrow; r++) {
@@ -610,7 +615,7 @@ static void REAL(reference_embed)(const struct REAL(dgnn_embed) * e)
 const struct REAL(dgnn_ops) REAL(dgnn_reference_ops) = {
     .cpu = DGNN_CPU_REFERENCE,
     .product = REAL(reference_product),
-    .product_turned = REAL(reference_product_turned),
+    .product_transposed = REAL(reference_product_transposed),
     .exponential = REAL(reference_exponential),
     .row_products = REAL(reference_row_products),
     .moment_backward = REAL(reference_moment_backward),

@@ -50,7 +50,7 @@ struct REAL(dgnn_ops) {
                     const real *bias, real *out, int64_t out_stride, int accumulate);
 
     /* out[r][c] = sum_k rows[k][r] w[k][c]: the product with the rows' transpose; as above otherwise. */
-    void (*product_turned)(int64_t nrow, const real *rows, int64_t row_stride, const struct REAL(dgnn_matrix) * w,
+    void (*product_transposed)(int64_t nrow, const real *rows, int64_t row_stride, const struct REAL(dgnn_matrix) * w,
                            real *out, int64_t out_stride);
 
     /* value and slope of n numbers. slope may be NULL; value may be x. */

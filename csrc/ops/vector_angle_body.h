@@ -9,29 +9,30 @@ INLINE void V(angle_columns)(const struct REAL(dgnn_angle_block) * b, int64_t *c
 }
 
 /* The product of layer 0's angle weight: a row that the cosine then multiplies. */
-static void V(angle_first)(const struct REAL(dgnn_angle_block) * b, const struct V(room) * room)
+static void V(angle_first)(const struct REAL(dgnn_angle_block) * b, const struct V(scratch) * scratch)
 {
     if (b->first_weight) {
-        V(vector_product)(1, b->first_weight, 0, &b->layer->angle, NULL, room->first, 0, 0);
+        V(vector_product)(1, b->first_weight, 0, &b->layer->angle, NULL, scratch->first, 0, 0);
     }
 }
 
 /* What the edges (i, j) and (i, k) give to every angle of the centre. */
-static void V(angle_pairs)(const struct REAL(dgnn_angle_block) * b, int64_t i, const struct V(room) * room)
+static void V(angle_pairs)(const struct REAL(dgnn_angle_block) * b, int64_t i,
+                           const struct V(scratch) * scratch)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t w = b->layer->e + b->layer->a, c0, c1;
     V(angle_columns)(b, &c0, &c1);
-    memcpy(room->start, b->centre + i * b->centre_stride, sizeof(real) * (size_t)w);
-    memset(room->start + w, 0, sizeof(real) * (size_t)w);
+    memcpy(scratch->start, b->centre + i * b->centre_stride, sizeof(real) * (size_t)w);
+    memset(scratch->start + w, 0, sizeof(real) * (size_t)w);
     struct V(product) p = {.nrow = g->angle_count[i],
                            .rows = b->edge_state + g->first[i] * b->layer->e,
                            .row_stride = b->layer->e,
                            .depth = b->layer->pair.nrow,
                            .w = b->layer->pair.data,
                            .w_stride = b->layer->pair.stride,
-                           .common = room->start,
-                           .out = room->pq,
+                           .common = scratch->start,
+                           .out = scratch->pair_projection,
                            .out_stride = 2 * w};
     V(columns)(&p, c0, c1);
     V(columns)(&p, w + c0, w + c1);
@@ -39,7 +40,7 @@ static void V(angle_pairs)(const struct REAL(dgnn_angle_block) * b, int64_t i, c
 
 /* Rows (j, k) .. (j, k + nrow - 1) before the activation, into out. */
 INLINE void V(angle_pre)(const struct REAL(dgnn_angle_block) * b, int64_t i, int64_t j, int64_t k, int64_t nrow,
-                         const struct V(room) * room, real *out)
+                         const struct V(scratch) * scratch, real *out)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t w = b->layer->e + b->layer->a, row = g->angle_first[i] + j * g->angle_count[i] + k, c0, c1;
@@ -49,10 +50,10 @@ INLINE void V(angle_pre)(const struct REAL(dgnn_angle_block) * b, int64_t i, int
                            .rows = first ? g->cosine + row : b->state + row * b->layer->a,
                            .row_stride = first ? 1 : b->layer->a,
                            .depth = first ? 1 : b->layer->angle.nrow,
-                           .w = first ? room->first : b->layer->angle.data,
+                           .w = first ? scratch->first : b->layer->angle.data,
                            .w_stride = b->layer->angle.stride,
-                           .common = room->pq + j * 2 * w,
-                           .each = room->pq + k * 2 * w + w,
+                           .common = scratch->pair_projection + j * 2 * w,
+                           .each = scratch->pair_projection + k * 2 * w + w,
                            .each_stride = 2 * w,
                            .out = out,
                            .out_stride = w};
@@ -121,14 +122,17 @@ INLINE void V(keep_rows)(const real *from, int64_t nrow, int64_t width, int64_t 
 }
 
 /* Second linear of the angles' message, and its share of the next edge features. */
-static void V(angle_second)(const struct REAL(dgnn_angle_block) * b, int64_t i, const struct V(room) * room)
+static void V(angle_linear2)(const struct REAL(dgnn_angle_block) * b, int64_t i,
+                             const struct V(scratch) * scratch)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
-    int64_t e = b->layer->e, nsecond = g->second_first[i + 1] - g->second_first[i];
-    real *pre = b->second_pre ? b->second_pre + g->second_first[i] * e : room->second, *value = room->reduced;
-    V(vector_product)(nsecond, room->reduced, e, &b->layer->second, b->layer->second_bias, pre, e, 0);
-    V(vector_activate)(&b->layer->activation, nsecond * e, pre, value, NULL);
-    for (int64_t j = 0; j < nsecond; j++) {
+    int64_t e = b->layer->e, nangle_linear2 = g->angle_linear2_first[i + 1] - g->angle_linear2_first[i];
+    real *pre = b->angle_linear2_pre ? b->angle_linear2_pre + g->angle_linear2_first[i] * e
+        : scratch->angle_linear2, *value = scratch->reduced;
+    V(vector_product)(nangle_linear2, scratch->reduced, e, &b->layer->angle_linear2,
+                      b->layer->angle_linear2_bias, pre, e, 0);
+    V(vector_activate)(&b->layer->activation, nangle_linear2 * e, pre, value, NULL);
+    for (int64_t j = 0; j < nangle_linear2; j++) {
         real *next = b->next_edge + (g->first[i] + j) * e;
         for (int64_t c = 0; c < e; c += LANES) {
             V(vec) message = V(load)(b->layer->weight_edge_angle + c) * V(load)(value + j * e + c);
@@ -138,23 +142,24 @@ static void V(angle_second)(const struct REAL(dgnn_angle_block) * b, int64_t i, 
 }
 
 INLINE void V(angle_centre)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
-                            const struct REAL(dgnn_angle_block) * b, int64_t i, const struct V(room) * room)
+                            const struct REAL(dgnn_angle_block) * b, int64_t i,
+                                const struct V(scratch) * scratch)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t e = b->layer->e, w = e + b->layer->a, count = g->angle_count[i], c0, c1;
     const real *asw = g->angle_switch + g->first[i];
     V(angle_columns)(b, &c0, &c1);
     for (int64_t j = 0; j < count; j++) {
-        real *reduced = room->reduced + j * e;
+        real *reduced = scratch->reduced + j * e;
         memset(reduced, 0, sizeof(real) * (size_t)e);
         for (int64_t k = 0; k < count; k += V(TILE)) {
             int64_t nrow = count - k < V(TILE) ? count - k : V(TILE), row = g->angle_first[i] + j * count + k;
-            V(angle_pre)(b, i, j, k, nrow, room, room->tile);
-#define VECTOR_CALL_TILE(kind) V(angle_tile)(kind, act, b, row, nrow, room->tile, asw + k, reduced)
-            VECTOR_TILE(kind, V(below)(act, nrow, room->tile, w, c0, c1), VECTOR_CALL_TILE)
+            V(angle_pre)(b, i, j, k, nrow, scratch, scratch->tile);
+#define VECTOR_CALL_TILE(kind) V(angle_tile)(kind, act, b, row, nrow, scratch->tile, asw + k, reduced)
+            VECTOR_TILE(kind, V(all_below_threshold)(act, nrow, scratch->tile, w, c0, c1), VECTOR_CALL_TILE)
 #undef VECTOR_CALL_TILE
             if (b->pre) {
-                V(keep_rows)(room->tile, nrow, w, c0, c1, b->pre + row * w);
+                V(keep_rows)(scratch->tile, nrow, w, c0, c1, b->pre + row * w);
             }
         }
         real factor = asw[j] * g->angle_scale;
@@ -165,26 +170,27 @@ INLINE void V(angle_centre)(enum dgnn_activation_kind kind, const struct dgnn_ac
 }
 
 static void V(vector_angle_forward)(const struct REAL(dgnn_angle_block) * b, int64_t begin, int64_t end,
-                                    void *scratch)
+                                    void *memory)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t e = b->layer->e;
     struct dgnn_activation act = b->layer->activation; /* a copy that no store can change */
-    struct V(room) room;
-    V(lay)(scratch, g, b->layer, &room);
-    V(angle_first)(b, &room);
+    struct V(scratch) scratch;
+    V(lay)(memory, g, b->layer, &scratch);
+    V(angle_first)(b, &scratch);
     for (int64_t i = begin; i < end; i++) {
-        int64_t count = g->angle_count[i], nsecond = g->second_first[i + 1] - g->second_first[i];
-        V(angle_pairs)(b, i, &room);
-#define VECTOR_CALL(kind) V(angle_centre)(kind, &act, b, i, &room)
+        int64_t count = g->angle_count[i],
+            nangle_linear2 = g->angle_linear2_first[i + 1] - g->angle_linear2_first[i];
+        V(angle_pairs)(b, i, &scratch);
+#define VECTOR_CALL(kind) V(angle_centre)(kind, &act, b, i, &scratch)
         VECTOR_DISPATCH(b->layer->activation.kind, VECTOR_CALL)
 #undef VECTOR_CALL
         if (b->with_edge) {
-            if (nsecond > count) { /* edges without angles go in as they are */
-                memcpy(room.reduced + count * e, b->edge_state + (g->first[i] + count) * e,
-                       sizeof(real) * (size_t)((nsecond - count) * e));
+            if (nangle_linear2 > count) { /* edges without angles go in as they are */
+                memcpy(scratch.reduced + count * e, b->edge_state + (g->first[i] + count) * e,
+                       sizeof(real) * (size_t)((nangle_linear2 - count) * e));
             }
-            V(angle_second)(b, i, &room);
+            V(angle_linear2)(b, i, &scratch);
         }
     }
 }
@@ -192,33 +198,39 @@ static void V(vector_angle_forward)(const struct REAL(dgnn_angle_block) * b, int
 /* ---------------------------------------------------------------- angles, backward */
 
 /* d_reduced of each angle edge, times angle_scale; edges without angles get theirs directly. */
-static void V(angle_d_second)(const struct REAL(dgnn_angle_block) * b, int64_t i, const struct V(room) * room)
+static void V(angle_d_linear2)(const struct REAL(dgnn_angle_block) * b, int64_t i,
+                               const struct V(scratch) * scratch)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
-    int64_t e = b->layer->e, nsecond = g->second_first[i + 1] - g->second_first[i], count = g->angle_count[i];
-    const real *pre = b->second_pre + g->second_first[i] * e, *d_next = b->d_next_edge + g->first[i] * e;
-    V(vector_activate)(&b->layer->activation, nsecond * e, pre, room->reduced, room->second);
-    for (int64_t j = 0; j < nsecond; j++) {
+    int64_t e = b->layer->e, nangle_linear2 = g->angle_linear2_first[i + 1] - g->angle_linear2_first[i],
+        count = g->angle_count[i];
+    const real *pre = b->angle_linear2_pre + g->angle_linear2_first[i] * e, *d_next = b->d_next_edge
+        + g->first[i] * e;
+    V(vector_activate)(&b->layer->activation, nangle_linear2 * e, pre, scratch->reduced,
+                       scratch->angle_linear2);
+    for (int64_t j = 0; j < nangle_linear2; j++) {
         real factor = j < count ? g->angle_scale : 1;
         for (int64_t c = 0; c < e; c += LANES) {
-            real *d = room->second + j * e + c;
+            real *d = scratch->angle_linear2 + j * e + c;
             V(store)(d, factor * V(load)(b->layer->weight_edge_angle + c) * V(load)(d_next + j * e + c) * V(load)(d));
         }
     }
-    V(vector_product)(count, room->second, e, &b->layer->second_transposed, NULL, room->reduced, e, 0);
-    V(vector_product)(nsecond - count, room->second + count * e, e, &b->layer->second_transposed, NULL,
+    V(vector_product)(count, scratch->angle_linear2, e, &b->layer->angle_linear2_transposed, NULL,
+                      scratch->reduced, e, 0);
+    V(vector_product)(nangle_linear2 - count, scratch->angle_linear2 + count * e, e,
+                      &b->layer->angle_linear2_transposed, NULL,
                       b->d_edge_state + (g->first[i] + count) * e, e, b->d_edge_given);
 }
 
 /* Gradient of pre's edge part for the rows of one j, and what the switches get. */
 INLINE void V(angle_d_edge)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
                             const struct REAL(dgnn_angle_block) * b, int64_t i, int64_t j, int64_t k,
-                            int64_t nrow, const real *pre, const struct V(room) * room)
+                            int64_t nrow, const real *pre, const struct V(scratch) * scratch)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     const int64_t e = b->layer->e, w = e + b->layer->a, first = g->first[i];
-    const real *d_reduced = room->reduced + j * e, *sk = g->angle_switch + first + k, sj = g->angle_switch[first + j];
-    real *d_tile = room->d_tile;
+    const real *d_reduced = scratch->reduced + j * e, *sk = g->angle_switch + first + k, sj = g->angle_switch[first + j];
+    real *d_tile = scratch->d_tile;
     double *d_switch = g->d_angle_switch + first, to_j = 0;
     V(vec) sums[V(TILE)] = {{0}};
     real totals[V(TILE)];
@@ -246,12 +258,12 @@ INLINE void V(angle_d_edge)(enum dgnn_activation_kind kind, const struct dgnn_ac
 
 INLINE void V(angle_d_self)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
                             const struct REAL(dgnn_angle_block) * b, int64_t row, int64_t nrow,
-                            const real *pre, const struct V(room) * room)
+                            const real *pre, const struct V(scratch) * scratch)
 {
     const int64_t e = b->layer->e, a = b->layer->a, w = e + a;
     const int kept = b->pre != NULL;
     const real *d_angle = b->d_angle_given ? b->d_angle + row * a : NULL;
-    real *d_tile = room->d_tile + e;
+    real *d_tile = scratch->d_tile + e;
     for (int64_t c = 0; c < a; c += LANES) {
         V(vec) weight = V(load)(b->layer->weight_angle + c), slope, zero = {0};
         for (int64_t r = 0; r < nrow; r++) {
@@ -266,14 +278,14 @@ INLINE void V(angle_d_self)(enum dgnn_activation_kind kind, const struct dgnn_ac
     }
 }
 
-/* d_pq: row j sums the tile's rows, rows k take one each. */
+/* d_pair_projection: row j sums the tile's rows, rows k take one each. */
 INLINE void V(angle_d_pairs)(const struct REAL(dgnn_angle_block) * b, int64_t j, int64_t k, int64_t nrow,
-                             const struct V(room) * room)
+                             const struct V(scratch) * scratch)
 {
     int64_t w = b->layer->e + b->layer->a, c0, c1;
     V(angle_columns)(b, &c0, &c1);
-    const real *d_tile = room->d_tile;
-    real *to_j = room->d_pq + j * 2 * w, *to_k = room->d_pq + k * 2 * w + w;
+    const real *d_tile = scratch->d_tile;
+    real *to_j = scratch->d_pair_projection + j * 2 * w, *to_k = scratch->d_pair_projection + k * 2 * w + w;
     for (int64_t c = c0; c < c1; c += LANES) {
         V(vec) sum = V(load)(to_j + c);
         for (int64_t r = 0; r < nrow; r++) {
@@ -287,7 +299,7 @@ INLINE void V(angle_d_pairs)(const struct REAL(dgnn_angle_block) * b, int64_t j,
 
 /* d_angle = keep d_angle + d_pre W^T for the tile's rows. */
 INLINE void V(angle_d_state)(const struct REAL(dgnn_angle_block) * b, int64_t row, int64_t nrow,
-                             const struct V(room) * room)
+                             const struct V(scratch) * scratch)
 {
     int64_t a = b->layer->a, w = b->layer->e + a, c0, c1;
     real keep = b->with_angle ? b->layer->keep_angle : 1, *d_angle = b->d_angle + row * a;
@@ -296,7 +308,7 @@ INLINE void V(angle_d_state)(const struct REAL(dgnn_angle_block) * b, int64_t ro
         V(store)(d_angle + c, keep * V(load)(d_angle + c));
     }
     struct V(product) p = {.nrow = nrow,
-                           .rows = room->d_tile + c0,
+                           .rows = scratch->d_tile + c0,
                            .row_stride = w,
                            .depth = c1 - c0,
                            .w = b->layer->angle_transposed.data + c0 * b->layer->angle_transposed.stride,
@@ -310,12 +322,12 @@ INLINE void V(angle_d_state)(const struct REAL(dgnn_angle_block) * b, int64_t ro
 
 /* Layer 0: the gradient goes to the cosine and on to the unit vectors. */
 INLINE void V(angle_d_cosine)(const struct REAL(dgnn_angle_block) * b, int64_t i, int64_t j, int64_t k, int64_t nrow,
-                              const struct V(room) * room)
+                              const struct V(scratch) * scratch)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t a = b->layer->a, w = b->layer->e + a, row = g->angle_first[i] + j * g->angle_count[i] + k, c0, c1;
     real keep = b->with_angle ? b->layer->keep_angle : 1;
-    const real *d_tile = room->d_tile, *first = room->first, *first_weight = b->first_weight;
+    const real *d_tile = scratch->d_tile, *first = scratch->first, *first_weight = b->first_weight;
     const real *d_angle = b->d_angle_given ? b->d_angle + row * a : NULL;
     const double *unit_j = g->unit + 3 * (g->first[i] + j), *unit_k = g->unit + 3 * (g->first[i] + k);
     double *d_unit_j = g->d_unit + 3 * (g->first[i] + j), *d_unit_k = g->d_unit + 3 * (g->first[i] + k);
@@ -351,21 +363,21 @@ INLINE void V(angle_d_cosine)(const struct REAL(dgnn_angle_block) * b, int64_t i
 /* Gradients of pre, that is of the activations' arguments. */
 INLINE void V(angle_d_tile)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
                             const struct REAL(dgnn_angle_block) * b, int64_t i, int64_t j, int64_t k, int64_t nrow,
-                            const real *pre, const struct V(room) * room)
+                            const real *pre, const struct V(scratch) * scratch)
 {
     if (b->with_edge) {
-        V(angle_d_edge)(kind, act, b, i, j, k, nrow, pre, room);
+        V(angle_d_edge)(kind, act, b, i, j, k, nrow, pre, scratch);
     }
     if (b->with_angle) {
-        V(angle_d_self)(kind, act, b, b->edges->angle_first[i] + j * b->edges->angle_count[i] + k, nrow, pre, room);
+        V(angle_d_self)(kind, act, b, b->edges->angle_first[i] + j * b->edges->angle_count[i] + k, nrow, pre, scratch);
     }
 }
 
 INLINE void V(angle_centre_backward)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
                                      const struct REAL(dgnn_angle_block) * b, int64_t i,
-                                     const struct V(room) * rooms)
+                                     const struct V(scratch) * sides)
 {
-    const struct V(room) *room = rooms;
+    const struct V(scratch) *scratch = sides;
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t w = b->layer->e + b->layer->a, count = g->angle_count[i], c0, c1;
     V(angle_columns)(b, &c0, &c1);
@@ -373,27 +385,28 @@ INLINE void V(angle_centre_backward)(enum dgnn_activation_kind kind, const struc
     for (int64_t j = 0; j < count; j++) {
         for (int64_t k = 0; k < count; k += V(TILE)) {
             int64_t nrow = count - k < V(TILE) ? count - k : V(TILE), row = g->angle_first[i] + j * count + k;
-            const real *pre = b->pre ? b->pre + row * w : room->tile;
+            const real *pre = b->pre ? b->pre + row * w : scratch->tile;
             if (!b->pre) {
-                V(angle_pre)(b, i, j, k, nrow, room, room->tile);
+                V(angle_pre)(b, i, j, k, nrow, scratch, scratch->tile);
             }
             for (int s = 0; s <= g->columns; s++) {
-#define VECTOR_CALL_TILE(kind) V(angle_d_tile)(kind, act, b + s, i, j, k, nrow, pre, rooms + s)
-                VECTOR_TILE(kind, V(below)(act, nrow, pre, w, c0, c1), VECTOR_CALL_TILE)
+#define VECTOR_CALL_TILE(kind) V(angle_d_tile)(kind, act, b + s, i, j, k, nrow, pre, sides + s)
+                VECTOR_TILE(kind, V(all_below_threshold)(act, nrow, pre, w, c0, c1), VECTOR_CALL_TILE)
 #undef VECTOR_CALL_TILE
-                V(angle_d_pairs)(b + s, j, k, nrow, rooms + s);
+                V(angle_d_pairs)(b + s, j, k, nrow, sides + s);
                 if (b->first_weight) {
-                    V(angle_d_cosine)(b + s, i, j, k, nrow, rooms + s);
+                    V(angle_d_cosine)(b + s, i, j, k, nrow, sides + s);
                 } else {
-                    V(angle_d_state)(b + s, row, nrow, rooms + s);
+                    V(angle_d_state)(b + s, row, nrow, sides + s);
                 }
             }
         }
     }
 }
 
-/* d_pq goes on to the edges and, summed over j, to the centre. */
-static void V(angle_d_edges)(const struct REAL(dgnn_angle_block) * b, int64_t i, const struct V(room) * room)
+/* d_pair_projection goes on to the edges and, summed over j, to the centre. */
+static void V(angle_d_edges)(const struct REAL(dgnn_angle_block) * b, int64_t i,
+                             const struct V(scratch) * scratch)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t w = b->layer->e + b->layer->a, count = g->angle_count[i], e = b->layer->e, c0, c1;
@@ -406,42 +419,42 @@ static void V(angle_d_edges)(const struct REAL(dgnn_angle_block) * b, int64_t i,
         struct REAL(dgnn_matrix) part = b->layer->pair_transposed;
         part.data += (half * w + c0) * part.stride;
         part.nrow = c1 - c0;
-        V(vector_product)(count, room->d_pq + half * w + c0, 2 * w, &part, NULL,
+        V(vector_product)(count, scratch->d_pair_projection + half * w + c0, 2 * w, &part, NULL,
                           b->d_edge_state + g->first[i] * e, e, b->d_edge_given || half);
     }
     for (int64_t c = c0; c < c1 && b->d_centre; c += LANES) {
         V(vec) sum = {0};
         for (int64_t j = 0; j < count; j++) {
-            sum += V(load)(room->d_pq + j * 2 * w + c);
+            sum += V(load)(scratch->d_pair_projection + j * 2 * w + c);
         }
         V(store)(b->d_centre + i * b->d_centre_stride + c, sum);
     }
 }
 
 static void V(vector_angle_backward)(const struct REAL(dgnn_angle_block) * b, int64_t begin, int64_t end,
-                                     void *scratch)
+                                     void *memory)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t w = b->layer->e + b->layer->a;
     struct dgnn_activation act = b->layer->activation; /* a copy that no store can change */
-    struct V(room) rooms[4];
-    V(lay_sides)(scratch, g, b->layer, rooms);
-    V(angle_first)(b, rooms);
+    struct V(scratch) sides[4];
+    V(lay_sides)(memory, g, b->layer, sides);
+    V(angle_first)(b, sides);
     for (int64_t i = begin; i < end; i++) {
         if (!b->pre) {
-            V(angle_pairs)(b, i, rooms);
+            V(angle_pairs)(b, i, sides);
         }
         for (int k = 0; k <= g->columns; k++) {
             if (b->with_edge) {
-                V(angle_d_second)(b + k, i, rooms + k);
+                V(angle_d_linear2)(b + k, i, sides + k);
             }
-            memset(rooms[k].d_pq, 0, sizeof(real) * (size_t)(g->angle_count[i] * 2 * w));
+            memset(sides[k].d_pair_projection, 0, sizeof(real) * (size_t)(g->angle_count[i] * 2 * w));
         }
-#define VECTOR_CALL(kind) V(angle_centre_backward)(kind, &act, b, i, rooms)
+#define VECTOR_CALL(kind) V(angle_centre_backward)(kind, &act, b, i, sides)
         VECTOR_DISPATCH(b->layer->activation.kind, VECTOR_CALL)
 #undef VECTOR_CALL
         for (int k = 0; k <= g->columns; k++) {
-            V(angle_d_edges)(b + k, i, rooms + k);
+            V(angle_d_edges)(b + k, i, sides + k);
         }
     }
 }

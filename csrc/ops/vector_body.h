@@ -159,7 +159,8 @@ static __attribute__((noinline)) V(vec) V(by_lane)(const struct dgnn_activation 
 }
 
 /* Is no number of columns [c0, c1) of the rows as large as silut's threshold? */
-INLINE int V(below)(const struct dgnn_activation *activation, int64_t nrow, const real *rows, int64_t stride,
+INLINE int V(all_below_threshold)(const struct dgnn_activation *activation, int64_t nrow, const real *rows,
+                                  int64_t stride,
                     int64_t c0, int64_t c1)
 {
     V(vec) threshold = V(splat)((real)activation->threshold), low = threshold - V(splat)(1);
@@ -229,8 +230,8 @@ INLINE V(vec) V(apply)(enum dgnn_activation_kind kind, const struct dgnn_activat
 
 /* Calls with_kind(kind) for a tile of rows: below its threshold, which is nearly everywhere, silut is silu, and to see
  * that for a tile costs less than to see it for each vector. */
-#define VECTOR_TILE(tile_kind, tile_below, call)                   \
-    if ((tile_kind) == DGNN_ACTIVATION_SILUT && (tile_below)) {    \
+#define VECTOR_TILE(tile_kind, tile_all_below, call)                   \
+    if ((tile_kind) == DGNN_ACTIVATION_SILUT && (tile_all_below)) {    \
         call(DGNN_ACTIVATION_SILU);                                \
     } else {                                                       \
         call(tile_kind);                                           \
@@ -266,7 +267,7 @@ static void V(vector_activate)(const struct dgnn_activation *activation, int64_t
         int64_t count = n - i < tile ? n - i : tile;
 #define VECTOR_CALL_TILE(kind) V(activate_kind)(kind, activation, count, x + i, value + i, slope ? slope + i : NULL)
 #define VECTOR_CALL(kind) \
-    VECTOR_TILE(kind, count == tile && V(below)(activation, 4, x + i, tile / 4, 0, tile / 4), VECTOR_CALL_TILE)
+    VECTOR_TILE(kind, count == tile && V(all_below_threshold)(activation, 4, x + i, tile / 4, 0, tile / 4), VECTOR_CALL_TILE)
         VECTOR_DISPATCH(activation->kind, VECTOR_CALL)
 #undef VECTOR_CALL
 #undef VECTOR_CALL_TILE
@@ -280,7 +281,7 @@ struct V(product) {
     int64_t nrow;
     const real *rows;
     int64_t row_stride;
-    int32_t turned; /* the factor is rows[k][r] instead of rows[r][k] */
+    int32_t transposed; /* the factor is rows[k][r] instead of rows[r][k] */
     int64_t depth;  /* of the sum */
     const real *w;
     int64_t w_stride;
@@ -321,12 +322,13 @@ INLINE void V(add_start)(const int R, const int N, const struct V(product) * p, 
     }
 }
 
-/* R rows by N vectors of columns, in registers. turned: p->turned, a constant where this is inlined. */
-INLINE void V(tile)(const int R, const int N, const int turned, const struct V(product) * p, int64_t row,
+/* R rows by N vectors of columns, in registers. transposed: p->transposed,
+    a constant where this is inlined. */
+INLINE void V(tile)(const int R, const int N, const int transposed, const struct V(product) * p, int64_t row,
                     int64_t column)
 {
     V(vec) sum[24] = {0};
-    const real *a = p->rows + (turned ? row : row * p->row_stride), *w = p->w + column;
+    const real *a = p->rows + (transposed ? row : row * p->row_stride), *w = p->w + column;
     for (int64_t k = 0; k < p->depth; k++) {
         V(vec) b[6];
 #pragma GCC unroll 6
@@ -336,7 +338,7 @@ INLINE void V(tile)(const int R, const int N, const int turned, const struct V(p
         }
 #pragma GCC unroll 24
         for (int r = 0; r < R; r++) {
-            V(vec) x = V(splat)(turned ? a[k * p->row_stride + r] : a[r * p->row_stride + k]);
+            V(vec) x = V(splat)(transposed ? a[k * p->row_stride + r] : a[r * p->row_stride + k]);
 #pragma GCC unroll 6
             for (int n = 0; n < N; n++) {
                 sum[r * N + n] += x * b[n];
@@ -355,26 +357,26 @@ INLINE void V(tile)(const int R, const int N, const int turned, const struct V(p
 }
 
 /* All rows of a panel of N vectors of columns. */
-#define VECTOR_PANEL(name, N, turned)                                                                  \
+#define VECTOR_PANEL(name, N, transposed)                                                                  \
     static void V(name)(const struct V(product) * p, int64_t column)                                   \
     {                                                                                                  \
         enum { R = VECTOR_REGISTERS / N > 12 ? 12 : VECTOR_REGISTERS / N };                            \
         int64_t row = 0;                                                                               \
         for (; row + R <= p->nrow; row += R) {                                                         \
-            V(tile)(R, N, turned, p, row, column);                                                     \
+            V(tile)(R, N, transposed, p, row, column);                                                     \
         }                                                                                              \
         for (; R > 4 && row + 4 <= p->nrow; row += 4) {                                                \
-            V(tile)(R > 4 ? 4 : 1, N, turned, p, row, column);                                         \
+            V(tile)(R > 4 ? 4 : 1, N, transposed, p, row, column);                                         \
         }                                                                                              \
         switch (p->nrow - row) {                                                                       \
         case 3:                                                                                        \
-            V(tile)(3, N, turned, p, row, column);                                                     \
+            V(tile)(3, N, transposed, p, row, column);                                                     \
             break;                                                                                     \
         case 2:                                                                                        \
-            V(tile)(2, N, turned, p, row, column);                                                     \
+            V(tile)(2, N, transposed, p, row, column);                                                     \
             break;                                                                                     \
         case 1:                                                                                        \
-            V(tile)(1, N, turned, p, row, column);                                                     \
+            V(tile)(1, N, transposed, p, row, column);                                                     \
         }                                                                                              \
     }
 VECTOR_PANEL(panel_6, 6, 0)
@@ -400,7 +402,7 @@ static void V(columns)(const struct V(product) * p, int64_t begin, int64_t end)
     int64_t left = (end - begin) / LANES;
     while (left > 0) {
         int take = left < 12 ? widest[left] : 6;
-        panel[p->turned][take](p, begin);
+        panel[p->transposed][take](p, begin);
         begin += take * LANES;
         left -= take;
     }
@@ -411,7 +413,7 @@ static void V(columns)(const struct V(product) * p, int64_t begin, int64_t end)
 static void V(last_columns)(const struct V(product) * p, int64_t begin, int64_t ncol)
 {
     enum { ROWS = 32 };
-    real room[ROWS * (VECTOR_BYTES / sizeof(real))] = {0}, common[VECTOR_BYTES / sizeof(real)] = {0};
+    real scratch[ROWS * (VECTOR_BYTES / sizeof(real))] = {0}, common[VECTOR_BYTES / sizeof(real)] = {0};
     size_t nbytes = sizeof(real) * (size_t)(ncol - begin);
     if (p->common) {
         memcpy(common, p->common + begin, nbytes);
@@ -419,23 +421,23 @@ static void V(last_columns)(const struct V(product) * p, int64_t begin, int64_t 
     for (int64_t r = 0; r < p->nrow; r += ROWS) {
         int64_t nrow = p->nrow - r < ROWS ? p->nrow - r : ROWS;
         for (int64_t i = 0; i < nrow && p->each; i++) {
-            memcpy(room + i * LANES, p->each + (r + i) * p->each_stride + begin, nbytes);
+            memcpy(scratch + i * LANES, p->each + (r + i) * p->each_stride + begin, nbytes);
         }
         struct V(product) part = {.nrow = nrow,
-                                  .rows = p->rows + (p->turned ? r : r * p->row_stride),
+                                  .rows = p->rows + (p->transposed ? r : r * p->row_stride),
                                   .row_stride = p->row_stride,
-                                  .turned = p->turned,
+                                  .transposed = p->transposed,
                                   .depth = p->depth,
                                   .w = p->w + begin,
                                   .w_stride = p->w_stride,
                                   .common = p->common ? common : NULL,
-                                  .each = p->each ? room : NULL,
+                                  .each = p->each ? scratch : NULL,
                                   .each_stride = LANES,
-                                  .out = room,
+                                  .out = scratch,
                                   .out_stride = LANES};
         V(columns)(&part, 0, LANES);
         for (int64_t i = 0; i < nrow; i++) {
-            memcpy(p->out + (r + i) * p->out_stride + begin, room + i * LANES, nbytes);
+            memcpy(p->out + (r + i) * p->out_stride + begin, scratch + i * LANES, nbytes);
         }
     }
 }
@@ -462,13 +464,13 @@ static void V(vector_product)(int64_t nrow, const real *rows, int64_t row_stride
     }
 }
 
-static void V(vector_product_turned)(int64_t nrow, const real *rows, int64_t row_stride,
+static void V(vector_product_transposed)(int64_t nrow, const real *rows, int64_t row_stride,
                                      const struct REAL(dgnn_matrix) * w, real *out, int64_t out_stride)
 {
     struct V(product) p = {.nrow = nrow,
                            .rows = rows,
                            .row_stride = row_stride,
-                           .turned = 1,
+                           .transposed = 1,
                            .depth = w->nrow,
                            .w = w->data,
                            .w_stride = w->stride,
@@ -655,7 +657,7 @@ static void V(vector_gram_backward)(const struct dgnn_gram_shape *s, int64_t nro
 const struct REAL(dgnn_ops) VECTOR_GLUE(REAL(dgnn_vector_ops), VECTOR_SET) = {
     .cpu = VECTOR_CPU,
     .product = V(vector_product),
-    .product_turned = V(vector_product_turned),
+    .product_transposed = V(vector_product_transposed),
     .activate = V(vector_activate),
     .exponential = V(vector_exponential),
     .row_products = V(vector_row_products),

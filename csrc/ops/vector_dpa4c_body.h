@@ -243,9 +243,9 @@ static void V(dpa4c_table)(const struct REAL(dgnn_dpa4c_radial) * radial, double
 /* The product with the second matrix in blocks of columns of which all rows stay in the nearest cache together. */
 static void V(dpa4c_second)(const struct REAL(dgnn_dpa4c_radial) * radial, int64_t nrow, const real *rows, real *out)
 {
-    const int64_t room = 24576;
+    const int64_t cache = 24576;
     const struct REAL(dgnn_matrix) *w = &radial->second;
-    int64_t vectors = w->stride / LANES, fit = room / (w->nrow * VECTOR_BYTES);
+    int64_t vectors = w->stride / LANES, fit = cache / (w->nrow * VECTOR_BYTES);
     int64_t nblock = (vectors + (fit > 1 ? fit : 1) - 1) / (fit > 1 ? fit : 1), begin = 0;
     for (int64_t b = 0; b < nblock; b++) {
         int64_t end = (b + 1) * vectors / nblock;
@@ -395,28 +395,29 @@ static void V(dpa4c_forward)(const struct REAL(dgnn_dpa4c_edges) * t)
 }
 
 /* The gradients of one centre's rows of moments, channel by channel: width x stride, stride whole lines. */
-static void V(dpa4c_turn)(const struct dgnn_dpa4c_shape *s, int64_t nrow, int64_t width, int64_t stride,
-                          const real *d_moment, real *turned)
+static void V(dpa4c_transpose)(const struct dgnn_dpa4c_shape *s, int64_t nrow, int64_t width, int64_t stride,
+                          const real *d_moment, real *transposed)
 {
     for (int64_t c = 0; c < width; c++) {
         for (int64_t k = 0; k < nrow; k++) {
-            turned[c * stride + k] = d_moment[k * s->line + c];
+            transposed[c * stride + k] = d_moment[k * s->line + c];
         }
         for (int64_t k = nrow; k < stride; k++) {
-            turned[c * stride + k] = 0;
+            transposed[c * stride + k] = 0;
         }
     }
 }
 
 /* d_coefficient_k = sum_c turned_ck row_c; returns what the rows' slopes add to dE/dr, by lanes. */
-INLINE V(vec) V(dpa4c_edge_backward)(int64_t width, int64_t stride, const real *turned, const real *row, const real *slope,
+INLINE V(vec) V(dpa4c_edge_backward)(int64_t width, int64_t stride, const real *transposed, const real *row, const real *slope,
                                      const real *coefficient, real *d_coefficient)
 {
     V(vec) d_r = {0};
     for (int64_t k = 0; k < stride; k += LANES) {
         V(vec) by_value[2] = {{0}, {0}}, by_slope[2] = {{0}, {0}};
         for (int64_t c = 0; c < width; c += 2) { /* widths are even */
-            V(vec) one = V(load)(turned + c * stride + k), two = V(load)(turned + (c + 1) * stride + k);
+            V(vec) one = V(load)(transposed + c * stride + k), two = V(load)(transposed + (c + 1) * stride
+                                                                             + k);
             by_value[0] += one * V(splat)(row[c]);
             by_slope[0] += one * V(splat)(slope[c]);
             by_value[1] += two * V(splat)(row[c + 1]);
@@ -432,25 +433,27 @@ static void V(dpa4c_backward)(const struct REAL(dgnn_dpa4c_edges) * t)
 {
     const struct dgnn_dpa4c_shape *s = t->shape;
     int64_t n = s->channel_stride, line = s->line, spins = s->coefficient_stride - s->spin_begin;
-    real *turned = t->scratch, *turned_spins = turned + s->width[1] * s->spin_begin;
+    real *transposed = t->scratch, *transposed_spins = transposed + s->width[1] * s->spin_begin;
     for (int64_t e = 0, next; e < t->nedge; e = next) {
         const real *d_moment = t->d_moment + t->centre[e] * s->moment_stride;
         next = V(dpa4c_run)(t, e, t->nedge);
-        V(dpa4c_turn)(s, s->nangular, s->width[1], s->spin_begin, d_moment + n, turned);
+        V(dpa4c_transpose)(s, s->nangular, s->width[1], s->spin_begin, d_moment + n, transposed);
         if (s->nspin) {
-            V(dpa4c_turn)(s, s->nspin, s->width[2], spins, d_moment + n + s->nangular * line, turned_spins);
+            V(dpa4c_transpose)(s, s->nspin, s->width[2], spins, d_moment + n + s->nangular * line,
+                               transposed_spins);
         }
         for (int64_t each = e; each < next; each++) {
             const real *phi = t->phi + 2 * n * each, *coefficient = t->coefficient + each * s->coefficient_stride;
             real *d_coefficient = t->d_coefficient + each * s->coefficient_stride;
-            V(vec) d_r = V(dpa4c_edge_backward)(s->width[1], s->spin_begin, turned, phi, phi + n, coefficient,
+            V(vec) d_r = V(dpa4c_edge_backward)(s->width[1], s->spin_begin, transposed, phi, phi + n,
+                                                coefficient,
                                                 d_coefficient);
             for (int64_t c = 0; c < n; c += LANES) {
                 d_r += V(load)(d_moment + c) * V(load)(phi + n + c);
             }
             if (s->nspin) {
                 const real *spin = t->spin_phi + 2 * line * each;
-                d_r += V(dpa4c_edge_backward)(s->width[2], spins, turned_spins, spin, spin + line,
+                d_r += V(dpa4c_edge_backward)(s->width[2], spins, transposed_spins, spin, spin + line,
                                               coefficient + s->spin_begin, d_coefficient + s->spin_begin);
             }
             t->d_distance[each] = (double)V(sum)(d_r);

@@ -9,30 +9,30 @@ INLINE void V(edge_columns)(const struct REAL(dgnn_edge_block) * b, int64_t *c0,
 }
 
 /* Layer 0's products of edge weight and edge bias: its edge rows are then sums of two rows. */
-static void V(edge_first)(const struct REAL(dgnn_edge_block) * b, const struct V(room) * room)
+static void V(edge_first)(const struct REAL(dgnn_edge_block) * b, const struct V(scratch) * scratch)
 {
     if (b->first_input) {
-        V(vector_product)(1, b->first_weight, 0, &b->layer->edge, NULL, room->edge_first, 0, 0);
-        V(vector_product)(1, b->first_bias, 0, &b->layer->edge, NULL, room->edge_bias, 0, 0);
+        V(vector_product)(1, b->first_weight, 0, &b->layer->edge, NULL, scratch->edge_first, 0, 0);
+        V(vector_product)(1, b->first_bias, 0, &b->layer->edge, NULL, scratch->edge_bias, 0, 0);
     }
 }
 
 /* The row that all edges of the centre start from. */
-static const real *V(edge_common)(const struct REAL(dgnn_edge_block) * b, int64_t i, const struct V(room) * room)
+static const real *V(edge_common)(const struct REAL(dgnn_edge_block) * b, int64_t i, const struct V(scratch) * scratch)
 {
     const real *centre = b->centre + i * b->centre_stride;
     if (!b->first_input) {
         return centre;
     }
     for (int64_t c = 0; c < b->layer->m + b->layer->e; c += LANES) {
-        V(store)(room->common + c, V(load)(centre + c) + V(load)(room->edge_bias + c));
+        V(store)(scratch->common + c, V(load)(centre + c) + V(load)(scratch->edge_bias + c));
     }
-    return room->common;
+    return scratch->common;
 }
 
 /* Rows of the edges [edge, edge + nrow) before the activation, into out. */
 INLINE void V(edge_pre)(const struct REAL(dgnn_edge_block) * b, const real *common, int64_t edge, int64_t nrow,
-                        const struct V(room) * room, real *out)
+                        const struct V(scratch) * scratch, real *out)
 {
     int64_t c0, c1;
     int first = b->first_input != NULL;
@@ -41,12 +41,12 @@ INLINE void V(edge_pre)(const struct REAL(dgnn_edge_block) * b, const real *comm
                            .rows = first ? b->first_input + edge : b->state + edge * b->layer->e,
                            .row_stride = first ? 1 : b->layer->e,
                            .depth = first ? 1 : b->layer->edge.nrow,
-                           .w = first ? room->edge_first : b->layer->edge.data,
+                           .w = first ? scratch->edge_first : b->layer->edge.data,
                            .w_stride = b->layer->edge.stride,
                            .common = common,
-                           .each = b->other,
+                           .each = b->neighbour_part,
                            .each_index = b->edges->neighbour + edge,
-                           .each_stride = b->other_stride,
+                           .each_stride = b->neighbour_part_stride,
                            .out = out,
                            .out_stride = b->layer->m + b->layer->e};
     V(columns)(&p, c0, c1);
@@ -78,14 +78,14 @@ INLINE void V(edge_self)(enum dgnn_activation_kind kind, const struct dgnn_activ
     const real *state = b->state + edge * e, keep = b->layer->keep_edge;
     real *next = b->next + edge * e;
     for (int64_t c = 0; c < e; c += LANES) {
-        V(vec) weight = V(load)(b->layer->weight_edge_self + c), rest = {0}, slope;
-        if (b->rest) {
-            rest = V(load)(b->rest + c);
+        V(vec) weight = V(load)(b->layer->weight_edge_self + c), without_angle_term = {0}, slope;
+        if (b->without_angle_term) {
+            without_angle_term = V(load)(b->without_angle_term + c);
         }
         for (int64_t r = 0; r < nrow; r++) {
             V(vec) value = V(apply)(kind, act, V(load)(pre + r * wide + m + c), &slope);
             V(vec) update = keep * V(load)(state + r * e + c) + weight * value;
-            V(store)(next + r * e + c, r < in_angles ? update : update + rest);
+            V(store)(next + r * e + c, r < in_angles ? update : update + without_angle_term);
             V(store)(pre + r * wide + m + c, slope);
         }
     }
@@ -142,35 +142,36 @@ static void V(edge_moment)(const struct REAL(dgnn_edge_block) * b, int64_t i)
 }
 
 INLINE void V(edge_centre)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
-                           const struct REAL(dgnn_edge_block) * b, int64_t i, const struct V(room) * room)
+                           const struct REAL(dgnn_edge_block) * b, int64_t i,
+                               const struct V(scratch) * scratch)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t wide = b->layer->m + b->layer->e, c0, c1;
-    const real *common = V(edge_common)(b, i, room);
+    const real *common = V(edge_common)(b, i, scratch);
     V(edge_columns)(b, &c0, &c1);
     if (b->with_node) {
         memset(b->message + i * b->layer->m, 0, sizeof(real) * (size_t)b->layer->m);
     }
     for (int64_t j = g->first[i]; j < g->first[i + 1]; j += V(TILE)) {
         int64_t nrow = g->first[i + 1] - j < V(TILE) ? g->first[i + 1] - j : V(TILE);
-        V(edge_pre)(b, common, j, nrow, room, room->tile);
-#define VECTOR_CALL_TILE(kind) V(edge_tile)(kind, act, b, i, j, nrow, room->tile)
-        VECTOR_TILE(kind, V(below)(act, nrow, room->tile, wide, c0, c1), VECTOR_CALL_TILE)
+        V(edge_pre)(b, common, j, nrow, scratch, scratch->tile);
+#define VECTOR_CALL_TILE(kind) V(edge_tile)(kind, act, b, i, j, nrow, scratch->tile)
+        VECTOR_TILE(kind, V(all_below_threshold)(act, nrow, scratch->tile, wide, c0, c1), VECTOR_CALL_TILE)
 #undef VECTOR_CALL_TILE
         if (b->pre) {
-            V(keep_rows)(room->tile, nrow, wide, c0, c1, b->pre + j * wide);
+            V(keep_rows)(scratch->tile, nrow, wide, c0, c1, b->pre + j * wide);
         }
     }
 }
 
-static void V(vector_edge_forward)(const struct REAL(dgnn_edge_block) * b, int64_t begin, int64_t end, void *scratch)
+static void V(vector_edge_forward)(const struct REAL(dgnn_edge_block) * b, int64_t begin, int64_t end, void *memory)
 {
     struct dgnn_activation act = b->layer->activation; /* a copy that no store can change */
-    struct V(room) room;
-    V(lay)(scratch, b->edges, b->layer, &room);
-    V(edge_first)(b, &room);
+    struct V(scratch) scratch;
+    V(lay)(memory, b->edges, b->layer, &scratch);
+    V(edge_first)(b, &scratch);
     for (int64_t i = begin; i < end; i++) {
-#define VECTOR_CALL(kind) V(edge_centre)(kind, &act, b, i, &room)
+#define VECTOR_CALL(kind) V(edge_centre)(kind, &act, b, i, &scratch)
         VECTOR_DISPATCH(b->layer->activation.kind, VECTOR_CALL)
 #undef VECTOR_CALL
         if (b->with_node) {
@@ -184,16 +185,16 @@ static void V(vector_edge_forward)(const struct REAL(dgnn_edge_block) * b, int64
 /* Gradient of pre for the rows, and what the switch gets from the message. room->d_row: d_message / sel. */
 INLINE void V(edge_d_pre)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
                           const struct REAL(dgnn_edge_block) * b, int64_t edge, int64_t nrow, const real *pre,
-                          const struct V(room) * room)
+                          const struct V(scratch) * scratch)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     const int64_t m = b->layer->m, e = b->layer->e, wide = m + e;
     const int64_t node_end = b->with_node ? m : 0, edge_end = b->with_edge ? e : 0;
     const int kept = b->pre != NULL;
-    const real *d_row = room->d_row, *d_next = b->d_next + edge * e, *weight = b->layer->weight_edge_self;
+    const real *d_row = scratch->d_row, *d_next = b->d_next + edge * e, *weight = b->layer->weight_edge_self;
     const real *sw = g->edge_switch + edge;
     double *d_switch = g->d_edge_switch + edge;
-    real *d_tile = room->d_tile, totals[V(TILE)];
+    real *d_tile = scratch->d_tile, totals[V(TILE)];
     V(vec) sums[V(TILE)] = {{0}};
     for (int64_t r = 0; r < nrow; r++) {
         V(vec) sum = {0}, slope;
@@ -222,26 +223,27 @@ INLINE void V(edge_d_pre)(enum dgnn_activation_kind kind, const struct dgnn_acti
 
 /* Of a moment's side: the component of each row's displacement, 3 apart, that it is of. */
 INLINE const real *V(edge_displacement)(const struct REAL(dgnn_edge_block) * b, int64_t edge,
-                                        const struct V(room) * room)
+                                        const struct V(scratch) * scratch)
 {
-    return b->edges->displacement + 3 * edge + room->side - 1;
+    return b->edges->displacement + 3 * edge + scratch->side - 1;
 }
 
 /* Sums over rows to the centre, and each row to its neighbour. With moves, of a moment's side, the neighbour
  * gets the gradient's tile times displacement too. */
 INLINE void V(edge_d_nodes)(const int moves, const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge,
-                            int64_t nrow, const struct V(room) * room)
+                            int64_t nrow, const struct V(scratch) * scratch)
 {
-    const real *displacement = moves ? V(edge_displacement)(b, edge, room) : NULL, *first = room->first_tile;
+    const real *displacement = moves ? V(edge_displacement)(b, edge, scratch) : NULL,
+        *first = scratch->first_tile;
     int64_t wide = b->layer->m + b->layer->e, c0, c1;
     V(edge_columns)(b, &c0, &c1);
     const int32_t *neighbour = b->edges->neighbour + edge;
-    const real *d_tile = room->d_tile;
-    real *centre = b->d_centre + i * wide, *d_other = b->d_other;
+    const real *d_tile = scratch->d_tile;
+    real *centre = b->d_centre + i * wide, *d_neighbour_part = b->d_neighbour_part;
     const int64_t left = b->edges->first[b->edges->ncentre] - edge - 1;
     for (int64_t r = 0; r < nrow; r++) {
-        real *other = d_other + neighbour[r] * wide;
-        const real *ahead = d_other + neighbour[r + V(TILE) < left ? r + V(TILE) : left] * wide;
+        real *other = d_neighbour_part + neighbour[r] * wide;
+        const real *ahead = d_neighbour_part + neighbour[r + V(TILE) < left ? r + V(TILE) : left] * wide;
         for (int64_t c = c0; c < c1; c += LANES) {
             __builtin_prefetch(ahead + c, 1);
             V(vec) d = V(load)(d_tile + r * wide + c), moved = d;
@@ -257,13 +259,13 @@ INLINE void V(edge_d_nodes)(const int moves, const struct REAL(dgnn_edge_block) 
 /* The moments' backward for one edge: to its features, its neighbour's, its switch and its direction; with
  * moves as above. */
 INLINE void V(edge_d_moment)(const int moves, const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge,
-                             const struct V(room) * room)
+                             const struct V(scratch) * scratch)
 {
-    const real displacement = moves ? *V(edge_displacement)(b, edge, room) : 0;
+    const real displacement = moves ? *V(edge_displacement)(b, edge, scratch) : 0;
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t e = b->layer->e, n = b->layer->n, width = e + n, node = g->neighbour[edge];
     const real *d_moment = b->d_moment + i * 3 * width, *state = b->state + edge * e;
-    const real *gradient = (b - room->side)->d_moment + i * 3 * width;
+    const real *gradient = (b - scratch->side)->d_moment + i * 3 * width;
     const real *node_row = b->node + node * b->node_stride;
     const int first = b->first_input != NULL;
     real scale = g->edge_switch[edge] * g->moment_scale;
@@ -321,7 +323,7 @@ INLINE int64_t V(edge_given)(const struct REAL(dgnn_edge_block) * b, int64_t i, 
 
 /* d_state += keep d_next + d_pre W^T. */
 INLINE void V(edge_d_state)(const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge, int64_t nrow,
-                            const struct V(room) * room)
+                            const struct V(scratch) * scratch)
 {
     int64_t e = b->layer->e, wide = b->layer->m + e, given = V(edge_given)(b, i, edge, nrow), c0, c1;
     real *d_state = b->d_state + edge * e;
@@ -335,7 +337,7 @@ INLINE void V(edge_d_state)(const struct REAL(dgnn_edge_block) * b, int64_t i, i
         V(store)(d_state + c, b->with_edge ? keep * V(load)(d_next + c) : zero);
     }
     struct V(product) p = {.nrow = nrow,
-                           .rows = room->d_tile + c0,
+                           .rows = scratch->d_tile + c0,
                            .row_stride = wide,
                            .depth = c1 - c0,
                            .w = b->layer->edge_transposed.data + c0 * b->layer->edge_transposed.stride,
@@ -349,7 +351,7 @@ INLINE void V(edge_d_state)(const struct REAL(dgnn_edge_block) * b, int64_t i, i
 
 /* Layer 0: the gradient of the edge input alone, from d_next, d_pre and the moments. */
 INLINE void V(edge_d_first)(const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge, int64_t nrow,
-                            const struct V(room) * room)
+                            const struct V(scratch) * scratch)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     const int64_t e = b->layer->e, wide = b->layer->m + e, width = e + b->layer->n;
@@ -364,7 +366,7 @@ INLINE void V(edge_d_first)(const struct REAL(dgnn_edge_block) * b, int64_t i, i
         const real *h = g->direction + 3 * (edge + r), *d_next = b->d_next + (edge + r) * e;
         V(vec) sum = {0};
         for (int64_t c = c0; c < c1; c += LANES) {
-            sum += V(load)(room->d_tile + r * wide + c) * V(load)(room->edge_first + c);
+            sum += V(load)(scratch->d_tile + r * wide + c) * V(load)(scratch->edge_first + c);
         }
         for (int64_t c = 0; c < e; c += LANES) {
             V(vec) d = {0};
@@ -382,12 +384,13 @@ INLINE void V(edge_d_first)(const struct REAL(dgnn_edge_block) * b, int64_t i, i
 }
 
 /* Where a centre's rows begin, for one side. */
-INLINE void V(edge_d_begin)(const struct REAL(dgnn_edge_block) * b, int64_t i, const struct V(room) * room)
+INLINE void V(edge_d_begin)(const struct REAL(dgnn_edge_block) * b, int64_t i,
+                            const struct V(scratch) * scratch)
 {
     int64_t m = b->layer->m, wide = m + b->layer->e, c0, c1;
     V(edge_columns)(b, &c0, &c1);
     for (int64_t c = 0; c < m && b->with_node; c += LANES) {
-        V(store)(room->d_row + c, b->edges->message_scale * V(load)(b->d_message + i * m + c));
+        V(store)(scratch->d_row + c, b->edges->message_scale * V(load)(b->d_message + i * m + c));
     }
     if (b->d_centre) {
         memset(b->d_centre + i * wide + c0, 0, sizeof(real) * (size_t)(c1 - c0));
@@ -396,60 +399,61 @@ INLINE void V(edge_d_begin)(const struct REAL(dgnn_edge_block) * b, int64_t i, c
 
 /* A tile of one side, from d_pre on. */
 INLINE void V(edge_d_tile)(const int moves, const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge,
-                           int64_t nrow, const struct V(room) * room)
+                           int64_t nrow, const struct V(scratch) * scratch)
 {
     if (b->first_input) {
-        V(edge_d_first)(b, i, edge, nrow, room);
+        V(edge_d_first)(b, i, edge, nrow, scratch);
     } else {
-        V(edge_d_state)(b, i, edge, nrow, room);
+        V(edge_d_state)(b, i, edge, nrow, scratch);
     }
     if (b->d_centre) {
-        V(edge_d_nodes)(moves, b, i, edge, nrow, room);
+        V(edge_d_nodes)(moves, b, i, edge, nrow, scratch);
     }
     for (int64_t r = 0; r < nrow && b->with_node; r++) {
-        V(edge_d_moment)(moves, b, i, edge + r, room);
+        V(edge_d_moment)(moves, b, i, edge + r, scratch);
     }
 }
 
 INLINE void V(edge_centre_backward)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
                                     const struct REAL(dgnn_edge_block) * b, int64_t i,
-                                    const struct V(room) * rooms)
+                                    const struct V(scratch) * sides)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
-    const struct V(room) *room = rooms;
+    const struct V(scratch) *scratch = sides;
     int64_t m = b->layer->m, wide = m + b->layer->e, c0, c1;
     V(edge_columns)(b, &c0, &c1);
-    const real *common = b->pre ? NULL : V(edge_common)(b, i, room);
+    const real *common = b->pre ? NULL : V(edge_common)(b, i, scratch);
     for (int k = 0; k <= g->columns; k++) {
-        V(edge_d_begin)(b + k, i, rooms + k);
+        V(edge_d_begin)(b + k, i, sides + k);
     }
     for (int64_t j = g->first[i]; j < g->first[i + 1]; j += V(TILE)) {
         int64_t nrow = g->first[i + 1] - j < V(TILE) ? g->first[i + 1] - j : V(TILE);
-        const real *pre = b->pre ? b->pre + j * wide : room->tile;
+        const real *pre = b->pre ? b->pre + j * wide : scratch->tile;
         if (!b->pre) {
-            V(edge_pre)(b, common, j, nrow, room, room->tile);
+            V(edge_pre)(b, common, j, nrow, scratch, scratch->tile);
         }
         for (int k = 0; k <= g->columns; k++) {
-#define VECTOR_CALL_TILE(kind) V(edge_d_pre)(kind, act, b + k, j, nrow, pre, rooms + k)
-            VECTOR_TILE(kind, V(below)(act, nrow, pre, wide, c0, b->pre && c1 > m ? m : c1), VECTOR_CALL_TILE)
+#define VECTOR_CALL_TILE(kind) V(edge_d_pre)(kind, act, b + k, j, nrow, pre, sides + k)
+            VECTOR_TILE(kind, V(all_below_threshold)(act, nrow, pre, wide, c0, b->pre && c1 > m ? m : c1),
+                        VECTOR_CALL_TILE)
 #undef VECTOR_CALL_TILE
             if (k) {
-                V(edge_d_tile)(1, b + k, i, j, nrow, rooms + k);
+                V(edge_d_tile)(1, b + k, i, j, nrow, sides + k);
             } else {
-                V(edge_d_tile)(0, b, i, j, nrow, room);
+                V(edge_d_tile)(0, b, i, j, nrow, scratch);
             }
         }
     }
 }
 
-static void V(vector_edge_backward)(const struct REAL(dgnn_edge_block) * b, int64_t begin, int64_t end, void *scratch)
+static void V(vector_edge_backward)(const struct REAL(dgnn_edge_block) * b, int64_t begin, int64_t end, void *memory)
 {
     struct dgnn_activation act = b->layer->activation; /* a copy that no store can change */
-    struct V(room) rooms[4];
-    V(lay_sides)(scratch, b->edges, b->layer, rooms);
-    V(edge_first)(b, rooms);
+    struct V(scratch) sides[4];
+    V(lay_sides)(memory, b->edges, b->layer, sides);
+    V(edge_first)(b, sides);
     for (int64_t i = begin; i < end; i++) {
-#define VECTOR_CALL(kind) V(edge_centre_backward)(kind, &act, b, i, rooms)
+#define VECTOR_CALL(kind) V(edge_centre_backward)(kind, &act, b, i, sides)
         VECTOR_DISPATCH(b->layer->activation.kind, VECTOR_CALL)
 #undef VECTOR_CALL
     }

@@ -5,16 +5,17 @@
  * which is no access.) */
 enum { V(TILE) = 12, V(AHEAD) = 24 };
 
-/* A thread's room. */
-struct V(room) {
-    real *pq;      /* count x 2 (e + a): the edges' parts of angle rows, ij with the centre's part | ik */
-    real *d_pq;    /* their gradients, of each side */
+/* A thread's scratch memory. */
+struct V(scratch) {
+    /* count x 2 (e + a): the edges' parts of angle rows, ij with the centre's part | ik */
+    real *pair_projection;
+    real *d_pair_projection;    /* their gradients, of each side */
     real *start;   /* 2 (e + a) */
     real *first;   /* e + a: layer 0's product of the angle weight */
     real *tile;    /* TILE x max(m + e, e + a) */
     real *d_tile;  /* the same; with moments two: the gradient's, and the side's at work */
-    real *reduced; /* second rows x e, of each side */
-    real *second;  /* second rows x e */
+    real *reduced; /* rows of angle_linear2 x e, of each side */
+    real *angle_linear2;  /* rows of angle_linear2 x e */
     real *d_row;   /* m + e, of each side */
     real *edge_first; /* m + e: layer 0's product of the edge weight */
     real *edge_bias;  /* m + e: and of the edge bias */
@@ -24,25 +25,26 @@ struct V(room) {
 };
 
 static int64_t V(lay)(char *base, const struct REAL(dgnn_repflow_edges) * g,
-                      const struct REAL(dgnn_repflow_layer) * layer, struct V(room) * room)
+                      const struct REAL(dgnn_repflow_layer) * layer, struct V(scratch) * scratch)
 {
     int64_t w = layer->e + layer->a, wide = layer->m + layer->e, tile = (wide > w ? wide : w) * V(TILE);
-    int64_t count = g->angle_count_max, second = g->smooth ? count : g->edge_count_max, used = 0;
+    int64_t count = g->angle_count_max, angle_linear2 = g->smooth ? count : g->edge_count_max, used = 0;
     int64_t sides = 1 + g->columns, tiles = g->columns ? 2 : 1;
     real *none;
     struct {
         real **place;
         int64_t reals;
-    } blocks[] = {{&room->pq, count * 2 * w},
-                  {&room->d_pq, sides * count * 2 * w},
-                  {&room->start, 2 * w},
-                  {&room->first, w},
-                  {&room->tile, tile},
-                  {&room->d_tile, tiles * tile},
-                  {&room->reduced, sides * second * layer->e},
-                  {&room->second, second * layer->e},
-                  {&room->d_row, sides * wide},
-                  {&room->edge_first, wide},     {&room->edge_bias, wide},            {&room->common, wide},
+    } blocks[] = {{&scratch->pair_projection, count * 2 * w},
+                  {&scratch->d_pair_projection, sides * count * 2 * w},
+                  {&scratch->start, 2 * w},
+                  {&scratch->first, w},
+                  {&scratch->tile, tile},
+                  {&scratch->d_tile, tiles * tile},
+                  {&scratch->reduced, sides * angle_linear2 * layer->e},
+                  {&scratch->angle_linear2, angle_linear2 * layer->e},
+                  {&scratch->d_row, sides * wide},
+                  {&scratch->edge_first, wide},     {&scratch->edge_bias, wide},            {&scratch->common,
+                      wide},
                   {&none, REAL_LANES}};
     for (size_t b = 0; b < sizeof(blocks) / sizeof(blocks[0]); b++) {
         *blocks[b].place = (real *)(base + used);
@@ -51,30 +53,30 @@ static int64_t V(lay)(char *base, const struct REAL(dgnn_repflow_edges) * g,
     return used;
 }
 
-/* The rooms of all sides, which differ in what is of each side. */
+/* The scratch of all sides, which differs in what is of each side. */
 static void V(lay_sides)(char *base, const struct REAL(dgnn_repflow_edges) * g,
-                         const struct REAL(dgnn_repflow_layer) * layer, struct V(room) * rooms)
+                         const struct REAL(dgnn_repflow_layer) * layer, struct V(scratch) * sides)
 {
     int64_t w = layer->e + layer->a, wide = layer->m + layer->e;
-    int64_t count = g->angle_count_max, second = g->smooth ? count : g->edge_count_max;
-    V(lay)(base, g, layer, rooms);
-    rooms[0].side = 0;
-    rooms[0].first_tile = rooms[0].d_tile;
+    int64_t count = g->angle_count_max, angle_linear2 = g->smooth ? count : g->edge_count_max;
+    V(lay)(base, g, layer, sides);
+    sides[0].side = 0;
+    sides[0].first_tile = sides[0].d_tile;
     for (int k = 1; k <= g->columns; k++) {
-        rooms[k] = rooms[0];
-        rooms[k].side = k;
-        rooms[k].d_pq += k * count * 2 * w;
-        rooms[k].d_tile += (wide > w ? wide : w) * V(TILE);
-        rooms[k].reduced += k * second * layer->e;
-        rooms[k].d_row += k * wide;
+        sides[k] = sides[0];
+        sides[k].side = k;
+        sides[k].d_pair_projection += k * count * 2 * w;
+        sides[k].d_tile += (wide > w ? wide : w) * V(TILE);
+        sides[k].reduced += k * angle_linear2 * layer->e;
+        sides[k].d_row += k * wide;
     }
 }
 
 static int64_t V(vector_scratch)(const struct REAL(dgnn_repflow_edges) * g,
                                  const struct REAL(dgnn_repflow_layer) * layer)
 {
-    struct V(room) room;
-    return V(lay)((char *)64, g, layer, &room);
+    struct V(scratch) scratch;
+    return V(lay)((char *)64, g, layer, &scratch);
 }
 
 #include "ops/vector_angle_body.h"

@@ -67,7 +67,7 @@ static struct dgnn_pickle_link *pickle_link(struct pickle_reader *r, int32_t lin
 }
 
 /* Room for one more of size bytes each. */
-static int pickle_room(struct dgnn_buffer *buffer, int64_t count, int64_t size, struct dgnn_error *error)
+static int pickle_reserve(struct dgnn_buffer *buffer, int64_t count, int64_t size, struct dgnn_error *error)
 {
     if ((count + 1) * size <= buffer->capacity) {
         return DGNN_OK;
@@ -81,7 +81,7 @@ static int pickle_make(struct pickle_reader *r, enum dgnn_pickle_kind kind, int3
     if (r->nnode >= DGNN_LIMIT_PICKLED) {
         return pickle_fail(r, "more values than dgnn reads");
     }
-    DGNN_TRY(pickle_room(&r->pickle->node_buffer, r->nnode, sizeof(struct dgnn_pickle_node), r->error));
+    DGNN_TRY(pickle_reserve(&r->pickle->node_buffer, r->nnode, sizeof(struct dgnn_pickle_node), r->error));
     *made = (int32_t)r->nnode++;
     *pickle_node(r, *made) = (struct dgnn_pickle_node){.kind = (int32_t)kind, .first = -1, .last = -1};
     return DGNN_OK;
@@ -92,7 +92,7 @@ static int pickle_append(struct pickle_reader *r, int32_t owner, int32_t key, in
     if (r->nlink >= DGNN_LIMIT_PICKLED) {
         return pickle_fail(r, "more members than dgnn reads");
     }
-    DGNN_TRY(pickle_room(&r->pickle->link_buffer, r->nlink, sizeof(struct dgnn_pickle_link), r->error));
+    DGNN_TRY(pickle_reserve(&r->pickle->link_buffer, r->nlink, sizeof(struct dgnn_pickle_link), r->error));
     int32_t link = (int32_t)r->nlink++;
     struct dgnn_pickle_node *node = pickle_node(r, owner);
     *pickle_link(r, link) = (struct dgnn_pickle_link){.key = key, .value = value, .next = -1};
@@ -111,7 +111,7 @@ static int pickle_push(struct pickle_reader *r, int32_t node)
     if (r->depth >= DGNN_LIMIT_PICKLED) {
         return pickle_fail(r, "more values at once than dgnn reads");
     }
-    DGNN_TRY(pickle_room(&r->stack, r->depth, sizeof(int32_t), r->error));
+    DGNN_TRY(pickle_reserve(&r->stack, r->depth, sizeof(int32_t), r->error));
     ((int32_t *)r->stack.data)[r->depth++] = node;
     return DGNN_OK;
 }

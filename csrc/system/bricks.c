@@ -71,7 +71,7 @@ int dgnn_bricks_choose(struct dgnn_bricks *b, const struct dgnn_cell *cell, doub
 
 /* Work in a bin of the box that a rank cuts. */
 struct bricks_item {
-    int64_t bin, work;
+    int64_t bin, cost;
 };
 
 /* Boxes that axis k cuts. */
@@ -99,7 +99,7 @@ int dgnn_bricks_reserve(struct dgnn_bricks *b, struct dgnn_error *error)
     DGNN_TRY(dgnn_buffer_reserve(&b->sums, BRICKS_BINS * (int64_t)sizeof(int64_t), "bricks", error));
     DGNN_TRY(dgnn_buffer_reserve(&b->items, BRICKS_TREE * BRICKS_BINS * (int64_t)sizeof(struct bricks_item),
                                  "bricks", error));
-    DGNN_TRY(dgnn_buffer_reserve(&b->told, 2 * nrank * most * (int64_t)sizeof(double), "bricks", error));
+    DGNN_TRY(dgnn_buffer_reserve(&b->sent_cuts, 2 * nrank * most * (int64_t)sizeof(double), "bricks", error));
     return dgnn_buffer_reserve(&b->counts, 3 * nrank * (int64_t)sizeof(int64_t), "bricks", error);
 }
 
@@ -208,8 +208,8 @@ static int bricks_reserve_items(struct dgnn_bricks *b, const struct bricks_axis 
                                error);
 }
 
-/* The atoms' work goes to those who cut their parts. */
-static int bricks_send_work(struct dgnn_bricks *b, const struct bricks_axis *a,
+/* The atoms' cost goes to those who cut their parts. */
+static int bricks_send_cost(struct dgnn_bricks *b, const struct bricks_axis *a,
                             const struct dgnn_bricks_atoms *atoms, struct dgnn_comm *comm,
                             struct dgnn_error *error)
 {
@@ -223,12 +223,12 @@ static int bricks_send_work(struct dgnn_bricks *b, const struct bricks_axis *a,
         const double *f = atoms->fractions + 3 * i;
         int32_t to = bricks_cutter(bricks_part(b, a->axis, f), a->parts, a->nrank);
         item[a->place[to]++] =
-            (struct bricks_item){bricks_bin(b, a->axis, f), atoms->work ? atoms->work[i] : 1};
+            (struct bricks_item){bricks_bin(b, a->axis, f), atoms->cost ? atoms->cost[i] : 1};
     }
     return dgnn_transport_alltoallv(comm, item, a->out, item + atoms->n, a->in, sizeof(*item), error);
 }
 
-/* The cuts of one box from the work in it; evenly spaced in an empty one. */
+/* The cuts of one box from the cost in it; evenly spaced in an empty one. */
 static void bricks_place(const struct dgnn_bricks *b, int axis, const int64_t *sums, double *cut)
 {
     int64_t total = 0, below = 0, bin = 0;
@@ -262,32 +262,32 @@ static void bricks_count_cuts(const struct dgnn_bricks *b, const struct bricks_a
     }
 }
 
-/* The part that this rank cuts, from the work that came. */
+/* The part that this rank cuts, from the cost that came. */
 static int bricks_send_cuts(struct dgnn_bricks *b, const struct bricks_axis *a, int64_t n,
                             struct dgnn_comm *comm, struct dgnn_error *error)
 {
     const struct bricks_item *item = (const struct bricks_item *)b->items.data + n;
     int64_t *sums = b->sums.data, ncut = b->grid[a->axis] - 1, arrived = 0;
-    double *told = b->told.data, *to = told;
+    double *sent_cuts = b->sent_cuts.data, *to = sent_cuts;
     memset(sums, 0, BRICKS_BINS * sizeof(*sums));
     for (int64_t r = 0; r < a->nrank; r++) {
         arrived += a->in[r];
     }
     for (int64_t k = 0; k < arrived; k++) {
-        sums[item[k].bin] += item[k].work;
+        sums[item[k].bin] += item[k].cost;
     }
     bricks_count_cuts(b, a, dgnn_transport_rank(comm));
     if (a->mine >= 0) {
-        bricks_place(b, a->axis, sums, told);
+        bricks_place(b, a->axis, sums, sent_cuts);
     }
     for (int64_t r = 0; r < a->nrank; r++) {
-        if (a->out[r] && to != told) {
-            memcpy(to, told, (size_t)ncut * sizeof(*told));
+        if (a->out[r] && to != sent_cuts) {
+            memcpy(to, sent_cuts, (size_t)ncut * sizeof(*sent_cuts));
         }
         to += a->out[r];
     }
-    double *heard = told + a->nrank * ncut;
-    DGNN_TRY(dgnn_transport_alltoallv(comm, told, a->out, heard, a->in, sizeof(*told), error));
+    double *heard = sent_cuts + a->nrank * ncut;
+    DGNN_TRY(dgnn_transport_alltoallv(comm, sent_cuts, a->out, heard, a->in, sizeof(*sent_cuts), error));
     for (int64_t part = 0; part < a->parts; part++) {
         if (a->in[bricks_cutter(part, a->parts, a->nrank)]) {
             memcpy(b->cut[a->axis] + part * ncut, heard, (size_t)ncut * sizeof(*heard));
@@ -306,7 +306,7 @@ static int bricks_cut_parts(struct dgnn_bricks *b, int axis, const struct dgnn_b
     }
     DGNN_TRY(dgnn_transport_alltoall(comm, a.out, a.in, error));
     DGNN_TRY(dgnn_transport_agree(comm, "compute", bricks_reserve_items(b, &a, atoms->n, error), error));
-    DGNN_TRY(bricks_send_work(b, &a, atoms, comm, error));
+    DGNN_TRY(bricks_send_cost(b, &a, atoms, comm, error));
     return bricks_send_cuts(b, &a, atoms->n, comm, error);
 }
 
@@ -357,7 +357,7 @@ static int bricks_sum_step(struct dgnn_bricks *b, const struct bricks_axis *a, c
     }
     DGNN_TRY(dgnn_transport_alltoallv(comm, item, a->out, heard, a->in, sizeof(*item), error));
     for (int64_t k = 0; k < arrived; k++) {
-        sums[heard[k].bin] += heard[k].work;
+        sums[heard[k].bin] += heard[k].cost;
     }
     return DGNN_OK;
 }
@@ -367,16 +367,16 @@ static int bricks_spread_step(struct dgnn_bricks *b, const struct bricks_axis *a
                               struct dgnn_error *error)
 {
     int64_t ncut = b->grid[a->axis] - 1;
-    double *told = b->told.data, *cut = b->cut[a->axis];
+    double *sent_cuts = b->sent_cuts.data, *cut = b->cut[a->axis];
     memset(a->out, 0, 2 * (size_t)a->nrank * sizeof(*a->out));
     for (int64_t k = 0; k < tree->nbelow; k++) {
-        memcpy(told + k * ncut, cut, (size_t)ncut * sizeof(*cut));
+        memcpy(sent_cuts + k * ncut, cut, (size_t)ncut * sizeof(*cut));
         a->out[tree->below[k]] = ncut;
     }
     if (tree->above >= 0) {
         a->in[tree->above] = ncut;
     }
-    return dgnn_transport_alltoallv(comm, told, a->out, cut, a->in, sizeof(*told), error);
+    return dgnn_transport_alltoallv(comm, sent_cuts, a->out, cut, a->in, sizeof(*sent_cuts), error);
 }
 
 static int bricks_cut_whole(struct dgnn_bricks *b, int axis, const struct dgnn_bricks_atoms *atoms,
@@ -386,7 +386,7 @@ static int bricks_cut_whole(struct dgnn_bricks *b, int axis, const struct dgnn_b
     int64_t me = dgnn_transport_rank(comm), *sums = b->sums.data, step = 1;
     memset(sums, 0, BRICKS_BINS * sizeof(*sums));
     for (int64_t i = 0; i < atoms->n; i++) {
-        sums[bricks_bin(b, axis, atoms->fractions + 3 * i)] += atoms->work ? atoms->work[i] : 1;
+        sums[bricks_bin(b, axis, atoms->fractions + 3 * i)] += atoms->cost ? atoms->cost[i] : 1;
     }
     for (; step < a.nrank; step *= BRICKS_TREE) {
         const struct bricks_tree tree = bricks_climb(me, a.nrank, step);
@@ -431,6 +431,6 @@ void dgnn_bricks_free(struct dgnn_bricks *b)
     dgnn_buffer_free(&b->cuts);
     dgnn_buffer_free(&b->sums);
     dgnn_buffer_free(&b->items);
-    dgnn_buffer_free(&b->told);
+    dgnn_buffer_free(&b->sent_cuts);
     dgnn_buffer_free(&b->counts);
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct distinct_work {
+struct distinct_state {
     int64_t *send_count, *receive_count, *place; /* nrank each, one block */
     int64_t *out, *in;
     int64_t nin;
@@ -21,7 +21,7 @@ static int distinct_compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int distinct_reserve(struct distinct_work *w, int32_t nrank, int64_t n, struct dgnn_error *error)
+static int distinct_reserve(struct distinct_state *w, int32_t nrank, int64_t n, struct dgnn_error *error)
 {
     w->send_count = dgnn_alloc_zeroed(3 * (int64_t)nrank, sizeof(int64_t));
     w->out = dgnn_alloc(n, sizeof(int64_t));
@@ -33,7 +33,7 @@ static int distinct_reserve(struct distinct_work *w, int32_t nrank, int64_t n, s
     return DGNN_OK;
 }
 
-static void distinct_pack(struct distinct_work *w, int32_t nrank, int64_t n, const int64_t *ids)
+static void distinct_pack(struct distinct_state *w, int32_t nrank, int64_t n, const int64_t *ids)
 {
     int64_t sum = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -48,7 +48,7 @@ static void distinct_pack(struct distinct_work *w, int32_t nrank, int64_t n, con
     }
 }
 
-static int distinct_receive(struct distinct_work *w, int32_t nrank, struct dgnn_error *error)
+static int distinct_receive(struct distinct_state *w, int32_t nrank, struct dgnn_error *error)
 {
     for (int32_t r = 0; r < nrank; r++) {
         w->nin += w->receive_count[r];
@@ -57,7 +57,7 @@ static int distinct_receive(struct distinct_work *w, int32_t nrank, struct dgnn_
     return w->in ? DGNN_OK : dgnn_status_no_memory(error, "ids", 8 * w->nin);
 }
 
-static int distinct_look(struct distinct_work *w, struct dgnn_error *error)
+static int distinct_look(struct distinct_state *w, struct dgnn_error *error)
 {
     qsort(w->in, (size_t)w->nin, sizeof(*w->in), distinct_compare);
     for (int64_t i = 1; i < w->nin; i++) {
@@ -71,7 +71,7 @@ static int distinct_look(struct distinct_work *w, struct dgnn_error *error)
 }
 
 static int distinct_check(struct dgnn_comm *comm, const char *operation, int64_t n, const int64_t *ids,
-                          struct distinct_work *w, struct dgnn_error *error)
+                          struct distinct_state *w, struct dgnn_error *error)
 {
     int32_t nrank = dgnn_transport_nrank(comm);
     DGNN_TRY(dgnn_transport_agree(comm, operation, distinct_reserve(w, nrank, n, error), error));
@@ -86,10 +86,10 @@ static int distinct_check(struct dgnn_comm *comm, const char *operation, int64_t
 int dgnn_distinct_check(struct dgnn_comm *comm, const char *operation, int64_t n, const int64_t *ids,
                         struct dgnn_error *error)
 {
-    struct distinct_work work = {0};
-    int status = distinct_check(comm, operation, n, ids, &work, error);
-    dgnn_alloc_free(work.send_count);
-    dgnn_alloc_free(work.out);
-    dgnn_alloc_free(work.in);
+    struct distinct_state state = {0};
+    int status = distinct_check(comm, operation, n, ids, &state, error);
+    dgnn_alloc_free(state.send_count);
+    dgnn_alloc_free(state.out);
+    dgnn_alloc_free(state.in);
     return status;
 }

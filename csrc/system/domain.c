@@ -46,8 +46,8 @@ static int domain_wrap(struct dgnn_domain *d, const struct dgnn_domain_input *in
         if (d->part.types[i] >= 0) {
             memcpy(wrapped + 3 * d->nreal, d->part.coords + 3 * i, 3 * sizeof(double));
             if (d->has_spins) {
-                dgnn_magnetic_displacement(in->spin, d->part.types[i], d->part.spins + 3 * i,
-                                           displaced + 3 * d->nreal);
+                dgnn_spin_nodes_displacement(in->spin, d->part.types[i], d->part.spins + 3 * i,
+                                             displaced + 3 * d->nreal);
             }
             real[d->nreal++] = i;
         }
@@ -119,7 +119,7 @@ static int domain_may_reuse(const struct dgnn_domain *d, const struct dgnn_domai
            domain_moved_little(d, cell, 0.5 * in->skin);
 }
 
-/* ------------------------------------------------------------------ the word */
+/* ------------------------------------------------------------------ the rank's statement */
 
 /* The largest of this rank. */
 static double domain_displacement(const struct dgnn_domain *d)
@@ -132,39 +132,39 @@ static double domain_displacement(const struct dgnn_domain *d)
     return sqrt(most);
 }
 
-static void domain_fill_word(const struct dgnn_domain *d, const struct dgnn_domain_input *in,
-                             const struct dgnn_cell *cell, struct dgnn_word *word)
+static void domain_fill_statement(const struct dgnn_domain *d, const struct dgnn_domain_input *in,
+                                  const struct dgnn_cell *cell, struct dgnn_rank_statement *statement)
 {
     const struct dgnn_system *s = &d->part;
     const double *fractions = d->fractions.data;
-    memcpy(word->model, in->model, sizeof(word->model));
-    word->dtype = in->dtype;
-    word->dense = in->dense;
-    word->nmodel = in->nmodel;
-    word->skin = in->skin;
-    dgnn_word_system(word, in->system, cell);
+    memcpy(statement->model, in->model, sizeof(statement->model));
+    statement->dtype = in->dtype;
+    statement->dense = in->dense;
+    statement->nmodel = in->nmodel;
+    statement->skin = in->skin;
+    dgnn_rank_statement_system(statement, in->system, cell);
     if (s->replicated) {
-        dgnn_word_whole(word, in->system);
+        dgnn_rank_statement_whole(statement, in->system);
     }
-    word->has_ids = s->natoms ? s->ids != NULL : -1;
-    word->natoms = s->natoms;
-    word->want_atom_virial = in->want_atom_virial;
-    word->want_derivatives = in->want_derivatives;
-    word->displacement = domain_displacement(d);
-    word->first_type = s->natoms ? s->types[0] : -1;
-    word->first_id = s->natoms && s->ids ? s->ids[0] : 0;
+    statement->has_ids = s->natoms ? s->ids != NULL : -1;
+    statement->natoms = s->natoms;
+    statement->want_atom_virial = in->want_atom_virial;
+    statement->want_derivatives = in->want_derivatives;
+    statement->displacement = domain_displacement(d);
+    statement->first_type = s->natoms ? s->types[0] : -1;
+    statement->first_id = s->natoms && s->ids ? s->ids[0] : 0;
     for (int64_t i = 1; i < s->natoms && s->ids; i++) {
-        if (s->ids[i] < word->first_id) {
-            word->first_id = s->ids[i];
-            word->first_type = s->types[i];
+        if (s->ids[i] < statement->first_id) {
+            statement->first_id = s->ids[i];
+            statement->first_type = s->types[i];
         }
     }
     for (int k = 0; k < 3; k++) {
-        word->low[k] = INFINITY;
-        word->high[k] = -INFINITY;
+        statement->low[k] = INFINITY;
+        statement->high[k] = -INFINITY;
         for (int64_t r = 0; r < d->nreal; r++) {
-            word->low[k] = fmin(word->low[k], fractions[3 * r + k]);
-            word->high[k] = fmax(word->high[k], fractions[3 * r + k]);
+            statement->low[k] = fmin(statement->low[k], fractions[3 * r + k]);
+            statement->high[k] = fmax(statement->high[k], fractions[3 * r + k]);
         }
     }
 }
@@ -177,7 +177,8 @@ static int domain_begin(struct dgnn_domain *d, const struct dgnn_domain_input *i
     d->valid = d->valid && d->comm == comm; /* the numbers below are those of one communicator */
     d->has_spins = in->spin != NULL;
     d->has_virtual = d->has_spins && !in->spin->is_native;
-    DGNN_TRY(dgnn_buffer_reserve(&d->words, nrank * (int64_t)sizeof(struct dgnn_word), "ranks", error));
+    DGNN_TRY(dgnn_buffer_reserve(&d->statements, nrank * (int64_t)sizeof(struct dgnn_rank_statement), "ranks",
+                                 error));
     DGNN_TRY(dgnn_buffer_reserve(&d->counts, DGNN_DOMAIN_COUNTS * nrank * (int64_t)sizeof(int64_t), "ranks",
                                  error));
     DGNN_TRY(dgnn_input_check(in->system, in->ntypes, &nreal, error));
@@ -280,12 +281,12 @@ static int domain_forward(struct dgnn_domain *d, struct dgnn_error *error)
 static int domain_update(struct dgnn_domain *d, const struct dgnn_domain_input *in, struct dgnn_comm *comm,
                          const struct dgnn_cell *cell, struct dgnn_error *error)
 {
-    struct dgnn_word word;
-    struct dgnn_word_summary summary;
-    memset(&word, 0, sizeof(word));
-    domain_fill_word(d, in, cell, &word);
-    word.may_reuse = domain_may_reuse(d, in, comm, cell);
-    DGNN_TRY(dgnn_word_share(&word, comm, d->words.data, &summary, error));
+    struct dgnn_rank_statement statement;
+    struct dgnn_rank_statement_summary summary;
+    memset(&statement, 0, sizeof(statement));
+    domain_fill_statement(d, in, cell, &statement);
+    statement.may_reuse = domain_may_reuse(d, in, comm, cell);
+    DGNN_TRY(dgnn_rank_statement_share(&statement, comm, d->statements.data, &summary, error));
     d->summary = summary;
     d->reused = summary.may_reuse;
     if (d->reused) {
@@ -362,11 +363,11 @@ int dgnn_domain_add(struct dgnn_domain *d, struct dgnn_node_result *r, struct dg
         return DGNN_OK;
     }
     for (int64_t i = 0; i < d->nodes.nnode; i++) {
-        dgnn_results_take(r, &shape, i, back + shape.width * i);
+        dgnn_results_pack(r, &shape, i, back + shape.width * i);
     }
     DGNN_TRY(dgnn_exchange_reverse_begin(d->geometry, back, shape.width, sizeof(double), error));
     DGNN_TRY(dgnn_exchange_reverse_end(d->geometry, error));
-    dgnn_results_put(back, &shape, d->nodes.nowned, r);
+    dgnn_results_unpack(back, &shape, d->nodes.nowned, r);
     return DGNN_OK;
 }
 
@@ -431,7 +432,7 @@ static void domain_pack(const struct dgnn_domain *d, const struct dgnn_node_resu
     for (int64_t k = 0; k < d->nodes.nowned; k++) {
         double *row = out + domain_width(d, &from->form) * k;
         memcpy(row, answers + head * arrival[k], sizeof(double) * (size_t)head);
-        dgnn_results_take(from, &shape, arrival[k], row + head);
+        dgnn_results_pack(from, &shape, arrival[k], row + head);
         row += head + shape.width;
         for (int kind = 0; kind < DGNN_FEATURES_KINDS; kind++) {
             int64_t width = from->features.width[kind];
@@ -517,10 +518,10 @@ int dgnn_domain_return(struct dgnn_domain *d, const struct dgnn_node_result *fro
 void dgnn_domain_free(struct dgnn_domain *d)
 {
     struct dgnn_buffer *all[] = {
-        &d->words,     &d->real,          &d->wrapped,   &d->fractions,       &d->departure, &d->built_types,
-        &d->built_ids, &d->built_wrapped, &d->counts,    &d->moving_out,      &d->moving_in, &d->arrival,
-        &d->positions, &d->types,         &d->ids,       &d->aparam,          &d->back,      &d->gather,
-        &d->spins,     &d->places,        &d->displaced, &d->built_displaced, &d->totals};
+        &d->statements, &d->real,          &d->wrapped,   &d->fractions,       &d->departure, &d->built_types,
+        &d->built_ids,  &d->built_wrapped, &d->counts,    &d->moving_out,      &d->moving_in, &d->arrival,
+        &d->positions,  &d->types,         &d->ids,       &d->aparam,          &d->back,      &d->gather,
+        &d->spins,      &d->places,        &d->displaced, &d->built_displaced, &d->totals};
     domain_forget(d);
     dgnn_bricks_free(&d->bricks);
     dgnn_halo_free(&d->halo);

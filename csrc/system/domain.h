@@ -1,62 +1,64 @@
-/* Nodes of a system whose atoms are spread over ranks: each rank passes atoms, and space decides who computes
- * them.
+/* The nodes of a system whose atoms are spread over ranks. Each rank passes atoms, and an atom's position
+ * decides which rank computes it.
  *
- * An atom has a passing rank, which has it from the caller and wants its results, and a computing rank, whose
- * brick it is in. It moves between them by its place in two lists: departures of the one, arrivals of the
- * other. Owned rows are along a curve that fills the brick (geom/order.h), ghost rows by (owner, its row), so
- * rows do not depend on who passed an atom.
+ * An atom has a passing rank, which got it from the caller and needs its results, and a computing rank, in
+ * whose brick it is. It moves between them by its place in two lists: departures of the passing rank,
+ * arrivals of the computing rank. Owned rows follow a curve that fills the brick (geom/order.h); ghost rows
+ * are ordered by (owner, the owner's row). So the order of rows does not depend on which rank passed an atom.
  *
- * Bricks hold equal work, as the model counts it from each atom's neighbours: these are found with bricks of
- * equally many atoms, which are then cut anew. So bricks depend on the places of atoms alone, not on earlier
- * calls.
+ * Bricks have equal cost. The model tells an atom's cost from its neighbours, which are found with bricks of
+ * equally many atoms; the bricks are then cut again. So bricks depend on the positions alone, and not on
+ * earlier calls.
  *
  * While the atoms are the same and none moved further than half the skin, the bricks' atoms, the ghosts and
  * the plan stay, and only positions travel.
  *
- * Of a spin model, nodes are atoms with spins, for system/magnetic.h. Ghosts are the atoms whose real or
- * virtual nodes may be in reach of a real or virtual one here; a virtual node's motion counts as an atom's.
- * Spins travel with positions, and magnetic forces with forces; nodes.exchange moves both nodes' rows. */
+ * In a spin model, nodes are atoms with spins, which system/spin_nodes.h turns into real and virtual nodes.
+ * Ghosts are the atoms of which one node may be near a node of this rank. The motion of a virtual node counts
+ * like that of an atom. Spins travel with positions, and magnetic forces with forces; nodes.exchange moves
+ * the rows of both nodes. */
 #ifndef DGNN_SYSTEM_DOMAIN_H
 #define DGNN_SYSTEM_DOMAIN_H
 
 #include "comm/exchange_create.h"
 #include "system/bricks.h"
 #include "system/halo.h"
-#include "system/magnetic.h"
+#include "system/spin_nodes.h"
 #include "system/results.h"
-#include "system/word.h"
+#include "system/rank_statement.h"
 
 struct dgnn_domain_input {
     const struct dgnn_system *system;
     uint64_t model[2]; /* digest of the archive */
     int32_t dtype, dense, ntypes, nmodel;
     int64_t dim_aparam;
-    const struct dgnn_magnetic_scheme *spin; /* of a spin model, else NULL */
+    const struct dgnn_spin_scheme *spin; /* of a spin model; NULL for others */
     double cutoff, skin;
     int32_t threads;
     int32_t want_atom_virial, want_derivatives;
     int64_t nfeature; /* numbers of features of an atom, of the model that gives most */
-    /* What an atom costs with n neighbours at these distances, nearest first. NULL: all cost the same. */
-    double (*work)(const void *of, int64_t n, const double *distance);
-    const void *work_of;
+    /* Returns the cost of an atom with n neighbours at these distances, nearest first. NULL: all atoms cost
+     * the same. */
+    double (*cost)(const void *of, int64_t n, const double *distance);
+    const void *cost_of;
 };
 
 /* Zero it before its first use. */
 struct dgnn_domain {
     struct dgnn_nodes nodes;
-    int32_t want_atom_virial, want_derivatives; /* by any rank */
+    int32_t want_atom_virial, want_derivatives; /* 1: a rank wants it */
     int64_t nfeature;                           /* as in the input; the same on all ranks */
-    int32_t reused;                             /* did the last update keep who computes what? */
+    int32_t reused;                             /* 1: the last update kept the atoms of each brick */
 
     /* The rest belongs to domain.c and domain_build.c. */
     int32_t valid;
     struct dgnn_comm *comm;      /* retained */
-    struct dgnn_system part;     /* what this rank passes; of a replicated system, its slice */
-    int64_t slice;               /* the first atom of that */
-    int32_t replicated, grid[3]; /* as they were asked for at the last build */
+    struct dgnn_system part;     /* the atoms that this rank passes; its slice of a replicated system */
+    int64_t slice;               /* the first atom of that slice */
+    int32_t replicated, grid[3]; /* the arguments of the last build */
     double skin;
     struct dgnn_cell cell;
-    struct dgnn_word_summary summary;
+    struct dgnn_rank_statement_summary summary;
     struct dgnn_bricks bricks;
     struct dgnn_halo halo;
     int32_t has_spins, has_virtual; /* virtual: nodes are not atoms */
@@ -66,30 +68,30 @@ struct dgnn_domain {
     struct dgnn_exchange *geometry;
 
     /* Passing. */
-    int64_t natoms, nreal;        /* of the last call; without NULL atoms */
-    int64_t built_natoms;         /* of the last build */
-    struct dgnn_buffer words;     /* nrank struct dgnn_word */
-    struct dgnn_buffer real;      /* nreal int64: atom */
-    struct dgnn_buffer wrapped;   /* nreal x 3 */
-    struct dgnn_buffer fractions; /* nreal x 3 */
-    struct dgnn_buffer departure; /* nreal int64: index into real, by computing rank */
-    struct dgnn_buffer displaced; /* nreal x 3: virtual atoms, from their real ones */
+    int64_t natoms, nreal;         /* natoms of the last call; nreal without NULL atoms */
+    int64_t built_natoms;          /* of the last build */
+    struct dgnn_buffer statements; /* nrank struct dgnn_rank_statement */
+    struct dgnn_buffer real;       /* nreal int64: index of each atom */
+    struct dgnn_buffer wrapped;    /* nreal x 3 */
+    struct dgnn_buffer fractions;  /* nreal x 3 */
+    struct dgnn_buffer departure;  /* nreal int64: index into real, by computing rank */
+    struct dgnn_buffer displaced;  /* nreal x 3: virtual atoms, relative to their real ones */
     struct dgnn_buffer built_types, built_ids, built_wrapped, built_displaced;
     /* Both. */
-    int32_t all_home;          /* every atom of every rank is computed where it is passed */
-    struct dgnn_buffer counts; /* nrank int64, several: see domain_build.h */
+    int32_t all_home;          /* 1: each rank computes the atoms that it passes */
+    struct dgnn_buffer counts; /* nrank int64 for each enum dgnn_domain_count (domain_build.h) */
     struct dgnn_buffer moving_out, moving_in;
     /* Computing. */
     struct dgnn_buffer arrival; /* nowned int32: row, in the order of arrival */
     struct dgnn_buffer positions, types, ids, aparam, spins;
-    struct dgnn_buffer places; /* of a spin model, nnode x 6: positions and spins, as they travel to ghosts */
-    struct dgnn_buffer gather; /* of a replicated system: the results of this rank's slice */
-    struct dgnn_buffer back;   /* nnode rows of results, ghosts' to be sent home */
+    struct dgnn_buffer places; /* nnode x 6 in a spin model: positions and spins, as they travel to ghosts */
+    struct dgnn_buffer gather; /* results of this rank's slice of a replicated system */
+    struct dgnn_buffer back;   /* nnode rows of results, from which ghosts' are sent to their owners */
     struct dgnn_buffer totals; /* of answers that are no energies */
 };
 
-/* Collective. status and *error: how this rank's own checks of the call went. The same answer on all ranks.
- * Errors: INPUT, MEMORY, COMM. */
+/* Updates the nodes; collective. status and *error say whether this rank's own checks of the call failed. All
+ * ranks return the same status. Errors: INPUT, MEMORY, COMM. */
 int dgnn_domain_update(struct dgnn_domain *domain, const struct dgnn_domain_input *input,
                        struct dgnn_comm *comm, int status, struct dgnn_error *error);
 
@@ -97,12 +99,12 @@ int dgnn_domain_update(struct dgnn_domain *domain, const struct dgnn_domain_inpu
 int dgnn_domain_prepare(struct dgnn_domain *domain, const struct dgnn_node_form *form,
                         struct dgnn_error *error);
 
-/* Collective: what ghost rows hold is added to their owners' forces, magnetic forces and virials. Errors:
- * COMM. */
+/* Adds the ghost rows' forces, magnetic forces and virials to their owners' rows; collective. Errors: COMM.
+ */
 int dgnn_domain_add(struct dgnn_domain *domain, struct dgnn_node_result *result, struct dgnn_error *error);
 
-/* Collective: results to the rank and place that atoms came from; totals to all. NULL atoms get zeros.
- * Errors: COMM. */
+/* Returns results to the rank and place that each atom came from, and totals to all ranks; collective. NULL
+ * atoms get zeros. Errors: COMM. */
 int dgnn_domain_return(struct dgnn_domain *domain, const struct dgnn_node_result *from,
                        struct dgnn_result *to, struct dgnn_error *error);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "comm/spin.h"
+#include "comm/spin_rows.h"
 #include "geom/nlist.h"
 #include "geom/order.h"
 #include "system/distinct.h"
@@ -29,8 +29,8 @@ struct build {
     uint64_t *key;             /* nowned: along the curve */
     struct dgnn_nlist list;    /* of atoms that are weighed */
     double *send_position;     /* of ghosts, x 3 */
-    int64_t *weighed;          /* nowned: work, in the order of arrival */
-    int64_t *returned, *work;  /* nreal: work, by departure and by real */
+    int64_t *weighed;          /* nowned: cost, in the order of arrival */
+    int64_t *returned, *cost;  /* nreal: cost, by departure and by real */
     struct dgnn_halo_box *box; /* nrank: of ranks whose bricks are near; others' are empty */
     int64_t *near;             /* nrank: 1 for these, else 0 */
     char *told, *heard;        /* a box for each rank, packed */
@@ -237,13 +237,13 @@ int dgnn_domain_build_bring(struct dgnn_domain *d, int64_t dim_aparam, struct dg
     return DGNN_OK;
 }
 
-/* work: nreal, or NULL where all cost the same. */
-static int build_move(struct build *b, const int64_t *work, struct dgnn_error *error)
+/* cost: nreal, or NULL where all cost the same. */
+static int build_move(struct build *b, const int64_t *cost, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
     int64_t *depart = dgnn_domain_counts(d, DGNN_DOMAIN_DEPART),
             *arrive = dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE);
-    const struct dgnn_bricks_atoms atoms = {.n = d->nreal, .fractions = d->fractions.data, .work = work};
+    const struct dgnn_bricks_atoms atoms = {.n = d->nreal, .fractions = d->fractions.data, .cost = cost};
     DGNN_TRY(dgnn_bricks_cut(&d->bricks, &atoms, d->comm, error));
     build_depart(b, arrive);
     DGNN_TRY(dgnn_transport_alltoall(d->comm, depart, arrive, error));
@@ -376,7 +376,7 @@ static int build_ghosts(struct build *b, double reach, struct dgnn_error *error)
     return DGNN_OK;
 }
 
-/* ------------------------------------------------------------------ work */
+/* ------------------------------------------------------------------ cost */
 
 static int build_reserve_weighing(struct build *b, struct dgnn_error *error)
 {
@@ -384,7 +384,7 @@ static int build_reserve_weighing(struct build *b, struct dgnn_error *error)
     DGNN_TRY(build_alloc(&b->send_position, d->halo.first[b->nrank], 3 * sizeof(double), "ghosts", error));
     DGNN_TRY(build_alloc(&b->weighed, d->nodes.nowned, sizeof(*b->weighed), "atoms", error));
     DGNN_TRY(build_alloc(&b->returned, d->nreal, sizeof(*b->returned), "atoms", error));
-    return build_alloc(&b->work, d->nreal, sizeof(*b->work), "atoms", error);
+    return build_alloc(&b->cost, d->nreal, sizeof(*b->cost), "atoms", error);
 }
 
 static int build_bring_ghosts(struct build *b, struct dgnn_error *error)
@@ -400,7 +400,7 @@ static int build_bring_ghosts(struct build *b, struct dgnn_error *error)
 }
 
 /* Whole numbers, so that their sums do not depend on an order. */
-static int build_count_work(struct build *b, struct dgnn_error *error)
+static int build_count_cost(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
     const int32_t *arrival = d->arrival.data;
@@ -415,13 +415,13 @@ static int build_count_work(struct build *b, struct dgnn_error *error)
     DGNN_TRY(dgnn_nlist_update(&b->list, &input, error));
     for (int64_t k = 0; k < d->nodes.nowned; k++) {
         int64_t first = b->list.first[arrival[k]], n = b->list.first[arrival[k] + 1] - first;
-        double work = b->in->work(b->in->work_of, n, b->list.distance + first);
-        b->weighed[k] = work > 1 ? llround(fmin(work, 1e12)) : 1;
+        double cost = b->in->cost(b->in->cost_of, n, b->list.distance + first);
+        b->weighed[k] = cost > 1 ? llround(fmin(cost, 1e12)) : 1;
     }
     return DGNN_OK;
 }
 
-/* The work of the atoms that this rank passes. */
+/* The cost of the atoms that this rank passes. */
 static int build_weigh(struct build *b, struct dgnn_error *error)
 {
     struct dgnn_domain *d = b->d;
@@ -429,12 +429,12 @@ static int build_weigh(struct build *b, struct dgnn_error *error)
     DGNN_TRY(build_ghosts(b, b->in->cutoff, error));
     DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_reserve_weighing(b, error), error));
     DGNN_TRY(build_bring_ghosts(b, error));
-    DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_count_work(b, error), error));
+    DGNN_TRY(dgnn_transport_agree(d->comm, "compute", build_count_cost(b, error), error));
     DGNN_TRY(dgnn_transport_alltoallv(d->comm, b->weighed, dgnn_domain_counts(d, DGNN_DOMAIN_ARRIVE),
                                       b->returned, dgnn_domain_counts(d, DGNN_DOMAIN_DEPART),
                                       sizeof(*b->returned), error));
     for (int64_t k = 0; k < d->nreal; k++) {
-        b->work[departure[k]] = b->returned[k];
+        b->cost[departure[k]] = b->returned[k];
     }
     return DGNN_OK;
 }
@@ -505,9 +505,9 @@ static int build_all(struct build *b, struct dgnn_error *error)
     if (d->summary.has_ids) {
         DGNN_TRY(dgnn_distinct_check(d->comm, "compute", d->nreal, b->ids, error));
     }
-    if (b->in->work && b->nrank > 1) {
+    if (b->in->cost && b->nrank > 1) {
         DGNN_TRY(build_weigh(b, error));
-        DGNN_TRY(build_move(b, b->work, error));
+        DGNN_TRY(build_move(b, b->cost, error));
     }
     return build_halo(b, error);
 }
@@ -519,7 +519,7 @@ int dgnn_domain_build(struct dgnn_domain *d, const struct dgnn_domain_input *in,
     int status = build_all(&b, error);
     void *blocks[] = {b.out,     b.arrived,   b.ghost_out, b.ghost,      b.ids,        b.key,
                       b.box,     b.neighbour, b.recv_row,  b.send_first, b.recv_first, b.send_position,
-                      b.weighed, b.returned,  b.work,      b.near,       b.told,       b.heard};
+                      b.weighed, b.returned,  b.cost,      b.near,       b.told,       b.heard};
     for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
         dgnn_alloc_free(blocks[i]);
     }

@@ -1,15 +1,15 @@
-/* Inside of the domain: deciding anew who computes what. */
+/* The inside of the domain: it decides again which rank computes which atoms. */
 #ifndef DGNN_SYSTEM_DOMAIN_BUILD_H
 #define DGNN_SYSTEM_DOMAIN_BUILD_H
 
 #include "system/domain.h"
 
-/* Numbers of atoms per rank in domain->counts. */
+/* The rows of domain->counts, each with a number of atoms for each rank. */
 enum dgnn_domain_count {
-    DGNN_DOMAIN_DEPART = 0, /* atoms of mine that each rank computes */
-    DGNN_DOMAIN_ARRIVE,     /* atoms of each rank that I compute */
-    DGNN_DOMAIN_SEND,       /* rows of mine that are each rank's ghosts */
-    DGNN_DOMAIN_RECEIVE,    /* rows of each rank that are my ghosts */
+    DGNN_DOMAIN_DEPART = 0, /* atoms that this rank passes and each rank computes */
+    DGNN_DOMAIN_ARRIVE,     /* atoms that each rank passes and this rank computes */
+    DGNN_DOMAIN_SEND,       /* rows of this rank that are ghosts of each rank */
+    DGNN_DOMAIN_RECEIVE,    /* rows of each rank that are ghosts of this rank */
     DGNN_DOMAIN_COUNTS
 };
 
@@ -18,11 +18,12 @@ static inline int64_t *dgnn_domain_counts(const struct dgnn_domain *domain, enum
     return (int64_t *)domain->counts.data + which * (int64_t)dgnn_transport_nrank(domain->comm);
 }
 
-/* Collective, after the ranks shared their words. Brings everything but the ghosts' positions. */
+/* Builds everything except the ghosts' positions; collective. The ranks must have shared their statements. */
 int dgnn_domain_build(struct dgnn_domain *domain, const struct dgnn_domain_input *input,
                       struct dgnn_error *error);
 
-/* Collective: positions, spins and aparam from passing to computing ranks. Memory is there. */
+/* Brings positions, spins and aparam from passing to computing ranks; collective. The memory is already
+ * reserved. */
 int dgnn_domain_build_bring(struct dgnn_domain *domain, int64_t dim_aparam, struct dgnn_error *error);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "comm/check.h"
 #include "comm/plan.h"
-#include "comm/spin.h"
+#include "comm/spin_rows.h"
 #include "system/input.h"
 
 enum ghosted_kind { GHOSTED_NOTHING = 0, GHOSTED_BORDER, GHOSTED_DIRECT, GHOSTED_MAPPING };
@@ -434,7 +434,8 @@ static int ghosted_begin(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted
                          struct dgnn_comm *comm, struct dgnn_error *error)
 {
     const struct dgnn_ghosted *s = in->system;
-    DGNN_TRY(dgnn_buffer_reserve(&g->words, dgnn_transport_nrank(comm) * (int64_t)sizeof(struct dgnn_word),
+    DGNN_TRY(dgnn_buffer_reserve(&g->statements,
+                                 dgnn_transport_nrank(comm) * (int64_t)sizeof(struct dgnn_rank_statement),
                                  "ranks", error));
     DGNN_TRY(ghosted_check(in, error));
     g->add = s->add_ghost_forces != 0;
@@ -480,41 +481,41 @@ static void ghosted_set_nodes(struct dgnn_ghosted_nodes *g, int32_t same)
     dgnn_cell_set(&nodes->cell, NULL, NULL, NULL); /* open: images stand at their places */
 }
 
-static void ghosted_fill_word(const struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in,
-                              struct dgnn_word *word)
+static void ghosted_fill_statement(const struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in,
+                                   struct dgnn_rank_statement *statement)
 {
     const struct dgnn_ghosted *s = in->system;
     struct dgnn_system system = {
         .fparam = s->fparam, .nfparam = s->nfparam, .charge_spin = s->charge_spin, .request = s->request};
     struct dgnn_cell open;
-    memset(word, 0, sizeof(*word));
+    memset(statement, 0, sizeof(*statement));
     memset(&open, 0, sizeof(open));
-    memcpy(word->model, in->model, sizeof(word->model));
-    word->dtype = in->dtype;
-    word->dense = in->dense;
-    word->nmodel = in->nmodel;
-    word->skin = in->skin;
-    dgnn_word_system(word, &system, &open);
-    word->add_ghost_forces = g->add;
-    word->same_list = s->same_list != 0;
-    word->plan_kind = g->kind;
-    word->has_ids = -1;
-    word->natoms = s->nlocal;
-    word->first_type = s->nlocal ? s->types[0] : -1;
-    word->want_atom_virial = in->want_atom_virial;
-    word->want_derivatives = in->want_derivatives;
+    memcpy(statement->model, in->model, sizeof(statement->model));
+    statement->dtype = in->dtype;
+    statement->dense = in->dense;
+    statement->nmodel = in->nmodel;
+    statement->skin = in->skin;
+    dgnn_rank_statement_system(statement, &system, &open);
+    statement->add_ghost_forces = g->add;
+    statement->same_list = s->same_list != 0;
+    statement->plan_kind = g->kind;
+    statement->has_ids = -1;
+    statement->natoms = s->nlocal;
+    statement->first_type = s->nlocal ? s->types[0] : -1;
+    statement->want_atom_virial = in->want_atom_virial;
+    statement->want_derivatives = in->want_derivatives;
 }
 
 int dgnn_ghosted_update(struct dgnn_ghosted_nodes *g, const struct dgnn_ghosted_input *in,
                         struct dgnn_comm *comm, int status, struct dgnn_error *error)
 {
-    struct dgnn_word word;
-    struct dgnn_word_summary summary;
+    struct dgnn_rank_statement statement;
+    struct dgnn_rank_statement_summary summary;
     int32_t same = in->system->same_list != 0;
     status = status ? status : ghosted_begin(g, in, comm, error);
     DGNN_TRY(dgnn_transport_agree(comm, "compute_ghosted", status, error));
-    ghosted_fill_word(g, in, &word);
-    DGNN_TRY(dgnn_word_share(&word, comm, g->words.data, &summary, error));
+    ghosted_fill_statement(g, in, &statement);
+    DGNN_TRY(dgnn_rank_statement_share(&statement, comm, g->statements.data, &summary, error));
     if (!same) {
         DGNN_TRY(ghosted_build(g, in, error));
     }
@@ -575,12 +576,12 @@ static int ghosted_send_home(struct dgnn_ghosted_nodes *g, struct dgnn_node_resu
         return DGNN_OK;
     }
     for (int64_t i = 0; i < g->nodes.nnode; i++) {
-        dgnn_results_take(r, &shape, i, back + shape.width * i);
+        dgnn_results_pack(r, &shape, i, back + shape.width * i);
     }
     DGNN_TRY(dgnn_exchange_reverse_begin(g->geometry, back, shape.width, sizeof(double), error));
     DGNN_TRY(dgnn_exchange_reverse_end(g->geometry, error));
     DGNN_TRY(dgnn_exchange_settle(g->geometry, error)); /* the host gets ghosts' rows, too: zeros */
-    dgnn_results_put(back, &shape, g->nodes.nnode, r);
+    dgnn_results_unpack(back, &shape, g->nodes.nnode, r);
     return DGNN_OK;
 }
 
@@ -640,7 +641,7 @@ void dgnn_ghosted_return(const struct dgnn_ghosted_nodes *g, const struct dgnn_n
 
 void dgnn_ghosted_free(struct dgnn_ghosted_nodes *g)
 {
-    struct dgnn_buffer *all[] = {&g->words,      &g->host_types, &g->new_row, &g->row,    &g->owner,
+    struct dgnn_buffer *all[] = {&g->statements, &g->host_types, &g->new_row, &g->row,    &g->owner,
                                  &g->ids,        &g->positions,  &g->types,   &g->aparam, &g->spins,
                                  &g->list_first, &g->list_row,   &g->back,    &g->order,  &g->place,
                                  &g->received,   &g->totals};

@@ -37,7 +37,7 @@ static void results_parts(const struct dgnn_node_result *r, const struct dgnn_re
     parts[3] = (struct results_part){shape->output_forces, 9, r->output_forces};
 }
 
-void dgnn_results_take(const struct dgnn_node_result *r, const struct dgnn_results_shape *shape, int64_t i,
+void dgnn_results_pack(const struct dgnn_node_result *r, const struct dgnn_results_shape *shape, int64_t i,
                        double *out)
 {
     struct results_part parts[RESULTS_PARTS];
@@ -50,8 +50,8 @@ void dgnn_results_take(const struct dgnn_node_result *r, const struct dgnn_resul
     }
 }
 
-void dgnn_results_put(const double *rows, const struct dgnn_results_shape *shape, int64_t n,
-                      struct dgnn_node_result *r)
+void dgnn_results_unpack(const double *rows, const struct dgnn_results_shape *shape, int64_t n,
+                         struct dgnn_node_result *r)
 {
     struct results_part parts[RESULTS_PARTS];
     results_parts(r, shape, parts);

@@ -1,10 +1,10 @@
-/* Rows of results that travel together: an atom's forces, magnetic forces and virial, in one message. */
+/* Rows of results: an atom's forces, magnetic forces and virial travel in one message. */
 #ifndef DGNN_SYSTEM_RESULTS_H
 #define DGNN_SYSTEM_RESULTS_H
 
 #include "system/nodes.h"
 
-/* Where the parts of a row begin; a part that is not there has no place. */
+/* Where the parts of a row begin. */
 struct dgnn_results_shape {
     int64_t forces, forces_mag, atom_virial, output_forces; /* -1: not there */
     int64_t width;                                          /* numbers in a row: 0 to 15 */
@@ -23,8 +23,8 @@ void dgnn_results_total(const struct dgnn_node_result *result, int64_t nowned, d
 /* The caller's from the sums over all ranks. */
 void dgnn_results_set_total(const struct dgnn_node_form *form, const double *total, struct dgnn_result *to);
 
-/* Row i of result into out, as its shape says. */
-void dgnn_results_take(const struct dgnn_node_result *result, const struct dgnn_results_shape *shape,
+/* Copies row i of result into out, in the order that shape says. */
+void dgnn_results_pack(const struct dgnn_node_result *result, const struct dgnn_results_shape *shape,
                        int64_t i, double *out);
 
 /* Where features of that kind go; NULL: nowhere. */
@@ -36,8 +36,8 @@ static inline double *dgnn_results_features(const struct dgnn_result *result, in
 /* Zeros, after a failure on this rank alone: what the other ranks still get from it. */
 void dgnn_results_clear(const struct dgnn_nodes *nodes, struct dgnn_node_result *result);
 
-/* From n rows into result. */
-void dgnn_results_put(const double *rows, const struct dgnn_results_shape *shape, int64_t n,
-                      struct dgnn_node_result *result);
+/* Copies n rows into result. */
+void dgnn_results_unpack(const double *rows, const struct dgnn_results_shape *shape, int64_t n,
+                         struct dgnn_node_result *result);
 
 #endif

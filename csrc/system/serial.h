@@ -1,21 +1,23 @@
-/* Nodes of a system on one rank: every atom that is not NULL, in the caller's order. */
+/* The nodes of a system on one rank: all atoms except NULL atoms, in the caller's order. */
 #ifndef DGNN_SYSTEM_SERIAL_H
 #define DGNN_SYSTEM_SERIAL_H
 
 #include "system/results.h"
 
-/* Zero it before its first use. */
+/* The caller zeroes it before its first use. */
 struct dgnn_serial {
     struct dgnn_nodes nodes;
     int64_t natoms;          /* of the last call */
-    struct dgnn_buffer atom; /* nnode int64: the caller's index of each node */
+    struct dgnn_buffer atom; /* nnode int64: index of each node's atom */
     struct dgnn_buffer positions, types, ids, aparam, spins;
     struct dgnn_buffer sorted_ids;
     struct dgnn_buffer totals;        /* of answers that are no energies */
-    struct dgnn_buffer wrapped_types; /* the last call's types, to see whether rows mean the same atoms */
+    struct dgnn_buffer wrapped_types; /* types of the last call, which tell whether rows stand for the same
+                                         atoms */
 };
 
-/* Errors: INPUT (a coordinate, a type, the box), MEMORY. dim_aparam columns are taken from system->aparam. */
+/* Updates the nodes, with dim_aparam columns of system->aparam. Errors: INPUT (a coordinate, a type, the
+ * box), MEMORY. */
 int dgnn_serial_update(struct dgnn_serial *serial, const struct dgnn_system *system, int32_t ntypes,
                        int64_t dim_aparam, struct dgnn_error *error);
 
@@ -23,7 +25,7 @@ int dgnn_serial_update(struct dgnn_serial *serial, const struct dgnn_system *sys
 int dgnn_serial_prepare(struct dgnn_serial *serial, const struct dgnn_node_form *form,
                         struct dgnn_error *error);
 
-/* Node results into the caller's arrays; NULL atoms get zeros. */
+/* Writes results of nodes into the caller's arrays. NULL atoms get zeros. */
 void dgnn_serial_return(const struct dgnn_serial *serial, const struct dgnn_node_result *from,
                         struct dgnn_result *to);
 

@@ -155,12 +155,12 @@ void Deviation::write_atoms(const Atom &atom, const std::vector<double> &mine)
 void Deviation::write(bigint step, const Atom &atom, const std::vector<dgnn_result> &results)
 {
     Local local;
-    std::vector<const double *> forces, magnetic;
+    std::vector<const double *> forces, spin_nodes;
     std::vector<double> of_forces;
     local.attempt([&] {
         for (const dgnn_result &result : results) {
             forces.push_back(result.forces);
-            magnetic.push_back(result.forces_mag);
+            spin_nodes.push_back(result.forces_mag);
         }
         of_atoms_.resize(static_cast<size_t>(atom.nlocal));
         of_vectors(forces, atom.nlocal);
@@ -173,7 +173,7 @@ void Deviation::write(bigint step, const Atom &atom, const std::vector<dgnn_resu
     put(of_virials(results, atom.natoms), energy_unit_);
     put(spread(atom.natoms), force_unit_);
     if (has_spins_) {
-        of_vectors(magnetic, atom.nlocal);
+        of_vectors(spin_nodes, atom.nlocal);
         put(spread(atom.natoms), force_unit_);
     }
     if (atomic_) {

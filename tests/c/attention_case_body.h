@@ -171,7 +171,7 @@ static void REAL(case_json)(const struct REAL(attention_case) * c, struct dgnn_t
     dgnn_text_add(text, NULL, "}}}]}");
 }
 
-static int REAL(case_load)(const struct REAL(attention_case) * c, struct REAL(dgnn_attend) * attention,
+static int REAL(case_load)(const struct REAL(attention_case) * c, struct REAL(dgnn_attention) * attention,
                            struct dgnn_error *error)
 {
     struct dgnn_text text = {0};
@@ -180,9 +180,9 @@ static int REAL(case_load)(const struct REAL(attention_case) * c, struct REAL(dg
     int status = dgnn_tree_parse("attention", text.data, (size_t)text.length, NULL, 0, &tree, error);
     if (!status) {
         struct dgnn_value root = dgnn_tree_root(tree);
-        const struct dgnn_attend_shape shape = {
+        const struct dgnn_attention_shape shape = {
             .width = 9, .nlayer = 1, .hidden = c->hidden, .angular = c->angular};
-        status = REAL(dgnn_attend_load)(&root, &shape, attention, error);
+        status = REAL(dgnn_attention_load)(&root, &shape, attention, error);
         dgnn_tree_free(tree);
     }
     dgnn_text_free(&text);
@@ -244,7 +244,7 @@ static void REAL(case_compare)(struct REAL(attention_case) * c, const struct REA
 static void REAL(check_attention)(enum dgnn_cpu cpu, int flags)
 {
     struct REAL(attention_case) c;
-    struct REAL(dgnn_attend) attention;
+    struct REAL(dgnn_attention) attention;
     struct dgnn_error error;
     double weight[11][9];
     REAL(case_random)(&c, flags);
@@ -275,5 +275,5 @@ static void REAL(check_attention)(enum dgnn_cpu cpu, int flags)
     b.ops->attention_backward(&b);
     REAL(case_compare)(&c, &b, weight);
     dgnn_buffer_free(&buffer);
-    REAL(dgnn_attend_free)(&attention);
+    REAL(dgnn_attention_free)(&attention);
 }

@@ -177,13 +177,13 @@ struct passed {
 
 static inline struct passed passed_create(int64_t n)
 {
-    size_t room = (size_t)n + 1;
-    return (struct passed){.atom = calloc(room, 8),
-                           .ids = calloc(room, 8),
-                           .x = calloc(room, 24),
-                           .spins = calloc(room, 24),
-                           .aparam = calloc(room * 8, 8),
-                           .types = calloc(room, 4)};
+    size_t capacity = (size_t)n + 1;
+    return (struct passed){.atom = calloc(capacity, 8),
+                           .ids = calloc(capacity, 8),
+                           .x = calloc(capacity, 24),
+                           .spins = calloc(capacity, 24),
+                           .aparam = calloc(capacity * 8, 8),
+                           .types = calloc(capacity, 4)};
 }
 
 static inline void passed_free(struct passed *p)

@@ -99,7 +99,7 @@ static inline int ablated_nothing(struct dgnn_exchange *x, struct dgnn_error *er
     return DGNN_OK;
 }
 
-static inline int ablated_prepare(struct dgnn_exchange *x, struct dgnn_exchange_lane *lane,
+static inline int ablated_prepare(struct dgnn_exchange *x, struct dgnn_exchange_channel *lane,
                                   struct dgnn_error *error)
 {
     return dgnn_exchange_swaps.prepare(x, lane, error);

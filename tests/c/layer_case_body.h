@@ -9,21 +9,21 @@
 
 enum { REAL(CASE_ROWS) = 5, REAL(CASE_GAP) = 3 }; /* rows, and columns between them that nobody may touch */
 
-struct REAL(layer_room) {
+struct REAL(layer_rows) {
     real x[REAL(CASE_ROWS) * (NET_WIDTH + REAL(CASE_GAP))], y[REAL(CASE_ROWS) * (NET_WIDTH + REAL(CASE_GAP))];
     real dy[REAL(CASE_ROWS) * NET_WIDTH], dx[REAL(CASE_ROWS) * (NET_WIDTH + REAL(CASE_GAP))];
     real slope[REAL(CASE_ROWS) * NET_WIDTH], kept[REAL(CASE_ROWS) * NET_LAYERS * NET_WIDTH];
-    real work[3 * REAL(CASE_ROWS) * NET_WIDTH];
+    real scratch[3 * REAL(CASE_ROWS) * NET_WIDTH];
 };
 
-static void REAL(fill_room)(struct REAL(layer_room) * room, uint64_t *seed)
+static void REAL(fill_rows)(struct REAL(layer_rows) * rows, uint64_t *seed)
 {
-    for (size_t i = 0; i < sizeof(room->x) / sizeof(real); i++) {
-        room->x[i] = (real)(3 * random_uniform(seed) - 1.5);
-        room->y[i] = room->dx[i] = 7;
+    for (size_t i = 0; i < sizeof(rows->x) / sizeof(real); i++) {
+        rows->x[i] = (real)(3 * random_uniform(seed) - 1.5);
+        rows->y[i] = rows->dx[i] = 7;
     }
-    for (size_t i = 0; i < sizeof(room->dy) / sizeof(real); i++) {
-        room->dy[i] = (real)(2 * random_uniform(seed) - 1);
+    for (size_t i = 0; i < sizeof(rows->dy) / sizeof(real); i++) {
+        rows->dy[i] = (real)(2 * random_uniform(seed) - 1);
     }
 }
 
@@ -84,29 +84,29 @@ static int REAL(gap_untouched)(const real *rows, int64_t stride, int64_t width)
 static void REAL(test_layer)(const struct REAL(dgnn_ops) * ops, const struct dgnn_value *value,
                              const struct net *net, uint64_t *seed)
 {
-    static struct REAL(layer_room) room;
+    static struct REAL(layer_rows) rows;
     const struct net_layer *l = &net->layer[0];
     int64_t in_stride = l->nin + REAL(CASE_GAP), out_stride = l->nout + REAL(CASE_GAP);
     struct REAL(dgnn_layer) layer;
     struct dgnn_error error;
-    REAL(fill_room)(&room, seed);
+    REAL(fill_rows)(&rows, seed);
     CHECK_STATUS(REAL(dgnn_layer_load)(value, l->nin, l->nout, &layer, &error), DGNN_OK, "");
     CHECK(layer.residual == (!l->resnet ? 0 : l->nout == l->nin ? 1 : l->nout == 2 * l->nin ? 2 : 0));
     CHECK(REAL(dgnn_layer_parameters)(&layer) == (int64_t)l->nout * (l->nin + l->has_bias + l->has_idt));
-    REAL(dgnn_layer_forward)(ops, &layer, REAL(CASE_ROWS), room.x, in_stride, room.y, out_stride, NULL);
-    CHECK_NEAR(REAL(value_error)(net, room.x, in_stride, room.y, out_stride), 0, CASE_TOLERANCE);
-    REAL(dgnn_layer_forward)(ops, &layer, REAL(CASE_ROWS), room.x, in_stride, room.y, out_stride, room.slope);
-    CHECK_NEAR(REAL(value_error)(net, room.x, in_stride, room.y, out_stride), 0, CASE_TOLERANCE);
+    REAL(dgnn_layer_forward)(ops, &layer, REAL(CASE_ROWS), rows.x, in_stride, rows.y, out_stride, NULL);
+    CHECK_NEAR(REAL(value_error)(net, rows.x, in_stride, rows.y, out_stride), 0, CASE_TOLERANCE);
+    REAL(dgnn_layer_forward)(ops, &layer, REAL(CASE_ROWS), rows.x, in_stride, rows.y, out_stride, rows.slope);
+    CHECK_NEAR(REAL(value_error)(net, rows.x, in_stride, rows.y, out_stride), 0, CASE_TOLERANCE);
     for (int add = 0; add < 2; add++) {
-        for (size_t i = 0; i < sizeof(room.dx) / sizeof(real); i++) {
-            room.dx[i] = 7;
+        for (size_t i = 0; i < sizeof(rows.dx) / sizeof(real); i++) {
+            rows.dx[i] = 7;
         }
-        REAL(dgnn_layer_backward)(ops, &layer, REAL(CASE_ROWS), room.dy, l->nout, room.slope, room.work,
-                                  room.dx, in_stride, add);
-        CHECK_NEAR(REAL(slope_error)(net, room.x, in_stride, room.dy, room.dx, add ? 7 : 0), 0, CASE_SLOPE);
+        REAL(dgnn_layer_backward)(ops, &layer, REAL(CASE_ROWS), rows.dy, l->nout, rows.slope, rows.scratch,
+                                  rows.dx, in_stride, add);
+        CHECK_NEAR(REAL(slope_error)(net, rows.x, in_stride, rows.dy, rows.dx, add ? 7 : 0), 0, CASE_SLOPE);
     }
-    CHECK(REAL(gap_untouched)(room.y, out_stride, l->nout) &&
-          REAL(gap_untouched)(room.dx, in_stride, l->nin));
+    CHECK(REAL(gap_untouched)(rows.y, out_stride, l->nout) &&
+          REAL(gap_untouched)(rows.dx, in_stride, l->nin));
     REAL(dgnn_layer_free)(&layer);
     REAL(dgnn_layer_free)(&layer); /* a freed layer is a zeroed one */
 }
@@ -114,11 +114,11 @@ static void REAL(test_layer)(const struct REAL(dgnn_ops) * ops, const struct dgn
 static void REAL(test_network)(const struct REAL(dgnn_ops) * ops, const struct dgnn_value *value,
                                const struct net *net, uint64_t *seed)
 {
-    static struct REAL(layer_room) room;
+    static struct REAL(layer_rows) rows;
     int64_t nin = net->layer[0].nin, nout = net->layer[net->nlayer - 1].nout, parameters = 0, kept = 0;
     struct REAL(dgnn_network) network;
     struct dgnn_error error;
-    REAL(fill_room)(&room, seed);
+    REAL(fill_rows)(&rows, seed);
     for (int l = 0; l < net->nlayer; l++) {
         const struct net_layer *layer = &net->layer[l];
         parameters += (int64_t)layer->nout * (layer->nin + layer->has_bias + layer->has_idt);
@@ -128,10 +128,10 @@ static void REAL(test_network)(const struct REAL(dgnn_ops) * ops, const struct d
     CHECK(network.nin == nin && network.nout == nout && network.nlayer == net->nlayer &&
           network.width_kept == kept);
     CHECK(REAL(dgnn_network_parameters)(&network) == parameters);
-    REAL(dgnn_network_forward)(ops, &network, REAL(CASE_ROWS), room.x, nin, room.y, room.kept, room.work);
-    CHECK_NEAR(REAL(value_error)(net, room.x, nin, room.y, nout), 0, CASE_TOLERANCE);
-    REAL(dgnn_network_backward)(ops, &network, REAL(CASE_ROWS), room.dy, room.dx, room.kept, room.work);
-    CHECK_NEAR(REAL(slope_error)(net, room.x, nin, room.dy, room.dx, 0), 0, CASE_SLOPE);
+    REAL(dgnn_network_forward)(ops, &network, REAL(CASE_ROWS), rows.x, nin, rows.y, rows.kept, rows.scratch);
+    CHECK_NEAR(REAL(value_error)(net, rows.x, nin, rows.y, nout), 0, CASE_TOLERANCE);
+    REAL(dgnn_network_backward)(ops, &network, REAL(CASE_ROWS), rows.dy, rows.dx, rows.kept, rows.scratch);
+    CHECK_NEAR(REAL(slope_error)(net, rows.x, nin, rows.dy, rows.dx, 0), 0, CASE_SLOPE);
     REAL(dgnn_network_free)(&network);
 }
 

@@ -161,9 +161,9 @@ static inline void net_layer_value(const struct net_layer *layer, const net_numb
 
 static inline void net_value(const struct net *net, const net_number *x, net_number *y)
 {
-    net_number room[2][NET_WIDTH];
+    net_number rows[2][NET_WIDTH];
     for (int l = 0; l < net->nlayer; l++) {
-        net_number *out = l + 1 == net->nlayer ? y : room[l % 2];
+        net_number *out = l + 1 == net->nlayer ? y : rows[l % 2];
         net_layer_value(&net->layer[l], x, out);
         x = out;
     }

@@ -3,18 +3,18 @@
 
 /* All that a block may write or add to. */
 struct REAL(ops_output) {
-    real *next, *pre, *message, *moment, *second_pre;
-    real *d_state, *d_centre, *d_other, *d_node, *d_angle;
+    real *next, *pre, *message, *moment, *angle_linear2_pre;
+    real *d_state, *d_centre, *d_neighbour_part, *d_node, *d_angle;
     double *d_edge_switch, *d_direction, *d_angle_switch, *d_unit, *d_first;
 };
 
 struct REAL(ops_case) {
     int64_t n, e, a, heads, m;              /* padded */
     int64_t n_real, e_real, a_real, k_real; /* true widths; rows of pair that are used */
-    int64_t ncentre, nnode, nedge, nangle, nsecond;
+    int64_t ncentre, nnode, nedge, nangle, nangle_linear2;
     struct REAL(dgnn_repflow_edges) edges;
     struct REAL(dgnn_repflow_layer) layer;
-    real *centre, *other, *node, *edge_state, *angle_state, *d_next, *d_message, *d_moment, *d_angle;
+    real *centre, *neighbour_part, *node, *edge_state, *angle_state, *d_next, *d_message, *d_moment, *d_angle;
     real *angle_centre, *first_input, *first_weight, *first_bias, *first_angle;
     int64_t edge_stride, angle_stride, node_stride;
     void *block[128]; /* all of the above, to be freed */
@@ -111,14 +111,14 @@ static real *REAL(ops_gradient)(struct REAL(ops_case) * s, int64_t rows, int64_t
 static void REAL(ops_counts)(struct REAL(ops_case) * s, int smooth)
 {
     static const int64_t some_edges[] = {0, 1, 14, 3, 13, 41, 5}, some_angles[] = {0, 1, 13, 2, 2, 27, 0};
-    int64_t *first, *angle_first, *second_first;
+    int64_t *first, *angle_first, *angle_linear2_first;
     int32_t *count, *neighbour;
     int64_t uniform = ops_uniform.ncentre;
     s->ncentre = uniform ? uniform : (int64_t)(sizeof(some_edges) / sizeof(some_edges[0]));
     s->nnode = s->ncentre + 2;
     first = REAL(ops_take)(s, s->ncentre + 1, sizeof(*first));
     angle_first = REAL(ops_take)(s, s->ncentre + 1, sizeof(*angle_first));
-    second_first = REAL(ops_take)(s, s->ncentre + 1, sizeof(*second_first));
+    angle_linear2_first = REAL(ops_take)(s, s->ncentre + 1, sizeof(*angle_linear2_first));
     count = REAL(ops_take)(s, s->ncentre, sizeof(*count));
     for (int64_t i = 0; i < s->ncentre; i++) {
         int64_t edges = uniform ? ops_uniform.edges : some_edges[i];
@@ -126,13 +126,13 @@ static void REAL(ops_counts)(struct REAL(ops_case) * s, int smooth)
         count[i] = (int32_t)angles;
         first[i + 1] = first[i] + edges;
         angle_first[i + 1] = angle_first[i] + angles * angles;
-        second_first[i + 1] = second_first[i] + (smooth ? angles : edges);
+        angle_linear2_first[i + 1] = angle_linear2_first[i] + (smooth ? angles : edges);
         s->edges.edge_count_max = edges > s->edges.edge_count_max ? edges : s->edges.edge_count_max;
         s->edges.angle_count_max = angles > s->edges.angle_count_max ? angles : s->edges.angle_count_max;
     }
     s->nedge = first[s->ncentre];
     s->nangle = angle_first[s->ncentre];
-    s->nsecond = second_first[s->ncentre];
+    s->nangle_linear2 = angle_linear2_first[s->ncentre];
     neighbour = REAL(ops_take)(s, s->nedge, sizeof(*neighbour));
     for (int64_t j = 0; j < s->nedge; j++) {
         neighbour[j] = (int32_t)random_below(&ops_seed, s->nnode);
@@ -141,7 +141,7 @@ static void REAL(ops_counts)(struct REAL(ops_case) * s, int smooth)
     s->edges.first = first;
     s->edges.angle_count = count;
     s->edges.angle_first = angle_first;
-    s->edges.second_first = second_first;
+    s->edges.angle_linear2_first = angle_linear2_first;
     s->edges.neighbour = neighbour;
     s->edges.smooth = smooth;
 }
@@ -182,12 +182,13 @@ static void REAL(ops_weights)(struct REAL(ops_case) * s, const struct dgnn_activ
     REAL(ops_matrix)(s, s->e, s->e_real, s->m + s->e, OPS_COLUMNS_EDGE, &l->edge, &l->edge_transposed);
     REAL(ops_matrix)(s, k, s->k_real, 2 * (s->e + s->a), OPS_COLUMNS_PAIR, &l->pair, &l->pair_transposed);
     REAL(ops_matrix)(s, s->a, s->a_real, s->e + s->a, OPS_COLUMNS_ANGLE, &l->angle, &l->angle_transposed);
-    REAL(ops_matrix)(s, s->e, s->e_real, s->e, OPS_COLUMNS_E, &l->second, &l->second_transposed);
-    l->second_bias = REAL(ops_gradient)(s, 1, s->e, s->e_real);
+    REAL(ops_matrix)(s, s->e, s->e_real, s->e, OPS_COLUMNS_E, &l->angle_linear2,
+                     &l->angle_linear2_transposed);
+    l->angle_linear2_bias = REAL(ops_gradient)(s, 1, s->e, s->e_real);
     l->weight_edge_self = REAL(ops_gradient)(s, 1, s->e, s->e_real);
     l->weight_edge_angle = REAL(ops_gradient)(s, 1, s->e, s->e_real);
     l->weight_angle = REAL(ops_gradient)(s, 1, s->a, s->a_real);
-    l->rest = REAL(ops_gradient)(s, 1, s->e, s->e_real);
+    l->without_angle_term = REAL(ops_gradient)(s, 1, s->e, s->e_real);
     l->keep_edge = (real)0.8;
     l->keep_angle = (real)0.7;
 }
@@ -211,7 +212,7 @@ static void REAL(ops_make)(struct REAL(ops_case) * s, const int64_t *widths, int
     REAL(ops_geometry)(s);
     REAL(ops_weights)(s, activation);
     s->centre = REAL(ops_random)(s, s->ncentre * s->edge_stride, 1);
-    s->other = REAL(ops_random)(s, s->nnode * s->edge_stride, 1);
+    s->neighbour_part = REAL(ops_random)(s, s->nnode * s->edge_stride, 1);
     s->node = REAL(ops_random)(s, s->nnode * s->node_stride, 1);
     s->angle_centre = REAL(ops_random)(s, s->ncentre * s->angle_stride, 1);
     s->edge_state = REAL(ops_gradient)(s, s->nedge, s->e, s->e_real);
@@ -241,11 +242,11 @@ static void REAL(ops_outputs)(struct REAL(ops_case) * s, struct REAL(ops_output)
     o->next = REAL(ops_random)(s, s->nedge * s->e > angles ? s->nedge * s->e : angles, 1);
     o->message = REAL(ops_random)(s, s->ncentre * s->m, 1);
     o->moment = REAL(ops_random)(s, s->ncentre * 3 * (s->e + s->n), 1);
-    o->second_pre = REAL(ops_random)(s, s->nsecond * s->e, 1);
+    o->angle_linear2_pre = REAL(ops_random)(s, s->nangle_linear2 * s->e, 1);
     o->pre = REAL(ops_random)(s, s->nedge * (s->m + s->e) + s->nangle * (s->e + s->a), 1);
     o->d_state = REAL(ops_random)(s, s->nedge * s->e, 1);
     o->d_centre = REAL(ops_random)(s, s->ncentre * s->edge_stride + s->ncentre * s->angle_stride, 1);
-    o->d_other = REAL(ops_random)(s, s->nnode * (s->m + s->e), 1);
+    o->d_neighbour_part = REAL(ops_random)(s, s->nnode * (s->m + s->e), 1);
     o->d_node = REAL(ops_random)(s, s->nnode * s->n, 1);
     o->d_angle = REAL(ops_take)(s, s->nangle * s->a, sizeof(real));
     memcpy(o->d_angle, s->d_angle, sizeof(real) * (size_t)(s->nangle * s->a));
@@ -278,7 +279,7 @@ static void REAL(ops_compare)(const struct REAL(ops_case) * s, const char *name,
 /* ---------------------------------------------------------------- edges */
 
 struct REAL(ops_edge_options) {
-    int with_node, with_edge, rest, keep, nodes, first;
+    int with_node, with_edge, without_angle_term, keep, nodes, first;
     enum dgnn_edges_given given;
 };
 
@@ -302,11 +303,12 @@ static struct REAL(dgnn_edge_block)
                                           .layer = &s->layer,
                                           .with_node = p->with_node,
                                           .with_edge = p->with_edge,
-                                          .rest = p->rest ? s->layer.rest : NULL,
+                                          .without_angle_term =
+                                              p->without_angle_term ? s->layer.without_angle_term : NULL,
                                           .centre = s->centre,
                                           .centre_stride = s->edge_stride,
-                                          .other = s->other,
-                                          .other_stride = s->edge_stride,
+                                          .neighbour_part = s->neighbour_part,
+                                          .neighbour_part_stride = s->edge_stride,
                                           .node = s->node,
                                           .node_stride = s->node_stride,
                                           .state = s->edge_state,
@@ -324,7 +326,7 @@ static struct REAL(dgnn_edge_block)
                                           .d_state = o->d_state,
                                           .d_first = o->d_first,
                                           .d_centre = p->nodes ? o->d_centre : NULL,
-                                          .d_other = p->nodes ? o->d_other : NULL,
+                                          .d_neighbour_part = p->nodes ? o->d_neighbour_part : NULL,
                                           .d_node = p->nodes ? o->d_node : NULL};
 }
 
@@ -384,7 +386,8 @@ __attribute__((unused)) static void REAL(ops_compare_edges)(struct REAL(ops_case
         for (int64_t c = c0; c < c1; c++) {
             if (REAL(ops_true_edge)(s, c)) {
                 REAL(ops_compare)(s, "d_centre", x->d_centre + c, y->d_centre + c, s->ncentre, width, 1, -1);
-                REAL(ops_compare)(s, "d_other", x->d_other + c, y->d_other + c, s->nnode, width, 1, -1);
+                REAL(ops_compare)(s, "d_other", x->d_neighbour_part + c, y->d_neighbour_part + c, s->nnode,
+                                  width, 1, -1);
             }
         }
         REAL(ops_compare)(s, "d_node", x->d_node, y->d_node, s->nnode, s->n, s->n_real, -1);
@@ -412,7 +415,7 @@ __attribute__((unused)) static struct REAL(dgnn_angle_block)
                                            .edge_state = s->edge_state,
                                            .state = p->first ? NULL : s->angle_state,
                                            .pre = p->keep ? o->pre : NULL,
-                                           .second_pre = o->second_pre,
+                                           .angle_linear2_pre = o->angle_linear2_pre,
                                            .next_edge = o->next,
                                            .next = next_angle,
                                            .d_next_edge = p->with_edge ? s->d_next : NULL,

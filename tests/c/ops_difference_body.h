@@ -14,7 +14,7 @@ static double ops_edge_objective(struct ops_case_f64 *s, struct ops_output_f64 *
 {
     struct ops_edge_options_f64 p = {.with_node = 1, .with_edge = 1, .keep = 1, .nodes = 1};
     memset(o->d_state, 0, sizeof(double) * (size_t)(s->nedge * s->e));
-    memset(o->d_other, 0, sizeof(double) * (size_t)(s->nnode * (s->m + s->e)));
+    memset(o->d_neighbour_part, 0, sizeof(double) * (size_t)(s->nnode * (s->m + s->e)));
     memset(o->d_node, 0, sizeof(double) * (size_t)(s->nnode * s->n));
     memset(o->d_edge_switch, 0, sizeof(double) * (size_t)s->nedge);
     memset(o->d_direction, 0, sizeof(double) * (size_t)(3 * s->nedge));
@@ -113,7 +113,7 @@ static void ops_test_difference(const char *activation_name, int smooth)
     ops_difference(#input, objective, &s, &o, (double *)(input), n, gradient)
     DIFFERENCE(ops_edge_objective, s.edge_state, s.nedge * s.e, o.d_state);
     DIFFERENCE(ops_edge_objective, s.centre, s.ncentre * (s.m + s.e), o.d_centre);
-    DIFFERENCE(ops_edge_objective, s.other, s.nnode * (s.m + s.e), o.d_other);
+    DIFFERENCE(ops_edge_objective, s.neighbour_part, s.nnode * (s.m + s.e), o.d_neighbour_part);
     DIFFERENCE(ops_edge_objective, s.node, s.nnode * s.n, o.d_node);
     DIFFERENCE(ops_edge_objective, s.edges.edge_switch, s.nedge, o.d_edge_switch);
     DIFFERENCE(ops_edge_objective, s.edges.direction, 3 * s.nedge, o.d_direction);

@@ -71,34 +71,35 @@ static void REAL(ops_compare_reals)(const char *name, const real *ours, const re
 }
 
 /* Against the product with the transpose; out's pads stay. */
-static void REAL(ops_test_turned)(const struct REAL(dgnn_ops) * ops, int64_t nrow, int64_t nin, int64_t nout)
+static void REAL(ops_test_transposed)(const struct REAL(dgnn_ops) * ops, int64_t nrow, int64_t nin,
+                                      int64_t nout)
 {
     struct REAL(ops_case) s = {0};
     int64_t row_stride = nrow + 3, out_stride = nout + 2;
     struct REAL(dgnn_matrix) w = {nin, nout, dgnn_table_pad(nout, REAL_LANES), NULL};
     w.data = REAL(ops_random)(&s, nin * w.stride, 1);
     real *rows = REAL(ops_random)(&s, nin * row_stride, 1),
-         *turned = REAL(ops_take)(&s, nrow * nin, sizeof(real));
+         *transposed = REAL(ops_take)(&s, nrow * nin, sizeof(real));
     real *out = REAL(ops_random)(&s, nrow * out_stride, 1),
          *want = REAL(ops_take)(&s, nrow * out_stride, sizeof(real));
     memcpy(want, out, sizeof(real) * (size_t)(nrow * out_stride));
     for (int64_t r = 0; r < nrow; r++) {
         for (int64_t k = 0; k < nin; k++) {
-            turned[r * nin + k] = rows[k * row_stride + r];
+            transposed[r * nin + k] = rows[k * row_stride + r];
         }
     }
-    REAL(dgnn_reference_ops).product(nrow, turned, nin, &w, NULL, want, out_stride, 0);
-    ops->product_turned(nrow, rows, row_stride, &w, out, out_stride);
+    REAL(dgnn_reference_ops).product(nrow, transposed, nin, &w, NULL, want, out_stride, 0);
+    ops->product_transposed(nrow, rows, row_stride, &w, out, out_stride);
     REAL(ops_compare_reals)("turned product", out, want, nrow * out_stride);
     REAL(ops_unmake)(&s);
 }
 
-static void REAL(ops_test_turned_products)(const struct REAL(dgnn_ops) * ops)
+static void REAL(ops_test_transposed_products)(const struct REAL(dgnn_ops) * ops)
 {
     static const int64_t sizes[] = {1, 2, 3, 5, 8, 16, 31, 48, 65, 88};
     for (int t = 0; t < 60; t++) {
-        REAL(ops_test_turned)(ops, 1 + random_below(&ops_seed, 30), sizes[random_below(&ops_seed, 10)],
-                              sizes[random_below(&ops_seed, 10)]);
+        REAL(ops_test_transposed)(ops, 1 + random_below(&ops_seed, 30), sizes[random_below(&ops_seed, 10)],
+                                  sizes[random_below(&ops_seed, 10)]);
     }
 }
 
@@ -289,7 +290,7 @@ static void REAL(ops_test_edges)(const struct REAL(dgnn_ops) * ops, const int64_
     struct REAL(ops_output) x, y;
     struct REAL(ops_edge_options) p = {.with_node = option % 3 != 2,
                                        .with_edge = option % 3 != 1,
-                                       .rest = option / 3 & 1,
+                                       .without_angle_term = option / 3 & 1,
                                        .keep = option / 6 & 1,
                                        .nodes = option / 12 & 1,
                                        .first = option / 24 & 1,
@@ -337,7 +338,7 @@ static void REAL(ops_test_table)(const struct REAL(dgnn_ops) * ops, const char *
     struct dgnn_error error;
     snprintf(ops_where, sizeof(ops_where), "%s, float%d", set, DGNN_REAL_BITS);
     REAL(ops_test_products)(ops);
-    REAL(ops_test_turned_products)(ops);
+    REAL(ops_test_transposed_products)(ops);
     REAL(ops_test_rows)(ops);
     for (int options = 0; options < 8; options++) {
         REAL(ops_test_moment)(ops, 1 + options, (1 + options) * REAL_LANES, options);

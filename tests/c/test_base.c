@@ -109,18 +109,18 @@ static void test_text(void)
     struct dgnn_text whole = {0};
     CHECK_STATUS(dgnn_text_add_quoted(&whole, quoted, &error), DGNN_OK, "");
     CHECK(!strncmp(whole.data, "\"a\\u0009b\\\"c\\\\d, and", 20));
-    for (size_t room = 0; room < 8; room++) { /* so that it grows at other characters */
+    for (size_t filled = 0; filled < 8; filled++) { /* so that it grows at other characters */
         int64_t nth = 0;
         int status;
         do {
             struct dgnn_text text = {0};
-            CHECK_STATUS(dgnn_text_add(&text, &error, "%.*s", (int)room, "12345678"), DGNN_OK, "");
+            CHECK_STATUS(dgnn_text_add(&text, &error, "%.*s", (int)filled, "12345678"), DGNN_OK, "");
             dgnn_alloc_fail_at(++nth, 0);
             status = dgnn_text_add_quoted(&text, quoted, &error);
             dgnn_alloc_fail_at(0, 0);
             CHECK(status == DGNN_ERROR_MEMORY ||
-                  (status == DGNN_OK && !strcmp(text.data + room, whole.data)));
-            CHECK(!strncmp(text.data, "12345678", room));
+                  (status == DGNN_OK && !strcmp(text.data + filled, whole.data)));
+            CHECK(!strncmp(text.data, "12345678", filled));
             dgnn_text_free(&text);
         } while (status && nth < 100);
         CHECK(nth > 1 && nth < 100);

@@ -13,7 +13,7 @@ struct world {
     int32_t grid[3], nrank;
     double reach;          /* 0: all are near, so that all know all cuts */
     double (*fraction)[3]; /* NSEED atoms, which the cuts are made for */
-    int64_t *work;         /* of each, or NULL */
+    int64_t *cost;         /* of each, or NULL */
     struct dgnn_bricks bricks[MAX_RANKS];
     int status[MAX_RANKS];
 };
@@ -38,10 +38,10 @@ static void world_cut(struct ranks_rank *rank)
     b->reach = w->reach > 0 ? w->reach : 1000;
     int status = dgnn_bricks_choose(b, &w->cell, 1.0, w->nrank, w->grid, &error);
     status = status ? status : dgnn_bricks_reserve(b, &error);
-    const int64_t *work = w->work ? w->work + begin : NULL;
+    const int64_t *cost = w->cost ? w->cost + begin : NULL;
     w->status[rank->rank] = status
                                 ? status
-                                : dgnn_bricks_cut(b, &(struct dgnn_bricks_atoms){n, w->fraction[begin], work},
+                                : dgnn_bricks_cut(b, &(struct dgnn_bricks_atoms){n, w->fraction[begin], cost},
                                                   rank->comm, &error);
 }
 
@@ -208,12 +208,12 @@ static int64_t test_world(int cell, const int32_t grid[3], uint64_t seed)
 }
 
 /* The most work of a rank over the mean. */
-static double work_most(const struct world *w, const int64_t *work)
+static double cost_most(const struct world *w, const int64_t *cost)
 {
     int64_t sum[MAX_RANKS] = {0}, all = 0, most = 0;
     for (int i = 0; i < NSEED; i++) {
-        sum[dgnn_bricks_rank(&w->bricks[0], w->fraction[i])] += work[i];
-        all += work[i];
+        sum[dgnn_bricks_rank(&w->bricks[0], w->fraction[i])] += cost[i];
+        all += cost[i];
     }
     for (int32_t r = 0; r < w->nrank; r++) {
         most = sum[r] > most ? sum[r] : most;
@@ -222,12 +222,12 @@ static double work_most(const struct world *w, const int64_t *work)
 }
 
 /* A third of the atoms cost twenty times as much as the others, and lie together. */
-static void test_work(const int32_t grid[3], uint64_t seed)
+static void test_cost(const int32_t grid[3], uint64_t seed)
 {
     static const double box[9] = {8, 0, 0, 0, 8, 0, 0, 0, 8};
     static const int32_t pbc[3] = {1, 1, 1};
     static double fraction[2][NSEED][3];
-    static int64_t work[2][NSEED];
+    static int64_t cost[2][NSEED];
     struct world w[3];
     struct dgnn_error error;
     for (int i = 0; i < NSEED; i++) {
@@ -235,14 +235,14 @@ static void test_work(const int32_t grid[3], uint64_t seed)
         for (int k = 0; k < 3; k++) {
             fraction[0][i][k] = fraction[1][last][k] = random_uniform(&seed);
         }
-        work[0][i] = work[1][last] =
+        cost[0][i] = cost[1][last] =
             fraction[0][i][0] + fraction[0][i][1] + fraction[0][i][2] < 1.3 ? 2000000000 : 100000000;
     }
     for (int k = 0; k < 3; k++) { /* with work; the same atoms passed by others; without */
         w[k] = (struct world){.grid = {grid[0], grid[1], grid[2]},
                               .nrank = grid[0] * grid[1] * grid[2],
                               .fraction = fraction[k % 2],
-                              .work = k < 2 ? work[k] : NULL};
+                              .cost = k < 2 ? cost[k] : NULL};
         CHECK_STATUS(dgnn_cell_set(&w[k].cell, box, pbc, &error), DGNN_OK, "");
         world_make(&w[k], 0);
     }
@@ -252,8 +252,8 @@ static void test_work(const int32_t grid[3], uint64_t seed)
                       sizeof(double) * (size_t)(boxes * (grid[k] - 1))));
         boxes *= grid[k];
     }
-    CHECK(work_most(&w[0], work[0]) < 1.1);
-    CHECK(work_most(&w[2], work[0]) > 1.3);
+    CHECK(cost_most(&w[0], cost[0]) < 1.1);
+    CHECK(cost_most(&w[2], cost[0]) > 1.3);
     for (int k = 0; k < 3; k++) {
         for (int32_t r = 0; r < w[k].nrank; r++) {
             dgnn_bricks_free(&w[k].bricks[r]);
@@ -349,7 +349,7 @@ int main(void)
     }
     CHECK(moved[0] == 0 && moved[1] == 0 && moved[2] > 0);
     for (uint64_t k = 0; k < 8; k++) {
-        test_work(grids[k], k);
+        test_cost(grids[k], k);
     }
     static const int32_t large[][3] = {{5, 6, 3}, {1, 9, 2}, {3, 1, 11}, {4, 4, 4}, {1, 1, 17}, {2, 2, 3}};
     for (uint64_t k = 0; k < 6; k++) {

@@ -32,7 +32,7 @@ def test_c(source, record_property, tmp_path):
     record_property("checks in C", passed)
 
 
-@pytest.mark.parametrize("name", ["test_threads", "test_inproc", "test_session"])
+@pytest.mark.parametrize("name", ["test_threads", "test_thread_transport", "test_session"])
 def test_no_races(name, tmp_path):
     """Under ThreadSanitizer, with the plain C kernels."""
     (program,) = builder.build_programs([FOLDER / f"{name}.c"], "tsan")

@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
-#include "comm/spin.h"
+#include "comm/spin_rows.h"
 #include "exchange_case.h"
 #include "random.h"
 #include "ranks.h"
@@ -582,7 +582,7 @@ static void many_body(struct ranks_rank *rank)
     const struct brick_rank *r = &world->rank[rank->rank];
     struct dgnn_swaps *swaps = NULL;
     struct dgnn_exchange *x = NULL;
-    enum { ARRAYS = DGNN_EXCHANGE_LANES + 9 };
+    enum { ARRAYS = DGNN_EXCHANGE_CHANNELS + 9 };
     double *rows = malloc((size_t)(ARRAYS * r->nnode * 8 + 1) * sizeof(double));
     int status =
         dgnn_swaps_create(&r->border, r->nowned, r->nnode, rank->rank, rank->nrank, &swaps, &outcome->error);

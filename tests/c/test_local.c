@@ -8,8 +8,8 @@
 
 #include "base/arena.h"
 #include "base/cpu.h"
-#include "net/parts/attend.h"
-#include "net/local/edgerows.h"
+#include "net/parts/attention_load.h"
+#include "net/local/edge_batches.h"
 #include "net/parts/environment.h"
 #include "net/params/params.h"
 #include "net/parts/typeembed.h"
@@ -164,22 +164,22 @@ static void test_rows(void)
     int32_t type[3] = {0, 1, 0}, neighbour[6] = {1, 2, 1, 0, 1, 0}, group[4] = {0, 1, 0, -1};
     int64_t first[4] = {0, 3, 5, 6};
     struct dgnn_graph graph = {.nowned = 3, .nnode = 3, .type = type, .first = first, .neighbour = neighbour};
-    struct dgnn_edgerows_rule rule = {.ntypes = 2, .ngroup = 2, .target = 5, .group = group};
-    struct dgnn_edgerows rows = {0};
+    struct dgnn_edge_batches_rule rule = {.ntypes = 2, .ngroup = 2, .target = 5, .group = group};
+    struct dgnn_edge_batches rows = {0};
     struct dgnn_error error;
     const int64_t edges[5] = {1, 3, 0, 2, 5};
-    CHECK_STATUS(dgnn_edgerows_make(&rows, &graph, &rule, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_edge_batches_make(&rows, &graph, &rule, &error), DGNN_OK, "");
     CHECK(rows.nchunk == 2 && rows.chunk[1] == 2 && rows.nrow == 5 && rows.row_max == 4 &&
           rows.centre_max == 2);
     CHECK(rows.group[0] == 0 && rows.group[1] == 2 && rows.group[2] == 4 && rows.group[3] == 5 &&
           rows.group[4] == 5);
     CHECK(!memcmp(rows.edge, edges, sizeof(edges)));
     CHECK(rows.centre[1] == 1 && rows.centre[3] == 0 && rows.centre[4] == 2);
-    CHECK(dgnn_edgerows_run(&rows, 2, 4) == 4);
+    CHECK(dgnn_edge_batches_run(&rows, 2, 4) == 4);
     int64_t count = dgnn_alloc_count();
-    CHECK_STATUS(dgnn_edgerows_make(&rows, &graph, &rule, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_edge_batches_make(&rows, &graph, &rule, &error), DGNN_OK, "");
     CHECK(dgnn_alloc_count() == count);
-    dgnn_edgerows_free(&rows);
+    dgnn_edge_batches_free(&rows);
 }
 
 enum { CASE_HIDDEN = 17 };

@@ -440,7 +440,7 @@ static void test_far(void)
     system.cutoff = 5;
     struct dgnn_nlist_input input = input_of(&system, 0.5, 0);
     CHECK(!dgnn_nlist_update(&near, &input, NULL));
-    int64_t bytes_near = near.images.capacity + near.image_work.capacity;
+    int64_t bytes_near = near.images.capacity + near.image_scratch.capacity;
     for (int trial = 0; trial < 3; trial++) {
         /* All far away; then in two heaps; then one atom at the end of the world. */
         for (int64_t i = 0; i < 40; i++) {
@@ -449,7 +449,7 @@ static void test_far(void)
         }
         CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_OK, "");
         CHECK(differences(&system, &list, &npair) == 0);
-        CHECK(list.images.capacity + list.image_work.capacity <= bytes_near);
+        CHECK(list.images.capacity + list.image_scratch.capacity <= bytes_near);
     }
     /* A molecule in a huge periodic box needs no more than one in the open. */
     double box[9] = {1e5, 0, 0, 3e4, 1e5, 0, 0, 0, 1e5};
@@ -457,7 +457,7 @@ static void test_far(void)
     fill(&system, 40, 0.5, 0.50005);
     CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_OK, "");
     CHECK(differences(&system, &list, &npair) == 0 && dgnn_nlist_npair(&list) > 100);
-    CHECK(list.images.capacity + list.image_work.capacity <= bytes_near);
+    CHECK(list.images.capacity + list.image_scratch.capacity <= bytes_near);
     CHECK(npair > 1000);
     dgnn_nlist_free(&list);
     dgnn_nlist_free(&near);

@@ -70,7 +70,7 @@ static void check_returns(const struct dgnn_order *order)
     for (int i = 0; i < 2 * NODES; i++) {
         rows[i] = i;
     }
-    dgnn_order_take(order, 2, rows, taken);
+    dgnn_order_gather(order, 2, rows, taken);
     dgnn_order_return(order, 2, taken, back);
     CHECK(!memcmp(rows, back, sizeof(rows)) && memcmp(rows, taken, sizeof(rows)));
     memcpy(order->edge_gradient, order->graph.vector, 3 * sizeof(double) * (size_t)whole.first[NODES]);

@@ -188,10 +188,10 @@ static void test_repeats(void)
                       l = dgnn_value_member(&root, "l"), a = dgnn_value_member(&root, "a"),
                       n = dgnn_value_member(&root, "n"), none = dgnn_value_member(&root, "none"),
                       wide = dgnn_value_member(&root, "wide");
-    struct dgnn_activation linear, tanh;
+    struct dgnn_activation sum, tanh;
     struct dgnn_error error;
     struct dgnn_tensor tensor;
-    CHECK(!dgnn_activation_parse("none", &linear, &error) && !dgnn_activation_parse("tanh", &tanh, &error));
+    CHECK(!dgnn_activation_parse("none", &sum, &error) && !dgnn_activation_parse("tanh", &tanh, &error));
     CHECK(!dgnn_params_same_int(&i, 3, "w", &error) && !dgnn_params_same_int(&none, 9, "w", &error));
     CHECK_STATUS(dgnn_params_same_int(&i, 4, "the weights", &error), DGNN_ERROR_FORMAT,
                  "p.json: i: contradicts the weights, by which it is 4");
@@ -199,8 +199,8 @@ static void test_repeats(void)
     CHECK(!dgnn_params_same_bool(&b, 1, "w", &error) && dgnn_params_same_bool(&b, 0, "w", &error));
     CHECK(!dgnn_params_same_string(&s, "x", "w", &error) && dgnn_params_same_string(&s, "y", "w", &error));
     CHECK(!dgnn_params_same_count(&l, 2, "w", &error) && dgnn_params_same_count(&l, 3, "w", &error));
-    CHECK(!dgnn_params_same_activation(&a, &linear, "w", &error) &&
-          !dgnn_params_same_activation(&n, &linear, "w", &error));
+    CHECK(!dgnn_params_same_activation(&a, &sum, "w", &error) &&
+          !dgnn_params_same_activation(&n, &sum, "w", &error));
     CHECK(dgnn_params_same_activation(&a, &tanh, "w", &error) == DGNN_ERROR_FORMAT);
     CHECK(!dgnn_params_unused(&none, "why", &error) && !dgnn_params_unused(&n, "why", &error));
     CHECK_STATUS(dgnn_params_unused(&i, "it is off", &error), DGNN_ERROR_FORMAT,

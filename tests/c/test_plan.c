@@ -5,7 +5,7 @@
 
 #include "base/alloc.h"
 #include "comm/check.h"
-#include "comm/spin.h"
+#include "comm/spin_rows.h"
 #include "brick.h"
 #include "random.h"
 #include "ranks.h"

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "check.h"
 #include "comm/exchange_create.h"
-#include "comm/spin.h"
+#include "comm/spin_rows.h"
 #include "geom/candidates.h"
 #include "geom/graphbuild.h"
 #include "io/archive.h"

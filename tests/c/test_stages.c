@@ -289,9 +289,9 @@ static double weight(int64_t k)
     return cos(0.7 * (double)k + 0.3);
 }
 
-/* nidle: nodes whose output nobody uses. */
+/* nwithout_energy: nodes whose output nobody uses. */
 static void evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *graph,
-                     struct dgnn_exchange *exchange, int64_t nidle, struct answer *answer)
+                     struct dgnn_exchange *exchange, int64_t nwithout_energy, struct answer *answer)
 {
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(d);
     struct dgnn_descriptor_workspace *workspace;
@@ -302,7 +302,7 @@ static void evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *g
                                          .exchange = exchange,
                                          .edge_gradient = answer->gradient,
                                          .want_gradient = 1,
-                                         .nidle = nidle};
+                                         .nwithout_energy = nwithout_energy};
     static const double charge_spin[2] = {1, 2};
     kind->properties(d, &p);
     CHECK(p.dim_out <= WIDTH_MAX);
@@ -315,7 +315,7 @@ static void evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *g
     CHECK_STATUS(kind->prepare(d, workspace, &evaluation, &error), DGNN_OK, "");
     CHECK_STATUS(kind->forward(d, workspace, &evaluation, answer->output, &error), DGNN_OK, "");
     for (int64_t k = 0; k < NATOM * p.dim_out; k++) {
-        d_output[k] = k / p.dim_out < NATOM - nidle ? weight(k) : 0;
+        d_output[k] = k / p.dim_out < NATOM - nwithout_energy ? weight(k) : 0;
     }
     CHECK_STATUS(kind->backward(d, workspace, &evaluation, d_output, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_exchange_settle(exchange, &error), DGNN_OK, ""); /* it has the workspace's rows */
@@ -363,11 +363,11 @@ static void check_descriptor(const char *name, struct dgnn_descriptor *d, const 
     ghosts.neighbour = c->copied;
     for (int how = 0; how < 3; how++) {
         const struct dgnn_graph *graph = how == 2 ? &ghosts : &c->graph;
-        int64_t nidle = how == 1 ? 5 : 0;
-        evaluate(d, graph, how == 2 ? exchange : NULL, nidle, &plain);
+        int64_t nwithout_energy = how == 1 ? 5 : 0;
+        evaluate(d, graph, how == 2 ? exchange : NULL, nwithout_energy, &plain);
         dgnn_backend_set(d, &checker);
         begin_checking(how == 0);
-        evaluate(d, graph, how == 2 ? exchange : NULL, nidle, &checked);
+        evaluate(d, graph, how == 2 ? exchange : NULL, nwithout_energy, &checked);
         dgnn_backend_set(d, cpu);
         int good = !memcmp(&plain, &checked, sizeof(plain)) && !checking.overwritten && !checking.unwritten;
         double most = 0;
@@ -396,9 +396,9 @@ static void test_case(const char *name)
                                             .threads = how / 6 ? 3 : 1};
         struct dgnn_descriptor_properties p;
         struct dgnn_descriptor *d = NULL;
-        dgnn_keeping_force(how / 2 % 3 == 1   ? DGNN_KEPT_EDGES | DGNN_KEPT_ANGLES
-                           : how / 2 % 3 == 0 ? DGNN_KEPT_ANGLES
-                                              : -1);
+        dgnn_recompute_trial_force(how / 2 % 3 == 1   ? DGNN_KEPT_EDGES | DGNN_KEPT_ANGLES
+                                   : how / 2 % 3 == 0 ? DGNN_KEPT_ANGLES
+                                                      : -1);
         if (!is_dpa3 && how / 2 % 3 == 1) {
             continue;
         }
@@ -411,7 +411,7 @@ static void test_case(const char *name)
         }
         dgnn_registry_free(d);
     }
-    dgnn_keeping_force(-1);
+    dgnn_recompute_trial_force(-1);
 }
 
 /* Rules that are wrong in one place: a read that is not allowed makes other numbers, a write that is not is
@@ -462,9 +462,10 @@ static void test_planted(const char *name, const struct fault *faults, size_t n)
 #define COUNT(array) (sizeof(array) / sizeof(array[0]))
 
 /* What three stages of a family read, and what they write, dropped from each in turn. */
-static void test_planted_named(const char *name, const char *first, const char *second, const char *third)
+static void test_planted_named(const char *name, const char *first, const char *angle_linear2,
+                               const char *third)
 {
-    const char *const names[] = {first, second, third};
+    const char *const names[] = {first, angle_linear2, third};
     struct dgnn_load_context context = {
         .dtype = DGNN_DTYPE_FLOAT64, .memory = DGNN_MEMORY_SMALL, .threads = 1};
     struct dgnn_descriptor *d = NULL;
@@ -495,14 +496,14 @@ static void test_planted_all(void)
 #define S(name) DGNN_REPFLOW_##name
 #define B(name) (UINT64_C(1) << DGNN_REPFLOW_AT_##name)
     static const struct fault dpa3[] = {{S(CENTRE), B(NODE), 0},
-                                        {S(EDGES), B(OTHER_ROWS), 0},
+                                        {S(EDGES), B(NEIGHBOUR_PART), 0},
                                         {S(ANGLES), B(ANGLE), 0},
                                         {S(NODE), B(MESSAGE), 0},
                                         {S(D_EDGES), B(D_MOMENT), 0},
                                         {S(D_ANGLES), B(D_EDGE_IN), 0},
                                         {S(D_ROWS), B(D_NODE_ROWS), 0},
-                                        {S(D_OTHER), B(D_ACCUMULATORS), 0},
-                                        {S(OTHER), B(OTHER_ROWS), 0},
+                                        {S(D_NEIGHBOUR_PART), B(D_ACCUMULATORS), 0},
+                                        {S(NEIGHBOUR_PART), B(NEIGHBOUR_PART), 0},
                                         {S(NODE), B(SYMMETRIC), 0},
                                         {S(D_CENTRE), B(D_NODE_SUM), 0},
                                         {S(FIRST_EDGES), B(EDGE), 0},

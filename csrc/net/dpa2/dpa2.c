@@ -43,13 +43,6 @@ struct dpa2 {
     struct dgnn_dpa2_settings settings;
 };
 
-static int dpa2_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
-{
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
-                           problem);
-}
-
 /* ---------------------------------------------------------------- settings */
 
 static int dpa2_check_repinit(struct dgnn_dpa2_settings *s, const struct dgnn_value *where,
@@ -58,14 +51,15 @@ static int dpa2_check_repinit(struct dgnn_dpa2_settings *s, const struct dgnn_va
     const struct dgnn_repinit_params *p = &s->repinit;
     const int64_t limit = 1 << 24;
     if (p->nsel < 1 || p->nsel > limit || p->three_body_sel < 1 || p->three_body_sel > limit) {
-        return dpa2_bad(where, "nsel and three_body_sel must be in [1, 16777216]", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "nsel and three_body_sel must be in [1, 16777216]");
     }
     if (p->tebd_dim < 1 || p->tebd_dim > 1 << 16) {
-        return dpa2_bad(where, "tebd_dim must be in [1, 65536]", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where, "tebd_dim must be in [1, 65536]");
     }
     if (!p->tebd_input_mode ||
         (strcmp(p->tebd_input_mode, "concat") && strcmp(p->tebd_input_mode, "strip"))) {
-        return dpa2_bad(where, "tebd_input_mode must be concat or strip", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where, "tebd_input_mode must be concat or strip");
     }
     s->strip = !strcmp(p->tebd_input_mode, "strip");
     return DGNN_OK;
@@ -79,14 +73,15 @@ static int dpa2_check_lists(const struct dgnn_dpa2_settings *s, const struct dgn
     const struct dgnn_repinit_params *p = &s->repinit;
     const struct dgnn_repformer_shape *q = &s->shape;
     if (!(p->rcut > q->cutoff && p->nsel > q->slots)) {
-        return dpa2_bad(where, "rcut and nsel of repinit_args must be larger than those of repformer_args",
-                        error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "rcut and nsel of repinit_args must be larger than those of repformer_args");
     }
     if (p->use_three_body && ((p->three_body_rcut > p->rcut && p->three_body_sel < p->nsel) ||
                               (p->three_body_rcut < p->rcut && p->three_body_sel > p->nsel) ||
                               (p->three_body_rcut > q->cutoff && p->three_body_sel < q->slots) ||
                               (p->three_body_rcut < q->cutoff && p->three_body_sel > q->slots))) {
-        return dpa2_bad(where, "cutoffs and numbers of slots of the blocks are not in the same order", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "cutoffs and numbers of slots of the blocks are not in the same order");
     }
     return DGNN_OK;
 }
@@ -96,13 +91,11 @@ static int dpa2_check_compressed(const struct dgnn_value *value, struct dgnn_err
 {
     struct dgnn_value variable = dgnn_value_member(value, "repinit_variable");
     struct dgnn_value compress = dgnn_value_member(&variable, "compress");
-    char path[256];
     if (dgnn_value_kind(&compress) == DGNN_VALUE_ABSENT) {
         return DGNN_OK;
     }
-    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                           "%s: a compressed model; dgnn evaluates the model before compression",
-                           dgnn_value_path(value, path, sizeof(path)));
+    return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
+                             "a compressed model; dgnn evaluates the model before compression");
 }
 
 /* Versions 1 and 2 have no such arguments, whatever a tree says: the layers say it, and older ones have none
@@ -145,7 +138,8 @@ static int dpa2_load_settings(const struct dgnn_value *value, const struct dgnn_
     DGNN_TRY(dpa2_check_repinit(s, &s->own.repinit_args, error));
     DGNN_TRY(dpa2_check_lists(s, value, error));
     if (s->own.ntypes != context->ntypes) {
-        return dpa2_bad(value, "ntypes is not the length of the model's type_map", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value,
+                                 "ntypes is not the length of the model's type_map");
     }
     DGNN_TRY(dgnn_params_precision(s->own.precision, value, &s->dtype, error));
     s->dtype = context->dtype == DGNN_DTYPE_ARCHIVE ? s->dtype : context->dtype;
@@ -227,15 +221,15 @@ static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgn
 
 /* Networks of the first block's pairs, and of pairs of its three-body block's; then layers of nodes, of
  * pairs, and of attention between two pairs of a centre. */
-static double dpa2_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+static double dpa2_cost(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
 {
     const struct dgnn_dpa2_settings *s = &((const struct dpa2 *)descriptor)->settings;
     double pair = (double)s->pair_parameters, triple = (double)s->three_parameters;
     double node = (double)s->shape.ng1, edge = (double)s->shape.ng2, layers = (double)s->shape.nlayer;
-    double near = (double)dgnn_descriptor_within(n, distance, s->repinit.three_body_rcut);
+    double nwithin = (double)dgnn_descriptor_within(n, distance, s->repinit.three_body_rcut);
     double inner = (double)dgnn_descriptor_within(n, distance, s->shape.cutoff);
     double two = s->repformer.update_g2_has_attn ? 8 * edge : 0;
-    return 4 * (pair * (double)n + 0.5 * triple * near * near +
+    return 4 * (pair * (double)n + 0.5 * triple * nwithin * nwithin +
                 layers * (4 * node * node + inner * (node * (edge + 8) + edge * edge) + inner * inner * two));
 }
 
@@ -257,7 +251,7 @@ const struct dgnn_descriptor_kind dgnn_dpa2 = {
     .free = dpa2_free,
     .properties = dpa2_properties,
     .describe = dpa2_describe,
-    .work = dpa2_work,
+    .cost = dpa2_cost,
     .workspace_create = dgnn_backend_workspace_create,
     .workspace_free = dgnn_backend_workspace_free,
     .prepare = dgnn_backend_prepare,

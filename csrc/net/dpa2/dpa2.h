@@ -1,5 +1,5 @@
-/* DPA2 (Zhang et al., npj Comput Mater 10, 293; deepmd/dpmodel/descriptor/dpa2.py): settings, and the two
- * blocks put together for each element type. */
+/* DPA2 (Zhang et al., npj Comput Mater 10, 293; deepmd/dpmodel/descriptor/dpa2.py): its settings, and the
+ * composition of its two blocks for each element type. */
 #ifndef DGNN_NET_DPA2_H
 #define DGNN_NET_DPA2_H
 
@@ -25,7 +25,7 @@ struct dgnn_dpa2_settings {
     int32_t threads;
     int32_t ntypes;
     enum dgnn_cpu cpu;
-    uint8_t *excluded;                     /* ntypes x ntypes; NULL: no pair is */
+    uint8_t *excluded;                     /* ntypes x ntypes; NULL: no pair is excluded */
     double *tebd;                          /* (ntypes + 1) x tebd_dim */
     struct dgnn_repformer_switches *layer; /* shape.nlayer */
     int64_t pair_parameters, three_parameters,

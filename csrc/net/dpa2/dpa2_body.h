@@ -6,7 +6,7 @@ struct REAL(dgnn_dpa2) {
     const struct REAL(dgnn_ops) * ops;
     struct REAL(dgnn_repinit) pair, three;
     struct REAL(dgnn_repformer) repformer;
-    struct REAL(dgnn_matrix) shape, shape_turned; /* first features to g1, columns padded; no data: the
+    struct REAL(dgnn_matrix) shape, shape_transposed; /* first features to g1, columns padded; no data: the
                                                      identity */
     real *type_row; /* ntypes x g1 padded: what types add to the first features, or NULL */
     int64_t first_width, first_stride;
@@ -96,14 +96,12 @@ static int REAL(dpa2_load_product)(const struct dgnn_value *value, int64_t nin, 
                                    struct dgnn_error *error)
 {
     struct REAL(dgnn_layer) layer;
-    char path[256];
     DGNN_TRY(REAL(dgnn_layer_load)(value, nin, nout, &layer, error));
     int plain =
         layer.activation.kind == DGNN_ACTIVATION_LINEAR && !layer.idt && !layer.residual && !layer.bias;
     int status = plain ? REAL(dgnn_layer_matrix)(nin, dgnn_table_pad(nout, REAL_LANES), w, error)
-                       : dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                         "%s: is more than a product, which deepmd-kit never makes it",
-                                         dgnn_value_path(value, path, sizeof(path)));
+                       : dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
+                                           "is more than a product, which deepmd-kit never makes it");
     for (int64_t r = 0; r < nin && !status; r++) {
         memcpy(w->data + r * w->stride, layer.w.data + r * layer.w.stride, sizeof(real) * (size_t)nout);
     }
@@ -115,7 +113,7 @@ static int REAL(dpa2_load_product)(const struct dgnn_value *value, int64_t nin, 
 static int REAL(dpa2_load_shape)(const struct dgnn_dpa2_settings *s, struct REAL(dgnn_dpa2) * d,
                                  struct dgnn_error *error)
 {
-    struct REAL(dgnn_matrix) *turned = &d->shape_turned;
+    struct REAL(dgnn_matrix) *transposed = &d->shape_transposed;
     if (d->first_width == d->repformer.ng1) {
         return dgnn_value_kind(&s->own.g1_shape_tranform) > DGNN_VALUE_NULL
                    ? dgnn_params_load(&s->own.g1_shape_tranform, dpa2_identity, 1, NULL, error)
@@ -123,10 +121,10 @@ static int REAL(dpa2_load_shape)(const struct dgnn_dpa2_settings *s, struct REAL
     }
     DGNN_TRY(REAL(dpa2_load_product)(&s->own.g1_shape_tranform, d->first_width, d->repformer.ng1,
                                      &d->settings->parameters, &d->shape, error));
-    DGNN_TRY(REAL(dgnn_layer_matrix)(d->repformer.ng1, d->first_stride, turned, error));
-    for (int64_t r = 0; r < turned->nrow; r++) {
+    DGNN_TRY(REAL(dgnn_layer_matrix)(d->repformer.ng1, d->first_stride, transposed, error));
+    for (int64_t r = 0; r < transposed->nrow; r++) {
         for (int64_t c = 0; c < d->first_width; c++) {
-            turned->data[r * turned->stride + c] = d->shape.data[c * d->shape.stride + r];
+            transposed->data[r * transposed->stride + c] = d->shape.data[c * d->shape.stride + r];
         }
     }
     return DGNN_OK;
@@ -174,7 +172,7 @@ static void REAL(dpa2_cpu_free)(void *weights)
         REAL(dgnn_repinit_free)(&d->three);
         REAL(dgnn_repformer_free)(&d->repformer);
         REAL(dgnn_layer_matrix_free)(&d->shape);
-        REAL(dgnn_layer_matrix_free)(&d->shape_turned);
+        REAL(dgnn_layer_matrix_free)(&d->shape_transposed);
         dgnn_alloc_free(d->type_row);
         dgnn_alloc_free(d);
     }
@@ -233,7 +231,7 @@ static void REAL(dpa2_shape_backward)(const struct REAL(dgnn_dpa2_workspace) * w
     const real *d_g1 = w->repformer.side[side].g1[1];
     real *first = REAL(dpa2_first)(w, side) + begin * d->first_stride;
     if (d->shape.data) {
-        d->ops->product(end - begin, d_g1 + begin * ng1p, ng1p, &d->shape_turned, NULL, first,
+        d->ops->product(end - begin, d_g1 + begin * ng1p, ng1p, &d->shape_transposed, NULL, first,
                         d->first_stride, 0);
     } else {
         memcpy(first, d_g1 + begin * ng1p, sizeof(real) * (size_t)((end - begin) * ng1p));

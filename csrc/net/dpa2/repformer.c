@@ -112,12 +112,10 @@ static int repformer_check_bounds(const struct dgnn_value *args, const struct dg
                   {"nlayers", params->nlayers, 1024},
                   {"g1_dim", params->g1_dim, REPFORMER_WIDTH_MAX},
                   {"g2_dim", params->g2_dim, REPFORMER_WIDTH_MAX}};
-    char path[256];
     for (size_t k = 0; k < sizeof(bounds) / sizeof(bounds[0]); k++) {
         if (bounds[k].value < 1 || bounds[k].value > bounds[k].most) {
-            return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s is %lld, expected 1 to %lld",
-                                   dgnn_value_path(args, path, sizeof(path)), bounds[k].name,
-                                   (long long)bounds[k].value, (long long)bounds[k].most);
+            return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, args, "%s is %lld, expected 1 to %lld",
+                                     bounds[k].name, (long long)bounds[k].value, (long long)bounds[k].most);
         }
     }
     return DGNN_OK;
@@ -163,11 +161,10 @@ static int repformer_check_layer(const struct dgnn_value *value, const struct dg
                layer->attn2_nhead <= REPFORMER_HEADS_MAX && layer->axis_neuron >= 1 &&
                layer->axis_neuron <= layer->g1_dim && layer->axis_neuron <= layer->g2_dim;
     if (!same) {
-        return dgnn_status_set(
-            error, DGNN_ERROR_FORMAT,
-            "%s: dimensions, activation or smooth are not those of repformer_args, axis_neuron is "
-            "wider than the features, or a number of heads is not in [1, 4096]",
-            dgnn_value_path(value, path, sizeof(path)));
+        return dgnn_value_refuse(
+            error, DGNN_ERROR_FORMAT, value,
+            "dimensions, activation or smooth are not those of repformer_args, axis_neuron is "
+            "wider than the features, or a number of heads is not in [1, 4096]");
     }
     if (last && layer->update_chnnl_2) {
         return dgnn_status_set(
@@ -205,23 +202,20 @@ static void repformer_switches(const struct repformer_layer_params *p, struct dg
 static int repformer_attention_check(const struct dgnn_value *value, int64_t input, int64_t heads,
                                      const int64_t expected[2], struct dgnn_error *error)
 {
-    char path[256];
     if (input == expected[0] && heads == expected[1]) {
         return DGNN_OK;
     }
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                           "%s: input_dim %lld, head_num %lld: expected %lld and %lld",
-                           dgnn_value_path(value, path, sizeof(path)), (long long)input, (long long)heads,
-                           (long long)expected[0], (long long)expected[1]);
+    return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value,
+                             "input_dim %lld, head_num %lld: expected %lld and %lld", (long long)input,
+                             (long long)heads, (long long)expected[0], (long long)expected[1]);
 }
 
 static int repformer_hidden_check(const struct dgnn_value *value, int64_t hidden, struct dgnn_error *error)
 {
-    char path[256];
     return hidden >= 1 && hidden <= REPFORMER_WIDTH_MAX
                ? DGNN_OK
-               : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: hidden_dim is %lld, expected 1 to 65536",
-                                 dgnn_value_path(value, path, sizeof(path)), (long long)hidden);
+               : dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "hidden_dim is %lld, expected 1 to 65536",
+                                   (long long)hidden);
 }
 
 static const char repformer_owner[] = "the layer";

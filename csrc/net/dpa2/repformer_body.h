@@ -24,7 +24,7 @@ void REAL(dgnn_repformer_workspace_free)(struct REAL(dgnn_repformer_workspace) *
     dgnn_alloc_free(w->g1);
     dgnn_alloc_free(w->pair_kept);
     dgnn_alloc_free(w->node_kept);
-    dgnn_sublist_free(&w->list);
+    dgnn_pair_list_free(&w->list);
     dgnn_buffer_free(&w->buffer);
     dgnn_buffer_free(&w->scratch);
 }
@@ -34,13 +34,13 @@ void REAL(dgnn_repformer_workspace_free)(struct REAL(dgnn_repformer_workspace) *
 /* Centres that the last layer sees: whole chunks. */
 static int64_t REAL(repformer_used)(const struct REAL(dgnn_repformer_workspace) * w)
 {
-    return w->nused ? dgnn_sublist_chunk_end(&w->list, w->nused - 1) : 0;
+    return w->nchunk_with_energy ? dgnn_pair_list_chunk_end(&w->list, w->nchunk_with_energy - 1) : 0;
 }
 
 static void REAL(repformer_layout)(struct REAL(dgnn_repformer_workspace) * w, struct dgnn_arena *arena)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
-    const struct dgnn_sublist *list = &w->list;
+    const struct dgnn_pair_list *list = &w->list;
     int64_t g1 = list->nnode * block->ng1p, g2 = list->npair * block->ng2p, h2 = list->npair * 4;
     w->sw = dgnn_arena_take(arena, list->npair, sizeof(double));
     w->start_slope = dgnn_arena_take(arena, list->ncentre * block->ng1p, sizeof(real));
@@ -75,17 +75,17 @@ static int64_t REAL(repformer_scratch)(const struct REAL(dgnn_repformer_workspac
     const struct REAL(dgnn_repformer) *block = w->block;
     int64_t most = 0;
     for (int64_t l = 0; l < block->nlayer; l++) {
-        struct REAL(repformer_pair_rooms) pair;
-        struct REAL(repformer_node_rooms) node;
+        struct REAL(repformer_pair_scratch) pair;
+        struct REAL(repformer_node_scratch) node;
         struct REAL(dgnn_repformer_pair_kept) pair_kept;
         struct REAL(dgnn_repformer_node_kept) node_kept;
         struct dgnn_arena first = {0}, second = {0};
-        REAL(repformer_pair_rooms)(w, block->layer[l].pair_heads.w.ncol, &first, &pair);
-        REAL(repformer_node_rooms)(w, &block->layer[l], &second, &node);
+        REAL(repformer_pair_scratch)(w, block->layer[l].pair_heads.w.ncol, &first, &pair);
+        REAL(repformer_node_scratch)(w, &block->layer[l], &second, &node);
         if (!block->context.keep) {
             REAL(repformer_pair_layout)(&block->layer[l], block->ng2p, w->list.chunk_max, w->list.square_max,
                                         &first, &pair_kept);
-            REAL(repformer_node_layout)(block, &block->layer[l], DGNN_SUBLIST_CHUNK, w->list.chunk_max,
+            REAL(repformer_node_layout)(block, &block->layer[l], DGNN_PAIR_LIST_CHUNK, w->list.chunk_max,
                                         &second, &node_kept);
         }
         most = first.used > most ? first.used : most;
@@ -114,51 +114,51 @@ static int REAL(repformer_reserve)(struct REAL(dgnn_repformer_workspace) * w, st
 
 static void REAL(repformer_pair_phase)(struct REAL(repformer_chunk) * c)
 {
-    struct REAL(repformer_pair_rooms) rooms;
-    REAL(repformer_pair_rooms)(c->w, REAL(repformer_heads_width)(c), &c->scratch, &rooms);
+    struct REAL(repformer_pair_scratch) scratch;
+    REAL(repformer_pair_scratch)(c->w, REAL(repformer_heads_width)(c), &c->scratch, &scratch);
     struct REAL(dgnn_repformer_pair_kept) kept = REAL(repformer_pair_kept)(c);
-    REAL(repformer_pair_forward)(c, &kept, &rooms);
+    REAL(repformer_pair_forward)(c, &kept, &scratch);
 }
 
 static void REAL(repformer_node_phase)(struct REAL(repformer_chunk) * c)
 {
-    struct REAL(repformer_node_rooms) rooms;
-    REAL(repformer_node_rooms)(c->w, c->layer, &c->scratch, &rooms);
+    struct REAL(repformer_node_scratch) scratch;
+    REAL(repformer_node_scratch)(c->w, c->layer, &c->scratch, &scratch);
     struct REAL(dgnn_repformer_node_kept) kept = REAL(repformer_node_kept)(c);
-    REAL(repformer_node_forward)(c, &kept, &rooms);
+    REAL(repformer_node_forward)(c, &kept, &scratch);
 }
 
 static void REAL(repformer_pair_phase_back)(struct REAL(repformer_chunk) * c)
 {
-    struct REAL(repformer_pair_rooms) rooms;
-    REAL(repformer_pair_rooms)(c->w, REAL(repformer_heads_width)(c), &c->scratch, &rooms);
+    struct REAL(repformer_pair_scratch) scratch;
+    REAL(repformer_pair_scratch)(c->w, REAL(repformer_heads_width)(c), &c->scratch, &scratch);
     struct REAL(dgnn_repformer_pair_kept) kept = REAL(repformer_pair_kept)(c);
     if (!c->w->block->context.keep) {
-        REAL(repformer_pair_forward)(c, &kept, &rooms);
+        REAL(repformer_pair_forward)(c, &kept, &scratch);
     }
     struct REAL(dgnn_repformer_workspace) view = *c->w;
     struct REAL(repformer_chunk) own = *c;
     own.w = &view;
     for (int32_t side = 0; side < view.sides; side++) {
         view.d = &c->w->side[side];
-        REAL(repformer_pair_backward)(&own, &kept, &rooms);
+        REAL(repformer_pair_backward)(&own, &kept, &scratch);
     }
 }
 
 static void REAL(repformer_node_phase_back)(struct REAL(repformer_chunk) * c)
 {
-    struct REAL(repformer_node_rooms) rooms;
-    REAL(repformer_node_rooms)(c->w, c->layer, &c->scratch, &rooms);
+    struct REAL(repformer_node_scratch) scratch;
+    REAL(repformer_node_scratch)(c->w, c->layer, &c->scratch, &scratch);
     struct REAL(dgnn_repformer_node_kept) kept = REAL(repformer_node_kept)(c);
     if (!c->w->block->context.keep) {
-        REAL(repformer_node_forward)(c, &kept, &rooms);
+        REAL(repformer_node_forward)(c, &kept, &scratch);
     }
     struct REAL(dgnn_repformer_workspace) view = *c->w;
     struct REAL(repformer_chunk) own = *c;
     own.w = &view;
     for (int32_t side = 0; side < view.sides; side++) {
         view.d = &c->w->side[side];
-        REAL(repformer_node_backward)(&own, &kept, &rooms);
+        REAL(repformer_node_backward)(&own, &kept, &scratch);
     }
 }
 
@@ -173,9 +173,9 @@ static void REAL(repformer_phase_part)(void *of, int64_t chunk, int32_t thread)
 {
     const struct REAL(repformer_phase) *phase = of;
     struct REAL(dgnn_repformer_workspace) *w = phase->w;
-    const struct dgnn_sublist *list = &w->list;
-    int64_t begin = dgnn_sublist_chunk_begin(chunk), end = dgnn_sublist_chunk_end(list, chunk);
-    char *room = (char *)w->scratch.data + w->scratch_size * thread;
+    const struct dgnn_pair_list *list = &w->list;
+    int64_t begin = dgnn_pair_list_chunk_begin(chunk), end = dgnn_pair_list_chunk_end(list, chunk);
+    char *own = (char *)w->scratch.data + w->scratch_size * thread;
     struct REAL(repformer_chunk) c = {.w = w,
                                       .layer = &w->block->layer[phase->l],
                                       .index = phase->l,
@@ -183,7 +183,7 @@ static void REAL(repformer_phase_part)(void *of, int64_t chunk, int32_t thread)
                                       .end = end,
                                       .pair = list->first[begin],
                                       .npair = list->first[end] - list->first[begin],
-                                      .scratch = {.base = room}};
+                                      .scratch = {.base = own}};
     phase->run(&c);
 }
 
@@ -193,7 +193,8 @@ static void REAL(repformer_run)(struct REAL(dgnn_repformer_workspace) * w, const
                                 void (*phase)(struct REAL(repformer_chunk) *))
 {
     struct REAL(repformer_phase) region = {w, call->layer, phase};
-    dgnn_parallel_run(w->block->context.threads, call->part == DGNN_STAGE_USED ? w->nused : w->list.nchunk,
+    dgnn_parallel_run(w->block->context.threads,
+                      call->part == DGNN_STAGE_USED ? w->nchunk_with_energy : w->list.nchunk,
                       REAL(repformer_phase_part), &region);
 }
 
@@ -201,7 +202,7 @@ static void REAL(repformer_run)(struct REAL(dgnn_repformer_workspace) * w, const
 static void REAL(repformer_clear_unused)(struct REAL(dgnn_repformer_workspace) * w)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
-    const struct dgnn_sublist *list = &w->list;
+    const struct dgnn_pair_list *list = &w->list;
     int64_t from = REAL(repformer_used)(w), pair = list->first[from], npair = list->npair - pair;
     for (int32_t k = 0; k < w->sides; k++) {
         const struct REAL(dgnn_repformer_side) *side = &w->side[k];
@@ -326,18 +327,19 @@ int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * w,
                                  const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
-    struct dgnn_sublist_rule rule = {.cutoff = block->environment.cutoff,
-                                     .nsel = block->nsel,
-                                     .excluded = block->context.excluded,
-                                     .ntypes = block->context.ntypes,
-                                     .lanes = REAL_LANES,
-                                     .want_reverse = 1};
+    struct dgnn_pair_list_rule rule = {.cutoff = block->environment.cutoff,
+                                       .nsel = block->nsel,
+                                       .excluded = block->context.excluded,
+                                       .ntypes = block->context.ntypes,
+                                       .lanes = REAL_LANES,
+                                       .want_reverse = 1};
     w->dense = evaluation->graph->dense;
-    int64_t nidle = block->context.wants_rotation ? 0 : evaluation->nidle;
+    int64_t nwithout_energy = block->context.wants_rotation ? 0 : evaluation->nwithout_energy;
     w->sides = dgnn_evaluation_sides(evaluation);
     w->has_rows = w->sides > 1 && evaluation->exchange;
-    w->nused = (evaluation->graph->nowned - nidle + DGNN_SUBLIST_CHUNK - 1) / DGNN_SUBLIST_CHUNK;
-    DGNN_TRY(dgnn_sublist_build(evaluation->graph, &rule, &w->list, error));
+    w->nchunk_with_energy =
+        (evaluation->graph->nowned - nwithout_energy + DGNN_PAIR_LIST_CHUNK - 1) / DGNN_PAIR_LIST_CHUNK;
+    DGNN_TRY(dgnn_pair_list_build(evaluation->graph, &rule, &w->list, error));
     return REAL(repformer_reserve)(w, error);
 }
 
@@ -439,7 +441,7 @@ static void REAL(repformer_swap)(real **pair)
 void REAL(dgnn_repformer_d_output)(struct REAL(dgnn_repformer_workspace) * w,
                                    const struct dgnn_stage_call *call)
 {
-    const struct dgnn_sublist *list = &w->list;
+    const struct dgnn_pair_list *list = &w->list;
     for (int32_t side = 0; side < w->sides; side++) {
         if (side) { /* moments start from zero */
             memset(w->side[side].g1[1], 0, sizeof(real) * (size_t)(list->ncentre * w->block->ng1p));
@@ -496,7 +498,7 @@ static void REAL(repformer_finish_side)(const struct REAL(repformer_rows) * rows
     struct REAL(dgnn_repformer_workspace) *w = rows->w, view = *w;
     double *gradient = evaluation->edge_gradient + 3 * side * dgnn_graph_nedge(evaluation->graph);
     const struct REAL(dgnn_repformer) *block = w->block;
-    const struct dgnn_sublist *list = &w->list;
+    const struct dgnn_pair_list *list = &w->list;
     int64_t end = dgnn_parallel_end(list->ncentre, part, REAL(REPFORMER_PART));
     view.d = &w->side[side];
     for (int64_t i = part * REAL(REPFORMER_PART); i < end; i++) {

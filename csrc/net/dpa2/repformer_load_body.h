@@ -4,7 +4,7 @@
 static void REAL(repformer_map_free)(struct REAL(dgnn_repformer_map) * map)
 {
     REAL(dgnn_layer_matrix_free)(&map->w);
-    REAL(dgnn_layer_matrix_free)(&map->t);
+    REAL(dgnn_layer_matrix_free)(&map->transposed);
 }
 
 static int REAL(repformer_map_make)(int64_t nrow, int64_t ncol, struct REAL(dgnn_repformer_map) * map,
@@ -17,10 +17,10 @@ static int REAL(repformer_map_make)(int64_t nrow, int64_t ncol, struct REAL(dgnn
 static int REAL(repformer_map_turn)(struct REAL(dgnn_repformer_map) * map, struct dgnn_error *error)
 {
     int64_t nrow = map->w.nrow, ncol = map->w.ncol;
-    DGNN_TRY(REAL(dgnn_layer_matrix)(ncol, dgnn_table_pad(nrow, REAL_LANES), &map->t, error));
+    DGNN_TRY(REAL(dgnn_layer_matrix)(ncol, dgnn_table_pad(nrow, REAL_LANES), &map->transposed, error));
     for (int64_t r = 0; r < nrow; r++) {
         for (int64_t c = 0; c < ncol; c++) {
-            map->t.data[c * map->t.stride + r] = map->w.data[r * map->w.stride + c];
+            map->transposed.data[c * map->transposed.stride + r] = map->w.data[r * map->w.stride + c];
         }
     }
     return DGNN_OK;
@@ -36,16 +36,14 @@ static int REAL(repformer_row)(int64_t n, real **out, struct dgnn_error *error)
 static int REAL(repformer_plain)(const struct dgnn_value *value, int64_t nin, int64_t nout,
                                  struct REAL(dgnn_layer) * layer, struct dgnn_error *error)
 {
-    char path[256];
     DGNN_TRY(REAL(dgnn_layer_load)(value, nin, nout, layer, error));
     if (layer->activation.kind == DGNN_ACTIVATION_LINEAR && !layer->idt && !layer->residual) {
         return DGNN_OK;
     }
     REAL(dgnn_layer_free)(layer);
-    return dgnn_status_set(
-        error, DGNN_ERROR_UNSUPPORTED,
-        "%s: has an activation, a time step or a skip connection, which deepmd-kit never gives it",
-        dgnn_value_path(value, path, sizeof(path)));
+    return dgnn_value_refuse(
+        error, DGNN_ERROR_UNSUPPORTED, value,
+        "has an activation, a time step or a skip connection, which deepmd-kit never gives it");
 }
 
 /* An affine map with padded columns. bias: NULL where there must be none. */
@@ -305,15 +303,14 @@ static int REAL(repformer_residual)(const struct dgnn_value *list, int64_t width
                                     struct REAL(dgnn_repformer_update) * update, struct dgnn_error *error)
 {
     int64_t count;
-    char path[256];
     if (update->n == 0 && dgnn_value_kind(list) == DGNN_VALUE_ABSENT) {
         return DGNN_OK;
     }
     DGNN_TRY(dgnn_value_list(list, &count, error));
     if (count != update->n) {
-        return dgnn_status_set(
-            error, DGNN_ERROR_FORMAT, "%s: %lld rows, expected one for each of %lld updates",
-            dgnn_value_path(list, path, sizeof(path)), (long long)count, (long long)update->n);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, list,
+                                 "%lld rows, expected one for each of %lld updates", (long long)count,
+                                 (long long)update->n);
     }
     for (int64_t k = 0; k < count; k++) {
         struct dgnn_value item = dgnn_value_item(list, k);
@@ -335,7 +332,6 @@ static int REAL(repformer_update)(const struct dgnn_value *value, const char *st
     struct dgnn_value variables = dgnn_value_member(value, "@variables");
     struct dgnn_value list = dgnn_value_member(&variables, name);
     double each = 1;
-    char path[256];
     *update =
         (struct REAL(dgnn_repformer_update)){.start = 1, .n = n, .width = dgnn_table_pad(width, REAL_LANES)};
     DGNN_TRY(REAL(repformer_row)((n ? n : 1) * update->width, &update->factor, error));
@@ -348,10 +344,9 @@ static int REAL(repformer_update)(const struct dgnn_value *value, const char *st
     } else if (!strcmp(style, "res_incr")) {
         each = n ? 1 / sqrt((double)n) : 0;
     } else {
-        return dgnn_status_set(
-            error, DGNN_ERROR_UNSUPPORTED,
-            "%s: updates join as '%s', which is not known; known: res_avg, res_incr, res_residual",
-            dgnn_value_path(value, path, sizeof(path)), style);
+        return dgnn_value_refuse(
+            error, DGNN_ERROR_UNSUPPORTED, value,
+            "updates join as '%s', which is not known; known: res_avg, res_incr, res_residual", style);
     }
     for (int64_t k = 0; k < n; k++) {
         for (int64_t c = 0; c < width; c++) {
@@ -442,12 +437,10 @@ static int REAL(repformer_load_layers)(const struct dgnn_value *list,
                                        struct REAL(dgnn_repformer) * block, struct dgnn_error *error)
 {
     int64_t count;
-    char path[256];
     DGNN_TRY(dgnn_value_list(list, &count, error));
     if (count != shape->nlayer) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %lld layers, expected %lld",
-                               dgnn_value_path(list, path, sizeof(path)), (long long)count,
-                               (long long)shape->nlayer);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, list, "%lld layers, expected %lld",
+                                 (long long)count, (long long)shape->nlayer);
     }
     block->layer = dgnn_alloc_zeroed(count, sizeof(*block->layer));
     if (!block->layer) {
@@ -472,7 +465,7 @@ static int REAL(repformer_load_block)(const struct dgnn_repformer_shape *shape,
     struct dgnn_value layers = dgnn_value_member(variable, "repformer_layers");
     struct dgnn_value statistics = dgnn_value_member(variable, "@variables");
     block->environment = (struct dgnn_environment){.cutoff = shape->cutoff,
-                                                   .smooth = shape->switch_start,
+                                                   .switch_start = shape->switch_start,
                                                    .protection = block->context.protection,
                                                    .width = 4,
                                                    .ntypes = block->context.ntypes,

@@ -8,21 +8,21 @@
 #include "base/real.h"
 
 /* Rooms of a node phase; rows are padded. */
-struct REAL(repformer_node_rooms) {
-    real *near;              /* pairs of a centre x g1: the neighbours' features */
-    real *spare;             /* as near */
-    real *rows[2];           /* centres of a chunk x g1 */
-    real *common, *d_common; /* centres of a chunk x common_width */
-    real *heads, *d_heads;   /* centres of a chunk x heads x g1 */
-    real *conv, *d_conv;     /* pairs of a chunk x g1 or g2: the map of the convolution */
-    real *direction;         /* 3 x n, or n x 4: norm w h */
-    real *d_moment, *turned; /* 3 x g1, g1 x lanes */
-    real *d_direction;       /* n x lanes */
-    real *head_rows;         /* 2 heads x g1 */
-    real *weights[3];        /* n x 2 heads, or turned */
-    real *pair_row;          /* n + 1 x g2 */
-    double *x, *ratio;       /* n */
-    struct dgnn_slots *slots;
+struct REAL(repformer_node_scratch) {
+    real *neighbour_rows;        /* pairs of a centre x g1: the neighbours' features */
+    real *product_rows;          /* as neighbour_rows */
+    real *rows[2];               /* centres of a chunk x g1 */
+    real *common, *d_common;     /* centres of a chunk x common_width */
+    real *heads, *d_heads;       /* centres of a chunk x heads x g1 */
+    real *conv, *d_conv;         /* pairs of a chunk x g1 or g2: the map of the convolution */
+    real *direction;             /* 3 x n, or n x 4: norm w h */
+    real *d_moment, *transposed; /* 3 x g1, g1 x lanes */
+    real *d_direction;           /* n x lanes */
+    real *head_rows;             /* 2 heads x g1 */
+    real *weights[3];            /* n x 2 heads, or transposed */
+    real *pair_row;              /* n + 1 x g2 */
+    double *x, *ratio;           /* n */
+    struct dgnn_capacity_softmax *capacity;
 };
 
 static int64_t REAL(repformer_node_width)(const struct REAL(dgnn_repformer) * block,
@@ -54,39 +54,40 @@ static void REAL(repformer_node_layout)(const struct REAL(dgnn_repformer) * bloc
     }
 }
 
-static void REAL(repformer_node_rooms)(const struct REAL(dgnn_repformer_workspace) * w,
-                                       const struct REAL(dgnn_repformer_layer) * layer,
-                                       struct dgnn_arena *arena, struct REAL(repformer_node_rooms) * rooms)
+static void REAL(repformer_node_scratch)(const struct REAL(dgnn_repformer_workspace) * w,
+                                         const struct REAL(dgnn_repformer_layer) * layer,
+                                         struct dgnn_arena *arena,
+                                         struct REAL(repformer_node_scratch) * scratch)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
     int64_t n = w->list.row_max, np = dgnn_table_pad(n, REAL_LANES), ng1p = block->ng1p;
-    int64_t heads = REAL(repformer_heads_pad)(layer), chunk = DGNN_SUBLIST_CHUNK;
-    rooms->near = dgnn_arena_take(arena, n * ng1p, sizeof(real));
-    rooms->spare = dgnn_arena_take(arena, n * ng1p, sizeof(real));
+    int64_t heads = REAL(repformer_heads_pad)(layer), chunk = DGNN_PAIR_LIST_CHUNK;
+    scratch->neighbour_rows = dgnn_arena_take(arena, n * ng1p, sizeof(real));
+    scratch->product_rows = dgnn_arena_take(arena, n * ng1p, sizeof(real));
     for (int k = 0; k < 2; k++) {
-        rooms->rows[k] = dgnn_arena_take(arena, chunk * ng1p, sizeof(real));
+        scratch->rows[k] = dgnn_arena_take(arena, chunk * ng1p, sizeof(real));
     }
-    rooms->common = dgnn_arena_take(arena, chunk * layer->common.t.stride, sizeof(real));
-    rooms->d_common = dgnn_arena_take(arena, chunk * layer->common.t.stride, sizeof(real));
-    rooms->heads = dgnn_arena_take(arena, chunk * layer->node_form.w.ncol, sizeof(real));
-    rooms->d_heads = dgnn_arena_take(arena, chunk * layer->node_form.w.ncol, sizeof(real));
-    rooms->conv =
+    scratch->common = dgnn_arena_take(arena, chunk * layer->common.transposed.stride, sizeof(real));
+    scratch->d_common = dgnn_arena_take(arena, chunk * layer->common.transposed.stride, sizeof(real));
+    scratch->heads = dgnn_arena_take(arena, chunk * layer->node_form.w.ncol, sizeof(real));
+    scratch->d_heads = dgnn_arena_take(arena, chunk * layer->node_form.w.ncol, sizeof(real));
+    scratch->conv =
         dgnn_arena_take(arena, w->list.chunk_max * REAL(repformer_node_width)(block, layer), sizeof(real));
-    rooms->d_conv =
+    scratch->d_conv =
         dgnn_arena_take(arena, w->list.chunk_max * REAL(repformer_node_width)(block, layer), sizeof(real));
-    rooms->direction = dgnn_arena_take(arena, 4 * np, sizeof(real));
-    rooms->d_moment = dgnn_arena_take(arena, 3 * (ng1p + block->ng2p), sizeof(real));
-    rooms->turned = dgnn_arena_take(arena, (ng1p + block->ng2p) * (heads > REAL_LANES ? heads : REAL_LANES),
-                                    sizeof(real));
-    rooms->d_direction = dgnn_arena_take(arena, n * REAL_LANES, sizeof(real));
-    rooms->head_rows = dgnn_arena_take(arena, 2 * heads * ng1p, sizeof(real));
+    scratch->direction = dgnn_arena_take(arena, 4 * np, sizeof(real));
+    scratch->d_moment = dgnn_arena_take(arena, 3 * (ng1p + block->ng2p), sizeof(real));
+    scratch->transposed = dgnn_arena_take(
+        arena, (ng1p + block->ng2p) * (heads > REAL_LANES ? heads : REAL_LANES), sizeof(real));
+    scratch->d_direction = dgnn_arena_take(arena, n * REAL_LANES, sizeof(real));
+    scratch->head_rows = dgnn_arena_take(arena, 2 * heads * ng1p, sizeof(real));
     for (int k = 0; k < 3; k++) {
-        rooms->weights[k] = dgnn_arena_take(arena, 2 * heads * np, sizeof(real));
+        scratch->weights[k] = dgnn_arena_take(arena, 2 * heads * np, sizeof(real));
     }
-    rooms->x = dgnn_arena_take(arena, n, sizeof(double));
-    rooms->ratio = dgnn_arena_take(arena, n, sizeof(double));
-    rooms->slots = REAL(repformer_slots_room)(n, arena);
-    rooms->pair_row = dgnn_arena_take(arena, (n + 1) * block->ng2p, sizeof(real));
+    scratch->x = dgnn_arena_take(arena, n, sizeof(double));
+    scratch->ratio = dgnn_arena_take(arena, n, sizeof(double));
+    scratch->capacity = REAL(repformer_capacity_scratch)(n, arena);
+    scratch->pair_row = dgnn_arena_take(arena, (n + 1) * block->ng2p, sizeof(real));
 }
 
 static struct REAL(dgnn_repformer_node_kept) REAL(repformer_node_kept)(struct REAL(repformer_chunk) * c)
@@ -96,7 +97,8 @@ static struct REAL(dgnn_repformer_node_kept) REAL(repformer_node_kept)(struct RE
     const struct REAL(dgnn_repformer_layer) *layer = c->layer;
     struct REAL(dgnn_repformer_node_kept) kept = w->node_kept[c->index];
     if (!block->context.keep) {
-        REAL(repformer_node_layout)(block, layer, DGNN_SUBLIST_CHUNK, w->list.chunk_max, &c->scratch, &kept);
+        REAL(repformer_node_layout)(block, layer, DGNN_PAIR_LIST_CHUNK, w->list.chunk_max, &c->scratch,
+                                    &kept);
         return kept;
     }
     kept.common_slope += c->begin * block->ng1p;
@@ -119,8 +121,8 @@ static int REAL(repformer_sees_nodes)(const struct REAL(dgnn_repformer_layer) * 
 /* The factors before the sums over a centre with n pairs: of moments, and of the convolution. */
 static real REAL(repformer_moment_norm)(const struct REAL(repformer_chunk) * c, int64_t n)
 {
-    double slots = (double)(c->w->block->context.smooth ? c->w->block->nsel : n);
-    double size = c->layer->s.root ? sqrt(slots) : slots;
+    double nslot = (double)(c->w->block->context.smooth ? c->w->block->nsel : n);
+    double size = c->layer->s.root ? sqrt(nslot) : nslot;
     return (real)(1 / (c->w->block->context.smooth ? size : repformer_epsilon + size));
 }
 
@@ -133,12 +135,12 @@ static real REAL(repformer_conv_norm)(const struct REAL(repformer_chunk) * c, in
 /* ---------------------------------------------------------------- forward */
 
 static void REAL(repformer_gather)(const struct REAL(repformer_chunk) * c, int64_t pair, int64_t n,
-                                   real *near)
+                                   real *neighbour_rows)
 {
     const struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
     for (int64_t j = 0; j < n; j++) {
-        memcpy(near + j * block->ng1p, w->g1[c->index] + w->list.neighbour[pair + j] * block->ng1p,
+        memcpy(neighbour_rows + j * block->ng1p, w->g1[c->index] + w->list.neighbour[pair + j] * block->ng1p,
                sizeof(real) * (size_t)block->ng1p);
     }
 }
@@ -150,9 +152,9 @@ static real REAL(repformer_switch)(const struct REAL(dgnn_repformer_workspace) *
     return block->context.smooth ? (real)w->sw[pair] : 1;
 }
 
-/* Rows d of norm w_j h_jd, or with turned rows j. */
+/* Rows d of norm w_j h_jd, or with transposed rows j. */
 static void REAL(repformer_direction)(const struct REAL(repformer_chunk) * c, int64_t pair, int64_t n,
-                                      int turned, real *out)
+                                      int transposed, real *out)
 {
     const struct REAL(dgnn_repformer_workspace) *w = c->w;
     const real *h = w->h2[c->index] + 4 * pair;
@@ -160,7 +162,8 @@ static void REAL(repformer_direction)(const struct REAL(repformer_chunk) * c, in
     real norm = REAL(repformer_moment_norm)(c, n);
     for (int64_t j = 0; j < n; j++) {
         for (int d = 0; d < 3; d++) {
-            out[turned ? 4 * j + d : d * np + j] = norm * REAL(repformer_switch)(w, pair + j) * h[4 * j + d];
+            out[transposed ? 4 * j + d : d * np + j] =
+                norm * REAL(repformer_switch)(w, pair + j) * h[4 * j + d];
         }
     }
 }
@@ -180,12 +183,12 @@ static void REAL(repformer_products)(const real *moment, int64_t axis, int64_t w
 
 /* The map of the pairs' features, of all pairs of the chunk. It is wide, so backward makes it anew. */
 static void REAL(repformer_conv_map)(const struct REAL(repformer_chunk) * c,
-                                     const struct REAL(repformer_node_rooms) * rooms)
+                                     const struct REAL(repformer_node_scratch) * scratch)
 {
     const struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
     block->ops->product(c->npair, w->g2[c->index] + c->pair * block->ng2p, block->ng2p, &c->layer->conv.w,
-                        NULL, rooms->conv, block->ng1p, 0);
+                        NULL, scratch->conv, block->ng1p, 0);
 }
 
 /* sum_j norm w_j a_jc b_jc. */
@@ -214,10 +217,12 @@ static void REAL(repformer_node_logits)(const struct REAL(repformer_chunk) * c, 
     }
 }
 
-/* A node's attention: the heads' sums of neighbours' features (heads x g1). near: the neighbours. */
-static void REAL(repformer_node_attend)(const struct REAL(repformer_chunk) * c, int64_t i, const real *near,
+/* A node's attention: the heads' sums of neighbours' features (heads x g1). neighbour_rows: the neighbours.
+ */
+static void REAL(repformer_node_attend)(const struct REAL(repformer_chunk) * c, int64_t i,
+                                        const real *neighbour_rows,
                                         const struct REAL(dgnn_repformer_node_kept) * kept,
-                                        const struct REAL(repformer_node_rooms) * rooms, real *out)
+                                        const struct REAL(repformer_node_scratch) * scratch, real *out)
 {
     const struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
@@ -225,16 +230,16 @@ static void REAL(repformer_node_attend)(const struct REAL(repformer_chunk) * c, 
     int64_t heads = REAL(repformer_heads_pad)(c->layer), ng1p = block->ng1p;
     const real *form = kept->form + (i - c->begin) * c->layer->node_form.w.ncol;
     real *logit = kept->logit + (pair - c->pair) * heads, *weight = kept->weight + (pair - c->pair) * heads;
-    real *mix = rooms->weights[0];
-    struct REAL(dgnn_matrix) keys = REAL(repformer_view)(rooms->turned, block->ng1, heads, heads);
-    struct REAL(dgnn_matrix) values = REAL(repformer_view)((real *)near, n, ng1p, ng1p);
+    real *mix = scratch->weights[0];
+    struct REAL(dgnn_matrix) keys = REAL(repformer_view)(scratch->transposed, block->ng1, heads, heads);
+    struct REAL(dgnn_matrix) values = REAL(repformer_view)((real *)neighbour_rows, n, ng1p, ng1p);
     struct REAL(repformer_softmax_row) row =
-        REAL(repformer_softmax_row)(c, pair, n, c->layer->s.node_shift, rooms->slots);
-    REAL(repformer_transpose)(c->layer->s.node_heads, block->ng1, form, ng1p, rooms->turned, heads);
-    block->ops->product(n, near, ng1p, &keys, NULL, logit, heads, 0);
+        REAL(repformer_softmax_row)(c, pair, n, c->layer->s.node_shift, scratch->capacity);
+    REAL(repformer_transpose)(c->layer->s.node_heads, block->ng1, form, ng1p, scratch->transposed, heads);
+    block->ops->product(n, neighbour_rows, ng1p, &keys, NULL, logit, heads, 0);
     for (int64_t h = 0; h < c->layer->s.node_heads; h++) {
-        REAL(repformer_node_logits)(c, pair, n, logit, h, rooms->x);
-        REAL(repformer_softmax)(&row, n, rooms->x, mix + h * np);
+        REAL(repformer_node_logits)(c, pair, n, logit, h, scratch->x);
+        REAL(repformer_softmax)(&row, n, scratch->x, mix + h * np);
         for (int64_t j = 0; j < n; j++) {
             weight[j * heads + h] = mix[h * np + j];
             mix[h * np + j] *= REAL(repformer_switch)(w, pair + j);
@@ -244,8 +249,9 @@ static void REAL(repformer_node_attend)(const struct REAL(repformer_chunk) * c, 
 }
 
 /* g2 after the layer += factor . ((w x_i . x_j) W). */
-static void REAL(repformer_node_product)(const struct REAL(repformer_chunk) * c, int64_t i, const real *near,
-                                         const struct REAL(repformer_node_rooms) * rooms)
+static void REAL(repformer_node_product)(const struct REAL(repformer_chunk) * c, int64_t i,
+                                         const real *neighbour_rows,
+                                         const struct REAL(repformer_node_scratch) * scratch)
 {
     const struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
@@ -256,14 +262,15 @@ static void REAL(repformer_node_product)(const struct REAL(repformer_chunk) * c,
     for (int64_t j = 0; j < n; j++) {
         real sw = REAL(repformer_switch)(w, pair + j);
         for (int64_t k = 0; k < ng1p; k++) {
-            rooms->spare[j * ng1p + k] = sw * own[k] * near[j * ng1p + k];
+            scratch->product_rows[j * ng1p + k] = sw * own[k] * neighbour_rows[j * ng1p + k];
         }
     }
-    block->ops->product(n, rooms->spare, ng1p, &c->layer->product.w, NULL, rooms->pair_row, block->ng2p, 0);
+    block->ops->product(n, scratch->product_rows, ng1p, &c->layer->product.w, NULL, scratch->pair_row,
+                        block->ng2p, 0);
     for (int64_t j = 0; j < n; j++) {
         for (int64_t k = 0; k < block->ng2p; k++) {
             out[j * block->ng2p + k] +=
-                update->factor[update->width + k] * rooms->pair_row[j * block->ng2p + k];
+                update->factor[update->width + k] * scratch->pair_row[j * block->ng2p + k];
         }
     }
 }
@@ -272,56 +279,57 @@ static void REAL(repformer_node_product)(const struct REAL(repformer_chunk) * c,
  * heads, and the product for g2. */
 static void REAL(repformer_node_centre)(const struct REAL(repformer_chunk) * c, int64_t i,
                                         const struct REAL(dgnn_repformer_node_kept) * kept,
-                                        const struct REAL(repformer_node_rooms) * rooms)
+                                        const struct REAL(repformer_node_scratch) * scratch)
 {
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_repformer_switches *s = &c->layer->s;
     int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair, np = dgnn_table_pad(n, REAL_LANES);
     int64_t ng1p = block->ng1p, ng2p = block->ng2p, row = i - c->begin, first = pair - c->pair;
-    real *common = rooms->common + row * c->layer->common.t.stride, *g2 = w->g2[c->index] + pair * ng2p;
-    struct REAL(dgnn_matrix) near = REAL(repformer_view)(rooms->near, n, ng1p, ng1p);
+    real *common = scratch->common + row * c->layer->common.transposed.stride,
+         *g2 = w->g2[c->index] + pair * ng2p;
+    struct REAL(dgnn_matrix) neighbour_rows = REAL(repformer_view)(scratch->neighbour_rows, n, ng1p, ng1p);
     struct REAL(dgnn_matrix) pairs = REAL(repformer_view)(g2, n, ng2p, ng2p);
     if (REAL(repformer_sees_nodes)(c->layer)) {
-        REAL(repformer_gather)(c, pair, n, rooms->near);
+        REAL(repformer_gather)(c, pair, n, scratch->neighbour_rows);
     }
-    REAL(repformer_direction)(c, pair, n, 0, rooms->direction);
+    REAL(repformer_direction)(c, pair, n, 0, scratch->direction);
     if (!s->self_out) {
         memcpy(common, w->g1[c->index] + i * ng1p, sizeof(real) * (size_t)block->ng1);
         common += block->ng1;
     }
     if (s->has_conv && s->conv_out) {
-        REAL(repformer_conv_sum)(c, pair, n, rooms->conv + first * ng1p, rooms->near,
-                                 rooms->rows[1] + row * ng1p);
+        REAL(repformer_conv_sum)(c, pair, n, scratch->conv + first * ng1p, scratch->neighbour_rows,
+                                 scratch->rows[1] + row * ng1p);
     } else if (s->has_conv) {
-        real *of_node = rooms->conv + first * ng2p, *sum = rooms->pair_row;
+        real *of_node = scratch->conv + first * ng2p, *sum = scratch->pair_row;
         memset(sum, 0, sizeof(real) * (size_t)ng2p);
-        block->ops->product(n, rooms->near, ng1p, &c->layer->conv.w, NULL, of_node, ng2p, 0);
+        block->ops->product(n, scratch->neighbour_rows, ng1p, &c->layer->conv.w, NULL, of_node, ng2p, 0);
         REAL(repformer_conv_sum)(c, pair, n, of_node, g2, sum);
         memcpy(common, sum, sizeof(real) * (size_t)block->ng2);
         common += block->ng2;
     }
     if (s->has_grrg) {
         real *moment = kept->moment2 + 3 * row * ng2p;
-        block->ops->product(3, rooms->direction, np, &pairs, NULL, moment, ng2p, 0);
+        block->ops->product(3, scratch->direction, np, &pairs, NULL, moment, ng2p, 0);
         REAL(repformer_products)(moment, s->axis, block->ng2, ng2p, common);
         common += s->axis * block->ng2;
     }
     if (s->has_drrd) {
         real *moment = kept->moment1 + 3 * row * ng1p;
-        block->ops->product(3, rooms->direction, np, &near, NULL, moment, ng1p, 0);
+        block->ops->product(3, scratch->direction, np, &neighbour_rows, NULL, moment, ng1p, 0);
         REAL(repformer_products)(moment, s->axis, block->ng1, ng1p, common);
     }
     if (s->has_attn) {
-        real *heads = rooms->heads + row * c->layer->node_form.w.ncol;
+        real *heads = scratch->heads + row * c->layer->node_form.w.ncol;
         if (n > 0) {
-            REAL(repformer_node_attend)(c, i, rooms->near, kept, rooms, heads);
+            REAL(repformer_node_attend)(c, i, scratch->neighbour_rows, kept, scratch, heads);
         } else {
             memset(heads, 0, sizeof(real) * (size_t)c->layer->node_form.w.ncol);
         }
     }
     if (s->has_product) {
-        REAL(repformer_node_product)(c, i, rooms->near, rooms);
+        REAL(repformer_node_product)(c, i, scratch->neighbour_rows, scratch);
     }
 }
 
@@ -338,7 +346,7 @@ static void REAL(repformer_add_rows)(int64_t n, int64_t width, const real *facto
 /* Where nothing is kept, backward calls it again; what it adds to g2 after the layer is then not needed. */
 static void REAL(repformer_node_forward)(struct REAL(repformer_chunk) * c,
                                          const struct REAL(dgnn_repformer_node_kept) * kept,
-                                         const struct REAL(repformer_node_rooms) * rooms)
+                                         const struct REAL(repformer_node_scratch) * scratch)
 {
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
@@ -348,16 +356,16 @@ static void REAL(repformer_node_forward)(struct REAL(repformer_chunk) * c,
     int64_t n = c->end - c->begin, ng1p = block->ng1p;
     real *old = w->g1[c->index] + c->begin * ng1p, *out = w->g1[c->index + 1] + c->begin * ng1p;
     const real *factor = layer->g1.factor;
-    real *update = rooms->rows[0];
+    real *update = scratch->rows[0];
     if (s->has_attn) {
         ops->product(n, old, ng1p, &layer->node_form.w, NULL, kept->form, layer->node_form.w.ncol, 0);
     }
     if (s->has_conv && s->conv_out) {
-        REAL(repformer_conv_map)(c, rooms);
-        memset(rooms->rows[1], 0, sizeof(real) * (size_t)(n * ng1p));
+        REAL(repformer_conv_map)(c, scratch);
+        memset(scratch->rows[1], 0, sizeof(real) * (size_t)(n * ng1p));
     }
     for (int64_t i = c->begin; i < c->end; i++) {
-        REAL(repformer_node_centre)(c, i, kept, rooms);
+        REAL(repformer_node_centre)(c, i, kept, scratch);
     }
     for (int64_t k = 0; k < n * ng1p; k++) {
         out[k] = layer->g1.start * old[k];
@@ -369,16 +377,16 @@ static void REAL(repformer_node_forward)(struct REAL(repformer_chunk) * c,
         factor += layer->g1.width;
     }
     if (s->has_conv && s->conv_out) {
-        REAL(repformer_add_rows)(n, ng1p, factor, rooms->rows[1], out);
+        REAL(repformer_add_rows)(n, ng1p, factor, scratch->rows[1], out);
         factor += layer->g1.width;
     }
-    ops->product(n, rooms->common, layer->common.t.stride, &layer->common.w, layer->common_bias, update, ng1p,
-                 0);
+    ops->product(n, scratch->common, layer->common.transposed.stride, &layer->common.w, layer->common_bias,
+                 update, ng1p, 0);
     ops->activate(&block->activation, n * ng1p, update, update, kept->common_slope);
     REAL(repformer_add_rows)(n, ng1p, factor, update, out);
     factor += layer->g1.width;
     if (s->has_attn) {
-        ops->product(n, rooms->heads, layer->node_form.w.ncol, &layer->node_value.w, layer->node_attn_bias,
+        ops->product(n, scratch->heads, layer->node_form.w.ncol, &layer->node_value.w, layer->node_attn_bias,
                      update, ng1p, 0);
         REAL(repformer_add_rows)(n, ng1p, factor, update, out);
     }
@@ -408,15 +416,16 @@ static void REAL(repformer_products_backward)(const real *moment, const real *d,
 /* From d_moment of sum_j direction_jd row_jc: d_row (+)= direction d_moment, d_direction += row d_moment'. */
 static void REAL(repformer_moment_backward)(const struct REAL(repformer_chunk) * c, int64_t n,
                                             const real *row, int64_t width,
-                                            const struct REAL(repformer_node_rooms) * rooms, int64_t stride,
-                                            real *d_row, int accumulate)
+                                            const struct REAL(repformer_node_scratch) * scratch,
+                                            int64_t stride, real *d_row, int accumulate)
 {
     const struct REAL(dgnn_ops) *ops = c->w->block->ops;
-    struct REAL(dgnn_matrix) d_moment = REAL(repformer_view)(rooms->d_moment, 3, stride, stride);
-    struct REAL(dgnn_matrix) turned = REAL(repformer_view)(rooms->turned, width, REAL_LANES, REAL_LANES);
-    ops->product(n, rooms->direction, 4, &d_moment, NULL, d_row, stride, accumulate);
-    REAL(repformer_transpose)(3, width, rooms->d_moment, stride, rooms->turned, REAL_LANES);
-    ops->product(n, row, stride, &turned, NULL, rooms->d_direction, REAL_LANES, 1);
+    struct REAL(dgnn_matrix) d_moment = REAL(repformer_view)(scratch->d_moment, 3, stride, stride);
+    struct REAL(dgnn_matrix) transposed =
+        REAL(repformer_view)(scratch->transposed, width, REAL_LANES, REAL_LANES);
+    ops->product(n, scratch->direction, 4, &d_moment, NULL, d_row, stride, accumulate);
+    REAL(repformer_transpose)(3, width, scratch->d_moment, stride, scratch->transposed, REAL_LANES);
+    ops->product(n, row, stride, &transposed, NULL, scratch->d_direction, REAL_LANES, 1);
 }
 
 /* What direction_jd = norm w_j h_jd gives to h and w. */
@@ -463,44 +472,45 @@ static void REAL(repformer_conv_backward)(const struct REAL(repformer_chunk) * c
  * switch) into that of the logits. In float64, as forward. */
 static void REAL(repformer_node_logits_backward)(const struct REAL(repformer_chunk) * c, int64_t pair,
                                                  int64_t n, const real *logit, const real *weight,
-                                                 const struct REAL(repformer_node_rooms) * rooms)
+                                                 const struct REAL(repformer_node_scratch) * scratch)
 {
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
     int64_t heads = REAL(repformer_heads_pad)(c->layer);
     double shift = c->layer->s.node_shift;
     int smooth = block->context.smooth;
-    real *d_mix = rooms->weights[0];
-    const struct dgnn_slots *slots = REAL(repformer_slots)(c, pair, n, shift, rooms->slots);
+    real *d_mix = scratch->weights[0];
+    const struct dgnn_capacity_softmax *capacity =
+        REAL(repformer_over_capacity)(c, pair, n, shift, scratch->capacity);
     for (int64_t h = 0; h < c->layer->s.node_heads; h++) {
         double along = 0;
         for (int64_t j = 0; j < n; j++) {
             double share = (double)weight[j * heads + h], s = smooth ? w->sw[pair + j] : 1;
             along += (double)d_mix[j * heads + h] * s * share;
         }
-        if (slots) {
-            REAL(repformer_node_logits)(c, pair, n, logit, h, rooms->x);
-            dgnn_slots_backward(slots, rooms->x, along, rooms->ratio);
+        if (capacity) {
+            REAL(repformer_node_logits)(c, pair, n, logit, h, scratch->x);
+            dgnn_capacity_softmax_backward(capacity, scratch->x, along, scratch->ratio);
         }
         for (int64_t j = 0; j < n; j++) {
             real *d = d_mix + j * heads + h;
             double share = (double)weight[j * heads + h], s = smooth ? w->sw[pair + j] : 1;
-            double d_logit = share * (double)*d * s - (slots ? rooms->ratio[j] : share) * along;
+            double d_logit = share * (double)*d * s - (capacity ? scratch->ratio[j] : share) * along;
             double d_s = (double)*d * share + d_logit * ((double)logit[j * heads + h] + shift);
             w->d->sw[pair + j] += smooth ? d_s : 0;
             *d = (real)(d_logit * s);
         }
     }
-    if (slots) {
-        dgnn_slots_finish(slots, w->d->sw + pair);
+    if (capacity) {
+        dgnn_capacity_softmax_finish(capacity, w->d->sw + pair);
     }
 }
 
-/* d: gradient of the heads' sums (heads x g1). Adds to d_near; writes d_form (heads x g1). */
+/* d: gradient of the heads' sums (heads x g1). Adds to d_neighbour_rows; writes d_form (heads x g1). */
 static void REAL(repformer_node_attend_backward)(const struct REAL(repformer_chunk) * c, int64_t i, real *d,
                                                  const struct REAL(dgnn_repformer_node_kept) * kept,
-                                                 const struct REAL(repformer_node_rooms) * rooms,
-                                                 real *d_near, real *d_form)
+                                                 const struct REAL(repformer_node_scratch) * scratch,
+                                                 real *d_neighbour_rows, real *d_form)
 {
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
@@ -509,17 +519,17 @@ static void REAL(repformer_node_attend_backward)(const struct REAL(repformer_chu
     const real *form = kept->form + (i - c->begin) * c->layer->node_form.w.ncol;
     const real *logit = kept->logit + (pair - c->pair) * heads,
                *weight = kept->weight + (pair - c->pair) * heads;
-    real *d_mix = rooms->weights[0], *turned = rooms->weights[1], *both = rooms->weights[2];
-    struct REAL(dgnn_matrix) d_values = REAL(repformer_view)(rooms->turned, block->ng1, heads, heads);
-    struct REAL(dgnn_matrix) near = REAL(repformer_view)(rooms->near, n, ng1p, ng1p);
-    struct REAL(dgnn_matrix) rows = REAL(repformer_view)(rooms->head_rows, 2 * nhead, ng1p, ng1p);
-    REAL(repformer_transpose)(nhead, block->ng1, d, ng1p, rooms->turned, heads);
-    block->ops->product(n, rooms->near, ng1p, &d_values, NULL, d_mix, heads, 0);
-    REAL(repformer_node_logits_backward)(c, pair, n, logit, weight, rooms);
-    REAL(repformer_transpose)(n, nhead, d_mix, heads, turned, np);
-    block->ops->product(nhead, turned, np, &near, NULL, d_form, ng1p, 0);
-    memcpy(rooms->head_rows, form, sizeof(real) * (size_t)(nhead * ng1p));
-    memcpy(rooms->head_rows + nhead * ng1p, d, sizeof(real) * (size_t)(nhead * ng1p));
+    real *d_mix = scratch->weights[0], *transposed = scratch->weights[1], *both = scratch->weights[2];
+    struct REAL(dgnn_matrix) d_values = REAL(repformer_view)(scratch->transposed, block->ng1, heads, heads);
+    struct REAL(dgnn_matrix) neighbour_rows = REAL(repformer_view)(scratch->neighbour_rows, n, ng1p, ng1p);
+    struct REAL(dgnn_matrix) rows = REAL(repformer_view)(scratch->head_rows, 2 * nhead, ng1p, ng1p);
+    REAL(repformer_transpose)(nhead, block->ng1, d, ng1p, scratch->transposed, heads);
+    block->ops->product(n, scratch->neighbour_rows, ng1p, &d_values, NULL, d_mix, heads, 0);
+    REAL(repformer_node_logits_backward)(c, pair, n, logit, weight, scratch);
+    REAL(repformer_transpose)(n, nhead, d_mix, heads, transposed, np);
+    block->ops->product(nhead, transposed, np, &neighbour_rows, NULL, d_form, ng1p, 0);
+    memcpy(scratch->head_rows, form, sizeof(real) * (size_t)(nhead * ng1p));
+    memcpy(scratch->head_rows + nhead * ng1p, d, sizeof(real) * (size_t)(nhead * ng1p));
     for (int64_t j = 0; j < n; j++) {
         real sw = REAL(repformer_switch)(w, pair + j);
         for (int64_t h = 0; h < nhead; h++) {
@@ -527,12 +537,12 @@ static void REAL(repformer_node_attend_backward)(const struct REAL(repformer_chu
             both[2 * nhead * j + nhead + h] = weight[j * heads + h] * sw;
         }
     }
-    block->ops->product(n, both, 2 * nhead, &rows, NULL, d_near, ng1p, 1);
+    block->ops->product(n, both, 2 * nhead, &rows, NULL, d_neighbour_rows, ng1p, 1);
 }
 
 static void REAL(repformer_node_product_backward)(const struct REAL(repformer_chunk) * c, int64_t i,
-                                                  const struct REAL(repformer_node_rooms) * rooms,
-                                                  real *d_near)
+                                                  const struct REAL(repformer_node_scratch) * scratch,
+                                                  real *d_neighbour_rows)
 {
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
@@ -542,17 +552,19 @@ static void REAL(repformer_node_product_backward)(const struct REAL(repformer_ch
     real *d_own = w->d->g1[0] + i * ng1p;
     for (int64_t j = 0; j < n; j++) {
         for (int64_t k = 0; k < ng2p; k++) {
-            rooms->pair_row[j * ng2p + k] = update->factor[update->width + k] * d_new[j * ng2p + k];
+            scratch->pair_row[j * ng2p + k] = update->factor[update->width + k] * d_new[j * ng2p + k];
         }
     }
-    block->ops->product(n, rooms->pair_row, ng2p, &c->layer->product.t, NULL, rooms->spare, ng1p, 0);
+    block->ops->product(n, scratch->pair_row, ng2p, &c->layer->product.transposed, NULL,
+                        scratch->product_rows, ng1p, 0);
     for (int64_t j = 0; j < n; j++) {
-        const real *near = rooms->near + j * ng1p, *d = rooms->spare + j * ng1p;
+        const real *neighbour_rows = scratch->neighbour_rows + j * ng1p,
+                   *d = scratch->product_rows + j * ng1p;
         real sw = REAL(repformer_switch)(w, pair + j), sum = 0;
         for (int64_t k = 0; k < ng1p; k++) {
-            sum += d[k] * own[k] * near[k];
-            d_near[j * ng1p + k] += sw * d[k] * own[k];
-            d_own[k] += sw * d[k] * near[k];
+            sum += d[k] * own[k] * neighbour_rows[k];
+            d_neighbour_rows[j * ng1p + k] += sw * d[k] * own[k];
+            d_own[k] += sw * d[k] * neighbour_rows[k];
         }
         w->d->sw[pair + j] += block->context.smooth ? (double)sum : 0;
     }
@@ -561,7 +573,7 @@ static void REAL(repformer_node_product_backward)(const struct REAL(repformer_ch
 /* From the gradients of a centre's sums: d_common, the common update's inputs; rows[1], the convolution. */
 static void REAL(repformer_node_centre_backward)(const struct REAL(repformer_chunk) * c, int64_t i,
                                                  const struct REAL(dgnn_repformer_node_kept) * kept,
-                                                 const struct REAL(repformer_node_rooms) * rooms)
+                                                 const struct REAL(repformer_node_scratch) * scratch)
 {
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
@@ -569,15 +581,15 @@ static void REAL(repformer_node_centre_backward)(const struct REAL(repformer_chu
     int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair, row = i - c->begin;
     int64_t ng1p = block->ng1p, ng2p = block->ng2p, first = pair - c->pair,
             heads_width = c->layer->node_form.w.ncol;
-    const real *d_common = rooms->d_common + row * c->layer->common.t.stride;
+    const real *d_common = scratch->d_common + row * c->layer->common.transposed.stride;
     real *g2 = w->g2[c->index] + pair * ng2p, *d_g2 = w->d->g2[0] + pair * ng2p;
-    real *d_near = w->d->neighbour + pair * ng1p, *d_own = w->d->g1[0] + i * ng1p;
+    real *d_neighbour_rows = w->d->neighbour + pair * ng1p, *d_own = w->d->g1[0] + i * ng1p;
     const real *d_conv = NULL;
     if (REAL(repformer_sees_nodes)(c->layer)) {
-        REAL(repformer_gather)(c, pair, n, rooms->near);
+        REAL(repformer_gather)(c, pair, n, scratch->neighbour_rows);
     }
-    REAL(repformer_direction)(c, pair, n, 1, rooms->direction);
-    memset(rooms->d_direction, 0, sizeof(real) * (size_t)(n * REAL_LANES));
+    REAL(repformer_direction)(c, pair, n, 1, scratch->direction);
+    memset(scratch->d_direction, 0, sizeof(real) * (size_t)(n * REAL_LANES));
     if (!s->self_out) {
         for (int64_t k = 0; k < block->ng1; k++) {
             d_own[k] += d_common[k];
@@ -590,38 +602,40 @@ static void REAL(repformer_node_centre_backward)(const struct REAL(repformer_chu
     }
     if (s->has_grrg) {
         REAL(repformer_products_backward)(kept->moment2 + 3 * row * ng2p, d_common, s->axis, block->ng2, ng2p,
-                                          rooms->d_moment);
-        REAL(repformer_moment_backward)(c, n, g2, block->ng2, rooms, ng2p, d_g2, 1);
+                                          scratch->d_moment);
+        REAL(repformer_moment_backward)(c, n, g2, block->ng2, scratch, ng2p, d_g2, 1);
         d_common += s->axis * block->ng2;
     }
     if (s->has_drrd) {
         REAL(repformer_products_backward)(kept->moment1 + 3 * row * ng1p, d_common, s->axis, block->ng1, ng1p,
-                                          rooms->d_moment);
-        REAL(repformer_moment_backward)(c, n, rooms->near, block->ng1, rooms, ng1p, d_near, 0);
+                                          scratch->d_moment);
+        REAL(repformer_moment_backward)(c, n, scratch->neighbour_rows, block->ng1, scratch, ng1p,
+                                        d_neighbour_rows, 0);
     } else if (REAL(repformer_sees_nodes)(c->layer)) {
-        memset(d_near, 0, sizeof(real) * (size_t)(n * ng1p));
+        memset(d_neighbour_rows, 0, sizeof(real) * (size_t)(n * ng1p));
     }
-    REAL(repformer_direction_backward)(c, pair, n, rooms->d_direction);
+    REAL(repformer_direction_backward)(c, pair, n, scratch->d_direction);
     if (s->has_conv && s->conv_out) {
-        REAL(repformer_conv_backward)(c, pair, n, rooms->rows[1] + row * ng1p, rooms->conv + first * ng1p,
-                                      rooms->near, rooms->d_conv + first * ng1p, d_near);
+        REAL(repformer_conv_backward)(c, pair, n, scratch->rows[1] + row * ng1p, scratch->conv + first * ng1p,
+                                      scratch->neighbour_rows, scratch->d_conv + first * ng1p,
+                                      d_neighbour_rows);
     } else if (s->has_conv) {
-        real *d_padded = rooms->d_moment; /* its padding must be zeros, which d_common's is not */
-        real *of_node = rooms->conv + first * ng2p, *d_of_node = rooms->d_conv + first * ng2p;
-        block->ops->product(n, rooms->near, ng1p, &c->layer->conv.w, NULL, of_node, ng2p, 0);
+        real *d_padded = scratch->d_moment; /* its padding must be zeros, which d_common's is not */
+        real *of_node = scratch->conv + first * ng2p, *d_of_node = scratch->d_conv + first * ng2p;
+        block->ops->product(n, scratch->neighbour_rows, ng1p, &c->layer->conv.w, NULL, of_node, ng2p, 0);
         memset(d_padded, 0, sizeof(real) * (size_t)ng2p);
         memcpy(d_padded, d_conv, sizeof(real) * (size_t)block->ng2);
         REAL(repformer_conv_backward)(c, pair, n, d_padded, of_node, g2, d_of_node, d_g2);
-        block->ops->product(n, d_of_node, ng2p, &c->layer->conv.t, NULL, d_near, ng1p, 1);
+        block->ops->product(n, d_of_node, ng2p, &c->layer->conv.transposed, NULL, d_neighbour_rows, ng1p, 1);
     }
     if (s->has_attn && n > 0) {
-        REAL(repformer_node_attend_backward)(c, i, rooms->heads + row * heads_width, kept, rooms, d_near,
-                                             rooms->d_heads + row * heads_width);
+        REAL(repformer_node_attend_backward)(c, i, scratch->heads + row * heads_width, kept, scratch,
+                                             d_neighbour_rows, scratch->d_heads + row * heads_width);
     } else if (s->has_attn) {
-        memset(rooms->d_heads + row * heads_width, 0, sizeof(real) * (size_t)heads_width);
+        memset(scratch->d_heads + row * heads_width, 0, sizeof(real) * (size_t)heads_width);
     }
     if (s->has_product) {
-        REAL(repformer_node_product_backward)(c, i, rooms, d_near);
+        REAL(repformer_node_product_backward)(c, i, scratch, d_neighbour_rows);
     }
 }
 
@@ -651,7 +665,7 @@ static void REAL(repformer_pass)(int zero, int64_t n, const real *from, real *to
  * d_sw. */
 static void REAL(repformer_node_backward)(struct REAL(repformer_chunk) * c,
                                           const struct REAL(dgnn_repformer_node_kept) * kept,
-                                          const struct REAL(repformer_node_rooms) * rooms)
+                                          const struct REAL(repformer_node_scratch) * scratch)
 {
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
@@ -660,7 +674,7 @@ static void REAL(repformer_node_backward)(struct REAL(repformer_chunk) * c,
     const struct REAL(dgnn_ops) *ops = block->ops;
     int64_t n = c->end - c->begin, ng1p = block->ng1p;
     const real *d_new = w->d->g1[1] + c->begin * ng1p, *factor = layer->g1.factor;
-    real *d_old = w->d->g1[0] + c->begin * ng1p, *d = rooms->rows[0];
+    real *d_old = w->d->g1[0] + c->begin * ng1p, *d = scratch->rows[0];
     REAL(repformer_pass)(s->has_pair, c->npair * block->ng2p, w->d->g2[1] + c->pair * block->ng2p,
                          w->d->g2[0] + c->pair * block->ng2p);
     REAL(repformer_pass)(s->has_pair, 4 * c->npair, w->d->h2[1] + 4 * c->pair, w->d->h2[0] + 4 * c->pair);
@@ -669,31 +683,34 @@ static void REAL(repformer_node_backward)(struct REAL(repformer_chunk) * c,
     }
     if (s->self_out) {
         REAL(repformer_scale_rows)(n, ng1p, factor, d_new, kept->self_slope, d);
-        ops->product(n, d, ng1p, &layer->self.t, NULL, d_old, ng1p, 1);
+        ops->product(n, d, ng1p, &layer->self.transposed, NULL, d_old, ng1p, 1);
         factor += layer->g1.width;
     }
     if (s->has_conv && s->conv_out) {
-        REAL(repformer_scale_rows)(n, ng1p, factor, d_new, NULL, rooms->rows[1]);
+        REAL(repformer_scale_rows)(n, ng1p, factor, d_new, NULL, scratch->rows[1]);
         factor += layer->g1.width;
     }
     REAL(repformer_scale_rows)(n, ng1p, factor, d_new, kept->common_slope, d);
-    ops->product(n, d, ng1p, &layer->common.t, NULL, rooms->d_common, layer->common.t.stride, 0);
+    ops->product(n, d, ng1p, &layer->common.transposed, NULL, scratch->d_common,
+                 layer->common.transposed.stride, 0);
     factor += layer->g1.width;
     if (s->has_attn) {
         REAL(repformer_scale_rows)(n, ng1p, factor, d_new, NULL, d);
-        ops->product(n, d, ng1p, &layer->node_value.t, NULL, rooms->heads, layer->node_form.w.ncol, 0);
+        ops->product(n, d, ng1p, &layer->node_value.transposed, NULL, scratch->heads, layer->node_form.w.ncol,
+                     0);
     }
     if (s->has_conv && s->conv_out) {
-        REAL(repformer_conv_map)(c, rooms);
+        REAL(repformer_conv_map)(c, scratch);
     }
     for (int64_t i = c->begin; i < c->end; i++) {
-        REAL(repformer_node_centre_backward)(c, i, kept, rooms);
+        REAL(repformer_node_centre_backward)(c, i, kept, scratch);
     }
     if (s->has_conv && s->conv_out) {
-        ops->product(c->npair, rooms->d_conv, ng1p, &layer->conv.t, NULL, w->d->g2[0] + c->pair * block->ng2p,
-                     block->ng2p, 1);
+        ops->product(c->npair, scratch->d_conv, ng1p, &layer->conv.transposed, NULL,
+                     w->d->g2[0] + c->pair * block->ng2p, block->ng2p, 1);
     }
     if (s->has_attn) {
-        ops->product(n, rooms->d_heads, layer->node_form.w.ncol, &layer->node_form.t, NULL, d_old, ng1p, 1);
+        ops->product(n, scratch->d_heads, layer->node_form.w.ncol, &layer->node_form.transposed, NULL, d_old,
+                     ng1p, 1);
     }
 }

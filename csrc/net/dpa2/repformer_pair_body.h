@@ -17,10 +17,10 @@ struct REAL(repformer_chunk) {
 };
 
 /* Rooms of a pair phase. n is the most pairs of a centre, squares are n x (n padded). */
-struct REAL(repformer_pair_rooms) {
-    real *turned;      /* g2 x n: the pairs' features, transposed */
+struct REAL(repformer_pair_scratch) {
+    real *transposed;  /* g2 x n: the pairs' features, transposed */
     double *x, *ratio; /* n */
-    struct dgnn_slots *slots;
+    struct dgnn_capacity_softmax *capacity;
     real *gate, *factor, *square[4], *d_gate, *d_factor, *d_switch;
     real *rows[3]; /* pairs of a chunk x g2 */
     real *d_heads; /* pairs of a chunk x heads */
@@ -58,54 +58,56 @@ static void REAL(repformer_pair_layout)(const struct REAL(dgnn_repformer_layer) 
 }
 
 /* Room for the slots of a centre with n keys. */
-static struct dgnn_slots *REAL(repformer_slots_room)(int64_t n, struct dgnn_arena *arena)
+static struct dgnn_capacity_softmax *REAL(repformer_capacity_scratch)(int64_t n, struct dgnn_arena *arena)
 {
-    struct dgnn_slots *slots = dgnn_arena_take(arena, 1, sizeof(*slots));
+    struct dgnn_capacity_softmax *capacity = dgnn_arena_take(arena, 1, sizeof(*capacity));
     double *theta = dgnn_arena_take(arena, n, sizeof(double)),
            *d_theta = dgnn_arena_take(arena, n, sizeof(double));
     int64_t *order = dgnn_arena_take(arena, n, sizeof(int64_t));
-    if (slots) {
-        *slots = (struct dgnn_slots){.theta = theta, .d_theta = d_theta, .order = order};
+    if (capacity) {
+        *capacity = (struct dgnn_capacity_softmax){.theta = theta, .d_theta = d_theta, .order = order};
     }
-    return slots;
+    return capacity;
 }
 
 /* The slots of a centre that has more keys than them, in graph semantics; else NULL. */
-static const struct dgnn_slots *REAL(repformer_slots)(const struct REAL(repformer_chunk) * c, int64_t pair,
-                                                      int64_t n, double shift, struct dgnn_slots *slots)
+static const struct dgnn_capacity_softmax *REAL(repformer_over_capacity)(
+    const struct REAL(repformer_chunk) * c, int64_t pair, int64_t n, double shift,
+    struct dgnn_capacity_softmax *capacity)
 {
     const struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
     if (w->dense || !block->context.smooth || n <= block->nsel) {
         return NULL;
     }
-    slots->n = n;
-    slots->w = w->sw + pair;
-    slots->capacity = (double)block->nsel;
-    slots->shift = shift;
-    dgnn_slots_occupy(slots);
-    return slots;
+    capacity->n = n;
+    capacity->w = w->sw + pair;
+    capacity->capacity = (double)block->nsel;
+    capacity->shift = shift;
+    dgnn_capacity_softmax_occupy(capacity);
+    return capacity;
 }
 
-static void REAL(repformer_pair_rooms)(const struct REAL(dgnn_repformer_workspace) * w, int64_t heads_width,
-                                       struct dgnn_arena *arena, struct REAL(repformer_pair_rooms) * rooms)
+static void REAL(repformer_pair_scratch)(const struct REAL(dgnn_repformer_workspace) * w, int64_t heads_width,
+                                         struct dgnn_arena *arena,
+                                         struct REAL(repformer_pair_scratch) * scratch)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
     int64_t n = w->list.row_max, np = dgnn_table_pad(n, REAL_LANES), pairs = w->list.chunk_max;
-    real **squares[] = {&rooms->gate,      &rooms->factor,    &rooms->square[0],
-                        &rooms->square[1], &rooms->square[2], &rooms->square[3],
-                        &rooms->d_gate,    &rooms->d_factor,  &rooms->d_switch};
-    rooms->turned = dgnn_arena_take(arena, block->ng2p * np, sizeof(real));
-    rooms->x = dgnn_arena_take(arena, n, sizeof(double));
-    rooms->ratio = dgnn_arena_take(arena, n, sizeof(double));
-    rooms->slots = REAL(repformer_slots_room)(n, arena);
+    real **squares[] = {&scratch->gate,      &scratch->factor,    &scratch->square[0],
+                        &scratch->square[1], &scratch->square[2], &scratch->square[3],
+                        &scratch->d_gate,    &scratch->d_factor,  &scratch->d_switch};
+    scratch->transposed = dgnn_arena_take(arena, block->ng2p * np, sizeof(real));
+    scratch->x = dgnn_arena_take(arena, n, sizeof(double));
+    scratch->ratio = dgnn_arena_take(arena, n, sizeof(double));
+    scratch->capacity = REAL(repformer_capacity_scratch)(n, arena);
     for (size_t k = 0; k < sizeof(squares) / sizeof(squares[0]); k++) {
         *squares[k] = dgnn_arena_take(arena, n * np, sizeof(real));
     }
     for (int k = 0; k < 3; k++) {
-        rooms->rows[k] = dgnn_arena_take(arena, pairs * block->ng2p, sizeof(real));
+        scratch->rows[k] = dgnn_arena_take(arena, pairs * block->ng2p, sizeof(real));
     }
-    rooms->d_heads = dgnn_arena_take(arena, pairs * heads_width, sizeof(real));
+    scratch->d_heads = dgnn_arena_take(arena, pairs * heads_width, sizeof(real));
 }
 
 /* The chunk's part of what is kept, or a room for it in the chunk's scratch. */
@@ -114,7 +116,7 @@ static struct REAL(dgnn_repformer_pair_kept) REAL(repformer_pair_kept)(struct RE
     const struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
     struct REAL(dgnn_repformer_pair_kept) kept = w->pair_kept[c->index];
-    int64_t chunk = c->begin / DGNN_SUBLIST_CHUNK, square = w->list.square_first[chunk];
+    int64_t chunk = c->begin / DGNN_PAIR_LIST_CHUNK, square = w->list.square_first[chunk];
     if (!block->context.keep) {
         REAL(repformer_pair_layout)(c->layer, block->ng2p, w->list.chunk_max, w->list.square_max, &c->scratch,
                                     &kept);
@@ -153,22 +155,24 @@ static void REAL(repformer_transpose)(int64_t nrow, int64_t ncol, const real *fr
 /* What the softmax of a row needs beside its logits. */
 struct REAL(repformer_softmax_row) {
     const struct dgnn_ops_f64 *ops;
-    const struct dgnn_slots *slots; /* NULL, or those of a centre with more keys than slots */
-    double room; /* slots that hold no key and count in the denominator with exp(-shift) each; 0: do not count
-                  */
+    const struct dgnn_capacity_softmax *capacity; /* NULL, or those of a centre with more keys than slots */
+    double nempty; /* slots that hold no key and count in the denominator with exp(-shift) each; 0: do not
+                    * count
+                    */
     double shift;
 };
 
 /* The row of a centre with n keys from pair on. */
 static struct REAL(repformer_softmax_row)
     REAL(repformer_softmax_row)(const struct REAL(repformer_chunk) * c, int64_t pair, int64_t n, double shift,
-                                struct dgnn_slots *slots)
+                                struct dgnn_capacity_softmax *capacity)
 {
     const struct REAL(dgnn_repformer) *block = c->w->block;
-    return (struct REAL(repformer_softmax_row)){.ops = dgnn_select_ops_f64(block->ops->cpu),
-                                                .slots = REAL(repformer_slots)(c, pair, n, shift, slots),
-                                                .room = block->context.smooth ? (double)(block->nsel - n) : 0,
-                                                .shift = shift};
+    return (struct REAL(repformer_softmax_row)){
+        .ops = dgnn_select_ops_f64(block->ops->cpu),
+        .capacity = REAL(repformer_over_capacity)(c, pair, n, shift, capacity),
+        .nempty = block->context.smooth ? (double)(block->nsel - n) : 0,
+        .shift = shift};
 }
 
 /* Logits x of n keys into weights. In float64, since the logits of smooth attention are of the size of their
@@ -176,9 +180,9 @@ static struct REAL(repformer_softmax_row)
 static void REAL(repformer_softmax)(const struct REAL(repformer_softmax_row) * row, int64_t n, double *x,
                                     real *weight)
 {
-    double most = row->room > 0 ? -row->shift : x[0], sum = 0, absent = 0;
-    if (row->slots) {
-        dgnn_slots_softmax(row->slots, x, x);
+    double most = row->nempty > 0 ? -row->shift : x[0], sum = 0, absent = 0;
+    if (row->capacity) {
+        dgnn_capacity_softmax_weights(row->capacity, x, x);
         for (int64_t k = 0; k < n; k++) {
             weight[k] = (real)x[k];
         }
@@ -191,10 +195,10 @@ static void REAL(repformer_softmax)(const struct REAL(repformer_softmax_row) * r
     for (int64_t k = 0; k < n; k++) {
         sum += x[k];
     }
-    if (row->room > 0) {
+    if (row->nempty > 0) {
         row->ops->exponential(1, &(double){-row->shift}, most, &absent);
     }
-    sum = 1 / (sum + row->room * absent);
+    sum = 1 / (sum + row->nempty * absent);
     for (int64_t k = 0; k < n; k++) {
         weight[k] = (real)(x[k] * sum);
     }
@@ -204,14 +208,14 @@ static void REAL(repformer_softmax)(const struct REAL(repformer_softmax_row) * r
 
 /* gate = h h' and factor = s s' gate / sqrt(3) for the n pairs of a centre. */
 static void REAL(repformer_pair_gate)(const struct REAL(repformer_chunk) * c, int64_t pair, int64_t n,
-                                      const struct REAL(repformer_pair_rooms) * rooms)
+                                      const struct REAL(repformer_pair_scratch) * scratch)
 {
     const real *h = c->w->h2[c->index] + pair * 4;
     const double *s = c->w->sw + pair;
     int64_t np = dgnn_table_pad(n, REAL_LANES);
     real third = (real)(1 / sqrt(3.0));
     for (int64_t j = 0; j < n; j++) {
-        real *gate = rooms->gate + j * np, *factor = rooms->factor + j * np;
+        real *gate = scratch->gate + j * np, *factor = scratch->factor + j * np;
         for (int64_t k = 0; k < n; k++) {
             gate[k] = h[4 * j] * h[4 * k] + h[4 * j + 1] * h[4 * k + 1] + h[4 * j + 2] * h[4 * k + 2];
             factor[k] = gate[k] * third;
@@ -260,28 +264,28 @@ static void REAL(repformer_pair_vectors)(int64_t n, const real *mixed, const rea
  * square: the centre's place in the kept squares. */
 static void REAL(repformer_pair_attend)(const struct REAL(repformer_chunk) * c, int64_t pair, int64_t n,
                                         const struct REAL(dgnn_repformer_pair_kept) * kept, int64_t square,
-                                        const struct REAL(repformer_pair_rooms) * rooms, real *out)
+                                        const struct REAL(repformer_pair_scratch) * scratch, real *out)
 {
     const struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_repformer_switches *s = &c->layer->s;
     int64_t np = dgnn_table_pad(n, REAL_LANES), ng2p = block->ng2p, width = REAL(repformer_heads_width)(c);
-    real *heads = kept->heads + (pair - c->pair) * width, *mixed = rooms->square[1];
+    real *heads = kept->heads + (pair - c->pair) * width, *mixed = scratch->square[1];
     struct REAL(repformer_softmax_row) row =
-        REAL(repformer_softmax_row)(c, pair, n, s->pair_shift, rooms->slots);
-    struct REAL(dgnn_matrix) keys = REAL(repformer_view)(rooms->turned, block->ng2, n, np);
-    REAL(repformer_transpose)(n, block->ng2, w->g2[c->index] + pair * ng2p, ng2p, rooms->turned, np);
-    REAL(repformer_pair_gate)(c, pair, n, rooms);
+        REAL(repformer_softmax_row)(c, pair, n, s->pair_shift, scratch->capacity);
+    struct REAL(dgnn_matrix) keys = REAL(repformer_view)(scratch->transposed, block->ng2, n, np);
+    REAL(repformer_transpose)(n, block->ng2, w->g2[c->index] + pair * ng2p, ng2p, scratch->transposed, np);
+    REAL(repformer_pair_gate)(c, pair, n, scratch);
     memset(mixed, 0, sizeof(real) * (size_t)(n * np));
     for (int64_t h = 0; h < s->pair_heads; h++) {
         real *logit = kept->logit + square * s->pair_heads + h * n * np;
-        real *weight = kept->weight + square * s->pair_heads + h * n * np, *b = rooms->square[0];
+        real *weight = kept->weight + square * s->pair_heads + h * n * np, *b = scratch->square[0];
         block->ops->product(n, heads + h * ng2p, width, &keys, NULL, logit, np, 0);
         for (int64_t j = 0; j < n; j++) {
-            REAL(repformer_pair_logits)(c, pair, j, n, logit + j * np, rooms->gate + j * np, rooms->x);
-            REAL(repformer_softmax)(&row, n, rooms->x, weight + j * np);
+            REAL(repformer_pair_logits)(c, pair, j, n, logit + j * np, scratch->gate + j * np, scratch->x);
+            REAL(repformer_softmax)(&row, n, scratch->x, weight + j * np);
             for (int64_t k = 0; k < n; k++) {
-                b[j * np + k] = weight[j * np + k] * rooms->factor[j * np + k];
+                b[j * np + k] = weight[j * np + k] * scratch->factor[j * np + k];
             }
         }
         if (s->has_pair_attn) {
@@ -342,14 +346,14 @@ static void REAL(repformer_start)(int64_t n, int64_t width, real start, const re
 /* Where nothing is kept, backward calls it again; the rows after the layer are not needed any more then. */
 static void REAL(repformer_pair_forward)(struct REAL(repformer_chunk) * c,
                                          const struct REAL(dgnn_repformer_pair_kept) * kept,
-                                         const struct REAL(repformer_pair_rooms) * rooms)
+                                         const struct REAL(repformer_pair_scratch) * scratch)
 {
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
     const struct REAL(dgnn_repformer_layer) *layer = c->layer;
     int64_t ng2p = block->ng2p, square = 0, last = layer->g2.n - 1;
     real *old = w->g2[c->index] + c->pair * ng2p, *out = w->g2[c->index + 1] + c->pair * ng2p;
-    real *update = rooms->rows[0], *attended = rooms->rows[1];
+    real *update = scratch->rows[0], *attended = scratch->rows[1];
     block->ops->product(c->npair, old, ng2p, &layer->pair.w, layer->pair_bias, update, ng2p, 0);
     block->ops->activate(&block->activation, c->npair * ng2p, update, update, kept->slope);
     REAL(repformer_start)(c->npair, ng2p, layer->g2.start, layer->g2.factor, old, update, out);
@@ -367,7 +371,8 @@ static void REAL(repformer_pair_forward)(struct REAL(repformer_chunk) * c,
     for (int64_t i = c->begin; i < c->end; i++) {
         int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair;
         if (n > 0) {
-            REAL(repformer_pair_attend)(c, pair, n, kept, square, rooms, attended + (pair - c->pair) * ng2p);
+            REAL(repformer_pair_attend)(c, pair, n, kept, square, scratch,
+                                        attended + (pair - c->pair) * ng2p);
             square += n * dgnn_table_pad(n, REAL_LANES);
         }
     }
@@ -404,34 +409,34 @@ static void REAL(repformer_norm_backward)(const struct REAL(repformer_chunk) * c
 static void REAL(repformer_pair_logits_backward)(const struct REAL(repformer_chunk) * c, int64_t pair,
                                                  int64_t n,
                                                  const struct REAL(dgnn_repformer_pair_kept) * head,
-                                                 const struct dgnn_slots *slots,
-                                                 const struct REAL(repformer_pair_rooms) * rooms)
+                                                 const struct dgnn_capacity_softmax *capacity,
+                                                 const struct REAL(repformer_pair_scratch) * scratch)
 {
     const double *s = c->w->sw + pair;
     real shift = (real)c->layer->s.pair_shift;
     int64_t np = dgnn_table_pad(n, REAL_LANES);
     for (int64_t j = 0; j < n; j++) {
-        const real *gate = rooms->gate + j * np, *factor = rooms->factor + j * np;
+        const real *gate = scratch->gate + j * np, *factor = scratch->factor + j * np;
         const real *l = head->logit + j * np, *w = head->weight + j * np;
-        real *d = rooms->square[0] + j * np, *d_factor = rooms->d_factor + j * np, along = 0;
+        real *d = scratch->square[0] + j * np, *d_factor = scratch->d_factor + j * np, along = 0;
         for (int64_t k = 0; k < n; k++) {
             d_factor[k] += d[k] * w[k];
             d[k] *= factor[k] * w[k];
             along += d[k];
         }
-        if (slots) {
-            REAL(repformer_pair_logits)(c, pair, j, n, l, gate, rooms->x);
-            dgnn_slots_backward(slots, rooms->x, (double)along, rooms->ratio);
+        if (capacity) {
+            REAL(repformer_pair_logits)(c, pair, j, n, l, gate, scratch->x);
+            dgnn_capacity_softmax_backward(capacity, scratch->x, (double)along, scratch->ratio);
         }
         for (int64_t k = 0; k < n; k++) {
-            d[k] -= (slots ? (real)rooms->ratio[k] : w[k]) * along;
+            d[k] -= (capacity ? (real)scratch->ratio[k] : w[k]) * along;
         }
         for (int64_t k = 0; k < n && c->w->block->context.smooth; k++) {
-            rooms->d_switch[j * np + k] += d[k] * ((c->layer->s.has_gate ? l[k] * gate[k] : l[k]) + shift);
+            scratch->d_switch[j * np + k] += d[k] * ((c->layer->s.has_gate ? l[k] * gate[k] : l[k]) + shift);
             d[k] *= (real)(s[j] * s[k]);
         }
         for (int64_t k = 0; k < n && c->layer->s.has_gate; k++) {
-            rooms->d_gate[j * np + k] += d[k] * l[k];
+            scratch->d_gate[j * np + k] += d[k] * l[k];
             d[k] *= gate[k];
         }
     }
@@ -439,7 +444,7 @@ static void REAL(repformer_pair_logits_backward)(const struct REAL(repformer_chu
 
 /* What factor = s s' gate / sqrt(3), gate = h h' and the logits' s s' give to h and s of a centre's pairs. */
 static void REAL(repformer_pair_gate_backward)(const struct REAL(repformer_chunk) * c, int64_t pair,
-                                               int64_t n, const struct REAL(repformer_pair_rooms) * rooms)
+                                               int64_t n, const struct REAL(repformer_pair_scratch) * scratch)
 {
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
@@ -452,15 +457,16 @@ static void REAL(repformer_pair_gate_backward)(const struct REAL(repformer_chunk
         real sum[3] = {0, 0, 0};
         double sum_s = 0;
         for (int64_t k = 0; k < n; k++) {
-            int64_t at = j * np + k, turned = k * np + j;
-            real d_factor = (rooms->d_factor[at] + rooms->d_factor[turned]) * third;
-            real d_gate = rooms->d_gate[at] + rooms->d_gate[turned];
+            int64_t at = j * np + k, transposed = k * np + j;
+            real d_factor = (scratch->d_factor[at] + scratch->d_factor[transposed]) * third;
+            real d_gate = scratch->d_gate[at] + scratch->d_gate[transposed];
             d_gate += block->context.smooth ? d_factor * (real)(s[j] * s[k]) : d_factor;
             for (int d = 0; d < 3; d++) {
                 sum[d] += d_gate * h[4 * k + d];
             }
-            sum_s +=
-                (double)(rooms->d_switch[at] + rooms->d_switch[turned] + d_factor * rooms->gate[at]) * s[k];
+            sum_s += (double)(scratch->d_switch[at] + scratch->d_switch[transposed] +
+                              d_factor * scratch->gate[at]) *
+                     s[k];
         }
         for (int d = 0; d < 3; d++) {
             d_h[4 * j + d] += sum[d];
@@ -492,77 +498,78 @@ static void REAL(repformer_pair_vectors_backward)(const struct REAL(repformer_ch
 static void REAL(repformer_pair_head_backward)(const struct REAL(repformer_chunk) * c, int64_t pair,
                                                int64_t n, int64_t h,
                                                const struct REAL(dgnn_repformer_pair_kept) * kept,
-                                               const struct dgnn_slots *slots,
-                                               const struct REAL(repformer_pair_rooms) * rooms)
+                                               const struct dgnn_capacity_softmax *capacity,
+                                               const struct REAL(repformer_pair_scratch) * scratch)
 {
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
     const struct dgnn_repformer_switches *s = &c->layer->s;
     int64_t np = dgnn_table_pad(n, REAL_LANES), ng2p = block->ng2p, width = REAL(repformer_heads_width)(c);
     real *heads = kept->heads + (pair - c->pair) * width,
-         *d_heads = rooms->d_heads + (pair - c->pair) * width;
-    real *d_out = rooms->rows[1] + (pair - c->pair) * ng2p, *d_b = rooms->square[0],
-         *turned = rooms->square[2];
+         *d_heads = scratch->d_heads + (pair - c->pair) * width;
+    real *d_out = scratch->rows[1] + (pair - c->pair) * ng2p, *d_b = scratch->square[0],
+         *transposed = scratch->square[2];
     real *g = w->g2[c->index] + pair * ng2p;
     struct REAL(dgnn_matrix) rows = REAL(repformer_view)(g, n, ng2p, ng2p);
     struct REAL(dgnn_matrix) form = REAL(repformer_view)(heads + h * ng2p, n, ng2p, width);
     if (s->has_pair_attn) {
         real *value = heads + (s->pair_heads + h) * ng2p;
-        struct REAL(dgnn_matrix) values = REAL(repformer_view)(rooms->turned, block->ng2, n, np);
+        struct REAL(dgnn_matrix) values = REAL(repformer_view)(scratch->transposed, block->ng2, n, np);
         struct REAL(dgnn_matrix) d_rows = REAL(repformer_view)(d_out, n, ng2p, ng2p);
-        REAL(repformer_transpose)(n, block->ng2, value, width, rooms->turned, np);
+        REAL(repformer_transpose)(n, block->ng2, value, width, scratch->transposed, np);
         block->ops->product(n, d_out, ng2p, &values, NULL, d_b, np, 1);
         for (int64_t k = 0; k < n * np; k++) {
-            rooms->square[1][k] = kept->weight[k] * rooms->factor[k];
+            scratch->square[1][k] = kept->weight[k] * scratch->factor[k];
         }
-        REAL(repformer_transpose)(n, n, rooms->square[1], np, turned, np);
-        block->ops->product(n, turned, np, &d_rows, NULL, d_heads + (s->pair_heads + h) * ng2p, width, 0);
+        REAL(repformer_transpose)(n, n, scratch->square[1], np, transposed, np);
+        block->ops->product(n, transposed, np, &d_rows, NULL, d_heads + (s->pair_heads + h) * ng2p, width, 0);
     }
-    REAL(repformer_pair_logits_backward)(c, pair, n, kept, slots, rooms);
+    REAL(repformer_pair_logits_backward)(c, pair, n, kept, capacity, scratch);
     block->ops->product(n, d_b, np, &rows, NULL, d_heads + h * ng2p, width, 0);
-    REAL(repformer_transpose)(n, n, d_b, np, turned, np);
-    block->ops->product(n, turned, np, &form, NULL, w->d->g2[0] + pair * ng2p, ng2p, 1);
+    REAL(repformer_transpose)(n, n, d_b, np, transposed, np);
+    block->ops->product(n, transposed, np, &form, NULL, w->d->g2[0] + pair * ng2p, ng2p, 1);
 }
 
 static void REAL(repformer_pair_attend_backward)(const struct REAL(repformer_chunk) * c, int64_t pair,
                                                  int64_t n,
                                                  const struct REAL(dgnn_repformer_pair_kept) * kept,
                                                  int64_t square,
-                                                 const struct REAL(repformer_pair_rooms) * rooms)
+                                                 const struct REAL(repformer_pair_scratch) * scratch)
 {
     const struct dgnn_repformer_switches *s = &c->layer->s;
     int64_t np = dgnn_table_pad(n, REAL_LANES);
     size_t size = sizeof(real) * (size_t)(n * np);
-    real *along = rooms->square[3], *mixed = rooms->square[0];
+    real *along = scratch->square[3], *mixed = scratch->square[0];
     struct REAL(dgnn_repformer_pair_kept) head = *kept;
-    const struct dgnn_slots *slots = REAL(repformer_slots)(c, pair, n, s->pair_shift, rooms->slots);
+    const struct dgnn_capacity_softmax *capacity =
+        REAL(repformer_over_capacity)(c, pair, n, s->pair_shift, scratch->capacity);
     head.logit += square * s->pair_heads;
     head.weight += square * s->pair_heads;
-    REAL(repformer_pair_gate)(c, pair, n, rooms);
-    memset(rooms->d_gate, 0, size);
-    memset(rooms->d_factor, 0, size);
-    memset(rooms->d_switch, 0, size);
+    REAL(repformer_pair_gate)(c, pair, n, scratch);
+    memset(scratch->d_gate, 0, size);
+    memset(scratch->d_factor, 0, size);
+    memset(scratch->d_switch, 0, size);
     memset(along, 0, size);
     if (s->has_vector) {
         memset(mixed, 0, size);
         for (int64_t h = 0; h < s->pair_heads; h++) {
             for (int64_t k = 0; k < n * np; k++) {
-                mixed[k] += c->layer->vector_weight[h] * head.weight[h * n * np + k] * rooms->factor[k];
+                mixed[k] += c->layer->vector_weight[h] * head.weight[h * n * np + k] * scratch->factor[k];
             }
         }
         REAL(repformer_pair_vectors_backward)(c, pair, n, mixed, along);
     }
     for (int64_t h = 0; h < s->pair_heads; h++) {
         for (int64_t k = 0; k < n * np; k++) {
-            rooms->square[0][k] = s->has_vector ? c->layer->vector_weight[h] * along[k] : 0;
+            scratch->square[0][k] = s->has_vector ? c->layer->vector_weight[h] * along[k] : 0;
         }
-        REAL(repformer_pair_head_backward)(c, pair, n, h, &head, slots, rooms);
+        REAL(repformer_pair_head_backward)(c, pair, n, h, &head, capacity, scratch);
         head.logit += n * np;
         head.weight += n * np;
     }
-    REAL(repformer_pair_gate_backward)(c, pair, n, rooms);
-    if (slots) {
-        dgnn_slots_finish(slots, c->w->d->sw + pair);
+    REAL(repformer_pair_gate_backward)(c, pair, n, scratch);
+    if (capacity) {
+        dgnn_capacity_softmax_finish(capacity, c->w->d->sw + pair);
     }
 }
 
@@ -570,7 +577,7 @@ static void REAL(repformer_pair_attend_backward)(const struct REAL(repformer_chu
  * phase. */
 static void REAL(repformer_pair_backward)(struct REAL(repformer_chunk) * c,
                                           const struct REAL(dgnn_repformer_pair_kept) * kept,
-                                          const struct REAL(repformer_pair_rooms) * rooms)
+                                          const struct REAL(repformer_pair_scratch) * scratch)
 {
     struct REAL(dgnn_repformer_workspace) *w = c->w;
     const struct REAL(dgnn_repformer) *block = w->block;
@@ -583,11 +590,11 @@ static void REAL(repformer_pair_backward)(struct REAL(repformer_chunk) * c,
         for (int64_t k = 0; k < ng2p; k++) {
             int64_t at = p * ng2p + k;
             d_old[at] += layer->g2.start * d_new[at];
-            rooms->rows[0][at] = layer->g2.factor[k] * d_new[at] * kept->slope[at];
-            rooms->rows[1][at] = last[k] * d_new[at];
+            scratch->rows[0][at] = layer->g2.factor[k] * d_new[at] * kept->slope[at];
+            scratch->rows[1][at] = last[k] * d_new[at];
         }
     }
-    block->ops->product(c->npair, rooms->rows[0], ng2p, &layer->pair.t, NULL, d_old, ng2p, 1);
+    block->ops->product(c->npair, scratch->rows[0], ng2p, &layer->pair.transposed, NULL, d_old, ng2p, 1);
     for (int64_t k = 4 * c->pair; k < 4 * (c->pair + c->npair); k++) {
         w->d->h2[0][k] += layer->h2.start * w->d->h2[1][k];
     }
@@ -595,15 +602,15 @@ static void REAL(repformer_pair_backward)(struct REAL(repformer_chunk) * c,
         return;
     }
     if (layer->s.has_pair_attn) {
-        REAL(repformer_norm_backward)(c, kept, rooms->rows[1]);
+        REAL(repformer_norm_backward)(c, kept, scratch->rows[1]);
     }
     for (int64_t i = c->begin; i < c->end; i++) {
         int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair;
         if (n > 0) {
-            REAL(repformer_pair_attend_backward)(c, pair, n, kept, square, rooms);
+            REAL(repformer_pair_attend_backward)(c, pair, n, kept, square, scratch);
             square += n * dgnn_table_pad(n, REAL_LANES);
         }
     }
-    block->ops->product(c->npair, rooms->d_heads, REAL(repformer_heads_width)(c), &layer->pair_heads.t, NULL,
-                        d_old, ng2p, 1);
+    block->ops->product(c->npair, scratch->d_heads, REAL(repformer_heads_width)(c),
+                        &layer->pair_heads.transposed, NULL, d_old, ng2p, 1);
 }

@@ -6,7 +6,7 @@ static void REAL(repformer_lay_side)(const struct REAL(dgnn_repformer_workspace)
                                      struct REAL(dgnn_repformer_side) * side, struct dgnn_arena *arena)
 {
     const struct REAL(dgnn_repformer) *block = w->block;
-    const struct dgnn_sublist *list = &w->list;
+    const struct dgnn_pair_list *list = &w->list;
     for (int k = 0; k < 2; k++) {
         side->g1[k] = dgnn_arena_take(arena, list->nnode * block->ng1p, sizeof(real));
         side->g2[k] = dgnn_arena_take(arena, list->npair * block->ng2p, sizeof(real));
@@ -20,7 +20,7 @@ static void REAL(repformer_lay_side)(const struct REAL(dgnn_repformer_workspace)
  * column, what the gradient's hold times the displacement too. */
 static void REAL(repformer_collect_node)(struct REAL(dgnn_repformer_workspace) * w, int32_t side, int64_t j)
 {
-    const struct dgnn_sublist *list = &w->list;
+    const struct dgnn_pair_list *list = &w->list;
     int64_t width = w->block->ng1p;
     real *row = w->side[side].g1[0] + j * width;
     if (j >= list->ncentre) {

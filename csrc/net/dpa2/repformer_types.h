@@ -1,11 +1,11 @@
 #include "base/real.h"
 
-/* A matrix and its transpose, columns padded to whole vectors. */
+/* A matrix and its transpose, with columns padded to whole vectors. */
 struct REAL(dgnn_repformer_map) {
-    struct REAL(dgnn_matrix) w, t;
+    struct REAL(dgnn_matrix) w, transposed;
 };
 
-/* How a new row is made of the old one and the updates: old * start + sum_k factor_k . update_k. */
+/* new row = start * old row + sum_k factor_k * update_k, element by element. */
 struct REAL(dgnn_repformer_update) {
     real start;
     int64_t n;     /* updates */
@@ -57,7 +57,7 @@ struct REAL(dgnn_repformer) {
     struct dgnn_environment environment;
     struct dgnn_activation activation;
     int64_t nlayer, nsel;
-    int64_t ng1, ng2, ng1p, ng2p; /* p: padded */
+    int64_t ng1, ng2, ng1p, ng2p; /* ng1p, ng2p: padded */
     int32_t direct;
     struct REAL(dgnn_layer) embedding; /* 1 -> g2 */
     struct REAL(dgnn_repformer_layer) * layer;
@@ -73,15 +73,15 @@ struct REAL(dgnn_repformer_side) {
     double *sw;      /* pair */
 };
 
-/* What an evaluation writes. */
+/* The memory that an evaluation writes. */
 struct REAL(dgnn_repformer_workspace) {
     const struct REAL(dgnn_repformer) * block;
-    struct dgnn_sublist list;
+    struct dgnn_pair_list list;
     int32_t dense;
-    int64_t nused; /* chunks with nodes whose output is used, the first ones */
+    int64_t nchunk_with_energy; /* how many chunks, the first ones, have nodes whose output is used */
     struct dgnn_buffer buffer, scratch;
     int64_t scratch_size;  /* bytes of one thread */
-    double *sw;            /* pair: float64, for smooth attention multiplies it by its shift */
+    double *sw;            /* pair; in float64, because smooth attention multiplies it by its large shift */
     real **g1;             /* nlayer + 1 of nnode x ng1p */
     real **g2;             /* nlayer + 1 of pair x ng2p; an entry may repeat the one before */
     real **h2;             /* nlayer + 1 of pair x 4; an entry may repeat the one before */
@@ -98,20 +98,21 @@ struct REAL(dgnn_repformer_workspace) {
     struct REAL(dgnn_repformer_side) * d; /* the side that backward is at */
 };
 
-/* variable: the block's weights. Errors: FORMAT, UNSUPPORTED, MEMORY. */
+/* Loads the block; variable has its weights. Errors: FORMAT, UNSUPPORTED, MEMORY. */
 int REAL(dgnn_repformer_load)(const struct dgnn_repformer_shape *shape, const struct dgnn_value *variable,
                               const struct dgnn_repformer_context *context,
                               struct REAL(dgnn_repformer) * block, struct dgnn_error *error);
-void REAL(dgnn_repformer_free)(struct REAL(dgnn_repformer) * block); /* a zeroed block is allowed */
+void REAL(dgnn_repformer_free)(struct REAL(dgnn_repformer) * block); /* a zeroed struct is allowed */
 
-/* The block outlives its workspace. On failure too the workspace is freed. Errors: MEMORY. */
+/* Creates a workspace, which the block must outlive. The caller frees it, also after a failure. Errors:
+ * MEMORY. */
 int REAL(dgnn_repformer_workspace_create)(const struct REAL(dgnn_repformer) * block,
                                           struct REAL(dgnn_repformer_workspace) * workspace,
                                           struct dgnn_error *error);
 void REAL(dgnn_repformer_workspace_free)(struct REAL(dgnn_repformer_workspace) *
-                                         workspace); /* a zeroed one is allowed */
+                                         workspace); /* a zeroed struct is allowed */
 
-/* Lists and rooms for a graph. Errors: MEMORY. */
+/* Makes the list of pairs for a graph, and reserves scratch memory. Errors: MEMORY. */
 int REAL(dgnn_repformer_prepare)(struct REAL(dgnn_repformer_workspace) * workspace,
                                  const struct dgnn_evaluation *evaluation, struct dgnn_error *error);
 struct dgnn_rows REAL(dgnn_repformer_rows)(const struct REAL(dgnn_repformer_workspace) * workspace,

@@ -34,26 +34,26 @@ static int REAL(repinit_fill_factor)(struct REAL(dgnn_repinit) * block,
                                      struct dgnn_error *error)
 {
     int32_t n = block->context.ntypes + 1;
-    int64_t nin = (both ? 2 : 1) * block->context.tebd_width, room = REAL(dgnn_embedding_room)(strip);
-    real *work = dgnn_alloc(nin + room, sizeof(real));
+    int64_t nin = (both ? 2 : 1) * block->context.tebd_width, each = REAL(dgnn_embedding_scratch)(strip);
+    real *scratch = dgnn_alloc(nin + each, sizeof(real));
     block->type_factor = dgnn_alloc_zeroed(n * n, sizeof(real) * (size_t)block->ngp);
-    if (!work || !block->type_factor) {
-        dgnn_alloc_free(work);
+    if (!scratch || !block->type_factor) {
+        dgnn_alloc_free(scratch);
         return dgnn_status_no_memory(error, "factors of types", n * n * block->ngp * (int64_t)sizeof(real));
     }
     for (int32_t a = 0; a < n; a++) {
         for (int32_t b = 0; b < n; b++) {
             struct REAL(dgnn_embedding_rows) rows = {.nrow = 1,
-                                                     .x = work,
+                                                     .x = scratch,
                                                      .x_stride = nin,
                                                      .y = block->type_factor + (a * n + b) * block->ngp,
                                                      .stride = block->ngp,
-                                                     .room = work + nin};
-            REAL(repinit_type_input)(block, order ? a : b, order ? b : a, both, work);
+                                                     .scratch = scratch + nin};
+            REAL(repinit_type_input)(block, order ? a : b, order ? b : a, both, scratch);
             REAL(dgnn_embedding_forward)(block->ops, &strip->network[0], &rows);
         }
     }
-    dgnn_alloc_free(work);
+    dgnn_alloc_free(scratch);
     return DGNN_OK;
 }
 
@@ -63,14 +63,12 @@ static int REAL(repinit_load_strip)(const struct dgnn_value *variable, int order
     struct dgnn_value member = dgnn_value_member(variable, "embeddings_strip");
     const struct dgnn_repinit_context *context = &block->context;
     struct REAL(dgnn_embedding) strip;
-    char path[256];
     DGNN_TRY(REAL(dgnn_embedding_load)(&member, 0, block->context.ntypes,
                                        (both ? 2 : 1) * block->context.tebd_width, NULL, &strip, error));
     int status = DGNN_OK;
     if (strip.nout != block->ng) {
-        status = dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %lld outputs, expected %lld",
-                                 dgnn_value_path(&member, path, sizeof(path)), (long long)strip.nout,
-                                 (long long)block->ng);
+        status = dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &member, "%lld outputs, expected %lld",
+                                   (long long)strip.nout, (long long)block->ng);
     } else {
         status = REAL(repinit_fill_factor)(block, &strip, order, both, error);
     }
@@ -88,7 +86,7 @@ static int REAL(repinit_load_network)(const struct dgnn_value *variable, int bot
     struct dgnn_value statistics = dgnn_value_member(variable, "@variables");
     int64_t nin = 1 + (context->strip ? 0 : (both ? 2 : 1) * context->tebd_width);
     block->environment = (struct dgnn_environment){.cutoff = context->cutoff,
-                                                   .smooth = context->switch_start,
+                                                   .switch_start = context->switch_start,
                                                    .protection = context->protection,
                                                    .width = 4,
                                                    .ntypes = context->ntypes,
@@ -120,14 +118,12 @@ static int REAL(repinit_has_mean)(const struct REAL(dgnn_repinit) * block, int b
 static int REAL(repinit_load_pair)(const struct dgnn_value *variable, struct REAL(dgnn_repinit) * block,
                                    struct dgnn_error *error)
 {
-    char path[256];
     int both = !block->context.one_side;
     DGNN_TRY(REAL(repinit_load_network)(variable, both, block, error));
     if (block->context.axis < 1 || block->context.axis > block->ng) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                               "%s: axis_neuron is %lld; expected 1 to %lld, the outputs",
-                               dgnn_value_path(variable, path, sizeof(path)), (long long)block->context.axis,
-                               (long long)block->ng);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, variable,
+                                 "axis_neuron is %lld; expected 1 to %lld, the outputs",
+                                 (long long)block->context.axis, (long long)block->ng);
     }
     block->dim_out = block->ng * block->context.axis;
     block->has_empty = REAL(repinit_has_mean)(block, 0);
@@ -210,7 +206,7 @@ void REAL(dgnn_repinit_free)(struct REAL(dgnn_repinit) * block)
 
 void REAL(dgnn_repinit_workspace_free)(struct REAL(dgnn_repinit_workspace) * w)
 {
-    dgnn_sublist_free(&w->list);
+    dgnn_pair_list_free(&w->list);
     dgnn_buffer_free(&w->buffer);
     dgnn_buffer_free(&w->scratch);
 }
@@ -221,13 +217,13 @@ static int REAL(repinit_build)(struct REAL(dgnn_repinit_workspace) * w, const st
                                struct dgnn_error *error)
 {
     const struct REAL(dgnn_repinit) *block = w->block;
-    struct dgnn_sublist_rule rule = {.cutoff = block->context.cutoff,
-                                     .nsel = block->context.nsel,
-                                     .ntypes = block->context.ntypes,
-                                     .lanes = REAL_LANES};
+    struct dgnn_pair_list_rule rule = {.cutoff = block->context.cutoff,
+                                       .nsel = block->context.nsel,
+                                       .ntypes = block->context.ntypes,
+                                       .lanes = REAL_LANES};
     w->first_type = repinit_type(graph->first_type, block->context.ntypes);
     w->dense = graph->dense;
-    return dgnn_sublist_build(graph, &rule, &w->list, error);
+    return dgnn_pair_list_build(graph, &rule, &w->list, error);
 }
 
 static int REAL(repinit_reserve)(struct REAL(dgnn_repinit_workspace) * w,
@@ -258,7 +254,7 @@ void REAL(dgnn_repinit_places)(const struct REAL(dgnn_repinit_workspace) * w, in
     dgnn_backend_list(to, buffer, -1, w->moment, centres, 4 * w->block->ngp * size);
     dgnn_backend_list(to, buffer, -1, w->value, (struct dgnn_place_rows){nvalue, nvalue}, size);
     dgnn_backend_list(to, buffer, -1, w->slope, (struct dgnn_place_rows){nvalue, nvalue}, size);
-    dgnn_backend_list(to, buffer, -1, w->spare, (struct dgnn_place_rows){nspare, nspare}, size);
+    dgnn_backend_list(to, buffer, -1, w->by_switch, (struct dgnn_place_rows){nspare, nspare}, size);
     dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, w->scratch.data,
                       (struct dgnn_place_rows){w->block->context.threads, 0}, w->scratch_size);
 }
@@ -308,32 +304,31 @@ static int64_t REAL(repinit_empty)(const struct REAL(dgnn_repinit_workspace) * w
 }
 
 /* Runs a centre's work over all centres. */
-struct REAL(repinit_work) {
+struct REAL(repinit_job) {
     struct REAL(dgnn_repinit_workspace) * w;
     const struct dgnn_graph *graph;
     real *output;
     const real *d_output;
     int64_t stride;
     double *edge_gradient;
-    void (*centre)(const struct REAL(repinit_work) *, int64_t, struct dgnn_arena);
+    void (*centre)(const struct REAL(repinit_job) *, int64_t, struct dgnn_arena);
 };
 
 enum { REAL(REPINIT_PART) = 4 }; /* centres that a thread does at a time */
 
 static void REAL(repinit_part)(void *of, int64_t part, int32_t thread)
 {
-    const struct REAL(repinit_work) *work = of;
-    const struct REAL(dgnn_repinit_workspace) *w = work->w;
-    char *room = (char *)w->scratch.data + w->scratch_size * thread;
+    const struct REAL(repinit_job) *job = of;
+    const struct REAL(dgnn_repinit_workspace) *w = job->w;
+    char *own = (char *)w->scratch.data + w->scratch_size * thread;
     int64_t end = dgnn_parallel_end(w->list.ncentre, part, REAL(REPINIT_PART));
     for (int64_t i = part * REAL(REPINIT_PART); i < end; i++) {
-        work->centre(work, i, (struct dgnn_arena){.base = room});
+        job->centre(job, i, (struct dgnn_arena){.base = own});
     }
 }
 
-static void REAL(repinit_run)(struct REAL(repinit_work) * work)
+static void REAL(repinit_run)(struct REAL(repinit_job) * job)
 {
-    dgnn_parallel_run(work->w->block->context.threads,
-                      dgnn_parallel_parts(work->w->list.ncentre, REAL(REPINIT_PART)), REAL(repinit_part),
-                      work);
+    dgnn_parallel_run(job->w->block->context.threads,
+                      dgnn_parallel_parts(job->w->list.ncentre, REAL(REPINIT_PART)), REAL(repinit_part), job);
 }

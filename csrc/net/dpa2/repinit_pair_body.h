@@ -3,15 +3,15 @@
  * types' factor and w the switch (1 without smooth). */
 #include "base/real.h"
 
-struct REAL(repinit_pair_rooms) {
-    real *x;                     /* n + 1 x inputs */
-    real *network;               /* the network's own */
-    real *turned;                /* 4 x n + 1 */
-    real *moment;                /* dgnn_moment_room */
-    real *value, *slope, *spare; /* n + 1 x ngp, where nothing is kept */
-    real *d_moment;              /* 4 x ngp */
-    real *d_row;                 /* n x 4 */
-    real *d_switch;              /* n */
+struct REAL(repinit_pair_scratch) {
+    real *x;                         /* n + 1 x inputs */
+    real *network;                   /* the network's own */
+    real *transposed;                /* 4 x n + 1 */
+    real *moment;                    /* dgnn_moment_scratch */
+    real *value, *slope, *by_switch; /* n + 1 x ngp, where nothing is kept */
+    real *d_moment;                  /* 4 x ngp */
+    real *d_row;                     /* n x 4 */
+    real *d_switch;                  /* n */
 };
 
 static struct dgnn_moment_shape REAL(repinit_shape)(const struct REAL(dgnn_repinit) * block)
@@ -19,29 +19,29 @@ static struct dgnn_moment_shape REAL(repinit_shape)(const struct REAL(dgnn_repin
     return (struct dgnn_moment_shape){.n = block->ng, .axis = block->context.axis, .stride = block->ngp};
 }
 
-static void REAL(repinit_pair_rooms)(const struct REAL(dgnn_repinit_workspace) * w, struct dgnn_arena *arena,
-                                     struct REAL(repinit_pair_rooms) * rooms)
+static void REAL(repinit_pair_scratch)(const struct REAL(dgnn_repinit_workspace) * w,
+                                       struct dgnn_arena *arena, struct REAL(repinit_pair_scratch) * scratch)
 {
     const struct REAL(dgnn_repinit) *block = w->block;
     int64_t n = w->list.row_max + 1, np = dgnn_table_pad(n, REAL_LANES), ngp = block->ngp;
     int64_t nin = block->embedding.network[0].nin;
-    rooms->x = dgnn_arena_take(arena, n * nin, sizeof(real));
-    rooms->network = dgnn_arena_take(arena, REAL(dgnn_embedding_room)(&block->embedding), sizeof(real));
+    scratch->x = dgnn_arena_take(arena, n * nin, sizeof(real));
+    scratch->network = dgnn_arena_take(arena, REAL(dgnn_embedding_scratch)(&block->embedding), sizeof(real));
     struct dgnn_moment_shape shape = REAL(repinit_shape)(block);
-    rooms->turned = dgnn_arena_take(arena, 4 * np, sizeof(real));
-    rooms->moment = dgnn_arena_take(arena, REAL(dgnn_moment_room)(&shape), sizeof(real));
-    rooms->value = dgnn_arena_take(arena, n * ngp, sizeof(real));
-    rooms->slope = dgnn_arena_take(arena, n * ngp, sizeof(real));
-    rooms->spare = dgnn_arena_take(arena, n * ngp, sizeof(real));
-    rooms->d_moment = dgnn_arena_take(arena, 4 * ngp, sizeof(real));
-    rooms->d_row = dgnn_arena_take(arena, n, 4 * sizeof(real));
-    rooms->d_switch = dgnn_arena_take(arena, n, sizeof(real));
+    scratch->transposed = dgnn_arena_take(arena, 4 * np, sizeof(real));
+    scratch->moment = dgnn_arena_take(arena, REAL(dgnn_moment_scratch)(&shape), sizeof(real));
+    scratch->value = dgnn_arena_take(arena, n * ngp, sizeof(real));
+    scratch->slope = dgnn_arena_take(arena, n * ngp, sizeof(real));
+    scratch->by_switch = dgnn_arena_take(arena, n * ngp, sizeof(real));
+    scratch->d_moment = dgnn_arena_take(arena, 4 * ngp, sizeof(real));
+    scratch->d_row = dgnn_arena_take(arena, n, 4 * sizeof(real));
+    scratch->d_switch = dgnn_arena_take(arena, n, sizeof(real));
 }
 
 static void REAL(repinit_pair_layout)(struct REAL(dgnn_repinit_workspace) * w, struct dgnn_arena *arena)
 {
     const struct REAL(dgnn_repinit) *block = w->block;
-    const struct dgnn_sublist *list = &w->list;
+    const struct dgnn_pair_list *list = &w->list;
     /* Every centre may have one further row, that of its empty slots. */
     int64_t kept = block->context.keep ? (list->npair + list->ncentre) * block->ngp : 0;
     w->row = dgnn_arena_take(arena, list->npair * 4, sizeof(real));
@@ -51,16 +51,16 @@ static void REAL(repinit_pair_layout)(struct REAL(dgnn_repinit_workspace) * w, s
     w->slope = dgnn_arena_take(arena, kept, sizeof(real));
     w->nvalue = kept;
     w->nspare = block->context.strip ? kept : 0;
-    w->spare = dgnn_arena_take(arena, w->nspare, sizeof(real));
+    w->by_switch = dgnn_arena_take(arena, w->nspare, sizeof(real));
 }
 
 int REAL(dgnn_repinit_prepare_pair)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                     struct dgnn_error *error)
 {
-    struct REAL(repinit_pair_rooms) rooms;
+    struct REAL(repinit_pair_scratch) scratch;
     struct dgnn_arena arena = {0};
     DGNN_TRY(REAL(repinit_build)(w, graph, error));
-    REAL(repinit_pair_rooms)(w, &arena, &rooms);
+    REAL(repinit_pair_scratch)(w, &arena, &scratch);
     return REAL(repinit_reserve)(w, REAL(repinit_pair_layout), arena.used, error);
 }
 
@@ -78,14 +78,14 @@ static void REAL(repinit_pair_input)(const struct REAL(dgnn_repinit) * block, re
     }
 }
 
-/* value and slope (by s) of g, from those of the network; spare: the derivative by the switch. Pads are
+/* value and slope (by s) of g, from those of the network; by_switch: the derivative by the switch. Pads are
  * zeros. */
 static void REAL(repinit_pair_strip)(const struct REAL(dgnn_repinit) * block, const real *factor, real w,
-                                     real *value, real *slope, real *spare)
+                                     real *value, real *slope, real *by_switch)
 {
     for (int64_t c = 0; c < block->ngp; c++) {
         real f = 1 + factor[c] * (block->context.smooth ? w : 1);
-        spare[c] = block->context.smooth ? value[c] * factor[c] : 0;
+        by_switch[c] = block->context.smooth ? value[c] * factor[c] : 0;
         value[c] *= f;
         slope[c] *= f;
     }
@@ -93,68 +93,68 @@ static void REAL(repinit_pair_strip)(const struct REAL(dgnn_repinit) * block, co
 
 /* Rooms point to what is kept, if anything is. */
 static void REAL(repinit_pair_place)(const struct REAL(dgnn_repinit_workspace) * w, int64_t i,
-                                     struct REAL(repinit_pair_rooms) * rooms)
+                                     struct REAL(repinit_pair_scratch) * scratch)
 {
     const struct REAL(dgnn_repinit) *block = w->block;
     int64_t at = (w->list.first[i] + i) * block->ngp;
     if (block->context.keep) {
-        rooms->value = w->value + at;
-        rooms->slope = w->slope + at;
-        rooms->spare = w->spare + (block->context.strip ? at : 0);
+        scratch->value = w->value + at;
+        scratch->slope = w->slope + at;
+        scratch->by_switch = w->by_switch + (block->context.strip ? at : 0);
     }
 }
 
 /* g of a centre's pairs, and after them of its empty slots, if empty. */
 static void REAL(repinit_pair_embed)(const struct REAL(dgnn_repinit_workspace) * w,
                                      const struct dgnn_graph *graph, int64_t i, const real *empty,
-                                     const struct REAL(repinit_pair_rooms) * rooms)
+                                     const struct REAL(repinit_pair_scratch) * scratch)
 {
     const struct REAL(dgnn_repinit) *block = w->block;
     int64_t first = w->list.first[i], n = w->list.first[i + 1] - first, ngp = block->ngp;
     int64_t total = n + (empty != NULL), nin = block->embedding.network[0].nin;
     int32_t centre = graph->type[i], ntypes = block->context.ntypes + 1;
     struct REAL(dgnn_embedding_rows) rows = {.nrow = total,
-                                             .x = rooms->x,
+                                             .x = scratch->x,
                                              .x_stride = nin,
-                                             .y = rooms->value,
-                                             .tangent = rooms->slope,
+                                             .y = scratch->value,
+                                             .tangent = scratch->slope,
                                              .stride = ngp,
-                                             .room = rooms->network};
+                                             .scratch = scratch->network};
     for (int64_t j = 0; j < total; j++) {
         int32_t other = j < n ? graph->type[w->list.neighbour[first + j]] : w->first_type;
         REAL(repinit_pair_input)(block, j < n ? w->row[4 * (first + j)] : empty[0], other, centre,
-                                 rooms->x + j * nin);
+                                 scratch->x + j * nin);
     }
     REAL(dgnn_embedding_forward)(block->ops, &block->embedding.network[0], &rows);
     for (int64_t j = 0; j < total && block->context.strip; j++) {
         int32_t other = j < n ? graph->type[w->list.neighbour[first + j]] : w->first_type;
         REAL(repinit_pair_strip)(block, block->type_factor + (centre * ntypes + other) * ngp,
-                                 j < n ? w->sw[first + j] : 0, rooms->value + j * ngp, rooms->slope + j * ngp,
-                                 rooms->spare + j * ngp);
+                                 j < n ? w->sw[first + j] : 0, scratch->value + j * ngp,
+                                 scratch->slope + j * ngp, scratch->by_switch + j * ngp);
     }
 }
 
-static void REAL(repinit_pair_forward)(const struct REAL(repinit_work) * work, int64_t i,
-                                       struct dgnn_arena scratch)
+static void REAL(repinit_pair_forward)(const struct REAL(repinit_job) * job, int64_t i,
+                                       struct dgnn_arena arena)
 {
-    struct REAL(dgnn_repinit_workspace) *w = work->w;
+    struct REAL(dgnn_repinit_workspace) *w = job->w;
     const struct REAL(dgnn_repinit) *block = w->block;
-    struct REAL(repinit_pair_rooms) rooms;
+    struct REAL(repinit_pair_scratch) scratch;
     int64_t first = w->list.first[i], n = w->list.first[i + 1] - first, ngp = block->ngp;
-    real empty[4], *moment = w->moment + i * 4 * ngp, *out = work->output + i * work->stride;
-    REAL(repinit_pair_rooms)(w, &scratch, &rooms);
-    REAL(repinit_pair_place)(w, i, &rooms);
-    REAL(repinit_rows)(w, work->graph, i);
-    int64_t nempty = REAL(repinit_empty)(w, work->graph, i, empty), total = n + (nempty > 0);
-    REAL(repinit_pair_embed)(w, work->graph, i, nempty ? empty : NULL, &rooms);
+    real empty[4], *moment = w->moment + i * 4 * ngp, *out = job->output + i * job->stride;
+    REAL(repinit_pair_scratch)(w, &arena, &scratch);
+    REAL(repinit_pair_place)(w, i, &scratch);
+    REAL(repinit_rows)(w, job->graph, i);
+    int64_t nempty = REAL(repinit_empty)(w, job->graph, i, empty), total = n + (nempty > 0);
+    REAL(repinit_pair_embed)(w, job->graph, i, nempty ? empty : NULL, &scratch);
     for (int64_t j = 0; j < total; j++) {
         for (int a = 0; a < 4; a++) {
             real r = j < n ? w->row[4 * (first + j) + a] : (real)nempty * empty[a];
-            rooms.turned[a * total + j] = r / (real)block->context.nsel;
+            scratch.transposed[a * total + j] = r / (real)block->context.nsel;
         }
     }
-    struct REAL(dgnn_matrix) values = {.nrow = total, .ncol = ngp, .stride = ngp, .data = rooms.value};
-    block->ops->product(4, rooms.turned, total, &values, NULL, moment, ngp, 0);
+    struct REAL(dgnn_matrix) values = {.nrow = total, .ncol = ngp, .stride = ngp, .data = scratch.value};
+    block->ops->product(4, scratch.transposed, total, &values, NULL, moment, ngp, 0);
     for (int64_t c = 0; c < block->ng; c++) {
         for (int64_t k = 0; k < block->context.axis; k++) {
             out[c * block->context.axis + k] = moment[c] * moment[k] + moment[ngp + c] * moment[ngp + k] +
@@ -167,52 +167,52 @@ static void REAL(repinit_pair_forward)(const struct REAL(repinit_work) * work, i
 void REAL(dgnn_repinit_forward_pair)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                      real *output, int64_t stride)
 {
-    struct REAL(repinit_work) work = {
+    struct REAL(repinit_job) job = {
         .w = w, .centre = REAL(repinit_pair_forward), .graph = graph, .output = output, .stride = stride};
-    REAL(repinit_run)(&work);
+    REAL(repinit_run)(&job);
 }
 
 /* d_moment, divided by nsel. */
 static void REAL(repinit_moment_backward)(const struct REAL(dgnn_repinit) * block, const real *moment,
-                                          const real *d, const struct REAL(repinit_pair_rooms) * rooms)
+                                          const real *d, const struct REAL(repinit_pair_scratch) * scratch)
 {
     struct dgnn_moment_shape shape = REAL(repinit_shape)(block);
     int64_t pad = dgnn_table_pad(shape.axis, REAL_LANES);
     real norm = 1 / (real)block->context.nsel;
     for (int64_t c = 0; c < shape.n; c++) {
         for (int64_t k = 0; k < shape.axis; k++) {
-            rooms->moment[c * pad + k] = d[c * shape.axis + k] * norm;
+            scratch->moment[c * pad + k] = d[c * shape.axis + k] * norm;
         }
     }
-    REAL(dgnn_moment_backward_of)(block->ops, &shape, moment, rooms->d_moment, rooms->moment);
+    REAL(dgnn_moment_backward_of)(block->ops, &shape, moment, scratch->d_moment, scratch->moment);
 }
 
-static void REAL(repinit_pair_backward)(const struct REAL(repinit_work) * work, int64_t i,
-                                        struct dgnn_arena scratch)
+static void REAL(repinit_pair_backward)(const struct REAL(repinit_job) * job, int64_t i,
+                                        struct dgnn_arena arena)
 {
-    struct REAL(dgnn_repinit_workspace) *w = work->w;
+    struct REAL(dgnn_repinit_workspace) *w = job->w;
     const struct REAL(dgnn_repinit) *block = w->block;
-    const struct dgnn_graph *graph = work->graph;
-    struct REAL(repinit_pair_rooms) rooms;
+    const struct dgnn_graph *graph = job->graph;
+    struct REAL(repinit_pair_scratch) scratch;
     int64_t first = w->list.first[i], n = w->list.first[i + 1] - first, ngp = block->ngp;
-    REAL(repinit_pair_rooms)(w, &scratch, &rooms);
-    REAL(repinit_pair_place)(w, i, &rooms);
+    REAL(repinit_pair_scratch)(w, &arena, &scratch);
+    REAL(repinit_pair_place)(w, i, &scratch);
     if (!block->context.keep) {
-        REAL(repinit_pair_embed)(w, graph, i, NULL, &rooms);
+        REAL(repinit_pair_embed)(w, graph, i, NULL, &scratch);
     }
-    REAL(repinit_moment_backward)(block, w->moment + i * 4 * ngp, work->d_output + i * work->stride, &rooms);
+    REAL(repinit_moment_backward)(block, w->moment + i * 4 * ngp, job->d_output + i * job->stride, &scratch);
     struct REAL(dgnn_moment) rows = {.nrow = n,
                                      .row = w->row + 4 * first,
                                      .row_step = 4,
                                      .row_stride = 1,
-                                     .d_gr = rooms.d_moment,
+                                     .d_gr = scratch.d_moment,
                                      .stride = ngp,
-                                     .g = rooms.value,
-                                     .tangent = rooms.slope,
-                                     .by_switch = block->context.strip ? rooms.spare : NULL,
-                                     .d_row = rooms.d_row,
-                                     .d_switch = rooms.d_switch};
-    memset(rooms.d_switch, 0, sizeof(real) * (size_t)n);
+                                     .g = scratch.value,
+                                     .tangent = scratch.slope,
+                                     .by_switch = block->context.strip ? scratch.by_switch : NULL,
+                                     .d_row = scratch.d_row,
+                                     .d_switch = scratch.d_switch};
+    memset(scratch.d_switch, 0, sizeof(real) * (size_t)n);
     block->ops->moment_backward(&rows);
     for (int64_t j = 0; j < n; j++) {
         double d_row[4];
@@ -221,22 +221,22 @@ static void REAL(repinit_pair_backward)(const struct REAL(repinit_work) * work, 
             continue;
         }
         for (int a = 0; a < 4; a++) {
-            d_row[a] = (double)rooms.d_row[4 * j + a];
+            d_row[a] = (double)scratch.d_row[4 * j + a];
         }
         dgnn_environment_backward(&block->environment, graph->type[i], 0, graph->vector + 3 * e,
-                                  graph->distance[e], d_row, (double)rooms.d_switch[j],
-                                  work->edge_gradient + 3 * e);
+                                  graph->distance[e], d_row, (double)scratch.d_switch[j],
+                                  job->edge_gradient + 3 * e);
     }
 }
 
 void REAL(dgnn_repinit_backward_pair)(struct REAL(dgnn_repinit_workspace) * w, const struct dgnn_graph *graph,
                                       const real *d_output, int64_t stride, double *edge_gradient)
 {
-    struct REAL(repinit_work) work = {.w = w,
-                                      .centre = REAL(repinit_pair_backward),
-                                      .graph = graph,
-                                      .d_output = d_output,
-                                      .stride = stride,
-                                      .edge_gradient = edge_gradient};
-    REAL(repinit_run)(&work);
+    struct REAL(repinit_job) job = {.w = w,
+                                    .centre = REAL(repinit_pair_backward),
+                                    .graph = graph,
+                                    .d_output = d_output,
+                                    .stride = stride,
+                                    .edge_gradient = edge_gradient};
+    REAL(repinit_run)(&job);
 }

@@ -41,13 +41,6 @@ struct dpa3 {
     struct dgnn_dpa3_settings settings;
 };
 
-static int dpa3_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
-{
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
-                           problem);
-}
-
 /* ---------------------------------------------------------------- settings */
 
 static int dpa3_check_widths(const struct dgnn_repflow_params *p, const struct dgnn_value *where,
@@ -56,25 +49,29 @@ static int dpa3_check_widths(const struct dgnn_repflow_params *p, const struct d
     const int64_t limit = 1 << 16;
     if (p->n_dim < 1 || p->e_dim < 1 || p->a_dim < 1 || p->n_dim > limit || p->e_dim > limit ||
         p->a_dim > limit) {
-        return dpa3_bad(where, "n_dim, e_dim and a_dim must be in [1, 65536]", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "n_dim, e_dim and a_dim must be in [1, 65536]");
     }
     if (p->nlayers < 1 || p->nlayers > 1024) {
-        return dpa3_bad(where, "nlayers must be in [1, 1024]", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where, "nlayers must be in [1, 1024]");
     }
     if (p->n_multi_edge_message < 1 || p->n_multi_edge_message > 64) {
-        return dpa3_bad(where, "n_multi_edge_message must be in [1, 64]", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where, "n_multi_edge_message must be in [1, 64]");
     }
     if (p->axis_neuron < 1 || p->axis_neuron > p->e_dim || p->axis_neuron > p->n_dim) {
-        return dpa3_bad(where, "axis_neuron must be in [1, min(n_dim, e_dim)]", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "axis_neuron must be in [1, min(n_dim, e_dim)]");
     }
     if (p->a_compress_rate < 0 || p->a_compress_e_rate < 1 ||
         (p->a_compress_rate && (p->a_dim * p->a_compress_e_rate) % (2 * p->a_compress_rate))) {
-        return dpa3_bad(where, "a_dim * a_compress_e_rate must be a multiple of 2 * a_compress_rate", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "a_dim * a_compress_e_rate must be a multiple of 2 * a_compress_rate");
     }
     if (p->a_compress_rate && p->a_compress_use_split &&
         (p->a_dim / p->a_compress_rate > p->n_dim ||
          p->a_dim / (2 * p->a_compress_rate) * p->a_compress_e_rate > p->e_dim)) {
-        return dpa3_bad(where, "the compressed widths are larger than n_dim or e_dim", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "the compressed widths are larger than n_dim or e_dim");
     }
     return DGNN_OK;
 }
@@ -84,16 +81,18 @@ static int dpa3_check_cutoffs(const struct dgnn_repflow_params *p, const struct 
 {
     const int64_t limit = 1 << 24;
     if (!(p->e_rcut > 0 && p->e_rcut_smth > 0 && p->e_rcut_smth < p->e_rcut && p->e_rcut < 1e3)) {
-        return dpa3_bad(where, "0 < e_rcut_smth < e_rcut < 1000 does not hold", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "0 < e_rcut_smth < e_rcut < 1000 does not hold");
     }
     if (!(p->a_rcut > 0 && p->a_rcut_smth > 0 && p->a_rcut_smth < p->a_rcut && p->a_rcut <= p->e_rcut)) {
-        return dpa3_bad(where, "0 < a_rcut_smth < a_rcut <= e_rcut does not hold", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "0 < a_rcut_smth < a_rcut <= e_rcut does not hold");
     }
     if (p->e_sel < 1 || p->a_sel < 1 || p->a_sel > p->e_sel || p->e_sel > limit) {
-        return dpa3_bad(where, "1 <= a_sel <= e_sel does not hold", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where, "1 <= a_sel <= e_sel does not hold");
     }
     if (!(p->sel_reduce_factor > 0)) {
-        return dpa3_bad(where, "sel_reduce_factor must be positive", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where, "sel_reduce_factor must be positive");
     }
     return DGNN_OK;
 }
@@ -111,13 +110,15 @@ static int dpa3_check_modes(struct dgnn_dpa3_settings *s, const struct dgnn_valu
         }
     }
     if (!found) {
-        return dpa3_bad(where, "update_style must be res_avg, res_incr or res_residual", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "update_style must be res_avg, res_incr or res_residual");
     }
     if (p->use_dynamic_sel && !p->smooth_edge_update) {
-        return dpa3_bad(where, "use_dynamic_sel needs smooth_edge_update", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where, "use_dynamic_sel needs smooth_edge_update");
     }
     if (p->sequential_update && (s->style != DGNN_DPA3_RESIDUAL || !p->update_angle)) {
-        return dpa3_bad(where, "sequential_update needs update_angle and update_style res_residual", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "sequential_update needs update_angle and update_style res_residual");
     }
     return DGNN_OK;
 }
@@ -131,10 +132,11 @@ static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_
     DGNN_TRY(dpa3_check_cutoffs(&s->repflow, &s->own.repflow_args, error));
     DGNN_TRY(dpa3_check_modes(s, &s->own.repflow_args, error));
     if (s->own.ntypes != context->ntypes) {
-        return dpa3_bad(value, "ntypes is not the length of the model's type_map", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value,
+                                 "ntypes is not the length of the model's type_map");
     }
     if (!(s->own.env_protection >= 0)) {
-        return dpa3_bad(value, "env_protection is negative", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "env_protection is negative");
     }
     DGNN_TRY(dgnn_params_activation(s->own.activation_function, value, &s->activation, error));
     dgnn_activation_as_descriptor(&s->activation);
@@ -169,8 +171,9 @@ int dgnn_dpa3_layer(const struct dgnn_value *value, const struct dgnn_dpa3_setti
     DGNN_TRY(dgnn_params_agree(value, &own, &block, NULL, error));
     DGNN_TRY(dgnn_params_agree(value, &own, &descriptor, NULL, error));
     DGNN_TRY(dgnn_environment_sel(&layer->e_sel, 1, &sel, error));
-    return sel == s->repflow.e_sel ? DGNN_OK
-                                   : dpa3_bad(&layer->e_sel, "contradicts e_sel of the block", error);
+    return sel == s->repflow.e_sel
+               ? DGNN_OK
+               : dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &layer->e_sel, "contradicts e_sel of the block");
 }
 
 /* ---------------------------------------------------------------- statistics and embeddings */
@@ -200,11 +203,9 @@ static int dpa3_load_statistic(const struct dgnn_dpa3_settings *s, const char *n
         }
     }
     dgnn_alloc_free(all);
-    char path[256];
     return same ? DGNN_OK
-                : dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                  "%s: statistics that differ between neighbour slots are not supported",
-                                  dgnn_value_path(&member, path, sizeof(path)));
+                : dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, &member,
+                                    "statistics that differ between neighbour slots are not supported");
 }
 
 static int dpa3_load_statistics(struct dgnn_dpa3_settings *s, struct dgnn_error *error)
@@ -213,7 +214,8 @@ static int dpa3_load_statistics(struct dgnn_dpa3_settings *s, struct dgnn_error 
     DGNN_TRY(dpa3_load_statistic(s, "dstd", &s->deviation, error));
     for (int64_t i = 0; i < 4 * s->ntypes; i++) {
         if (!(s->deviation[i] > 0)) {
-            return dpa3_bad(&s->own.repflow_variable, "a standard deviation (dstd) is not positive", error);
+            return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &s->own.repflow_variable,
+                                     "a standard deviation (dstd) is not positive");
         }
     }
     return DGNN_OK;
@@ -237,7 +239,7 @@ static int dpa3_load_charge_spin(struct dgnn_dpa3_settings *s, struct dgnn_error
     }
     DGNN_TRY(dgnn_value_list(&preset, &count, error));
     if (count != 2) {
-        return dpa3_bad(&preset, "expected two numbers, charge and spin", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &preset, "expected two numbers, charge and spin");
     }
     for (int64_t i = 0; i < 2; i++) {
         struct dgnn_value item = dgnn_value_item(&preset, i);
@@ -329,14 +331,14 @@ static int dpa3_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     return dgnn_text_add(text, error, "}");
 }
 
-static double dpa3_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+static double dpa3_cost(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
 {
     const struct dpa3 *d = (const struct dpa3 *)descriptor;
     const struct dgnn_dpa3_settings *s = &d->settings;
-    int64_t near =
+    int64_t nangle_edge =
         s->has_angles ? dgnn_descriptor_within(n < s->angle_sel ? n : s->angle_sel, distance, s->angle.cutoff)
                       : 0;
-    return d->staged.backend->work(d->staged.weights, n, near);
+    return d->staged.backend->cost(d->staged.weights, n, nangle_edge);
 }
 
 const struct dgnn_descriptor_kind dgnn_dpa3 = {
@@ -345,7 +347,7 @@ const struct dgnn_descriptor_kind dgnn_dpa3 = {
     .free = dpa3_free,
     .properties = dpa3_properties,
     .describe = dpa3_describe,
-    .work = dpa3_work,
+    .cost = dpa3_cost,
     .workspace_create = dgnn_backend_workspace_create,
     .workspace_free = dgnn_backend_workspace_free,
     .prepare = dgnn_backend_prepare,

@@ -1,10 +1,10 @@
-/* DPA3 (Zhang et al., arXiv:2506.01686; deepmd/dpmodel/descriptor/{dpa3,repflows}.py): loading and settings.
- */
+/* DPA3 (Zhang et al., arXiv:2506.01686; deepmd/dpmodel/descriptor/{dpa3,repflows}.py): its settings and its
+ * kind. */
 #ifndef DGNN_NET_DPA3_H
 #define DGNN_NET_DPA3_H
 
 #include "net/parts/descriptor.h"
-#include "net/dpa3/keeping.h"
+#include "net/dpa3/recompute_trial.h"
 #include "net/dpa3/stages.h"
 #include "net/parts/layer.h"
 #include "net/params/params.h"
@@ -44,20 +44,20 @@ struct dgnn_dpa3_settings {
     int32_t has_default_charge_spin;
     double default_charge_spin[2];
     int64_t node_width, edge_width; /* without padding */
-    int64_t angle_sel;              /* nearest neighbours that may form angles */
-    struct dgnn_angle_limit angle;  /* these, inside a_rcut */
+    int64_t angle_sel;              /* how many of the nearest neighbours may form angles */
+    struct dgnn_angle_limit angle;  /* the same within a_rcut */
     int32_t has_angles, is_sequential;
     int32_t wants_rotation; /* then the last layer's edges are needed, and nobody is a layer ahead */
     uint8_t *excluded;      /* ntypes x ntypes */
     double *average;        /* ntypes x 4: of the environment matrix */
     double *deviation;      /* ntypes x 4 */
     double *type_table;     /* (ntypes + 1) x n_dim */
-    double *charge_table;   /* 201 x n_dim, charge -100 first; NULL without charge and spin */
+    double *charge_table;   /* 201 x n_dim, for charges from -100 on; NULL without charge and spin */
     double *spin_table;     /* 101 x n_dim */
     int64_t parameters;
 };
 
-/* An object of class RepFlowLayer, which must repeat what the block and the descriptor say. */
+/* Loads an object of class RepFlowLayer, whose settings must repeat those of the block and the descriptor. */
 int dgnn_dpa3_layer(const struct dgnn_value *value, const struct dgnn_dpa3_settings *settings,
                     struct dgnn_repflow_layer_params *layer, struct dgnn_error *error);
 

@@ -8,9 +8,9 @@
 
 #define B(name)     DGNN_BIT(DGNN_REPFLOW_AT_##name)
 #define ANY(name)   DGNN_BIT(DGNN_AT_##name)
-#define EDGES_READ  (B(SCALARS) | B(CENTRE_ROWS) | B(OTHER_ROWS) | B(NODE) | B(EDGE))
+#define EDGES_READ  (B(SCALARS) | B(CENTRE_ROWS) | B(NEIGHBOUR_PART) | B(NODE) | B(EDGE))
 #define ANGLES_READ (B(SCALARS) | B(CENTRE_ROWS) | B(EDGE) | B(ANGLE))
-#define KEPT        (B(EDGE_PRE) | B(ANGLE_PRE) | B(SECOND_PRE))
+#define KEPT        (B(EDGE_PRE) | B(ANGLE_PRE) | B(ANGLE_LINEAR2_PRE))
 
 static const struct dgnn_stage_rule driver_rules[DGNN_REPFLOW_STAGES] = {
     [DGNN_REPFLOW_BEGIN] = {.name = "begin", .phase = DGNN_PHASE_GEOMETRY_FORWARD},
@@ -42,14 +42,14 @@ static const struct dgnn_stage_rule driver_rules[DGNN_REPFLOW_STAGES] = {
                              .phase = DGNN_PHASE_NODE_FORWARD,
                              .read = B(NODE),
                              .write = B(CENTRE_ROWS)},
-    [DGNN_REPFLOW_OTHER] = {.name = "other",
-                            .phase = DGNN_PHASE_NODE_FORWARD,
-                            .read = B(NODE),
-                            .change = B(OTHER_ROWS)},
+    [DGNN_REPFLOW_NEIGHBOUR_PART] = {.name = "neighbour_part",
+                                     .phase = DGNN_PHASE_NODE_FORWARD,
+                                     .read = B(NODE),
+                                     .change = B(NEIGHBOUR_PART)},
     [DGNN_REPFLOW_ANGLES] = {.name = "angles",
                              .phase = DGNN_PHASE_ANGLE_FORWARD,
                              .read = ANGLES_READ,
-                             .write = B(ANGLE_NEXT) | B(ANGLE_PRE) | B(SECOND_PRE),
+                             .write = B(ANGLE_NEXT) | B(ANGLE_PRE) | B(ANGLE_LINEAR2_PRE),
                              .next_change = B(EDGE)},
     [DGNN_REPFLOW_EDGES] = {.name = "edges",
                             .phase = DGNN_PHASE_EDGE_FORWARD,
@@ -92,18 +92,18 @@ static const struct dgnn_stage_rule driver_rules[DGNN_REPFLOW_STAGES] = {
                                  .change = B(D_EDGE_IN) | B(D_EDGE_OUT) | B(D_ANGLE) | B(D_ACCUMULATORS) |
                                            B(D_SCALARS) | B(D_CENTRE_ROWS),
                                  .write = B(D_EDGE_ROWS)},
-    [DGNN_REPFLOW_D_OTHER] = {.name = "d_other",
-                              .phase = DGNN_PHASE_NODE_BACKWARD,
-                              .change = B(D_ACCUMULATORS),
-                              .write = B(D_NODE_ROWS),
-                              .whole = B(D_NODE_ROWS)},
+    [DGNN_REPFLOW_D_NEIGHBOUR_PART] = {.name = "d_neighbour_part",
+                                       .phase = DGNN_PHASE_NODE_BACKWARD,
+                                       .change = B(D_ACCUMULATORS),
+                                       .write = B(D_NODE_ROWS),
+                                       .whole = B(D_NODE_ROWS)},
     [DGNN_REPFLOW_D_CENTRE] = {.name = "d_centre",
                                .phase = DGNN_PHASE_NODE_BACKWARD,
                                .read = B(D_EDGE_ROWS),
                                .change = B(D_CENTRE_ROWS) | B(D_NODE_SUM)},
     [DGNN_REPFLOW_D_ANGLES] = {.name = "d_angles",
                                .phase = DGNN_PHASE_ANGLE_BACKWARD,
-                               .read = ANGLES_READ | B(ANGLE_PRE) | B(SECOND_PRE) | B(D_EDGE_IN),
+                               .read = ANGLES_READ | B(ANGLE_PRE) | B(ANGLE_LINEAR2_PRE) | B(D_EDGE_IN),
                                .change = B(D_ANGLE) | B(D_CENTRE_ROWS) | B(D_SCALARS) | B(D_EDGE_OUT)},
     [DGNN_REPFLOW_D_ROWS] = {.name = "d_rows",
                              .phase = DGNN_PHASE_NODE_BACKWARD,
@@ -119,20 +119,20 @@ static const struct dgnn_stage_rule driver_rules[DGNN_REPFLOW_STAGES] = {
                                  .change = ANY(EDGE_GRADIENT)},
 };
 
-struct dgnn_repflow_reach dgnn_driver_reach(const struct dgnn_dpa3_settings *s, int64_t l)
+struct dgnn_repflow_updates dgnn_driver_updates(const struct dgnn_dpa3_settings *s, int64_t l)
 {
     int64_t nlayer = s->repflow.nlayers + (s->wants_rotation ? 1 : 0); /* of edges */
     int with_edge = s->is_sequential || l + 1 < nlayer;
-    return (struct dgnn_repflow_reach){.with_edge = with_edge,
-                                       .with_angle_edge = s->has_angles && with_edge,
-                                       .with_angle = s->has_angles && (s->is_sequential || l + 2 < nlayer)};
+    return (struct dgnn_repflow_updates){.with_edge = with_edge,
+                                         .with_angle_edge = s->has_angles && with_edge,
+                                         .with_angle = s->has_angles && (s->is_sequential || l + 2 < nlayer)};
 }
 
 /* Do the last layer's angles give its edges something that the rotation matrix needs? */
 static int driver_has_last_angles(const struct dgnn_dpa3_settings *s)
 {
     return s->wants_rotation && !s->is_sequential &&
-           dgnn_driver_reach(s, s->repflow.nlayers - 1).with_angle_edge;
+           dgnn_driver_updates(s, s->repflow.nlayers - 1).with_angle_edge;
 }
 
 static int driver_prepare_rows(const struct dgnn_run *run, int32_t buffer, int64_t l,
@@ -169,11 +169,11 @@ static int driver_layer(const struct dgnn_run *run, int64_t l, struct dgnn_error
         dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
     }
     dgnn_backend_run(run, DGNN_REPFLOW_CENTRE, l, DGNN_STAGE_ALL);
-    if (!sequential && l > 0 && dgnn_driver_reach(settings, l - 1).with_angle_edge) {
+    if (!sequential && l > 0 && dgnn_driver_updates(settings, l - 1).with_angle_edge) {
         dgnn_backend_run(run, DGNN_REPFLOW_ANGLES, l - 1, DGNN_STAGE_ALL);
     }
     if (split) {
-        dgnn_backend_run(run, DGNN_REPFLOW_OTHER, l, DGNN_STAGE_INSIDE);
+        dgnn_backend_run(run, DGNN_REPFLOW_NEIGHBOUR_PART, l, DGNN_STAGE_INSIDE);
         dgnn_backend_run(run, DGNN_REPFLOW_EDGES, l, DGNN_STAGE_INSIDE);
     }
     if (l > 0) {
@@ -181,7 +181,7 @@ static int driver_layer(const struct dgnn_run *run, int64_t l, struct dgnn_error
         dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
     }
     enum dgnn_stage_part left = split ? DGNN_STAGE_OUTSIDE : DGNN_STAGE_ALL;
-    dgnn_backend_run(run, DGNN_REPFLOW_OTHER, l, left);
+    dgnn_backend_run(run, DGNN_REPFLOW_NEIGHBOUR_PART, l, left);
     dgnn_backend_run(run, sequential ? DGNN_REPFLOW_SEQUENCE : DGNN_REPFLOW_EDGES, l, left);
     dgnn_backend_run(run, DGNN_REPFLOW_NODE, l, DGNN_STAGE_ALL);
     return DGNN_OK;
@@ -224,11 +224,11 @@ static int driver_layer_backward(const struct dgnn_run *run, int64_t l, struct d
     struct dgnn_rows rows = run->backend->rows(run->workspace, DGNN_REPFLOW_AT_D_NODE_ROWS, -1);
     DGNN_TRY(dgnn_exchange_settle(exchange, error)); /* it has the layer above's ghost rows */
     dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
-    dgnn_backend_run(run, DGNN_REPFLOW_D_OTHER, l, DGNN_STAGE_ALL);
+    dgnn_backend_run(run, DGNN_REPFLOW_D_NEIGHBOUR_PART, l, DGNN_STAGE_ALL);
     DGNN_TRY(dgnn_exchange_reverse_begin(exchange, rows.data, rows.width, rows.item_size, error));
     dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
     dgnn_backend_run(run, DGNN_REPFLOW_D_CENTRE, l, DGNN_STAGE_ALL);
-    if (!sequential && dgnn_driver_reach(settings, l - 1).with_angle_edge) {
+    if (!sequential && dgnn_driver_updates(settings, l - 1).with_angle_edge) {
         dgnn_backend_run(run, DGNN_REPFLOW_D_ANGLES, l - 1, DGNN_STAGE_ALL);
     }
     DGNN_TRY(dgnn_exchange_reverse_end(exchange, error));

@@ -34,7 +34,7 @@ static double repflow_switch(double r, double start, double cutoff, int exponent
 /* ---------------------------------------------------------------- counting */
 
 struct repflow_counts {
-    double nowned, nedge, nangle_edge, nangle, nsecond;
+    double nowned, nedge, nangle_edge, nangle, nangle_linear2;
 };
 
 /* As multiplied: padded. node_part, edge_part: what of a node and an edge goes into angles. */
@@ -53,14 +53,14 @@ static struct repflow_products repflow_layer_products(const struct repflow_width
                                                       const struct repflow_counts *c, int with_edge,
                                                       int with_angle, double edge_input, double angle_input)
 {
-    double has_angles = w->a > 0, to = has_angles * (with_edge * w->e + with_angle * w->a);
-    double second = has_angles * with_edge * w->e, both = w->n + w->e;
+    double has_angles = w->a > 0, angle_outputs = has_angles * (with_edge * w->e + with_angle * w->a);
+    double angle_linear2 = has_angles * with_edge * w->e, both = w->n + w->e;
     return (struct repflow_products){
         .node = c->nowned * (w->n * w->n + w->axis * both * (w->n + 3) +
-                             2 * w->n * (w->m + with_edge * w->e) + w->node_part * to),
+                             2 * w->n * (w->m + with_edge * w->e) + w->node_part * angle_outputs),
         .edge = c->nedge * (edge_input * (w->m + with_edge * w->e) + 3 * both),
-        .angle = (2 * c->nangle_edge * w->edge_part + c->nangle * angle_input) * to +
-                 second * (c->nangle + c->nsecond * w->e),
+        .angle = (2 * c->nangle_edge * w->edge_part + c->nangle * angle_input) * angle_outputs +
+                 angle_linear2 * (c->nangle + c->nangle_linear2 * w->e),
     };
 }
 
@@ -108,12 +108,12 @@ struct repflow_costs {
 static double repflow_cost(const struct dgnn_dpa3_settings *s, const struct repflow_widths *w, int64_t nlayer,
                            const struct repflow_counts *counts)
 {
-    struct dgnn_profile told = {0};
+    struct dgnn_profile counted = {0};
     double cost = 0;
-    repflow_count_products(s, w, nlayer, counts, 0, 1, &told);
+    repflow_count_products(s, w, nlayer, counts, 0, 1, &counted);
     for (int phase = 0; phase < DGNN_PHASE_COUNT; phase++) {
         int of_angles = phase == DGNN_PHASE_ANGLE_FORWARD || phase == DGNN_PHASE_ANGLE_BACKWARD;
-        cost += told.flop[phase] * (of_angles ? 1.2 : 1);
+        cost += counted.flop[phase] * (of_angles ? 1.2 : 1);
     }
     return cost;
 }

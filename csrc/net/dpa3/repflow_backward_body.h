@@ -4,7 +4,7 @@
 
 /* Of one node, from the gradient of N' to those of self, symmetric and messages; d_node becomes keep x
  * d_node. work: 3 n. d_symmetric of the gradient takes the place of symmetric itself, so it comes last. */
-static void REAL(repflow_d_node_row)(struct REAL(repflow_work) * w, int64_t l, int64_t i, real *work,
+static void REAL(repflow_d_node_row)(struct REAL(repflow_state) * w, int64_t l, int64_t i, real *work,
                                      real *const *d_symmetric)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
@@ -30,7 +30,7 @@ static void REAL(repflow_d_node_row)(struct REAL(repflow_work) * w, int64_t l, i
 }
 
 /* The same of some nodes, and on to the moments. */
-static void REAL(repflow_d_node)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_d_node)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                  int thread)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
@@ -59,7 +59,7 @@ static void REAL(repflow_d_node)(struct REAL(repflow_work) * w, int64_t l, int64
 
 /* A block of edges for each side, with this thread's accumulators of gradients to neighbours: m + e columns,
  * then n. */
-static void REAL(repflow_edge_sides)(struct REAL(repflow_work) * w, int64_t l, int thread,
+static void REAL(repflow_edge_sides)(struct REAL(repflow_state) * w, int64_t l, int thread,
                                      struct REAL(dgnn_edge_block) * blocks)
 {
     int64_t wide = w->f->m + w->f->e, size = w->nnode * (wide + w->f->n);
@@ -74,14 +74,14 @@ static void REAL(repflow_edge_sides)(struct REAL(repflow_work) * w, int64_t l, i
         block->d_next = side->d_edge[1];
         block->d_state = side->d_edge[0];
         if (l > 0) {
-            block->d_other = side->d_other + thread * size;
-            block->d_node = block->d_other + w->nnode * wide;
+            block->d_neighbour_part = side->d_neighbour_part + thread * size;
+            block->d_node = block->d_neighbour_part + w->nnode * wide;
             block->d_centre = side->d_edge_centre;
         }
     }
 }
 
-static void REAL(repflow_angle_sides)(struct REAL(repflow_work) * w, int64_t l,
+static void REAL(repflow_angle_sides)(struct REAL(repflow_state) * w, int64_t l,
                                       struct REAL(dgnn_angle_block) * blocks)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
@@ -97,7 +97,7 @@ static void REAL(repflow_angle_sides)(struct REAL(repflow_work) * w, int64_t l,
     }
 }
 
-static void REAL(repflow_clear_accumulators)(struct REAL(repflow_work) * w, int64_t l, int64_t begin,
+static void REAL(repflow_clear_accumulators)(struct REAL(repflow_state) * w, int64_t l, int64_t begin,
                                              int64_t end, int thread)
 {
     int64_t size = w->nnode * (w->f->m + w->f->e + w->f->n);
@@ -105,44 +105,45 @@ static void REAL(repflow_clear_accumulators)(struct REAL(repflow_work) * w, int6
     (void)begin;
     (void)end;
     for (int32_t k = 0; k < w->sides; k++) {
-        memset(w->side[k].d_other + thread * size, 0, sizeof(real) * (size_t)size);
+        memset(w->side[k].d_neighbour_part + thread * size, 0, sizeof(real) * (size_t)size);
     }
 }
 
-static void REAL(repflow_edges_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
-                                         int thread)
+static void REAL(repflow_edges_backward)(struct REAL(repflow_state) * w, int64_t l, int64_t begin,
+                                         int64_t end, int thread)
 {
     struct REAL(dgnn_edge_block) blocks[DGNN_SIDES];
-    const struct dgnn_repflow_reach *reach = REAL(repflow_reach)(w, l, begin);
+    const struct dgnn_repflow_updates *updates = REAL(repflow_updates)(w, l, begin);
     REAL(repflow_edge_sides)(w, l, thread, blocks);
     for (int32_t k = 0; k < w->sides; k++) {
         blocks[k].with_node = 1;
-        blocks[k].with_edge = reach->with_edge;
-        blocks[k].d_state_given = !reach->with_angle_edge ? DGNN_EDGES_NONE
-                                  : w->edges.smooth       ? DGNN_EDGES_IN_ANGLES
-                                                          : DGNN_EDGES_ALL;
+        blocks[k].with_edge = updates->with_edge;
+        blocks[k].d_state_given = !updates->with_angle_edge ? DGNN_EDGES_NONE
+                                  : w->edges.smooth         ? DGNN_EDGES_IN_ANGLES
+                                                            : DGNN_EDGES_ALL;
     }
     w->f->ops->edge_backward(blocks, begin, end, w->scratch + thread * w->scratch_size);
 }
 
-static void REAL(repflow_angles_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin,
+static void REAL(repflow_angles_backward)(struct REAL(repflow_state) * w, int64_t l, int64_t begin,
                                           int64_t end, int thread)
 {
     struct REAL(dgnn_angle_block) blocks[DGNN_SIDES];
-    const struct dgnn_repflow_reach *reach = REAL(repflow_reach)(w, l, begin);
+    const struct dgnn_repflow_updates *updates = REAL(repflow_updates)(w, l, begin);
     REAL(repflow_angle_sides)(w, l, blocks);
     for (int32_t k = 0; k < w->sides; k++) {
-        blocks[k].with_edge = reach->with_angle_edge;
-        blocks[k].with_angle = reach->with_angle;
-        blocks[k].d_angle_given = reach->with_angle;
+        blocks[k].with_edge = updates->with_angle_edge;
+        blocks[k].with_angle = updates->with_angle;
+        blocks[k].d_angle_given = updates->with_angle;
     }
-    if (reach->with_angle_edge) {
+    if (updates->with_angle_edge) {
         w->f->ops->angle_backward(blocks, begin, end, w->scratch + thread * w->scratch_size);
     }
 }
 
 /* Copies the gradients of the edges [from, from + count). */
-static void REAL(repflow_copy_edges)(const struct REAL(repflow_work) * w, int to, int64_t from, int64_t count)
+static void REAL(repflow_copy_edges)(const struct REAL(repflow_state) * w, int to, int64_t from,
+                                     int64_t count)
 {
     for (int32_t k = 0; k < w->sides; k++) {
         memcpy(w->side[k].d_edge[to] + from * w->f->e, w->side[k].d_edge[1 - to] + from * w->f->e,
@@ -151,7 +152,7 @@ static void REAL(repflow_copy_edges)(const struct REAL(repflow_work) * w, int to
 }
 
 /* Of the sequence's last step, nodes from the newest edges: its own gradient of these is added to theirs. */
-static void REAL(repflow_sequence_nodes)(struct REAL(repflow_work) * w, int64_t l,
+static void REAL(repflow_sequence_nodes)(struct REAL(repflow_state) * w, int64_t l,
                                          struct REAL(dgnn_edge_block) * blocks)
 {
     for (int32_t k = 0; k < w->sides; k++) {
@@ -165,7 +166,7 @@ static void REAL(repflow_sequence_nodes)(struct REAL(repflow_work) * w, int64_t 
 }
 
 /* Of the angles' two steps, the second: their message to edges. */
-static void REAL(repflow_sequence_message)(struct REAL(repflow_work) * w, int64_t l,
+static void REAL(repflow_sequence_message)(struct REAL(repflow_state) * w, int64_t l,
                                            struct REAL(dgnn_angle_block) * blocks)
 {
     for (int32_t k = 0; k < w->sides; k++) {
@@ -178,7 +179,7 @@ static void REAL(repflow_sequence_message)(struct REAL(repflow_work) * w, int64_
     }
 }
 
-static void REAL(repflow_sequence_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin,
+static void REAL(repflow_sequence_backward)(struct REAL(repflow_state) * w, int64_t l, int64_t begin,
                                             int64_t end, int thread)
 {
     const struct REAL(dgnn_ops) *ops = w->f->ops;
@@ -212,31 +213,31 @@ static void REAL(repflow_sequence_backward)(struct REAL(repflow_work) * w, int64
 
 /* d_node_rows = what neighbours' rows get: d_other W^T plus the moments' part, summed over threads in order.
  */
-static void REAL(repflow_d_other_side)(const struct REAL(repflow_work) * w, int64_t l,
+static void REAL(repflow_d_other_side)(const struct REAL(repflow_state) * w, int64_t l,
                                        const struct REAL(repflow_side) * side, int64_t begin, int64_t end)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     int64_t wide = f->m + f->e, n = f->n, size = w->nnode * (wide + n), stride = w->rows_stride;
     for (int t = 1; t < w->threads; t++) {
         for (int64_t c = begin * wide; c < end * wide; c++) {
-            side->d_other[c] += side->d_other[t * size + c];
+            side->d_neighbour_part[c] += side->d_neighbour_part[t * size + c];
         }
         for (int64_t c = w->nnode * wide + begin * n; c < w->nnode * wide + end * n; c++) {
-            side->d_other[c] += side->d_other[t * size + c];
+            side->d_neighbour_part[c] += side->d_neighbour_part[t * size + c];
         }
     }
     for (int64_t i = begin; i < end; i++) {
-        memcpy(side->d_node_rows + i * stride, side->d_other + w->nnode * wide + i * n,
+        memcpy(side->d_node_rows + i * stride, side->d_neighbour_part + w->nnode * wide + i * n,
                sizeof(real) * (size_t)n);
     }
-    struct REAL(dgnn_matrix) used = f->layer[l].other_transposed;
-    used.nrow = REAL(repflow_other_used)(w, l);
-    f->ops->product(end - begin, side->d_other + begin * wide, wide, &used, NULL,
+    struct REAL(dgnn_matrix) used = f->layer[l].neighbour_part_transposed;
+    used.nrow = REAL(repflow_neighbour_part_used)(w, l);
+    f->ops->product(end - begin, side->d_neighbour_part + begin * wide, wide, &used, NULL,
                     side->d_node_rows + begin * stride, stride, 1);
 }
 
-static void REAL(repflow_d_other)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
-                                  int thread)
+static void REAL(repflow_d_neighbour_part)(struct REAL(repflow_state) * w, int64_t l, int64_t begin,
+                                           int64_t end, int thread)
 {
     (void)thread;
     for (int32_t k = 0; k < w->sides; k++) {
@@ -245,7 +246,7 @@ static void REAL(repflow_d_other)(struct REAL(repflow_work) * w, int64_t l, int6
 }
 
 /* d_node += the rows that came back. */
-static void REAL(repflow_d_rows)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_d_rows)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                  int thread)
 {
     int64_t n = w->f->n, last = end < w->nowned ? end : w->nowned;
@@ -262,12 +263,12 @@ static void REAL(repflow_d_rows)(struct REAL(repflow_work) * w, int64_t l, int64
 }
 
 /* d_node += (self | edges | angles) W_centre^T. */
-static void REAL(repflow_d_centre)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_d_centre)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                    int thread)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     int64_t n = f->n, wide = f->m + f->e, centre = f->layer[l].centre.ncol;
-    int64_t edges = REAL(repflow_reach)(w, l, begin)->with_edge ? wide : f->m;
+    int64_t edges = REAL(repflow_updates)(w, l, begin)->with_edge ? wide : f->m;
     struct REAL(dgnn_matrix) used = f->layer[l].centre_transposed;
     used.nrow = REAL(repflow_centre_used)(w, l, begin);
     (void)thread;

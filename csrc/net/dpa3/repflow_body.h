@@ -5,7 +5,7 @@
 /* ---------------------------------------------------------------- geometry */
 
 /* s(r)/r and s(r) d/r^2, less the average, over the deviation (deepmd/dpmodel/utils/env_mat.py). */
-static void REAL(repflow_edge_geometry)(struct REAL(repflow_work) * w, int64_t i, int64_t from, int64_t edge)
+static void REAL(repflow_edge_geometry)(struct REAL(repflow_state) * w, int64_t i, int64_t from, int64_t edge)
 {
     const struct dgnn_dpa3_settings *s = w->f->settings;
     const struct dgnn_repflow_params *r = &s->repflow;
@@ -36,7 +36,7 @@ static void REAL(repflow_edge_geometry)(struct REAL(repflow_work) * w, int64_t i
 }
 
 /* What backward adds to, of a centre's edges. */
-static void REAL(repflow_clear_scalars)(const struct REAL(repflow_work) * w, int64_t i)
+static void REAL(repflow_clear_scalars)(const struct REAL(repflow_state) * w, int64_t i)
 {
     size_t nedge = (size_t)(w->first[i + 1] - w->first[i]);
     for (int32_t k = 0; k < w->sides; k++) {
@@ -49,7 +49,7 @@ static void REAL(repflow_clear_scalars)(const struct REAL(repflow_work) * w, int
     }
 }
 
-static void REAL(repflow_geometry)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_geometry)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                    int thread)
 {
     (void)l;
@@ -76,7 +76,7 @@ static void REAL(repflow_geometry)(struct REAL(repflow_work) * w, int64_t l, int
 }
 
 /* Gradients of the edge's scalars and vectors to its vector d. */
-static void REAL(repflow_edge_geometry_backward)(const struct REAL(repflow_work) * w,
+static void REAL(repflow_edge_geometry_backward)(const struct REAL(repflow_state) * w,
                                                  const struct REAL(repflow_side) * side, int64_t edge,
                                                  int64_t i)
 {
@@ -105,7 +105,7 @@ static void REAL(repflow_edge_geometry_backward)(const struct REAL(repflow_work)
     }
 }
 
-static void REAL(repflow_geometry_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin,
+static void REAL(repflow_geometry_backward)(struct REAL(repflow_state) * w, int64_t l, int64_t begin,
                                             int64_t end, int thread)
 {
     (void)l;
@@ -122,7 +122,7 @@ static void REAL(repflow_geometry_backward)(struct REAL(repflow_work) * w, int64
 /* ---------------------------------------------------------------- initial features */
 
 /* Type embedding plus, where the model has it, one vector of the system's charge and spin. */
-static int REAL(repflow_type_rows)(struct REAL(repflow_work) * w, const double *charge_spin,
+static int REAL(repflow_type_rows)(struct REAL(repflow_state) * w, const double *charge_spin,
                                    struct dgnn_error *error)
 {
     const struct dgnn_dpa3_settings *s = w->f->settings;
@@ -155,7 +155,7 @@ static int REAL(repflow_type_rows)(struct REAL(repflow_work) * w, const double *
     return DGNN_OK;
 }
 
-static void REAL(repflow_first_nodes)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_first_nodes)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                       int thread)
 {
     const struct dgnn_dpa3_settings *s = w->f->settings;
@@ -172,7 +172,7 @@ static void REAL(repflow_first_nodes)(struct REAL(repflow_work) * w, int64_t l, 
     }
 }
 
-static void REAL(repflow_first_edges)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_first_edges)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                       int thread)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
@@ -189,7 +189,7 @@ static void REAL(repflow_first_edges)(struct REAL(repflow_work) * w, int64_t l, 
     }
 }
 
-static void REAL(repflow_first_edges_backward)(struct REAL(repflow_work) * w, int64_t l, int64_t begin,
+static void REAL(repflow_first_edges_backward)(struct REAL(repflow_state) * w, int64_t l, int64_t begin,
                                                int64_t end, int thread)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
@@ -217,20 +217,20 @@ static void REAL(repflow_first_edges_backward)(struct REAL(repflow_work) * w, in
 /* ---------------------------------------------------------------- nodes, forward */
 
 /* How many of a layer's columns a result depends on: those of edges' and angles' own updates come last. */
-static int64_t REAL(repflow_other_used)(const struct REAL(repflow_work) * w, int64_t l)
+static int64_t REAL(repflow_neighbour_part_used)(const struct REAL(repflow_state) * w, int64_t l)
 {
-    return w->f->m + (w->layer[l].reach.with_edge ? w->f->e : 0);
+    return w->f->m + (w->layer[l].updates.with_edge ? w->f->e : 0);
 }
 
-static int64_t REAL(repflow_centre_used)(const struct REAL(repflow_work) * w, int64_t l, int64_t begin)
+static int64_t REAL(repflow_centre_used)(const struct REAL(repflow_state) * w, int64_t l, int64_t begin)
 {
-    const struct dgnn_repflow_reach *reach = REAL(repflow_reach)(w, l, begin);
+    const struct dgnn_repflow_updates *updates = REAL(repflow_updates)(w, l, begin);
     const struct REAL(dgnn_repflow) *f = w->f;
-    return f->n + f->m + (reach->with_edge ? f->e : 0) + (reach->with_angle_edge ? f->e : 0) +
-           (reach->with_angle ? f->a : 0);
+    return f->n + f->m + (updates->with_edge ? f->e : 0) + (updates->with_angle_edge ? f->e : 0) +
+           (updates->with_angle ? f->a : 0);
 }
 
-static void REAL(repflow_centre)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_centre)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                  int thread)
 {
     const struct REAL(dgnn_repflow_weights) *layer = &w->f->layer[l];
@@ -242,19 +242,19 @@ static void REAL(repflow_centre)(struct REAL(repflow_work) * w, int64_t l, int64
                        w->layer[l].centre + begin * width, width, 0);
 }
 
-static void REAL(repflow_other)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
-                                int thread)
+static void REAL(repflow_neighbour_part)(struct REAL(repflow_state) * w, int64_t l, int64_t begin,
+                                         int64_t end, int thread)
 {
-    struct REAL(dgnn_matrix) used = w->f->layer[l].other;
+    struct REAL(dgnn_matrix) used = w->f->layer[l].neighbour_part;
     int64_t width = used.ncol;
-    used.ncol = REAL(repflow_other_used)(w, l);
+    used.ncol = REAL(repflow_neighbour_part_used)(w, l);
     (void)thread;
     w->f->ops->product(end - begin, w->layer[l].node + begin * w->f->n, w->f->n, &used, NULL,
-                       w->layer[l].other + begin * width, width, 0);
+                       w->layer[l].neighbour_part + begin * width, width, 0);
 }
 
 /* N' = keep N + w_self act(self) + w_sym act(symmetric) + sum over heads w_h M_h. */
-static void REAL(repflow_node_row)(struct REAL(repflow_work) * w, int64_t l, int64_t i, real *value,
+static void REAL(repflow_node_row)(struct REAL(repflow_state) * w, int64_t l, int64_t i, real *value,
                                    real *next)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
@@ -274,7 +274,7 @@ static void REAL(repflow_node_row)(struct REAL(repflow_work) * w, int64_t l, int
     }
 }
 
-static void REAL(repflow_node)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_node)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                int thread)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
@@ -296,7 +296,7 @@ static void REAL(repflow_node)(struct REAL(repflow_work) * w, int64_t l, int64_t
 
 /* ---------------------------------------------------------------- blocks */
 
-static struct REAL(dgnn_edge_block) REAL(repflow_edge_block)(const struct REAL(repflow_work) * w, int64_t l)
+static struct REAL(dgnn_edge_block) REAL(repflow_edge_block)(const struct REAL(repflow_state) * w, int64_t l)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     const struct REAL(repflow_kept) *kept = &w->layer[l];
@@ -306,8 +306,8 @@ static struct REAL(dgnn_edge_block) REAL(repflow_edge_block)(const struct REAL(r
         .layer = &f->layer[l].block,
         .centre = kept->centre + f->n,
         .centre_stride = f->layer[l].centre.ncol,
-        .other = kept->other,
-        .other_stride = f->m + f->e,
+        .neighbour_part = kept->neighbour_part,
+        .neighbour_part_stride = f->m + f->e,
         .node = kept->node,
         .node_stride = f->n,
         .state = kept->edge,
@@ -320,7 +320,8 @@ static struct REAL(dgnn_edge_block) REAL(repflow_edge_block)(const struct REAL(r
     };
 }
 
-static struct REAL(dgnn_angle_block) REAL(repflow_angle_block)(const struct REAL(repflow_work) * w, int64_t l)
+static struct REAL(dgnn_angle_block)
+    REAL(repflow_angle_block)(const struct REAL(repflow_state) * w, int64_t l)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     const struct REAL(repflow_kept) *kept = &w->layer[l];
@@ -333,17 +334,17 @@ static struct REAL(dgnn_angle_block) REAL(repflow_angle_block)(const struct REAL
         .edge_state = kept->edge,
         .state = kept->angle,
         .pre = kept->angle_pre,
-        .second_pre = kept->second_pre,
+        .angle_linear2_pre = kept->angle_linear2_pre,
         .next = kept->angle_next,
     };
 }
 
-static void REAL(repflow_angles)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_angles)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                  int thread)
 {
     struct REAL(dgnn_angle_block) block = REAL(repflow_angle_block)(w, l);
-    block.with_edge = REAL(repflow_reach)(w, l, begin)->with_angle_edge;
-    block.with_angle = REAL(repflow_reach)(w, l, begin)->with_angle;
+    block.with_edge = REAL(repflow_updates)(w, l, begin)->with_angle_edge;
+    block.with_angle = REAL(repflow_updates)(w, l, begin)->with_angle;
     block.next_edge = w->layer[l + 1].edge;
     if (block.with_edge) {
         w->f->ops->angle_forward(&block, begin, end, w->scratch + thread * w->scratch_size);
@@ -352,24 +353,26 @@ static void REAL(repflow_angles)(struct REAL(repflow_work) * w, int64_t l, int64
 
 /* What edges that form no angle get for the angles' message; NULL: nothing, or what the angle block gives
  * them. */
-static const real *REAL(repflow_rest)(const struct REAL(repflow_work) * w, int with_angle_edge, int64_t l)
+static const real *REAL(repflow_without_angle_term)(const struct REAL(repflow_state) * w, int with_angle_edge,
+                                                    int64_t l)
 {
-    return with_angle_edge && w->edges.smooth ? w->f->layer[l].block.rest : NULL;
+    return with_angle_edge && w->edges.smooth ? w->f->layer[l].block.without_angle_term : NULL;
 }
 
-static void REAL(repflow_edges)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_edges)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                 int thread)
 {
     struct REAL(dgnn_edge_block) block = REAL(repflow_edge_block)(w, l);
     block.with_node = 1;
-    block.with_edge = REAL(repflow_reach)(w, l, begin)->with_edge;
+    block.with_edge = REAL(repflow_updates)(w, l, begin)->with_edge;
     block.next = block.with_edge ? w->layer[l + 1].edge : NULL;
-    block.rest = REAL(repflow_rest)(w, REAL(repflow_reach)(w, l, begin)->with_angle_edge, l);
+    block.without_angle_term =
+        REAL(repflow_without_angle_term)(w, REAL(repflow_updates)(w, l, begin)->with_angle_edge, l);
     w->f->ops->edge_forward(&block, begin, end, w->scratch + thread * w->scratch_size);
 }
 
 /* Of the centres that see ghosts, or of the others; whole runs of these at a time. */
-static void REAL(repflow_edges_of)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_edges_of)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                    int thread, int sees_ghosts)
 {
     for (int64_t i = begin, next; i < end; i = next) {
@@ -380,13 +383,13 @@ static void REAL(repflow_edges_of)(struct REAL(repflow_work) * w, int64_t l, int
     }
 }
 
-static void REAL(repflow_edges_inside)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_edges_inside)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                        int thread)
 {
     REAL(repflow_edges_of)(w, l, begin, end, thread, 0);
 }
 
-static void REAL(repflow_edges_outside)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_edges_outside)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                         int thread)
 {
     REAL(repflow_edges_of)(w, l, begin, end, thread, 1);
@@ -394,7 +397,7 @@ static void REAL(repflow_edges_outside)(struct REAL(repflow_work) * w, int64_t l
 
 /* Edge self, angle self from the new edges, angle to edge from the new angles, nodes from the newest edges.
  */
-static void REAL(repflow_sequence)(struct REAL(repflow_work) * w, int64_t l, int64_t begin, int64_t end,
+static void REAL(repflow_sequence)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                    int thread)
 {
     const struct REAL(repflow_kept) *kept = &w->layer[l];
@@ -409,12 +412,12 @@ static void REAL(repflow_sequence)(struct REAL(repflow_work) * w, int64_t l, int
     angle.edge_state = kept->edge_middle;
     angle.with_angle = 1;
     ops->angle_forward(&angle, begin, end, scratch);
-    const real *rest = REAL(repflow_rest)(w, 1, l);
+    const real *without_angle_term = REAL(repflow_without_angle_term)(w, 1, l);
     memcpy(kept->edge_last + from, kept->edge_middle + from, sizeof(real) * (size_t)count);
-    for (int64_t i = begin; i < end && rest; i++) {
+    for (int64_t i = begin; i < end && without_angle_term; i++) {
         for (int64_t j = w->first[i] + w->angle_count[i]; j < w->first[i + 1]; j++) {
             for (int64_t c = 0; c < e; c++) {
-                kept->edge_last[j * e + c] += rest[c];
+                kept->edge_last[j * e + c] += without_angle_term[c];
             }
         }
     }
@@ -436,13 +439,13 @@ static void REAL(repflow_sequence)(struct REAL(repflow_work) * w, int64_t l, int
 
 /* ---------------------------------------------------------------- output */
 
-static void REAL(repflow_output)(const struct REAL(repflow_work) * w, double *output)
+static void REAL(repflow_output)(const struct REAL(repflow_state) * w, double *output)
 {
     const struct dgnn_dpa3_settings *s = w->f->settings;
     int64_t width = s->node_width, stride = width * (s->own.concat_output_tebd ? 2 : 1);
     for (int64_t i = 0; i < w->nowned; i++) {
         for (int64_t c = 0; c < width; c++) {
-            output[i * stride + c] = i < w->nused ? (double)w->node_last[i * w->f->n + c] : 0;
+            output[i * stride + c] = i < w->nwith_energy ? (double)w->node_last[i * w->f->n + c] : 0;
         }
         for (int64_t c = 0; c < width && s->own.concat_output_tebd; c++) {
             output[i * stride + width + c] = w->type_row[w->graph->type[i] * width + c];

@@ -20,14 +20,14 @@ static int REAL(repflow_cpu_reserve)(void *of, const struct dgnn_evaluation *eva
 {
     struct REAL(repflow_workspace) *workspace = of;
     DGNN_TRY(REAL(repflow_reserve)(workspace, evaluation, error));
-    *profile = workspace->work.profile;
-    return REAL(repflow_type_rows)(&workspace->work, evaluation->charge_spin, error);
+    *profile = workspace->state.profile;
+    return REAL(repflow_type_rows)(&workspace->state, evaluation->charge_spin, error);
 }
 
 /* Node of layer l, and the gradient that goes back. */
 static struct dgnn_rows REAL(repflow_cpu_rows)(void *of, int32_t buffer, int64_t l)
 {
-    const struct REAL(repflow_work) *w = &((struct REAL(repflow_workspace) *)of)->work;
+    const struct REAL(repflow_state) *w = &((struct REAL(repflow_workspace) *)of)->state;
     int is_node = buffer == DGNN_REPFLOW_AT_NODE;
     return (struct dgnn_rows){.data = is_node ? w->layer[l].node : w->side[0].d_node_rows,
                               .width = is_node ? w->f->n : w->rows_stride,
@@ -38,12 +38,12 @@ static void REAL(repflow_cpu_begin)(void *of, const struct dgnn_stage_call *call
 {
     struct REAL(repflow_workspace) *workspace = of;
     (void)call;
-    dgnn_keeping_start(&workspace->keeping, workspace->work.profile);
+    dgnn_recompute_trial_start(&workspace->trial, workspace->state.profile);
 }
 
 /* R[c][k] = moment_scale sum_j w_j h_jk e_jc of a centre's edges, w the switch and h the direction
  * (deepmd/dpmodel/descriptor/repflows.py: _cal_hg, of the last edges). */
-static void REAL(repflow_cpu_rotation)(const struct REAL(repflow_work) * w, double *rotation)
+static void REAL(repflow_cpu_rotation)(const struct REAL(repflow_state) * w, double *rotation)
 {
     int64_t width = w->f->settings->edge_width, e = w->f->e;
     const real *edge = w->layer[w->f->nlayer].edge;
@@ -60,7 +60,7 @@ static void REAL(repflow_cpu_rotation)(const struct REAL(repflow_work) * w, doub
 }
 
 /* A rotation matrix has no moments. */
-static void REAL(repflow_cpu_rotation_backward)(struct REAL(repflow_work) * w, const double *gradient)
+static void REAL(repflow_cpu_rotation_backward)(struct REAL(repflow_state) * w, const double *gradient)
 {
     struct REAL(repflow_side) *side = &w->side[0];
     int64_t width = w->f->settings->edge_width, e = w->f->e;
@@ -87,21 +87,21 @@ static void REAL(repflow_cpu_rotation_backward)(struct REAL(repflow_work) * w, c
 static void REAL(repflow_cpu_output)(void *of, const struct dgnn_stage_call *call)
 {
     struct REAL(repflow_workspace) *workspace = of;
-    dgnn_keeping_stop(&workspace->keeping, workspace->work.profile);
-    REAL(repflow_output)(&workspace->work, call->output);
+    dgnn_recompute_trial_stop(&workspace->trial, workspace->state.profile);
+    REAL(repflow_output)(&workspace->state, call->output);
     if (call->evaluation->rotation) {
-        REAL(repflow_cpu_rotation)(&workspace->work, call->evaluation->rotation);
+        REAL(repflow_cpu_rotation)(&workspace->state, call->evaluation->rotation);
     }
 }
 
 static void REAL(repflow_cpu_d_output)(void *of, const struct dgnn_stage_call *call)
 {
     struct REAL(repflow_workspace) *workspace = of;
-    struct REAL(repflow_work) *w = &workspace->work;
+    struct REAL(repflow_state) *w = &workspace->state;
     const struct REAL(dgnn_repflow) *f = workspace->f;
     const struct dgnn_dpa3_settings *s = f->settings;
     int64_t width = s->node_width, stride = width * (s->own.concat_output_tebd ? 2 : 1);
-    dgnn_keeping_start(&workspace->keeping, w->profile);
+    dgnn_recompute_trial_start(&workspace->trial, w->profile);
     for (int32_t k = 0; k < w->sides; k++) { /* moments start from zero */
         struct REAL(repflow_side) *side = &w->side[k];
         memset(side->d_node, 0, sizeof(real) * (size_t)(w->nnode * f->n));
@@ -122,14 +122,14 @@ static void REAL(repflow_cpu_end)(void *of, const struct dgnn_stage_call *call)
 {
     struct REAL(repflow_workspace) *workspace = of;
     (void)call;
-    dgnn_keeping_stop(&workspace->keeping, workspace->work.profile);
+    dgnn_recompute_trial_stop(&workspace->trial, workspace->state.profile);
     if (!dgnn_stop_skips()) {
-        dgnn_keeping_end(&workspace->keeping);
+        dgnn_recompute_trial_end(&workspace->trial);
     }
 }
 
 /* The gradient of edges that was made is the one that is taken next. */
-static void REAL(repflow_cpu_swap)(struct REAL(repflow_work) * w)
+static void REAL(repflow_cpu_swap)(struct REAL(repflow_state) * w)
 {
     for (int32_t k = 0; k < w->sides; k++) {
         real *swap = w->side[k].d_edge[0];
@@ -140,18 +140,18 @@ static void REAL(repflow_cpu_swap)(struct REAL(repflow_work) * w)
 
 /* ---------------------------------------------------------------- buffers */
 
-static void REAL(repflow_list_layer)(const struct REAL(repflow_work) * w, int64_t l, struct dgnn_places *to)
+static void REAL(repflow_list_layer)(const struct REAL(repflow_state) * w, int64_t l, struct dgnn_places *to)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     const struct REAL(repflow_kept) *k = &w->layer[l];
-    int64_t size = sizeof(real), a = w->nangle, ncentre = l + 1 < f->nlayer ? w->nowned : w->nused;
-    int64_t nedge = w->first[ncentre], with_angles = l + 2 < f->nlayer ? w->nowned : w->nused;
-    int64_t nangle = w->angle_first[with_angles], nsecond = w->second_first[with_angles];
+    int64_t size = sizeof(real), a = w->nangle, ncentre = l + 1 < f->nlayer ? w->nowned : w->nwith_energy;
+    int64_t nedge = w->first[ncentre], with_angles = l + 2 < f->nlayer ? w->nowned : w->nwith_energy;
+    int64_t nangle = w->angle_first[with_angles], nangle_linear2 = w->angle_linear2_first[with_angles];
     dgnn_backend_list(to, DGNN_REPFLOW_AT_NODE, l, k->node, (struct dgnn_place_rows){w->nnode, w->nowned},
                       f->n * size);
     dgnn_backend_list(to, DGNN_REPFLOW_AT_CENTRE_ROWS, l, k->centre,
                       (struct dgnn_place_rows){ncentre, ncentre}, f->layer[l].centre.ncol * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_OTHER_ROWS, l, k->other,
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_NEIGHBOUR_PART, l, k->neighbour_part,
                       (struct dgnn_place_rows){w->nnode, w->nnode}, (f->m + f->e) * size);
     dgnn_backend_list(to, DGNN_REPFLOW_AT_MOMENT, l, k->moment, (struct dgnn_place_rows){ncentre, ncentre},
                       3 * (f->e + f->n) * size);
@@ -170,11 +170,11 @@ static void REAL(repflow_list_layer)(const struct REAL(repflow_work) * w, int64_
                       f->a * size);
     dgnn_backend_list(to, DGNN_REPFLOW_AT_ANGLE_PRE, l, k->angle_pre,
                       (struct dgnn_place_rows){nangle, nangle}, (f->e + f->a) * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_SECOND_PRE, l, k->second_pre,
-                      (struct dgnn_place_rows){nsecond, nsecond}, f->e * size);
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_ANGLE_LINEAR2_PRE, l, k->angle_linear2_pre,
+                      (struct dgnn_place_rows){nangle_linear2, nangle_linear2}, f->e * size);
 }
 
-static void REAL(repflow_list_scalars)(const struct REAL(repflow_work) * w, struct dgnn_places *to)
+static void REAL(repflow_list_scalars)(const struct REAL(repflow_state) * w, struct dgnn_places *to)
 {
     int64_t size = sizeof(real), e = w->nedge;
     real *const made[] = {w->edge_switch, w->angle_switch, w->edge_input};
@@ -192,7 +192,7 @@ static void REAL(repflow_list_scalars)(const struct REAL(repflow_work) * w, stru
 }
 
 /* What a side has for each edge and angle. */
-static void REAL(repflow_list_side_edges)(const struct REAL(repflow_work) * w,
+static void REAL(repflow_list_side_edges)(const struct REAL(repflow_state) * w,
                                           const struct REAL(repflow_side) * side, struct dgnn_places *to)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
@@ -211,7 +211,7 @@ static void REAL(repflow_list_side_edges)(const struct REAL(repflow_work) * w,
 
 /* ... and for each node. The gradient's d_message is the message itself, and its rows are those of all sides.
  */
-static void REAL(repflow_list_side)(const struct REAL(repflow_work) * w, int32_t k, struct dgnn_places *to)
+static void REAL(repflow_list_side)(const struct REAL(repflow_state) * w, int32_t k, struct dgnn_places *to)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     const struct REAL(repflow_side) *side = &w->side[k];
@@ -224,7 +224,7 @@ static void REAL(repflow_list_side)(const struct REAL(repflow_work) * w, int32_t
     dgnn_backend_list(to, DGNN_REPFLOW_AT_MESSAGE, -1, k ? side->d_message : NULL, owned, f->m * size);
     dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, side->d_symmetric,
                       (struct dgnn_place_rows){w->threads * REAL(REPFLOW_ROWS), 0}, f->n * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_ACCUMULATORS, -1, side->d_other,
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_D_ACCUMULATORS, -1, side->d_neighbour_part,
                       (struct dgnn_place_rows){all, all}, (wide + f->n) * size);
     dgnn_backend_list(to, DGNN_REPFLOW_AT_D_CENTRE_ROWS, -1, side->d_centre, owned,
                       f->layer[0].centre.ncol * size);
@@ -234,7 +234,7 @@ static void REAL(repflow_list_side)(const struct REAL(repflow_work) * w, int32_t
 
 static void REAL(repflow_cpu_places)(void *of, int64_t chunk, int32_t thread, struct dgnn_places *to)
 {
-    const struct REAL(repflow_work) *w = &((struct REAL(repflow_workspace) *)of)->work;
+    const struct REAL(repflow_state) *w = &((struct REAL(repflow_workspace) *)of)->state;
     const struct REAL(dgnn_repflow) *f = w->f;
     int64_t size = sizeof(real), n = w->nowned;
     (void)chunk;
@@ -263,12 +263,12 @@ static void REAL(repflow_cpu_places)(void *of, int64_t chunk, int32_t thread, st
 #define REPFLOW_CPU_CENTRES(name, body)                                                                      \
     static void REAL(repflow_cpu_##name)(void *of, const struct dgnn_stage_call *call)                       \
     {                                                                                                        \
-        REAL(repflow_run)(&((struct REAL(repflow_workspace) *)of)->work, call->layer, REAL(body));           \
+        REAL(repflow_run)(&((struct REAL(repflow_workspace) *)of)->state, call->layer, REAL(body));          \
     }
 #define REPFLOW_CPU_ROWS(name, body)                                                                         \
     static void REAL(repflow_cpu_##name)(void *of, const struct dgnn_stage_call *call)                       \
     {                                                                                                        \
-        REAL(repflow_run_nodes)(&((struct REAL(repflow_workspace) *)of)->work, call->layer, REAL(body));     \
+        REAL(repflow_run_nodes)(&((struct REAL(repflow_workspace) *)of)->state, call->layer, REAL(body));    \
     }
 
 REPFLOW_CPU_CENTRES(geometry, repflow_geometry)
@@ -280,7 +280,7 @@ REPFLOW_CPU_CENTRES(sequence, repflow_sequence)
 REPFLOW_CPU_CENTRES(node, repflow_node)
 REPFLOW_CPU_CENTRES(d_node, repflow_d_node)
 REPFLOW_CPU_ROWS(d_clear, repflow_clear_accumulators)
-REPFLOW_CPU_ROWS(d_other, repflow_d_other)
+REPFLOW_CPU_ROWS(d_neighbour_part, repflow_d_neighbour_part)
 REPFLOW_CPU_CENTRES(d_centre, repflow_d_centre)
 REPFLOW_CPU_CENTRES(d_angles, repflow_angles_backward)
 REPFLOW_CPU_ROWS(d_rows, repflow_d_rows)
@@ -289,11 +289,12 @@ REPFLOW_CPU_CENTRES(d_geometry, repflow_geometry_backward)
 #undef REPFLOW_CPU_CENTRES
 #undef REPFLOW_CPU_ROWS
 
-static void REAL(repflow_cpu_other)(void *of, const struct dgnn_stage_call *call)
+static void REAL(repflow_cpu_neighbour_part)(void *of, const struct dgnn_stage_call *call)
 {
-    struct REAL(repflow_work) *w = &((struct REAL(repflow_workspace) *)of)->work;
+    struct REAL(repflow_state) *w = &((struct REAL(repflow_workspace) *)of)->state;
     REAL(repflow_run_rows)(w, call->layer, call->part == DGNN_STAGE_OUTSIDE ? w->nowned : 0,
-                           call->part == DGNN_STAGE_INSIDE ? w->nowned : w->nnode, REAL(repflow_other));
+                           call->part == DGNN_STAGE_INSIDE ? w->nowned : w->nnode,
+                           REAL(repflow_neighbour_part));
 }
 
 static void REAL(repflow_cpu_edges)(void *of, const struct dgnn_stage_call *call)
@@ -301,26 +302,26 @@ static void REAL(repflow_cpu_edges)(void *of, const struct dgnn_stage_call *call
     REAL(repflow_stage) *const bodies[] = {[DGNN_STAGE_ALL] = REAL(repflow_edges),
                                            [DGNN_STAGE_INSIDE] = REAL(repflow_edges_inside),
                                            [DGNN_STAGE_OUTSIDE] = REAL(repflow_edges_outside)};
-    REAL(repflow_run)(&((struct REAL(repflow_workspace) *)of)->work, call->layer, bodies[call->part]);
+    REAL(repflow_run)(&((struct REAL(repflow_workspace) *)of)->state, call->layer, bodies[call->part]);
 }
 
 static void REAL(repflow_cpu_d_edges)(void *of, const struct dgnn_stage_call *call)
 {
-    struct REAL(repflow_work) *w = &((struct REAL(repflow_workspace) *)of)->work;
+    struct REAL(repflow_state) *w = &((struct REAL(repflow_workspace) *)of)->state;
     REAL(repflow_run)(w, call->layer, REAL(repflow_edges_backward));
     REAL(repflow_cpu_swap)(w);
 }
 
 static void REAL(repflow_cpu_d_sequence)(void *of, const struct dgnn_stage_call *call)
 {
-    struct REAL(repflow_work) *w = &((struct REAL(repflow_workspace) *)of)->work;
+    struct REAL(repflow_state) *w = &((struct REAL(repflow_workspace) *)of)->state;
     REAL(repflow_run)(w, call->layer, REAL(repflow_sequence_backward));
     REAL(repflow_cpu_swap)(w);
 }
 
 static void REAL(repflow_cpu_d_first_edges)(void *of, const struct dgnn_stage_call *call)
 {
-    struct REAL(repflow_work) *w = &((struct REAL(repflow_workspace) *)of)->work;
+    struct REAL(repflow_state) *w = &((struct REAL(repflow_workspace) *)of)->state;
     REAL(repflow_cpu_swap)(w);
     REAL(repflow_run)(w, call->layer, REAL(repflow_first_edges_backward));
 }
@@ -329,7 +330,7 @@ const struct dgnn_backend REAL(dgnn_repflow_cpu) = {
     .name = "cpu",
     .load = REAL(repflow_cpu_load),
     .free = REAL(repflow_cpu_free),
-    .work = REAL(repflow_centre_work),
+    .cost = REAL(repflow_cpu_centre_cost),
     .workspace_create = REAL(repflow_workspace_create),
     .workspace_free = REAL(repflow_workspace_free),
     .reserve = REAL(repflow_cpu_reserve),
@@ -340,7 +341,7 @@ const struct dgnn_backend REAL(dgnn_repflow_cpu) = {
               [DGNN_REPFLOW_FIRST_NODES] = REAL(repflow_cpu_first_nodes),
               [DGNN_REPFLOW_FIRST_EDGES] = REAL(repflow_cpu_first_edges),
               [DGNN_REPFLOW_CENTRE] = REAL(repflow_cpu_centre),
-              [DGNN_REPFLOW_OTHER] = REAL(repflow_cpu_other),
+              [DGNN_REPFLOW_NEIGHBOUR_PART] = REAL(repflow_cpu_neighbour_part),
               [DGNN_REPFLOW_ANGLES] = REAL(repflow_cpu_angles),
               [DGNN_REPFLOW_EDGES] = REAL(repflow_cpu_edges),
               [DGNN_REPFLOW_SEQUENCE] = REAL(repflow_cpu_sequence),
@@ -351,7 +352,7 @@ const struct dgnn_backend REAL(dgnn_repflow_cpu) = {
               [DGNN_REPFLOW_D_CLEAR] = REAL(repflow_cpu_d_clear),
               [DGNN_REPFLOW_D_EDGES] = REAL(repflow_cpu_d_edges),
               [DGNN_REPFLOW_D_SEQUENCE] = REAL(repflow_cpu_d_sequence),
-              [DGNN_REPFLOW_D_OTHER] = REAL(repflow_cpu_d_other),
+              [DGNN_REPFLOW_D_NEIGHBOUR_PART] = REAL(repflow_cpu_d_neighbour_part),
               [DGNN_REPFLOW_D_CENTRE] = REAL(repflow_cpu_d_centre),
               [DGNN_REPFLOW_D_ANGLES] = REAL(repflow_cpu_d_angles),
               [DGNN_REPFLOW_D_ROWS] = REAL(repflow_cpu_d_rows),

@@ -2,14 +2,14 @@
 
 /* The layers of the archive that one RepFlow layer is made of. */
 struct REAL(repflow_parts) {
-    struct REAL(dgnn_layer) self, symmetric, node_edge, edge_self, angle_edge, second, angle_self,
+    struct REAL(dgnn_layer) self, symmetric, node_edge, edge_self, angle_edge, angle_linear2, angle_self,
         compress_node, compress_edge;
 };
 
 static void REAL(repflow_free_parts)(struct REAL(repflow_parts) * p)
 {
     struct REAL(dgnn_layer) * all[] = {&p->self,       &p->symmetric,     &p->node_edge,
-                                       &p->edge_self,  &p->angle_edge,    &p->second,
+                                       &p->edge_self,  &p->angle_edge,    &p->angle_linear2,
                                        &p->angle_self, &p->compress_node, &p->compress_edge};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         REAL(dgnn_layer_free)(all[i]);
@@ -21,12 +21,10 @@ static int REAL(repflow_load_part)(const struct dgnn_value *value, const char *n
                                    struct REAL(dgnn_layer) * layer, struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(value, name);
-    char path[256];
     DGNN_TRY(REAL(dgnn_layer_load)(&member, nin, nout, layer, error));
     settings->parameters += REAL(dgnn_layer_parameters)(layer);
     if (layer->activation.kind != DGNN_ACTIVATION_LINEAR || layer->residual || layer->idt) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: expected a plain affine layer",
-                               dgnn_value_path(&member, path, sizeof(path)));
+        return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, &member, "expected a plain affine layer");
     }
     return DGNN_OK;
 }
@@ -52,7 +50,8 @@ static int REAL(repflow_load_angle_parts)(const struct dgnn_value *value, struct
     }
     int64_t width = r->a_dim + node_width + 2 * edge_width;
     DGNN_TRY(REAL(repflow_load_part)(value, "edge_angle_linear1", width, r->e_dim, s, &p->angle_edge, error));
-    DGNN_TRY(REAL(repflow_load_part)(value, "edge_angle_linear2", r->e_dim, r->e_dim, s, &p->second, error));
+    DGNN_TRY(REAL(repflow_load_part)(value, "edge_angle_linear2", r->e_dim, r->e_dim, s, &p->angle_linear2,
+                                     error));
     return REAL(repflow_load_part)(value, "angle_self_linear", width, r->a_dim, s, &p->angle_self, error);
 }
 
@@ -136,7 +135,8 @@ static void REAL(repflow_place_edge)(const struct REAL(dgnn_repflow) * f, const 
     int64_t n = f->settings->repflow.n_dim, e = f->settings->repflow.e_dim;
     REAL(repflow_copy)(
         (struct REAL(repflow_copy)){w, 0, n, from_column, ncol, &to->centre, 0, f->n + column});
-    REAL(repflow_copy)((struct REAL(repflow_copy)){w, n, n, from_column, ncol, &to->other, 0, column});
+    REAL(repflow_copy)(
+        (struct REAL(repflow_copy)){w, n, n, from_column, ncol, &to->neighbour_part, 0, column});
     REAL(repflow_copy)(
         (struct REAL(repflow_copy)){w, 2 * n, e, from_column, ncol, &to->block.edge, 0, column});
 }
@@ -160,7 +160,8 @@ static void REAL(repflow_place)(const struct REAL(dgnn_repflow) * f, const struc
     if (r->update_angle) {
         REAL(repflow_place_angle)(f, p, &p->angle_edge.w, 0, to);
         REAL(repflow_place_angle)(f, p, &p->angle_self.w, f->e, to);
-        REAL(repflow_copy)((struct REAL(repflow_copy)){&p->second.w, 0, e, 0, e, &to->block.second, 0, 0});
+        REAL(repflow_copy)(
+            (struct REAL(repflow_copy)){&p->angle_linear2.w, 0, e, 0, e, &to->block.angle_linear2, 0, 0});
     }
 }
 
@@ -171,32 +172,42 @@ static int REAL(repflow_make_matrices)(const struct REAL(dgnn_repflow) * f,
     /* the first features of an edge where angles see no more; a linear compression is folded in */
     int64_t seen = f->settings->repflow.a_compress_use_split ? dgnn_table_pad(f->angle_edge, REAL_LANES) : e;
     DGNN_TRY(REAL(dgnn_layer_matrix)(n, n + m + e + e + a, &to->centre, error));
-    DGNN_TRY(REAL(dgnn_layer_matrix)(n, m + e, &to->other, error));
+    DGNN_TRY(REAL(dgnn_layer_matrix)(n, m + e, &to->neighbour_part, error));
     DGNN_TRY(REAL(dgnn_layer_matrix)(f->axis * (e + n), n, &to->symmetric, error));
     DGNN_TRY(REAL(dgnn_layer_matrix)(e, m + e, &to->block.edge, error));
     DGNN_TRY(REAL(dgnn_layer_matrix)(seen, 2 * (e + a), &to->block.pair, error));
     DGNN_TRY(REAL(dgnn_layer_matrix)(a, e + a, &to->block.angle, error));
-    return REAL(dgnn_layer_matrix)(e, e, &to->block.second, error);
+    return REAL(dgnn_layer_matrix)(e, e, &to->block.angle_linear2, error);
 }
 
 static int REAL(repflow_make_transposed)(struct REAL(dgnn_repflow_weights) * to, struct dgnn_error *error)
 {
     DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(&to->centre, &to->centre_transposed, error));
-    DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(&to->other, &to->other_transposed, error));
+    DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(&to->neighbour_part, &to->neighbour_part_transposed, error));
     DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(&to->symmetric, &to->symmetric_transposed, error));
     DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(&to->block.edge, &to->block.edge_transposed, error));
     DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(&to->block.pair, &to->block.pair_transposed, error));
     DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(&to->block.angle, &to->block.angle_transposed, error));
-    return REAL(dgnn_layer_matrix_transposed)(&to->block.second, &to->block.second_transposed, error);
+    return REAL(dgnn_layer_matrix_transposed)(&to->block.angle_linear2, &to->block.angle_linear2_transposed,
+                                              error);
 }
 
 static void REAL(repflow_free_weights)(struct REAL(dgnn_repflow_weights) * to)
 {
-    struct REAL(dgnn_matrix) * all[] = {
-        &to->centre,       &to->centre_transposed,      &to->other,       &to->other_transposed,
-        &to->symmetric,    &to->symmetric_transposed,   &to->block.edge,  &to->block.edge_transposed,
-        &to->block.pair,   &to->block.pair_transposed,  &to->block.angle, &to->block.angle_transposed,
-        &to->block.second, &to->block.second_transposed};
+    struct REAL(dgnn_matrix) * all[] = {&to->centre,
+                                        &to->centre_transposed,
+                                        &to->neighbour_part,
+                                        &to->neighbour_part_transposed,
+                                        &to->symmetric,
+                                        &to->symmetric_transposed,
+                                        &to->block.edge,
+                                        &to->block.edge_transposed,
+                                        &to->block.pair,
+                                        &to->block.pair_transposed,
+                                        &to->block.angle,
+                                        &to->block.angle_transposed,
+                                        &to->block.angle_linear2,
+                                        &to->block.angle_linear2_transposed};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         REAL(dgnn_layer_matrix_free)(all[i]);
     }
@@ -263,12 +274,12 @@ static int REAL(repflow_load_residuals)(const struct REAL(dgnn_repflow) * f, con
         DGNN_TRY(REAL(repflow_residual)(value, "e_residual", 1, r->e_dim, edge, row, error));
         DGNN_TRY(REAL(repflow_residual)(value, "a_residual", 0, r->a_dim, angle, row + f->e, error));
     }
-    real *rest = row + f->e + f->a;
-    f->ops->activate(&f->settings->activation, f->e, to->block.second_bias, rest, NULL);
+    real *without_angle_term = row + f->e + f->a;
+    f->ops->activate(&f->settings->activation, f->e, to->block.angle_linear2_bias, without_angle_term, NULL);
     for (int64_t c = 0; c < f->e; c++) {
-        rest[c] *= row[c];
+        without_angle_term[c] *= row[c];
     }
-    to->block.rest = rest;
+    to->block.without_angle_term = without_angle_term;
     return DGNN_OK;
 }
 
@@ -298,10 +309,10 @@ static int REAL(repflow_load_rows)(const struct REAL(dgnn_repflow) * f, const st
     REAL(repflow_bias)(&p->angle_edge, 0, r->e_dim, bias + n + m + e);
     REAL(repflow_bias)(&p->angle_self, 0, r->a_dim, bias + n + m + e + e);
     REAL(repflow_bias)(&p->symmetric, 0, r->n_dim, bias + centre);
-    REAL(repflow_bias)(&p->second, 0, r->e_dim, bias + centre + n);
+    REAL(repflow_bias)(&p->angle_linear2, 0, r->e_dim, bias + centre + n);
     to->centre_bias = bias;
     to->symmetric_bias = bias + centre;
-    to->block.second_bias = bias + centre + n;
+    to->block.angle_linear2_bias = bias + centre + n;
     return REAL(repflow_load_residuals)(f, value, to, bias + centre + n + e, error);
 }
 
@@ -362,10 +373,8 @@ static int REAL(repflow_load_all)(struct dgnn_dpa3_settings *s, struct REAL(dgnn
     struct dgnn_value layers = variable.repflow_layers;
     DGNN_TRY(dgnn_value_list(&layers, &count, error));
     if (count != s->repflow.nlayers) {
-        char path[256];
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %lld layers, but nlayers is %lld",
-                               dgnn_value_path(&layers, path, sizeof(path)), (long long)count,
-                               (long long)s->repflow.nlayers);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &layers, "%lld layers, but nlayers is %lld",
+                                 (long long)count, (long long)s->repflow.nlayers);
     }
     f->layer = dgnn_alloc_zeroed(count, sizeof(*f->layer));
     if (!f->layer) {

@@ -6,8 +6,8 @@ struct REAL(dgnn_repflow_weights) {
     struct REAL(dgnn_matrix) centre; /* n x (n | m | e | e | a): self, edge blocks' centre part, angle blocks'
                                       */
     struct REAL(dgnn_matrix) centre_transposed;
-    struct REAL(dgnn_matrix) other; /* n x (m | e) */
-    struct REAL(dgnn_matrix) other_transposed;
+    struct REAL(dgnn_matrix) neighbour_part; /* n x (m | e) */
+    struct REAL(dgnn_matrix) neighbour_part_transposed;
     struct REAL(dgnn_matrix) symmetric; /* axis x (e | n), then n */
     struct REAL(dgnn_matrix) symmetric_transposed;
     real *rows; /* owner of the bias and residual rows below and in block */

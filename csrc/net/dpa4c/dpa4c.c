@@ -93,13 +93,12 @@ static int dpa4c_load_settings(const struct dgnn_value *value, const struct dgnn
                                struct dgnn_error *error)
 {
     int32_t any;
-    char path[256];
     (void)kind;
     DGNN_TRY(dgnn_params_load(value, dpa4c_rows, DPA4C_NPARAM, &s->params, error));
     if (s->params.ntypes != context->ntypes) {
-        return dgnn_status_set(
-            error, DGNN_ERROR_FORMAT, "%s: ntypes is %lld, but the model's type_map has %d names",
-            dgnn_value_path(value, path, sizeof(path)), (long long)s->params.ntypes, context->ntypes);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value,
+                                 "ntypes is %lld, but the model's type_map has %d names",
+                                 (long long)s->params.ntypes, context->ntypes);
     }
     s->sel[0] = DPA4C_SEL;
     s->radial_table = context->radial == DGNN_RADIAL_TABLE;
@@ -158,7 +157,7 @@ static int dpa4c_describe(const struct dgnn_descriptor *descriptor, struct dgnn_
 }
 
 /* Both rows of an edge, value and slope, go through the radial net; or through six knots of its table. */
-static double dpa4c_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+static double dpa4c_cost(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
 {
     const struct dpa4c_settings *s = &((const struct dpa4c *)descriptor)->settings;
     double hidden = (double)s->weights.hidden, wide = (double)(s->shape.channels + s->shape.modes);
@@ -176,7 +175,7 @@ const struct dgnn_descriptor_kind dgnn_dpa4c = {
     .free = dpa4c_free,
     .properties = dpa4c_properties,
     .describe = dpa4c_describe,
-    .work = dpa4c_work,
+    .cost = dpa4c_cost,
     .workspace_create = dgnn_backend_workspace_create,
     .workspace_free = dgnn_backend_workspace_free,
     .prepare = dgnn_backend_prepare,

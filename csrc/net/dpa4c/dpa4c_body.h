@@ -11,10 +11,10 @@ struct REAL(dpa4c_workspace) {
     int64_t nchunk, row_max, centre_max;
     const int64_t *chunk; /* nchunk + 1: centres [chunk[c], chunk[c + 1]) */
     int64_t scratch_bytes;
-    struct dgnn_buffer slots, pair, tail, room, chunks, scratch;
+    struct dgnn_buffer slots, pair, tail, table_scratch, chunks, scratch;
 };
 
-/* A thread's room: the chunk that it is at. */
+/* A thread's scratch: the chunk that it is at. */
 struct REAL(dpa4c_chunk) {
     int64_t nrow; /* edges of the chunk that count, and the place where they are remembered */
     int64_t *counted;
@@ -42,7 +42,7 @@ static void REAL(dpa4c_workspace_free)(void *of)
         dgnn_buffer_free(&w->slots);
         dgnn_buffer_free(&w->pair);
         dgnn_buffer_free(&w->tail);
-        dgnn_buffer_free(&w->room);
+        dgnn_buffer_free(&w->table_scratch);
         dgnn_buffer_free(&w->chunks);
         dgnn_buffer_free(&w->scratch);
         dgnn_alloc_free(w);
@@ -80,13 +80,13 @@ static int REAL(dpa4c_slots)(struct REAL(dpa4c_workspace) * w, const struct dgnn
 
 /* A row of the pair table, padded. */
 static void REAL(dpa4c_pair_row)(const struct REAL(dpa4c_workspace) * w, int32_t a, int32_t b,
-                                 const double *bias, double *room, real *row)
+                                 const double *bias, double *scratch, real *row)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
     const struct dgnn_dpa4c_shape *s = &d->paper.shape;
     int64_t n = s->channels, spins = s->nspin ? s->width[2] : 0;
-    double *values = room;
-    dgnn_dpa4c_pair(d->settings, a, b, bias, room + d->settings->weights.pair_width, values);
+    double *values = scratch;
+    dgnn_dpa4c_pair(d->settings, a, b, bias, scratch + d->settings->weights.pair_width, values);
     memset(row, 0, sizeof(real) * (size_t)s->pair_stride);
     for (int64_t part = 0; part < 2 + s->modes; part++) {
         for (int64_t c = 0; c < n; c++) {
@@ -100,13 +100,14 @@ static void REAL(dpa4c_pair_row)(const struct REAL(dpa4c_workspace) * w, int32_t
     }
 }
 
-/* All rows, and the last part of each type's descriptor. room: that of dpa4c_room. */
-static int REAL(dpa4c_fill_tables)(struct REAL(dpa4c_workspace) * w, double *room, struct dgnn_error *error)
+/* All rows, and the last part of each type's descriptor. scratch: as the caller reserves it. */
+static int REAL(dpa4c_fill_tables)(struct REAL(dpa4c_workspace) * w, double *scratch,
+                                   struct dgnn_error *error)
 {
     const struct REAL(dpa4c) *d = w->descriptor;
     const struct dpa4c_settings *s = d->settings;
     int64_t n = s->shape.channels, npresent = w->npresent;
-    double *shift = room, *bias = shift + n, *rest = bias + 2 * s->weights.pair_hidden;
+    double *shift = scratch, *bias = shift + n, *rest = bias + 2 * s->weights.pair_hidden;
     real *tail = w->tail.data, *pair = w->pair.data;
     memset(shift, 0, sizeof(double) * (size_t)n);
     if (s->weights.charge[0]) {
@@ -134,12 +135,12 @@ static int REAL(dpa4c_tables)(struct REAL(dpa4c_workspace) * w, const struct dgn
     const struct dpa4c_settings *s = d->settings;
     const double *charge_spin = evaluation->charge_spin ? evaluation->charge_spin : s->default_charge_spin;
     int64_t n = s->shape.channels, hidden = s->weights.pair_hidden, count;
-    int64_t room =
+    int64_t nscratch =
         n + 2 * hidden + 2 * n + 2 * hidden + 2 * s->weights.pair_width + 3 * n + 2 * s->weights.hidden;
     if (!w->slot) {
         DGNN_TRY(dgnn_buffer_reserve(&w->slots, s->ntypes * (int64_t)sizeof(int32_t), "types", error));
         DGNN_TRY(dgnn_buffer_reserve(&w->tail, s->ntypes * n * (int64_t)sizeof(real), "types", error));
-        DGNN_TRY(dgnn_buffer_reserve(&w->room, room * (int64_t)sizeof(double), "types", error));
+        DGNN_TRY(dgnn_buffer_reserve(&w->table_scratch, nscratch * (int64_t)sizeof(double), "types", error));
         w->slot = w->slots.data;
         memset(w->slot, -1, sizeof(int32_t) * (size_t)s->ntypes);
     }
@@ -155,7 +156,7 @@ static int REAL(dpa4c_tables)(struct REAL(dpa4c_workspace) * w, const struct dgn
     }
     memcpy(w->charge_spin, charge_spin, sizeof(w->charge_spin));
     int status = dgnn_buffer_reserve(&w->pair, count, "the table of pairs of types", error);
-    status = status ? status : REAL(dpa4c_fill_tables)(w, w->room.data, error);
+    status = status ? status : REAL(dpa4c_fill_tables)(w, w->table_scratch.data, error);
     if (status) { /* of no type */
         memset(w->slot, -1, sizeof(int32_t) * (size_t)s->ntypes);
         w->npresent = 0;

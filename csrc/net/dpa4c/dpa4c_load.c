@@ -111,13 +111,6 @@ static const struct dgnn_param load_spin_rows[] = {
 #define LOAD_PARAMS(value, rows, out, error)                                                                 \
     dgnn_params_load(value, rows, sizeof(rows) / sizeof(rows[0]), out, error)
 
-static int load_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
-{
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
-                           problem);
-}
-
 /* ---------------------------------------------------------------- widths */
 
 static int64_t load_hidden(int64_t width)
@@ -130,13 +123,15 @@ static int load_check_counts(const struct dpa4c_params *p, const struct dgnn_val
 {
     int power = p->channels >= 8 && p->channels <= 128 && (p->channels & (p->channels - 1)) == 0;
     if (!power || p->lmax < 2 || p->lmax > 4) {
-        return load_bad(value, "channels must be 8, 16, 32, 64 or 128, and lmax 2, 3 or 4", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value,
+                                 "channels must be 8, 16, 32, 64 or 128, and lmax 2, 3 or 4");
     }
     if (p->n_radial < 1 || p->n_radial > 4096 || p->radial_modes < 0 || p->radial_modes > 1024) {
-        return load_bad(value, "n_radial must be in [1, 4096], radial_modes in [0, 1024]", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value,
+                                 "n_radial must be in [1, 4096], radial_modes in [0, 1024]");
     }
     if (!(p->rcut > 0 && p->rcut < 1e3)) {
-        return load_bad(value, "rcut must be in (0, 1000)", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "rcut must be in (0, 1000)");
     }
     return DGNN_OK;
 }
@@ -211,13 +206,13 @@ static int load_linear(const struct load *l, const struct dgnn_value *value, int
     }
     if (dgnn_value_kind(&bias) > DGNN_VALUE_NULL || dgnn_value_kind(&step) > DGNN_VALUE_NULL ||
         (strcmp(activation, "none") && strcmp(activation, "linear"))) {
-        return load_bad(value, "expected a linear map without bias, time step and activation function",
-                        l->error);
+        return dgnn_value_refuse(l->error, DGNN_ERROR_FORMAT, value,
+                                 "expected a linear map without bias, time step and activation function");
     }
     if (nin == nout && !adds != !residual) {
-        return load_bad(value,
-                        residual ? "expected a residual layer" : "expected a layer that is not residual",
-                        l->error);
+        return dgnn_value_refuse(l->error, DGNN_ERROR_FORMAT, value,
+                                 residual ? "expected a residual layer"
+                                          : "expected a layer that is not residual");
     }
     return load_array(l, value, "w", nin, nout, w);
 }
@@ -232,14 +227,13 @@ static int load_basis(const struct load *l)
     DGNN_TRY(LOAD_PARAMS(&p->radial_basis, load_basis_rows, &part, l->error));
     DGNN_TRY(LOAD_PARAMS(&part.config, load_basis_config_rows, &config, l->error));
     if (!p->basis_type || (strcmp(p->basis_type, "bessel") && strcmp(p->basis_type, "gaussian"))) {
-        char path[256];
-        return dgnn_status_set(l->error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: basis_type '%s'; expected 'bessel' or 'gaussian'",
-                               dgnn_value_path(p->radial_basis.parent, path, sizeof(path)),
-                               p->basis_type ? p->basis_type : "null");
+        return dgnn_value_refuse(l->error, DGNN_ERROR_UNSUPPORTED, p->radial_basis.parent,
+                                 "basis_type '%s'; expected 'bessel' or 'gaussian'",
+                                 p->basis_type ? p->basis_type : "null");
     }
     if (!config.basis_type || strcmp(config.basis_type, p->basis_type) || config.rcut != p->rcut) {
-        return load_bad(&part.config, "rcut or basis_type is not the descriptor's", l->error);
+        return dgnn_value_refuse(l->error, DGNN_ERROR_FORMAT, &part.config,
+                                 "rcut or basis_type is not the descriptor's");
     }
     l->s->gaussian = !strcmp(p->basis_type, "gaussian");
     struct dgnn_value variables = dgnn_value_member(&p->radial_basis, "@variables");
@@ -278,8 +272,8 @@ static int load_readout(const struct load *l)
     DGNN_TRY(dgnn_value_list(&part.channel_alignment, &nalign, l->error));
     DGNN_TRY(dgnn_value_list(&part.probe_projections, &nprobe, l->error));
     if (nalign != 2 || nprobe != s->shape.lmax) {
-        return load_bad(&s->params.readout, "expected 2 channel_alignment and lmax probe_projections",
-                        l->error);
+        return dgnn_value_refuse(l->error, DGNN_ERROR_FORMAT, &s->params.readout,
+                                 "expected 2 channel_alignment and lmax probe_projections");
     }
     for (int64_t d = 1; d <= s->shape.lmax; d++) {
         struct dgnn_value probe = dgnn_value_item(&part.probe_projections, d - 1);
@@ -291,8 +285,9 @@ static int load_readout(const struct load *l)
         if (dgnn_value_kind(&probe) != DGNN_VALUE_NULL) {
             DGNN_TRY(load_linear(l, &probe, 0, s->shape.width[d], s->shape.rank[d], &s->weights.probe[d]));
         } else if (s->shape.width[d] != s->shape.rank[d]) {
-            return load_bad(&probe, "there are fewer probes than channels, so their projection must be there",
-                            l->error);
+            return dgnn_value_refuse(
+                l->error, DGNN_ERROR_FORMAT, &probe,
+                "there are fewer probes than channels, so their projection must be there");
         }
     }
     return DGNN_OK;
@@ -308,7 +303,8 @@ static int load_default_charge(const struct load *l)
     }
     DGNN_TRY(dgnn_value_list(preset, &count, l->error));
     if (count != 2) {
-        return load_bad(preset, "expected two numbers, charge and spin", l->error);
+        return dgnn_value_refuse(l->error, DGNN_ERROR_FORMAT, preset,
+                                 "expected two numbers, charge and spin");
     }
     for (int64_t i = 0; i < 2; i++) {
         struct dgnn_value item = dgnn_value_item(preset, i);
@@ -334,7 +330,7 @@ static int load_charge(const struct load *l)
     DGNN_TRY(load_network(l, &part.network, 2 * channels, w->hidden, channels + 2 * w->pair_hidden, w->charge,
                           &scale));
     if (scale != 1) {
-        return load_bad(&part.network, "output_scale must be 1", l->error);
+        return dgnn_value_refuse(l->error, DGNN_ERROR_FORMAT, &part.network, "output_scale must be 1");
     }
     return load_default_charge(l);
 }
@@ -351,7 +347,8 @@ static int load_spins(const struct load *l)
     DGNN_TRY(LOAD_PARAMS(&s->params.spin_channels, load_spin_rows, NULL, l->error));
     DGNN_TRY(dgnn_value_list(&s->params.use_spin, &count, l->error));
     if (count != s->ntypes) {
-        return load_bad(&s->params.use_spin, "expected a flag for each type", l->error);
+        return dgnn_value_refuse(l->error, DGNN_ERROR_FORMAT, &s->params.use_spin,
+                                 "expected a flag for each type");
     }
     w->spin_factor = dgnn_alloc_zeroed(s->ntypes, sizeof(double));
     w->spin_weight = dgnn_alloc_zeroed(s->ntypes, 2 * sizeof(double));
@@ -368,7 +365,8 @@ static int load_spins(const struct load *l)
         int magnetic;
         status = dgnn_value_bool(&item, &magnetic, l->error);
         if (!status && magnetic && !(row[0][t] > 0)) {
-            status = load_bad(&s->params.spin_channels, "spin_reference must be positive", l->error);
+            status = dgnn_value_refuse(l->error, DGNN_ERROR_FORMAT, &s->params.spin_channels,
+                                       "spin_reference must be positive");
         }
         w->spin_factor[t] = !status && magnetic ? 1 / row[0][t] : 0;
         w->spin_weight[2 * t] = row[1][t];
@@ -390,7 +388,7 @@ static int load_statistics(const struct load *l, const struct dgnn_value *descri
     l->s->parameters = before;
     for (int64_t k = 0; k < n; k++) {
         if (!(w->deviation[k] > 0)) {
-            return load_bad(descriptor, "stddev: all must be positive", l->error);
+            return dgnn_value_refuse(l->error, DGNN_ERROR_FORMAT, descriptor, "stddev: all must be positive");
         }
     }
     return DGNN_OK;
@@ -407,7 +405,8 @@ int dgnn_dpa4c_load_weights(struct dpa4c_settings *s, struct dgnn_error *error)
     DGNN_TRY(load_network(&l, &s->params.radial_embedding, s->params.n_radial, w->hidden, s->shape.channels,
                           w->radial, &scale));
     if (scale != 1) {
-        return load_bad(&s->params.radial_embedding, "output_scale must be 1", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &s->params.radial_embedding,
+                                 "output_scale must be 1");
     }
     if (s->shape.modes) {
         DGNN_TRY(load_linear(&l, &s->params.radial_mode_head, 0, w->hidden, s->shape.modes, &w->mode));

@@ -17,20 +17,20 @@ static void pairs_product(int64_t nin, int64_t nout, const double *x, const doub
 }
 
 void dgnn_dpa4c_swiglu(int64_t nin, int64_t hidden, int64_t nout, double *const w[2], const double *bias,
-                       const double *x, double *room, double *y)
+                       const double *x, double *scratch, double *y)
 {
-    pairs_product(nin, 2 * hidden, x, w[0], room);
+    pairs_product(nin, 2 * hidden, x, w[0], scratch);
     for (int64_t k = 0; k < 2 * hidden && bias; k++) {
-        room[k] += bias[k];
+        scratch[k] += bias[k];
     }
     for (int64_t k = 0; k < hidden; k++) {
-        room[k] = room[k] / (1 + exp(-room[k])) * room[hidden + k];
+        scratch[k] = scratch[k] / (1 + exp(-scratch[k])) * scratch[hidden + k];
     }
-    pairs_product(hidden, nout, room, w[1], y);
+    pairs_product(hidden, nout, scratch, w[1], y);
 }
 
-int dgnn_dpa4c_charge(const struct dpa4c_settings *s, const double *charge_spin, double *room, double *shift,
-                      double *bias, struct dgnn_error *error)
+int dgnn_dpa4c_charge(const struct dpa4c_settings *s, const double *charge_spin, double *scratch,
+                      double *shift, double *bias, struct dgnn_error *error)
 {
     const struct dgnn_dpa4c_weights *w = &s->weights;
     int64_t n = s->shape.channels, nout = n + 2 * w->pair_hidden;
@@ -42,22 +42,22 @@ int dgnn_dpa4c_charge(const struct dpa4c_settings *s, const double *charge_spin,
             "[0, 99]",
             charge_spin[0], charge_spin[1]);
     }
-    double *joined = room + nout, *hidden = joined + 2 * n;
+    double *joined = scratch + nout, *hidden = joined + 2 * n;
     memcpy(joined, w->charge_table + (int64_t)charge * n, sizeof(double) * (size_t)n);
     memcpy(joined + n, w->charge_spin_table + (int64_t)spin * n, sizeof(double) * (size_t)n);
-    dgnn_dpa4c_swiglu(2 * n, w->hidden, nout, w->charge, NULL, joined, hidden, room);
-    memcpy(shift, room, sizeof(double) * (size_t)n);
-    memcpy(bias, room + n, sizeof(double) * (size_t)(2 * w->pair_hidden));
+    dgnn_dpa4c_swiglu(2 * n, w->hidden, nout, w->charge, NULL, joined, hidden, scratch);
+    memcpy(shift, scratch, sizeof(double) * (size_t)n);
+    memcpy(bias, scratch + n, sizeof(double) * (size_t)(2 * w->pair_hidden));
     return DGNN_OK;
 }
 
 void dgnn_dpa4c_pair(const struct dpa4c_settings *s, int32_t centre, int32_t neighbour, const double *bias,
-                     double *room, double *row)
+                     double *scratch, double *row)
 {
     const struct dgnn_dpa4c_weights *w = &s->weights;
     int64_t n = s->shape.channels, modes = s->shape.modes, spins = s->shape.nspin ? s->shape.width[2] : 0;
     const double *a = w->type_table + centre * n, *b = w->type_table + neighbour * n;
-    double *joined = room, *hidden = joined + 2 * n, *o = hidden + 2 * w->pair_hidden;
+    double *joined = scratch, *hidden = joined + 2 * n, *o = hidden + 2 * w->pair_hidden;
     memcpy(joined, a, sizeof(double) * (size_t)n);
     memcpy(joined + n, b, sizeof(double) * (size_t)n);
     dgnn_dpa4c_swiglu(2 * n, w->pair_hidden, w->pair_width, w->pair, bias, joined, hidden, o);
@@ -101,12 +101,12 @@ static void pairs_basis(const struct dpa4c_settings *s, double r, double *value,
     }
 }
 
-void dgnn_dpa4c_radial_at(const struct dpa4c_settings *s, double r, double *room, double *value,
+void dgnn_dpa4c_radial_at(const struct dpa4c_settings *s, double r, double *scratch, double *value,
                           double *slope)
 {
     const struct dgnn_dpa4c_weights *w = &s->weights;
     int64_t n = s->params.n_radial, hidden = w->hidden, channels = s->shape.channels, modes = s->shape.modes;
-    double *basis = room, *d_basis = basis + n, *pre = d_basis + n, *d_pre = pre + 2 * hidden;
+    double *basis = scratch, *d_basis = basis + n, *pre = d_basis + n, *d_pre = pre + 2 * hidden;
     pairs_basis(s, r, basis, d_basis);
     pairs_product(n, 2 * hidden, basis, w->radial[0], pre);
     pairs_product(n, 2 * hidden, d_basis, w->radial[0], d_pre);

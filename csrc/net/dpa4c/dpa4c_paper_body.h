@@ -54,12 +54,12 @@ static int REAL(dpa4c_load_radial)(const struct dpa4c_settings *s, struct REAL(d
 /* Value, slope and curvature, over the step, of each radial function at step k. The curvature is a difference
  * of slopes: it only has to be good, for the interpolation is its own derivative whatever it is. knot: 3 x
  * count. */
-static void REAL(dpa4c_knot)(const struct dpa4c_settings *s, double step, int64_t k, double *room,
+static void REAL(dpa4c_knot)(const struct dpa4c_settings *s, double step, int64_t k, double *scratch,
                              double *knot)
 {
     int64_t count = s->shape.channels + s->shape.modes;
     double r = step * (double)k, small = 1e-3 * step;
-    double *before = room, *unused = room + count, *net = unused + count;
+    double *before = scratch, *unused = scratch + count, *net = unused + count;
     dgnn_dpa4c_radial_at(s, r + small, net, unused, knot + 2 * count);
     dgnn_dpa4c_radial_at(s, r - small, net, unused, before);
     dgnn_dpa4c_radial_at(s, r, net, knot, knot + count);
@@ -70,11 +70,11 @@ static void REAL(dpa4c_knot)(const struct dpa4c_settings *s, double step, int64_
 }
 
 static void REAL(dpa4c_fill_table)(const struct dpa4c_settings *s, const struct REAL(dpa4c_paper) * p,
-                                   double *room, real *table)
+                                   double *scratch, real *table)
 {
     const struct dgnn_dpa4c_shape *shape = &p->shape;
     int64_t count = shape->channels + shape->modes, stride = shape->radial_stride;
-    double *knot[2] = {room, room + 3 * count}, *rest = room + 6 * count, power[6];
+    double *knot[2] = {scratch, scratch + 3 * count}, *rest = scratch + 6 * count, power[6];
     REAL(dpa4c_knot)(s, p->radial.interval, 0, rest, knot[0]);
     for (int64_t k = 0; k < p->radial.ninterval; k++) {
         const double *begin = knot[k % 2], *end = knot[(k + 1) % 2];
@@ -99,18 +99,18 @@ static int REAL(dpa4c_load_table)(const struct dpa4c_settings *s, struct REAL(dp
     if (!s->radial_table) {
         return DGNN_OK;
     }
-    double *room = dgnn_alloc(count, sizeof(double));
+    double *scratch = dgnn_alloc(count, sizeof(double));
     real *table = dgnn_alloc_zeroed(DPA4C_INTERVALS, 6 * sizeof(real) * (size_t)p->shape.radial_stride);
     p->radial.table = table;
-    if (!room || !table) {
-        dgnn_alloc_free(room);
+    if (!scratch || !table) {
+        dgnn_alloc_free(scratch);
         return dgnn_status_no_memory(error, "the radial table",
                                      DPA4C_INTERVALS * 6 * p->shape.radial_stride * (int64_t)sizeof(real));
     }
     p->radial.interval = s->params.rcut / DPA4C_INTERVALS;
     p->radial.ninterval = DPA4C_INTERVALS;
-    REAL(dpa4c_fill_table)(s, p, room, table);
-    dgnn_alloc_free(room);
+    REAL(dpa4c_fill_table)(s, p, scratch, table);
+    dgnn_alloc_free(scratch);
     return DGNN_OK;
 }
 

@@ -82,22 +82,23 @@ void dgnn_dpa4c_free_weights(struct dgnn_dpa4c_weights *weights);
 /* The coupling tables of the bispectrum. After set_shape. Errors: MEMORY. */
 int dgnn_dpa4c_make_couplings(struct dpa4c_settings *settings, struct dgnn_error *error);
 
-/* y = swiglu(x w0 + bias) w1: silu of the first half times the second. room: 2 hidden. bias may be NULL. */
+/* y = swiglu(x w0 + bias) w1: silu of the first half times the second. scratch: 2 hidden. bias may be NULL.
+ */
 void dgnn_dpa4c_swiglu(int64_t nin, int64_t hidden, int64_t nout, double *const w[2], const double *bias,
-                       const double *x, double *room, double *y);
+                       const double *x, double *scratch, double *y);
 
 /* What a frame's charge and spin add: shift (C) to types' last part, bias (2 H(2C)) inside the pair network.
- * room: C + 2 H(2C) + 2 C + 2 H. INPUT for charges and spins beyond the tables. */
-int dgnn_dpa4c_charge(const struct dpa4c_settings *settings, const double *charge_spin, double *room,
+ * scratch: C + 2 H(2C) + 2 C + 2 H. INPUT for charges and spins beyond the tables. */
+int dgnn_dpa4c_charge(const struct dpa4c_settings *settings, const double *charge_spin, double *scratch,
                       double *shift, double *bias, struct dgnn_error *error);
 
 /* Of an ordered pair of types: gamma (C), beta (C), U of each mode (C each), and with spins gamma and beta of
- * spins (C_2 each). room: 2 C + 2 H(2C) + pair_width. bias: as above, or NULL. */
+ * spins (C_2 each). scratch: 2 C + 2 H(2C) + pair_width. bias: as above, or NULL. */
 void dgnn_dpa4c_pair(const struct dpa4c_settings *settings, int32_t centre, int32_t neighbour,
-                     const double *bias, double *room, double *row);
+                     const double *bias, double *scratch, double *row);
 
-/* g (C) and q (R) at r, and their slopes, in float64. room: 2 n_radial + 4 H. */
-void dgnn_dpa4c_radial_at(const struct dpa4c_settings *settings, double r, double *room, double *value,
+/* g (C) and q (R) at r, and their slopes, in float64. scratch: 2 n_radial + 4 H. */
+void dgnn_dpa4c_radial_at(const struct dpa4c_settings *settings, double r, double *scratch, double *value,
                           double *slope);
 
 #endif

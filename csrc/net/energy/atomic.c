@@ -45,13 +45,6 @@ struct dgnn_atomic_workspace {
                                   */
 };
 
-static int atomic_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
-{
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
-                           problem);
-}
-
 /* A statistic is 1 x ntypes x width; where there is none it is start, as in deepmd-kit. */
 static int atomic_load_statistic(const struct dgnn_value *variables, const char *name, const int64_t shape[3],
                                  double start, double *out, struct dgnn_error *error)
@@ -101,7 +94,7 @@ int dgnn_atomic_load_dropped(const struct dgnn_value *list, int32_t ntypes, uint
         struct dgnn_value item = dgnn_value_item(list, i);
         DGNN_TRY(dgnn_value_int(&item, &type, error));
         if (type < 0 || type >= ntypes) {
-            return atomic_bad(&item, "not a type of the model", error);
+            return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &item, "not a type of the model");
         }
         (*dropped)[type] = 1;
     }
@@ -132,15 +125,16 @@ static int atomic_check_spin(const struct dgnn_value *value, const struct atomic
     int says = dgnn_value_kind(&params->spin) > DGNN_VALUE_NULL ||
                dgnn_value_kind(&params->backbone_type) > DGNN_VALUE_NULL;
     if (!native && says) {
-        return atomic_bad(value, "spin and backbone_type belong to models of type native_spin", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value,
+                                 "spin and backbone_type belong to models of type native_spin");
     }
     if (native && !has_native_spin) {
-        return atomic_bad(&params->descriptor, "the model has native spins, but its descriptor takes none",
-                          error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &params->descriptor,
+                                 "the model has native spins, but its descriptor takes none");
     }
     if (!native && has_native_spin) {
-        return atomic_bad(&params->descriptor,
-                          "the descriptor takes spins, but the model is not of type native_spin", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &params->descriptor,
+                                 "the descriptor takes spins, but the model is not of type native_spin");
     }
     return DGNN_OK;
 }
@@ -149,15 +143,14 @@ static int atomic_check_spin(const struct dgnn_value *value, const struct atomic
 static int atomic_check_rotation(const struct dgnn_value *fitting, const struct dgnn_atomic_properties *p,
                                  struct dgnn_error *error)
 {
-    char path[256];
     if (p->fitting.dim_rotation && !p->descriptor.dim_rotation) {
-        return dgnn_status_set(
-            error, DGNN_ERROR_UNSUPPORTED,
-            "%s: descriptor '%s' has no rotation matrix, which a fitting of this type takes",
-            dgnn_value_path(fitting, path, sizeof(path)), p->descriptor_type);
+        return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, fitting,
+                                 "descriptor '%s' has no rotation matrix, which a fitting of this type takes",
+                                 p->descriptor_type);
     }
     return p->fitting.dim_rotation && p->fitting.dim_rotation != p->descriptor.dim_rotation
-               ? atomic_bad(fitting, "embedding_width is not that of the descriptor's rotation matrix", error)
+               ? dgnn_value_refuse(error, DGNN_ERROR_FORMAT, fitting,
+                                   "embedding_width is not that of the descriptor's rotation matrix")
                : DGNN_OK;
 }
 
@@ -197,7 +190,8 @@ static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_lo
     memcpy(a->pair_own, a->pair_exclude, (size_t)a->ntypes * (size_t)a->ntypes);
     a->any_pair |= dgnn_atomic_exclude_idle(&p.descriptor, a->ntypes, a->dropped, a->pair_exclude);
     if (p.descriptor.dim_out != p.fitting.dim_descriptor) {
-        return atomic_bad(&params.fitting, "dim_descrpt is not the width of the descriptor", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &params.fitting,
+                                 "dim_descrpt is not the width of the descriptor");
     }
     return DGNN_OK;
 }
@@ -244,14 +238,14 @@ void dgnn_atomic_properties(const struct dgnn_atomic *a, struct dgnn_atomic_prop
 }
 
 /* The fitting net multiplies and adds once for each of its numbers forward and once backward, in float64. */
-double dgnn_atomic_work(const struct dgnn_atomic *a, int64_t n, const double *distance)
+double dgnn_atomic_cost(const struct dgnn_atomic *a, int64_t n, const double *distance)
 {
     struct dgnn_atomic_properties p;
     dgnn_atomic_properties(a, &p);
     int32_t nets = p.descriptor.mixed_types ? 1 : a->ntypes,
-            dear = p.descriptor.dtype == DGNN_DTYPE_FLOAT32 ? 2 : 1;
-    return dgnn_descriptor_work(a->descriptor, n, distance) +
-           4.0 * (double)(p.fitting.parameters * dear / nets);
+            float64_cost = p.descriptor.dtype == DGNN_DTYPE_FLOAT32 ? 2 : 1;
+    return dgnn_descriptor_cost(a->descriptor, n, distance) +
+           4.0 * (double)(p.fitting.parameters * float64_cost / nets);
 }
 
 int dgnn_atomic_describe(const struct dgnn_atomic *a, struct dgnn_text *text, struct dgnn_error *error)
@@ -309,10 +303,10 @@ static struct dgnn_evaluation atomic_evaluation(const struct dgnn_atomic_workspa
     int wants_all = evaluation->descriptor || evaluation->last_layer;
     own.rotation = rotation;
     own.rotation_gradient = rotation ? rotation + graph->nowned * 3 * a->dim_rotation : NULL;
-    own.nidle = 0;
-    while (!wants_all && own.nidle < graph->nowned &&
-           a->dropped[graph->type[graph->nowned - 1 - own.nidle]]) {
-        own.nidle++;
+    own.nwithout_energy = 0;
+    while (!wants_all && own.nwithout_energy < graph->nowned &&
+           a->dropped[graph->type[graph->nowned - 1 - own.nwithout_energy]]) {
+        own.nwithout_energy++;
     }
     return own;
 }
@@ -388,7 +382,8 @@ static void atomic_chunk(void *of, int64_t chunk, int32_t thread)
     const struct dgnn_evaluation *own = job->evaluation;
     const struct dgnn_graph *graph = own->graph;
     struct dgnn_profile *profile = thread ? NULL : own->profile;
-    int64_t begin = job->first[chunk], n = job->first[chunk + 1] - begin, last = graph->nowned - own->nidle;
+    int64_t begin = job->first[chunk], n = job->first[chunk + 1] - begin,
+            last = graph->nowned - own->nwithout_energy;
     double *rows = (double *)job->workspace->rows.data + job->each * thread;
     struct dgnn_fitting_answer answer = {
         .output = job->output + begin * a->width,
@@ -444,7 +439,7 @@ int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_eval
     if (own.descriptor && graph->nowned) {
         memcpy(own.descriptor, rows, sizeof(double) * (size_t)(graph->nowned * a->dim_descriptor));
     }
-    struct dgnn_fitting_input fitting = {.n = graph->nowned - own.nidle,
+    struct dgnn_fitting_input fitting = {.n = graph->nowned - own.nwithout_energy,
                                          .type = graph->type,
                                          .descriptor = rows,
                                          .rotation = own.rotation,

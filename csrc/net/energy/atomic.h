@@ -25,7 +25,7 @@ void dgnn_atomic_properties(const struct dgnn_atomic *atomic, struct dgnn_atomic
 int dgnn_atomic_describe(const struct dgnn_atomic *atomic, struct dgnn_text *text, struct dgnn_error *error);
 
 /* As of the descriptor, with the fitting net's. */
-double dgnn_atomic_work(const struct dgnn_atomic *atomic, int64_t n, const double *distance);
+double dgnn_atomic_cost(const struct dgnn_atomic *atomic, int64_t n, const double *distance);
 
 /* Parts of a Model object that sums of models have too. bias, spread: ntypes x width, out_bias and out_std
  * (zeros, and ones, where there is none); dropped: ntypes, 1 for the types in the list atom_exclude_types.

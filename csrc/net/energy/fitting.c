@@ -32,7 +32,7 @@ struct dgnn_fitting {
 
 struct dgnn_fitting_workspace {
     const struct dgnn_fitting *fitting;
-    struct dgnn_buffer scratch; /* threads x fitting_room */
+    struct dgnn_buffer scratch; /* threads x fitting_scratch_bytes */
 };
 
 static void fitting_widths(struct dgnn_fitting *f, int64_t parameters, int64_t width_kept, int64_t width_max)
@@ -80,14 +80,14 @@ static int fitting_load_each(struct dgnn_fitting *f, const struct dgnn_value *va
     return DGNN_OK;
 }
 
-/* A thread's room for one batch. */
+/* A thread's scratch memory for one batch. */
 struct fitting_batch {
     int64_t *row;   /* FITTING_ROWS: atoms */
     double *input;  /* FITTING_ROWS x width; its gradient after backward */
     double *output; /* FITTING_ROWS x the network's width */
     double *seed;   /* as output: the gradient by it */
     double *kept;
-    double *work;
+    double *scratch;
 };
 
 static void fitting_lay(struct dgnn_arena *arena, const struct dgnn_fitting *f, struct fitting_batch *b)
@@ -97,7 +97,7 @@ static void fitting_lay(struct dgnn_arena *arena, const struct dgnn_fitting *f, 
     b->output = dgnn_arena_take(arena, FITTING_ROWS * f->own.net_width, sizeof(double));
     b->seed = dgnn_arena_take(arena, FITTING_ROWS * f->own.net_width, sizeof(double));
     b->kept = dgnn_arena_take(arena, FITTING_ROWS * f->width_kept, sizeof(double));
-    b->work = dgnn_arena_take(arena, 3 * FITTING_ROWS * f->width_max, sizeof(double));
+    b->scratch = dgnn_arena_take(arena, 3 * FITTING_ROWS * f->width_max, sizeof(double));
 }
 
 static void fitting_fill(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t atom,
@@ -160,8 +160,8 @@ static void fitting_keep_hidden(const struct dgnn_fitting *f, int64_t k, int64_t
                                 const struct fitting_batch *b, double *last_layer)
 {
     int64_t width = f->width_hidden;
-    const double *hidden = f->own.kind->is_gated ? dgnn_glu_hidden(&f->glu[k], count, b->work)
-                                                 : dgnn_network_hidden_f64(&f->net[k], count, b->work);
+    const double *hidden = f->own.kind->is_gated ? dgnn_glu_hidden(&f->glu[k], count, b->scratch)
+                                                 : dgnn_network_hidden_f64(&f->net[k], count, b->scratch);
     for (int64_t r = 0; r < count; r++) {
         memcpy(last_layer + b->row[r] * width, hidden + r * width, sizeof(double) * (size_t)width);
     }
@@ -176,9 +176,9 @@ static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_
         fitting_fill(f, in, b->row[r], b->input + r * f->width);
     }
     if (f->own.kind->is_gated) {
-        dgnn_glu_forward(ops, &f->glu[k], count, b->input, b->output, b->kept, b->work);
+        dgnn_glu_forward(ops, &f->glu[k], count, b->input, b->output, b->kept, b->scratch);
     } else {
-        dgnn_network_forward_f64(ops, &f->net[k], count, b->input, f->width, b->output, b->kept, b->work);
+        dgnn_network_forward_f64(ops, &f->net[k], count, b->input, f->width, b->output, b->kept, b->scratch);
     }
     if (in->last_layer) {
         fitting_keep_hidden(f, k, count, b, in->last_layer);
@@ -188,9 +188,9 @@ static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_
     }
     if (to->gradient) {
         if (f->own.kind->is_gated) {
-            dgnn_glu_backward(ops, &f->glu[k], count, b->seed, b->input, b->kept, b->work);
+            dgnn_glu_backward(ops, &f->glu[k], count, b->seed, b->input, b->kept, b->scratch);
         } else {
-            dgnn_network_backward_f64(ops, &f->net[k], count, b->seed, b->input, b->kept, b->work);
+            dgnn_network_backward_f64(ops, &f->net[k], count, b->seed, b->input, b->kept, b->scratch);
         }
         for (int64_t r = 0; r < count; r++) {
             for (int64_t c = 0; c < width; c++) {
@@ -218,13 +218,6 @@ static void fitting_range(const struct dgnn_fitting *f, const struct dgnn_fittin
     }
 }
 
-static int fitting_bad(const struct dgnn_value *where, int status, const char *problem,
-                       struct dgnn_error *error)
-{
-    char path[256];
-    return dgnn_status_set(error, status, "%s: %s", dgnn_value_path(where, path, sizeof(path)), problem);
-}
-
 static int fitting_load_default(struct dgnn_fitting *f, struct dgnn_error *error)
 {
     const struct dgnn_value *list = &f->own.params.default_fparam;
@@ -234,7 +227,7 @@ static int fitting_load_default(struct dgnn_fitting *f, struct dgnn_error *error
     }
     DGNN_TRY(dgnn_value_list(list, &count, error));
     if (count != f->own.params.numb_fparam) {
-        return fitting_bad(list, DGNN_ERROR_FORMAT, "its length is not numb_fparam", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, list, "its length is not numb_fparam");
     }
     f->default_fparam = dgnn_alloc(count, sizeof(double));
     if (!f->default_fparam) {
@@ -262,7 +255,7 @@ static int fitting_load_dropped(struct dgnn_fitting *f, struct dgnn_error *error
         struct dgnn_value item = dgnn_value_item(list, i);
         DGNN_TRY(dgnn_value_int(&item, &type, error));
         if (type < 0 || type >= f->ntypes) {
-            return fitting_bad(&item, DGNN_ERROR_FORMAT, "not a type of the model", error);
+            return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &item, "not a type of the model");
         }
         f->dropped[type] = 1;
     }
@@ -278,9 +271,9 @@ static int fitting_check_atom_energies(const struct dgnn_value *list, struct dgn
     for (int64_t i = 0; i < dgnn_value_count(list); i++) {
         struct dgnn_value item = dgnn_value_item(list, i);
         if (dgnn_value_kind(&item) != DGNN_VALUE_NULL) {
-            return fitting_bad(list, DGNN_ERROR_UNSUPPORTED,
-                               "fits shifted to the energies of isolated atoms (atom_ener) are not supported",
-                               error);
+            return dgnn_value_refuse(
+                error, DGNN_ERROR_UNSUPPORTED, list,
+                "fits shifted to the energies of isolated atoms (atom_ener) are not supported");
         }
     }
     return DGNN_OK;
@@ -309,12 +302,12 @@ static int fitting_check_counts(const struct dgnn_fitting_params *p, const struc
 {
     const int64_t limit = 1 << 24;
     if (p->ntypes != context->ntypes) {
-        return fitting_bad(value, DGNN_ERROR_FORMAT, "ntypes is not the length of the model's type_map",
-                           error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value,
+                                 "ntypes is not the length of the model's type_map");
     }
     if (p->dim_descrpt < 1 || p->dim_descrpt > limit || p->numb_fparam < 0 || p->numb_fparam > limit ||
         p->numb_aparam < 0 || p->numb_aparam > limit || p->dim_case_embd < 0 || p->dim_case_embd > limit) {
-        return fitting_bad(value, DGNN_ERROR_FORMAT, "a width is negative or too large", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "a width is negative or too large");
     }
     return DGNN_OK;
 }
@@ -331,8 +324,8 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
     DGNN_TRY(fitting_check_counts(&f->own.params, value, context, error));
     f->modulates = f->own.params.case_film_embd && f->own.params.dim_case_embd > 0;
     if (f->own.params.case_film_embd && !f->own.kind->is_gated) {
-        return fitting_bad(value, DGNN_ERROR_UNSUPPORTED,
-                           "case_film_embd: only fittings of type sezm_ener have it", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
+                                 "case_film_embd: only fittings of type sezm_ener have it");
     }
     DGNN_TRY(kind->load(value, &f->own, error));
     f->threads = context->threads;
@@ -430,7 +423,7 @@ void dgnn_fitting_finish(const struct dgnn_fitting *f, int32_t type, const doubl
 }
 
 /* Bytes of one thread's room. */
-static int64_t fitting_room(const struct dgnn_fitting *f)
+static int64_t fitting_scratch_bytes(const struct dgnn_fitting *f)
 {
     struct dgnn_arena arena = {0};
     struct fitting_batch measured;
@@ -460,8 +453,8 @@ void dgnn_fitting_workspace_free(struct dgnn_fitting_workspace *w)
 
 int dgnn_fitting_prepare(struct dgnn_fitting_workspace *w, struct dgnn_error *error)
 {
-    return dgnn_buffer_reserve(&w->scratch, fitting_room(w->fitting) * w->fitting->threads, "the fitting net",
-                               error);
+    return dgnn_buffer_reserve(&w->scratch, fitting_scratch_bytes(w->fitting) * w->fitting->threads,
+                               "the fitting net", error);
 }
 
 /* One evaluation. */
@@ -469,14 +462,14 @@ struct fitting_job {
     const struct dgnn_fitting_workspace *workspace;
     const struct dgnn_fitting_input *input;
     const struct dgnn_fitting_answer *answer;
-    int64_t room;
+    int64_t scratch_bytes;
 };
 
 static void fitting_part(void *of, int64_t part, int32_t thread)
 {
     const struct fitting_job *job = of;
     const struct dgnn_fitting *f = job->workspace->fitting;
-    struct dgnn_arena own = {.base = (char *)job->workspace->scratch.data + part * job->room};
+    struct dgnn_arena own = {.base = (char *)job->workspace->scratch.data + part * job->scratch_bytes};
     struct fitting_batch b;
     int64_t n = job->input->n;
     (void)thread;
@@ -487,7 +480,7 @@ static void fitting_part(void *of, int64_t part, int32_t thread)
 void dgnn_fitting_evaluate_part(struct dgnn_fitting_workspace *w, const struct dgnn_fitting_input *in,
                                 int32_t thread, const struct dgnn_fitting_answer *answer)
 {
-    struct dgnn_arena own = {.base = (char *)w->scratch.data + thread * fitting_room(w->fitting)};
+    struct dgnn_arena own = {.base = (char *)w->scratch.data + thread * fitting_scratch_bytes(w->fitting)};
     struct fitting_batch b;
     fitting_lay(&own, w->fitting, &b);
     fitting_range(w->fitting, in, 0, in->n, &b, answer);
@@ -496,6 +489,6 @@ void dgnn_fitting_evaluate_part(struct dgnn_fitting_workspace *w, const struct d
 void dgnn_fitting_evaluate(struct dgnn_fitting_workspace *w, const struct dgnn_fitting_input *in,
                            const struct dgnn_fitting_answer *answer)
 {
-    struct fitting_job job = {w, in, answer, fitting_room(w->fitting)};
+    struct fitting_job job = {w, in, answer, fitting_scratch_bytes(w->fitting)};
     dgnn_parallel_run(w->fitting->threads, w->fitting->threads, fitting_part, &job);
 }

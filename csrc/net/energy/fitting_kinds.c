@@ -40,12 +40,10 @@ enum { FITTING_KINDS_WIDEST = 1 << 16 }; /* numbers of an atom's answer, and row
 static int fitting_kinds_check_width(const struct dgnn_value *value, const char *name, int64_t width,
                                      struct dgnn_error *error)
 {
-    char path[256];
     return width >= 1 && width <= FITTING_KINDS_WIDEST
                ? DGNN_OK
-               : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s is %lld; expected 1 to %d",
-                                 dgnn_value_path(value, path, sizeof(path)), name, (long long)width,
-                                 FITTING_KINDS_WIDEST);
+               : dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "%s is %lld; expected 1 to %d", name,
+                                   (long long)width, FITTING_KINDS_WIDEST);
 }
 
 int dgnn_fitting_load_row(const struct dgnn_value *value, const char *name, int64_t n, double **out,
@@ -54,14 +52,12 @@ int dgnn_fitting_load_row(const struct dgnn_value *value, const char *name, int6
     struct dgnn_value variables = dgnn_value_member(value, "@variables");
     struct dgnn_value member = dgnn_value_member(&variables, name);
     struct dgnn_tensor tensor;
-    char path[256];
     if (n == 0) {
         return dgnn_params_unused(&member, "the fitting net has no such parameters", error);
     }
     DGNN_TRY(dgnn_value_tensor(&member, &tensor, error));
     if (dgnn_tensor_size(&tensor) != n) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: wrong number of elements",
-                               dgnn_value_path(&member, path, sizeof(path)));
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &member, "wrong number of elements");
     }
     DGNN_TRY(dgnn_value_tensor_shaped(&member, tensor.ndim, tensor.shape, &tensor, error));
     *out = dgnn_alloc(n, sizeof(double));
@@ -270,7 +266,6 @@ int dgnn_fitting_kind_find(const struct dgnn_value *value, const struct dgnn_fit
     struct dgnn_value member = dgnn_value_member(value, "type");
     struct dgnn_text known = {0};
     const char *type;
-    char path[256];
     DGNN_TRY(dgnn_value_string(&member, &type, error));
     for (int k = 0; k < FITTING_KINDS_COUNT; k++) {
         if (!strcmp(fitting_kinds[k].type, type)) {
@@ -280,9 +275,8 @@ int dgnn_fitting_kind_find(const struct dgnn_value *value, const struct dgnn_fit
     }
     int status = fitting_kinds_list(&known, error);
     status = status ? status
-                    : dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                      "%s: fitting '%s' is not supported; supported: %s",
-                                      dgnn_value_path(&member, path, sizeof(path)), type, known.data);
+                    : dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, &member,
+                                        "fitting '%s' is not supported; supported: %s", type, known.data);
     dgnn_text_free(&known);
     return status;
 }

@@ -35,13 +35,6 @@ struct glu_load {
     struct dgnn_error *error;
 };
 
-static int glu_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
-{
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
-                           problem);
-}
-
 /* A variable as float64, allocated. */
 static int glu_array(const struct glu_load *l, const char *name, int ndim, const int64_t *shape, double **out)
 {
@@ -184,7 +177,7 @@ static int glu_load_layers(const struct glu_load *l)
         struct dgnn_value item = dgnn_value_item(&l->params.neuron, k);
         DGNN_TRY(dgnn_value_int(&item, &n, l->error));
         if (n < 1 || n > (1 << 16)) {
-            return glu_bad(&item, "a width must be in [1, 65536]", l->error);
+            return dgnn_value_refuse(l->error, DGNN_ERROR_FORMAT, &item, "a width must be in [1, 65536]");
         }
         snprintf(matrix, sizeof(matrix), "hidden_layers.%d.linear.matrix", (int)k);
         snprintf(bias, sizeof(bias), "hidden_layers.%d.linear.bias", (int)k);
@@ -208,15 +201,15 @@ static int glu_load_into(struct glu_load *l, int64_t nin, int modulates)
     l->params.descriptor_dim = l->params.descriptor_dim < 0 ? nin : l->params.descriptor_dim;
     g->nin = nin;
     if (l->params.in_dim != nin || l->params.descriptor_dim > nin || g->nhidden > GLU_MOST_LAYERS) {
-        return glu_bad(
-            l->value,
+        return dgnn_value_refuse(
+            l->error, DGNN_ERROR_FORMAT, l->value,
             "in_dim is not the width of the fitting's input, descriptor_dim larger, or there are more "
-            "than 64 layers",
-            l->error);
+            "than 64 layers");
     }
     int says = l->params.case_film_embd && l->params.dim_case_embd > 0;
     if (says != modulates || (says && l->params.dim_case_embd != l->ncase)) {
-        return glu_bad(l->value, "case_film_embd or dim_case_embd is not the fitting's", l->error);
+        return dgnn_value_refuse(l->error, DGNN_ERROR_FORMAT, l->value,
+                                 "case_film_embd or dim_case_embd is not the fitting's");
     }
     g->w = dgnn_alloc_zeroed(g->nhidden + 1, sizeof(*g->w));
     g->w_transposed = dgnn_alloc_zeroed(g->nhidden + 1, sizeof(*g->w));
@@ -277,9 +270,9 @@ void dgnn_glu_free(struct dgnn_glu *g)
 
 /* Kept of a layer, row after row: v, act(g), act'(g). */
 void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g, int64_t nrow, const double *x,
-                      double *y, double *kept, double *work)
+                      double *y, double *kept, double *scratch)
 {
-    double *pre = work, *out = work + nrow * g->width_max;
+    double *pre = scratch, *out = scratch + nrow * g->width_max;
     for (int64_t k = 0; k < g->nhidden; k++) {
         int64_t n = g->w[k].ncol / 2;
         ops->product(nrow, x, g->w[k].nrow, &g->w[k], g->bias[k], pre, 2 * n, 0);
@@ -297,9 +290,9 @@ void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g, 
     ops->product(nrow, x, g->w[g->nhidden].nrow, &g->w[g->nhidden], g->bias[g->nhidden], y, 1, 0);
 }
 
-const double *dgnn_glu_hidden(const struct dgnn_glu *g, int64_t nrow, const double *work)
+const double *dgnn_glu_hidden(const struct dgnn_glu *g, int64_t nrow, const double *scratch)
 {
-    return work + nrow * g->width_max;
+    return scratch + nrow * g->width_max;
 }
 
 int64_t dgnn_glu_hidden_width(const struct dgnn_glu *g)
@@ -308,9 +301,9 @@ int64_t dgnn_glu_hidden_width(const struct dgnn_glu *g)
 }
 
 void dgnn_glu_backward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g, int64_t nrow,
-                       const double *dy, double *dx, const double *kept, double *work)
+                       const double *dy, double *dx, const double *kept, double *scratch)
 {
-    double *d_pre = work, *d_out = work + nrow * g->width_max;
+    double *d_pre = scratch, *d_out = scratch + nrow * g->width_max;
     kept += nrow * g->width_kept;
     for (int64_t k = g->nhidden; k >= 0; k--) {
         double *to = k ? d_out : dx;

@@ -24,15 +24,15 @@ int dgnn_glu_load(const struct dgnn_value *value, int64_t nin, int modulates, in
                   const double *case_embedding, struct dgnn_glu *glu, struct dgnn_error *error);
 void dgnn_glu_free(struct dgnn_glu *glu); /* a zeroed one is allowed */
 
-/* x: nrow x nin, contiguous; y: nrow. kept: nrow x width_kept. work: 2 x nrow x width_max. */
+/* x: nrow x nin, contiguous; y: nrow. kept: nrow x width_kept. scratch: 2 x nrow x width_max. */
 void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *glu, int64_t nrow,
-                      const double *x, double *y, double *kept, double *work);
+                      const double *x, double *y, double *kept, double *scratch);
 /* After forward with this work, until that is used again: what went into the last layer, rows of width
  * dgnn_glu_hidden_width; 0: there is no hidden layer. */
-const double *dgnn_glu_hidden(const struct dgnn_glu *glu, int64_t nrow, const double *work);
+const double *dgnn_glu_hidden(const struct dgnn_glu *glu, int64_t nrow, const double *scratch);
 int64_t dgnn_glu_hidden_width(const struct dgnn_glu *glu);
-/* dy: nrow; dx: nrow x nin, written. work: 3 x nrow x width_max. */
+/* dy: nrow; dx: nrow x nin, written. scratch: 3 x nrow x width_max. */
 void dgnn_glu_backward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *glu, int64_t nrow,
-                       const double *dy, double *dx, const double *kept, double *work);
+                       const double *dy, double *dx, const double *kept, double *scratch);
 
 #endif

@@ -5,7 +5,7 @@
  * where it tells types apart), not cut at its own cutoff. */
 #include <string.h>
 
-#include "geom/prefix.h"
+#include "geom/graph_part.h"
 #include "net/params/params.h"
 #include "net/energy/registry.h"
 
@@ -43,7 +43,7 @@ struct hybrid {
 struct hybrid_part {
     const struct hybrid_child *child;
     struct dgnn_descriptor_workspace *workspace;
-    struct dgnn_prefix prefix;
+    struct dgnn_graph_part graph_part;
     struct dgnn_buffer rows;     /* nowned x its dim_out: output, then its gradient */
     struct dgnn_buffer rotation; /* nowned x its dim_rotation x 3, where that is wanted: so too */
 };
@@ -121,13 +121,13 @@ static void hybrid_properties(const struct dgnn_descriptor *descriptor, struct d
     *p = ((const struct hybrid *)descriptor)->properties;
 }
 
-static double hybrid_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+static double hybrid_cost(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
 {
     const struct hybrid *h = (const struct hybrid *)descriptor;
     double sum = 0;
     for (int64_t c = 0; c < h->nchild; c++) {
         const struct hybrid_child *child = &h->child[c];
-        sum += dgnn_descriptor_work(child->descriptor,
+        sum += dgnn_descriptor_cost(child->descriptor,
                                     dgnn_descriptor_within(n, distance, child->properties.cutoff), distance);
     }
     return sum;
@@ -150,12 +150,10 @@ static void hybrid_free(struct dgnn_descriptor *descriptor)
 static int hybrid_load_children(const struct dgnn_value *list, const struct dgnn_load_context *context,
                                 struct hybrid *h, struct dgnn_error *error)
 {
-    char path[256];
     DGNN_TRY(dgnn_value_list(list, &h->nchild, error));
     if (h->nchild < 1 || h->nchild > HYBRID_MAX_CHILDREN) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %lld descriptors; expected 1 to %d",
-                               dgnn_value_path(list, path, sizeof(path)), (long long)h->nchild,
-                               HYBRID_MAX_CHILDREN);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, list, "%lld descriptors; expected 1 to %d",
+                                 (long long)h->nchild, HYBRID_MAX_CHILDREN);
     }
     h->child = dgnn_alloc_zeroed(h->nchild, sizeof(*h->child));
     h->sel = dgnn_alloc_zeroed(h->ntypes, sizeof(*h->sel));
@@ -168,10 +166,9 @@ static int hybrid_load_children(const struct dgnn_value *list, const struct dgnn
         DGNN_TRY(dgnn_registry_load(&item, context, &child->descriptor, error));
         dgnn_descriptor_kind(child->descriptor)->properties(child->descriptor, &child->properties);
         if (child->properties.has_native_spin) {
-            return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                   "%s: descriptor '%s' takes spins; dgnn does not evaluate it in a hybrid",
-                                   dgnn_value_path(&item, path, sizeof(path)),
-                                   dgnn_descriptor_kind(child->descriptor)->type);
+            return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, &item,
+                                     "descriptor '%s' takes spins; dgnn does not evaluate it in a hybrid",
+                                     dgnn_descriptor_kind(child->descriptor)->type);
         }
     }
     return DGNN_OK;
@@ -237,7 +234,7 @@ static void hybrid_workspace_free(struct dgnn_descriptor_workspace *workspace)
     for (int64_t c = 0; w && c < w->nchild; c++) {
         struct hybrid_part *part = &w->part[c];
         dgnn_descriptor_kind(part->child->descriptor)->workspace_free(part->workspace);
-        dgnn_prefix_free(&part->prefix);
+        dgnn_graph_part_free(&part->graph_part);
         dgnn_buffer_free(&part->rows);
         dgnn_buffer_free(&part->rotation);
     }
@@ -269,21 +266,21 @@ static int hybrid_build_part(const struct hybrid *h, struct hybrid_part *part,
 {
     const struct dgnn_graph *graph = evaluation->graph;
     const struct dgnn_descriptor_properties *own = &part->child->properties;
-    struct dgnn_prefix_rules rules = {
+    struct dgnn_graph_part_rules rules = {
         .sel = own->sel, .nsel = own->mixed_types ? 1 : own->nsel, .ntypes = h->ntypes};
     DGNN_TRY(dgnn_buffer_reserve(&part->rows, graph->nowned * own->dim_out * (int64_t)sizeof(double),
                                  "the output of a hybrid's child", error));
     int64_t rotation = evaluation->rotation ? 3 * own->dim_rotation : 0;
     DGNN_TRY(dgnn_buffer_reserve(&part->rotation, graph->nowned * rotation * (int64_t)sizeof(double),
                                  "the rotation matrix of a hybrid's child", error));
-    return dgnn_prefix_build(&part->prefix, graph, &rules, error);
+    return dgnn_graph_part_build(&part->graph_part, graph, &rules, error);
 }
 
 static struct dgnn_evaluation hybrid_evaluation(const struct hybrid_part *part,
                                                 const struct dgnn_evaluation *evaluation)
 {
     struct dgnn_evaluation own = *evaluation;
-    own.graph = &part->prefix.graph;
+    own.graph = &part->graph_part.graph;
     own.rotation = own.rotation_gradient =
         evaluation->rotation && part->child->properties.dim_rotation ? part->rotation.data : NULL;
     own.want_moments &= part->child->properties.has_message_passing;
@@ -305,7 +302,7 @@ static int hybrid_prepare_part(struct hybrid_part *part, const struct dgnn_evalu
     const struct dgnn_descriptor *child = part->child->descriptor;
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(child);
     struct dgnn_evaluation own = hybrid_evaluation(part, evaluation);
-    DGNN_TRY(dgnn_prefix_prepare(&part->prefix, 1, dgnn_evaluation_sides(&own), error));
+    DGNN_TRY(dgnn_graph_part_prepare(&part->graph_part, 1, dgnn_evaluation_sides(&own), error));
     return kind->prepare(child, part->workspace, &own, error);
 }
 
@@ -363,9 +360,9 @@ static int hybrid_backward_part(struct hybrid_part *part, const struct dgnn_eval
     const struct dgnn_descriptor *child = part->child->descriptor;
     struct dgnn_evaluation own = hybrid_evaluation(part, evaluation);
     double *all = evaluation->edge_gradient;
-    own.edge_gradient = dgnn_prefix_begin_gradient(&part->prefix, all, 1);
+    own.edge_gradient = dgnn_graph_part_begin_gradient(&part->graph_part, all, 1);
     DGNN_TRY(dgnn_descriptor_kind(child)->backward(child, part->workspace, &own, part->rows.data, error));
-    dgnn_prefix_end_gradient(&part->prefix, own.edge_gradient, 1, all);
+    dgnn_graph_part_end_gradient(&part->graph_part, own.edge_gradient, 1, all);
     return DGNN_OK;
 }
 
@@ -408,7 +405,7 @@ const struct dgnn_descriptor_kind dgnn_hybrid = {
     .free = hybrid_free,
     .properties = hybrid_properties,
     .describe = hybrid_describe,
-    .work = hybrid_work,
+    .cost = hybrid_cost,
     .workspace_create = hybrid_workspace_create,
     .workspace_free = hybrid_workspace_free,
     .prepare = hybrid_prepare,

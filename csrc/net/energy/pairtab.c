@@ -47,13 +47,6 @@ struct dgnn_pairtab {
 
 /* ---------------------------------------------------------------- loading */
 
-static int pairtab_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
-{
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
-                           problem);
-}
-
 /* n finite numbers of "@variables". */
 static int pairtab_load_row(const struct dgnn_value *variables, const char *name, int64_t n, double *out,
                             struct dgnn_error *error)
@@ -64,7 +57,7 @@ static int pairtab_load_row(const struct dgnn_value *variables, const char *name
     dgnn_tensor_to_double(&tensor, out);
     for (int64_t k = 0; k < n; k++) {
         if (!isfinite(out[k])) {
-            return pairtab_bad(&member, "expected finite numbers", error);
+            return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &member, "expected finite numbers");
         }
     }
     return DGNN_OK;
@@ -76,14 +69,17 @@ static int pairtab_check_counts(const struct dgnn_pairtab *t, const struct dgnn_
     const struct pairtab_table_params *p = &t->splines;
     const struct dgnn_value *where = &t->params.tab;
     if (!(t->params.rcut > 0 && t->params.rcut < 1e3) || t->params.sel < 1 || t->params.sel > 1 << 24) {
-        return pairtab_bad(where, "expected rcut in (0, 1000) and sel in [1, 16777216] beside it", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "expected rcut in (0, 1000) and sel in [1, 16777216] beside it");
     }
     if (p->ntypes != context->ntypes) {
-        return pairtab_bad(where, "ntypes is not the length of the model's type_map", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "ntypes is not the length of the model's type_map");
     }
     if (!(p->hh > 0 && isfinite(p->hh) && isfinite(p->rmin)) || p->nspline < 1 ||
         p->nspline > PAIRTAB_SPLINES) {
-        return pairtab_bad(where, "expected a positive hh, a finite rmin and 1 to 16777216 splines", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, where,
+                                 "expected a positive hh, a finite rmin and 1 to 16777216 splines");
     }
     return dgnn_params_same_double(&p->rcut, t->params.rcut, "the model's rcut", error);
 }
@@ -104,7 +100,8 @@ static int pairtab_check_again(const struct dgnn_pairtab *t, const struct dgnn_v
     DGNN_TRY(pairtab_load_row(variables, "tab_info", 4, info, error));
     if (info[0] != p->rmin || info[1] != p->hh || info[2] != (double)p->nspline ||
         info[3] != (double)p->ntypes) {
-        return pairtab_bad(&again, "it is not rmin, hh, nspline and ntypes of the table", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &again,
+                                 "it is not rmin, hh, nspline and ntypes of the table");
     }
     return DGNN_OK;
 }

@@ -39,12 +39,10 @@ static int registry_list(struct dgnn_text *known, struct dgnn_error *error)
 static int registry_unknown(const struct dgnn_value *value, const char *type, struct dgnn_error *error)
 {
     struct dgnn_text known = {0};
-    char path[256];
     int status = registry_list(&known, error);
     status = status ? status
-                    : dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                      "%s: descriptor '%s' is not supported; supported: %s",
-                                      dgnn_value_path(value, path, sizeof(path)), type, known.data);
+                    : dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
+                                        "descriptor '%s' is not supported; supported: %s", type, known.data);
     dgnn_text_free(&known);
     return status;
 }

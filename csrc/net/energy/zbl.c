@@ -4,14 +4,13 @@
 
 int dgnn_zbl_check(const struct dgnn_zbl *z, const struct dgnn_value *where, struct dgnn_error *error)
 {
-    char path[256];
     return isfinite(z->rmin) && isfinite(z->rmax) && z->rmax > z->rmin && isfinite(z->alpha) && z->alpha > 0
                ? DGNN_OK
-               : dgnn_status_set(
-                     error, DGNN_ERROR_FORMAT,
-                     "%s: sw_rmin %g, sw_rmax %g, smin_alpha %g; expected sw_rmax above sw_rmin, and a "
+               : dgnn_value_refuse(
+                     error, DGNN_ERROR_FORMAT, where,
+                     "sw_rmin %g, sw_rmax %g, smin_alpha %g; expected sw_rmax above sw_rmin, and a "
                      "positive smin_alpha",
-                     dgnn_value_path(where, path, sizeof(path)), z->rmin, z->rmax, z->alpha);
+                     z->rmin, z->rmax, z->alpha);
 }
 
 /* The soft minimum of a centre, and the sum of its e_j; 0 and 0 where that is nothing. */

@@ -12,14 +12,14 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "net/parts/attend.h"
+#include "net/parts/attention_load.h"
 #include "net/parts/backend.h"
 #include "net/parts/embedding.h"
 #include "net/parts/environment.h"
 #include "net/parts/moment.h"
 #include "net/params/params.h"
 #include "net/local/local.h"
-#include "net/local/edgerows.h"
+#include "net/local/edge_batches.h"
 #include "net/parts/typeembed.h"
 
 /* Rows of a chunk: enough for the products to be efficient. */
@@ -138,26 +138,17 @@ static const struct dgnn_driver dpa1_driver = {.nstage = DPA1_STAGES,
 
 /* ---------------------------------------------------------------- settings */
 
-static int dpa1_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
-{
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
-                           problem);
-}
-
 static int dpa1_load_mode(struct dpa1_settings *s, const struct dgnn_value *value, int second,
                           struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(value, "tebd_input_mode");
     const char *mode = second ? "strip" : s->params.tebd_input_mode;
-    char path[256];
     if (second) {
         DGNN_TRY(dgnn_params_same_string(&member, mode, "the type se_atten_v2", error));
     }
     if (mode && strcmp(mode, "strip") && strcmp(mode, "concat")) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: tebd_input_mode is '%s'; dgnn evaluates 'concat' and 'strip'",
-                               dgnn_value_path(value, path, sizeof(path)), mode);
+        return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
+                                 "tebd_input_mode is '%s'; dgnn evaluates 'concat' and 'strip'", mode);
     }
     s->strip = mode && !strcmp(mode, "strip");
     return DGNN_OK;
@@ -168,11 +159,13 @@ static int dpa1_check(const struct dpa1_settings *s, const struct dgnn_value *va
 {
     const int64_t limit = 1 << 16;
     if (s->params.ntypes != context->ntypes) {
-        return dpa1_bad(value, "ntypes is not the length of the model's type_map", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value,
+                                 "ntypes is not the length of the model's type_map");
     }
     if (s->params.tebd_dim < 1 || s->params.tebd_dim > limit || s->params.axis_neuron < 1 ||
         s->params.axis_neuron > limit || s->params.attn < 1 || s->params.attn > limit) {
-        return dpa1_bad(value, "tebd_dim, axis_neuron and attn must be in [1, 65536]", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value,
+                                 "tebd_dim, axis_neuron and attn must be in [1, 65536]");
     }
     return DGNN_OK;
 }
@@ -182,7 +175,7 @@ static int dpa1_load_environment(struct dpa1_settings *s, const struct dgnn_valu
 {
     struct dgnn_value variables = dgnn_value_member(value, "@variables");
     s->environment = (struct dgnn_environment){.cutoff = s->params.rcut,
-                                               .smooth = s->params.rcut_smth,
+                                               .switch_start = s->params.rcut_smth,
                                                .protection = s->params.env_protection,
                                                .width = 4,
                                                .ntypes = s->ntypes,
@@ -201,7 +194,7 @@ static int dpa1_load_settings(const struct dgnn_value *value, const struct dgnn_
     DGNN_TRY(dpa1_load_mode(s, value, kind == &dgnn_dpa1_se_atten_v2, error));
     DGNN_TRY(dpa1_check(s, value, context, error));
     DGNN_TRY(dpa1_load_environment(s, value, error));
-    DGNN_TRY(dgnn_edgerows_groups(&s->params.exclude_types, s->ntypes, &s->group, error));
+    DGNN_TRY(dgnn_edge_batches_groups(&s->params.exclude_types, s->ntypes, &s->group, error));
     DGNN_TRY(dgnn_typeembed_same(&s->params.type_embedding, s->params.use_econf_tebd, error));
     return dgnn_typeembed_load_f64(&s->params.type_embedding, s->ntypes, context->type_map,
                                    s->params.tebd_dim, &s->table, error);
@@ -254,7 +247,7 @@ static int dpa1_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
 }
 
 /* Each layer of attention multiplies each two neighbours' queries, keys and values. */
-static double dpa1_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+static double dpa1_cost(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
 {
     const struct dpa1_settings *s = &((const struct dpa1 *)descriptor)->settings;
     double edge = (double)s->parameters, two = 2.0 * (double)(s->params.attn_layer * s->params.attn);
@@ -269,7 +262,7 @@ static double dpa1_work(const struct dgnn_descriptor *descriptor, int64_t n, con
      .free = dpa1_free,                                                                                      \
      .properties = dpa1_properties,                                                                          \
      .describe = dpa1_describe,                                                                              \
-     .work = dpa1_work,                                                                                      \
+     .cost = dpa1_cost,                                                                                      \
      .workspace_create = dgnn_backend_workspace_create,                                                      \
      .workspace_free = dgnn_backend_workspace_free,                                                          \
      .prepare = dgnn_backend_prepare,                                                                        \

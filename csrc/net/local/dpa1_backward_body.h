@@ -48,10 +48,10 @@ static void REAL(dpa1_d_last)(const struct REAL(dpa1) * d, const struct REAL(dpa
         d_gr = {.nrow = 4, .ncol = d->stride, .stride = d->stride, .data = scratch->d_gr};
     for (int64_t r = 0; r < n; r++) {
         for (int a = 0; a < 4; a++) {
-            scratch->turned[4 * r + a] = store->row[a * store->row_stride + first + r];
+            scratch->transposed[4 * r + a] = store->row[a * store->row_stride + first + r];
         }
     }
-    d->ops->product(n, scratch->turned, 4, &d_gr, NULL, d_g, d->stride, 0);
+    d->ops->product(n, scratch->transposed, 4, &d_gr, NULL, d_g, d->stride, 0);
 }
 
 static void REAL(dpa1_attention_backward)(const struct REAL(dpa1) * d, const struct dgnn_graph *graph,
@@ -116,7 +116,8 @@ static void REAL(dpa1_stage_d_centres)(void *of, const struct dgnn_stage_call *c
     const struct REAL(dpa1_scratch) *scratch = &chunk.scratch;
     int64_t first = w->rows.chunk[call->chunk], pairs = 0;
     for (int64_t r = chunk.begin; r < chunk.end;) {
-        int64_t next = dgnn_edgerows_run(&w->rows, r, chunk.end), n = next - r, i = w->rows.centre[r] - first;
+        int64_t next = dgnn_edge_batches_run(&w->rows, r, chunk.end), n = next - r,
+                i = w->rows.centre[r] - first;
         REAL(dgnn_moment_backward)(d->ops, &d->shape, chunk.store.gr + i * 4 * d->stride,
                                    call->output_gradient + i * d->settings->dim_out,
                                    1.0 / (double)d->settings->sel[0], scratch->d_gr, scratch->moment);

@@ -4,7 +4,7 @@ struct REAL(dpa1) {
     struct dpa1_settings *settings;
     const struct REAL(dgnn_ops) * ops;
     struct REAL(dgnn_embedding) embedding;
-    struct REAL(dgnn_attend) attention;
+    struct REAL(dgnn_attention) attention;
     real *strip; /* of types (centre, neighbour), each with the NULL type: (ntypes + 1)^2 x stride; NULL in
                     concat */
     struct dgnn_moment_shape shape;
@@ -15,7 +15,7 @@ struct REAL(dpa1) {
 /* What an evaluation writes. */
 struct REAL(dpa1_workspace) {
     const struct REAL(dpa1) * d;
-    struct dgnn_edgerows rows;
+    struct dgnn_edge_batches rows;
     real *empty;         /* ntypes x 4 x stride: what one empty slot adds to gr */
     int64_t *place;      /* nchunk + 1: bytes in kept where each chunk's store begins */
     int64_t store_bytes; /* of the largest chunk */
@@ -37,16 +37,16 @@ struct REAL(dpa1_store) {
     struct REAL(dgnn_attention_kept) * layer;
 };
 
-/* Room of a thread. */
+/* Scratch memory of a thread. */
 struct REAL(dpa1_scratch) {
-    real *input; /* rows x inputs */
-    real *room;  /* dgnn_embedding_room */
-    real *g[2];  /* rows x stride */
+    real *input;     /* rows x inputs */
+    real *embedding; /* dgnn_embedding_scratch */
+    real *g[2];      /* rows x stride */
     real *attention;
     real *d_gr;        /* 4 x stride */
-    real *moment;      /* dgnn_moment_room */
+    real *moment;      /* dgnn_moment_scratch */
     real *d_row;       /* rows x 4 */
-    real *turned;      /* rows x 4: the environment's, one after the other */
+    real *transposed;  /* rows x 4: the environment's, one after the other */
     real *d_switch;    /* rows */
     real *d_direction; /* 3 x rows padded */
     void *store;       /* of a chunk, where stores are not kept */
@@ -76,21 +76,22 @@ static int REAL(dpa1_strip_table)(struct REAL(dpa1) * d, const struct REAL(dgnn_
                                   struct dgnn_error *error)
 {
     int64_t n = d->settings->ntypes + 1, nin = strip->network[0].nin,
-            each = nin + REAL(dgnn_embedding_room)(strip);
-    real *work = dgnn_alloc(each, sizeof(real));
+            each = nin + REAL(dgnn_embedding_scratch)(strip);
+    real *scratch = dgnn_alloc(each, sizeof(real));
     d->strip = dgnn_alloc(n * n, sizeof(real) * (size_t)d->stride);
-    if (!work || !d->strip) {
-        dgnn_alloc_free(work);
+    if (!scratch || !d->strip) {
+        dgnn_alloc_free(scratch);
         return dgnn_status_no_memory(error, "type embeddings", n * n * d->stride * (int64_t)sizeof(real));
     }
     for (int64_t pair = 0; pair < n * n; pair++) {
-        struct REAL(dgnn_embedding_rows) row = {.nrow = 1, .x = work, .x_stride = nin, .stride = d->stride};
+        struct REAL(dgnn_embedding_rows)
+            row = {.nrow = 1, .x = scratch, .x_stride = nin, .stride = d->stride};
         row.y = d->strip + pair * d->stride;
-        row.room = work + nin;
-        REAL(dpa1_types)(d->settings, pair / n, pair % n, work);
+        row.scratch = scratch + nin;
+        REAL(dpa1_types)(d->settings, pair / n, pair % n, scratch);
         REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), &strip->network[0], &row);
     }
-    dgnn_alloc_free(work);
+    dgnn_alloc_free(scratch);
     return DGNN_OK;
 }
 
@@ -98,14 +99,13 @@ static int REAL(dpa1_load_strip)(struct REAL(dpa1) * d, struct dgnn_error *error
 {
     struct dpa1_settings *s = d->settings;
     struct REAL(dgnn_embedding) strip;
-    char path[256];
     DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings_strip, 0, s->ntypes, dpa1_type_inputs(s), NULL,
                                        &strip, error));
-    int status = strip.nout == d->width
-                     ? REAL(dpa1_strip_table)(d, &strip, error)
-                     : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: width %lld, expected %lld",
-                                       dgnn_value_path(&s->params.embeddings_strip, path, sizeof(path)),
-                                       (long long)strip.nout, (long long)d->width);
+    int status =
+        strip.nout == d->width
+            ? REAL(dpa1_strip_table)(d, &strip, error)
+            : dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &s->params.embeddings_strip,
+                                "width %lld, expected %lld", (long long)strip.nout, (long long)d->width);
     status =
         status ? status : REAL(dgnn_embedding_same)(&strip, s->params.embeddings.parent, "neuron", error);
     s->parameters += strip.parameters;
@@ -122,22 +122,20 @@ static int REAL(dpa1_load_networks)(struct REAL(dpa1) * d, struct dgnn_error *er
     d->width = d->embedding.nout;
     d->stride = dgnn_table_pad(d->width, REAL_LANES);
     DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
-    struct dgnn_attend_shape shape = {.width = d->width,
-                                      .slots = s->sel[0],
-                                      .nlayer = s->params.attn_layer,
-                                      .hidden = s->params.attn,
-                                      .angular = s->params.attn_dotr};
-    DGNN_TRY(REAL(dgnn_attend_load)(&s->params.attention_layers, &shape, &d->attention, error));
+    struct dgnn_attention_shape shape = {.width = d->width,
+                                         .slots = s->sel[0],
+                                         .nlayer = s->params.attn_layer,
+                                         .hidden = s->params.attn,
+                                         .angular = s->params.attn_dotr};
+    DGNN_TRY(REAL(dgnn_attention_load)(&s->params.attention_layers, &shape, &d->attention, error));
     s->parameters = d->embedding.parameters + d->attention.parameters;
     DGNN_TRY(s->strip
                  ? REAL(dpa1_load_strip)(d, error)
                  : dgnn_params_unused(&s->params.embeddings_strip, "tebd_input_mode is not strip", error));
     if (s->params.axis_neuron > d->width) {
-        char path[256];
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                               "%s: axis_neuron is %lld, but the weights have width %lld",
-                               dgnn_value_path(s->params.embeddings.parent, path, sizeof(path)),
-                               (long long)s->params.axis_neuron, (long long)d->width);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, s->params.embeddings.parent,
+                                 "axis_neuron is %lld, but the weights have width %lld",
+                                 (long long)s->params.axis_neuron, (long long)d->width);
     }
     d->shape = (struct dgnn_moment_shape){.n = d->width, .axis = s->params.axis_neuron, .stride = d->stride};
     s->dim_rotation = d->width;
@@ -150,7 +148,7 @@ static void REAL(dpa1_free)(void *weights)
     struct REAL(dpa1) *d = weights;
     if (d) {
         REAL(dgnn_embedding_free)(&d->embedding);
-        REAL(dgnn_attend_free)(&d->attention);
+        REAL(dgnn_attention_free)(&d->attention);
         dgnn_alloc_free(d->strip);
         dgnn_alloc_free(d);
     }
@@ -160,7 +158,7 @@ static void REAL(dpa1_workspace_free)(void *of)
 {
     struct REAL(dpa1_workspace) *w = of;
     if (w) {
-        dgnn_edgerows_free(&w->rows);
+        dgnn_edge_batches_free(&w->rows);
         dgnn_buffer_free(&w->shared);
         dgnn_buffer_free(&w->kept);
         dgnn_buffer_free(&w->scratch);
@@ -209,7 +207,7 @@ static int64_t REAL(dpa1_pairs)(const struct REAL(dpa1_workspace) * w, int64_t c
     const struct REAL(dpa1) *d = w->d;
     int64_t sum = 0, begin = w->rows.group[c], end = w->rows.group[c + 1];
     while (begin < end && d->attention.nlayer) {
-        int64_t next = dgnn_edgerows_run(&w->rows, begin, end), n = next - begin;
+        int64_t next = dgnn_edge_batches_run(&w->rows, begin, end), n = next - begin;
         sum += n * dgnn_table_pad(n, REAL_LANES);
         begin = next;
     }
@@ -268,14 +266,14 @@ static void REAL(dpa1_scratch_layout)(struct dgnn_arena *arena, const struct REA
         attention = need > attention ? need : attention;
     }
     scratch->input = dgnn_arena_take(arena, nrow, sizeof(real) * (size_t)REAL(dpa1_inputs)(d));
-    scratch->room = dgnn_arena_take(arena, REAL(dgnn_embedding_room)(&d->embedding), sizeof(real));
+    scratch->embedding = dgnn_arena_take(arena, REAL(dgnn_embedding_scratch)(&d->embedding), sizeof(real));
     scratch->g[0] = dgnn_arena_take(arena, nrow, line);
     scratch->g[1] = dgnn_arena_take(arena, nrow, line);
     scratch->attention = dgnn_arena_take(arena, attention, sizeof(real));
     scratch->d_gr = dgnn_arena_take(arena, 4, line);
-    scratch->moment = dgnn_arena_take(arena, REAL(dgnn_moment_room)(&d->shape), sizeof(real));
+    scratch->moment = dgnn_arena_take(arena, REAL(dgnn_moment_scratch)(&d->shape), sizeof(real));
     scratch->d_row = dgnn_arena_take(arena, nrow, 4 * sizeof(real));
-    scratch->turned = dgnn_arena_take(arena, nlayer ? nrow : 0, 4 * sizeof(real));
+    scratch->transposed = dgnn_arena_take(arena, nlayer ? nrow : 0, 4 * sizeof(real));
     scratch->d_switch = dgnn_arena_take(arena, nrow, sizeof(real));
     scratch->d_direction = dgnn_arena_take(arena, pad, 3 * sizeof(real));
     scratch->store = dgnn_arena_take(arena, w->keep ? 0 : w->store_bytes, 1);
@@ -335,7 +333,7 @@ static int REAL(dpa1_reserve_stores)(struct REAL(dpa1_workspace) * w,
     if (!dgnn_alloc_checked(w->scratch_bytes, d->settings->threads, 0, &total)) {
         total = INT64_MAX;
     }
-    return dgnn_buffer_reserve(&w->scratch, total, "room of threads", error);
+    return dgnn_buffer_reserve(&w->scratch, total, "scratch of threads", error);
 }
 
 /* ---------------------------------------------------------------- forward */
@@ -379,12 +377,12 @@ static void REAL(dpa1_empty_slots)(struct REAL(dpa1_workspace) * w, const struct
         }
         row.y = scratch->g[0];
         row.stride = d->stride;
-        row.room = scratch->room;
+        row.scratch = scratch->embedding;
         REAL(dgnn_embedding_forward)(d->ops, &d->embedding.network[0], &row);
         if (d->strip) {
             REAL(dpa1_apply_strip)(d, REAL(dpa1_strip_row)(d, t, null), 0, row.y, NULL, NULL);
         }
-        REAL(dgnn_attend_empty)(&d->attention, row.y);
+        REAL(dgnn_attention_empty)(&d->attention, row.y);
         for (int64_t c = 0; c < 4 * d->stride; c++) {
             w->empty[t * 4 * d->stride + c] = (real)environment[c / d->stride] * row.y[c % d->stride];
         }
@@ -428,7 +426,7 @@ static void REAL(dpa1_embed)(const struct REAL(dpa1_workspace) * w, const struct
                                              .y = g,
                                              .tangent = store->tangent,
                                              .stride = stride,
-                                             .room = scratch->room};
+                                             .scratch = scratch->embedding};
     for (int64_t r = 0; r < store->nrow; r++) {
         int32_t centre = graph->type[w->rows.centre[begin + r]];
         int32_t neighbour = graph->type[graph->neighbour[w->rows.edge[begin + r]]];
@@ -486,7 +484,7 @@ static real *REAL(dpa1_attend)(const struct REAL(dpa1_workspace) * w, const stru
     const struct REAL(dpa1) *d = w->d;
     int64_t pairs = 0, end = begin + store->nrow;
     for (int64_t r = begin; r < end;) {
-        int64_t next = dgnn_edgerows_run(&w->rows, r, end), n = next - r, first = r - begin;
+        int64_t next = dgnn_edge_batches_run(&w->rows, r, end), n = next - r, first = r - begin;
         for (int64_t l = 0; l < d->attention.nlayer; l++) {
             struct REAL(dgnn_attention_block) block = REAL(dpa1_block)(d, store, l, first, n, pairs);
             block.nempty = REAL(dpa1_absent)(d, graph, n);
@@ -538,10 +536,10 @@ static int REAL(dpa1_reserve)(void *of, const struct dgnn_evaluation *evaluation
 {
     struct REAL(dpa1_workspace) *w = of;
     const struct dpa1_settings *s = w->d->settings;
-    struct dgnn_edgerows_rule rule = {
+    struct dgnn_edge_batches_rule rule = {
         .ntypes = s->ntypes, .ngroup = 1, .target = DPA1_CHUNK_ROWS, .group = s->group};
     (void)profile;
-    DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
+    DGNN_TRY(dgnn_edge_batches_make(&w->rows, evaluation->graph, &rule, error));
     w->rows.row_max = w->rows.row_max > 1 ? w->rows.row_max : 1; /* the empty slots' row */
     DGNN_TRY(REAL(dpa1_reserve_stores)(w, evaluation, error));
     struct REAL(dpa1_scratch) first = REAL(dpa1_scratch_of_thread)(w, 0);
@@ -660,7 +658,7 @@ static void REAL(dpa1_stage_moment)(void *of, const struct dgnn_stage_call *call
     const real *g = nlayer ? chunk.scratch.g[nlayer % 2] : chunk.first;
     for (int64_t i = first; i < w->rows.chunk[call->chunk + 1]; i++) {
         int64_t next =
-            r < chunk.end && w->rows.centre[r] == i ? dgnn_edgerows_run(&w->rows, r, chunk.end) : r;
+            r < chunk.end && w->rows.centre[r] == i ? dgnn_edge_batches_run(&w->rows, r, chunk.end) : r;
         real *gr = chunk.store.gr + (i - first) * 4 * d->stride;
         REAL(dpa1_reduce)(w, chunk.graph, i, r - chunk.begin, next - r, &chunk.store, g, gr);
         if (call->output) {

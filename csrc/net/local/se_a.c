@@ -13,7 +13,7 @@
 #include "net/parts/environment.h"
 #include "net/parts/moment.h"
 #include "net/params/params.h"
-#include "net/local/edgerows.h"
+#include "net/local/edge_batches.h"
 #include "net/local/local.h"
 
 enum { SE_A_CHUNK_ROWS = 256 };
@@ -100,7 +100,7 @@ static const struct dgnn_driver se_a_driver = {
 static int se_a_load_lists(const struct dgnn_value *value, struct se_a_settings *s, struct dgnn_error *error)
 {
     s->environment = (struct dgnn_environment){.cutoff = s->params.rcut,
-                                               .smooth = s->params.rcut_smth,
+                                               .switch_start = s->params.rcut_smth,
                                                .protection = s->params.env_protection,
                                                .width = 4,
                                                .ntypes = s->ntypes};
@@ -109,7 +109,7 @@ static int se_a_load_lists(const struct dgnn_value *value, struct se_a_settings 
     for (int32_t t = 0; t < s->ntypes; t++) {
         s->nnei += s->sel[t];
     }
-    DGNN_TRY(dgnn_edgerows_groups(&s->params.exclude_types, s->ntypes, &s->group, error));
+    DGNN_TRY(dgnn_edge_batches_groups(&s->params.exclude_types, s->ntypes, &s->group, error));
     for (int64_t p = 0; p < (int64_t)s->ntypes * s->ntypes; p++) {
         if (s->group[p] >= 0) {
             s->group[p] = (int32_t)se_a_network(s, p / s->ntypes, p % s->ntypes);

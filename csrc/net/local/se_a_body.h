@@ -12,7 +12,7 @@ struct REAL(se_a) {
 /* What an evaluation writes. */
 struct REAL(se_a_workspace) {
     const struct REAL(se_a) * d;
-    struct dgnn_edgerows rows;
+    struct dgnn_edge_batches rows;
     real *row;     /* nrow padded x 4: each chunk's rows as 4 x its own length */
     real *g;       /* nrow x stride, or one chunk's for each thread */
     real *tangent; /* as g */
@@ -31,31 +31,31 @@ struct REAL(se_a_store) {
     real *tangent; /* nrow x stride, or NULL: not wanted */
 };
 
-/* Room of a thread. */
+/* Scratch memory of a thread. */
 struct REAL(se_a_scratch) {
-    real *room;        /* dgnn_embedding_room */
+    real *embedding;   /* dgnn_embedding_scratch */
     real *g, *tangent; /* rows x stride, where they are not kept */
     real *d_gr;        /* centres of a chunk x 4 x stride */
-    real *moment;      /* dgnn_moment_room */
+    real *moment;      /* dgnn_moment_scratch */
     real *d_row;       /* rows x 4 */
 };
 
 /* ---------------------------------------------------------------- loading */
 
 /* One empty slot of the section of a type, of centres of another. */
-static void REAL(se_a_empty_slot)(const struct REAL(se_a) * d, int32_t centre, int32_t slot, real *work,
+static void REAL(se_a_empty_slot)(const struct REAL(se_a) * d, int32_t centre, int32_t slot, real *scratch,
                                   real *empty)
 {
     const struct se_a_settings *s = d->settings;
     double row[4];
     dgnn_environment_empty_row(&s->environment, centre, slot, row);
-    work[0] = (real)row[0];
+    scratch[0] = (real)row[0];
     struct REAL(dgnn_embedding_rows) rows = {.nrow = 1,
-                                             .x = work,
+                                             .x = scratch,
                                              .x_stride = 1,
-                                             .y = work + REAL_LANES,
+                                             .y = scratch + REAL_LANES,
                                              .stride = d->stride,
-                                             .room = work + REAL_LANES + d->stride};
+                                             .scratch = scratch + REAL_LANES + d->stride};
     const struct REAL(dgnn_network) *network = &d->embedding.network[se_a_network(s, centre, slot)];
     REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), network, &rows);
     for (int64_t c = 0; c < 4 * d->stride; c++) {
@@ -65,19 +65,20 @@ static void REAL(se_a_empty_slot)(const struct REAL(se_a) * d, int32_t centre, i
 
 static int REAL(se_a_load_empty)(struct REAL(se_a) * d, struct dgnn_error *error)
 {
-    int64_t n = d->settings->ntypes, each = REAL_LANES + d->stride + REAL(dgnn_embedding_room)(&d->embedding);
-    real *work = dgnn_alloc(each, sizeof(real));
+    int64_t n = d->settings->ntypes,
+            each = REAL_LANES + d->stride + REAL(dgnn_embedding_scratch)(&d->embedding);
+    real *scratch = dgnn_alloc(each, sizeof(real));
     d->empty = dgnn_alloc(n * n, 4 * sizeof(real) * (size_t)d->stride);
-    if (!work || !d->empty) {
-        dgnn_alloc_free(work);
+    if (!scratch || !d->empty) {
+        dgnn_alloc_free(scratch);
         return dgnn_status_no_memory(error, "empty slots", n * n * 4 * d->stride * (int64_t)sizeof(real));
     }
     for (int32_t centre = 0; centre < n; centre++) {
         for (int32_t slot = 0; slot < n; slot++) {
-            REAL(se_a_empty_slot)(d, centre, slot, work, d->empty + (centre * n + slot) * 4 * d->stride);
+            REAL(se_a_empty_slot)(d, centre, slot, scratch, d->empty + (centre * n + slot) * 4 * d->stride);
         }
     }
-    dgnn_alloc_free(work);
+    dgnn_alloc_free(scratch);
     return DGNN_OK;
 }
 
@@ -102,10 +103,9 @@ static int REAL(se_a_load_networks)(struct REAL(se_a) * d, struct dgnn_error *er
     d->stride = dgnn_table_pad(width, REAL_LANES);
     d->shape = (struct dgnn_moment_shape){.n = width, .axis = s->params.axis_neuron, .stride = d->stride};
     if (s->params.axis_neuron < 1 || s->params.axis_neuron > width) {
-        char path[256];
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: axis_neuron is %lld, expected 1 to %lld",
-                               dgnn_value_path(s->params.embeddings.parent, path, sizeof(path)),
-                               (long long)s->params.axis_neuron, (long long)width);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, s->params.embeddings.parent,
+                                 "axis_neuron is %lld, expected 1 to %lld", (long long)s->params.axis_neuron,
+                                 (long long)width);
     }
     s->parameters = d->embedding.parameters;
     s->dim_out = width * s->params.axis_neuron;
@@ -128,7 +128,7 @@ static void REAL(se_a_workspace_free)(void *of)
 {
     struct REAL(se_a_workspace) *w = of;
     if (w) {
-        dgnn_edgerows_free(&w->rows);
+        dgnn_edge_batches_free(&w->rows);
         dgnn_buffer_free(&w->kept);
         dgnn_buffer_free(&w->scratch);
         dgnn_alloc_free(w);
@@ -181,11 +181,11 @@ static void REAL(se_a_scratch_layout)(struct dgnn_arena *arena, const struct REA
     const struct REAL(se_a) *d = w->d;
     int64_t nrow = w->rows.row_max;
     size_t line = sizeof(real) * (size_t)d->stride;
-    scratch->room = dgnn_arena_take(arena, REAL(dgnn_embedding_room)(&d->embedding), sizeof(real));
+    scratch->embedding = dgnn_arena_take(arena, REAL(dgnn_embedding_scratch)(&d->embedding), sizeof(real));
     scratch->g = dgnn_arena_take(arena, w->keep ? 0 : nrow, line);
     scratch->tangent = dgnn_arena_take(arena, w->keep ? 0 : nrow, line);
     scratch->d_gr = dgnn_arena_take(arena, w->rows.centre_max, 4 * line);
-    scratch->moment = dgnn_arena_take(arena, REAL(dgnn_moment_room)(&d->shape), sizeof(real));
+    scratch->moment = dgnn_arena_take(arena, REAL(dgnn_moment_scratch)(&d->shape), sizeof(real));
     scratch->d_row = dgnn_arena_take(arena, nrow, 4 * sizeof(real));
 }
 
@@ -204,13 +204,13 @@ static int REAL(se_a_reserve)(void *of, const struct dgnn_evaluation *evaluation
     struct REAL(se_a_workspace) *w = of;
     const struct REAL(se_a) *d = w->d;
     const struct se_a_settings *s = d->settings;
-    struct dgnn_edgerows_rule rule = {
+    struct dgnn_edge_batches_rule rule = {
         .ntypes = s->ntypes, .ngroup = s->ngroup, .target = SE_A_CHUNK_ROWS, .group = s->group};
     struct dgnn_arena arena = {0};
     struct REAL(se_a_scratch) scratch;
     int64_t total;
     (void)profile;
-    DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
+    DGNN_TRY(dgnn_edge_batches_make(&w->rows, evaluation->graph, &rule, error));
     w->keep = evaluation->want_gradient && s->memory == DGNN_MEMORY_FAST;
     w->nowned = evaluation->graph->nowned;
     REAL(se_a_kept_layout)(&arena, w, w->nowned);
@@ -223,7 +223,7 @@ static int REAL(se_a_reserve)(void *of, const struct dgnn_evaluation *evaluation
     if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
         total = INT64_MAX;
     }
-    return dgnn_buffer_reserve(&w->scratch, total, "room of threads", error);
+    return dgnn_buffer_reserve(&w->scratch, total, "scratch of threads", error);
 }
 
 static struct REAL(se_a_store) REAL(se_a_store_of_chunk)(const struct REAL(se_a_workspace) * w, int64_t c,
@@ -263,7 +263,7 @@ static void REAL(se_a_places)(void *of, int64_t c, int32_t thread, struct dgnn_p
     dgnn_backend_list_others(to, kept ? w->g : NULL, kept * line, begin * line, end * line);
     dgnn_backend_list_others(to, kept ? w->tangent : NULL, kept * line, begin * line, end * line);
     dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, scratch.moment,
-                      (struct dgnn_place_rows){REAL(dgnn_moment_room)(&w->d->shape), 0}, size);
+                      (struct dgnn_place_rows){REAL(dgnn_moment_scratch)(&w->d->shape), 0}, size);
     dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, scratch.d_row, rows, 4 * size);
 }
 
@@ -298,7 +298,7 @@ static void REAL(se_a_embed)(const struct REAL(se_a_workspace) * w, int64_t c,
                                                  .x_stride = 1,
                                                  .y = store->g + first * d->stride,
                                                  .stride = d->stride,
-                                                 .room = scratch->room};
+                                                 .scratch = scratch->embedding};
         rows.tangent = store->tangent ? store->tangent + first * d->stride : NULL;
         if (count) {
             REAL(dgnn_embedding_forward)(d->ops, &d->embedding.network[n], &rows);
@@ -358,7 +358,7 @@ static void REAL(se_a_stage_moment)(void *of, const struct dgnn_stage_call *call
         REAL(se_a_begin_moment)(d, graph, i, w->gr + i * 4 * d->stride);
     }
     for (int64_t r = store.begin; r < end;) {
-        int64_t next = dgnn_edgerows_run(&w->rows, r, end), first = r - store.begin;
+        int64_t next = dgnn_edge_batches_run(&w->rows, r, end), first = r - store.begin;
         REAL(dgnn_moment_add)(d->ops, next - r, store.row + first, store.nrow, store.g + first * d->stride,
                               d->stride, w->gr + w->rows.centre[r] * 4 * d->stride);
         r = next;
@@ -434,7 +434,7 @@ static void REAL(se_a_stage_d_edges)(void *of, const struct dgnn_stage_call *cal
     struct REAL(se_a_store) store = REAL(se_a_store_of_chunk)(w, call->chunk, &scratch);
     int64_t size = 4 * w->d->stride, end = store.begin + store.nrow, begin = w->rows.chunk[call->chunk];
     for (int64_t r = store.begin; r < end;) {
-        int64_t next = dgnn_edgerows_run(&w->rows, r, end);
+        int64_t next = dgnn_edge_batches_run(&w->rows, r, end);
         REAL(se_a_run_backward)(w, call->evaluation, &store, &scratch, r, next,
                                 scratch.d_gr + (w->rows.centre[r] - begin) * size);
         r = next;

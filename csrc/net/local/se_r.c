@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "net/local/edgerows.h"
+#include "net/local/edge_batches.h"
 #include "net/parts/backend.h"
 #include "net/parts/embedding.h"
 #include "net/parts/environment.h"
@@ -81,7 +81,7 @@ static const struct dgnn_driver se_r_driver = {
 static int se_r_load_lists(const struct dgnn_value *value, struct se_r_settings *s, struct dgnn_error *error)
 {
     s->environment = (struct dgnn_environment){.cutoff = s->params.rcut,
-                                               .smooth = s->params.rcut_smth,
+                                               .switch_start = s->params.rcut_smth,
                                                .protection = s->params.env_protection,
                                                .width = 1,
                                                .ntypes = s->ntypes};
@@ -89,7 +89,7 @@ static int se_r_load_lists(const struct dgnn_value *value, struct se_r_settings 
     for (int32_t t = 0; t < s->ntypes; t++) {
         s->nnei += s->sel[t];
     }
-    return dgnn_edgerows_neighbours(&s->params.exclude_types, s->ntypes, &s->group, error);
+    return dgnn_edge_batches_neighbours(&s->params.exclude_types, s->ntypes, &s->group, error);
 }
 
 static int se_r_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,

@@ -13,51 +13,51 @@ struct REAL(se_r) {
 /* What an evaluation writes. */
 struct REAL(se_r_workspace) {
     const struct REAL(se_r) * d;
-    struct dgnn_edgerows rows;
+    struct dgnn_edge_batches rows;
     real *tangent; /* nrow x stride: of the embeddings, by s */
     int64_t scratch_bytes;
     int32_t keep; /* is tangent kept from forward to backward? */
     struct dgnn_buffer kept, scratch;
 };
 
-/* Room of a thread. */
+/* Scratch memory of a thread. */
 struct REAL(se_r_scratch) {
-    real *s;       /* rows */
-    real *room;    /* dgnn_embedding_room */
-    real *g;       /* rows x stride */
-    real *tangent; /* rows x stride, where it is not kept */
+    real *s;         /* rows */
+    real *embedding; /* dgnn_embedding_scratch */
+    real *g;         /* rows x stride */
+    real *tangent;   /* rows x stride, where it is not kept */
 };
 
 /* ---------------------------------------------------------------- loading */
 
-static void REAL(se_r_slot)(const struct REAL(se_r) * d, int32_t type, double s, real *work, real *g)
+static void REAL(se_r_slot)(const struct REAL(se_r) * d, int32_t type, double s, real *scratch, real *g)
 {
-    work[0] = (real)s;
+    scratch[0] = (real)s;
     struct REAL(dgnn_embedding_rows)
-        row = {.nrow = 1, .x = work, .x_stride = 1, .y = g, .stride = d->stride, .room = work + 1};
+        row = {.nrow = 1, .x = scratch, .x_stride = 1, .y = g, .stride = d->stride, .scratch = scratch + 1};
     REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), &d->embedding.network[type], &row);
 }
 
 static int REAL(se_r_load_slots)(struct REAL(se_r) * d, struct dgnn_error *error)
 {
     int32_t n = d->settings->ntypes;
-    real *work = dgnn_alloc(1 + REAL(dgnn_embedding_room)(&d->embedding), sizeof(real));
+    real *scratch = dgnn_alloc(1 + REAL(dgnn_embedding_scratch)(&d->embedding), sizeof(real));
     d->empty = dgnn_alloc((int64_t)n * n, sizeof(real) * (size_t)d->stride);
     d->excluded = dgnn_alloc(n, sizeof(real) * (size_t)d->stride);
-    if (!work || !d->empty || !d->excluded) {
-        dgnn_alloc_free(work);
+    if (!scratch || !d->empty || !d->excluded) {
+        dgnn_alloc_free(scratch);
         return dgnn_status_no_memory(error, "empty slots",
                                      (int64_t)n * n * d->stride * (int64_t)sizeof(real));
     }
     for (int32_t slot = 0; slot < n; slot++) {
-        REAL(se_r_slot)(d, slot, 0, work, d->excluded + slot * d->stride);
+        REAL(se_r_slot)(d, slot, 0, scratch, d->excluded + slot * d->stride);
         for (int32_t centre = 0; centre < n; centre++) {
             double s;
             dgnn_environment_empty_row(&d->settings->environment, centre, slot, &s);
-            REAL(se_r_slot)(d, slot, s, work, d->empty + (centre * n + slot) * d->stride);
+            REAL(se_r_slot)(d, slot, s, scratch, d->empty + (centre * n + slot) * d->stride);
         }
     }
-    dgnn_alloc_free(work);
+    dgnn_alloc_free(scratch);
     return DGNN_OK;
 }
 
@@ -88,7 +88,7 @@ static void REAL(se_r_workspace_free)(void *of)
 {
     struct REAL(se_r_workspace) *w = of;
     if (w) {
-        dgnn_edgerows_free(&w->rows);
+        dgnn_edge_batches_free(&w->rows);
         dgnn_buffer_free(&w->kept);
         dgnn_buffer_free(&w->scratch);
         dgnn_alloc_free(w);
@@ -132,7 +132,7 @@ static void REAL(se_r_scratch_layout)(struct dgnn_arena *arena, const struct REA
     int64_t nrow = w->rows.row_max;
     size_t line = sizeof(real) * (size_t)d->stride;
     scratch->s = dgnn_arena_take(arena, nrow, sizeof(real));
-    scratch->room = dgnn_arena_take(arena, REAL(dgnn_embedding_room)(&d->embedding), sizeof(real));
+    scratch->embedding = dgnn_arena_take(arena, REAL(dgnn_embedding_scratch)(&d->embedding), sizeof(real));
     scratch->g = dgnn_arena_take(arena, nrow, line);
     scratch->tangent = dgnn_arena_take(arena, w->keep ? 0 : nrow, line);
 }
@@ -152,13 +152,13 @@ static int REAL(se_r_reserve)(void *of, const struct dgnn_evaluation *evaluation
     struct REAL(se_r_workspace) *w = of;
     const struct REAL(se_r) *d = w->d;
     const struct se_r_settings *s = d->settings;
-    struct dgnn_edgerows_rule rule = {
+    struct dgnn_edge_batches_rule rule = {
         .ntypes = s->ntypes, .ngroup = s->ntypes, .target = SE_R_CHUNK_ROWS, .group = s->group};
     struct dgnn_arena arena = {0};
     struct REAL(se_r_scratch) scratch;
     int64_t total;
     (void)profile;
-    DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
+    DGNN_TRY(dgnn_edge_batches_make(&w->rows, evaluation->graph, &rule, error));
     w->keep = evaluation->want_gradient && s->memory == DGNN_MEMORY_FAST;
     dgnn_arena_take(&arena, w->keep ? w->rows.nrow : 0, sizeof(real) * (size_t)d->stride);
     DGNN_TRY(dgnn_buffer_reserve(&w->kept, arena.used, "intermediate results", error));
@@ -169,7 +169,7 @@ static int REAL(se_r_reserve)(void *of, const struct dgnn_evaluation *evaluation
     if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
         total = INT64_MAX;
     }
-    return dgnn_buffer_reserve(&w->scratch, total, "room of threads", error);
+    return dgnn_buffer_reserve(&w->scratch, total, "scratch of threads", error);
 }
 
 static int64_t REAL(se_r_chunks)(const void *of, const int64_t **first)
@@ -222,7 +222,7 @@ static void REAL(se_r_embed)(const struct REAL(se_r_workspace) * w, const struct
                     .x_stride = 1,
                     .y = scratch->g + first * d->stride,
                     .stride = d->stride,
-                    .room = scratch->room};
+                    .scratch = scratch->embedding};
         rows.tangent = tangent ? tangent + first * d->stride : NULL;
         if (rows.nrow) {
             REAL(dgnn_embedding_forward)(d->ops, &d->embedding.network[n], &rows);

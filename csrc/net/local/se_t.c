@@ -6,7 +6,7 @@
  * empty slots count only where the mean of u is not 0, those of excluded pairs never. */
 #include <string.h>
 
-#include "net/local/edgerows.h"
+#include "net/local/edge_batches.h"
 #include "net/parts/environment.h"
 #include "net/params/params.h"
 #include "net/local/local.h"
@@ -78,13 +78,13 @@ static const struct dgnn_driver se_t_driver = {
 static int se_t_load_lists(const struct dgnn_value *value, struct se_t_settings *s, struct dgnn_error *error)
 {
     s->environment = (struct dgnn_environment){.cutoff = s->params.rcut,
-                                               .smooth = s->params.rcut_smth,
+                                               .switch_start = s->params.rcut_smth,
                                                .protection = s->params.env_protection,
                                                .width = 4,
                                                .ntypes = s->ntypes};
     DGNN_TRY(dgnn_environment_load_types(&s->environment, value, &s->params.sel, &s->sel, error));
     s->has_mean = dgnn_environment_has_mean(&s->environment, 1);
-    return dgnn_edgerows_neighbours(&s->params.exclude_types, s->ntypes, &s->group, error);
+    return dgnn_edge_batches_neighbours(&s->params.exclude_types, s->ntypes, &s->group, error);
 }
 
 static int se_t_load_settings(const struct dgnn_value *value, const struct dgnn_load_context *context,
@@ -134,7 +134,7 @@ static int se_t_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
 }
 
 /* A network for each two neighbours. */
-static double se_t_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+static double se_t_cost(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
 {
     const struct se_t_settings *s = &((const struct se_t *)descriptor)->settings;
     (void)distance;
@@ -150,7 +150,7 @@ const struct dgnn_descriptor_kind dgnn_se_t = {
     .free = se_t_free,
     .properties = se_t_properties,
     .describe = se_t_describe,
-    .work = se_t_work,
+    .cost = se_t_cost,
     .workspace_create = dgnn_backend_workspace_create,
     .workspace_free = dgnn_backend_workspace_free,
     .prepare = dgnn_backend_prepare,

@@ -9,7 +9,7 @@ struct REAL(se_t) {
 /* What an evaluation writes. */
 struct REAL(se_t_workspace) {
     const struct REAL(se_t) * d;
-    struct dgnn_edgerows rows; /* a chunk is a centre, a group a type */
+    struct dgnn_edge_batches rows; /* a chunk is a centre, a group a type */
     int64_t scratch_bytes;
     struct dgnn_buffer scratch;
 };
@@ -57,7 +57,7 @@ static void REAL(se_t_workspace_free)(void *of)
 {
     struct REAL(se_t_workspace) *w = of;
     if (w) {
-        dgnn_edgerows_free(&w->rows);
+        dgnn_edge_batches_free(&w->rows);
         dgnn_buffer_free(&w->scratch);
         dgnn_alloc_free(w);
     }
@@ -116,18 +116,18 @@ static int REAL(se_t_reserve)(void *of, const struct dgnn_evaluation *evaluation
     struct REAL(se_t_workspace) *w = of;
     const struct REAL(se_t) *d = w->d;
     const struct se_t_settings *s = d->settings;
-    struct dgnn_edgerows_rule rule = {
+    struct dgnn_edge_batches_rule rule = {
         .ntypes = s->ntypes, .ngroup = s->ntypes, .target = 1, .group = s->group};
     struct dgnn_arena arena = {0};
     int64_t total;
     (void)profile;
-    DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
+    DGNN_TRY(dgnn_edge_batches_make(&w->rows, evaluation->graph, &rule, error));
     REAL(se_t_scratch)(w, &arena);
     w->scratch_bytes = arena.used;
     if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
         total = INT64_MAX;
     }
-    return dgnn_buffer_reserve(&w->scratch, total, "room of threads", error);
+    return dgnn_buffer_reserve(&w->scratch, total, "scratch of threads", error);
 }
 
 static int64_t REAL(se_t_chunks)(const void *of, const int64_t **first)

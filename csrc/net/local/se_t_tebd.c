@@ -7,7 +7,7 @@
  * only where the mean of u is not 0, and then have the type of the frame's first atom. */
 #include <string.h>
 
-#include "net/local/edgerows.h"
+#include "net/local/edge_batches.h"
 #include "net/parts/environment.h"
 #include "net/params/params.h"
 #include "net/local/local.h"
@@ -85,22 +85,13 @@ static const struct dgnn_driver se_t_tebd_driver = {
 
 /* ---------------------------------------------------------------- settings */
 
-static int se_t_tebd_bad(const struct dgnn_value *where, const char *problem, struct dgnn_error *error)
-{
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
-                           problem);
-}
-
 static int se_t_tebd_load_mode(struct se_t_tebd_settings *s, const struct dgnn_value *value,
                                struct dgnn_error *error)
 {
     const char *mode = s->params.tebd_input_mode;
-    char path[256];
     if (mode && strcmp(mode, "strip") && strcmp(mode, "concat")) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: tebd_input_mode is '%s'; dgnn evaluates 'concat' and 'strip'",
-                               dgnn_value_path(value, path, sizeof(path)), mode);
+        return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
+                                 "tebd_input_mode is '%s'; dgnn evaluates 'concat' and 'strip'", mode);
     }
     s->strip = mode && !strcmp(mode, "strip");
     return DGNN_OK;
@@ -111,10 +102,11 @@ static int se_t_tebd_check(const struct se_t_tebd_settings *s, const struct dgnn
 {
     const int64_t limit = 1 << 16;
     if (s->params.ntypes != context->ntypes) {
-        return se_t_tebd_bad(value, "ntypes is not the length of the model's type_map", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value,
+                                 "ntypes is not the length of the model's type_map");
     }
     if (s->params.tebd_dim < 1 || s->params.tebd_dim > limit) {
-        return se_t_tebd_bad(value, "tebd_dim must be in [1, 65536]", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "tebd_dim must be in [1, 65536]");
     }
     return DGNN_OK;
 }
@@ -124,7 +116,7 @@ static int se_t_tebd_load_environment(struct se_t_tebd_settings *s, const struct
 {
     struct dgnn_value variables = dgnn_value_member(value, "@variables");
     s->environment = (struct dgnn_environment){.cutoff = s->params.rcut,
-                                               .smooth = s->params.rcut_smth,
+                                               .switch_start = s->params.rcut_smth,
                                                .protection = s->params.env_protection,
                                                .width = 4,
                                                .ntypes = s->ntypes,
@@ -144,7 +136,7 @@ static int se_t_tebd_load_settings(const struct dgnn_value *value, const struct 
     DGNN_TRY(se_t_tebd_load_mode(s, value, error));
     DGNN_TRY(se_t_tebd_check(s, value, context, error));
     DGNN_TRY(se_t_tebd_load_environment(s, value, error));
-    DGNN_TRY(dgnn_edgerows_neighbours(&s->params.exclude_types, s->ntypes, &s->group, error));
+    DGNN_TRY(dgnn_edge_batches_neighbours(&s->params.exclude_types, s->ntypes, &s->group, error));
     DGNN_TRY(dgnn_typeembed_same(&s->params.type_embedding, s->params.use_econf_tebd, error));
     return dgnn_typeembed_load_f64(&s->params.type_embedding, s->ntypes, context->type_map,
                                    s->params.tebd_dim, &s->table, error);
@@ -190,7 +182,7 @@ static int se_t_tebd_describe(const struct dgnn_descriptor *descriptor, struct d
 }
 
 /* A network for each two neighbours. */
-static double se_t_tebd_work(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
+static double se_t_tebd_cost(const struct dgnn_descriptor *descriptor, int64_t n, const double *distance)
 {
     const struct se_t_tebd_settings *s = &((const struct se_t_tebd *)descriptor)->settings;
     (void)distance;
@@ -203,7 +195,7 @@ const struct dgnn_descriptor_kind dgnn_se_t_tebd = {
     .free = se_t_tebd_free,
     .properties = se_t_tebd_properties,
     .describe = se_t_tebd_describe,
-    .work = se_t_tebd_work,
+    .cost = se_t_tebd_cost,
     .workspace_create = dgnn_backend_workspace_create,
     .workspace_free = dgnn_backend_workspace_free,
     .prepare = dgnn_backend_prepare,

@@ -12,7 +12,7 @@ struct REAL(se_t_tebd) {
 /* What an evaluation writes. */
 struct REAL(se_t_tebd_workspace) {
     const struct REAL(se_t_tebd) * d;
-    struct dgnn_edgerows rows; /* a chunk is a centre, a group a type */
+    struct dgnn_edge_batches rows; /* a chunk is a centre, a group a type */
     int64_t scratch_bytes;
     struct dgnn_buffer scratch;
 };
@@ -41,10 +41,10 @@ static int REAL(se_t_tebd_fill_factor)(struct REAL(se_t_tebd) * d, const struct 
                                        struct dgnn_error *error)
 {
     int64_t n = (int64_t)(d->settings->ntypes + 1) * (d->settings->ntypes + 1);
-    real *room = dgnn_alloc(REAL(dgnn_embedding_room)(strip), sizeof(real));
+    real *scratch = dgnn_alloc(REAL(dgnn_embedding_scratch)(strip), sizeof(real));
     d->factor = dgnn_alloc(n, sizeof(real) * (size_t)d->stride);
-    if (!room || !d->factor) {
-        dgnn_alloc_free(room);
+    if (!scratch || !d->factor) {
+        dgnn_alloc_free(scratch);
         return dgnn_status_no_memory(error, "type embeddings", n * d->stride * (int64_t)sizeof(real));
     }
     struct REAL(dgnn_embedding_rows) rows = {.nrow = n,
@@ -52,9 +52,9 @@ static int REAL(se_t_tebd_fill_factor)(struct REAL(se_t_tebd) * d, const struct 
                                              .x_stride = 2 * d->settings->params.tebd_dim,
                                              .y = d->factor,
                                              .stride = d->stride,
-                                             .room = room};
+                                             .scratch = scratch};
     REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), &strip->network[0], &rows);
-    dgnn_alloc_free(room);
+    dgnn_alloc_free(scratch);
     return DGNN_OK;
 }
 
@@ -62,14 +62,13 @@ static int REAL(se_t_tebd_load_factor)(struct REAL(se_t_tebd) * d, struct dgnn_e
 {
     struct se_t_tebd_settings *s = d->settings;
     struct REAL(dgnn_embedding) strip;
-    char path[256];
     DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings_strip, 0, s->ntypes, 2 * s->params.tebd_dim,
                                        NULL, &strip, error));
     int status = strip.nout == d->embedding.nout
                      ? REAL(se_t_tebd_fill_factor)(d, &strip, error)
-                     : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: width %lld, expected %lld",
-                                       dgnn_value_path(&s->params.embeddings_strip, path, sizeof(path)),
-                                       (long long)strip.nout, (long long)d->embedding.nout);
+                     : dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &s->params.embeddings_strip,
+                                         "width %lld, expected %lld", (long long)strip.nout,
+                                         (long long)d->embedding.nout);
     status =
         status ? status : REAL(dgnn_embedding_same)(&strip, s->params.embeddings.parent, "neuron", error);
     s->parameters += strip.parameters;
@@ -107,7 +106,7 @@ static void REAL(se_t_tebd_workspace_free)(void *of)
 {
     struct REAL(se_t_tebd_workspace) *w = of;
     if (w) {
-        dgnn_edgerows_free(&w->rows);
+        dgnn_edge_batches_free(&w->rows);
         dgnn_buffer_free(&w->scratch);
         dgnn_alloc_free(w);
     }
@@ -165,18 +164,18 @@ static int REAL(se_t_tebd_reserve)(void *of, const struct dgnn_evaluation *evalu
     struct REAL(se_t_tebd_workspace) *w = of;
     const struct REAL(se_t_tebd) *d = w->d;
     const struct se_t_tebd_settings *s = d->settings;
-    struct dgnn_edgerows_rule rule = {
+    struct dgnn_edge_batches_rule rule = {
         .ntypes = s->ntypes, .ngroup = s->ntypes, .target = 1, .group = s->group};
     struct dgnn_arena arena = {0};
     int64_t total;
     (void)profile;
-    DGNN_TRY(dgnn_edgerows_make(&w->rows, evaluation->graph, &rule, error));
+    DGNN_TRY(dgnn_edge_batches_make(&w->rows, evaluation->graph, &rule, error));
     REAL(se_t_tebd_scratch)(w, &arena);
     w->scratch_bytes = arena.used;
     if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
         total = INT64_MAX;
     }
-    return dgnn_buffer_reserve(&w->scratch, total, "room of threads", error);
+    return dgnn_buffer_reserve(&w->scratch, total, "scratch of threads", error);
 }
 
 static int64_t REAL(se_t_tebd_chunks)(const void *of, const int64_t **first)

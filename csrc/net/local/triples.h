@@ -1,11 +1,11 @@
-/* Three-body sums of one centre (se_e3, se_e3_tebd): over pairs of its rows (a, b) of two sections
+/* Three-body sums of one centre (se_e3, se_e3_tebd), over pairs (a, b) of its rows in two sections:
  *
  *     out += scale w_a w_b x G(x),  x = u_a . u_b
  *
- * where u is the vector part of the environment's row, w its weight (an empty slot stands for all that are
- * alike), and G an embedding network, with strip times 1 + F s_a s_b. A section with itself is a sum over all
- * ordered pairs, of which half are computed. Backward computes the embeddings again: pairs are too many to be
- * kept. */
+ * u is the vector part of an environment's row, and w its weight, since one row stands for all equal empty
+ * slots. G is an embedding network; with strip it is multiplied by 1 + F s_a s_b. For a section with itself
+ * the sum is over all ordered pairs, of which half are computed. Backward computes the embeddings again,
+ * because there are too many pairs to keep them. */
 #ifndef DGNN_NET_TRIPLES_H
 #define DGNN_NET_TRIPLES_H
 
@@ -13,7 +13,7 @@
 #include "net/parts/backend.h"
 #include "net/parts/embedding.h"
 
-/* Pairs that one product takes. */
+/* The most pairs in one product. */
 enum { DGNN_TRIPLES_BLOCK = 256 };
 
 #define DGNN_REAL_BITS 32

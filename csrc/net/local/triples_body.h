@@ -16,7 +16,7 @@ void REAL(dgnn_triples_layout)(struct dgnn_arena *arena, const struct REAL(dgnn_
     scratch->input = dgnn_arena_take(arena, block, sizeof(real) * (size_t)embedding->width_max);
     scratch->g = dgnn_arena_take(arena, block, line);
     scratch->tangent = dgnn_arena_take(arena, block, line);
-    scratch->room = dgnn_arena_take(arena, REAL(dgnn_embedding_room)(embedding), sizeof(real));
+    scratch->embedding = dgnn_arena_take(arena, REAL(dgnn_embedding_scratch)(embedding), sizeof(real));
 }
 
 void REAL(dgnn_triples_places)(const struct REAL(dgnn_triples_scratch) * s, int32_t rows, int32_t d_rows,
@@ -48,7 +48,7 @@ static void REAL(triples_embed)(const struct REAL(dgnn_triples) * t, int64_t n)
                                              .y = s->g,
                                              .tangent = t->output ? NULL : s->tangent,
                                              .stride = dgnn_table_pad(t->network->nout, REAL_LANES),
-                                             .room = s->room};
+                                             .scratch = s->embedding};
     for (int64_t p = 0; p < n; p++) {
         s->input[p * nin] = (real)REAL(triples_product)(s, s->pair[2 * p], s->pair[2 * p + 1]);
         for (int64_t c = 1; c < nin; c++) {

@@ -1,23 +1,23 @@
 #include "base/real.h"
 
-/* Room of a thread. */
+/* The scratch memory of a thread. */
 struct REAL(dgnn_triples_scratch) {
-    /* Rows of a centre: filled by the caller. */
+    /* Rows of a centre, which the caller fills. */
     double *u;           /* rows x 3 */
     double *weight;      /* rows */
     double *edge_switch; /* rows */
     double *d_u;         /* rows x 3 */
     double *d_switch;    /* rows */
     int64_t *edge;       /* rows; -1: an empty slot */
-    int64_t *section;    /* sections + 1: where each section's rows begin */
+    int64_t *section;    /* sections + 1: the first row of each section */
     /* Pairs of a block. */
     int64_t *pair;     /* block x 2 */
     real *input;       /* block x inputs */
     real *g, *tangent; /* block x stride */
-    real *room;
+    real *embedding;
 };
 
-/* Takes the room for centres of at most nrow rows in nsection sections. */
+/* Takes the scratch memory for centres of at most nrow rows in nsection sections. */
 void REAL(dgnn_triples_layout)(struct dgnn_arena *arena, const struct REAL(dgnn_embedding) * embedding,
                                int64_t nrow, int64_t nsection, struct REAL(dgnn_triples_scratch) * scratch);
 
@@ -25,16 +25,16 @@ void REAL(dgnn_triples_layout)(struct dgnn_arena *arena, const struct REAL(dgnn_
 void REAL(dgnn_triples_places)(const struct REAL(dgnn_triples_scratch) * scratch, int32_t rows,
                                int32_t d_rows, int64_t nrow, struct dgnn_places *to);
 
-/* Two sections of one centre's rows, the same or different ones. */
+/* Two sections of a centre's rows, which may be the same. */
 struct REAL(dgnn_triples) {
     const struct REAL(dgnn_ops) * ops;
     const struct REAL(dgnn_network) * network;
-    const real *tail;   /* the network's inputs after x: nin - 1 */
+    const real *tail;   /* nin - 1: the network's inputs after x */
     const real *factor; /* F: stride; NULL: no second network */
-    int32_t smooth;     /* with F: times the switches */
+    int32_t smooth;     /* 1: F is multiplied by the switches */
     int64_t section[2];
     double scale;
-    double *output;                              /* nout, added to; NULL: backward */
+    double *output;                              /* nout, added to; NULL in backward */
     const double *d_output;                      /* nout */
     struct REAL(dgnn_triples_scratch) * scratch; /* d_u and d_switch are added to */
 };

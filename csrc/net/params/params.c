@@ -27,10 +27,8 @@ static const struct dgnn_param *params_find(const struct dgnn_param *params, siz
 
 static int params_unknown(const struct dgnn_value *member, struct dgnn_error *error)
 {
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                           "%s: dgnn does not know this option, so it does not evaluate a model that has it",
-                           dgnn_value_path(member, path, sizeof(path)));
+    return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, member,
+                             "dgnn does not know this option, so it does not evaluate a model that has it");
 }
 
 /* "@class" and "@version", for an object whose table has a class. */
@@ -41,21 +39,20 @@ static int params_check_class(const struct dgnn_value *object, const struct dgnn
                       version = dgnn_value_member(object, "@version");
     int64_t number = row->required, lowest = (int64_t)row->number, highest = (int64_t)row->offset;
     const char *name = row->name;
-    char path[256];
     if (dgnn_value_kind(&class) != DGNN_VALUE_ABSENT) {
         DGNN_TRY(dgnn_value_string(&class, &name, error));
     }
     if (strcmp(name, row->name)) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: found '%s', expected '%s'",
-                               dgnn_value_path(&class, path, sizeof(path)), name, row->name);
+        return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, &class, "found '%s', expected '%s'", name,
+                                 row->name);
     }
     if (dgnn_value_kind(&version) != DGNN_VALUE_ABSENT) {
         DGNN_TRY(dgnn_value_int(&version, &number, error));
     }
     if (number < lowest || number > highest) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED, "%s: version %lld; dgnn reads %lld to %lld",
-                               dgnn_value_path(object, path, sizeof(path)), (long long)number,
-                               (long long)lowest, (long long)highest);
+        return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, object,
+                                 "version %lld; dgnn reads %lld to %lld", (long long)number,
+                                 (long long)lowest, (long long)highest);
     }
     return DGNN_OK;
 }
@@ -106,9 +103,7 @@ static int params_check_names(const struct dgnn_value *object, const struct dgnn
 
 static int params_missing(const struct dgnn_value *object, const char *name, struct dgnn_error *error)
 {
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: member '%s' is missing",
-                           dgnn_value_path(object, path, sizeof(path)), name);
+    return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, object, "member '%s' is missing", name);
 }
 
 /* Is a value what the JSON literal says? Literals: null, true, false, [], a number, a "string". */
@@ -140,13 +135,11 @@ static int params_is_literal(const struct dgnn_value *value, const char *json)
 static int params_check_only(const struct dgnn_value *member, const struct dgnn_param *param,
                              struct dgnn_error *error)
 {
-    char path[256];
     if (params_is_literal(member, param->text)) {
         return DGNN_OK;
     }
-    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                           "%s: dgnn evaluates only models where this is %s (%s)",
-                           dgnn_value_path(member, path, sizeof(path)), param->text, param->meaning);
+    return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, member,
+                             "dgnn evaluates only models where this is %s (%s)", param->text, param->meaning);
 }
 
 static int params_load_string(const struct dgnn_value *object, const struct dgnn_value *member,
@@ -242,9 +235,8 @@ int dgnn_params_describe(const struct dgnn_param *params, size_t nparam, const v
 static int params_contradicts(const struct dgnn_value *member, const char *what, const char *expected,
                               struct dgnn_error *error)
 {
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: contradicts %s, by which it is %s",
-                           dgnn_value_path(member, path, sizeof(path)), what, expected);
+    return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, member, "contradicts %s, by which it is %s", what,
+                             expected);
 }
 
 static int params_absent(const struct dgnn_value *member)
@@ -327,12 +319,10 @@ int dgnn_params_same_activation(const struct dgnn_value *member, const struct dg
 
 int dgnn_params_unused(const struct dgnn_value *member, const char *why, struct dgnn_error *error)
 {
-    char path[256];
     if (params_absent(member) || dgnn_value_kind(member) == DGNN_VALUE_NULL) {
         return DGNN_OK;
     }
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: is there, but %s",
-                           dgnn_value_path(member, path, sizeof(path)), why);
+    return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, member, "is there, but %s", why);
 }
 
 static int params_alike(const struct dgnn_param *param, const void *own, const void *other)
@@ -356,7 +346,6 @@ int dgnn_params_agree(const struct dgnn_value *object, const struct dgnn_params_
                       const struct dgnn_params_filled *other, const char *const *but,
                       struct dgnn_error *error)
 {
-    char path[256];
     for (size_t p = 0; p < own->nparam; p++) {
         const struct dgnn_param *param = &own->params[p],
                                 *row = params_find(other->params, other->nparam, param->name, 0);
@@ -367,8 +356,8 @@ int dgnn_params_agree(const struct dgnn_value *object, const struct dgnn_params_
             differs = strcmp(*name, param->name) != 0;
         }
         if (differs) {
-            return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: its %s contradicts that of the block",
-                                   dgnn_value_path(object, path, sizeof(path)), param->name);
+            return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, object, "its %s contradicts that of the block",
+                                     param->name);
         }
     }
     return DGNN_OK;
@@ -396,11 +385,10 @@ static int params_pair_type(const struct dgnn_value *pair, int64_t index, int32_
                             struct dgnn_error *error)
 {
     struct dgnn_value item = dgnn_value_item(pair, index);
-    char path[256];
     DGNN_TRY(dgnn_value_int(&item, type, error));
     if (*type < 0 || *type >= ntypes) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: type %lld is not in [0, %d)",
-                               dgnn_value_path(&item, path, sizeof(path)), (long long)*type, ntypes);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &item, "type %lld is not in [0, %d)",
+                                 (long long)*type, ntypes);
     }
     return DGNN_OK;
 }
@@ -408,15 +396,13 @@ static int params_pair_type(const struct dgnn_value *pair, int64_t index, int32_
 static int params_fill_pairs(const struct dgnn_value *list, int64_t count, int32_t ntypes, uint8_t *table,
                              struct dgnn_error *error)
 {
-    char path[256];
     for (int64_t p = 0; p < count; p++) {
         struct dgnn_value pair = dgnn_value_item(list, p);
         int64_t length, a, b;
         DGNN_TRY(dgnn_value_list(&pair, &length, error));
         if (length != 2) {
-            return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                                   "%s: expected a pair of types, found %lld values",
-                                   dgnn_value_path(&pair, path, sizeof(path)), (long long)length);
+            return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &pair,
+                                     "expected a pair of types, found %lld values", (long long)length);
         }
         DGNN_TRY(params_pair_type(&pair, 0, ntypes, &a, error));
         DGNN_TRY(params_pair_type(&pair, 1, ntypes, &b, error));
@@ -450,14 +436,13 @@ int dgnn_params_pairs(const struct dgnn_value *list, int32_t ntypes, uint8_t **t
 static int params_fill_names(const struct dgnn_value *list, int64_t count, const char **names,
                              struct dgnn_error *error)
 {
-    char path[256];
     for (int64_t t = 0; t < count; t++) {
         struct dgnn_value item = dgnn_value_item(list, t);
         DGNN_TRY(dgnn_value_string(&item, &names[t], error));
         for (int64_t s = 0; s < t; s++) {
             if (!strcmp(names[s], names[t])) {
-                return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: type '%s' is there twice",
-                                       dgnn_value_path(&item, path, sizeof(path)), names[t]);
+                return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &item, "type '%s' is there twice",
+                                         names[t]);
             }
         }
     }
@@ -468,11 +453,10 @@ int dgnn_params_type_map(const struct dgnn_value *list, int32_t *ntypes, const c
                          struct dgnn_error *error)
 {
     int64_t count;
-    char path[256];
     DGNN_TRY(dgnn_value_list(list, &count, error));
     if (count < 1 || count > 4096) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %lld types; expected 1 to 4096",
-                               dgnn_value_path(list, path, sizeof(path)), (long long)count);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, list, "%lld types; expected 1 to 4096",
+                                 (long long)count);
     }
     const char **found = dgnn_alloc_zeroed(count, sizeof(*found));
     if (!found) {
@@ -499,25 +483,21 @@ int dgnn_params_precision(const char *name, const struct dgnn_value *where, int3
                  {"double", DGNN_DTYPE_FLOAT64},
                  {"float32", DGNN_DTYPE_FLOAT32},
                  {"single", DGNN_DTYPE_FLOAT32}};
-    char path[256];
     for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
         if (name && !strcasecmp(name, known[k].name)) {
             *dtype = known[k].dtype;
             return DGNN_OK;
         }
     }
-    return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                           "%s: precision '%s' is not supported; dgnn evaluates float32 and float64 models",
-                           dgnn_value_path(where, path, sizeof(path)), name ? name : "null");
+    return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, where,
+                             "precision '%s' is not supported; dgnn evaluates float32 and float64 models",
+                             name ? name : "null");
 }
 
 int dgnn_params_activation(const char *name, const struct dgnn_value *where,
                            struct dgnn_activation *activation, struct dgnn_error *error)
 {
     struct dgnn_error own;
-    char path[256];
     int status = dgnn_activation_parse(name ? name : "none", activation, &own);
-    return status ? dgnn_status_set(error, status, "%s: %s", dgnn_value_path(where, path, sizeof(path)),
-                                    own.message)
-                  : DGNN_OK;
+    return status ? dgnn_value_refuse(error, status, where, "%s", own.message) : DGNN_OK;
 }

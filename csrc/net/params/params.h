@@ -1,23 +1,29 @@
 /* Objects of an archive are read by tables of their members: name, kind, default, meaning. A member that the
- * table does not have is refused by name. The table drives loading, checking, describing and the
+ * table does not have is refused by name. The tables drive loading, checking, describing and the
  * documentation (tools/gen_params.py reads the .def files), and the tests that make mutants of archives.
  *
- * A .def file has one row each of
- *     DGNN_CLASS(name, lowest, highest, absent)  "@class", if it is there, is name, and "@version" within
- * [lowest, highest]; absent: the version that counts where none is there. Without this row the object has
- * neither DGNN_TYPE("meaning")                     it has a "type", by which the table was chosen
- *     DGNN_INT(name, default, "meaning")       int64_t name
- *     DGNN_DOUBLE(name, default, "meaning")    double name
- *     DGNN_BOOL(name, default, "meaning")      int32_t name
- *     DGNN_STRING(name, default, "meaning")    const char *name, in the tree; NULL for null
- *     DGNN_VALUE(name, required, "meaning")    struct dgnn_value name: a part that the code reads itself
- *     DGNN_SAME(name, "meaning")               struct dgnn_value name: repeats what another member says; the
- * code compares them (dgnn_params_same_*) and refuses a contradiction DGNN_IGNORED(name, "meaning") nothing:
- * known, and without effect on an evaluation DGNN_ONLY(name, "json", "meaning")       nothing: refused by
- * name unless it is this value (or absent) DGNN_VARIABLE(name, "meaning")           nothing: an array of
- * "@variables", which the code reads itself; without such a row the object has no "@variables". Of "0.matrix"
- * or "layers.1.bias" the row has the first word, and the code knows the rest A default of DGNN_REQUIRED
- * (ints, doubles, strings) means that the member must be there. */
+ * A .def file is a list of rows. Each kind of row gives the struct a field, or none:
+ *
+ *     DGNN_INT(name, default, "meaning")        int64_t name
+ *     DGNN_DOUBLE(name, default, "meaning")     double name
+ *     DGNN_BOOL(name, default, "meaning")       int32_t name
+ *     DGNN_STRING(name, default, "meaning")     const char *name, which the tree owns; NULL for null
+ *     DGNN_VALUE(name, required, "meaning")     struct dgnn_value name: a part that the code reads itself
+ *     DGNN_SAME(name, "meaning")                struct dgnn_value name: a repetition of another member
+ *     DGNN_IGNORED(name, "meaning")             no field
+ *     DGNN_ONLY(name, "json", "meaning")        no field
+ *     DGNN_TYPE("meaning")                      no field
+ *     DGNN_CLASS(name, lowest, highest, absent) no field
+ *     DGNN_VARIABLE(name, "meaning")            no field
+ *
+ * A default of DGNN_REQUIRED (numbers and strings) says that the member must be there. The code compares a
+ * repetition with what it repeats (dgnn_params_same_*), and refuses a contradiction. An ignored member is
+ * known, and has no effect on an evaluation. The member of an ONLY row is refused unless it has this value or
+ * is absent. A TYPE row stands for the member "type", by which the table was chosen. With a CLASS row,
+ * "@class" must be this name where it is there, and "@version" must be in [lowest, highest]; absent is the
+ * version of an object without "@version". Without a CLASS row an object has neither. The code reads the
+ * arrays in "@variables" itself, and an object without VARIABLE rows has none; for "0.matrix" or
+ * "layers.1.bias" the row has the first word. */
 #ifndef DGNN_NET_PARAMS_H
 #define DGNN_NET_PARAMS_H
 
@@ -43,24 +49,26 @@ enum dgnn_param_kind {
 struct dgnn_param {
     const char *name;
     enum dgnn_param_kind kind;
-    size_t offset; /* in the struct that is filled; CLASS: the highest version */
-    double number; /* default of numbers and bools; (double)DGNN_REQUIRED: none. CLASS: the lowest version */
+    size_t offset;    /* of the field in the struct; CLASS: the highest version */
+    double number;    /* default of numbers and bools, or (double)DGNN_REQUIRED; CLASS: the lowest version */
     const char *text; /* default of strings; the only value of ONLY */
-    int32_t required; /* VALUE, STRING; CLASS: the version where none is said */
+    int32_t required; /* VALUE, STRING: 1 where the member must be there; CLASS: the version of an object
+                         without one */
     const char *meaning;
 };
 
-/* Fills out (NULL where the table has no fields) from an object. Unknown members and variables are
- * UNSUPPORTED by name, as are another class or version, wrong kinds FORMAT. */
+/* Fills out from an object; out is NULL where the table has no fields. Errors: UNSUPPORTED for an unknown
+ * member or variable, by name, and for another class or version; FORMAT for a member of the wrong kind. */
 int dgnn_params_load(const struct dgnn_value *object, const struct dgnn_param *params, size_t nparam,
                      void *out, struct dgnn_error *error);
 
-/* Appends "name": value members for numbers, bools and strings, separated by commas, without braces. */
+/* Appends the numbers, bools and strings of *from as members of a JSON object, separated by commas, without
+ * braces. */
 int dgnn_params_describe(const struct dgnn_param *params, size_t nparam, const void *from,
                          struct dgnn_text *text, struct dgnn_error *error);
 
-/* Refuses a member that says another thing than expected (FORMAT, with its path and both); absent is no
- * contradiction. what: where the expected value is from, as in "the weights". */
+/* Refuses a member that differs from the expected value (FORMAT, with its path and both values). An absent
+ * member is no contradiction. what says where the expected value comes from, as in "the weights". */
 int dgnn_params_same_int(const struct dgnn_value *member, int64_t expected, const char *what,
                          struct dgnn_error *error);
 int dgnn_params_same_double(const struct dgnn_value *member, double expected, const char *what,
@@ -69,17 +77,18 @@ int dgnn_params_same_bool(const struct dgnn_value *member, int32_t expected, con
                           struct dgnn_error *error);
 int dgnn_params_same_string(const struct dgnn_value *member, const char *expected, const char *what,
                             struct dgnn_error *error);
-/* A list, which must be there, of so many items. */
+/* Refuses anything but a list of expected items; the list must be there. */
 int dgnn_params_same_count(const struct dgnn_value *member, int64_t expected, const char *what,
                            struct dgnn_error *error);
-/* Names of activations, however they are spelt; null is none. */
+/* Compares names of activations, which may be spelt in several ways; null is no activation. */
 int dgnn_params_same_activation(const struct dgnn_value *member, const struct dgnn_activation *expected,
                                 const char *what, struct dgnn_error *error);
-/* A part that is there although, as why says, nothing uses it; null is not there. */
+/* Refuses a part that is there although nothing uses it. why says why nothing does. null counts as absent. */
 int dgnn_params_unused(const struct dgnn_value *member, const char *why, struct dgnn_error *error);
 
-/* Numbers, bools and strings of which both tables have a row of the same kind must be alike, as where a layer
- * repeats its block's settings. but: a list of names that may differ, with a NULL at its end, or NULL. */
+/* Compares two structs, as where a layer repeats its block's settings. Numbers, bools and strings that have a
+ * row of the same kind in both tables must be equal. but is a list of names that may differ, with a NULL at
+ * its end, or NULL. */
 struct dgnn_params_filled {
     const struct dgnn_param *params;
     size_t nparam;
@@ -89,27 +98,29 @@ int dgnn_params_agree(const struct dgnn_value *object, const struct dgnn_params_
                       const struct dgnn_params_filled *other, const char *const *but,
                       struct dgnn_error *error);
 
-/* n numbers in one dimension, or in several of which all but one have the length 1: deepmd-kit's conversions
- * of old models have rows (1, n), and it flattens them. */
+/* Reads n numbers in one dimension, or in several of which all but one have length 1. deepmd-kit's
+ * conversions of old models have rows (1, n), which it flattens. */
 int dgnn_params_row(const struct dgnn_value *member, int64_t n, struct dgnn_tensor *tensor,
                     struct dgnn_error *error);
 
-/* A list of pairs of types as an ntypes x ntypes table, symmetric, 1 for the pairs named. table is allocated
- * (dgnn_alloc_free); *any: is there one? null and absent are the empty list. */
+/* Makes a symmetric table of ntypes x ntypes from a list of pairs of types, with 1 for each pair. The caller
+ * frees *table with dgnn_alloc_free. *any becomes 1 where the list has a pair. null and absent count as an
+ * empty list. */
 int dgnn_params_pairs(const struct dgnn_value *list, int32_t ntypes, uint8_t **table, int32_t *any,
                       struct dgnn_error *error);
 
-/* The names of a model's types, 1 to 4096 and distinct: names is allocated (dgnn_alloc_free), its strings are
- * the tree's. Nothing is left to free after an error. */
+/* Reads the names of a model's types, which are 1 to 4096 distinct strings. The caller frees *names with
+ * dgnn_alloc_free; the strings belong to the tree. After an error there is nothing to free. */
 int dgnn_params_type_map(const struct dgnn_value *list, int32_t *ntypes, const char ***names,
                          struct dgnn_error *error);
 
-/* enum dgnn_dtype of a precision's name: "float32", "float64", "default", "single", "double"; UNSUPPORTED by
- * name for float16, bfloat16 and others. */
+/* Finds the enum dgnn_dtype of a precision's name: "float32", "float64", "default", "single" or "double".
+ * Errors: UNSUPPORTED, with the name, for float16, bfloat16 and others. */
 int dgnn_params_precision(const char *name, const struct dgnn_value *where, int32_t *dtype,
                           struct dgnn_error *error);
 
-/* An activation function by name, NULL: none; where is what the message names. */
+/* Finds an activation function by its name; NULL stands for none. The message of an error has the path of
+ * where. */
 int dgnn_params_activation(const char *name, const struct dgnn_value *where,
                            struct dgnn_activation *activation, struct dgnn_error *error);
 

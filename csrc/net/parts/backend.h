@@ -22,7 +22,8 @@ enum dgnn_stage_part {
     DGNN_STAGE_ALL,
     DGNN_STAGE_INSIDE, /* with ghosts under way: what needs none goes first */
     DGNN_STAGE_OUTSIDE,
-    DGNN_STAGE_USED /* where nodes have no use any more for what idle ones get (dgnn_evaluation.nidle) */
+    DGNN_STAGE_USED /* where nodes have no use any more for what idle ones get
+                       (dgnn_evaluation.nwithout_energy) */
 };
 
 struct dgnn_stage_call {
@@ -113,7 +114,7 @@ struct dgnn_backend {
     int32_t keeps;
     /* About what a centre costs forward and backward, in operations, with so many edges, and those that form
      * angles; NULL: the family says it. */
-    double (*work)(const void *weights, int64_t nedge, int64_t nangle_edge);
+    double (*cost)(const void *weights, int64_t nedge, int64_t nangle_edge);
 
     int (*workspace_create)(const void *weights, void **workspace, struct dgnn_error *error);
     void (*workspace_free)(void *workspace); /* NULL is allowed */

@@ -1,13 +1,14 @@
-/* What the descriptors without message passing do alike, which go chunk of centres by chunk; included by each
- * after its two instances, with LOCAL_NAME its prefix. It provides the descriptor's struct NAME, NAME_free
- * and NAME_load_kind of its kinds; the includer has NAME_driver, NAME_cpu_f32 and NAME_cpu_f64, and struct
- * NAME_settings with params (with precision), ntypes, dtype, memory, threads and cpu. */
+/* The code that all descriptors without message passing share; they treat one chunk of centres after another.
+ * A descriptor includes it after its two instances, with LOCAL_NAME defined as its prefix, NAME here. It
+ * defines struct NAME, NAME_free and NAME_load_kind. The including file must have NAME_driver, NAME_cpu_f32
+ * and NAME_cpu_f64, and struct NAME_settings with params (with precision), ntypes, dtype, memory, threads and
+ * cpu. */
 #define LOCAL_GLUE2(name, part) name##_##part
 #define LOCAL_GLUE(name, part)  LOCAL_GLUE2(name, part)
 #define LOCAL(part)             LOCAL_GLUE(LOCAL_NAME, part)
 
-/* The includer's: everything from an archive but what context says; on failure too NAME_free_settings
- * follows. */
+/* The including file defines this function. It reads everything except what context says. NAME_free_settings
+ * is called after a failure, too. */
 static int LOCAL(load_settings)(const struct dgnn_value *value, const struct dgnn_load_context *context,
                                 const struct dgnn_descriptor_kind *kind, struct LOCAL(settings) * settings,
                                 struct dgnn_error *error);

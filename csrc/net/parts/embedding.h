@@ -1,6 +1,6 @@
-/* Embedding networks, whose first input depends on the positions and whose others do not: forward together
- * with the derivative by the first input, which costs what a backward pass would and keeps less. And
- * collections of them, one for each type or pair of types (deepmd/dpmodel/utils/network.py,
+/* Embedding networks. Their first input depends on the positions, and their other inputs do not. So forward
+ * also computes the derivative by the first input: that costs as much as a backward pass, and less must be
+ * kept. A collection has a network for each type or pair of types (deepmd/dpmodel/utils/network.py,
  * NetworkCollection). */
 #ifndef DGNN_NET_EMBEDDING_H
 #define DGNN_NET_EMBEDDING_H

@@ -85,7 +85,7 @@ void REAL(dgnn_embedding_clear)(struct REAL(dgnn_embedding) * embedding, int64_t
     }
 }
 
-int64_t REAL(dgnn_embedding_room)(const struct REAL(dgnn_embedding) * embedding)
+int64_t REAL(dgnn_embedding_scratch)(const struct REAL(dgnn_embedding) * embedding)
 {
     /* two rooms for values, two for tangents */
     return 4 * EMBEDDING_BLOCK * dgnn_table_pad(embedding->width_max, REAL_LANES);
@@ -104,7 +104,7 @@ static void REAL(embedding_block)(const struct REAL(dgnn_ops) * ops,
                                   const struct REAL(dgnn_network) * network,
                                   const struct REAL(dgnn_embedding_rows) * rows)
 {
-    int64_t n = rows->nrow, room = n * dgnn_table_pad(network->width_max, REAL_LANES);
+    int64_t n = rows->nrow, block = n * dgnn_table_pad(network->width_max, REAL_LANES);
     struct REAL(dgnn_embed) step = {.nrow = n, .x = rows->x, .x_stride = rows->x_stride};
     for (int64_t l = 0; l < network->nlayer; l++) {
         const struct REAL(dgnn_layer) *layer = &network->layer[l];
@@ -118,8 +118,8 @@ static void REAL(embedding_block)(const struct REAL(dgnn_ops) * ops,
         step.idt = layer->idt;
         step.residual = layer->residual;
         step.first_row = l ? NULL : w.data;
-        step.y = last ? rows->y : rows->room + (l % 2) * room;
-        step.tangent = !rows->tangent ? NULL : last ? rows->tangent : rows->room + (2 + l % 2) * room;
+        step.y = last ? rows->y : rows->scratch + (l % 2) * block;
+        step.tangent = !rows->tangent ? NULL : last ? rows->tangent : rows->scratch + (2 + l % 2) * block;
         ops->product(n, step.x, step.x_stride, &w, layer->bias, step.y, step.stride, 0);
         if (step.tangent && l) {
             ops->product(n, step.x_tangent, step.x_stride, &w, NULL, step.tangent, step.stride, 0);

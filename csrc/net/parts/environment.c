@@ -19,7 +19,7 @@ static const struct dgnn_param environment_rows[] = {
 #include "net/params/params_end.h"
 };
 
-int dgnn_environment_same(const struct dgnn_value *owner, double cutoff, double smooth,
+int dgnn_environment_same(const struct dgnn_value *owner, double cutoff, double switch_start,
                           struct dgnn_error *error)
 {
     struct dgnn_value member = dgnn_value_member(owner, "env_mat");
@@ -30,21 +30,19 @@ int dgnn_environment_same(const struct dgnn_value *owner, double cutoff, double 
     DGNN_TRY(dgnn_params_load(&member, environment_rows,
                               sizeof(environment_rows) / sizeof(environment_rows[0]), &params, error));
     DGNN_TRY(dgnn_params_same_double(&params.rcut, cutoff, "the settings", error));
-    return dgnn_params_same_double(&params.rcut_smth, smooth, "the settings", error);
+    return dgnn_params_same_double(&params.rcut_smth, switch_start, "the settings", error);
 }
 
 static int environment_check(const struct dgnn_environment *environment, const struct dgnn_value *variables,
                              struct dgnn_error *error)
 {
-    char path[256];
-    if (!(environment->smooth < environment->cutoff) || environment->smooth < 0 ||
-        environment->protection < 0 || (environment->exponential && environment->smooth == 0)) {
-        return dgnn_status_set(
-            error, DGNN_ERROR_FORMAT,
-            "%s: rcut_smth %g, rcut %g and env_protection %g: expected 0 <= rcut_smth < rcut, "
+    if (!(environment->switch_start < environment->cutoff) || environment->switch_start < 0 ||
+        environment->protection < 0 || (environment->exponential && environment->switch_start == 0)) {
+        return dgnn_value_refuse(
+            error, DGNN_ERROR_FORMAT, variables->parent ? variables->parent : variables,
+            "rcut_smth %g, rcut %g and env_protection %g: expected 0 <= rcut_smth < rcut, "
             "rcut_smth > 0 with the exponential switch, and a protection that is not negative",
-            dgnn_value_path(variables->parent ? variables->parent : variables, path, sizeof(path)),
-            environment->smooth, environment->cutoff, environment->protection);
+            environment->switch_start, environment->cutoff, environment->protection);
     }
     return DGNN_OK;
 }
@@ -53,17 +51,16 @@ static int environment_check(const struct dgnn_environment *environment, const s
 static int environment_section(const struct dgnn_value *member, const double *rows, int64_t width,
                                int64_t begin, int64_t end, double *out, struct dgnn_error *error)
 {
-    char path[256];
     for (int64_t c = 0; c < width && begin < end; c++) {
         out[c] = rows[begin * width + c];
     }
     for (int64_t k = begin + 1; k < end; k++) {
         if (memcmp(rows + k * width, rows + begin * width, sizeof(double) * (size_t)width)) {
-            return dgnn_status_set(
-                error, DGNN_ERROR_UNSUPPORTED,
-                "%s: slots %lld and %lld differ; dgnn evaluates models whose statistics are the "
+            return dgnn_value_refuse(
+                error, DGNN_ERROR_UNSUPPORTED, member,
+                "slots %lld and %lld differ; dgnn evaluates models whose statistics are the "
                 "same in all slots of a section, as deepmd-kit makes them",
-                dgnn_value_path(member, path, sizeof(path)), (long long)begin, (long long)k);
+                (long long)begin, (long long)k);
         }
     }
     return DGNN_OK;
@@ -122,7 +119,8 @@ static int environment_load(struct dgnn_environment *environment, const struct d
     char path[256];
     DGNN_TRY(environment_check(environment, variables, error));
     if (variables->parent) {
-        DGNN_TRY(dgnn_environment_same(variables->parent, environment->cutoff, environment->smooth, error));
+        DGNN_TRY(
+            dgnn_environment_same(variables->parent, environment->cutoff, environment->switch_start, error));
     }
     DGNN_TRY(environment_read(environment, variables, "davg", sel, 0, &environment->mean, error));
     DGNN_TRY(environment_read(environment, variables, "dstd", sel, 1, &environment->scale, error));
@@ -147,13 +145,6 @@ int dgnn_environment_load(struct dgnn_environment *environment, const struct dgn
     return status;
 }
 
-static int environment_sel_bad(const struct dgnn_value *value, const char *problem, struct dgnn_error *error)
-{
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s", dgnn_value_path(value, path, sizeof(path)),
-                           problem);
-}
-
 int dgnn_environment_sel(const struct dgnn_value *value, int64_t nsection, int64_t *sel,
                          struct dgnn_error *error)
 {
@@ -161,11 +152,13 @@ int dgnn_environment_sel(const struct dgnn_value *value, int64_t nsection, int64
     int64_t count, total = 0;
     if (dgnn_value_kind(value) == DGNN_VALUE_NUMBER && nsection == 1) {
         DGNN_TRY(dgnn_value_int(value, sel, error));
-        return *sel >= 1 && *sel <= limit ? DGNN_OK : environment_sel_bad(value, "expected 1 to 2^24", error);
+        return *sel >= 1 && *sel <= limit
+                   ? DGNN_OK
+                   : dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "expected 1 to 2^24");
     }
     DGNN_TRY(dgnn_value_list(value, &count, error));
     if (nsection > 1 && count != nsection) {
-        return environment_sel_bad(value, "expected one number for each type", error);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "expected one number for each type");
     }
     memset(sel, 0, sizeof(int64_t) * (size_t)nsection);
     for (int64_t k = 0; k < count; k++) {
@@ -173,11 +166,12 @@ int dgnn_environment_sel(const struct dgnn_value *value, int64_t nsection, int64
         int64_t number;
         DGNN_TRY(dgnn_value_int(&item, &number, error));
         if (number < 0 || number > limit || (total += number) > limit) {
-            return environment_sel_bad(&item, "expected numbers from 0, 2^24 in all at most", error);
+            return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &item,
+                                     "expected numbers from 0, 2^24 in all at most");
         }
         sel[nsection > 1 ? k : 0] += number;
     }
-    return total ? DGNN_OK : environment_sel_bad(value, "no neighbours at all", error);
+    return total ? DGNN_OK : dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "no neighbours at all");
 }
 
 int dgnn_environment_load_types(struct dgnn_environment *environment, const struct dgnn_value *descriptor,
@@ -225,8 +219,8 @@ void dgnn_environment_free(struct dgnn_environment *environment)
 static double environment_polynomial(const struct dgnn_environment *environment, double distance,
                                      double *slope)
 {
-    double length = environment->cutoff - environment->smooth;
-    double u = (distance - environment->smooth) / length;
+    double length = environment->cutoff - environment->switch_start;
+    double u = (distance - environment->switch_start) / length;
     *slope = 0;
     if (u <= 0) {
         return 1;
@@ -243,9 +237,9 @@ static double environment_polynomial(const struct dgnn_environment *environment,
 static double environment_exponential(const struct dgnn_environment *environment, double distance,
                                       double *slope)
 {
-    double rate = 20 / environment->smooth;
+    double rate = 20 / environment->switch_start;
     double r = distance < environment->cutoff ? distance : environment->cutoff;
-    double inner = exp(rate * (r - environment->smooth));
+    double inner = exp(rate * (r - environment->switch_start));
     double value = exp(-inner);
     *slope = distance < environment->cutoff ? -rate * inner * value : 0;
     return value;

@@ -7,10 +7,8 @@
 static int layer_shape_error(const struct dgnn_value *value, const char *what, int64_t found,
                              int64_t expected, struct dgnn_error *error)
 {
-    char path[256];
-    return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %s is %lld, expected %lld",
-                           dgnn_value_path(value, path, sizeof(path)), what, (long long)found,
-                           (long long)expected);
+    return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "%s is %lld, expected %lld", what,
+                             (long long)found, (long long)expected);
 }
 
 struct layer_params {
@@ -151,13 +149,12 @@ static int layer_check_class(const struct dgnn_value *network, const struct dgnn
                              int resnet, struct dgnn_error *error)
 {
     struct dgnn_value class = dgnn_value_member(network, "@class");
-    char path[256];
     if (dgnn_value_kind(&class) == DGNN_VALUE_ABSENT || resnet == !affine) {
         return DGNN_OK;
     }
-    return dgnn_status_set(
-        error, DGNN_ERROR_FORMAT, "%s: its resnet is %s; in this layer of such a network it is %s",
-        dgnn_value_path(layer, path, sizeof(path)), resnet ? "true" : "false", affine ? "false" : "true");
+    return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, layer,
+                             "its resnet is %s; in this layer of such a network it is %s",
+                             resnet ? "true" : "false", affine ? "false" : "true");
 }
 
 int dgnn_layer_collection(const struct dgnn_value *value, int64_t ndim, int64_t ntypes, const char *type,
@@ -165,7 +162,6 @@ int dgnn_layer_collection(const struct dgnn_value *value, int64_t ndim, int64_t 
 {
     struct layer_collection_params params;
     int64_t count, expected = 1;
-    char path[256];
     for (int64_t d = 0; d < ndim; d++) {
         expected *= ntypes;
     }
@@ -176,10 +172,9 @@ int dgnn_layer_collection(const struct dgnn_value *value, int64_t ndim, int64_t 
     DGNN_TRY(dgnn_params_same_string(&params.network_type, type, "where it stands", error));
     DGNN_TRY(dgnn_value_list(&params.networks, &count, error));
     if (count != expected) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT,
-                               "%s: %lld networks; expected %lld for %lld types in %lld dimensions",
-                               dgnn_value_path(value, path, sizeof(path)), (long long)count,
-                               (long long)expected, (long long)ntypes, (long long)ndim);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value,
+                                 "%lld networks; expected %lld for %lld types in %lld dimensions",
+                                 (long long)count, (long long)expected, (long long)ntypes, (long long)ndim);
     }
     *networks = params.networks;
     return DGNN_OK;

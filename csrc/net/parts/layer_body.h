@@ -132,16 +132,16 @@ void REAL(dgnn_layer_forward)(const struct REAL(dgnn_ops) * ops, const struct RE
 }
 
 void REAL(dgnn_layer_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer,
-                               int64_t nrow, const real *dy, int64_t dy_stride, const real *slope, real *work,
-                               real *dx, int64_t dx_stride, int accumulate)
+                               int64_t nrow, const real *dy, int64_t dy_stride, const real *slope,
+                               real *scratch, real *dx, int64_t dx_stride, int accumulate)
 {
     int64_t nin = layer->w.nrow, nout = layer->w.ncol;
     for (int64_t r = 0; r < nrow; r++) {
         for (int64_t c = 0; c < nout; c++) {
-            work[r * nout + c] = dy[r * dy_stride + c] * slope[r * nout + c];
+            scratch[r * nout + c] = dy[r * dy_stride + c] * slope[r * nout + c];
         }
     }
-    ops->product(nrow, work, nout, &layer->w_transposed, NULL, dx, dx_stride, accumulate);
+    ops->product(nrow, scratch, nout, &layer->w_transposed, NULL, dx, dx_stride, accumulate);
     for (int64_t r = 0; r < nrow; r++) {
         for (int64_t copy = 0; copy < layer->residual; copy++) {
             for (int64_t c = 0; c < nin; c++) {
@@ -252,12 +252,12 @@ int64_t REAL(dgnn_network_parameters)(const struct REAL(dgnn_network) * network)
 
 void REAL(dgnn_network_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
                                 int64_t nrow, const real *x, int64_t x_stride, real *y, real *kept,
-                                real *work)
+                                real *scratch)
 {
-    real *room[2] = {work, work + nrow * network->width_max};
+    real *rows[2] = {scratch, scratch + nrow * network->width_max};
     for (int64_t l = 0; l < network->nlayer; l++) {
         const struct REAL(dgnn_layer) *layer = &network->layer[l];
-        real *out = l + 1 == network->nlayer ? y : room[l % 2];
+        real *out = l + 1 == network->nlayer ? y : rows[l % 2];
         REAL(dgnn_layer_forward)(ops, layer, nrow, x, x_stride, out, layer->w.ncol, kept);
         kept += nrow * layer->w.ncol;
         x = out;
@@ -266,9 +266,9 @@ void REAL(dgnn_network_forward)(const struct REAL(dgnn_ops) * ops, const struct 
 }
 
 const real *REAL(dgnn_network_hidden)(const struct REAL(dgnn_network) * network, int64_t nrow,
-                                      const real *work)
+                                      const real *scratch)
 {
-    return work + (network->nlayer % 2) * nrow * network->width_max;
+    return scratch + (network->nlayer % 2) * nrow * network->width_max;
 }
 
 int64_t REAL(dgnn_network_hidden_width)(const struct REAL(dgnn_network) * network)
@@ -277,14 +277,14 @@ int64_t REAL(dgnn_network_hidden_width)(const struct REAL(dgnn_network) * networ
 }
 
 void REAL(dgnn_network_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
-                                 int64_t nrow, const real *dy, real *dx, const real *kept, real *work)
+                                 int64_t nrow, const real *dy, real *dx, const real *kept, real *scratch)
 {
-    real *room[2] = {work, work + nrow * network->width_max};
-    real *d_pre = work + 2 * nrow * network->width_max;
+    real *rows[2] = {scratch, scratch + nrow * network->width_max};
+    real *d_pre = scratch + 2 * nrow * network->width_max;
     kept += nrow * network->width_kept;
     for (int64_t l = network->nlayer - 1; l >= 0; l--) {
         const struct REAL(dgnn_layer) *layer = &network->layer[l];
-        real *out = l == 0 ? dx : room[l % 2];
+        real *out = l == 0 ? dx : rows[l % 2];
         kept -= nrow * layer->w.ncol;
         REAL(dgnn_layer_backward)(ops, layer, nrow, dy, layer->w.ncol, kept, d_pre, out, layer->w.nrow, 0);
         dy = out;

@@ -1,13 +1,14 @@
 #include "base/real.h"
 
-/* nrow x ncol, zeroed, rows padded to REAL_LANES. Freed with dgnn_matrix_free. */
+/* Allocates nrow x ncol zeros, whose rows are padded to REAL_LANES. The caller frees it with
+ * dgnn_layer_matrix_free. Errors: MEMORY. */
 int REAL(dgnn_layer_matrix)(int64_t nrow, int64_t ncol, struct REAL(dgnn_matrix) * matrix,
                             struct dgnn_error *error);
 int REAL(dgnn_layer_matrix_transposed)(const struct REAL(dgnn_matrix) * from,
                                        struct REAL(dgnn_matrix) * matrix, struct dgnn_error *error);
 void REAL(dgnn_layer_matrix_free)(struct REAL(dgnn_matrix) * matrix);
 
-/* All numbers of a tensor, in this type. */
+/* Converts all numbers of a tensor to this type. */
 void REAL(dgnn_layer_convert)(const struct dgnn_tensor *tensor, real *out);
 
 struct REAL(dgnn_layer) {
@@ -16,54 +17,57 @@ struct REAL(dgnn_layer) {
     real *bias;                            /* nout, padded with zeros, or NULL */
     real *idt;                             /* as bias */
     struct dgnn_activation activation;
-    int32_t resnet;   /* as the archive says: is the input added where the widths let it? */
-    int32_t residual; /* copies of x that are added: 0; 1 where nin == nout; 2, side by side, where nout == 2
+    int32_t resnet;   /* 1: the archive says that the input is added where the widths allow it */
+    int32_t residual; /* copies of x that are added: 0, 1 where nin == nout, or 2 side by side where nout == 2
                          nin */
 };
 
-/* value: an object of class Layer. nin, nout: what the widths must be; -1: anything. */
+/* Loads an object of class Layer. Its widths must be nin and nout; -1 allows any width. Errors: FORMAT,
+ * UNSUPPORTED, MEMORY. */
 int REAL(dgnn_layer_load)(const struct dgnn_value *value, int64_t nin, int64_t nout,
                           struct REAL(dgnn_layer) * layer, struct dgnn_error *error);
 void REAL(dgnn_layer_free)(struct REAL(dgnn_layer) * layer); /* a zeroed layer is allowed */
 int64_t REAL(dgnn_layer_parameters)(const struct REAL(dgnn_layer) * layer);
 
-/* y: nrow x nout, y_stride apart. slope: nrow x nout, contiguous, kept for backward; NULL: not wanted. */
+/* Writes y, nrow x nout with rows y_stride apart. slope is nrow x nout, contiguous, and kept for backward;
+ * NULL: not wanted. */
 void REAL(dgnn_layer_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer,
                               int64_t nrow, const real *x, int64_t x_stride, real *y, int64_t y_stride,
                               real *slope);
-/* dx = gradient with respect to x (+= with accumulate). work: nrow x nout. */
+/* dx = gradient with respect to x; it is added to with accumulate. scratch is nrow x nout reals. */
 void REAL(dgnn_layer_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer,
-                               int64_t nrow, const real *dy, int64_t dy_stride, const real *slope, real *work,
-                               real *dx, int64_t dx_stride, int accumulate);
+                               int64_t nrow, const real *dy, int64_t dy_stride, const real *slope,
+                               real *scratch, real *dx, int64_t dx_stride, int accumulate);
 
 struct REAL(dgnn_network) {
     int64_t nlayer;
     struct REAL(dgnn_layer) * layer;
     int64_t nin, nout;
     int64_t width_max;  /* of any layer's input or output */
-    int64_t width_kept; /* reals per row that forward keeps for backward */
+    int64_t width_kept; /* reals of a row that forward keeps for backward */
 };
 
-/* value: an object with a list "layers" (EmbeddingNetwork, FittingNetwork). nin, nout as above. */
+/* Loads an object with a list "layers" (EmbeddingNetwork, FittingNetwork). nin and nout are as for a layer.
+ */
 int REAL(dgnn_network_load)(const struct dgnn_value *value, int64_t nin, int64_t nout,
                             struct REAL(dgnn_network) * network, struct dgnn_error *error);
 void REAL(dgnn_network_free)(struct REAL(dgnn_network) * network);
 /* Refuses an owner (the network itself, a descriptor, a fitting net) whose list neuron or whose
- * "activation_function" contradicts the first nhidden layers; members that are absent do not. */
+ * "activation_function" contradicts the first nhidden layers. An absent member is no contradiction. */
 int REAL(dgnn_network_same)(const struct REAL(dgnn_network) * network, int64_t nhidden,
                             const struct dgnn_value *owner, const char *neuron, struct dgnn_error *error);
 int64_t REAL(dgnn_network_parameters)(const struct REAL(dgnn_network) * network);
 
-/* kept: nrow x width_kept. work: 2 x nrow x width_max. x: nrow x nin, x_stride apart; y: nrow x nout,
- * contiguous. */
+/* Writes y, nrow x nout, contiguous. x is nrow x nin with rows x_stride apart. kept is nrow x width_kept, for
+ * backward. scratch is 2 x nrow x width_max reals. */
 void REAL(dgnn_network_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
                                 int64_t nrow, const real *x, int64_t x_stride, real *y, real *kept,
-                                real *work);
+                                real *scratch);
 /* After forward with this work, until that is used again: what went into the last layer, rows of width
  * dgnn_network_hidden_width; 0: there is no hidden layer. */
 const real *REAL(dgnn_network_hidden)(const struct REAL(dgnn_network) * network, int64_t nrow,
-                                      const real *work);
+                                      const real *scratch);
 int64_t REAL(dgnn_network_hidden_width)(const struct REAL(dgnn_network) * network);
-/* dx: nrow x nin, contiguous, written. work: 3 x nrow x width_max. */
+/* Writes dx, nrow x nin, contiguous. scratch is 3 x nrow x width_max reals. */
 void REAL(dgnn_network_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
-                                 int64_t nrow, const real *dy, real *dx, const real *kept, real *work);
+                                 int64_t nrow, const real *dy, real *dx, const real *kept, real *scratch);

@@ -1,13 +1,13 @@
-/* Moments of an environment: gr = sum_j (row_j) (g_j) / nnei, 4 x n for each centre, and the descriptor made
- * of them, D = gr^T gr_<, where _< takes the first axis columns (se_e2_a, dpa1). A moment's rows are padded
- * to whole lines. */
+/* gr = sum_j row_j g_j / nnei, 4 x n for each centre, and D = gr^T gr_<, where gr_< is the first axis columns
+ * of gr. These are the moments of an environment and the descriptor made of them (se_e2_a, dpa1). The rows of
+ * gr are padded to whole lines of 64 bytes. */
 #ifndef DGNN_NET_MOMENT_H
 #define DGNN_NET_MOMENT_H
 
 #include "ops/table.h"
 
 struct dgnn_moment_shape {
-    int64_t n, axis, stride; /* of gr's columns; of D's; columns of gr in whole lines */
+    int64_t n, axis, stride; /* columns of gr; columns of D; n rounded up to whole lines */
 };
 
 #define DGNN_REAL_BITS 32

@@ -31,19 +31,19 @@ void REAL(dgnn_moment_rotation_backward)(const struct dgnn_moment_shape *shape, 
     }
 }
 
-int64_t REAL(dgnn_moment_room)(const struct dgnn_moment_shape *shape)
+int64_t REAL(dgnn_moment_scratch)(const struct dgnn_moment_shape *shape)
 {
     return shape->n * dgnn_table_pad(shape->axis, REAL_LANES) + (shape->n + shape->axis) * REAL_LANES;
 }
 
 /* d_gr[a][c] = sum_k d[c][k] gr[a][k] + [c < axis] sum_k d[k][c] gr[a][k], with d the output's gradient. */
 void REAL(dgnn_moment_backward_of)(const struct REAL(dgnn_ops) * ops, const struct dgnn_moment_shape *shape,
-                                   const real *gr, real *d_gr, real *room)
+                                   const real *gr, real *d_gr, real *scratch)
 {
     const int64_t n = shape->n, axis = shape->axis, stride = shape->stride,
                   pad = dgnn_table_pad(axis, REAL_LANES);
-    real *first = room + n * pad, *turned = first + axis * REAL_LANES;
-    struct REAL(dgnn_matrix) d = {.nrow = n, .ncol = axis, .stride = pad, .data = room};
+    real *first = scratch + n * pad, *transposed = first + axis * REAL_LANES;
+    struct REAL(dgnn_matrix) d = {.nrow = n, .ncol = axis, .stride = pad, .data = scratch};
     struct REAL(dgnn_matrix)
         columns = {.nrow = axis, .ncol = REAL_LANES, .stride = REAL_LANES, .data = first};
     memset(first, 0, sizeof(real) * (size_t)(axis * REAL_LANES));
@@ -54,24 +54,25 @@ void REAL(dgnn_moment_backward_of)(const struct REAL(dgnn_ops) * ops, const stru
     }
     memset(d_gr, 0, 4 * sizeof(real) * (size_t)stride);
     ops->product(4, gr, stride, &d, NULL, d_gr, stride, 0);
-    ops->product(n, room, pad, &columns, NULL, turned, REAL_LANES, 0);
+    ops->product(n, scratch, pad, &columns, NULL, transposed, REAL_LANES, 0);
     for (int a = 0; a < 4; a++) {
         for (int64_t c = 0; c < n; c++) {
-            d_gr[a * stride + c] += turned[c * REAL_LANES + a];
+            d_gr[a * stride + c] += transposed[c * REAL_LANES + a];
         }
     }
 }
 
 void REAL(dgnn_moment_backward)(const struct REAL(dgnn_ops) * ops, const struct dgnn_moment_shape *shape,
-                                const real *gr, const double *d_output, double scale, real *d_gr, real *room)
+                                const real *gr, const double *d_output, double scale, real *d_gr,
+                                real *scratch)
 {
     const int64_t pad = dgnn_table_pad(shape->axis, REAL_LANES);
     for (int64_t c = 0; c < shape->n; c++) {
         for (int64_t k = 0; k < shape->axis; k++) {
-            room[c * pad + k] = (real)(d_output[c * shape->axis + k] * scale);
+            scratch[c * pad + k] = (real)(d_output[c * shape->axis + k] * scale);
         }
     }
-    REAL(dgnn_moment_backward_of)(ops, shape, gr, d_gr, room);
+    REAL(dgnn_moment_backward_of)(ops, shape, gr, d_gr, scratch);
 }
 
 void REAL(dgnn_moment_add)(const struct REAL(dgnn_ops) * ops, int64_t nrow, const real *rows,

@@ -78,9 +78,9 @@ static void typeembed_occupation(int number, int *occupation)
                 before += 4 * typeembed_subshells[other].l + 2;
             }
         }
-        int room = 4 * typeembed_subshells[k].l + 2;
+        int capacity = 4 * typeembed_subshells[k].l + 2;
         left = number - before;
-        occupation[k] = left < 0 ? 0 : left < room ? left : room;
+        occupation[k] = left < 0 ? 0 : left < capacity ? left : capacity;
     }
     for (size_t x = 0; x < sizeof(typeembed_exceptions) / sizeof(typeembed_exceptions[0]); x++) {
         if (typeembed_exceptions[x].number == number) {
@@ -135,22 +135,20 @@ static int typeembed_configurations(const struct typeembed_params *params, const
     const struct dgnn_value *own = &params->type_map;
     enum dgnn_value_kind kind = dgnn_value_kind(own);
     int64_t count = params->ntypes;
-    char path[256];
     if (!type_map || (kind != DGNN_VALUE_NULL && kind != DGNN_VALUE_ABSENT)) {
         DGNN_TRY(dgnn_value_list(own, &count, error));
     }
     if (count != params->ntypes) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: %lld types, expected %lld",
-                               dgnn_value_path(own, path, sizeof(path)), (long long)count,
-                               (long long)params->ntypes);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, own, "%lld types, expected %lld", (long long)count,
+                                 (long long)params->ntypes);
     }
     for (int64_t t = 0; t < count; t++) {
         const char *symbol;
         DGNN_TRY(typeembed_symbol(own, type_map, t, &symbol, error));
         if (!dgnn_typeembed_configuration(symbol, rows + t * DGNN_TYPEEMBED_CONFIGURATION)) {
-            return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                                   "%s: '%s' is no element, so it has no electronic configuration to embed",
-                                   dgnn_value_path(own, path, sizeof(path)), symbol);
+            return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, own,
+                                     "'%s' is no element, so it has no electronic configuration to embed",
+                                     symbol);
         }
     }
     return DGNN_OK;
@@ -210,12 +208,11 @@ int dgnn_typeembed_load_f64(const struct dgnn_value *value, int32_t ntypes, cons
 {
     struct typeembed_params params;
     struct dgnn_network_f64 network;
-    char path[256];
     DGNN_TRY(dgnn_params_load(value, typeembed_params, sizeof(typeembed_params) / sizeof(typeembed_params[0]),
                               &params, error));
     if (params.ntypes != ntypes) {
-        return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: embeds %lld types, expected %d",
-                               dgnn_value_path(value, path, sizeof(path)), (long long)params.ntypes, ntypes);
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "embeds %lld types, expected %d",
+                                 (long long)params.ntypes, ntypes);
     }
     if (dgnn_value_kind(&params.type_map) > DGNN_VALUE_NULL) { /* read with electronic configurations only */
         int64_t count;

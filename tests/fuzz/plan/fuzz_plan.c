@@ -7,7 +7,7 @@
 
 #include "base/alloc.h"
 #include "comm/check.h"
-#include "comm/spin.h"
+#include "comm/spin_rows.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
