@@ -1,3 +1,5 @@
+#include "base/real.h"
+
 /* The activations of ops/ops.h for one number; included once for each element type. */
 #if DGNN_REAL_BITS == 32
 #define KERNEL_MATH(name) name##f

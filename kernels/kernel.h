@@ -10,16 +10,18 @@
 #define KERNEL_FUNCTION static __device__ __forceinline__
 #define KERNEL(name, type)                                                                                   \
     extern "C" __global__ void __launch_bounds__(KERNEL_THREADS) name(const __grid_constant__ type k)
+#define KERNEL_PLAIN(name, type) KERNEL(name, type) /* without barriers and what a warp does together */
 #else
 #include "cuda_on_cpu.h"
-#define KERNEL_FUNCTION static inline
-#define KERNEL(name, type) CUDA_ON_CPU_KERNEL(KERNEL_THREADS, name, type)
+#define KERNEL_FUNCTION          static inline
+#define KERNEL(name, type)       CUDA_ON_CPU_KERNEL(KERNEL_THREADS, name, type, 0)
+#define KERNEL_PLAIN(name, type) CUDA_ON_CPU_KERNEL(KERNEL_THREADS, name, type, 1)
 #endif
 
 /* A kernel whose items are independent of one another: name_item does number t of k.count. Items that are next to
  * each other are done by neighbouring threads. */
 #define KERNEL_ITEMS(name, type)                                                                             \
-    KERNEL(name, type)                                                                                       \
+    KERNEL_PLAIN(name, type)                                                                                       \
     {                                                                                                        \
         int64_t stride = (int64_t)gridDim.x * KERNEL_THREADS;                                                \
         for (int64_t t = (int64_t)blockIdx.x * KERNEL_THREADS + threadIdx.x; t < k.count; t += stride) {     \

@@ -1,7 +1,7 @@
 #include "base/real.h"
 
 /* The product of rows and weights (csrc/cuda/kernel_arguments_types.h), plain: an item for each number. */
-KERNEL_FUNCTION void REAL(product_item)(const struct REAL(dgnn_kernel_product) & k, int64_t t)
+KERNEL_FUNCTION void KERNEL_JOIN(REAL(product), _item)(const struct REAL(dgnn_kernel_product) & k, int64_t t)
 {
     int64_t r = t / k.ncol, c = t % k.ncol;
     const real *row = k.rows + (k.row_index ? k.row_index[r] : r) * k.row_stride;

@@ -125,7 +125,7 @@ REPFLOW_KERNEL(d_centre_edges)
 
 /* What a node gets from the edges to it: columns of (m | e). A moment's side gets the gradient times the
  * displacement, too. */
-REPFLOW(d_other)
+REPFLOW(d_neighbour_part)
 {
     int64_t row, wide = k.m + k.e, c = REAL(repflow_edge_column)(k, t, &row);
     real sum = 0;
@@ -136,9 +136,9 @@ REPFLOW(d_other)
             sum += k.displacement[3 * j + k.column] * k.first_d_edge_pre[j * wide + c];
         }
     }
-    k.d_other[row * wide + c] = sum;
+    k.d_neighbour_part[row * wide + c] = sum;
 }
-REPFLOW_KERNEL(d_other)
+REPFLOW_KERNEL(d_neighbour_part)
 
 /* ... and of its own row, through the moments. */
 REPFLOW(d_node_part)
@@ -162,14 +162,14 @@ REPFLOW_KERNEL(d_node_part)
 
 /* ---------------------------------------------------------------- angles */
 
-REPFLOW(d_second)
+REPFLOW(d_angle_linear2)
 {
-    int64_t c = t % k.e, edge = REAL(repflow_second_edge)(k, t / k.e);
+    int64_t c = t % k.e, edge = REAL(repflow_linear2_edge)(k, t / k.e);
     real slope;
-    REAL(kernel_activate)(k.activation, k.second_pre[t], &slope);
-    k.d_second[t] = k.d_next_edge[edge * k.e + c] * k.weight_edge_angle[c] * slope;
+    REAL(kernel_activate)(k.activation, k.angle_linear2_pre[t], &slope);
+    k.d_angle_linear2[t] = k.d_next_edge[edge * k.e + c] * k.weight_edge_angle[c] * slope;
 }
-REPFLOW_KERNEL(d_second)
+REPFLOW_KERNEL(d_angle_linear2)
 
 /* Of edges, before what comes through the products is added: what they hold, and of those that form no angle what
  * went through the second linear. */
@@ -192,7 +192,7 @@ REPFLOW(d_angle_pre)
     REAL(kernel_activate)(k.activation, k.angle_pre[angle * wide + c], &slope);
     if (c < k.e) {
         const real *sw = k.angle_switch + k.first[at.i];
-        d = k.d_reduced[(k.second_first[at.i] + at.j) * k.e + c] * sw[at.j] * sw[at.k] * k.angle_scale;
+        d = k.d_reduced[(k.angle_linear2_first[at.i] + at.j) * k.e + c] * sw[at.j] * sw[at.k] * k.angle_scale;
     } else {
         d = k.angle_given ? k.d_angle[angle * k.a + c - k.e] * k.weight_angle[c - k.e] : (real)0;
     }
@@ -204,7 +204,7 @@ REPFLOW_KERNEL(d_angle_pre)
 REPFLOW(d_angle_value)
 {
     struct REAL(repflow_angle) at = REAL(repflow_angle_of)(k, t);
-    const real *d_reduced = k.d_reduced + (k.second_first[at.i] + at.j) * k.e;
+    const real *d_reduced = k.d_reduced + (k.angle_linear2_first[at.i] + at.j) * k.e;
     double sum = 0;
     for (int64_t c = 0; c < k.e; c++) {
         real slope, value = REAL(kernel_activate)(k.activation, k.angle_pre[t * (k.e + k.a) + c], &slope);
@@ -315,7 +315,7 @@ REPFLOW(d_geometry)
 {
     int64_t from = k.graph_edge[t];
     const double *d = k.vector + 3 * from, *deviation = k.statistics + 8 * k.type[k.edge_centre[t]] + 4;
-    double distance = k.distance[from], p = distance + k.protection, u = distance + 1e-6, slope, angle_slope;
+    double distance = REAL(repflow_length)(d), p = distance + k.protection, u = distance + 1e-6, slope, angle_slope;
     double sw = repflow_switch(distance, k.edge_start, k.edge_cutoff, k.is_exponential, &slope);
     repflow_switch(distance, k.angle_start, k.angle_cutoff, k.is_exponential, &angle_slope);
     double radial = k.d_edge_switch[t] * slope + k.d_angle_switch[t] * angle_slope, along = 0, along_unit = 0;

@@ -4,7 +4,7 @@
  * reference in csrc/ops/reference_body.h; an item is a number, an edge or an angle. */
 
 #define REPFLOW(name)                                                                                        \
-    KERNEL_FUNCTION void REAL(repflow_##name##_item)(const struct REAL(dgnn_kernel_repflow) & k, int64_t t)
+    KERNEL_FUNCTION void KERNEL_JOIN(REAL(repflow_##name), _item)(const struct REAL(dgnn_kernel_repflow) & k, int64_t t)
 #define REPFLOW_KERNEL(name) KERNEL_ITEMS(REAL(repflow_##name), struct REAL(dgnn_kernel_repflow))
 
 /* ---------------------------------------------------------------- geometry */
@@ -30,12 +30,17 @@ KERNEL_FUNCTION double repflow_switch(double r, double start, double cutoff, int
 }
 #endif
 
+KERNEL_FUNCTION double REAL(repflow_length)(const double *d)
+{
+    return sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
+}
+
 /* An edge: s(r)/r and s(r) d/r^2, less the average, over the deviation. */
 REPFLOW(geometry)
 {
     const double *d = k.vector + 3 * k.graph_edge[t];
     const double *average = k.statistics + 8 * k.type[k.edge_centre[t]], *deviation = average + 4;
-    double distance = k.distance[k.graph_edge[t]], away = distance + k.protection, slope;
+    double distance = REAL(repflow_length)(d), away = distance + k.protection, slope;
     double sw = repflow_switch(distance, k.edge_start, k.edge_cutoff, k.is_exponential, &slope);
     k.edge_switch[t] = (real)sw;
     k.edge_input[t] = (real)(k.starts_from_distance ? distance : (sw / away - average[0]) / deviation[0]);
@@ -122,7 +127,7 @@ REPFLOW(edge_start)
 {
     int64_t j, c = REAL(repflow_edge_column)(k, t, &j);
     k.edge_pre[j * (k.m + k.e) + c] =
-        k.centre[k.edge_centre[j] * k.centre_width + k.n + c] + k.other[k.neighbour[j] * (k.m + k.e) + c];
+        k.centre[k.edge_centre[j] * k.centre_width + k.n + c] + k.neighbour_part[k.neighbour[j] * (k.m + k.e) + c];
 }
 REPFLOW_KERNEL(edge_start)
 
@@ -167,17 +172,17 @@ REPFLOW(edge_update)
     real slope,
         value = REAL(kernel_activate)(k.activation, k.edge_pre[j * (k.m + k.e) + k.m + c], &slope);
     real next = k.keep_edge * k.edge_state[t] + k.weight_edge_self[c] * value;
-    k.next_edge[t] = k.rest && !REAL(repflow_is_pair)(k, j) ? next + k.rest[c] : next;
+    k.next_edge[t] = k.without_angle_term && !REAL(repflow_is_pair)(k, j) ? next + k.without_angle_term[c] : next;
 }
 REPFLOW_KERNEL(edge_update)
 
 /* Sequential: what edges that form no angle get for the angles' message. */
-REPFLOW(edge_rest)
+REPFLOW(edge_last)
 {
     real value = k.edge_state[t];
-    k.next_edge[t] = k.rest && !REAL(repflow_is_pair)(k, t / k.e) ? value + k.rest[t % k.e] : value;
+    k.next_edge[t] = k.without_angle_term && !REAL(repflow_is_pair)(k, t / k.e) ? value + k.without_angle_term[t % k.e] : value;
 }
-REPFLOW_KERNEL(edge_rest)
+REPFLOW_KERNEL(edge_last)
 
 /* ---------------------------------------------------------------- angles */
 
@@ -202,14 +207,14 @@ REPFLOW(angle_start)
 REPFLOW_KERNEL(angle_start)
 
 /* The edge of a row that goes through the second linear. */
-KERNEL_FUNCTION int64_t REAL(repflow_second_edge)(const struct REAL(dgnn_kernel_repflow) & k, int64_t row)
+KERNEL_FUNCTION int64_t REAL(repflow_linear2_edge)(const struct REAL(dgnn_kernel_repflow) & k, int64_t row)
 {
     return k.smooth ? k.pair_edge[row] : row;
 }
 
 REPFLOW(angle_reduce)
 {
-    int64_t c = t % k.e, edge = REAL(repflow_second_edge)(k, t / k.e), i = k.edge_centre[edge];
+    int64_t c = t % k.e, edge = REAL(repflow_linear2_edge)(k, t / k.e), i = k.edge_centre[edge];
     int64_t j = edge - k.first[i], count = k.pair_first[i + 1] - k.pair_first[i], wide = k.e + k.a;
     if (j >= count) {
         k.reduced[t] = k.edge_state[edge * k.e + c];
@@ -228,8 +233,8 @@ REPFLOW_KERNEL(angle_reduce)
 REPFLOW(angle_to_edge)
 {
     int64_t c = t % k.e;
-    real slope, value = REAL(kernel_activate)(k.activation, k.second_pre[t], &slope);
-    k.next_edge[REAL(repflow_second_edge)(k, t / k.e) * k.e + c] += k.weight_edge_angle[c] * value;
+    real slope, value = REAL(kernel_activate)(k.activation, k.angle_linear2_pre[t], &slope);
+    k.next_edge[REAL(repflow_linear2_edge)(k, t / k.e) * k.e + c] += k.weight_edge_angle[c] * value;
 }
 REPFLOW_KERNEL(angle_to_edge)
 
@@ -278,7 +283,7 @@ REPFLOW_KERNEL(node_update)
 REPFLOW(output)
 {
     int64_t i = t / k.output_width, c = t % k.output_width;
-    double own = c < k.width && i < k.nused ? (double)k.node[i * k.n + c] : 0.0;
+    double own = c < k.width && i < k.nwith_energy ? (double)k.node[i * k.n + c] : 0.0;
     k.output[t] = c < k.width ? own : k.type_row[k.type[i] * k.width + c - k.width];
 }
 REPFLOW_KERNEL(output)

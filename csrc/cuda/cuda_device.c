@@ -188,26 +188,25 @@ int32_t dgnn_cuda_device_ordinal(const struct dgnn_cuda_device *device)
 
 /* ---------------------------------------------------------------- queues */
 
-/* Keeps what failed first. */
+/* Keeps what failed first; returns code. */
 static int device_keep(struct dgnn_cuda_queue *q, int code, const char *what)
 {
     if (code && !q->status) {
         q->status = device_check(q->device, code, what, &q->error);
     }
-    return q->status;
+    return code;
 }
 
 void dgnn_cuda_queue_enter(struct dgnn_cuda_queue *q)
 {
-    if (!q->status && q->device->process != getpid()) {
+    if (q->device->process == getpid()) { /* even where something failed: there may be something to wait for */
+        q->is_entered =
+            !device_keep(q, q->device->driver->cuCtxPushCurrent_v2(q->device->context), "cuCtxPushCurrent");
+    } else if (!q->status) {
         q->status = dgnn_status_set(&q->error, DGNN_ERROR_SYSTEM,
                                     "device 'cuda:%d': it was opened before this process was forked, and a device does "
                                     "not outlive that; load the model after the fork",
                                     q->device->ordinal);
-    }
-    if (!q->status) {
-        device_keep(q, q->device->driver->cuCtxPushCurrent_v2(q->device->context), "cuCtxPushCurrent");
-        q->is_entered = !q->status;
     }
 }
 
@@ -310,12 +309,17 @@ int dgnn_cuda_queue_status(struct dgnn_cuda_queue *q, struct dgnn_error *error)
     return status;
 }
 
-int dgnn_cuda_queue_wait(struct dgnn_cuda_queue *q, struct dgnn_error *error)
+void dgnn_cuda_queue_complete(struct dgnn_cuda_queue *q)
 {
-    q->waits++;
-    if (q->stream && q->is_entered) { /* even where something failed: copies to the host may be under way */
+    if (q->is_entered && q->stream) { /* even where something failed: copies to the host may be under way */
+        q->waits++;
         device_keep(q, q->device->driver->cuStreamSynchronize(q->stream), "waiting for the device");
     }
+}
+
+int dgnn_cuda_queue_wait(struct dgnn_cuda_queue *q, struct dgnn_error *error)
+{
+    dgnn_cuda_queue_complete(q);
     return dgnn_cuda_queue_status(q, error);
 }
 

@@ -59,6 +59,9 @@ void dgnn_cuda_queue_clear(struct dgnn_cuda_queue *queue, void *data, int64_t nb
 void dgnn_cuda_queue_launch(struct dgnn_cuda_queue *queue, enum dgnn_kernel kernel, int32_t bits, int64_t count,
                             const void *argument);
 
+/* Until all is done; what failed is kept, as by the calls above. */
+void dgnn_cuda_queue_complete(struct dgnn_cuda_queue *queue);
+
 /* The first failure since this was last asked. */
 int dgnn_cuda_queue_status(struct dgnn_cuda_queue *queue, struct dgnn_error *error);
 /* The same, once all is done. */

@@ -20,7 +20,7 @@ struct REAL(dgnn_kernel_product) {
  * ops/blocks_types.h and of net/dpa3/repflow_memory_body.h, with padded widths; a pair is an edge that forms angles. */
 struct REAL(dgnn_kernel_repflow) {
     int64_t count; /* items of this launch */
-    int64_t nowned, nused, nnode, nedge, npair, nangle, nsecond;
+    int64_t nowned, nwith_energy, nnode, nedge, npair, nangle, nangle_linear2;
     int64_t n, e, a, m, heads, axis;
     int64_t centre_width; /* n + m + e + e + a */
     int64_t width;        /* of nodes, without padding */
@@ -37,11 +37,11 @@ struct REAL(dgnn_kernel_repflow) {
     struct dgnn_activation activation;
 
     /* the graph */
-    const double *vector, *distance; /* of all its edges */
+    const double *vector;            /* of all its edges */
     const int32_t *type;             /* nnode */
     const double *statistics;        /* ntypes x 8: averages, then deviations */
     const double *type_row;          /* (ntypes + 1) x width */
-    const int64_t *first, *angle_first, *second_first, *pair_first; /* nowned + 1 */
+    const int64_t *first, *angle_first, *angle_linear2_first, *pair_first; /* nowned + 1 */
     const int64_t *graph_edge;                                      /* nedge */
     const int32_t *edge_centre, *neighbour;                         /* nedge */
     const int32_t *pair_edge;                                       /* npair */
@@ -55,22 +55,22 @@ struct REAL(dgnn_kernel_repflow) {
     double *unit;
 
     /* features and what is made of them */
-    real *node, *next_node, *centre, *other, *message, *moment, *gram, *symmetric;
+    real *node, *next_node, *centre, *neighbour_part, *message, *moment, *gram, *symmetric;
     real *edge_state, *next_edge, *edge_pre;
-    real *angle_state, *next_angle, *angle_pre, *pair_rows, *reduced, *second_pre;
+    real *angle_state, *next_angle, *angle_pre, *pair_rows, *reduced, *angle_linear2_pre;
     double *output; /* nowned x output_width */
 
     /* weights */
     const real *edge_weight, *edge_bias, *angle_weight;
     const real *weight_self, *weight_symmetric, *weight_message;
-    const real *weight_edge_self, *weight_edge_angle, *weight_angle, *rest;
+    const real *weight_edge_self, *weight_edge_angle, *weight_angle, *without_angle_term;
 
     /* backward, of one side */
     const double *output_gradient;
     double *d_edge_switch, *d_direction, *d_angle_switch, *d_unit, *d_edge_input, *edge_gradient;
     double *angle_value; /* nangle: a sum over features that two edges' switches, or unit vectors, get */
     real *d_node, *d_node_rows, *d_centre, *d_message, *d_symmetric, *d_gram, *d_moment;
-    real *d_next_edge, *d_edge_state, *d_edge_pre, *d_other;
-    real *d_angle, *d_angle_pre, *d_second, *d_reduced, *d_pair;
+    real *d_next_edge, *d_edge_state, *d_edge_pre, *d_neighbour_part;
+    real *d_angle, *d_angle_pre, *d_angle_linear2, *d_reduced, *d_pair;
     const real *first_d_edge_pre, *first_d_moment; /* the gradient's own */
 };
