@@ -8,6 +8,7 @@ import os
 
 import compile as builder
 import kernels
+import pytest
 
 ALL = 1 << 32  # bytes of the device
 SETTINGS = dict(devices=1, version=12040, capability=90, memory=ALL)
@@ -54,3 +55,11 @@ def settings(**changed):
         yield
     finally:
         driver().cuda_on_cpu_set(*SETTINGS.values())
+
+
+@pytest.fixture(scope="session")
+def device(tmp_path_factory):
+    """The fake driver with one device, and the names of kernels that it takes for code; test files import it."""
+    fake = driver()
+    with environment(DGNN_CUDA_KERNELS=str(stand_in(tmp_path_factory.mktemp("kernels") / "dgnn_kernels.bin"))):
+        yield fake

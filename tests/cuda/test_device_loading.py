@@ -11,7 +11,7 @@ import kernels
 import numpy as np
 import pytest
 from conftest import DATA, ROOT
-from fake import environment, settings, stand_in
+from fake import device, environment, settings, stand_in  # noqa: F401
 
 BASE = DATA / "cases" / "dpa3_base" / "model.pt2"
 
@@ -56,17 +56,17 @@ def test_numbers(device):
 def test_missing(device, tmp_path):
     """Each has its own words, and "auto" takes the CPU."""
     with settings(capability=75):
-        with pytest.raises(dgnn.UnsupportedError, match="compute capability 7.5; dgnn needs 8.0"):
+        with pytest.raises(dgnn.UnsupportedModelError, match="compute capability 7.5; dgnn needs 8.0"):
             load(device="cuda")
         assert load(device="auto").device == "cpu"
     with environment(DGNN_CUDA_KERNELS=str(tmp_path / "none.bin")):
-        with pytest.raises(dgnn.UnsupportedError, match="no kernels for devices.*none.bin.*make cubins"):
+        with pytest.raises(dgnn.UnsupportedModelError, match="no kernels for devices.*none.bin.*make cubins"):
             load(device="cuda")
         assert load(device="auto").device == "cpu"
     only_90 = tmp_path / "only_90.bin"
     only_90.write_bytes(kernels.pack([(kernels.KIND_CUBIN, 90, kernels.stand_in())]))
     with environment(DGNN_CUDA_KERNELS=str(only_90)), settings(capability=86), \
-            pytest.raises(dgnn.UnsupportedError, match="no kernels for compute capability 8.6"):
+            pytest.raises(dgnn.UnsupportedModelError, match="no kernels for compute capability 8.6"):
         load(device="cuda")
 
 
@@ -77,8 +77,8 @@ def test_bad_kernels(fault, device, tmp_path):
            "version": good[:8] + struct.pack("<I", 999) + good[12:], "offset": good[:24] + b"\xff" * 8 + good[32:]}[fault]
     path = tmp_path / "bad.bin"
     path.write_bytes(bad)
-    kind, words = ((dgnn.UnsupportedError, "kernels of version 999") if fault == "version"
-                   else (dgnn.FormatError, "not a file of device kernels, or cut off"))
+    kind, words = ((dgnn.UnsupportedModelError, "kernels of version 999") if fault == "version"
+                   else (dgnn.ModelFormatError, "not a file of device kernels, or cut off"))
     with environment(DGNN_CUDA_KERNELS=str(path)), pytest.raises(kind, match=words):
         load(device="cuda")
 
@@ -92,7 +92,7 @@ if {loads}:
     library.cuda_on_cpu_set({devices}, {version}, 90, 1 << 30)
 try:
     dgnn.Model.load({path!r}, device="cuda")
-except dgnn.UnsupportedError as error:
+except dgnn.UnsupportedModelError as error:
     print(error)
 print(dgnn.Model.load({path!r}, device="auto").device)
 """
@@ -122,7 +122,7 @@ LIBRARIES = [ROOT.__class__(path) for path in ("/usr/lib/x86_64-linux-gnu", "/us
                                          ("dpa4c_base", "descriptor 'dpa4c'")])
 def test_not_on_devices(name, words, device):
     """Refused by name at load; "auto" takes the CPU for the whole model."""
-    with pytest.raises(dgnn.UnsupportedError, match=f"{words}.*does not run on a device yet; use device 'cpu'"):
+    with pytest.raises(dgnn.UnsupportedModelError, match=f"{words}.*does not run on a device yet; use device 'cpu'"):
         load(name, device="cuda")
     model = load(name, device="auto")
     assert model.device == "cpu" and model.info()["device_name"] is None

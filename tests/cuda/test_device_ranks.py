@@ -4,6 +4,7 @@ import dgnn
 import numpy as np
 import pytest
 from conftest import DATA
+from fake import device  # noqa: F401
 from test_device_faults import on_ranks
 
 

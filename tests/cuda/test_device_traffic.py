@@ -4,6 +4,7 @@ import dgnn
 import numpy as np
 import pytest
 from conftest import DATA
+from fake import device  # noqa: F401
 
 PATH = DATA / "cases" / "dpa3_base" / "model.pt2"
 
