@@ -18,10 +18,10 @@
 #define KERNEL_PLAIN(name, type) CUDA_ON_CPU_KERNEL(KERNEL_THREADS, name, type, 1)
 #endif
 
-/* A kernel whose items are independent of one another: name_item does number t of k.count. Items that are next to
- * each other are done by neighbouring threads. */
+/* A kernel whose items are independent of one another: name_item does number t of k.count. Items that are
+ * next to each other are done by neighbouring threads. */
 #define KERNEL_ITEMS(name, type)                                                                             \
-    KERNEL_PLAIN(name, type)                                                                                       \
+    KERNEL_PLAIN(name, type)                                                                                 \
     {                                                                                                        \
         int64_t stride = (int64_t)gridDim.x * KERNEL_THREADS;                                                \
         for (int64_t t = (int64_t)blockIdx.x * KERNEL_THREADS + threadIdx.x; t < k.count; t += stride) {     \

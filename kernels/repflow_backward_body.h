@@ -1,7 +1,8 @@
 #include "base/real.h"
 
-/* DPA3, backward, of one side (csrc/net/parts/descriptor.h); repflow_forward_body.h comes before it. Where several
- * edges or angles give to one number, its item adds them in their order, so that results repeat bit for bit. */
+/* DPA3, backward, of one side (csrc/net/parts/descriptor.h); repflow_forward_body.h comes before it. Where
+ * several edges or angles give to one number, its item adds them in their order, so that results repeat bit
+ * for bit. */
 
 /* ---------------------------------------------------------------- nodes */
 
@@ -171,8 +172,8 @@ REPFLOW(d_angle_linear2)
 }
 REPFLOW_KERNEL(d_angle_linear2)
 
-/* Of edges, before what comes through the products is added: what they hold, and of those that form no angle what
- * went through the second linear. */
+/* Of edges, before what comes through the products is added: what they hold, and of those that form no angle
+ * what went through the second linear. */
 REPFLOW(d_angle_edges)
 {
     int64_t j = t / k.e;
@@ -315,7 +316,8 @@ REPFLOW(d_geometry)
 {
     int64_t from = k.graph_edge[t];
     const double *d = k.vector + 3 * from, *deviation = k.statistics + 8 * k.type[k.edge_centre[t]] + 4;
-    double distance = REAL(repflow_length)(d), p = distance + k.protection, u = distance + 1e-6, slope, angle_slope;
+    double distance = REAL(repflow_length)(d), p = distance + k.protection, u = distance + 1e-6;
+    double slope, angle_slope;
     double sw = repflow_switch(distance, k.edge_start, k.edge_cutoff, k.is_exponential, &slope);
     repflow_switch(distance, k.angle_start, k.angle_cutoff, k.is_exponential, &angle_slope);
     double radial = k.d_edge_switch[t] * slope + k.d_angle_switch[t] * angle_slope, along = 0, along_unit = 0;

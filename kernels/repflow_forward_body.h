@@ -1,10 +1,11 @@
 #include "base/real.h"
 
-/* DPA3, forward: what is between the products. The formulas are those of csrc/net/dpa3/repflow_body.h and of the
- * reference in csrc/ops/reference_body.h; an item is a number, an edge or an angle. */
+/* DPA3, forward: what is between the products. The formulas are those of csrc/net/dpa3/repflow_body.h and
+ * of the reference in csrc/ops/reference_body.h; an item is a number, an edge or an angle. */
 
 #define REPFLOW(name)                                                                                        \
-    KERNEL_FUNCTION void KERNEL_JOIN(REAL(repflow_##name), _item)(const struct REAL(dgnn_kernel_repflow) & k, int64_t t)
+    KERNEL_FUNCTION void KERNEL_JOIN(REAL(repflow_##name),                                                   \
+                                     _item)(const struct REAL(dgnn_kernel_repflow) & k, int64_t t)
 #define REPFLOW_KERNEL(name) KERNEL_ITEMS(REAL(repflow_##name), struct REAL(dgnn_kernel_repflow))
 
 /* ---------------------------------------------------------------- geometry */
@@ -102,7 +103,7 @@ REPFLOW(first_nodes)
 }
 REPFLOW_KERNEL(first_nodes)
 
-/* edge_width columns are activated on the CPU, all here: what is in the padding meets weights that are zero. */
+/* edge_width columns are activated on the CPU, all here: what is in the padding meets weights that are 0. */
 REPFLOW(first_edges)
 {
     int64_t c = t % k.e;
@@ -126,8 +127,8 @@ KERNEL_FUNCTION int64_t REAL(repflow_edge_column)(const struct REAL(dgnn_kernel_
 REPFLOW(edge_start)
 {
     int64_t j, c = REAL(repflow_edge_column)(k, t, &j);
-    k.edge_pre[j * (k.m + k.e) + c] =
-        k.centre[k.edge_centre[j] * k.centre_width + k.n + c] + k.neighbour_part[k.neighbour[j] * (k.m + k.e) + c];
+    k.edge_pre[j * (k.m + k.e) + c] = k.centre[k.edge_centre[j] * k.centre_width + k.n + c] +
+                                      k.neighbour_part[k.neighbour[j] * (k.m + k.e) + c];
 }
 REPFLOW_KERNEL(edge_start)
 
@@ -166,13 +167,20 @@ KERNEL_FUNCTION int REAL(repflow_is_pair)(const struct REAL(dgnn_kernel_repflow)
     return edge - k.first[i] < k.pair_first[i + 1] - k.pair_first[i];
 }
 
+/* What it gets for the angles' message if it forms none. */
+KERNEL_FUNCTION real REAL(repflow_without_angle)(const struct REAL(dgnn_kernel_repflow) & k,
+                                                 int64_t edge, int64_t c)
+{
+    return k.without_angle_term && !REAL(repflow_is_pair)(k, edge) ? k.without_angle_term[c] : (real)0;
+}
+
 REPFLOW(edge_update)
 {
     int64_t j = t / k.e, c = t % k.e;
     real slope,
         value = REAL(kernel_activate)(k.activation, k.edge_pre[j * (k.m + k.e) + k.m + c], &slope);
     real next = k.keep_edge * k.edge_state[t] + k.weight_edge_self[c] * value;
-    k.next_edge[t] = k.without_angle_term && !REAL(repflow_is_pair)(k, j) ? next + k.without_angle_term[c] : next;
+    k.next_edge[t] = next + REAL(repflow_without_angle)(k, j, c);
 }
 REPFLOW_KERNEL(edge_update)
 
@@ -180,7 +188,7 @@ REPFLOW_KERNEL(edge_update)
 REPFLOW(edge_last)
 {
     real value = k.edge_state[t];
-    k.next_edge[t] = k.without_angle_term && !REAL(repflow_is_pair)(k, t / k.e) ? value + k.without_angle_term[t % k.e] : value;
+    k.next_edge[t] = value + REAL(repflow_without_angle)(k, t / k.e, t % k.e);
 }
 REPFLOW_KERNEL(edge_last)
 
@@ -242,8 +250,8 @@ REPFLOW(angle_update)
 {
     int64_t c = t % k.a;
     real slope, pre = k.angle_pre[t / k.a * (k.e + k.a) + k.e + c];
-    k.next_angle[t] =
-        k.keep_angle * k.angle_state[t] + k.weight_angle[c] * REAL(kernel_activate)(k.activation, pre, &slope);
+    real value = REAL(kernel_activate)(k.activation, pre, &slope);
+    k.next_angle[t] = k.keep_angle * k.angle_state[t] + k.weight_angle[c] * value;
 }
 REPFLOW_KERNEL(angle_update)
 

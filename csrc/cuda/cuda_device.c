@@ -9,11 +9,11 @@
 #include "cuda/cuda_kernels.h"
 
 enum {
-    DEVICE_MOST = 64,          /* in a process */
+    DEVICE_MOST = 64, /* in a process */
     DEVICE_NAME = 96,
-    DEVICE_LEAST = 80,         /* compute capability 8.0 */
-    DEVICE_THREADS = 128,      /* of a block: as kernels/kernel.h says */
-    DEVICE_BLOCKS = 1 << 20,   /* of a launch; each thread goes on to further items */
+    DEVICE_LEAST = 80,           /* compute capability 8.0 */
+    DEVICE_THREADS = 128,        /* of a block: as kernels/kernel.h says */
+    DEVICE_BLOCKS = 1 << 20,     /* of a launch; each thread goes on to further items */
     DEVICE_ATTRIBUTE_MAJOR = 75, /* CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR */
     DEVICE_ATTRIBUTE_MINOR = 76,
     DEVICE_STREAM_ALONE = 1 /* CU_STREAM_NON_BLOCKING */
@@ -34,7 +34,8 @@ static struct dgnn_cuda_device *device_opened[DEVICE_MOST];
 
 /* ---------------------------------------------------------------- opening */
 
-static int device_check(const struct dgnn_cuda_device *d, int code, const char *what, struct dgnn_error *error)
+static int device_check(const struct dgnn_cuda_device *d, int code, const char *what,
+                        struct dgnn_error *error)
 {
     return dgnn_cuda_driver_check(d->driver, code, what, error);
 }
@@ -65,7 +66,8 @@ static int device_load(struct dgnn_cuda_device *d, int32_t architecture, struct 
     DGNN_TRY(dgnn_cuda_kernels_read(&kernels, error));
     int status = dgnn_cuda_kernels_image(&kernels, architecture, &image, error);
     if (!status) {
-        status = device_check(d, d->driver->cuModuleLoadData(&d->module, image), "loading the kernels", error);
+        status =
+            device_check(d, d->driver->cuModuleLoadData(&d->module, image), "loading the kernels", error);
     }
     dgnn_cuda_kernels_free(&kernels);
     return status ? status : device_find_kernels(d, error);
@@ -76,7 +78,8 @@ static int device_prepare(struct dgnn_cuda_device *d, struct dgnn_error *error)
     int major = 0, minor = 0;
     const struct dgnn_cuda_driver *driver = d->driver;
     DGNN_TRY(device_check(d, driver->cuDeviceGet(&d->handle, d->ordinal), "cuDeviceGet", error));
-    DGNN_TRY(device_check(d, driver->cuDeviceGetName(d->name, DEVICE_NAME, d->handle), "cuDeviceGetName", error));
+    DGNN_TRY(
+        device_check(d, driver->cuDeviceGetName(d->name, DEVICE_NAME, d->handle), "cuDeviceGetName", error));
     DGNN_TRY(device_check(d, driver->cuDeviceGetAttribute(&major, DEVICE_ATTRIBUTE_MAJOR, d->handle),
                           "cuDeviceGetAttribute", error));
     DGNN_TRY(device_check(d, driver->cuDeviceGetAttribute(&minor, DEVICE_ATTRIBUTE_MINOR, d->handle),
@@ -87,7 +90,8 @@ static int device_prepare(struct dgnn_cuda_device *d, struct dgnn_error *error)
                                "(A100, RTX 30)",
                                d->ordinal, d->name, major, minor);
     }
-    DGNN_TRY(device_check(d, driver->cuDevicePrimaryCtxRetain(&d->context, d->handle), "opening the device", error));
+    DGNN_TRY(device_check(d, driver->cuDevicePrimaryCtxRetain(&d->context, d->handle), "opening the device",
+                          error));
     int status = device_check(d, driver->cuCtxPushCurrent_v2(d->context), "cuCtxPushCurrent", error);
     if (!status) {
         void *context;
@@ -110,8 +114,8 @@ static void device_free(struct dgnn_cuda_device *d)
     dgnn_alloc_free(d);
 }
 
-static int device_open(const struct dgnn_cuda_driver *driver, int32_t ordinal, struct dgnn_cuda_device **device,
-                       struct dgnn_error *error)
+static int device_open(const struct dgnn_cuda_driver *driver, int32_t ordinal,
+                       struct dgnn_cuda_device **device, struct dgnn_error *error)
 {
     struct dgnn_cuda_device *d = dgnn_alloc_zeroed(1, sizeof(*d));
     if (!d) {
@@ -149,8 +153,8 @@ int dgnn_cuda_device_open(int32_t ordinal, struct dgnn_cuda_device **device, str
     DGNN_TRY(dgnn_cuda_device_count(&count, error));
     DGNN_TRY(dgnn_cuda_driver_open(&driver, error));
     if (ordinal < 0 || ordinal >= count) {
-        return dgnn_status_set(error, DGNN_ERROR_INPUT, "device 'cuda:%d': there %s %d, numbered from 0", ordinal,
-                               count == 1 ? "is" : "are", count);
+        return dgnn_status_set(error, DGNN_ERROR_INPUT, "device 'cuda:%d': there %s %d, numbered from 0",
+                               ordinal, count == 1 ? "is" : "are", count);
     }
     pthread_mutex_lock(&device_lock);
     struct dgnn_cuda_device **place = &device_opened[ordinal];
@@ -199,14 +203,16 @@ static int device_keep(struct dgnn_cuda_queue *q, int code, const char *what)
 
 void dgnn_cuda_queue_enter(struct dgnn_cuda_queue *q)
 {
-    if (q->device->process == getpid()) { /* even where something failed: there may be something to wait for */
+    if (q->device->process ==
+        getpid()) { /* even where something failed: there may be something to wait for */
         q->is_entered =
             !device_keep(q, q->device->driver->cuCtxPushCurrent_v2(q->device->context), "cuCtxPushCurrent");
     } else if (!q->status) {
-        q->status = dgnn_status_set(&q->error, DGNN_ERROR_SYSTEM,
-                                    "device 'cuda:%d': it was opened before this process was forked, and a device does "
-                                    "not outlive that; load the model after the fork",
-                                    q->device->ordinal);
+        q->status = dgnn_status_set(
+            &q->error, DGNN_ERROR_SYSTEM,
+            "device 'cuda:%d': it was opened before this process was forked, and a device does "
+            "not outlive that; load the model after the fork",
+            q->device->ordinal);
     }
 }
 
@@ -219,7 +225,8 @@ void dgnn_cuda_queue_leave(struct dgnn_cuda_queue *q)
     }
 }
 
-int dgnn_cuda_device_queue(struct dgnn_cuda_device *device, struct dgnn_cuda_queue *q, struct dgnn_error *error)
+int dgnn_cuda_device_queue(struct dgnn_cuda_device *device, struct dgnn_cuda_queue *q,
+                           struct dgnn_error *error)
 {
     *q = (struct dgnn_cuda_queue){.device = device};
     dgnn_cuda_queue_enter(q);
@@ -246,8 +253,8 @@ void dgnn_cuda_queue_upload(struct dgnn_cuda_queue *q, void *to, const void *fro
     if (!q->status && nbytes > 0) {
         q->bytes_up += nbytes;
         device_keep(q,
-                    q->device->driver->cuMemcpyHtoDAsync_v2((dgnn_cuda_address)(uintptr_t)to, from, (size_t)nbytes,
-                                                            q->stream),
+                    q->device->driver->cuMemcpyHtoDAsync_v2((dgnn_cuda_address)(uintptr_t)to, from,
+                                                            (size_t)nbytes, q->stream),
                     "a copy to the device");
     }
 }
@@ -257,8 +264,8 @@ void dgnn_cuda_queue_download(struct dgnn_cuda_queue *q, void *to, const void *f
     if (!q->status && nbytes > 0) {
         q->bytes_down += nbytes;
         device_keep(q,
-                    q->device->driver->cuMemcpyDtoHAsync_v2(to, (dgnn_cuda_address)(uintptr_t)from, (size_t)nbytes,
-                                                            q->stream),
+                    q->device->driver->cuMemcpyDtoHAsync_v2(to, (dgnn_cuda_address)(uintptr_t)from,
+                                                            (size_t)nbytes, q->stream),
                     "a copy from the device");
     }
 }
@@ -268,8 +275,8 @@ void dgnn_cuda_queue_copy(struct dgnn_cuda_queue *q, void *to, const void *from,
     if (!q->status && nbytes > 0) {
         device_keep(q,
                     q->device->driver->cuMemcpyDtoDAsync_v2((dgnn_cuda_address)(uintptr_t)to,
-                                                            (dgnn_cuda_address)(uintptr_t)from, (size_t)nbytes,
-                                                            q->stream),
+                                                            (dgnn_cuda_address)(uintptr_t)from,
+                                                            (size_t)nbytes, q->stream),
                     "a copy on the device");
     }
 }
@@ -277,9 +284,10 @@ void dgnn_cuda_queue_copy(struct dgnn_cuda_queue *q, void *to, const void *from,
 void dgnn_cuda_queue_clear(struct dgnn_cuda_queue *q, void *data, int64_t nbytes)
 {
     if (!q->status && nbytes > 0) {
-        device_keep(
-            q, q->device->driver->cuMemsetD8Async((dgnn_cuda_address)(uintptr_t)data, 0, (size_t)nbytes, q->stream),
-            "clearing memory of the device");
+        device_keep(q,
+                    q->device->driver->cuMemsetD8Async((dgnn_cuda_address)(uintptr_t)data, 0, (size_t)nbytes,
+                                                       q->stream),
+                    "clearing memory of the device");
     }
 }
 
@@ -294,8 +302,8 @@ void dgnn_cuda_queue_launch(struct dgnn_cuda_queue *q, enum dgnn_kernel kernel, 
     q->launches++;
     device_keep(q,
                 q->device->driver->cuLaunchKernel(q->device->kernel[kernel][bits == 64],
-                                                  (unsigned)(blocks < DEVICE_BLOCKS ? blocks : DEVICE_BLOCKS), 1, 1,
-                                                  DEVICE_THREADS, 1, 1, 0, q->stream, arguments, NULL),
+                                                  (unsigned)(blocks < DEVICE_BLOCKS ? blocks : DEVICE_BLOCKS),
+                                                  1, 1, DEVICE_THREADS, 1, 1, 0, q->stream, arguments, NULL),
                 "launching a kernel");
 }
 
@@ -336,15 +344,16 @@ static void device_give(struct dgnn_cuda_queue *q, struct dgnn_cuda_buffer *b)
     b->capacity = 0;
 }
 
-static int device_no_memory(struct dgnn_cuda_queue *q, int64_t nbytes, const char *what, struct dgnn_error *error)
+static int device_no_memory(struct dgnn_cuda_queue *q, int64_t nbytes, const char *what,
+                            struct dgnn_error *error)
 {
     size_t free = 0, all = 0;
     q->device->driver->cuMemGetInfo_v2(&free, &all);
-    return dgnn_status_set(error, DGNN_ERROR_MEMORY,
-                           "device 'cuda:%d': out of memory: %lld bytes for %s, of %s's %lld bytes %lld are free; "
-                           "use a smaller system, more devices, or device 'cpu'",
-                           q->device->ordinal, (long long)nbytes, what, q->device->name, (long long)all,
-                           (long long)free);
+    return dgnn_status_set(
+        error, DGNN_ERROR_MEMORY,
+        "device 'cuda:%d': out of memory: %lld bytes for %s, of %s's %lld bytes %lld are free; "
+        "use a smaller system, more devices, or device 'cpu'",
+        q->device->ordinal, (long long)nbytes, what, q->device->name, (long long)all, (long long)free);
 }
 
 int dgnn_cuda_buffer_reserve(struct dgnn_cuda_queue *q, struct dgnn_cuda_buffer *b, int64_t nbytes,

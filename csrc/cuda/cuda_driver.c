@@ -43,10 +43,11 @@ static int driver_start(const struct dgnn_cuda_driver *driver, struct dgnn_error
     DGNN_TRY(
         dgnn_cuda_driver_check(driver, driver->cuDriverGetVersion(&version), "cuDriverGetVersion", error));
     if (version < CUDA_DRIVER_LEAST) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "device 'cuda': the driver is for CUDA %d.%d; dgnn needs one for 12.0 or newer "
-                               "(NVIDIA's driver 525)",
-                               version / 1000, version % 1000 / 10);
+        return dgnn_status_set(
+            error, DGNN_ERROR_UNSUPPORTED,
+            "device 'cuda': the driver is for CUDA %d.%d; dgnn needs one for 12.0 or newer "
+            "(NVIDIA's driver 525)",
+            version / 1000, version % 1000 / 10);
     }
     return DGNN_OK;
 }
@@ -89,8 +90,8 @@ int dgnn_cuda_driver_check(const struct dgnn_cuda_driver *driver, int code, cons
     }
     driver->cuGetErrorName(code, &name);
     driver->cuGetErrorString(code, &text);
-    return dgnn_status_set(
-        error, code == DGNN_CUDA_NO_MEMORY ? DGNN_ERROR_MEMORY : DGNN_ERROR_SYSTEM,
-        "device 'cuda': %s: %s (%s)", what, name ? name : "an error that the driver does not name",
-        text ? text : "no words for it");
+    return dgnn_status_set(error, code == DGNN_CUDA_NO_MEMORY ? DGNN_ERROR_MEMORY : DGNN_ERROR_SYSTEM,
+                           "device 'cuda': %s: %s (%s)", what,
+                           name ? name : "an error that the driver does not name",
+                           text ? text : "no words for it");
 }

@@ -1,5 +1,6 @@
-/* The part of NVIDIA's driver (libcuda.so.1) that dgnn calls. It is opened when a device is asked for: dgnn is built
- * without CUDA and does not need it. The few types are declared here: handles are pointers, addresses are numbers. */
+/* The part of NVIDIA's driver (libcuda.so.1) that dgnn calls. It is opened when a device is asked for: dgnn
+ * is built without CUDA and does not need it. The few types are declared here: handles are pointers,
+ * addresses are numbers. */
 #ifndef DGNN_CUDA_DRIVER_H
 #define DGNN_CUDA_DRIVER_H
 
@@ -26,7 +27,7 @@ typedef unsigned long long dgnn_cuda_address;
     X(cuModuleUnload, (void *module))                                                                        \
     X(cuModuleGetFunction, (void **function, void *module, const char *name))                                \
     X(cuMemGetInfo_v2, (size_t *free, size_t *all))                                                          \
-    X(cuMemAlloc_v2, (dgnn_cuda_address *address, size_t nbytes))                                            \
+    X(cuMemAlloc_v2, (dgnn_cuda_address * address, size_t nbytes))                                           \
     X(cuMemFree_v2, (dgnn_cuda_address address))                                                             \
     X(cuMemAllocHost_v2, (void **address, size_t nbytes))                                                    \
     X(cuMemFreeHost, (void *address))                                                                        \
@@ -49,12 +50,12 @@ struct dgnn_cuda_driver {
 /* Errors that mean something to dgnn, as the driver numbers them. */
 enum { DGNN_CUDA_NO_MEMORY = 2, DGNN_CUDA_NO_DEVICE = 100 };
 
-/* The process's driver, opened and started at the first call. Errors: UNSUPPORTED, with what is missing: the library,
- * an entry of it, a device, or a version of CUDA_DRIVER_LEAST at least. */
+/* The process's driver, opened and started at the first call. Errors: UNSUPPORTED, with what is missing: the
+ * library, an entry of it, a device, or a version of CUDA_DRIVER_LEAST at least. */
 int dgnn_cuda_driver_open(const struct dgnn_cuda_driver **driver, struct dgnn_error *error);
 
-/* OK for code 0; else an error that says what was done and the driver's words. Memory that does not suffice is
- * MEMORY, all else is SYSTEM. */
+/* OK for code 0; else an error that says what was done and the driver's words. Memory that does not suffice
+ * is MEMORY, all else is SYSTEM. */
 int dgnn_cuda_driver_check(const struct dgnn_cuda_driver *driver, int code, const char *what,
                            struct dgnn_error *error);
 

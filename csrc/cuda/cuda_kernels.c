@@ -85,7 +85,8 @@ static int kernels_check(const struct dgnn_cuda_kernels *kernels, const char *pa
         ok = kernels_row(kernels, k, &row);
     }
     return ok ? DGNN_OK
-              : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: not a file of device kernels, or cut off", path);
+              : dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s: not a file of device kernels, or cut off",
+                                path);
 }
 
 int dgnn_cuda_kernels_read(struct dgnn_cuda_kernels *kernels, struct dgnn_error *error)
@@ -95,10 +96,11 @@ int dgnn_cuda_kernels_read(struct dgnn_cuda_kernels *kernels, struct dgnn_error 
     DGNN_TRY(kernels_path(path, error));
     FILE *file = fopen(path, "rb");
     if (!file) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "device 'cuda': this dgnn has no kernels for devices: %s: %s; wheels have them, "
-                               "and `make cubins` makes them",
-                               path, strerror(errno));
+        return dgnn_status_set(
+            error, DGNN_ERROR_UNSUPPORTED,
+            "device 'cuda': this dgnn has no kernels for devices: %s: %s; wheels have them, "
+            "and `make cubins` makes them",
+            path, strerror(errno));
     }
     int status = kernels_load(file, path, kernels, error);
     fclose(file);

@@ -1,5 +1,5 @@
-/* What kernels take: each has one struct as its argument, which the host fills and the launch copies. Pointers in it are
- * the device's. Read by C11 and by the compilers of kernels/. */
+/* What kernels take: each has one struct as its argument, which the host fills and the launch copies.
+ * Pointers in it are the device's. Read by C11 and by the compilers of kernels/. */
 #ifndef DGNN_CUDA_KERNEL_ARGUMENTS_H
 #define DGNN_CUDA_KERNEL_ARGUMENTS_H
 

@@ -1,7 +1,7 @@
 #include "base/real.h"
 
-/* out[R(r)][c] = start + sum_k rows[Q(r)][k] weights[k][c], where start is out itself with accumulate, else bias[c], or 0
- * without one; R and Q are the indices, or r itself. Items: nrow x ncol. */
+/* out[R(r)][c] = start + sum_k rows[Q(r)][k] weights[k][c], where start is out itself with accumulate, else
+ * bias[c], or 0 without one; R and Q are the indices, or r itself. Items: nrow x ncol. */
 struct REAL(dgnn_kernel_product) {
     int64_t count, nrow, ncol, depth;
     const real *rows;
@@ -17,7 +17,8 @@ struct REAL(dgnn_kernel_product) {
 };
 
 /* All that a RepFlow layer's kernels read and write; each takes what it needs. Names and shapes are those of
- * ops/blocks_types.h and of net/dpa3/repflow_memory_body.h, with padded widths; a pair is an edge that forms angles. */
+ * ops/blocks_types.h and of net/dpa3/repflow_memory_body.h, with padded widths; a pair is an edge that forms
+ * angles. */
 struct REAL(dgnn_kernel_repflow) {
     int64_t count; /* items of this launch */
     int64_t nowned, nwith_energy, nnode, nedge, npair, nangle, nangle_linear2;
@@ -37,15 +38,15 @@ struct REAL(dgnn_kernel_repflow) {
     struct dgnn_activation activation;
 
     /* the graph */
-    const double *vector;            /* of all its edges */
-    const int32_t *type;             /* nnode */
-    const double *statistics;        /* ntypes x 8: averages, then deviations */
-    const double *type_row;          /* (ntypes + 1) x width */
+    const double *vector;     /* of all its edges */
+    const int32_t *type;      /* nnode */
+    const double *statistics; /* ntypes x 8: averages, then deviations */
+    const double *type_row;   /* (ntypes + 1) x width */
     const int64_t *first, *angle_first, *angle_linear2_first, *pair_first; /* nowned + 1 */
-    const int64_t *graph_edge;                                      /* nedge */
-    const int32_t *edge_centre, *neighbour;                         /* nedge */
-    const int32_t *pair_edge;                                       /* npair */
-    int32_t *angle_pair;                                            /* nangle: the first edge's pair */
+    const int64_t *graph_edge;                                             /* nedge */
+    const int32_t *edge_centre, *neighbour;                                /* nedge */
+    const int32_t *pair_edge;                                              /* npair */
+    int32_t *angle_pair;                                                   /* nangle: the first edge's pair */
     const int64_t *reverse_first; /* nnode + 1: edges to a node ... */
     const int32_t *reverse_edge;  /* nedge: ... in order */
 

@@ -17,7 +17,8 @@ static int32_t device_number(const char *text, long most)
     return *end || number > most ? -1 : (int32_t)number;
 }
 
-int dgnn_device_parse(const char *text, enum dgnn_device_kind *kind, int32_t *ordinal, struct dgnn_error *error)
+int dgnn_device_parse(const char *text, enum dgnn_device_kind *kind, int32_t *ordinal,
+                      struct dgnn_error *error)
 {
     const char *from = text ? "device" : "the variable DGNN_DEVICE";
     if (!text) {

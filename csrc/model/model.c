@@ -169,7 +169,8 @@ static int model_set_semantics(struct dgnn_model *m, int32_t wanted, int32_t arc
 
 static int model_describe(struct dgnn_model *m, struct dgnn_error *error);
 
-/* The parts, on the device that was asked for; with "auto" on the CPU where a part does not run on devices. */
+/* The parts, on the device that was asked for; with "auto" on the CPU where a part does not run on devices.
+ */
 static int model_load_sum(struct dgnn_model *m, const struct dgnn_value *network,
                           struct dgnn_load_context *context, struct dgnn_error *error)
 {

@@ -1,4 +1,5 @@
-/* Activation functions by number: for the core, and for kernels of devices, which include nothing else of it. */
+/* Activation functions by number: for the core, and for kernels of devices, which include nothing else of it.
+ */
 #ifndef DGNN_OPS_ACTIVATION_KINDS_H
 #define DGNN_OPS_ACTIVATION_KINDS_H
 

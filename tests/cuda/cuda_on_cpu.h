@@ -1,5 +1,6 @@
-/* CUDA device code as C++ for a CPU: a block's threads are fibres of one thread of the system; they take turns at
- * barriers and at what a warp does together. Enough of CUDA for kernels that have one struct as their argument. */
+/* CUDA device code as C++ for a CPU: a block's threads are fibres of one thread of the system; they take
+ * turns at barriers and at what a warp does together. Enough of CUDA for kernels that have one struct as
+ * their argument. */
 #ifndef CUDA_ON_CPU_H
 #define CUDA_ON_CPU_H
 
@@ -27,7 +28,8 @@ extern thread_local cpu_uint3 cpu_block_index, cpu_block_dim, cpu_grid_dim;
 #define gridDim   cpu_grid_dim
 
 void cpu_syncthreads(const void *where);
-/* Each lane of mask brings size bytes, at most 64, and gets all lanes' (32 places of 64 bytes, till its next call). */
+/* Each lane of mask brings size bytes, at most 64, and gets all lanes' (32 places of 64 bytes, till its next
+ * call). */
 const char *cpu_together(unsigned mask, const void *bytes, size_t size, const void *where);
 /* This block's, fresh, of exact size, filled with NaN; site: of the declaration. */
 void *cpu_shared_memory(int site, size_t size);
@@ -44,7 +46,8 @@ static inline unsigned cpu_lane_number()
 {
     return threadIdx.x % 32;
 }
-template <class T> static inline __attribute__((no_sanitize("thread"))) T cpu_from(const char *all, unsigned lane)
+template <class T>
+static inline __attribute__((no_sanitize("thread"))) T cpu_from(const char *all, unsigned lane)
 {
     T value;
     memcpy(&value, all + 64 * lane, sizeof value);

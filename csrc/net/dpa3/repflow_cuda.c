@@ -1,8 +1,10 @@
-/* A CUDA device's stages of the RepFlow layers (stages.h): the kernels of kernels/repflow_*_body.h, launched in the
- * driver's order on one queue. Lists, weights and the mix of charge and spin are made on the host, by the code that the
- * CPU's stages have; so are the fitting net, and forces and virials from the gradients of edges.
+/* A CUDA device's stages of the RepFlow layers (stages.h): the kernels of kernels/repflow_*_body.h, launched
+ * in the driver's order on one queue. Lists, weights and the mix of charge and spin are made on the host, by
+ * the code that the CPU's stages have; so are the fitting net, and forces and virials from the gradients of
+ * edges.
  *
- * Nodes without an energy are not a layer ahead here: they are computed like the others, their gradients are zero. */
+ * Nodes without an energy are not a layer ahead here: they are computed like the others, their gradients are
+ * zero. */
 #include <math.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 #include "base/real.h"
 
-/* Backward: which kernels make up a stage. What the sides share, as numbers before activations, is made once. */
+/* Backward: which kernels make up a stage. What the sides share, as numbers before activations, is made once.
+ */
 
 /* What a layer's kernels take for one side. */
 static struct REAL(dgnn_kernel_repflow)
@@ -65,14 +66,14 @@ static void REAL(cuda_stage_d_node)(struct REAL(cuda_workspace) * w, const struc
         struct REAL(dgnn_kernel_repflow) k = REAL(cuda_of_side)(w, &layer, side);
         REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_node, &k, k.nowned * k.n);
         REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k.nowned,
-                                                                .ncol = width,
-                                                                .depth = k.n,
-                                                                .rows = k.d_symmetric,
-                                                                .row_stride = k.n,
-                                                                .weights = symmetric->data,
-                                                                .weight_stride = symmetric->stride,
-                                                                .out = k.d_gram,
-                                                                .out_stride = width});
+                                                                 .ncol = width,
+                                                                 .depth = k.n,
+                                                                 .rows = k.d_symmetric,
+                                                                 .row_stride = k.n,
+                                                                 .weights = symmetric->data,
+                                                                 .weight_stride = symmetric->stride,
+                                                                 .out = k.d_gram,
+                                                                 .out_stride = width});
         REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_moment, &k, k.nowned * 3 * (k.e + k.n));
     }
 }
@@ -95,15 +96,15 @@ static void REAL(cuda_stage_d_neighbour_part)(struct REAL(cuda_workspace) * w,
         REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_neighbour_part, &k, k.nnode * used);
         REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_node_part, &k, k.nnode * k.n);
         REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k.nnode,
-                                                                .ncol = k.n,
-                                                                .depth = used,
-                                                                .rows = k.d_neighbour_part,
-                                                                .row_stride = k.m + k.e,
-                                                                .weights = part->data,
-                                                                .weight_stride = part->stride,
-                                                                .out = k.d_node_rows,
-                                                                .out_stride = k.rows_stride,
-                                                                .accumulate = 1});
+                                                                 .ncol = k.n,
+                                                                 .depth = used,
+                                                                 .rows = k.d_neighbour_part,
+                                                                 .row_stride = k.m + k.e,
+                                                                 .weights = part->data,
+                                                                 .weight_stride = part->stride,
+                                                                 .out = k.d_node_rows,
+                                                                 .out_stride = k.rows_stride,
+                                                                 .accumulate = 1});
     }
 }
 
@@ -120,16 +121,17 @@ static void REAL(cuda_stage_d_centre)(struct REAL(cuda_workspace) * w, const str
 {
     const struct REAL(dgnn_matrix) *centre = &w->weights->layer[call->layer].centre_transposed;
     for (int32_t side = 0; side < w->sides; side++) {
-        REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = w->all.nowned,
-                                                                .ncol = w->all.n,
-                                                                .depth = REAL(cuda_centre_used)(w, call->layer),
-                                                                .rows = w->side[side].d_centre,
-                                                                .row_stride = w->all.centre_width,
-                                                                .weights = centre->data,
-                                                                .weight_stride = centre->stride,
-                                                                .out = w->side[side].d_node,
-                                                                .out_stride = w->all.n,
-                                                                .accumulate = 1});
+        REAL(cuda_product)(w,
+                           (struct REAL(dgnn_kernel_product)){.nrow = w->all.nowned,
+                                                              .ncol = w->all.n,
+                                                              .depth = REAL(cuda_centre_used)(w, call->layer),
+                                                              .rows = w->side[side].d_centre,
+                                                              .row_stride = w->all.centre_width,
+                                                              .weights = centre->data,
+                                                              .weight_stride = centre->stride,
+                                                              .out = w->side[side].d_node,
+                                                              .out_stride = w->all.n,
+                                                              .accumulate = 1});
     }
 }
 
@@ -147,15 +149,15 @@ static void REAL(cuda_edge_backward)(struct REAL(cuda_workspace) * w, int64_t l,
     }
     REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_edge_state, k, k->nedge * k->e);
     REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->nedge,
-                                                            .ncol = k->e,
-                                                            .depth = ncol,
-                                                            .rows = k->d_edge_pre + from,
-                                                            .row_stride = k->m + k->e,
-                                                            .weights = edge->data + from * edge->stride,
-                                                            .weight_stride = edge->stride,
-                                                            .out = k->d_edge_state,
-                                                            .out_stride = k->e,
-                                                            .accumulate = 1});
+                                                             .ncol = k->e,
+                                                             .depth = ncol,
+                                                             .rows = k->d_edge_pre + from,
+                                                             .row_stride = k->m + k->e,
+                                                             .weights = edge->data + from * edge->stride,
+                                                             .weight_stride = edge->stride,
+                                                             .out = k->d_edge_state,
+                                                             .out_stride = k->e,
+                                                             .accumulate = 1});
     if (l > 0) {
         REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_centre_edges, k, k->nowned * ncol);
     }
@@ -164,8 +166,7 @@ static void REAL(cuda_edge_backward)(struct REAL(cuda_workspace) * w, int64_t l,
 static void REAL(cuda_stage_d_edges)(struct REAL(cuda_workspace) * w, const struct dgnn_stage_call *call)
 {
     const struct REAL(dgnn_kernel_repflow) layer = REAL(cuda_of_layer)(w, call->layer);
-    const struct dgnn_repflow_updates updates =
-        dgnn_driver_updates(w->weights->host->settings, call->layer);
+    const struct dgnn_repflow_updates updates = dgnn_driver_updates(w->weights->host->settings, call->layer);
     REAL(cuda_edge_pre)(w, call->layer, &layer);
     for (int32_t side = 0; side < w->sides; side++) {
         struct REAL(dgnn_kernel_repflow) k = REAL(cuda_of_side)(w, &layer, side);
@@ -185,14 +186,14 @@ static void REAL(cuda_linear2_backward)(struct REAL(cuda_workspace) * w, int64_t
     if (k->with_edge) {
         REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_angle_linear2, k, k->nangle_linear2 * k->e);
         REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->nangle_linear2,
-                                                                .ncol = k->e,
-                                                                .depth = k->e,
-                                                                .rows = k->d_angle_linear2,
-                                                                .row_stride = k->e,
-                                                                .weights = linear2->data,
-                                                                .weight_stride = linear2->stride,
-                                                                .out = k->d_reduced,
-                                                                .out_stride = k->e});
+                                                                 .ncol = k->e,
+                                                                 .depth = k->e,
+                                                                 .rows = k->d_angle_linear2,
+                                                                 .row_stride = k->e,
+                                                                 .weights = linear2->data,
+                                                                 .weight_stride = linear2->stride,
+                                                                 .out = k->d_reduced,
+                                                                 .out_stride = k->e});
     }
     REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_angle_edges, k, k->nedge * k->e);
 }
@@ -205,23 +206,23 @@ static void REAL(cuda_angle_state_backward)(struct REAL(cuda_workspace) * w, int
     int64_t from, ncol = REAL(cuda_angle_columns)(k, &from);
     REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_angle_state, k, k->nangle * k->a);
     REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->nangle,
-                                                            .ncol = k->a,
-                                                            .depth = ncol,
-                                                            .rows = k->d_angle_pre + from,
-                                                            .row_stride = k->e + k->a,
-                                                            .weights = angle->data + from * angle->stride,
-                                                            .weight_stride = angle->stride,
-                                                            .out = k->d_angle,
-                                                            .out_stride = k->a,
-                                                            .accumulate = 1});
+                                                             .ncol = k->a,
+                                                             .depth = ncol,
+                                                             .rows = k->d_angle_pre + from,
+                                                             .row_stride = k->e + k->a,
+                                                             .weights = angle->data + from * angle->stride,
+                                                             .weight_stride = angle->stride,
+                                                             .out = k->d_angle,
+                                                             .out_stride = k->a,
+                                                             .accumulate = 1});
     if (is_first) {
         REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_cosine, k, k->nangle);
         REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_unit, k, k->npair);
     }
 }
 
-/* Of one side, after cuda_angle_pre with the same columns; is_first: angles come from cosines. pair_rows become d_pair,
- * so no angle_pre is made after it without new ones. */
+/* Of one side, after cuda_angle_pre with the same columns; is_first: angles come from cosines. pair_rows
+ * become d_pair, so no angle_pre is made after it without new ones. */
 static void REAL(cuda_angle_backward)(struct REAL(cuda_workspace) * w, int64_t l, int is_first,
                                       const struct REAL(dgnn_kernel_repflow) * k)
 {
@@ -236,16 +237,16 @@ static void REAL(cuda_angle_backward)(struct REAL(cuda_workspace) * w, int64_t l
     REAL(cuda_angle_state_backward)(w, l, is_first, k);
     REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_pair, k, k->npair * 2 * wide);
     REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->npair,
-                                                            .ncol = pair->ncol,
-                                                            .depth = 2 * wide,
-                                                            .rows = k->d_pair,
-                                                            .row_stride = 2 * wide,
-                                                            .weights = pair->data,
-                                                            .weight_stride = pair->stride,
-                                                            .out = k->d_edge_state,
-                                                            .out_stride = k->e,
-                                                            .out_index = k->pair_edge,
-                                                            .accumulate = 1});
+                                                             .ncol = pair->ncol,
+                                                             .depth = 2 * wide,
+                                                             .rows = k->d_pair,
+                                                             .row_stride = 2 * wide,
+                                                             .weights = pair->data,
+                                                             .weight_stride = pair->stride,
+                                                             .out = k->d_edge_state,
+                                                             .out_stride = k->e,
+                                                             .out_index = k->pair_edge,
+                                                             .accumulate = 1});
     if (l > 0) {
         REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_centre_angles, k, k->nowned * ncol);
     }
@@ -264,7 +265,8 @@ static void REAL(cuda_stage_d_angles)(struct REAL(cuda_workspace) * w, const str
 
 /* ---------------------------------------------------------------- in sequence */
 
-/* Nodes from the newest edges: their gradient is added to that of these, which then holds for the angles' steps, too. */
+/* Nodes from the newest edges: their gradient is added to that of these, which then holds for the angles'
+ * steps, too. */
 static void REAL(cuda_sequence_nodes)(struct REAL(cuda_workspace) * w, int64_t l,
                                       const struct REAL(dgnn_kernel_repflow) * layer)
 {

@@ -50,7 +50,8 @@ static struct REAL(dgnn_kernel_repflow) REAL(cuda_of_layer)(const struct REAL(cu
     return k;
 }
 
-/* The layer's row for edges that form no angle; NULL: they get nothing, or what the angles' kernels give them. */
+/* The layer's row for edges that form no angle; NULL: they get nothing, or what the angles' kernels give
+ * them. */
 static const real *REAL(cuda_without_angle)(const struct REAL(cuda_workspace) * w, int64_t l)
 {
     int has = dgnn_driver_updates(w->weights->host->settings, l).with_angle_edge && w->all.smooth;
@@ -73,15 +74,15 @@ static void REAL(cuda_edge_pre)(struct REAL(cuda_workspace) * w, int64_t l,
     int64_t from, ncol = REAL(cuda_edge_columns)(k, &from);
     REAL(cuda_launch)(w, DGNN_KERNEL_repflow_edge_start, k, k->nedge * ncol);
     REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->nedge,
-                                                            .ncol = ncol,
-                                                            .depth = k->e,
-                                                            .rows = k->edge_state,
-                                                            .row_stride = k->e,
-                                                            .weights = edge->data + from,
-                                                            .weight_stride = edge->stride,
-                                                            .out = k->edge_pre + from,
-                                                            .out_stride = k->m + k->e,
-                                                            .accumulate = 1});
+                                                             .ncol = ncol,
+                                                             .depth = k->e,
+                                                             .rows = k->edge_state,
+                                                             .row_stride = k->e,
+                                                             .weights = edge->data + from,
+                                                             .weight_stride = edge->stride,
+                                                             .out = k->edge_pre + from,
+                                                             .out_stride = k->m + k->e,
+                                                             .accumulate = 1});
 }
 
 static void REAL(cuda_edge_forward)(struct REAL(cuda_workspace) * w, int64_t l,
@@ -113,26 +114,26 @@ static void REAL(cuda_angle_pre)(struct REAL(cuda_workspace) * w, int64_t l,
                                    *angle = &w->weights->layer[l].block.angle;
     int64_t from, ncol = REAL(cuda_angle_columns)(k, &from), wide = k->e + k->a;
     REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->npair,
-                                                            .ncol = 2 * wide,
-                                                            .depth = pair->nrow,
-                                                            .rows = k->edge_state,
-                                                            .row_stride = k->e,
-                                                            .row_index = k->pair_edge,
-                                                            .weights = pair->data,
-                                                            .weight_stride = pair->stride,
-                                                            .out = k->pair_rows,
-                                                            .out_stride = 2 * wide});
+                                                             .ncol = 2 * wide,
+                                                             .depth = pair->nrow,
+                                                             .rows = k->edge_state,
+                                                             .row_stride = k->e,
+                                                             .row_index = k->pair_edge,
+                                                             .weights = pair->data,
+                                                             .weight_stride = pair->stride,
+                                                             .out = k->pair_rows,
+                                                             .out_stride = 2 * wide});
     REAL(cuda_launch)(w, DGNN_KERNEL_repflow_angle_start, k, k->nangle * ncol);
     REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->nangle,
-                                                            .ncol = ncol,
-                                                            .depth = k->a,
-                                                            .rows = k->angle_state,
-                                                            .row_stride = k->a,
-                                                            .weights = angle->data + from,
-                                                            .weight_stride = angle->stride,
-                                                            .out = k->angle_pre + from,
-                                                            .out_stride = wide,
-                                                            .accumulate = 1});
+                                                             .ncol = ncol,
+                                                             .depth = k->a,
+                                                             .rows = k->angle_state,
+                                                             .row_stride = k->a,
+                                                             .weights = angle->data + from,
+                                                             .weight_stride = angle->stride,
+                                                             .out = k->angle_pre + from,
+                                                             .out_stride = wide,
+                                                             .accumulate = 1});
 }
 
 static void REAL(cuda_angle_forward)(struct REAL(cuda_workspace) * w, int64_t l,
@@ -143,15 +144,15 @@ static void REAL(cuda_angle_forward)(struct REAL(cuda_workspace) * w, int64_t l,
     if (k->with_edge) {
         REAL(cuda_launch)(w, DGNN_KERNEL_repflow_angle_reduce, k, k->nangle_linear2 * k->e);
         REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->nangle_linear2,
-                                                                .ncol = k->e,
-                                                                .depth = k->e,
-                                                                .rows = k->reduced,
-                                                                .row_stride = k->e,
-                                                                .weights = block->angle_linear2.data,
-                                                                .weight_stride = block->angle_linear2.stride,
-                                                                .bias = block->angle_linear2_bias,
-                                                                .out = k->angle_linear2_pre,
-                                                                .out_stride = k->e});
+                                                                 .ncol = k->e,
+                                                                 .depth = k->e,
+                                                                 .rows = k->reduced,
+                                                                 .row_stride = k->e,
+                                                                 .weights = block->angle_linear2.data,
+                                                                 .weight_stride = block->angle_linear2.stride,
+                                                                 .bias = block->angle_linear2_bias,
+                                                                 .out = k->angle_linear2_pre,
+                                                                 .out_stride = k->e});
         REAL(cuda_launch)(w, DGNN_KERNEL_repflow_angle_to_edge, k, k->nangle_linear2 * k->e);
     }
     if (k->with_angle) {
@@ -231,19 +232,19 @@ static void REAL(cuda_stage_centre)(struct REAL(cuda_workspace) * w, const struc
     const struct REAL(dgnn_repflow_weights) *weights = &w->weights->layer[call->layer];
     const struct REAL(cuda_kept) *kept = &w->layer[call->layer];
     REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = w->all.nowned,
-                                                            .ncol = REAL(cuda_centre_used)(w, call->layer),
-                                                            .depth = w->all.n,
-                                                            .rows = kept->node,
-                                                            .row_stride = w->all.n,
-                                                            .weights = weights->centre.data,
-                                                            .weight_stride = weights->centre.stride,
-                                                            .bias = weights->centre_bias,
-                                                            .out = kept->centre,
-                                                            .out_stride = w->all.centre_width});
+                                                             .ncol = REAL(cuda_centre_used)(w, call->layer),
+                                                             .depth = w->all.n,
+                                                             .rows = kept->node,
+                                                             .row_stride = w->all.n,
+                                                             .weights = weights->centre.data,
+                                                             .weight_stride = weights->centre.stride,
+                                                             .bias = weights->centre_bias,
+                                                             .out = kept->centre,
+                                                             .out_stride = w->all.centre_width});
 }
 
-/* The driver's two parts hide messages behind owned nodes' work. Here all is done when the ghosts are there: the queue
- * works on the angles meanwhile. */
+/* The driver's two parts hide messages behind owned nodes' work. Here all is done when the ghosts are there:
+ * the queue works on the angles meanwhile. */
 static void REAL(cuda_stage_neighbour_part)(struct REAL(cuda_workspace) * w,
                                             const struct dgnn_stage_call *call)
 {
@@ -254,14 +255,14 @@ static void REAL(cuda_stage_neighbour_part)(struct REAL(cuda_workspace) * w,
         return;
     }
     REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = w->all.nnode,
-                                                            .ncol = w->all.m + (with_edge ? w->all.e : 0),
-                                                            .depth = w->all.n,
-                                                            .rows = kept->node,
-                                                            .row_stride = w->all.n,
-                                                            .weights = part->data,
-                                                            .weight_stride = part->stride,
-                                                            .out = kept->neighbour_part,
-                                                            .out_stride = w->all.m + w->all.e});
+                                                             .ncol = w->all.m + (with_edge ? w->all.e : 0),
+                                                             .depth = w->all.n,
+                                                             .rows = kept->node,
+                                                             .row_stride = w->all.n,
+                                                             .weights = part->data,
+                                                             .weight_stride = part->stride,
+                                                             .out = kept->neighbour_part,
+                                                             .out_stride = w->all.m + w->all.e});
 }
 
 static void REAL(cuda_stage_angles)(struct REAL(cuda_workspace) * w, const struct dgnn_stage_call *call)
@@ -279,7 +280,8 @@ static void REAL(cuda_stage_edges)(struct REAL(cuda_workspace) * w, const struct
     }
 }
 
-/* Edge self, angle self from the new edges, angle to edge from the new angles, nodes from the newest edges. */
+/* Edge self, angle self from the new edges, angle to edge from the new angles, nodes from the newest edges.
+ */
 static void REAL(cuda_stage_sequence)(struct REAL(cuda_workspace) * w, const struct dgnn_stage_call *call)
 {
     const struct REAL(cuda_kept) *kept = &w->layer[call->layer];
@@ -312,15 +314,15 @@ static void REAL(cuda_stage_node)(struct REAL(cuda_workspace) * w, const struct 
     int64_t width = k.axis * (k.e + k.n);
     REAL(cuda_launch)(w, DGNN_KERNEL_repflow_gram, &k, k.nowned * width);
     REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k.nowned,
-                                                            .ncol = k.n,
-                                                            .depth = width,
-                                                            .rows = k.gram,
-                                                            .row_stride = width,
-                                                            .weights = weights->symmetric.data,
-                                                            .weight_stride = weights->symmetric.stride,
-                                                            .bias = weights->symmetric_bias,
-                                                            .out = k.symmetric,
-                                                            .out_stride = k.n});
+                                                             .ncol = k.n,
+                                                             .depth = width,
+                                                             .rows = k.gram,
+                                                             .row_stride = width,
+                                                             .weights = weights->symmetric.data,
+                                                             .weight_stride = weights->symmetric.stride,
+                                                             .bias = weights->symmetric_bias,
+                                                             .out = k.symmetric,
+                                                             .out_stride = k.n});
     REAL(cuda_launch)(w, DGNN_KERNEL_repflow_node_update, &k, k.nowned * k.n);
 }
 

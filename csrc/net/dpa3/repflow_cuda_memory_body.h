@@ -1,6 +1,7 @@
 #include "base/real.h"
 
-/* Weights and workspaces of a device. Pointers to real, and all in struct dgnn_kernel_repflow, are the device's. */
+/* Weights and workspaces of a device. Pointers to real, and all in struct dgnn_kernel_repflow, are the
+ * device's. */
 
 /* ---------------------------------------------------------------- weights */
 
@@ -24,9 +25,8 @@ static void *REAL(cuda_put)(struct REAL(cuda_weights) * w, struct dgnn_arena *ar
     return place;
 }
 
-static struct REAL(dgnn_matrix)
-    REAL(cuda_put_matrix)(struct REAL(cuda_weights) * w, struct dgnn_arena *arena,
-                          const struct REAL(dgnn_matrix) * host)
+static struct REAL(dgnn_matrix) REAL(cuda_put_matrix)(struct REAL(cuda_weights) * w, struct dgnn_arena *arena,
+                                                      const struct REAL(dgnn_matrix) * host)
 {
     struct REAL(dgnn_matrix) matrix = *host;
     matrix.data = REAL(cuda_put)(w, arena, host->data, host->nrow * host->stride * (int64_t)sizeof(real));
@@ -83,8 +83,7 @@ static void REAL(cuda_put_all)(struct REAL(cuda_weights) * w, struct dgnn_arena 
     w->edge_weight = REAL(cuda_put)(w, arena, f->edge_weight, f->e * size);
     w->edge_bias = REAL(cuda_put)(w, arena, f->edge_bias, f->e * size);
     w->angle_weight = REAL(cuda_put)(w, arena, f->angle_weight, f->a * size);
-    w->statistics =
-        REAL(cuda_put)(w, arena, statistics, 8 * f->settings->ntypes * (int64_t)sizeof(double));
+    w->statistics = REAL(cuda_put)(w, arena, statistics, 8 * f->settings->ntypes * (int64_t)sizeof(double));
     for (int64_t l = 0; l < f->nlayer; l++) {
         REAL(cuda_put_layer)(w, arena, l);
     }
@@ -183,15 +182,15 @@ struct REAL(cuda_workspace) {
     struct dgnn_cuda_queue queue;
     const struct dgnn_evaluation *evaluation;
     struct dgnn_edge_lists lists;
-    int32_t has_lists; /* are they on the device? */
-    int32_t has_types; /* are the rows of types? */
+    int32_t has_lists;                                         /* are they on the device? */
+    int32_t has_types;                                         /* are the rows of types? */
     struct dgnn_cuda_buffer lists_memory, memory, rows_memory; /* the last is the host's */
-    struct dgnn_buffer host;                                   /* what is copied to the device, or comes from it */
-    double *type_row;                                          /* host: of now, then those on the device */
-    real *joined;                                              /* host: 3 n_dim, for these */
-    double *gradients;                                         /* host: sides x edges x 3 */
-    real *displacement;                                        /* host: nedge x 3 */
-    struct REAL(cuda_kept) * layer;                            /* host: nlayer + 1 */
+    struct dgnn_buffer host;        /* what is copied to the device, or comes from it */
+    double *type_row;               /* host: of now, then those on the device */
+    real *joined;                   /* host: 3 n_dim, for these */
+    double *gradients;              /* host: sides x edges x 3 */
+    real *displacement;             /* host: nedge x 3 */
+    struct REAL(cuda_kept) * layer; /* host: nlayer + 1 */
     int32_t sides;
     int64_t rows_stride;
     real *node_last, *d_node_rows, *host_rows;
@@ -358,8 +357,8 @@ static void REAL(cuda_lay)(struct dgnn_arena *arena, struct REAL(cuda_workspace)
 }
 
 /* Sizes and options, which no kernel changes. */
-static struct REAL(dgnn_kernel_repflow) REAL(cuda_sizes)(const struct REAL(cuda_workspace) * w,
-                                                         const struct dgnn_evaluation *evaluation)
+static struct REAL(dgnn_kernel_repflow)
+    REAL(cuda_sizes)(const struct REAL(cuda_workspace) * w, const struct dgnn_evaluation *evaluation)
 {
     const struct REAL(dgnn_repflow) *f = w->weights->host;
     const struct dgnn_dpa3_settings *s = f->settings;
@@ -416,7 +415,8 @@ static int REAL(cuda_reserve_lists)(struct REAL(cuda_workspace) * w, struct dgnn
     const struct dgnn_edge_lists *lists = &w->lists;
     struct REAL(dgnn_kernel_repflow) *k = &w->all;
     const char *before = w->lists_memory.data;
-    DGNN_TRY(dgnn_cuda_buffer_reserve(&w->queue, &w->lists_memory, lists->nbytes, "lists of edges and angles", error));
+    DGNN_TRY(dgnn_cuda_buffer_reserve(&w->queue, &w->lists_memory, lists->nbytes, "lists of edges and angles",
+                                      error));
     w->has_lists = w->has_lists && !lists->is_new && w->lists_memory.data == before;
     k->first = REAL(cuda_list)(w, lists->first);
     k->pair_first = REAL(cuda_list)(w, lists->pair_first);
@@ -439,15 +439,16 @@ static int REAL(cuda_reserve_all)(struct REAL(cuda_workspace) * w, const struct 
     const char *before = w->memory.data;
     DGNN_TRY(REAL(cuda_reserve_lists)(w, error));
     REAL(cuda_lay)(&arena, w, evaluation->want_gradient);
-    DGNN_TRY(
-        dgnn_cuda_buffer_reserve(&w->queue, &w->memory, arena.used, "the features of edges and angles", error));
+    DGNN_TRY(dgnn_cuda_buffer_reserve(&w->queue, &w->memory, arena.used, "the features of edges and angles",
+                                      error));
     w->has_types = w->has_types && w->memory.data == before;
     arena = (struct dgnn_arena){.base = w->memory.data};
     REAL(cuda_lay)(&arena, w, evaluation->want_gradient);
     if (evaluation->exchange) {
         arena = (struct dgnn_arena){0};
         REAL(cuda_lay_rows)(&arena, w);
-        DGNN_TRY(dgnn_cuda_buffer_reserve(&w->queue, &w->rows_memory, arena.used, "rows that ranks exchange", error));
+        DGNN_TRY(dgnn_cuda_buffer_reserve(&w->queue, &w->rows_memory, arena.used, "rows that ranks exchange",
+                                          error));
         arena = (struct dgnn_arena){.base = w->rows_memory.data};
         REAL(cuda_lay_rows)(&arena, w);
     }
@@ -461,8 +462,7 @@ static int REAL(cuda_type_rows)(struct REAL(cuda_workspace) * w, const struct dg
     const struct REAL(dgnn_repflow) *f = w->weights->host;
     int64_t count = (f->settings->ntypes + 1) * f->settings->node_width;
     DGNN_TRY(REAL(dgnn_repflow_type_rows)(f, evaluation->charge_spin, w->joined, w->type_row, error));
-    w->has_types =
-        w->has_types && !memcmp(w->type_row, w->type_row + count, sizeof(double) * (size_t)count);
+    w->has_types = w->has_types && !memcmp(w->type_row, w->type_row + count, sizeof(double) * (size_t)count);
     return DGNN_OK;
 }
 

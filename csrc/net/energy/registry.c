@@ -52,12 +52,10 @@ static int registry_check_device(const struct dgnn_value *value, const struct dg
                                  const struct dgnn_load_context *context, struct dgnn_error *error)
 {
     if (context->device && (!kind->runs_on_device || context->wants_rotation)) {
-        return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
-                                 "%s '%s' does not run on a device yet; use device 'cpu'",
-                                 kind->runs_on_device
-                                     ? "what dipoles and polarisabilities need of descriptor"
-                                     : "descriptor",
-                                 kind->type);
+        return dgnn_value_refuse(
+            error, DGNN_ERROR_UNSUPPORTED, value, "%s '%s' does not run on a device yet; use device 'cpu'",
+            kind->runs_on_device ? "what dipoles and polarisabilities need of descriptor" : "descriptor",
+            kind->type);
     }
     return DGNN_OK;
 }

@@ -57,8 +57,8 @@ void dgnn_backend_move_rows(const struct dgnn_run *run, int32_t buffer, int64_t 
     }
 }
 
-/* After a direction's stages, whatever became of their messages. A failure of this rank alone is noted where the
- * evaluation has a place for it: the other ranks' messages go on. */
+/* After a direction's stages, whatever became of their messages. A failure of this rank alone is noted where
+ * the evaluation has a place for it: the other ranks' messages go on. */
 static int backend_finish(const struct dgnn_run *run, int status, struct dgnn_error *error)
 {
     struct dgnn_failure own = {0};

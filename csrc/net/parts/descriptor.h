@@ -25,8 +25,8 @@ struct dgnn_load_context {
     const char *const *type_map; /* ntypes element names */
     int32_t threads;             /* worker threads, >= 1 */
     enum dgnn_cpu cpu;
-    int32_t radial;         /* enum dgnn_radial, for families with a network of the distance alone */
-    int32_t wants_rotation; /* will evaluations take the rotation matrix? */
+    int32_t radial;                  /* enum dgnn_radial, for families with a network of the distance alone */
+    int32_t wants_rotation;          /* will evaluations take the rotation matrix? */
     struct dgnn_cuda_device *device; /* NULL: the CPU */
 };
 
@@ -86,8 +86,8 @@ struct dgnn_evaluation {
     /* Where loading said that it is wanted, nowned x dim_rotation x 3 each; else NULL. */
     double *rotation;          /* forward writes the rotation matrix: equivariant rows of each node */
     double *rotation_gradient; /* backward reads the gradient by it */
-    /* Where a device's failure is noted, which is this rank's alone: the evaluation goes through all its messages, and
-     * its numbers mean nothing. NULL: forward and backward return it. */
+    /* Where a device's failure is noted, which is this rank's alone: the evaluation goes through all its
+     * messages, and its numbers mean nothing. NULL: forward and backward return it. */
     struct dgnn_failure *failure;
 };
 
@@ -146,7 +146,7 @@ struct dgnn_descriptor_kind {
     int (*backward)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
                     const struct dgnn_evaluation *evaluation, const double *output_gradient,
                     struct dgnn_error *error);
-    int32_t runs_on_device; /* may the context's device be another than the CPU? */
+    int32_t runs_on_device;                        /* may the context's device be another than the CPU? */
     const struct dgnn_descriptor_chunks *by_chunk; /* NULL: all centres must be evaluated at once; otherwise
                                                       there is no exchange */
 };
