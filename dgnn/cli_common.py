@@ -60,7 +60,8 @@ def add_load_options(command):
 
 def load(options, comm=None):
     return dgnn.Model.load(options.model, dtype=options.dtype, threads=options.threads, device=options.device,
-                           memory=options.memory, semantics=options.semantics, head=options.head, radial=options.radial, comm=comm)
+                           memory=options.memory, semantics=options.semantics, head=options.head, radial=options.radial,
+                           comm=comm)
 
 
 def add_structure_options(command):

@@ -1,5 +1,6 @@
-/* What the tensor cores do for a warp: the only inline PTX of dgnn's. Each wrapper has a twin in tests/cuda/cuda_on_cpu.h,
- * and a device is asked whether it computes the same when it is opened (csrc/cuda/cuda_check.c).
+/* What the tensor cores do for a warp: the only inline PTX of dgnn's. Each wrapper has a twin in
+ * tests/cuda/cuda_on_cpu.h, and a device is asked whether it computes the same when it is opened
+ * (csrc/cuda/cuda_check.c).
  *
  * Of lane g x 4 + t, with A of rows x depth, B of depth x columns, C += A B:
  *     f32, 16 x 8 x 8:  a (g, t) (g + 8, t) (g, t + 4) (g + 8, t + 4)   b (t, g) (t + 4, g)

@@ -1,5 +1,5 @@
-/* What a device is asked when it is opened: do its tensor cores compute what kernels/tensor.h says? Inline PTX is
- * what no test without a device can look at. */
+/* What a device is asked when it is opened: do its tensor cores compute what kernels/tensor.h says? Inline
+ * PTX is what no test without a device can look at. */
 #ifndef DGNN_CUDA_CHECK_H
 #define DGNN_CUDA_CHECK_H
 

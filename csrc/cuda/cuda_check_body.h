@@ -24,7 +24,7 @@ static int REAL(check_is_right)(const struct REAL(check_numbers) * n)
     return right;
 }
 
-static int REAL(check_product)(struct dgnn_cuda_queue * queue, struct dgnn_cuda_buffer * memory, int *right,
+static int REAL(check_product)(struct dgnn_cuda_queue *queue, struct dgnn_cuda_buffer *memory, int *right,
                                struct dgnn_error *error)
 {
     uint32_t seed = 1;

@@ -317,8 +317,8 @@ void dgnn_cuda_queue_launch_tiles(struct dgnn_cuda_queue *q, enum dgnn_kernel ke
     if (!q->status && ntile > 0) {
         q->launches++;
         device_keep(q,
-                    q->device->driver->cuLaunchKernel(function, blocks, 1, 1, DEVICE_THREADS, 1, 1, 0, q->stream,
-                                                      arguments, NULL),
+                    q->device->driver->cuLaunchKernel(function, blocks, 1, 1, DEVICE_THREADS, 1, 1, 0,
+                                                      q->stream, arguments, NULL),
                     "launching a kernel");
     }
 }

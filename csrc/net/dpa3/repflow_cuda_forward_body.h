@@ -10,7 +10,8 @@ static void REAL(cuda_launch)(struct REAL(cuda_workspace) * w, enum dgnn_kernel 
     dgnn_cuda_queue_launch(&w->queue, kernel, DGNN_REAL_BITS, count, &own);
 }
 
-/* Tensor cores have tiles of 64 x 64, and work on 8 columns of rows and of weights at a time, as our padding allows.
+/* Tensor cores have tiles of 64 x 64, and work on 8 columns of rows and of weights at a time, as our padding
+ * allows.
  */
 static void REAL(cuda_product)(struct REAL(cuda_workspace) * w, struct REAL(dgnn_kernel_product) product)
 {
