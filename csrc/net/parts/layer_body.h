@@ -30,7 +30,36 @@ void REAL(dgnn_layer_matrix_free)(struct REAL(dgnn_matrix) * matrix)
     *matrix = (struct REAL(dgnn_matrix)){0};
 }
 
-void REAL(dgnn_layer_convert)(const struct dgnn_tensor *tensor, real *out)
+int REAL(dgnn_layer_cast)(const struct dgnn_matrix_f64 *from, struct REAL(dgnn_matrix) * matrix,
+                          struct REAL(dgnn_matrix) * transposed, struct dgnn_error *error)
+{
+    DGNN_TRY(REAL(dgnn_layer_matrix)(from->nrow, from->ncol, matrix, error));
+    for (int64_t r = 0; r < from->nrow; r++) {
+        for (int64_t c = 0; c < from->ncol; c++) {
+            matrix->data[r * matrix->stride + c] = (real)from->data[r * from->stride + c];
+        }
+    }
+    DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(matrix, transposed, error));
+    matrix->ncol = matrix->stride;
+    transposed->ncol = transposed->stride;
+    return DGNN_OK;
+}
+
+int REAL(dgnn_layer_cast_row)(const double *from, int64_t n, real **out, struct dgnn_error *error)
+{
+    int64_t padded = dgnn_table_pad(n, REAL_LANES);
+    *out = dgnn_alloc_zeroed(padded, sizeof(real));
+    if (!*out) {
+        return dgnn_status_no_memory(error, "weights", padded * (int64_t)sizeof(real));
+    }
+    for (int64_t c = 0; c < n; c++) {
+        (*out)[c] = (real)from[c];
+    }
+    return DGNN_OK;
+}
+
+/* All numbers of a tensor. */
+static void REAL(layer_convert)(const struct dgnn_tensor *tensor, real *out)
 {
 #if DGNN_REAL_BITS == 32
     dgnn_tensor_to_float(tensor, out);
@@ -53,7 +82,7 @@ static int REAL(layer_load_row)(const struct dgnn_value *variables, const char *
     if (!*out) {
         return dgnn_status_no_memory(error, "weights", n * (int64_t)sizeof(real));
     }
-    REAL(dgnn_layer_convert)(&tensor, *out);
+    REAL(layer_convert)(&tensor, *out);
     return DGNN_OK;
 }
 
@@ -73,7 +102,7 @@ static int REAL(layer_load_weights)(const struct dgnn_value *value, int64_t nin,
         row.ndim = 1;
         row.shape[0] = nout;
         row.data = (const char *)tensor.data + r * nout * dgnn_tensor_item_size(tensor.dtype);
-        REAL(dgnn_layer_convert)(&row, layer->w.data + r * layer->w.stride);
+        REAL(layer_convert)(&row, layer->w.data + r * layer->w.stride);
     }
     DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(&layer->w, &layer->w_transposed, error));
     DGNN_TRY(REAL(layer_load_row)(&variables, "b", nout, &layer->bias, error));
@@ -91,6 +120,19 @@ int REAL(dgnn_layer_load)(const struct dgnn_value *value, int64_t nin, int64_t n
         REAL(dgnn_layer_free)(layer);
     }
     return status;
+}
+
+int REAL(dgnn_layer_load_affine)(const struct dgnn_value *value, int64_t nin, int64_t nout,
+                                 struct REAL(dgnn_layer) * layer, struct dgnn_error *error)
+{
+    DGNN_TRY(REAL(dgnn_layer_load)(value, nin, nout, layer, error));
+    if (layer->activation.kind == DGNN_ACTIVATION_LINEAR && !layer->idt && !layer->residual) {
+        return DGNN_OK;
+    }
+    REAL(dgnn_layer_free)(layer);
+    return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
+                             "expected a plain affine layer: it has an activation, a time step or a skip "
+                             "connection, which deepmd-kit never gives it");
 }
 
 void REAL(dgnn_layer_free)(struct REAL(dgnn_layer) * layer)

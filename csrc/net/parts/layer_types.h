@@ -8,8 +8,13 @@ int REAL(dgnn_layer_matrix_transposed)(const struct REAL(dgnn_matrix) * from,
                                        struct REAL(dgnn_matrix) * matrix, struct dgnn_error *error);
 void REAL(dgnn_layer_matrix_free)(struct REAL(dgnn_matrix) * matrix);
 
-/* Converts all numbers of a tensor to this type. */
-void REAL(dgnn_layer_convert)(const struct dgnn_tensor *tensor, real *out);
+/* From float64, where loaders fold and place, to this type. Pads are columns of the matrix and of its
+ * transpose, so that products work on whole lines. The caller frees both, also after a failure. Errors:
+ * MEMORY. */
+int REAL(dgnn_layer_cast)(const struct dgnn_matrix_f64 *from, struct REAL(dgnn_matrix) * matrix,
+                          struct REAL(dgnn_matrix) * transposed, struct dgnn_error *error);
+/* The same of n numbers; *out is padded with zeros. */
+int REAL(dgnn_layer_cast_row)(const double *from, int64_t n, real **out, struct dgnn_error *error);
 
 struct REAL(dgnn_layer) {
     struct REAL(dgnn_matrix) w;            /* nin x nout */
@@ -26,6 +31,9 @@ struct REAL(dgnn_layer) {
  * UNSUPPORTED, MEMORY. */
 int REAL(dgnn_layer_load)(const struct dgnn_value *value, int64_t nin, int64_t nout,
                           struct REAL(dgnn_layer) * layer, struct dgnn_error *error);
+/* The same for a layer that is a product and perhaps a bias; with more it is refused. */
+int REAL(dgnn_layer_load_affine)(const struct dgnn_value *value, int64_t nin, int64_t nout,
+                                 struct REAL(dgnn_layer) * layer, struct dgnn_error *error);
 void REAL(dgnn_layer_free)(struct REAL(dgnn_layer) * layer); /* a zeroed layer is allowed */
 int64_t REAL(dgnn_layer_parameters)(const struct REAL(dgnn_layer) * layer);
 
