@@ -240,28 +240,6 @@ static int fitting_load_default(struct dgnn_fitting *f, struct dgnn_error *error
     return DGNN_OK;
 }
 
-static int fitting_load_dropped(struct dgnn_fitting *f, struct dgnn_error *error)
-{
-    const struct dgnn_value *list = &f->own.params.exclude_types;
-    int64_t count = 0, type;
-    f->dropped = dgnn_alloc_zeroed(f->ntypes, 1);
-    if (!f->dropped) {
-        return dgnn_status_no_memory(error, "fitting parameters", f->ntypes);
-    }
-    if (dgnn_value_kind(list) != DGNN_VALUE_ABSENT && dgnn_value_kind(list) != DGNN_VALUE_NULL) {
-        DGNN_TRY(dgnn_value_list(list, &count, error));
-    }
-    for (int64_t i = 0; i < count; i++) {
-        struct dgnn_value item = dgnn_value_item(list, i);
-        DGNN_TRY(dgnn_value_int(&item, &type, error));
-        if (type < 0 || type >= f->ntypes) {
-            return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &item, "not a type of the model");
-        }
-        f->dropped[type] = 1;
-    }
-    return DGNN_OK;
-}
-
 static int fitting_check_atom_energies(const struct dgnn_value *list, struct dgnn_error *error)
 {
     int64_t count;
@@ -344,7 +322,7 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
     DGNN_TRY(
         dgnn_fitting_load_row(value, "case_embd", f->own.params.dim_case_embd, &f->case_embedding, error));
     DGNN_TRY(fitting_load_default(f, error));
-    DGNN_TRY(fitting_load_dropped(f, error));
+    DGNN_TRY(dgnn_params_types(&f->own.params.exclude_types, f->ntypes, &f->dropped, error));
     return fitting_load_networks(f, value, error);
 }
 
@@ -410,8 +388,7 @@ void dgnn_fitting_properties(const struct dgnn_fitting *f, struct dgnn_fitting_p
 int dgnn_fitting_takes_rotation(const struct dgnn_value *value)
 {
     const struct dgnn_fitting_kind *kind;
-    return !dgnn_fitting_kind_find(value, &kind, NULL) &&
-           (kind->output == DGNN_OUTPUT_DIPOLE || kind->output == DGNN_OUTPUT_POLAR);
+    return !dgnn_fitting_kind_find(value, &kind, NULL) && kind->takes_rotation;
 }
 
 void dgnn_fitting_finish(const struct dgnn_fitting *f, int32_t type, const double *bias, const double *spread,
