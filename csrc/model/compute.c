@@ -371,7 +371,8 @@ static void compute_output_gradient(struct dgnn_session *s, const struct dgnn_gr
     }
 }
 
-/* Answers that are no energies: with derivatives, an evaluation for each number that is differentiated. */
+/* Answers that are no energies: with derivatives, an evaluation for each number that is differentiated.
+ * Derivatives that the call does not want (DGNN_REQUEST_NO_FORCES) are zeros. */
 static int compute_output(struct dgnn_session *s, struct dgnn_session_part *part,
                           const struct dgnn_evaluation *evaluation, const struct dgnn_atomic_input *input,
                           struct dgnn_node_result *out, struct dgnn_error *error)
@@ -382,8 +383,10 @@ static int compute_output(struct dgnn_session *s, struct dgnn_session_part *part
         struct dgnn_atomic_input own = *input;
         own.seed = seed;
         memset(evaluation->edge_gradient, 0, sizeof(double) * (size_t)(3 * dgnn_graph_nedge(graph)));
-        DGNN_TRY(compute_in_order(s, part, evaluation, &own, out->output, error));
-        DGNN_TRY(dgnn_exchange_settle(evaluation->exchange, error));
+        if (!seed || evaluation->want_gradient) {
+            DGNN_TRY(compute_in_order(s, part, evaluation, &own, out->output, error));
+            DGNN_TRY(dgnn_exchange_settle(evaluation->exchange, error));
+        }
         if (out->form.has_derivatives) {
             compute_output_gradient(s, graph, seed, out);
         }
@@ -696,15 +699,13 @@ static int compute_ghosted_together(struct dgnn_session *s, const struct compute
         DGNN_TRY(compute_evaluate_together(s, k, call, &out, &failure, error));
         DGNN_TRY(dgnn_ghosted_add(g, &out, error));
         compute_check_together(&out, &g->nodes, &failure);
-        if (k + 1 < s->ncall) {
-            dgnn_ghosted_return(g, &out, dgnn_session_result(results, k));
-            dgnn_profile_end(s->part[k].profile, DGNN_PHASE_MESSAGES);
-            continue;
-        }
-        DGNN_TRY(compute_agree(comm, "compute_ghosted", &failure, error));
         dgnn_ghosted_return(g, &out, dgnn_session_result(results, k));
-        dgnn_profile_end(s->part[k].profile, DGNN_PHASE_MESSAGES);
+        if (k + 1 < s->ncall) {
+            dgnn_profile_end(s->part[k].profile, DGNN_PHASE_MESSAGES);
+        }
     }
+    DGNN_TRY(compute_agree(comm, "compute_ghosted", &failure, error));
+    dgnn_profile_end(compute_last_profile(s, call), DGNN_PHASE_MESSAGES);
     return DGNN_OK;
 }
 
