@@ -209,16 +209,22 @@ int dgnn_repformer_layer_settings(const struct dgnn_value *value, const struct d
 }
 
 #define DGNN_REAL_BITS 32
+#include "net/dpa2/repformer_chunk_body.h"
 #include "net/dpa2/repformer_pair_body.h"
+#include "net/dpa2/repformer_pair_backward_body.h"
 #include "net/dpa2/repformer_node_body.h"
+#include "net/dpa2/repformer_node_backward_body.h"
 #include "net/dpa2/repformer_rotation_body.h"
 #include "net/dpa2/repformer_side_body.h"
 #include "net/dpa2/repformer_body.h"
 #include "net/dpa2/repformer_places_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
+#include "net/dpa2/repformer_chunk_body.h"
 #include "net/dpa2/repformer_pair_body.h"
+#include "net/dpa2/repformer_pair_backward_body.h"
 #include "net/dpa2/repformer_node_body.h"
+#include "net/dpa2/repformer_node_backward_body.h"
 #include "net/dpa2/repformer_rotation_body.h"
 #include "net/dpa2/repformer_side_body.h"
 #include "net/dpa2/repformer_body.h"
