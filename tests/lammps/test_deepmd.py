@@ -178,7 +178,7 @@ def finished(ranks):
     """One start of LAMMPS for all on so many ranks: (the folder, what went wrong)."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="dgnn-lammps-"))
     script = "".join(script_of(name, one, folder) for name, one in COUNTERPARTS.items() if ranks in one.ranks)
-    done = run(script, folder, ranks, check=False)
+    done = run(script, folder, ranks, check=False, timeout=560)
     return folder, "" if done.returncode == 0 else "\n".join(errors_of(done)) + (done.stdout + done.stderr)[-900:]
 
 
@@ -188,7 +188,7 @@ def check(name, one, folder, figures):
         assert value <= LIMIT, (quantity, value)
 
 
-ON_RANKS = [pytest.param(name, ranks, id=f"{name}, {ranks} ranks", marks=pytest.mark.xdist_group(f"deepmd-kit's, {ranks} ranks"))
+ON_RANKS = [pytest.param(name, ranks, id=f"{name}-{ranks}ranks", marks=pytest.mark.xdist_group("ranks of LAMMPS"))
             for name, one in COUNTERPARTS.items() for ranks in one.ranks]
 
 
