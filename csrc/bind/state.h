@@ -117,6 +117,9 @@ PyObject *dgnn_pymodel_result_new(const struct dgnn_pymodel_shape *shape, struct
 /* The rest of the dict, after the call. -1 with a Python error. */
 int dgnn_pymodel_result_finish(PyObject *dict, const struct dgnn_result *result);
 
+/* A method of Model (pyestimate.c). */
+PyObject *dgnn_pyestimate(PyObject *object, PyObject *arguments, PyObject *keywords);
+
 /* The type Session (pysession.c): several models, one list. */
 int dgnn_pysession_setup(PyObject *module, struct dgnn_state *state);
 extern PyMethodDef dgnn_pyload_methods[];

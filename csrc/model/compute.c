@@ -479,6 +479,20 @@ static void compute_set_counts(const struct compute_call *call, const struct dgn
     result->list_reused = call->at->list.reused;
 }
 
+/* What the session's first model would do. Memory is laid out, and its cost known from the graph. */
+static int compute_estimate(const struct dgnn_session *s, const struct compute_call *call)
+{
+    const struct dgnn_session_part *part = &s->part[compute_model(s, call, 0)];
+    const struct dgnn_graph *graph = compute_graph(part);
+    s->estimate->nedges = dgnn_graph_nedge(graph);
+    s->estimate->nghosts = call->atoms->nnode - call->atoms->nowned;
+    for (int64_t i = 0; i < graph->nowned; i++) {
+        s->estimate->cost += dgnn_model_sum_cost(part->model->sum, graph->first[i + 1] - graph->first[i],
+                                                 graph->distance + graph->first[i]);
+    }
+    return DGNN_OK;
+}
+
 /* ---------------------------------------------------------------- one rank */
 
 static int compute_serial(struct dgnn_session *s, const struct dgnn_system *system,
@@ -495,6 +509,9 @@ static int compute_serial(struct dgnn_session *s, const struct dgnn_system *syst
     for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_node_form form = compute_form(&s->part[k], &call);
         DGNN_TRY(dgnn_serial_prepare(&s->serial, &form, error));
+    }
+    if (s->estimate) {
+        return compute_estimate(s, &call);
     }
     for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_result *result = dgnn_session_result(results, k);
@@ -633,6 +650,9 @@ static int compute_division(struct dgnn_session *s, struct compute_call *call, s
     }
     DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
     dgnn_profile_end(compute_last_profile(s, call), DGNN_PHASE_MESSAGES);
+    if (s->estimate) {
+        return compute_estimate(s, call);
+    }
     DGNN_TRY(compute_together(s, call, comm, results, error));
     COMPUTE_EACH (s, call, k) {
         compute_set_counts(call, &s->part[k], dgnn_session_result(results, k));
