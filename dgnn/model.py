@@ -179,6 +179,7 @@ class Model:
         self._options = options
         self._info = _described(core)
         self._warned: set[Any] = set()
+        self._rates: list[tuple[float, float]] = []  # of estimate: edges of an atom, seconds for a unit of cost
         self._untrained = _untrained_types(self._info)
         self._is_rank0 = True  # for all ranks of the communicator that it last used
         self.path = os.path.abspath(path)  #: where it was loaded from
@@ -356,6 +357,21 @@ class Model:
         from dgnn import many
 
         return many.compute_many(self, structures, threads, progress, errors)
+
+    @checked_keywords
+    def estimate(self, structure: Any, ranks: int = 1) -> dict[str, Any]:
+        """What a call would take, before it is made.
+
+        structure: ASE's Atoms, or a dict of compute's arguments. ranks: over how many the atoms are spread.
+        Returns natoms, ranks, nedges and nangles (of DPA3) of all ranks, nghosts and bytes of the rank that has most,
+        total_bytes, flop (of DPA3), seconds and ms_per_atom. Counts are those of a call, and bytes those of its arrays: the
+        core lays them out without touching memory, so a system may be larger than the machine's. Time is at a rate that is
+        measured once on a small system of the same density, on this machine with this model's threads; of several ranks it
+        is that of the slowest, with a core of this kind for each thread and no time for messages.
+        """
+        from dgnn import estimate
+
+        return estimate.estimate(self, structure, ranks)
 
     @collective
     def hessian(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,

@@ -351,6 +351,27 @@ struct dgnn_result {
 DGNN_API int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *system,
                                 struct dgnn_comm *comm, struct dgnn_result *result, struct dgnn_error *error);
 
+/* What a call would take, before it is made. */
+struct dgnn_estimate {
+    size_t size;         /* sizeof(struct dgnn_estimate) */
+    int64_t nedges;      /* as in struct dgnn_result: edges of this rank's atoms */
+    int64_t nghosts;     /* remote rows on this rank */
+    int64_t nangle_edge; /* as in struct dgnn_profile; 0 for others than DPA3 */
+    int64_t nangle;      /* ... angles */
+    int64_t nbytes;      /* memory of this rank's arrays beside the model's own */
+    double cost; /* about proportional to the time that this rank computes, for one model on one machine */
+    double flop; /* in matrix products; 0 for others than DPA3 */
+    double split_flop; /* ... of the layers' split form */
+};
+
+/* Counts what dgnn_model_compute would do for the system, and computes nothing: it makes the neighbour list
+ * and the graph, and lays the memory out by the functions that the call itself uses. That memory is not
+ * touched, so systems may be larger than the machine's memory. Collective with a communicator. Errors: as of
+ * dgnn_model_compute. */
+DGNN_API int dgnn_model_estimate(struct dgnn_model *model, const struct dgnn_system *system,
+                                 struct dgnn_comm *comm, struct dgnn_estimate *estimate,
+                                 struct dgnn_error *error);
+
 /* ------------------------------------------------------------------ a host code's own ghosts */
 
 /* A host's swap sequence, whose contract is in docs/exchange.md. Indices are rows of the host's arrays.

@@ -39,6 +39,10 @@ static int compute_serial(struct dgnn_session *s, const struct dgnn_system *syst
         struct dgnn_node_form form = dgnn_evaluate_form(&s->part[k], &call);
         DGNN_TRY(dgnn_serial_prepare(&s->serial, &form, error));
     }
+    if (s->estimate) {
+        dgnn_evaluate_estimate(s, &call);
+        return DGNN_OK;
+    }
     for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_result *result = dgnn_session_result(results, k);
         DGNN_TRY(dgnn_evaluate(s, &s->part[k], &call, &out, error));
@@ -176,6 +180,10 @@ static int compute_division(struct dgnn_session *s, struct dgnn_evaluate_call *c
     }
     DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
     dgnn_profile_end(compute_last_profile(s, call), DGNN_PHASE_MESSAGES);
+    if (s->estimate) {
+        dgnn_evaluate_estimate(s, call);
+        return DGNN_OK;
+    }
     DGNN_TRY(compute_together(s, call, comm, results, error));
     DGNN_EVALUATE_EACH (s, call, k) {
         dgnn_evaluate_counts(call, &s->part[k], dgnn_session_result(results, k));

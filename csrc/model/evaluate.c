@@ -451,3 +451,15 @@ void dgnn_evaluate_counts(const struct dgnn_evaluate_call *call, const struct dg
     result->nghosts = call->atoms->nnode - call->atoms->nowned;
     result->list_reused = call->at->list.reused;
 }
+
+void dgnn_evaluate_estimate(const struct dgnn_session *s, const struct dgnn_evaluate_call *call)
+{
+    const struct dgnn_session_part *part = &s->part[dgnn_evaluate_next(s, call, 0)];
+    const struct dgnn_graph *graph = evaluate_graph(part);
+    s->estimate->nedges = dgnn_graph_nedge(graph);
+    s->estimate->nghosts = call->atoms->nnode - call->atoms->nowned;
+    for (int64_t i = 0; i < graph->nowned; i++) {
+        s->estimate->cost += dgnn_model_sum_cost(part->model->sum, graph->first[i + 1] - graph->first[i],
+                                                 graph->distance + graph->first[i]);
+    }
+}
