@@ -41,6 +41,7 @@ static struct dgnn_repinit_context REAL(dpa2_pair_context)(const struct dgnn_dpa
         .keep = s->keep,
         .cpu = s->cpu,
         .excluded = s->excluded,
+        .compressed = s->compressed,
     };
 }
 
@@ -74,6 +75,7 @@ static int REAL(dpa2_load_blocks)(const struct dgnn_dpa2_settings *s, struct REA
                                              .keep = s->keep,
                                              .cpu = s->cpu,
                                              .excluded = s->excluded};
+    pair.compression = &d->settings->compression;
     three.neuron = "three_body_neuron";
     three.cutoff = s->repinit.three_body_rcut;
     three.switch_start = s->repinit.three_body_rcut_smth;
