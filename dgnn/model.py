@@ -309,7 +309,8 @@ class Model:
         comm: an mpi4py communicator. Then the call is collective: each rank passes the atoms it owns (any split) and
         gets results for those, and totals for energy and virial. ids: (n,) distinct over all ranks, they decide ties.
         grid: ranks along each lattice vector. replicated: every rank passes the same whole system.
-        derivatives: of a model of dipoles, also dipole_force and dipole_virial (three evaluations instead of one).
+        derivatives: of a model of dipoles, also dipole_force and dipole_virial (three times backward, and
+            with DPA3 forward).
         """
         result = self._evaluate(0, coords=coords, types=types, box=box, pbc=pbc, spins=spins, fparam=fparam, aparam=aparam,
                                 charge_spin=charge_spin, atomic=atomic, comm=comm, ids=ids, grid=grid, replicated=replicated,

@@ -72,10 +72,15 @@ static void check_places(const struct dgnn_pieces *p)
     }
 }
 
-static int64_t rows_of(const double *info, int32_t symmetric)
+/* As deepmd-kit counts, in the numbers' own type. */
+static int64_t rows_of(const double *info, int32_t symmetric, int narrow)
 {
-    double count = (info[1] - info[0]) / info[3] + (info[2] - info[1]) / info[4];
-    return (int64_t)(count + (symmetric ? (info[0] + info[2]) / info[4] : 0));
+    double inner = (info[1] - info[0]) / info[3], end = (info[2] - info[1]) / info[4],
+           begin = symmetric ? (info[0] + info[2]) / info[4] : 0;
+    float inner_f = (float)(info[1] - info[0]) / (float)info[3],
+          end_f = (float)(info[2] - info[1]) / (float)info[4],
+          begin_f = symmetric ? (float)(info[0] + info[2]) / (float)info[4] : 0;
+    return narrow ? (int64_t)(inner_f + end_f + begin_f) : (int64_t)(inner + end + begin);
 }
 
 /* Strides that divide nothing, bounds that coincide, and the number of rows that deepmd-kit makes of them. */
@@ -95,10 +100,10 @@ static void test_any_table(void)
         info[2] = upper * (1 + (double)random_below(&seed, 3));
         info[3] = 0.01 * (double)(1 + random_below(&seed, 60));
         info[4] = 0.1 * (double)(1 + random_below(&seed, 30));
-        if (rows_of(info, symmetric) < 1) {
+        if (rows_of(info, symmetric, !(k % 3)) < 1) {
             continue;
         }
-        CHECK_STATUS(load(info, rows_of(info, symmetric), symmetric, dtype, &p, &error), DGNN_OK, "");
+        CHECK_STATUS(load(info, rows_of(info, symmetric, !(k % 3)), symmetric, dtype, &p, &error), DGNN_OK, "");
         odd += p.last >= p.count;
         check_places(&p);
     }

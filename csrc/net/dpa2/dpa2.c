@@ -200,6 +200,7 @@ static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_rotation = s->shape.ng2,
         .parameters = s->parameters,
         .dtype = s->dtype,
+        .repeats_backward = s->keep,
         .has_message_passing = 1,
         .has_message_passing_across_ranks = 1,
         .has_graph_form = !s->repinit.use_three_body && s->repinit.set_davg_zero && s->shape.centred,

@@ -325,12 +325,12 @@ static int64_t atomic_chunk_most(const struct dgnn_atomic_workspace *w)
     return most;
 }
 
-/* Is the answer differentiated more than once, with one descriptor for all? By chunks each is made again. */
+/* Is the answer differentiated more than once, after one forward of the descriptor? */
 static int atomic_has_seeds(const struct dgnn_atomic_workspace *w, const struct dgnn_evaluation *evaluation)
 {
-    struct dgnn_fitting_properties p;
-    dgnn_fitting_properties(w->atomic->fitting, &p);
-    return p.nseed > 1 && evaluation->want_gradient && !dgnn_descriptor_kind(w->atomic->descriptor)->by_chunk;
+    struct dgnn_atomic_properties p;
+    dgnn_atomic_properties(w->atomic, &p);
+    return p.fitting.nseed > 1 && evaluation->want_gradient && p.descriptor.repeats_backward;
 }
 
 int dgnn_atomic_prepare(struct dgnn_atomic_workspace *w, const struct dgnn_evaluation *evaluation,
@@ -446,8 +446,9 @@ int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_eval
         dgnn_parallel_run(a->threads, n, atomic_chunk, &job);
         return dgnn_stop_check(error);
     }
-    double *gradient = atomic_has_seeds(w, evaluation) ? w->gradient.data : rows;
-    if (!input->seed) {
+    int has_seeds = atomic_has_seeds(w, evaluation);
+    double *gradient = has_seeds ? w->gradient.data : rows;
+    if (!has_seeds || !input->seed) {
         DGNN_TRY(kind->forward(a->descriptor, w->descriptor, &own, rows, error));
         DGNN_TRY(dgnn_stop_check(error));
         dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);

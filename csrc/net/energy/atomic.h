@@ -62,7 +62,7 @@ int dgnn_atomic_prepare(struct dgnn_atomic_workspace *workspace, const struct dg
 
 /* After prepare, with the same evaluation. output: nowned x the fitting's width; evaluation->edge_gradient
  * gets the gradient of number seed of their sum added. Collective with an exchange. May be called again,
- * for the next seed: then the descriptor is that of seed 0. */
+ * for the next seed: descriptors with repeats_backward then go forward for seed 0 only. */
 int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *workspace, const struct dgnn_evaluation *evaluation,
                          const struct dgnn_atomic_input *input, double *output, struct dgnn_error *error);
 

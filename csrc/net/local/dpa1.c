@@ -241,6 +241,7 @@ static void dpa1_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_rotation = s->dim_rotation,
         .parameters = s->parameters,
         .dtype = s->dtype,
+        .repeats_backward = 1,
         .has_graph_form = 1,
         .uses_first_type = s->has_mean && (!s->strip || !s->params.smooth_type_embedding),
     };

@@ -130,6 +130,7 @@ static void se_r_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_out = s->dim_out,
         .parameters = s->parameters,
         .dtype = s->dtype,
+        .repeats_backward = 1,
     };
 }
 

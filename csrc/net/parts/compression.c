@@ -92,10 +92,15 @@ int dgnn_compression_describe(const struct dgnn_compression *c, struct dgnn_text
 
 /* ---------------------------------------------------------------- pieces */
 
-/* Whole strides in a length: as many as deepmd-kit counts, in the type of the archive's numbers. */
+/* A length in strides, as deepmd-kit divides: in the type of the archive's numbers. */
+static double compression_quotient(double length, double stride, int32_t dtype)
+{
+    return dtype == 'f' ? (double)((float)length / (float)stride) : length / stride;
+}
+
 static int64_t compression_strides(double length, double stride, int32_t dtype)
 {
-    double whole = dtype == 'f' ? (double)((float)length / (float)stride) : length / stride;
+    double whole = compression_quotient(length, stride, dtype);
     return whole < COMPRESSION_STRIDES ? (int64_t)(whole > 0 ? whole : 0) : COMPRESSION_STRIDES;
 }
 
@@ -181,17 +186,28 @@ static int compression_info(const struct dgnn_value *item, const struct dgnn_com
     return DGNN_OK;
 }
 
-/* As many rows as deepmd-kit makes; its own division rounds. */
+/* As many rows as deepmd-kit makes of three lengths in strides, whose sum it rounds as the archive's numbers:
+ * in either order, or what a sum without rounding would be. */
+static int compression_is_count(int64_t count, double inner, double end, double begin, int32_t dtype)
+{
+    double first = inner + end + begin, other = inner + (end + begin), whole = floor(first + 1e-6 * (1 + first));
+    if (dtype == 'f') {
+        first = (double)((float)((float)inner + (float)end) + (float)begin);
+        other = (double)((float)inner + (float)((float)end + (float)begin));
+    }
+    return (double)count == floor(first) || (double)count == floor(other) || (double)count == whole;
+}
+
 static int compression_count(const struct dgnn_value *item, struct dgnn_pieces *p, int32_t dtype,
                              struct dgnn_error *error)
 {
-    double wanted = (p->lower - p->begin) / p->stride[1] + (p->upper - p->lower) / p->stride[0] +
-                    (p->end - p->upper) / p->stride[1];
-    double slack = 1e-6 * (1 + wanted);
-    if (!(floor(wanted - slack) <= (double)p->count && (double)p->count <= wanted + slack)) {
+    double inner = compression_quotient(p->upper - p->lower, p->stride[0], dtype),
+           end = compression_quotient(p->end - p->upper, p->stride[1], dtype),
+           begin = compression_quotient(p->lower - p->begin, p->stride[1], dtype);
+    if (!compression_is_count(p->count, inner, end, begin, dtype)) {
         return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, item,
                                  "%lld rows; bounds and strides of its compress_info make %.6g",
-                                 (long long)p->count, floor(wanted + slack));
+                                 (long long)p->count, floor(inner + end + begin));
     }
     p->before = compression_strides(p->lower - p->begin, p->stride[1], dtype);
     p->inner = compression_strides(p->upper - p->lower, p->stride[0], dtype);
