@@ -77,10 +77,8 @@ struct REAL(dgnn_ops) {
     /* d_row[r][a] = g_r . d_gr_a, and what comes through tangent and by_switch. */
     void (*moment_backward)(const struct REAL(dgnn_moment) * moment);
 
-    /* A layer of an embedding net, after its products. */
+    /* A layer of an embedding net, after its products; and what stands in a net's place. */
     void (*embed)(const struct REAL(dgnn_embed) * rows);
-
-    /* What stands in the place of an embedding net. */
     void (*polynomials)(const struct REAL(dgnn_polynomials) * rows);
 
     /* The symmetrised moments of nrow nodes: gram = axis x e products of the edge part, then axis x n of the node

@@ -103,7 +103,8 @@ static void test_any_table(void)
         if (rows_of(info, symmetric, !(k % 3)) < 1) {
             continue;
         }
-        CHECK_STATUS(load(info, rows_of(info, symmetric, !(k % 3)), symmetric, dtype, &p, &error), DGNN_OK, "");
+        CHECK_STATUS(load(info, rows_of(info, symmetric, !(k % 3)), symmetric, dtype, &p, &error), DGNN_OK,
+                     "");
         odd += p.last >= p.count;
         check_places(&p);
     }

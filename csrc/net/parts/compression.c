@@ -190,7 +190,8 @@ static int compression_info(const struct dgnn_value *item, const struct dgnn_com
  * in either order, or what a sum without rounding would be. */
 static int compression_is_count(int64_t count, double inner, double end, double begin, int32_t dtype)
 {
-    double first = inner + end + begin, other = inner + (end + begin), whole = floor(first + 1e-6 * (1 + first));
+    double first = inner + end + begin, other = inner + (end + begin),
+           whole = floor(first + 1e-6 * (1 + first));
     if (dtype == 'f') {
         first = (double)((float)((float)inner + (float)end) + (float)begin);
         other = (double)((float)inner + (float)((float)end + (float)begin));

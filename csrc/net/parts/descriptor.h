@@ -47,10 +47,10 @@ struct dgnn_descriptor_properties {
     int32_t has_message_passing_across_ranks; /* deepmd-kit's answer; dgnn evaluates all descriptors on many
                                                  ranks */
     int32_t has_graph_form;                   /* 1: graph semantics may be chosen */
-    int32_t uses_first_type; /* 1: empty slots have the type embedding of the frame's first atom */
-    int32_t has_native_spin; /* 1: it takes the atoms' spins themselves */
+    int32_t uses_first_type;  /* 1: empty slots have the type embedding of the frame's first atom */
+    int32_t has_native_spin;  /* 1: it takes the atoms' spins themselves */
     int32_t repeats_backward; /* 1: backward may be called again after one forward, for another gradient */
-    const char *note;        /* a sentence that a user should read, without quotes, or NULL */
+    const char *note;         /* a sentence that a user should read, without quotes, or NULL */
 };
 
 /* Sides of backward: what it is given, and gives, of each quantity. The first is the gradient, dE/dvector of
