@@ -71,6 +71,7 @@ DGNN_API const char *dgnn_version(void);
 enum dgnn_dtype { DGNN_DTYPE_ARCHIVE = 0, DGNN_DTYPE_FLOAT32 = 1, DGNN_DTYPE_FLOAT64 = 2 };
 enum dgnn_memory { DGNN_MEMORY_FAST = 0, DGNN_MEMORY_SMALL = 1 };
 enum dgnn_radial { DGNN_RADIAL_EXACT = 0, DGNN_RADIAL_TABLE = 1 };
+enum dgnn_compressed { DGNN_COMPRESSED_TABLE = 0, DGNN_COMPRESSED_NET = 1, DGNN_COMPRESSED_COMPARE = 2 };
 enum dgnn_semantics { DGNN_SEMANTICS_ARCHIVE = 0, DGNN_SEMANTICS_DENSE = 1, DGNN_SEMANTICS_GRAPH = 2 };
 
 struct dgnn_model; /* opaque; freed with dgnn_model_free */
@@ -88,6 +89,9 @@ struct dgnn_load_options {
     const char *device; /* NULL or "cpu" */
     const char *head; /* name or alias of one model in a checkpoint of several; NULL: the file's only model */
     int32_t radial;   /* enum dgnn_radial: DPA4C evaluates its radial network, or a table of it */
+    int32_t compressed; /* enum dgnn_compressed: a compressed model evaluates its TABLEs, as deepmd-kit does,
+                           or the NETworks beside them; COMPARE: its tables, and the description says by how
+                           much these differ from the networks */
 };
 
 /* Loads a model from a deepmd-kit archive (.pt2, .pte, .json), a checkpoint (.pt) or TorchScript archive

@@ -750,7 +750,7 @@ def test_public_names():
                                  "ModelFormatError", "Result", "SmallSpinWarning", "TruncationWarning",
                                  "UnsupportedModelError", "UntrainedElementWarning", "__version__", "heads", "heat_flux"}
     assert list(inspect.signature(dgnn.Model.load).parameters) == [
-        "path", "dtype", "threads", "device", "memory", "semantics", "skin", "comm", "head", "radial"]
+        "path", "dtype", "threads", "device", "memory", "semantics", "skin", "comm", "head", "radial", "compressed"]
     assert list(inspect.signature(dgnn.Model.save).parameters)[1:] == ["path", "comm"]
     assert list(inspect.signature(dgnn.Model.compute).parameters)[1:] == [
         "coords", "types", "box", "pbc", "spins", "fparam", "aparam", "charge_spin", "atomic", "comm", "ids", "grid",
