@@ -63,7 +63,7 @@ class Committee:
 
     @checked_keywords
     def __init__(self, models: Sequence[Model | str | bytes | os.PathLike], *, comm: Any = None, dtype: Any = None,
-                 threads: int | None = None, device: str = "cpu", memory: str = "fast", semantics: str | None = None,
+                 threads: int | None = None, device: str | None = None, memory: str = "fast", semantics: str | None = None,
                  skin: float | None = None, head: str | None = None, radial: str = "exact",
                  compressed: str = "table") -> None:
         if isinstance(models, (str, bytes, os.PathLike, Model)) or not np.iterable(models):

@@ -157,7 +157,7 @@ def heads(path: str | bytes | os.PathLike) -> dict[str, Any]:
     return files.heads(os.fspath(path))
 
 
-_LOAD_DEFAULTS = dict(dtype=None, threads=None, device="cpu", memory="fast", semantics=None, skin=None, head=None, radial="exact",
+_LOAD_DEFAULTS = dict(dtype=None, threads=None, device=None, memory="fast", semantics=None, skin=None, head=None, radial="exact",
                       compressed="table")
 
 
@@ -189,12 +189,14 @@ class Model:
     @classmethod
     @collective
     def load(cls, path: str | bytes | os.PathLike, dtype: DTypeLike | None = None, threads: int | None = None,
-             device: str = "cpu", memory: str = "fast", semantics: str | None = None, skin: float | None = None,
+             device: str | None = None, memory: str = "fast", semantics: str | None = None, skin: float | None = None,
              comm: Any = None, head: str | None = None, radial: str = "exact", compressed: str = "table") -> Model:
         """Reads a model from a .pt, .pth, .pt2, .pte, .json, .dgnn, .dp, .hlo or .yaml file. Nothing in it is executed.
 
         dtype: "float32" or "float64", what the network computes in (None: as the archive says).
         threads: worker threads (None: OMP_NUM_THREADS, else the cores that this process may use).
+        device: "cpu"; "cuda" (the first device, or with MPI each rank's own); "cuda:1"; "auto" (a device where there is
+            one and the model runs on it, else the CPU); None: the variable DGNN_DEVICE, else "cpu".
         memory: "fast" keeps intermediate results, "small" computes them again.
         semantics: "dense" or "graph", where the model has both kinds of neighbour list.
         skin: Å by which neighbour lists outlive motion (None: 0.5; 0: a new list at each call).
@@ -254,6 +256,11 @@ class Model:
     def dtype(self) -> str:
         """What the network computes in: "float32" or "float64"."""
         return self._info["dtype"]
+
+    @property
+    def device(self) -> str:
+        """Where it computes: "cpu" or "cuda:N"."""
+        return self._info["device"]
 
     @property
     def digest(self) -> str:
@@ -571,12 +578,11 @@ def _load_options(dtype, threads, device, memory, semantics, skin, head, radial=
 
 
 def _device(device):
-    if not isinstance(device, str):
-        raise InputError(f"device: expected 'cpu', found {device!r}")
-    if device != "cpu":
-        if device.split(":")[0] == "cuda":
-            raise InputError(f"device: {device!r} needs a device backend, and this build of dgnn has none; use 'cpu'")
-        raise InputError(f"device: expected 'cpu', found {device!r}")
+    """The core knows the names; here is what is no text."""
+    if device is not None and not isinstance(device, str):
+        raise InputError(f"device: expected 'cpu', 'cuda', 'cuda:N', 'auto' or None, found {device!r}")
+    if device is not None and "\0" in device:
+        raise InputError(f"device: found {device!r}")
     return device
 
 

@@ -372,12 +372,14 @@ static int evaluate_net(struct dgnn_session *s, struct dgnn_session_part *part,
     const struct dgnn_graph *graph = evaluate_graph(part);
     const struct dgnn_fitting_properties *f = &part->model->properties.fitting;
     struct dgnn_evaluation evaluation = evaluate_arguments(s, part, call);
+    struct dgnn_failure failure = {0};
+    evaluation.failure = &failure;
     struct dgnn_atomic_input input = {.fparam = f->dim_fparam ? call->system->fparam : NULL,
                                       .aparam = f->dim_aparam ? nodes->aparam : NULL};
     if (out->form.width) {
         DGNN_TRY(evaluate_output(s, part, &evaluation, &input, out, error));
         dgnn_profile_end(part->profile, DGNN_PHASE_GRADIENT);
-        return DGNN_OK;
+        return dgnn_status_failed(&failure, error);
     }
     int32_t sides = evaluate_sides(part, call);
     memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * sides * dgnn_graph_nedge(graph)));
@@ -386,6 +388,7 @@ static int evaluate_net(struct dgnn_session *s, struct dgnn_session_part *part,
                sizeof(double) * (size_t)(3 * (graph->nowned + dgnn_graph_nedge(graph))));
     }
     DGNN_TRY(evaluate_in_order(s, part, &evaluation, &input, out->energy, error));
+    DGNN_TRY(dgnn_status_failed(&failure, error));
     evaluate_gradients(s, part, call, out);
     dgnn_profile_end(part->profile, DGNN_PHASE_GRADIENT);
     return DGNN_OK;

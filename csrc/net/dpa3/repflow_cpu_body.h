@@ -21,7 +21,9 @@ static int REAL(repflow_cpu_reserve)(void *of, const struct dgnn_evaluation *eva
     struct REAL(repflow_workspace) *workspace = of;
     DGNN_TRY(REAL(repflow_reserve)(workspace, evaluation, error));
     *profile = workspace->state.profile;
-    return REAL(repflow_type_rows)(&workspace->state, evaluation->charge_spin, error);
+    struct REAL(repflow_state) *w = &workspace->state;
+    return REAL(dgnn_repflow_type_rows)(w->f, evaluation->charge_spin, (real *)w->scratch, w->type_row,
+                                        error);
 }
 
 /* Node of layer l, and the gradient that goes back. */
