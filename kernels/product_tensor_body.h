@@ -71,7 +71,8 @@ KERNEL_FUNCTION void REAL(tensor_store)(const struct REAL(dgnn_kernel_product) &
     }
 }
 
-KERNEL_FUNCTION void REAL(tensor_tile)(const struct REAL(dgnn_kernel_product) & k, int64_t row, int64_t column)
+KERNEL_FUNCTION void REAL(tensor_tile)(const struct REAL(dgnn_kernel_product) & k, int64_t row,
+                                       int64_t column)
 {
     struct REAL(tensor_lane) lane;
     lane.g = threadIdx.x % 32 / 4;
