@@ -326,28 +326,35 @@ FAKE_DRIVER = [ROOT / "kernels" / "kernels.cu", ROOT / "tests" / "cuda" / "cuda_
                ROOT / "tests" / "cuda" / "cuda_driver_on_cpu.cpp"]
 
 
-def build_fake_driver(variant="release"):
-    """The path of a libcuda.so.1 that runs dgnn's kernels on the CPU.
-    With TSan the shim itself is built without: it tells the sanitizer what its fibres do."""
-    folder = ROOT / "build" / "cuda" / variant
+def build_on_cpu(sources, target, variant, link_flags):
+    """C++ sources with the shim, which with TSan is built without it: it tells the sanitizer what its fibres do."""
     flags = {"release": ["-O2"], "asan": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
              "tsan": ["-O1", "-g", "-fsanitize=thread"]}[variant]
     common = ["-std=c++17", "-Wall", "-Wextra", "-fPIC", "-ffp-contract=off", "-Itests/cuda", "-Ikernels", "-Icsrc",
               "-Icsrc/include"]
-    cc = [*compiler()[:-1], "g++"] if compiler()[0] == "ccache" else ["g++"]
     if not shutil.which("g++"):
         raise BuildError("no C++ compiler: 'g++' was not found; on Debian: apt-get install g++")
-    with building(folder):
-        objects = []
-        for source in FAKE_DRIVER:
-            own = [*common, *flags, "-x", "c++"]
-            if source.suffix == ".cpp" and variant == "tsan":
-                own = [*common, "-O1", "-g", "-DCUDA_ON_CPU_TSAN"]
-            objects.append(folder / f"{source.stem}.o")
-            compile_one(source, objects[-1], own, cc)
-    target = folder / "libcuda.so.1"
-    link(objects, target, ["-shared", "-Wl,-soname,libcuda.so.1", "-Wl,--no-undefined", "-pthread", *flags], cc=["g++"])
+    cc = ["ccache", "g++"] if compiler()[0] == "ccache" else ["g++"]
+    objects = [target.parent / f"{source.stem}.o" for source in sources]
+    with building(target.parent):
+        for source, made in zip(sources, objects, strict=True):
+            is_shim = variant == "tsan" and "on_cpu" in source.stem
+            compile_one(source, made, [*common, *(["-O1", "-g", "-DCUDA_ON_CPU_TSAN"] if is_shim else flags), "-x", "c++"], cc)
+    link(objects, target, [*link_flags, "-pthread", *flags], cc=["g++"])
     return target
+
+
+def build_fake_driver(variant="release"):
+    """The path of a libcuda.so.1 that runs dgnn's kernels on the CPU."""
+    return build_on_cpu(FAKE_DRIVER, ROOT / "build" / "cuda" / variant / "libcuda.so.1", variant,
+                        ["-shared", "-Wl,-soname,libcuda.so.1", "-Wl,--no-undefined"])
+
+
+def build_misuse(variant):
+    """The program of kernels with mistakes."""
+    folder = ROOT / "tests" / "cuda"
+    return build_on_cpu([folder / "misuse.cpp", folder / "cuda_on_cpu.cpp"], ROOT / "build" / "cuda" / f"misuse_{variant}" /
+                        f"misuse_{variant}", variant, [])
 
 
 def build_tests(variant):
