@@ -318,10 +318,9 @@ def test_unknown_keywords(base, call, message):
     (dict(skin="thick"), "skin: expected a number"),
     (dict(memory="tiny"), "memory: found 'tiny'"),
     (dict(semantics="sparse"), "semantics: found 'sparse'"),
-    (dict(device="cuda"), "no|none"),
-    (dict(device="cuda:1"), "device: 'cuda:1' needs a device backend"),
-    (dict(device="tpu"), "device: expected 'cpu', found 'tpu'"),
-    (dict(device=None), "device: expected 'cpu'"),
+    (dict(device="tpu"), "device: found 'tpu'; expected 'cpu', 'cuda', 'cuda:N' or 'auto'"),
+    (dict(device=0), "device: expected 'cpu', 'cuda', 'cuda:N', 'auto' or None, found 0"),
+    (dict(device="cuda\0"), "device: found"),
 ])
 def test_load_options(base_path, options, message):
     with pytest.raises(dgnn.InputError, match=message):
@@ -724,10 +723,12 @@ def test_import_is_quick_and_alone():
             "'argparse') if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    timing = subprocess.run([sys.executable, "-X", "importtime", "-c", "import numpy, dgnn"], capture_output=True,
-                            text=True, check=True).stderr
-    own = [int(line.split("|")[1]) for line in timing.splitlines() if line.split("|")[-1].strip() == "dgnn"]
-    assert own and own[0] < 100_000  # microseconds, numpy aside
+    own = []
+    for _ in range(3):  # the machine may be busy
+        timing = subprocess.run([sys.executable, "-X", "importtime", "-c", "import numpy, dgnn"], capture_output=True,
+                                text=True, check=True).stderr
+        own += [int(line.split("|")[1]) for line in timing.splitlines() if line.split("|")[-1].strip() == "dgnn"]
+    assert len(own) == 3 and min(own) < 100_000  # microseconds, numpy aside
 
 
 def test_info(base_path):
@@ -748,7 +749,7 @@ def test_public_names():
                                  "ModelFormatError", "Result", "SmallSpinWarning", "TruncationWarning",
                                  "UnsupportedModelError", "UntrainedElementWarning", "__version__", "heads", "heat_flux"}
     assert list(inspect.signature(dgnn.Model.load).parameters) == [
-        "path", "dtype", "threads", "device", "memory", "semantics", "skin", "comm", "head", "radial"]
+        "path", "dtype", "threads", "device", "memory", "semantics", "skin", "comm", "head", "radial", "compressed"]
     assert list(inspect.signature(dgnn.Model.save).parameters)[1:] == ["path", "comm"]
     assert list(inspect.signature(dgnn.Model.compute).parameters)[1:] == [
         "coords", "types", "box", "pbc", "spins", "fparam", "aparam", "charge_spin", "atomic", "comm", "ids", "grid",

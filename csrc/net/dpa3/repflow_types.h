@@ -10,7 +10,8 @@ struct REAL(dgnn_repflow_weights) {
     struct REAL(dgnn_matrix) neighbour_part_transposed;
     struct REAL(dgnn_matrix) symmetric; /* axis x (e | n), then n */
     struct REAL(dgnn_matrix) symmetric_transposed;
-    real *rows; /* owner of the bias and residual rows below and in block */
+    real *rows;               /* owner of the bias and residual rows below and in block */
+    real *without_angle_term; /* owner of block's */
     const real *centre_bias;
     const real *symmetric_bias;
     const real *weight_self, *weight_symmetric; /* n */
@@ -36,3 +37,8 @@ struct REAL(dgnn_repflow) {
 int REAL(dgnn_repflow_load)(struct dgnn_dpa3_settings *settings, struct REAL(dgnn_repflow) * *repflow,
                             struct dgnn_error *error);
 void REAL(dgnn_repflow_free)(struct REAL(dgnn_repflow) * repflow); /* NULL is allowed */
+
+/* rows: (ntypes + 1) x n_dim, written: the type embedding and, where the model has it, one vector of the
+ * system's charge and spin (NULL: the model's own). scratch: 3 n_dim. Errors: INPUT. */
+int REAL(dgnn_repflow_type_rows)(const struct REAL(dgnn_repflow) * repflow, const double *charge_spin,
+                                 real *scratch, double *rows, struct dgnn_error *error);
