@@ -2,6 +2,7 @@
 mpi.h is found. The rest is in pyproject.toml; how C is compiled is in tools/compile.py."""
 
 import filecmp
+import os
 import pathlib
 import shutil
 import sys
@@ -43,6 +44,8 @@ class BuildExtension(build_ext):
         if ext.name == "dgnn._core":
             builder.link_library(target.parent)
             self.copy_headers(target.parent / "include")
+            if os.environ.get("DGNN_BUILD_CUBINS"):
+                self.make_kernels(target.parent)
             objects = builder.compile_objects(builder.bind_sources(), "release", builder.python_flags(),
                                               folder=ROOT / "build" / TAG)
             builder.write_commands()
@@ -55,6 +58,18 @@ class BuildExtension(build_ext):
             objects = builder.compile_objects([BIND / "mpi" / "_mpi.c"], "release", own,
                                               folder=ROOT / "build" / TAG / ext.name)
             builder.link(objects, target, [*beside, f"-l:{library.name}", *flags[1]])
+
+    def make_kernels(self, folder):
+        """For wheels: the device kernels, which take a minute and NVRTC; a build without them refuses devices."""
+        import kernels
+
+        try:
+            data, said = kernels.build()
+        except kernels.KernelsError as error:
+            raise builder.BuildError(str(error)) from None
+        if said:
+            raise builder.BuildError(said)
+        (folder / "dgnn_kernels.bin").write_bytes(data)
 
     def copy_extensions_to_source(self):
         """For a build in place: setuptools knows of the modules, not of what lies beside them."""
