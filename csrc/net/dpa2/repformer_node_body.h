@@ -583,7 +583,8 @@ static void REAL(repformer_node_centre_backward)(const struct REAL(repformer_chu
             heads_width = c->layer->node_form.w.ncol;
     const real *d_common = scratch->d_common + row * c->layer->common.transposed.stride;
     real *g2 = w->g2[c->index] + pair * ng2p, *d_g2 = w->d->g2[0] + pair * ng2p;
-    real *d_neighbour_rows = w->d->neighbour + pair * ng1p, *d_own = w->d->g1[0] + i * ng1p;
+    real *d_neighbour_rows = w->d->neighbour + (pair - w->d->first_pair) * ng1p;
+    real *d_own = w->d->g1[0] + i * ng1p;
     const real *d_conv = NULL;
     if (REAL(repformer_sees_nodes)(c->layer)) {
         REAL(repformer_gather)(c, pair, n, scratch->neighbour_rows);
