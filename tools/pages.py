@@ -159,7 +159,7 @@ class Page:
             if done.returncode:
                 self.fault(block.line, f"$ {command}\nended with {done.returncode}: {(done.stdout + done.stderr)[-3000:]}")
             expected.append(f"$ {command}\n{shown}")
-            printed.append(f"$ {command}\n{done.stdout.rstrip()}\n" if shown or self.write and done.stdout.strip() else
+            printed.append(f"$ {command}\n{done.stdout.rstrip()}\n" if shown or (self.write and done.stdout.strip()) else
                            f"$ {command}\n")
         expected, printed = ("\n".join("".join(lines).split("\n")) for lines in (expected, printed))
         if self.short:
@@ -169,6 +169,8 @@ class Page:
     def figures(self):
         for name in re.findall(r"^!\[[^\]]*\]\((\w+\.png)\)", self.text, re.M):
             made = self.folder / name
+            if made.exists() and not self.short:
+                shrink(made)
             if not made.exists():
                 self.fault(0, f"{name} is shown, and no block drew it")
             elif made.stat().st_size > LARGEST_FIGURE and not self.short:
@@ -180,6 +182,15 @@ class Page:
         for first, count, text in sorted(self.replaced, reverse=True):
             self.lines[first:first + count] = text.rstrip("\n").split("\n")
         self.path.write_text("\n".join(self.lines))
+
+
+def shrink(path):
+    """Of a figure: 64 colours, which lines and labels need no more than."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(64)
+    small.save(path, optimize=True)
 
 
 def commands(code):
@@ -247,6 +258,9 @@ def run_page(path, short, write):
                     page.run(python)
             else:
                 page.run(in_this_process(path))
+        except BaseException:
+            print("\n".join(page.faults), file=sys.stderr)  # what came before may be why
+            raise
         finally:
             os.chdir(before)
     if write:
@@ -308,8 +322,9 @@ def write_notebooks(check):
 
 
 def environment():
-    """What pages are run with: this interpreter's commands first, the figures' looks, and one thread, so that sums repeat."""
-    path = [str(pathlib.Path(sys.executable).parent), os.environ["PATH"]]
+    """What pages are run with: this interpreter's commands first, stand-ins for Slurm's, the figures' looks, and one thread, so that
+    sums repeat."""
+    path = [str(pathlib.Path(sys.executable).parent), str(ROOT / "tests" / "pages" / "stand_ins"), os.environ["PATH"]]
     return {"PATH": os.pathsep.join(path), "MPLBACKEND": "Agg", "MATPLOTLIBRC": str(ROOT / "docs" / "matplotlibrc"),
             "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 

@@ -61,12 +61,10 @@ def heads(folder):
 
 
 def untrained(folder):
-    head = next(name for name, task in dgnn.heads(heads(folder)).items()
-                if task["elements"] is not None and set(task["type_map"]) - set(task["elements"]))
-    task = dgnn.heads(heads(folder))[head]
-    model = dgnn.Model.load(heads(folder), head=head)
-    unseen = next(name for name in task["type_map"] if name not in task["elements"])
-    return model.compute([[0.0, 0, 0]], [unseen])
+    """As of a file whose notes say that copper was not there; that of the tests saw all its elements."""
+    model = dgnn.Model.load(heads(folder), head="Omat24", threads=1)
+    model._untrained = dgnn.model._untrained_types({"type_map": ["O", "H", "Cu"], "elements": ["H", "O"]})
+    return model.compute([[0.0, 0, 0]], ["Cu"])
 
 
 MADE = {  # the beginning of a message: what makes it, given a folder
@@ -77,13 +75,12 @@ MADE = {  # the beginning of a message: what makes it, given a folder
     "… a frozen graph of TensorFlow": lambda folder: load(folder, "graph.pb", b"\n\x10\n\x05input\x12"),
     "… neither a ZIP archive nor JSON": lambda folder: load(folder, "model.pt2", b"\x01\x02\x03\x04"),
     "… is not supported; supported": unknown_descriptor,
-    "device: 'gpu'": lambda folder: dgnn.Model.load(BASE, device="gpu"),
+    "device: expected": lambda folder: dgnn.Model.load(BASE, device="gpu"),
     "types: the model knows": lambda folder: compute(types=["O", "D"]),
     "the model knows": lambda folder: in_ase(Atoms("OAr", [[0, 0, 0], [2, 0, 0]])),
     "… has no keyword": lambda folder: compute(boxx=np.eye(3)),
     "coords: atom": lambda folder: compute(coords=[[0, 0, 0], [0, 0, np.nan]]),
     "atoms … and": lambda folder: compute(coords=np.zeros((2, 3))),
-    "coords: energy or force": lambda folder: compute(DATA / "cases" / "se_e2_a" / "model.pt2", coords=[[0, 0, 0], [1e-5, 0, 0]]),
     "box is singular": lambda folder: compute(box=np.zeros((3, 3))),
     "box is too small": lambda folder: compute(box=1e-3 * np.eye(3), coords=[[0, 0, 0], [5e-4, 0, 0]]),
     "stress needs": lambda folder: in_ase(Atoms("OH", [[0, 0, 0], [0.96, 0, 0]]), ask="get_stress"),
@@ -94,6 +91,7 @@ MADE = {  # the beginning of a message: what makes it, given a folder
     "… magnetic atoms have spins": lambda folder: compute(IRON, types=["Fe", "Fe"], coords=[[0, 0, 0], [2.5, 0, 0]],
                                                           spins=[[0, 0, 2.2], [0, 0, 1e-3]]),
     "the atoms have initial": lambda folder: in_ase(Atoms("OH", [[0, 0, 0], [0.96, 0, 0]], magmoms=[1, 0])),
+    "coords: energy or force": None,  # on some machines alone: tests/trust/test_atoms.py
     "several ranks need": None, "comm: mpirun of": None, "comm: mpi4py uses": None, "… rank … has another": None,  # tests/mpi
     "rank … waited": None, "rank … is in": None, "the communicator is in use": None, "… does not fit": None,
 }
@@ -131,6 +129,6 @@ def test_quoted():
         if message in OTHERS:
             continue
         assert any(message.startswith(start) for start in MADE), f"nothing here makes: {message}"
-        for part in message.replace("'gpu' ", "").split("…"):
+        for part in message.split("…"):
             for words in re.split(r"['\":={}]", part):
                 assert len(words.strip(" .,;")) < 8 or words.strip(" .,;") in text, (message, words)
