@@ -22,6 +22,7 @@ _MEMORY = {"fast": 0, "small": 1}
 _SMALL_DISPLACEMENT = 0.05  # Å
 _MOST_THREADS, _MOST_SKIN = 1024, 100.0  # as in csrc/model/model.c
 _RADIAL = {"exact": 0, "table": 1}
+_COMPRESSED = {"table": 0, "net": 1, "compare": 2}
 _SEMANTICS = {None: 0, "dense": 1, "graph": 2}
 DESCRIPTOR, LAST_LAYER, NO_FORCES, ALONE = 1, 2, 4, 8  # enum dgnn_request
 
@@ -156,7 +157,8 @@ def heads(path: str | bytes | os.PathLike) -> dict[str, Any]:
     return files.heads(os.fspath(path))
 
 
-_LOAD_DEFAULTS = dict(dtype=None, threads=None, device="cpu", memory="fast", semantics=None, skin=None, head=None, radial="exact")
+_LOAD_DEFAULTS = dict(dtype=None, threads=None, device="cpu", memory="fast", semantics=None, skin=None, head=None, radial="exact",
+                      compressed="table")
 
 
 def refuse_load_options(what: str, options: dict[str, Any]) -> None:
@@ -179,6 +181,7 @@ class Model:
         self._options = options
         self._info = _described(core)
         self._warned: set[Any] = set()
+        self._rates: list[tuple[float, float]] = []  # of estimate: edges of an atom, seconds for a unit of cost
         self._untrained = _untrained_types(self._info)
         self._is_rank0 = True  # for all ranks of the communicator that it last used
         self.path = os.path.abspath(path)  #: where it was loaded from
@@ -187,7 +190,7 @@ class Model:
     @collective
     def load(cls, path: str | bytes | os.PathLike, dtype: DTypeLike | None = None, threads: int | None = None,
              device: str = "cpu", memory: str = "fast", semantics: str | None = None, skin: float | None = None,
-             comm: Any = None, head: str | None = None, radial: str = "exact") -> Model:
+             comm: Any = None, head: str | None = None, radial: str = "exact", compressed: str = "table") -> Model:
         """Reads a model from a .pt, .pth, .pt2, .pte, .json, .dgnn, .dp, .hlo or .yaml file. Nothing in it is executed.
 
         dtype: "float32" or "float64", what the network computes in (None: as the archive says).
@@ -198,13 +201,19 @@ class Model:
         comm: an mpi4py communicator: rank 0 reads the file and sends it to the others; an error is raised on all.
         head: the task, or an alias of it, of a model that was trained for several; dgnn.heads(path) names them.
         radial: "exact", or "table": of DPA4C the network of the distance is interpolated, which is faster and changes
+<<<<<<< HEAD
         forces by less than 1e-6 of the largest; other families have none, and it makes no difference.
+=======
+            forces by less than 1e-6 of the largest; other families have none, and it makes no difference.
+        compressed: "table": a compressed model's tables, which is deepmd-kit's answer; "net": the networks that stand beside
+            them; "compare": tables, and info()["descriptor"]["compressed_difference"] is how far they are from the networks.
+>>>>>>> main
         """
         from dgnn import files
 
         path = os.fspath(path)
         options = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics, skin=skin, head=head,
-                       radial=radial)
+                       radial=radial, compressed=compressed)
         if comm is None:
             return cls(files.load(path, _load_options(**options)), path, options)
         from dgnn import communicators
@@ -305,7 +314,8 @@ class Model:
         comm: an mpi4py communicator. Then the call is collective: each rank passes the atoms it owns (any split) and
         gets results for those, and totals for energy and virial. ids: (n,) distinct over all ranks, they decide ties.
         grid: ranks along each lattice vector. replicated: every rank passes the same whole system.
-        derivatives: of a model of dipoles, also dipole_force and dipole_virial (three evaluations instead of one).
+        derivatives: of a model of dipoles, also dipole_force and dipole_virial (three times backward, and
+            with DPA3 forward).
         """
         result = self._evaluate(0, coords=coords, types=types, box=box, pbc=pbc, spins=spins, fparam=fparam, aparam=aparam,
                                 charge_spin=charge_spin, atomic=atomic, comm=comm, ids=ids, grid=grid, replicated=replicated,
@@ -356,6 +366,21 @@ class Model:
         from dgnn import many
 
         return many.compute_many(self, structures, threads, progress, errors)
+
+    @checked_keywords
+    def estimate(self, structure: Any, ranks: int = 1) -> dict[str, Any]:
+        """What a call would take, before it is made.
+
+        structure: ASE's Atoms, or a dict of compute's arguments. ranks: over how many the atoms are spread.
+        Returns natoms, ranks, nedges and nangles (of DPA3) of all ranks, nghosts and bytes of the rank that has most,
+        total_bytes, flop (of DPA3), seconds and ms_per_atom. Counts are those of a call, and bytes those of its arrays: the
+        core lays them out without touching memory, so a system may be larger than the machine's. Time is at a rate that is
+        measured once on a small system of the same density, on this machine with this model's threads; of several ranks it
+        is that of the slowest, with a core of this kind for each thread and no time for messages.
+        """
+        from dgnn import estimate
+
+        return estimate.estimate(self, structure, ranks)
 
     @collective
     def hessian(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,
@@ -523,7 +548,7 @@ def _reload(path, options, digest):
 # ---------------------------------------------------------------- options
 
 
-def _load_options(dtype, threads, device, memory, semantics, skin, head, radial="exact"):
+def _load_options(dtype, threads, device, memory, semantics, skin, head, radial="exact", compressed="table"):
     """What _core.load takes."""
     if dtype is not None and not isinstance(dtype, str):
         try:
@@ -545,6 +570,7 @@ def _load_options(dtype, threads, device, memory, semantics, skin, head, radial=
         "device": _device(device),
         "head": head,
         "radial": _choice("radial", radial, _RADIAL),
+        "compressed": _choice("compressed", compressed, _COMPRESSED),
     }
 
 

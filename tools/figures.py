@@ -20,7 +20,7 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch
 
 COLOURS = {"light": dict(text="#222222", line="#888888", box="#eef3f8", ours="#2b5c8a", theirs="#b0b0b0"),
-           "dark": dict(text="#dddddd", line="#999999", box="#22303d", ours="#6fa8dc", theirs="#777777")}
+           "dark": dict(text="#dddddd", line="#999999", box="#22303d", ours="#4f86b8", theirs="#777777")}
 ALTERNATIVES = {"deepmd-kit 3.2.0, AOTInductor": r"AOTInductor: ([\d.]+) ms/atom",
                 "deepmd-kit 3.2.0, TorchScript": r"best on\s+this kind of machine is ([\d.]+) ms/atom",
                 "dgnn, memory=\"small\"": r"^\| small, float32, 1 thread: ms/atom \|[^|]*\| .*?([\d.]+) \(768\)",

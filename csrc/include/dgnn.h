@@ -71,6 +71,7 @@ DGNN_API const char *dgnn_version(void);
 enum dgnn_dtype { DGNN_DTYPE_ARCHIVE = 0, DGNN_DTYPE_FLOAT32 = 1, DGNN_DTYPE_FLOAT64 = 2 };
 enum dgnn_memory { DGNN_MEMORY_FAST = 0, DGNN_MEMORY_SMALL = 1 };
 enum dgnn_radial { DGNN_RADIAL_EXACT = 0, DGNN_RADIAL_TABLE = 1 };
+enum dgnn_compressed { DGNN_COMPRESSED_TABLE = 0, DGNN_COMPRESSED_NET = 1, DGNN_COMPRESSED_COMPARE = 2 };
 enum dgnn_semantics { DGNN_SEMANTICS_ARCHIVE = 0, DGNN_SEMANTICS_DENSE = 1, DGNN_SEMANTICS_GRAPH = 2 };
 
 struct dgnn_model; /* opaque; freed with dgnn_model_free */
@@ -88,6 +89,9 @@ struct dgnn_load_options {
     const char *device; /* NULL or "cpu" */
     const char *head; /* name or alias of one model in a checkpoint of several; NULL: the file's only model */
     int32_t radial;   /* enum dgnn_radial: DPA4C evaluates its radial network, or a table of it */
+    int32_t compressed; /* enum dgnn_compressed: a compressed model evaluates its TABLEs, as deepmd-kit does,
+                           or the NETworks beside them; COMPARE: its tables, and the description says by how
+                           much these differ from the networks */
 };
 
 /* Loads a model from a deepmd-kit archive (.pt2, .pte, .json), a checkpoint (.pt) or TorchScript archive
@@ -350,6 +354,27 @@ struct dgnn_result {
  * at a time as the machine has cores (at least two); further calls wait. */
 DGNN_API int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *system,
                                 struct dgnn_comm *comm, struct dgnn_result *result, struct dgnn_error *error);
+
+/* What a call would take, before it is made. */
+struct dgnn_estimate {
+    size_t size;         /* sizeof(struct dgnn_estimate) */
+    int64_t nedges;      /* as in struct dgnn_result: edges of this rank's atoms */
+    int64_t nghosts;     /* remote rows on this rank */
+    int64_t nangle_edge; /* as in struct dgnn_profile; 0 for others than DPA3 */
+    int64_t nangle;      /* ... angles */
+    int64_t nbytes;      /* memory of this rank's arrays beside the model's own */
+    double cost; /* about proportional to the time that this rank computes, for one model on one machine */
+    double flop; /* in matrix products; 0 for others than DPA3 */
+    double split_flop; /* ... of the layers' split form */
+};
+
+/* Counts what dgnn_model_compute would do for the system, and computes nothing: it makes the neighbour list
+ * and the graph, and lays the memory out by the functions that the call itself uses. That memory is not
+ * touched, so systems may be larger than the machine's memory. Collective with a communicator. Errors: as of
+ * dgnn_model_compute. */
+DGNN_API int dgnn_model_estimate(struct dgnn_model *model, const struct dgnn_system *system,
+                                 struct dgnn_comm *comm, struct dgnn_estimate *estimate,
+                                 struct dgnn_error *error);
 
 /* ------------------------------------------------------------------ a host code's own ghosts */
 

@@ -47,6 +47,13 @@ static int32_t model_radial(const struct dgnn_load_options *o)
                                                                                           : DGNN_RADIAL_EXACT;
 }
 
+static int32_t model_compressed(const struct dgnn_load_options *o)
+{
+    return o && o->size >= offsetof(struct dgnn_load_options, compressed) + sizeof(o->compressed)
+               ? o->compressed
+               : DGNN_COMPRESSED_TABLE;
+}
+
 static int model_check_options(const struct dgnn_load_options *o, struct dgnn_error *error)
 {
     const struct model_option options[] = {
@@ -56,6 +63,7 @@ static int model_check_options(const struct dgnn_load_options *o, struct dgnn_er
         {"threads", o->threads, 0, MODEL_MOST_THREADS},
         {"skin", o->skin, -INFINITY, MODEL_MOST_SKIN},
         {"radial", model_radial(o), DGNN_RADIAL_EXACT, DGNN_RADIAL_TABLE},
+        {"compressed", model_compressed(o), DGNN_COMPRESSED_TABLE, DGNN_COMPRESSED_COMPARE},
     };
     for (size_t k = 0; k < sizeof(options) / sizeof(options[0]); k++) {
         const struct model_option *option = &options[k];
@@ -77,6 +85,7 @@ static int model_set_options(struct dgnn_model *m, const struct dgnn_load_option
     m->threads = o->threads > 0 ? o->threads : dgnn_cpu_threads();
     DGNN_TRY(model_check_options(o, error));
     m->radial = model_radial(o);
+    m->compressed = model_compressed(o);
     if (device && strcmp(device, "cpu")) {
         return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
                                "device '%s': no backend for it is built into this dgnn; built in: cpu",
@@ -172,7 +181,8 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
                                         .type_map = m->type_map,
                                         .threads = m->threads,
                                         .cpu = m->cpu,
-                                        .radial = m->radial};
+                                        .radial = m->radial,
+                                        .compressed = m->compressed};
     DGNN_TRY(dgnn_model_sum_load(&network, &context, &m->sum, error));
     dgnn_model_sum_properties(m->sum, &m->properties);
     if (m->is_spin && m->properties.fitting.output != DGNN_OUTPUT_ENERGY) {

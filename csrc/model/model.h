@@ -23,7 +23,7 @@ struct dgnn_model {
     const char *semantics_from; /* what chose between dense and graph, in words */
     int32_t dense;
     int32_t memory;
-    int32_t radial;
+    int32_t radial, compressed;
     int32_t threads;
     enum dgnn_cpu cpu;
     double skin;

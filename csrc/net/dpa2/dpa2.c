@@ -31,6 +31,68 @@ static const struct dgnn_param dpa2_identity[] = {
 #include "net/params/params_end.h"
 };
 
+static struct dgnn_repinit_context dpa2_pair_context(const struct dgnn_dpa2_settings *s)
+{
+    return (struct dgnn_repinit_context){
+        .cutoff = s->repinit.rcut,
+        .args = &s->own.repinit_args,
+        .neuron = "neuron",
+        .switch_start = s->repinit.rcut_smth,
+        .protection = s->own.env_protection,
+        .nsel = s->repinit.nsel,
+        .axis = s->repinit.axis_neuron,
+        .tebd_width = s->repinit.tebd_dim,
+        .tebd = s->tebd,
+        .strip = s->strip,
+        .one_side = s->repinit.type_one_side,
+        .smooth = s->own.smooth,
+        .ntypes = s->ntypes,
+        .threads = s->threads,
+        .keep = s->keep,
+        .cpu = s->cpu,
+        .excluded = s->excluded,
+        .compressed = s->compressed,
+    };
+}
+
+static int dpa2_check_identity(const struct dgnn_value *value, struct dgnn_error *error)
+{
+    return dgnn_value_kind(value) > DGNN_VALUE_NULL ? dgnn_params_load(value, dpa2_identity, 1, NULL, error)
+                                                    : DGNN_OK;
+}
+
+/* A product without bias that makes a node's features, in float64. */
+static int dpa2_load_product(const struct dgnn_value *value, int64_t nin, struct dgnn_dpa2_settings *s,
+                             struct dgnn_layer_f64 *layer, struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_layer_load_plain(value, nin, s->shape.ng1, s->dtype, layer, error));
+    s->parameters += dgnn_layer_parameters_f64(layer);
+    if (!layer->bias) {
+        return DGNN_OK;
+    }
+    dgnn_layer_free_f64(layer);
+    return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
+                             "has a bias, which deepmd-kit never gives it");
+}
+
+/* What types add to the first features: ntypes x ng1p. */
+static int dpa2_load_type_rows(struct dgnn_dpa2_settings *s, int64_t ng1p, double **rows,
+                               struct dgnn_error *error)
+{
+    int64_t width = s->repinit.tebd_dim;
+    struct dgnn_layer_f64 product;
+    DGNN_TRY(dpa2_load_product(&s->own.tebd_transform, width, s, &product, error));
+    *rows = dgnn_alloc_zeroed(s->ntypes * ng1p, sizeof(double));
+    for (int64_t at = 0; *rows && at < s->ntypes * ng1p; at++) {
+        for (int64_t k = 0; k < width && at % ng1p < s->shape.ng1; k++) {
+            (*rows)[at] += s->tebd[at / ng1p * width + k] * product.w.data[k * product.w.stride + at % ng1p];
+        }
+    }
+    dgnn_layer_free_f64(&product);
+    return *rows ? DGNN_OK
+                 : dgnn_status_no_memory(error, "weights", s->ntypes * ng1p * (int64_t)sizeof(double));
+}
+
 #define DGNN_REAL_BITS 32
 #include "net/dpa2/dpa2_body.h"
 #undef DGNN_REAL_BITS
@@ -86,18 +148,6 @@ static int dpa2_check_lists(const struct dgnn_dpa2_settings *s, const struct dgn
     return DGNN_OK;
 }
 
-/* A compressed model has tables. */
-static int dpa2_check_compressed(const struct dgnn_value *value, struct dgnn_error *error)
-{
-    struct dgnn_value variable = dgnn_value_member(value, "repinit_variable");
-    struct dgnn_value compress = dgnn_value_member(&variable, "compress");
-    if (dgnn_value_kind(&compress) == DGNN_VALUE_ABSENT) {
-        return DGNN_OK;
-    }
-    return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
-                             "a compressed model; dgnn evaluates the model before compression");
-}
-
 /* Versions 1 and 2 have no such arguments, whatever a tree says: the layers say it, and older ones have none
  * of them. */
 static int dpa2_old_version(const struct dgnn_value *value, struct dgnn_repformer_params *args,
@@ -130,7 +180,6 @@ static int dpa2_load_settings(const struct dgnn_value *value, const struct dgnn_
                               struct dgnn_dpa2_settings *s, struct dgnn_error *error)
 {
     int32_t any;
-    DGNN_TRY(dpa2_check_compressed(value, error));
     DGNN_TRY(dgnn_params_load(value, dpa2_params, DPA2_NPARAM, &s->own, error));
     DGNN_TRY(dgnn_params_load(&s->own.repinit_args, dpa2_repinit_params, DPA2_NREPINIT, &s->repinit, error));
     DGNN_TRY(dgnn_repformer_params_load(&s->own.repformer_args, &s->repformer, &s->shape, error));
@@ -145,6 +194,7 @@ static int dpa2_load_settings(const struct dgnn_value *value, const struct dgnn_
     s->dtype = context->dtype == DGNN_DTYPE_ARCHIVE ? s->dtype : context->dtype;
     s->keep = context->memory == DGNN_MEMORY_FAST;
     s->wants_rotation = context->wants_rotation;
+    s->compressed = context->compressed;
     s->threads = context->threads;
     s->cpu = context->cpu;
     s->ntypes = context->ntypes;
@@ -212,6 +262,7 @@ static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_rotation = s->shape.ng2,
         .parameters = s->parameters,
         .dtype = s->dtype,
+        .repeats_backward = s->keep,
         .has_message_passing = 1,
         .has_message_passing_across_ranks = 1,
         .has_graph_form = !s->repinit.use_three_body && s->repinit.set_davg_zero && s->shape.centred,
@@ -240,6 +291,7 @@ static int dpa2_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     DGNN_TRY(dgnn_params_describe(dpa2_params, DPA2_NPARAM, &s->own, text, error));
     DGNN_TRY(dgnn_text_add(text, error, ", \"repinit\": {"));
     DGNN_TRY(dgnn_params_describe(dpa2_repinit_params, DPA2_NREPINIT, &s->repinit, text, error));
+    DGNN_TRY(dgnn_compression_describe(&s->compression, text, error));
     DGNN_TRY(dgnn_text_add(text, error, "}, \"repformer\": {"));
     DGNN_TRY(dgnn_repformer_params_describe(&s->repformer, text, error));
     return dgnn_text_add(text, error, "}");

@@ -23,7 +23,7 @@ static const struct dgnn_stage_rule driver_rules[DGNN_REPFLOW_STAGES] = {
                                .phase = DGNN_PHASE_NODE_BACKWARD,
                                .read = ANY(OUTPUT_GRADIENT),
                                .write = B(D_NODE_SUM) | B(D_EDGE_IN),
-                               .whole = B(D_NODE_SUM) | B(D_EDGE_IN)},
+                               .whole = B(D_NODE_SUM)},
     [DGNN_REPFLOW_END] = {.name = "end", .phase = DGNN_PHASE_GEOMETRY_BACKWARD},
     [DGNN_REPFLOW_GEOMETRY] = {.name = "geometry",
                                .phase = DGNN_PHASE_GEOMETRY_FORWARD,
@@ -104,7 +104,12 @@ static const struct dgnn_stage_rule driver_rules[DGNN_REPFLOW_STAGES] = {
     [DGNN_REPFLOW_D_ANGLES] = {.name = "d_angles",
                                .phase = DGNN_PHASE_ANGLE_BACKWARD,
                                .read = ANGLES_READ | B(ANGLE_PRE) | B(ANGLE_LINEAR2_PRE) | B(D_EDGE_IN),
-                               .change = B(D_ANGLE) | B(D_CENTRE_ROWS) | B(D_SCALARS) | B(D_EDGE_OUT)},
+                               /* EDGE and what is before: what makes the layer's features again from those
+                                  before. */
+                               .change =
+                                   B(D_ANGLE) | B(D_CENTRE_ROWS) | B(D_SCALARS) | B(D_EDGE_OUT) | B(EDGE),
+                               .before_read = B(CENTRE_ROWS) | B(NEIGHBOUR_PART) | B(EDGE) | B(ANGLE),
+                               .before_change = B(ANGLE_LINEAR2_PRE)},
     [DGNN_REPFLOW_D_ROWS] = {.name = "d_rows",
                              .phase = DGNN_PHASE_NODE_BACKWARD,
                              .read = B(D_NODE_ROWS),

@@ -105,7 +105,9 @@ static void REAL(repflow_cpu_d_output)(void *of, const struct dgnn_stage_call *c
     for (int32_t k = 0; k < w->sides; k++) { /* moments start from zero */
         struct REAL(repflow_side) *side = &w->side[k];
         memset(side->d_node, 0, sizeof(real) * (size_t)(w->nnode * f->n));
-        memset(side->d_edge[1], 0, sizeof(real) * (size_t)(w->nedge * f->e));
+        if (s->is_sequential || s->wants_rotation) { /* else the last layer's edges have no gradient */
+            memset(side->d_edge[1], 0, sizeof(real) * (size_t)(w->nedge * f->e));
+        }
         side->edge_gradient = call->evaluation->edge_gradient + 3 * k * dgnn_graph_nedge(w->graph);
     }
     for (int64_t i = 0; i < w->nowned; i++) {

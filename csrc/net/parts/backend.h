@@ -42,7 +42,8 @@ struct dgnn_stage_call {
 typedef void dgnn_stage_body(void *workspace, const struct dgnn_stage_call *call);
 
 /* What a stage may touch, in bits of the family's numbers of buffers and of those below: of the stage's layer
- * and of none; next: of the layer after it. tests/c/test_stages.c holds backends to it. */
+ * and of none; next: of the layer after it; before: of the one before it. tests/c/test_stages.c holds
+ * backends to it. */
 struct dgnn_stage_rule {
     const char *name;
     enum dgnn_phase phase;
@@ -50,6 +51,7 @@ struct dgnn_stage_rule {
     uint64_t change; /* is read and written, or written in part */
     uint64_t write;  /* is not read before it is written */
     uint64_t next_change, next_write;
+    uint64_t before_read, before_change;
     uint64_t whole, next_whole; /* of what is written: each number of an owned node, an edge or an angle is */
 };
 
