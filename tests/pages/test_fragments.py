@@ -181,6 +181,7 @@ def is_run(page, block):
     if block.kind == "python":
         return page in FRAGMENTS or page in ("README.md", "docs/first_steps.md")
     lines = [line for line in block.code.splitlines() if line.strip() and not line.startswith("  ")]
+    lines = [line for line in lines if line.startswith("$ ")] or lines  # the others are what these print
     return page in COMMANDS and bool(lines) and all(re.match(r"(\$ )?dgnn \w", line) for line in lines)
 
 
