@@ -67,7 +67,7 @@ def loaded(choice=None) -> str:
     done = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, env=environment)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word on why"])[-1]
-        raise InputError(f"several ranks need mpi4py and an MPI (pip install 'dgnn[mpi]'): {last}")
+        raise InputError(f"several ranks need mpi4py and an MPI (pip install 'dgnn-md[mpi]'): {last}")
     family = _FAMILIES.get(done.stdout.strip())
     if family is None:
         raise InputError(f"mpi4py uses {done.stdout.strip()}, and dgnn talks to {', '.join(sorted(set(_FAMILIES)))}")
