@@ -32,7 +32,8 @@ def mpi_extensions():
         if flags is None:
             print(f"dgnn: no mpi.h of {name} found: dgnn._mpi_{name} is not built", file=sys.stderr)
         else:
-            yield Extension(f"dgnn._mpi_{name}", [], extra_compile_args=flags[0], extra_link_args=flags[1], py_limited_api=LIMITED)
+            yield Extension(f"dgnn._mpi_{name}", [], extra_compile_args=flags[0], extra_link_args=flags[1],
+                            py_limited_api=LIMITED)
 
 
 class BuildExtension(build_ext):

@@ -86,8 +86,8 @@ class Cases:
         return self.arrays.get(f"{name}/{kind}/{key}")
 
     def inputs(self, name: str) -> dict[str, Any]:
-        return {"coords": self.get(name, "in", "coord"), "types": self.get(name, "in", "type"), "box": self.get(name, "in", "box"),
-                "spins": self.get(name, "in", "spin")}
+        names = {"coords": "coord", "types": "type", "box": "box", "spins": "spin"}
+        return {ours: self.get(name, "in", theirs) for ours, theirs in names.items()}
 
     def answers(self, name: str, kind: str = "out") -> dict[str, np.ndarray]:
         found = {ours: self.get(name, kind, theirs) for ours, theirs in QUANTITIES.items()}

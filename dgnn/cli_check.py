@@ -50,7 +50,7 @@ def lines(report):
                    + (" without a global lock" if versions["free_threaded"] == "True" else "")),
         ("packages", ", ".join(f"{name} {version}" for name, version in here.items())),
         ("system", f"{machine['system']}, {versions['libc'] or 'C library not known'}"),
-        ("processor", f"{machine['processor'] or machine['machine']}, {machine['usable_cores']} of {machine['cores']} cores usable"),
+        ("processor", f"{machine['processor'] or machine['machine']}, {machine['usable_cores']} of {machine['cores']} cores"),
         ("libraries", " ".join(machine["libraries"])),
         ("environment", " ".join(f"{name}={value}" for name, value in machine["environment"].items()) or "-"),
         ("instruction sets", " ".join(report["instruction_sets"])),

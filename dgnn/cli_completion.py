@@ -47,8 +47,9 @@ if [ "$funcstack[1]" = _dgnn ]; then _dgnn "$@"; else compdef _dgnn dgnn; fi
 
 
 def add_completion(commands):
-    command = commands.add_parser("completion", help="print completion for a shell", epilog=EXAMPLES,
-                                  description="Print completion for a shell.", formatter_class=argparse.RawDescriptionHelpFormatter)
+    help = "print completion for a shell"
+    command = commands.add_parser("completion", help=help, description=f"{help[0].upper()}{help[1:]}.", epilog=EXAMPLES,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
     command.set_defaults(run=lambda options: print({"bash": bash, "zsh": zsh}[options.shell](commands), end=""))
     command.add_argument("shell", choices=["bash", "zsh"])
 
@@ -92,6 +93,7 @@ def zsh_argument(action):
 def zsh(commands):
     helps = {action.dest: action.help for action in commands._choices_actions}
     listed = "\n".join(f"        '{name}:{quoted(helps.get(name) or '')}'" for name in commands.choices)
-    options = "\n".join(f"        {name}) _arguments {' '.join(one for action in shown(command) for one in zsh_argument(action))} ;;"
-                        for name, command in commands.choices.items())
+    arguments = {name: " ".join(one for action in shown(command) for one in zsh_argument(action))
+                 for name, command in commands.choices.items()}
+    options = "\n".join(f"        {name}) _arguments {told} ;;" for name, told in arguments.items())
     return ZSH.format(commands=listed, options=options)

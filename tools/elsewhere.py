@@ -1,63 +1,57 @@
-"""Other compilers and systems, as far as this machine can look: clang builds all without a warning, and clang for macOS (arm64)
-takes the sources as far as its headers are to be had (there are none of Apple's here: stand-ins declare what is not in C11).
+"""Other compilers and systems, as far as this machine can look: clang takes all sources without a warning, and so does clang for
+macOS on arm64, whose headers of the C library come with Zig (PyPI's ziglang).
 
-    python tools/elsewhere.py [--quick]        --quick: the syntax alone
+    python tools/elsewhere.py
 """
 
-import argparse
 import concurrent.futures
-import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
 
 import compile as builder
+import wheels
 
-# What Darwin's own headers would declare and no free-standing compiler has. Names only: nothing is run.
-STAND_INS = {
-    "sched.h": "int sched_yield(void);\n",
-}
+DARWIN = "aarch64-macos"
 
 
-def sources():
-    return [*builder.core_sources(), *builder.bind_sources()]
+def syntax(command, source, flags):
+    """What a compiler says of one file."""
+    done = subprocess.run([*command, "-fsyntax-only", "-Werror", *flags, str(source)], cwd=builder.ROOT, capture_output=True, text=True)
+    return done.stderr if done.returncode else ""
 
 
-def clang_flags(source):
-    flags = builder.source_flags(source, "release")
-    return [*flags, *builder.library_flags()[0], *(builder.python_flags() if "bind" in source.parts else [])]
-
-
-def syntax(source, extra=()):
-    """What clang says of one file."""
-    flags = [flag for flag in clang_flags(source) if not flag.startswith("-mprefer")]
-    command = ["clang", "-fsyntax-only", "-Werror", *flags, *extra, str(source)]
-    return subprocess.run(command, cwd=builder.ROOT, capture_output=True, text=True).stderr
-
-
-def look(name, files, extra=()):
+def look(name, command, files, flags):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        said = list(pool.map(lambda source: syntax(source, extra), files))
+        said = list(pool.map(lambda source: syntax(command, source, flags(source)), files))
     wrong = [(source, text) for source, text in zip(files, said, strict=True) if text]
-    print(f"{name}: {len(files) - len(wrong)} of {len(files)} files without a word")
-    for source, text in wrong[:5]:
+    print(f"{name}: {len(files) - len(wrong)} of {len(files)} files without a word", flush=True)
+    for source, text in wrong:
         print(f"{source.relative_to(builder.ROOT)}:\n{text[:1500]}")
     return bool(wrong)
 
 
+def here(source):
+    own = builder.python_flags() if "bind" in source.parts else []
+    return [flag for flag in builder.source_flags(source, "release") if not flag.startswith("-mprefer")] + builder.library_flags()[0] + own
+
+
+def darwin(source):
+    """The headers of libzip and cJSON are those of the wheel; Apple's Python is not here, so bind/ is left out."""
+    own = [flag for flag in builder.source_flags(source, "release") if flag != "-D_GNU_SOURCE"]
+    return [*own, f"-I{wheels.FOLDER / 'x86_64' / 'third_party' / 'include'}", "-DDGNN_LIBZIP_INSIDE"]
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--quick", action="store_true")
-    arguments = parser.parse_args()
     if not shutil.which("clang"):
         sys.exit("elsewhere.py: clang was not found; on Debian: apt-get install clang")
-    failed = look("clang, this machine", sources())
-    if not arguments.quick and not failed:
-        with tempfile.TemporaryDirectory() as folder:
-            objects = builder.compile_objects(builder.core_sources(), "release", builder.library_flags()[0],
-                                              folder=pathlib.Path(folder), cc=["clang", "-Werror"])
-        print(f"clang, this machine: {len(objects)} objects built without a warning")
+    core = builder.core_sources()
+    failed = look("clang, this machine", ["clang"], [*core, *builder.bind_sources()], here)
+    python = wheels.tools()
+    wheels.third_party(python, "x86_64")
+    others = [path for path in core if builder.instruction_set(path)[0] is None]
+    others += sorted(builder.CSRC.rglob("*_neon.c"))
+    failed |= look(f"clang, {DARWIN}", [str(python), "-m", "ziglang", "cc", "-target", DARWIN], others, darwin)
     sys.exit(failed)
 
 

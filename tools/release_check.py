@@ -115,7 +115,7 @@ def step_licences(clone):
     for name, version in wheels.THIRD_PARTY.items():
         if version not in told:
             raise WheelError(f"licenses/third_party.md does not name {name} {version}")
-    for name, file in {"libzip": "LICENSE", "cjson": "LICENSE"}.items():
+    for name, file in {"libzip": "LICENSE", "cjson": "LICENSE", "zlib": "LICENSE"}.items():
         if (sources[name] / file).read_text().strip() != (clone / "licenses" / f"{name}.txt").read_text().strip():
             raise WheelError(f"licenses/{name}.txt is not the licence of {name} {wheels.THIRD_PARTY[name]}")
     for wheel in DIST.glob("dgnn_md-*.whl"):
