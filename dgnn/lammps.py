@@ -105,9 +105,9 @@ def attach(lmp: Any, model: str | bytes | os.PathLike | Model, *, type_map: Sequ
     _together(comm, check)
     if path is not None:
         model = Model.load(path, comm=comm, **options)
-    kinds.needs_energy(model, "attach")
 
     def prepare():
+        kinds.needs_energy(model, "attach")
         types = _types_of(model, type_map, lmp.extract_setting("ntypes"))
         inputs = dict(fparam=fparam, aparam=_row("aparam", aparam), charge_spin=charge_spin)
         _check_inputs(model, inputs)

@@ -96,6 +96,7 @@ class Suites:
         self.seconds = collections.Counter()
         self.refused = []
         self.c_checks = 0
+        self.said = set()  # what tests want said once, with record_property("said", line)
         self.allowed = []
         for number, line in enumerate((TESTS / "allowed_skips.txt").read_text().splitlines(), 1):
             if line.strip() and not line.startswith("#"):
@@ -122,6 +123,8 @@ class Suites:
         for suite, counts in sorted(self.counts.items()):
             extra = f" ({self.c_checks} checks in C)" if suite == "c" else ""
             terminal.write_line(f"{suite:10} " + ", ".join(f"{n} {what}" for what, n in sorted(counts.items())) + extra)
+        for line in sorted(self.said):
+            terminal.write_line(line)
         for line in self.refused:
             terminal.write_line(f"skipped, but not in tests/allowed_skips.txt: {line}", red=True)
 
@@ -209,6 +212,8 @@ def pytest_runtest_logreport(report):
                 figures.keep(*figure)
         elif name == "checks in C":
             suites.c_checks += value
+        elif name == "said":
+            suites.said.add(value)
     if report.skipped:
         suites.skip(report.nodeid, reason_of(report))
     elif report.failed:

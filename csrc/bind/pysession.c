@@ -68,16 +68,16 @@ static PyObject *pysession_new(PyTypeObject *type, PyObject *arguments, PyObject
 
 /* A list of a dict for each model, and their results. NULL with a Python error. */
 static PyObject *pysession_results(const struct dgnn_state *state, struct pysession *self,
-                                   const struct dgnn_pymodel_shape *shape, struct dgnn_result *results)
+                                   const struct dgnn_pyresult_shape *shape, struct dgnn_result *results)
 {
     PyObject *list = PyList_New(PyTuple_Size(self->models));
     for (Py_ssize_t k = 0; list && k < PyList_Size(list); k++) {
-        struct dgnn_pymodel_shape own = *shape;
+        struct dgnn_pyresult_shape own = *shape;
         PyObject *model = PyTuple_GetItem(self->models, k), *dict = NULL;
         own.model = dgnn_pymodel_borrow(state, model);
         if (own.model) {
             dgnn_pymodel_give_back(model);
-            dict = dgnn_pymodel_result_new(&own, &results[k]);
+            dict = dgnn_pyresult_new(&own, &results[k]);
         }
         if (!dict) {
             Py_CLEAR(list);
@@ -113,8 +113,8 @@ static PyObject *pysession_call(struct pysession *self, struct dgnn_pymodel_call
     if (!results) {
         PyErr_NoMemory();
     } else if (!dgnn_pymodel_take(call, in, &system)) {
-        struct dgnn_pymodel_shape shape = {NULL,       system.natoms, system.natoms,  system.spins != NULL,
-                                           in->atomic, in->request,   in->derivatives};
+        struct dgnn_pyresult_shape shape = {NULL,       system.natoms, system.natoms,  system.spins != NULL,
+                                            in->atomic, in->request,   in->derivatives};
         list = pysession_results(call->state, self, &shape, results);
     }
     if (!list) {
@@ -123,7 +123,7 @@ static PyObject *pysession_call(struct pysession *self, struct dgnn_pymodel_call
         Py_CLEAR(list);
     }
     for (Py_ssize_t k = 0; list && k < n; k++) {
-        if (dgnn_pymodel_result_finish(PyList_GetItem(list, k), &results[k])) {
+        if (dgnn_pyresult_finish(PyList_GetItem(list, k), &results[k])) {
             Py_CLEAR(list);
         }
     }

@@ -114,15 +114,15 @@ int dgnn_pymodel_take(struct dgnn_pymodel_call *call, const struct dgnn_pymodel_
                       struct dgnn_system *system);
 
 /* What a result has room for. */
-struct dgnn_pymodel_shape {
+struct dgnn_pyresult_shape {
     const struct dgnn_model *model;
     Py_ssize_t nall, nowned; /* rows of forces; of answers and features */
     int has_spins, atomic, request, derivatives;
 };
 /* A new dict with the result's arrays; NULL with a Python error. */
-PyObject *dgnn_pymodel_result_new(const struct dgnn_pymodel_shape *shape, struct dgnn_result *result);
-/* The rest of the dict, after the call. -1 with a Python error. */
-int dgnn_pymodel_result_finish(PyObject *dict, const struct dgnn_result *result);
+PyObject *dgnn_pyresult_new(const struct dgnn_pyresult_shape *shape, struct dgnn_result *result);
+/* The rest of the dict, after the call, with its profile if it has one. -1 with a Python error. */
+int dgnn_pyresult_finish(PyObject *dict, const struct dgnn_result *result);
 
 /* The type Session (pysession.c): several models, one list. */
 int dgnn_pysession_setup(PyObject *module, struct dgnn_state *state);

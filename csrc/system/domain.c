@@ -17,7 +17,6 @@ static void domain_take_part(struct dgnn_domain *d, const struct dgnn_system *s,
     int64_t end = s->replicated ? s->natoms * (rank + 1) / nrank : s->natoms;
     d->part = *s;
     d->part.natoms = end - begin;
-    d->slice = begin;
     if (begin) {
         d->part.coords = s->coords + 3 * begin;
         d->part.types = s->types + begin;

@@ -54,7 +54,6 @@ struct dgnn_domain {
     int32_t valid;
     struct dgnn_comm *comm;      /* retained */
     struct dgnn_system part;     /* the atoms that this rank passes; its slice of a replicated system */
-    int64_t slice;               /* the first atom of that slice */
     int32_t replicated, grid[3]; /* the arguments of the last build */
     double skin;
     struct dgnn_cell cell;

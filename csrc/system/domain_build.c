@@ -343,10 +343,9 @@ static int build_reserve_ghosts(struct build *b, struct dgnn_error *error)
                                     3 * nowned * (int64_t)sizeof(double), "ghosts", error));
         DGNN_TRY(dgnn_buffer_reserve(&d->places, 6 * n * (int64_t)sizeof(double), "ghosts", error));
     }
-    DGNN_TRY(dgnn_buffer_reserve(&d->back,
-                                 (d->has_spins ? DGNN_RESULTS_WIDEST : DGNN_RESULTS_WIDEST - 3) * n *
-                                     (int64_t)sizeof(double),
-                                 "ghosts", error));
+    /* of energies and atomic virials: the widest rows of results */
+    int64_t width = dgnn_results_shape(&(struct dgnn_node_form){0}, d->has_spins, 1).width;
+    DGNN_TRY(dgnn_buffer_reserve(&d->back, width * n * (int64_t)sizeof(double), "ghosts", error));
     DGNN_TRY(build_alloc(&b->ghost, nghost, sizeof(*b->ghost), "ghosts", error));
     DGNN_TRY(build_alloc(&b->neighbour, b->nrank, sizeof(*b->neighbour), "ghosts", error));
     DGNN_TRY(build_alloc(&b->send_first, b->nrank + 1, sizeof(*b->send_first), "ghosts", error));

@@ -15,6 +15,14 @@
 #include "system/results.h"
 #include "system/rank_statement.h"
 
+/* What brings features to ghosts. */
+enum dgnn_ghosted_kind {
+    DGNN_GHOSTED_NOTHING = 0,
+    DGNN_GHOSTED_BORDER,
+    DGNN_GHOSTED_DIRECT,
+    DGNN_GHOSTED_MAPPING
+};
+
 struct dgnn_ghosted_input {
     const struct dgnn_ghosted *system;
     uint64_t model[2]; /* digest of the archive */
@@ -32,9 +40,9 @@ struct dgnn_ghosted_nodes {
     struct dgnn_nodes nodes;
     int32_t want_atom_virial, want_derivatives; /* by any rank */
 
-    /* The rest belongs to ghosted.c. */
+    /* The rest belongs to ghosted.c and ghosted_results.c. */
     int32_t valid; /* 1: the next call may be of the same list */
-    int32_t kind;  /* what brings features to ghosts */
+    enum dgnn_ghosted_kind kind;
     int32_t add, has_spins, has_virtual, mapped;
     struct dgnn_comm *comm; /* retained */
     int64_t nlocal, nall;

@@ -10,9 +10,6 @@ struct dgnn_results_shape {
     int64_t width;                                          /* numbers in a row: 0 to 15 */
 };
 
-/* The widest row of any model. */
-enum { DGNN_RESULTS_WIDEST = 15 };
-
 /* Of energies; of another answer has_spins and has_atom_virial do not matter. */
 struct dgnn_results_shape dgnn_results_shape(const struct dgnn_node_form *form, int has_spins,
                                              int has_atom_virial);

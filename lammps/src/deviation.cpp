@@ -22,33 +22,42 @@ Deviation::Deviation(MPI_Comm world, const Options &o, const Units &units, bool 
     Local local;
     MPI_Comm_rank(world, &rank_);
     MPI_Comm_size(world, &nrank_);
-    file_ = rank_ == 0 ? fopen(path_.c_str(), append ? "a" : "w") : nullptr;
-    if (rank_ == 0 && !file_) {
-        local.set(DGNN_ERROR_SYSTEM, "out_file: cannot write " + path_ + ": " + strerror(errno));
-    }
+    local.attempt([&] {
+        file_.reset(rank_ == 0 ? fopen(path_.c_str(), append ? "a" : "w") : nullptr);
+        if (rank_ == 0 && !file_) {
+            local.set(DGNN_ERROR_SYSTEM, "out_file: cannot write " + path_ + ": " + strerror(errno));
+        }
+        if (file_ && !append) {
+            put_head();
+        }
+        flush(&local);
+    });
     agree(world, local);
-    if (file_ && !append) {
-        const char *of_force = has_spins ? "fr" : "f";
-        fprintf(file_, "#%11s", "step");
-        for (const char *of : {"v", of_force, "fm"}) {
-            for (const char *what : {"max_devi_", "min_devi_", "avg_devi_"}) {
-                if (has_spins || strcmp(of, "fm") != 0) {
-                    fprintf(file_, "%19s", (std::string(what) + of).c_str());
-                }
-            }
-        }
-        if (atomic_) {
-            fprintf(file_, "%19s", has_spins ? "atm_devi_fr(N)" : "atm_devi_f(N)");
-        }
-        fprintf(file_, "\n");
-        fflush(file_);
-    }
 }
 
-Deviation::~Deviation()
+void Deviation::put_head()
 {
-    if (file_) {
-        fclose(file_);
+    const char *of_force = has_spins_ ? "fr" : "f";
+    fprintf(file_.get(), "#%11s", "step");
+    for (const char *of : {"v", of_force, "fm"}) {
+        for (const char *what : {"max_devi_", "min_devi_", "avg_devi_"}) {
+            if (has_spins_ || strcmp(of, "fm") != 0) {
+                fprintf(file_.get(), "%19s", (std::string(what) + of).c_str());
+            }
+        }
+    }
+    if (atomic_) {
+        fprintf(file_.get(), "%19s", has_spins_ ? "atm_devi_fr(N)" : "atm_devi_f(N)");
+    }
+    fprintf(file_.get(), "\n");
+}
+
+/* A part of a line may have failed before: a long one is written in several. */
+void Deviation::flush(Local *local)
+{
+    if (file_ && (fflush(file_.get()) || ferror(file_.get()))) {
+        local->set(DGNN_ERROR_SYSTEM,
+                   "out_file: cannot write " + path_ + ": " + strerror(errno ? errno : EIO));
     }
 }
 
@@ -90,13 +99,14 @@ Deviation::Spread Deviation::spread(bigint natoms) const
 }
 
 /* Of the nine components of the virial over the number of atoms; the mean is the root of the mean square. */
-Deviation::Spread Deviation::of_virials(const std::vector<dgnn_result> &results, bigint natoms) const
+Deviation::Spread Deviation::of_virials(const std::vector<dgnn_result> &results, bigint natoms)
 {
-    std::vector<double> mine, all(9 * results.size());
-    for (const dgnn_result &result : results) {
-        mine.insert(mine.end(), result.virial, result.virial + 9);
+    size_t n = 9 * results.size();
+    double *mine = virials_.data(), *all = mine + n;
+    for (size_t k = 0; k < n; k++) {
+        mine[k] = results[k / 9].virial[k % 9];
     }
-    MPI_Reduce(mine.data(), all.data(), static_cast<int>(all.size()), MPI_DOUBLE, MPI_SUM, 0, world_);
+    MPI_Reduce(mine, all, static_cast<int>(n), MPI_DOUBLE, MPI_SUM, 0, world_);
     double count = static_cast<double>(results.size()),
            atoms = static_cast<double>(std::max<bigint>(natoms, 1));
     Spread found{0, DBL_MAX, 0};
@@ -121,70 +131,79 @@ Deviation::Spread Deviation::of_virials(const std::vector<dgnn_result> &results,
 void Deviation::put(const Spread &spread, double unit)
 {
     if (file_) {
-        fprintf(file_, " %18.6e %18.6e %18.6e", spread.most * unit, spread.least * unit, spread.mean * unit);
+        fprintf(file_.get(), " %18.6e %18.6e %18.6e", spread.most * unit, spread.least * unit,
+                spread.mean * unit);
     }
 }
 
 /* In the order of ids, which may have gaps. */
-void Deviation::write_atoms(const Atom &atom, const std::vector<double> &mine)
+void Deviation::write_atoms(const Atom &atom)
 {
+    Local local;
     int n = atom.nlocal, total = 0;
-    std::vector<int> counts(nrank_), places(nrank_ + 1, 0);
-    MPI_Gather(&n, 1, MPI_INT, counts.data(), 1, MPI_INT, 0, world_);
+    MPI_Gather(&n, 1, MPI_INT, counts_.data(), 1, MPI_INT, 0, world_);
     for (int r = 0; r < nrank_ && rank_ == 0; r++) {
-        places[r + 1] = total += counts[r];
+        places_[r] = total;
+        total += counts_[r];
     }
-    std::vector<tagint> ids(total + 1);
-    std::vector<double> values(total + 1);
-    MPI_Gatherv(atom.tag, n, MPI_LMP_TAGINT, ids.data(), counts.data(), places.data(), MPI_LMP_TAGINT, 0,
+    local.attempt([&] {
+        ids_.resize(static_cast<size_t>(total));
+        values_.resize(static_cast<size_t>(total));
+        sorted_.resize(static_cast<size_t>(total));
+    });
+    agree(world_, local);
+    MPI_Gatherv(atom.tag, n, MPI_LMP_TAGINT, ids_.data(), counts_.data(), places_.data(), MPI_LMP_TAGINT, 0,
                 world_);
-    MPI_Gatherv(mine.data(), n, MPI_DOUBLE, values.data(), counts.data(), places.data(), MPI_DOUBLE, 0,
-                world_);
-    if (file_) {
-        std::vector<std::pair<tagint, double>> sorted;
-        for (int k = 0; k < total; k++) {
-            sorted.emplace_back(ids[k], values[k]);
-        }
-        std::sort(sorted.begin(), sorted.end());
-        for (const auto &each : sorted) {
-            fprintf(file_, " %18.6e", each.second * force_unit_);
-        }
+    MPI_Gatherv(of_forces_.data(), n, MPI_DOUBLE, values_.data(), counts_.data(), places_.data(), MPI_DOUBLE,
+                0, world_);
+    for (size_t k = 0; k < sorted_.size(); k++) {
+        sorted_[k] = {ids_[k], values_[k]};
     }
+    std::sort(sorted_.begin(), sorted_.end());
+    for (const auto &each : sorted_) {
+        fprintf(file_.get(), " %18.6e", each.second * force_unit_);
+    }
+}
+
+/* All that a line needs: a rank that runs out of memory later would leave the others waiting. */
+void Deviation::reserve(const Atom &atom, const std::vector<dgnn_result> &results)
+{
+    forces_.clear();
+    magnetic_.clear();
+    for (const dgnn_result &result : results) {
+        forces_.push_back(result.forces);
+        magnetic_.push_back(result.forces_mag);
+    }
+    of_atoms_.resize(static_cast<size_t>(atom.nlocal));
+    of_forces_.resize(static_cast<size_t>(atom.nlocal));
+    virials_.resize(2 * 9 * results.size());
+    counts_.resize(static_cast<size_t>(nrank_));
+    places_.resize(static_cast<size_t>(nrank_));
 }
 
 void Deviation::write(bigint step, const Atom &atom, const std::vector<dgnn_result> &results)
 {
     Local local;
-    std::vector<const double *> forces, spin_nodes;
-    std::vector<double> of_forces;
-    local.attempt([&] {
-        for (const dgnn_result &result : results) {
-            forces.push_back(result.forces);
-            spin_nodes.push_back(result.forces_mag);
-        }
-        of_atoms_.resize(static_cast<size_t>(atom.nlocal));
-        of_vectors(forces, atom.nlocal);
-        of_forces = of_atoms_;
-    });
+    local.attempt([&] { reserve(atom, results); });
     agree(world_, local);
+    of_vectors(forces_, atom.nlocal);
+    std::copy(of_atoms_.begin(), of_atoms_.end(), of_forces_.begin());
     if (file_) {
-        fprintf(file_, "%12" PRId64, static_cast<int64_t>(step));
+        fprintf(file_.get(), "%12" PRId64, static_cast<int64_t>(step));
     }
     put(of_virials(results, atom.natoms), energy_unit_);
     put(spread(atom.natoms), force_unit_);
     if (has_spins_) {
-        of_vectors(spin_nodes, atom.nlocal);
+        of_vectors(magnetic_, atom.nlocal);
         put(spread(atom.natoms), force_unit_);
     }
     if (atomic_) {
-        write_atoms(atom, of_forces);
+        write_atoms(atom);
     }
     if (file_) {
-        fprintf(file_, "\n");
+        fprintf(file_.get(), "\n");
     }
-    if (file_ && fflush(file_)) {
-        local.set(DGNN_ERROR_SYSTEM, "out_file: cannot write " + path_ + ": " + strerror(errno));
-    }
+    local.attempt([&] { flush(&local); });
     agree(world_, local);
 }
 

@@ -6,12 +6,12 @@
 namespace DGNN
 {
 
-void Local::set(int failed, const std::string &message)
+void Local::set(int failed, const char *message)
 {
     if (!status) {
         status = failed;
         error.status = failed;
-        snprintf(error.message, sizeof(error.message), "%s", message.c_str());
+        snprintf(error.message, sizeof(error.message), "%s", message);
     }
 }
 

@@ -27,8 +27,12 @@ struct Local {
     int status = DGNN_OK;
     dgnn_error error{};
 
-    /* The first one stays. */
-    void set(int failed, const std::string &message);
+    /* The first one stays. Of a literal: takes no memory, so that a rank cannot leave here. */
+    void set(int failed, const char *message);
+    void set(int failed, const std::string &message)
+    {
+        set(failed, message.c_str());
+    }
 
     /* Runs work; out of memory, in it or in what it calls, is noted, not thrown. */
     template <class Work> void attempt(const Work &work)

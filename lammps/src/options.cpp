@@ -169,14 +169,27 @@ std::string names()
     return all;
 }
 
+std::string values(size_t count)
+{
+    return fmt::format("{} value{}", count, count == 1 ? "" : "s");
+}
+
 void check_count(const Reader &r, const Keyword &keyword, const Words &words)
 {
     if (words.size() >= keyword.least && words.size() <= keyword.most) {
         return;
     }
     bool more = words.size() > keyword.most;
-    std::string found = more ? "'" + words[keyword.most] + "' after its value" : "nothing after it";
-    r.fail(fmt::format("found {}; expected {} value{}{}", found, keyword.least, keyword.least == 1 ? "" : "s",
+    std::string its = keyword.most == 0 ? "it" : keyword.most == 1 ? "its value" : "its values";
+    std::string found = more            ? fmt::format("'{}' after {}", words[keyword.most], its)
+                        : words.empty() ? "nothing after it"
+                                        : values(words.size());
+    std::string expected = values(keyword.least);
+    if (keyword.most > keyword.least) {
+        expected = keyword.most == SIZE_MAX ? "at least " + expected
+                                            : fmt::format("{} or {}", keyword.least, values(keyword.most));
+    }
+    r.fail(fmt::format("found {}; expected {}{}", found, expected,
                        more ? ", then one of the keywords " + names() : ""));
 }
 

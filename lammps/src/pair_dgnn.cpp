@@ -64,30 +64,50 @@ void PairDGNN::stop(const Failure &failure)
 
 /* ------------------------------------------------------------------ the script's words */
 
+/* An error leaves the models that were there. Types are of the model's: new ones need pair_coeff again. */
 void PairDGNN::settings(int narg, char **arg)
 {
-    Options options = read_options(lmp, narg, arg);
-    deviation.reset();
-    parameters.reset();
-    potential.reset();
-    known = false;
+    Options options;
+    std::unique_ptr<Potential> new_potential;
+    std::unique_ptr<Parameters> new_parameters;
+    std::unique_ptr<Deviation> new_deviation;
     try {
-        potential.reset(new Potential(world, options, std::max(comm->nthreads, 1)));
-        parameters.reset(new Parameters(lmp, options, *potential));
-        if (potential->nmodel() > 1 && options.out_freq > 0) {
-            deviation.reset(new Deviation(world, options, units, potential->info().is_spin, restarted));
+        Local local;
+        local.attempt([&] { options = read_options(lmp, narg, arg); });
+        agree(world, local);
+        new_potential.reset(new Potential(world, options, std::max(comm->nthreads, 1)));
+        check_units(*new_potential);
+        local.attempt([&] { new_parameters.reset(new Parameters(lmp, options, *new_potential)); });
+        agree(world, local);
+        if (new_potential->nmodel() > 1 && options.out_freq > 0) {
+            new_deviation.reset(
+                new Deviation(world, options, units, new_potential->info().is_spin, restarted));
         }
     } catch (const Failure &failure) {
         stop(failure);
+    }
+    potential = std::move(new_potential);
+    parameters = std::move(new_parameters);
+    deviation = std::move(new_deviation);
+    ready = known = false;
+    for (int i = 1; allocated && i <= atom->ntypes; i++) {
+        std::fill(setflag[i] + 1, setflag[i] + atom->ntypes + 1, 0);
     }
     if (potential->nmodel() == 1 && options.names_output && comm->me == 0) {
         error->warning(
             FLERR, "pair_style dgnn: out_file, out_freq, atomic and relative have no effect with one model");
     }
-    for (int i = 1; allocated && i <= atom->ntypes; i++) { /* types are the new model's: pair_coeff again */
-        std::fill(setflag[i] + 1, setflag[i] + atom->ntypes + 1, 0);
-    }
     say_models(options.models);
+}
+
+void PairDGNN::check_units(const Potential &models) const
+{
+    if (models.info().is_spin && strcmp(update->unit_style, "metal") != 0) {
+        error->all(FLERR,
+                   "pair_style dgnn: the model has spins, and LAMMPS has spins in units metal only; found "
+                   "units {}",
+                   update->unit_style);
+    }
 }
 
 void PairDGNN::say_models(const std::vector<std::string> &paths) const
@@ -144,14 +164,14 @@ void PairDGNN::coeff(int narg, char **arg)
     claim_pairs();
 }
 
-/* By name; without names by position, as deepmd-kit. Types beyond them are NULL. */
+/* By name; without names by position, as deepmd-kit. Types beyond them are NULL. An error changes nothing. */
 void PairDGNN::map_types(int narg, char **arg)
 {
     const dgnn_model_info &info = potential->info();
     const char *const *last = info.type_names + info.ntypes;
-    type_of.assign(static_cast<size_t>(atom->ntypes) + 1, -1);
+    std::vector<int32_t> mapped(static_cast<size_t>(atom->ntypes) + 1, -1);
     for (int i = 1; i <= atom->ntypes && narg <= 0; i++) {
-        type_of[i] = i <= info.ntypes ? i - 1 : -1;
+        mapped[i] = i <= info.ntypes ? i - 1 : -1;
     }
     for (int i = 1; i <= narg; i++) {
         std::string name = arg[i - 1];
@@ -164,8 +184,9 @@ void PairDGNN::map_types(int narg, char **arg)
             error->all(FLERR, "pair_coeff of dgnn: found {}; the model knows {}and NULL: no part in it", name,
                        known);
         }
-        type_of[i] = found == last ? -1 : static_cast<int32_t>(found - info.type_names);
+        mapped[i] = found == last ? -1 : static_cast<int32_t>(found - info.type_names);
     }
+    type_of.swap(mapped);
     if (comm->me == 0 && narg <= 0 && info.ntypes > atom->ntypes) {
         error->warning(
             FLERR,
@@ -186,6 +207,7 @@ void PairDGNN::claim_pairs()
             bool is_null = type_of[i] < 0 || type_of[j] < 0;
             bool is_taken = has_others && force->pair->setflag[i][j] && !setflag[i][j];
             setflag[i][j] = !(is_null && is_taken);
+            scale[i][j] = 1; /* of an earlier fix adapt nothing stays */
         }
     }
 }
@@ -218,7 +240,7 @@ void PairDGNN::init_style()
     double mine = longest_displacement();
     MPI_Allreduce(&mine, &reach, 1, MPI_DOUBLE, MPI_MAX, world);
     known = false;
-    first_call = true;
+    ready = first_call = true;
 }
 
 /* Of the virtual atoms of this rank's spins. */
@@ -267,6 +289,11 @@ void PairDGNN::unpack_forward_comm(int n, int first, double *buffer)
 
 void PairDGNN::compute(int eflag, int vflag)
 {
+    if (!ready) {
+        error->all(FLERR,
+                   "pair_style dgnn: its models were given after the last run; this one needs to begin anew "
+                   "(run without pre no)");
+    }
     ev_init(eflag, vflag);
     try {
         evaluate();
@@ -284,17 +311,19 @@ bool PairDGNN::is_deviation_due() const
 void PairDGNN::evaluate()
 {
     Local local;
+    bool was_known = known;
+    known = false; /* if this call fails, there is none to go on from */
     local.attempt([&] { parameters->update(); });
     check_neighbours(*neighbor, *atom, world, listed, &local);
+    factor = common_scale(&local);
     take_rows(&local);
-    int mine = (is_fresh() ? VOTE_FRESH : 0) | (potential->has_notices() ? VOTE_NOTICE : 0);
+    int mine = (is_fresh(was_known) ? VOTE_FRESH : 0) | (potential->has_notices() ? VOTE_NOTICE : 0);
     int vote = potential->vote(local, mine);
     bool fresh = vote & VOTE_FRESH;
     if (fresh) {
         renew();
     }
     dgnn_ghosted call = make_call(fresh);
-    known = false; /* if this call fails, there is none to go on from */
     potential->compute(&call, &results);
     known = true;
     add_results();
@@ -305,6 +334,31 @@ void PairDGNN::evaluate()
         say_notices();
     }
     first_call = false;
+}
+
+/* Of all pairs of types that are elements: the model's energy has no parts of pairs. */
+double PairDGNN::common_scale(Local *local) const
+{
+    const double *first = nullptr;
+    for (int i = 1; i <= atom->ntypes; i++) {
+        for (int j = i; j <= atom->ntypes && type_of[i] >= 0; j++) {
+            if (type_of[j] < 0) {
+                continue;
+            }
+            first = first ? first : &scale[i][j];
+            if (scale[i][j] != *first) {
+                local->attempt([&] {
+                    local->set(
+                        DGNN_ERROR_INPUT,
+                        fmt::format("scale (fix adapt): found {} for types {} {} and another, {}, before; "
+                                    "expected one for all types that are elements of the model",
+                                    scale[i][j], i, j, *first));
+                });
+                return 1;
+            }
+        }
+    }
+    return first ? *first : 1;
 }
 
 void PairDGNN::take_types()
@@ -365,9 +419,9 @@ void PairDGNN::reserve_results(bool all_models)
 }
 
 /* LAMMPS decides when lists are made anew. Fixes that exchange types of atoms tell it nothing of that. */
-bool PairDGNN::is_fresh() const
+bool PairDGNN::is_fresh(bool was_known) const
 {
-    return !known || neighbor->ago == 0 || types != last_types;
+    return !was_known || neighbor->ago == 0 || types != last_types;
 }
 
 void PairDGNN::renew()
@@ -426,46 +480,47 @@ void PairDGNN::say_notices()
 
 void PairDGNN::add_results()
 {
-    double factor = scale[1][1] * units.energy;
     int64_t rows = filled_rows();
     for (int64_t i = 0; i < rows; i++) {
         for (int d = 0; d < 3; d++) {
-            atom->f[i][d] += scale[1][1] * units.force() * forces[3 * i + d];
+            atom->f[i][d] += factor * units.force() * forces[3 * i + d];
         }
     }
     if (atom->sp_flag) {
-        add_magnetic_forces(forces_mag.data(), atom->sp, rows, scale[1][1] * units.force(), atom->fm);
+        add_magnetic_forces(forces_mag.data(), atom->sp, rows, factor * units.force(), atom->fm);
     }
-    add_totals(factor);
-    add_atoms(factor);
+    add_totals();
+    add_atoms();
 }
 
-void PairDGNN::add_totals(double factor)
+void PairDGNN::add_totals()
 {
     if (eflag_global) {
-        eng_vdwl += factor * results[0].energy;
+        eng_vdwl += factor * units.energy * results[0].energy;
     }
     for (int k = 0; vflag_global && k < 6; k++) {
         int other = k < 3 ? k : k + 3; /* both halves of an off-diagonal component */
-        virial[k] += 0.5 * factor * (results[0].virial[PLACE[k]] + results[0].virial[PLACE[other]]);
+        virial[k] +=
+            0.5 * factor * units.energy * (results[0].virial[PLACE[k]] + results[0].virial[PLACE[other]]);
     }
 }
 
-void PairDGNN::add_atoms(double factor)
+void PairDGNN::add_atoms()
 {
     int64_t rows = filled_rows();
     for (int i = 0; eflag_atom && i < atom->nlocal; i++) {
-        eatom[i] += factor * atom_energy[i];
+        eatom[i] += factor * units.energy * atom_energy[i];
     }
     for (int64_t i = 0; vflag_atom && i < rows; i++) {
         for (int k = 0; k < 6; k++) {
             int other = k < 3 ? k : k + 3;
-            vatom[i][k] += 0.5 * factor * (atom_virial[9 * i + PLACE[k]] + atom_virial[9 * i + PLACE[other]]);
+            vatom[i][k] += 0.5 * factor * units.energy *
+                           (atom_virial[9 * i + PLACE[k]] + atom_virial[9 * i + PLACE[other]]);
         }
     }
     for (int64_t i = 0; cvflag_atom && i < rows; i++) {
         for (int k = 0; k < 9; k++) {
-            cvatom[i][k] += factor * atom_virial[9 * i + PLACE[k]];
+            cvatom[i][k] += factor * units.energy * atom_virial[9 * i + PLACE[k]];
         }
     }
 }

@@ -55,9 +55,11 @@ class PairDGNN : public LAMMPS_NS::Pair
 
     bool restarted = false;
     std::vector<int32_t> type_of; /* of LAMMPS's types, from 1; -1: NULL */
-    double **scale = nullptr;     /* by which fix adapt multiplies all; [1][1] counts */
+    double **scale = nullptr;     /* by which fix adapt multiplies all: the same of all pairs with elements */
+    double factor = 1;            /* that one, in this call */
     double reach = 0;             /* Angstrom: how far a spin moves a virtual atom, at most, in this run */
     bool listed = false;          /* does LAMMPS build a list for this style? */
+    bool ready = false;           /* did init_style see these models and types? */
     bool known = false;           /* are the rows of the last call there, of this run? */
     bool first_call = false;      /* of a run */
 
@@ -68,6 +70,7 @@ class PairDGNN : public LAMMPS_NS::Pair
     std::vector<dgnn_result> results;
 
     [[noreturn]] void stop(const Failure &failure);
+    void check_units(const Potential &models) const;
     void allocate();
     void map_types(int narg, char **arg);
     void claim_pairs();
@@ -76,15 +79,16 @@ class PairDGNN : public LAMMPS_NS::Pair
     void take_rows(Local *local);
     void take_types();
     void reserve_results(bool all_models);
-    bool is_fresh() const;
+    bool is_fresh(bool was_known) const;
+    double common_scale(Local *local) const;
     void renew();
     bool is_deviation_due() const;
     dgnn_ghosted make_call(bool fresh);
     bool sends_home() const;
     int64_t filled_rows() const;
     void add_results();
-    void add_totals(double factor);
-    void add_atoms(double factor);
+    void add_totals();
+    void add_atoms();
     void say_notices();
     void say_models(const std::vector<std::string> &paths) const;
 };

@@ -1,5 +1,7 @@
 #include "parameters.h"
 
+#include <algorithm>
+
 #include "atom.h"
 #include "compute.h"
 #include "error.h"
@@ -40,6 +42,7 @@ Parameters::Parameters(LAMMPS *lmp, const Options &options, const Potential &pot
 {
     const Options &o = options_;
     bool ttm_is_fparam = !o.ttm.empty() && dim_aparam_ == 0;
+    bool gives_fparam = !o.fparam.empty() || !o.fparam_compute.empty() || !o.fparam_fix.empty();
     check_taken(lmp, !o.fparam.empty(), "fparam", dim_fparam_);
     check_taken(lmp, !o.fparam_compute.empty(), "fparam_from_compute", dim_fparam_);
     check_taken(lmp, !o.fparam_fix.empty(), "fparam_from_fix", dim_fparam_);
@@ -47,6 +50,15 @@ Parameters::Parameters(LAMMPS *lmp, const Options &options, const Potential &pot
     check_taken(lmp, !o.aparam_compute.empty(), "aparam_from_compute", dim_aparam_);
     check_taken(lmp, !o.ttm.empty(), "ttm", dim_aparam_ + dim_fparam_);
     check_taken(lmp, !o.charge_spin.empty(), "charge_spin", potential.dim_charge_spin());
+    if (ttm_is_fparam && gives_fparam) {
+        lmp->error->all(
+            FLERR,
+            "pair_style dgnn: ttm (as fparam: the model has no aparam) and {}: found both; expected "
+            "one at most",
+            !o.fparam.empty()           ? "fparam"
+            : !o.fparam_compute.empty() ? "fparam_from_compute"
+                                        : "fparam_from_fix");
+    }
     if (!o.fparam.empty()) {
         check_width(lmp, "fparam", o.fparam.size(), dim_fparam_);
     }
@@ -57,13 +69,14 @@ Parameters::Parameters(LAMMPS *lmp, const Options &options, const Potential &pot
         check_width(lmp, ttm_is_fparam ? "ttm (as fparam)" : "ttm (as aparam)", 1,
                     ttm_is_fparam ? dim_fparam_ : dim_aparam_);
     }
-    bool has_fparam =
-        !o.fparam.empty() || !o.fparam_compute.empty() || !o.fparam_fix.empty() || ttm_is_fparam;
-    if (dim_fparam_ && !has_fparam && !potential.has_default_fparam()) {
+    if (dim_fparam_ && !gives_fparam && !ttm_is_fparam && !potential.has_default_fparam()) {
         lmp->error->all(FLERR,
                         "pair_style dgnn: the model takes {} numbers as fparam; give fparam, "
                         "fparam_from_compute or fparam_from_fix",
                         dim_fparam_);
+    }
+    if (gives_fparam || ttm_is_fparam) {
+        fparam_.resize(static_cast<size_t>(dim_fparam_));
     }
     if (dim_aparam_ && o.aparam.empty() && o.aparam_compute.empty() && o.ttm.empty()) {
         lmp->error->all(FLERR,
@@ -145,11 +158,12 @@ void Parameters::check()
 
 /* ------------------------------------------------------------------ at each call */
 
-/* Evaluated each time: a value of this step may be from before atoms moved or came. */
+/* Evaluated each time: a value of this step may be from before atoms moved or came. Computes and fixes may
+ * need all ranks, so no rank may run out of memory before the last of them: fparam_ has its size since the
+ * start. */
 void Parameters::take_fparam_from_compute()
 {
     Compute *c = fparam_compute_;
-    fparam_.resize(static_cast<size_t>(dim_fparam_));
     if (dim_fparam_ == 1) {
         fparam_[0] = c->compute_scalar();
         c->invoked_flag |= Compute::INVOKED_SCALAR;
@@ -162,13 +176,12 @@ void Parameters::take_fparam_from_compute()
             FLERR, "pair_style dgnn: fparam_from_compute: compute {} has {} numbers; the model takes {}",
             c->id, c->size_vector, dim_fparam_);
     }
-    fparam_.assign(c->vector, c->vector + dim_fparam_);
+    std::copy(c->vector, c->vector + dim_fparam_, fparam_.begin());
 }
 
 void Parameters::take_fparam_from_fix()
 {
     int first = options_.fparam_fix_index - 1;
-    fparam_.resize(static_cast<size_t>(dim_fparam_));
     double scalar = first < 0 ? fparam_fix_->compute_scalar() : 0;
     for (int k = 0; k < dim_fparam_; k++) {
         fparam_[k] = first < 0 ? scalar : fparam_fix_->compute_vector(first + k);
@@ -200,7 +213,7 @@ void Parameters::update()
     } else if (fparam_fix_) {
         take_fparam_from_fix();
     } else if (ttm_ && dim_aparam_ == 0) {
-        fparam_.assign(1, electrons_.mean());
+        fparam_[0] = electrons_.mean();
     }
     if (aparam_compute_) {
         take_aparam_from_compute();

@@ -27,7 +27,7 @@ static void *refuse(void *lmp)
     char message[256];
     snprintf(message, sizeof(message),
              "pair_style dgnn: this plugin was built for LAMMPS %d and this LAMMPS is %d; build it again "
-             "(pip install --force-reinstall dgnn-lammps)",
+             "(in dgnn's source: pip install --force-reinstall --no-deps --no-build-isolation ./lammps)",
              DGNN_LAMMPS_VERSION, lammps_version(lmp));
     lammps_error(lmp, LMP_ERROR_ALL | LMP_ERROR_WORLD, message);
     abort(); /* lammps_error does not return */

@@ -8,6 +8,8 @@
 
 #include "dgnn_mpi.h"
 
+#include "file.h"
+
 namespace DGNN
 {
 
@@ -20,16 +22,14 @@ const int64_t PIECE = 1 << 30; /* bytes of a broadcast, whose counts are int */
 int read_file(const char *path, std::string *bytes)
 {
     char part[65536];
-    FILE *file = fopen(path, "rb");
+    File file(fopen(path, "rb"));
     if (!file) {
         return errno;
     }
-    for (size_t n; (n = fread(part, 1, sizeof(part), file)) > 0;) {
+    for (size_t n; (n = fread(part, 1, sizeof(part), file.get())) > 0;) {
         bytes->append(part, n);
     }
-    int failed = ferror(file) ? (errno ? errno : EIO) : 0;
-    fclose(file);
-    return failed;
+    return ferror(file.get()) ? (errno ? errno : EIO) : 0;
 }
 
 } // namespace
@@ -78,19 +78,37 @@ void Potential::build(const Options &options, int threads)
     load_options.skin = -1;
     load_options.device = options.device.c_str();
     load_options.head = options.head.empty() ? nullptr : options.head.c_str();
+    local.attempt([&] { /* what is pushed below is owned at once */
+                        models_.reserve(options.models.size());
+                        infos_.reserve(options.models.size());
+    });
+    agree(world_, local);
     for (const std::string &path : options.models) {
         models_.push_back(load(path, load_options));
-        dgnn_model_info info{};
-        info.size = sizeof(info);
-        local.status = dgnn_model_get_info(models_.back(), &info, &local.error);
-        agree(world_, local);
-        infos_.push_back(info);
+        infos_.push_back(inform(path));
     }
     local.status = dgnn_session_create(models_.data(), nmodel(), nullptr, &session_, &local.error);
     if (!local.status) {
         local.status = dgnn_set_notice(session_, hear, this, &local.error);
     }
     agree(world_, local);
+}
+
+/* Of the model that was loaded last. All that is no energy has no forces. */
+dgnn_model_info Potential::inform(const std::string &path)
+{
+    Local local;
+    dgnn_model_info info{};
+    info.size = sizeof(info);
+    local.status = dgnn_model_get_info(models_.back(), &info, &local.error);
+    local.attempt([&] {
+        if (info.output != DGNN_OUTPUT_ENERGY) {
+            local.set(DGNN_ERROR_INPUT, path + ": the model's output is " + dgnn_output_name(info.output) +
+                                            "; expected energy, which alone has forces");
+        }
+    });
+    agree(world_, local);
+    return info;
 }
 
 std::string Potential::read(const std::string &path)
@@ -126,7 +144,7 @@ dgnn_model *Potential::load(const std::string &path, const dgnn_load_options &op
         dgnn_model_load_memory(path.c_str(), bytes.data(), bytes.size(), &options, &model, &local.error);
     try {
         agree(world_, local);
-    } catch (const Failure &) {
+    } catch (...) {
         dgnn_model_free(model);
         throw;
     }
@@ -241,7 +259,10 @@ std::vector<std::string> Potential::notices()
         MPI_Bcast(message, sizeof(message), MPI_CHAR, lowest, world_);
         if (rank_ == 0 && !(said_ & (1u << kind))) {
             said_ |= 1u << kind;
-            all.push_back((lowest ? "rank " + std::to_string(lowest) + ": " : "") + message);
+            try {
+                all.push_back((lowest ? "rank " + std::to_string(lowest) + ": " : "") + message);
+            } catch (const std::bad_alloc &) { /* one notice less, and no rank that leaves the others here */
+            }
         }
     }
     heard_.clear();

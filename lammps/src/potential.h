@@ -75,6 +75,7 @@ class Potential
 
     void build(const Options &options, int threads);
     dgnn_model *load(const std::string &path, const dgnn_load_options &options);
+    dgnn_model_info inform(const std::string &path);
     std::string read(const std::string &path);
     void release();
     static void hear(void *context, const dgnn_notice *notice);

@@ -11,6 +11,8 @@
 #include "fix.h"
 #include "lammps.h"
 
+#include "file.h"
+
 using namespace LAMMPS_NS;
 
 namespace DGNN
@@ -25,17 +27,23 @@ enum { HEAD = 4 }; /* numbers before the nodes: their counts along x, y and z, a
  * 0. */
 std::string state_of(Fix &fix)
 {
-    char *text = nullptr;
-    size_t length = 0;
-    FILE *file = open_memstream(&text, &length);
+    struct Text {
+        char *start = nullptr;
+        size_t length = 0;
+        ~Text()
+        {
+            free(start);
+        }
+    } text; /* goes after the stream, which writes to it when it is closed */
+    File file(open_memstream(&text.start, &text.length));
     if (!file) {
         throw std::bad_alloc();
     }
-    fix.write_restart(file);
-    fclose(file);
-    std::string state(text, length);
-    free(text);
-    return state;
+    fix.write_restart(file.get());
+    if (fflush(file.get())) {
+        throw std::bad_alloc();
+    }
+    return std::string(text.start, text.length);
 }
 
 /* Are the numbers nodes of a fix ttm? Then their counts. */

@@ -93,16 +93,26 @@ static void REAL(test_layer)(const struct REAL(dgnn_ops) * ops, const struct dgn
     CHECK_STATUS(REAL(dgnn_layer_load)(value, l->nin, l->nout, &layer, &error), DGNN_OK, "");
     CHECK(layer.residual == (!l->resnet ? 0 : l->nout == l->nin ? 1 : l->nout == 2 * l->nin ? 2 : 0));
     CHECK(REAL(dgnn_layer_parameters)(&layer) == (int64_t)l->nout * (l->nin + l->has_bias + l->has_idt));
-    REAL(dgnn_layer_forward)(ops, &layer, REAL(CASE_ROWS), rows.x, in_stride, rows.y, out_stride, NULL);
+    struct REAL(dgnn_layer_rows) at = {
+        .nrow = REAL(CASE_ROWS), .x = rows.x, .x_stride = in_stride, .y = rows.y, .y_stride = out_stride};
+    REAL(dgnn_layer_forward)(ops, &layer, &at);
     CHECK_NEAR(REAL(value_error)(net, rows.x, in_stride, rows.y, out_stride), 0, CASE_TOLERANCE);
-    REAL(dgnn_layer_forward)(ops, &layer, REAL(CASE_ROWS), rows.x, in_stride, rows.y, out_stride, rows.slope);
+    at.slope = rows.slope;
+    REAL(dgnn_layer_forward)(ops, &layer, &at);
     CHECK_NEAR(REAL(value_error)(net, rows.x, in_stride, rows.y, out_stride), 0, CASE_TOLERANCE);
     for (int add = 0; add < 2; add++) {
         for (size_t i = 0; i < sizeof(rows.dx) / sizeof(real); i++) {
             rows.dx[i] = 7;
         }
-        REAL(dgnn_layer_backward)(ops, &layer, REAL(CASE_ROWS), rows.dy, l->nout, rows.slope, rows.scratch,
-                                  rows.dx, in_stride, add);
+        struct REAL(dgnn_layer_rows) back = {.nrow = REAL(CASE_ROWS),
+                                             .x_stride = in_stride,
+                                             .dy = rows.dy,
+                                             .y_stride = l->nout,
+                                             .slope = rows.slope,
+                                             .scratch = rows.scratch,
+                                             .dx = rows.dx,
+                                             .accumulate = add};
+        REAL(dgnn_layer_backward)(ops, &layer, &back);
         CHECK_NEAR(REAL(slope_error)(net, rows.x, in_stride, rows.dy, rows.dx, add ? 7 : 0), 0, CASE_SLOPE);
     }
     CHECK(REAL(gap_untouched)(rows.y, out_stride, l->nout) &&
@@ -128,9 +138,17 @@ static void REAL(test_network)(const struct REAL(dgnn_ops) * ops, const struct d
     CHECK(network.nin == nin && network.nout == nout && network.nlayer == net->nlayer &&
           network.width_kept == kept);
     CHECK(REAL(dgnn_network_parameters)(&network) == parameters);
-    REAL(dgnn_network_forward)(ops, &network, REAL(CASE_ROWS), rows.x, nin, rows.y, rows.kept, rows.scratch);
+    struct REAL(dgnn_network_rows) at = {.nrow = REAL(CASE_ROWS),
+                                         .x = rows.x,
+                                         .x_stride = nin,
+                                         .y = rows.y,
+                                         .dy = rows.dy,
+                                         .dx = rows.dx,
+                                         .kept = rows.kept,
+                                         .scratch = rows.scratch};
+    REAL(dgnn_network_forward)(ops, &network, &at);
     CHECK_NEAR(REAL(value_error)(net, rows.x, nin, rows.y, nout), 0, CASE_TOLERANCE);
-    REAL(dgnn_network_backward)(ops, &network, REAL(CASE_ROWS), rows.dy, rows.dx, rows.kept, rows.scratch);
+    REAL(dgnn_network_backward)(ops, &network, &at);
     CHECK_NEAR(REAL(slope_error)(net, rows.x, nin, rows.dy, rows.dx, 0), 0, CASE_SLOPE);
     REAL(dgnn_network_free)(&network);
 }

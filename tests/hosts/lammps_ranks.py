@@ -285,7 +285,7 @@ def _raised(call):
     return ""
 
 
-def refusals(comm, path, spin, parameters):
+def refusals(comm, path, spin, parameters, dipole):
     """name -> what was raised."""
     def attach(lmp=None, model=path, **options):
         lmp = lmp or start()
@@ -300,7 +300,9 @@ def refusals(comm, path, spin, parameters):
     closed._lmp.close()
     respa._lmp.command("run_style respa 1 pair 1")
     last = comm.rank == comm.size - 1
+    dipoles = dgnn.Model.load(dipole, threads=1)
     calls = dict(
+        dipole=attach(model=dipole), kind=attach(model=dipoles if last else loaded),
         spin=attach(model=spin), lj=attach(start(units="lj")), box=attach(_without_box()), count=attach(type_map=["O"]),
         unknown=attach(type_map=["O", "Pt"]), string=attach(type_map="OH"), file=attach(model="none.pt2"),
         option=attach(thread=1), own=attach(type_mapp=1), loaded=attach(model=loaded, threads=1), comm=attach(comm=comm),

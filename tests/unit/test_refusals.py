@@ -374,3 +374,19 @@ def test_networks_that_are_multiplied_together_are_as_wide(dtype):
     networks[0]["neuron"] = networks[0]["neuron"][:1]
     with pytest.raises(dgnn.ModelFormatError, match=r"embeddings_strip: 4 outputs, expected 8"):
         _core.load_tree("changed.json", json.dumps(tree), arrays, (dtype, *OPTIONS[1:]))
+
+
+@pytest.mark.parametrize("dtype", [1, 2], ids=["float32", "float64"])
+@pytest.mark.parametrize("part", ["proj_g1g2", "proj_g1g1g2", "attn2g_map.mapqk", "attn2_mh_apply.mapv",
+                                  "attn2_ev_apply.head_map", "loc_attn.mapq", "loc_attn.mapkv"])
+def test_products_have_no_bias(part, dtype):
+    tree, arrays = read_case("dpa2_all_updates")
+    layer = tree["model"]["descriptor"]["repformers_variable"]["repformer_layers"][0]
+    for name in part.split("."):
+        layer = layer[name]
+    weights = layer["@variables"]["w"]
+    layer["@variables"]["b"] = {**weights, "@index": len(arrays)}
+    layer["bias"] = True
+    with pytest.raises(dgnn.UnsupportedModelError, match=rf"{re.escape(part)}: has a bias"):
+        _core.load_tree("changed.json", json.dumps(tree),
+                        [*arrays, np.ones(arrays[weights["@index"]].shape[1])], (dtype, *OPTIONS[1:]))

@@ -31,6 +31,67 @@ static const struct dgnn_param dpa2_identity[] = {
 #include "net/params/params_end.h"
 };
 
+static struct dgnn_repinit_context dpa2_pair_context(const struct dgnn_dpa2_settings *s)
+{
+    return (struct dgnn_repinit_context){
+        .cutoff = s->repinit.rcut,
+        .args = &s->own.repinit_args,
+        .neuron = "neuron",
+        .switch_start = s->repinit.rcut_smth,
+        .protection = s->own.env_protection,
+        .nsel = s->repinit.nsel,
+        .axis = s->repinit.axis_neuron,
+        .tebd_width = s->repinit.tebd_dim,
+        .tebd = s->tebd,
+        .strip = s->strip,
+        .one_side = s->repinit.type_one_side,
+        .smooth = s->own.smooth,
+        .ntypes = s->ntypes,
+        .threads = s->threads,
+        .keep = s->keep,
+        .cpu = s->cpu,
+        .excluded = s->excluded,
+    };
+}
+
+static int dpa2_check_identity(const struct dgnn_value *value, struct dgnn_error *error)
+{
+    return dgnn_value_kind(value) > DGNN_VALUE_NULL ? dgnn_params_load(value, dpa2_identity, 1, NULL, error)
+                                                    : DGNN_OK;
+}
+
+/* A product without bias that makes a node's features, in float64. */
+static int dpa2_load_product(const struct dgnn_value *value, int64_t nin, struct dgnn_dpa2_settings *s,
+                             struct dgnn_layer_f64 *layer, struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_layer_load_plain(value, nin, s->shape.ng1, s->dtype, layer, error));
+    s->parameters += dgnn_layer_parameters_f64(layer);
+    if (!layer->bias) {
+        return DGNN_OK;
+    }
+    dgnn_layer_free_f64(layer);
+    return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
+                             "has a bias, which deepmd-kit never gives it");
+}
+
+/* What types add to the first features: ntypes x ng1p. */
+static int dpa2_load_type_rows(struct dgnn_dpa2_settings *s, int64_t ng1p, double **rows,
+                               struct dgnn_error *error)
+{
+    int64_t width = s->repinit.tebd_dim;
+    struct dgnn_layer_f64 product;
+    DGNN_TRY(dpa2_load_product(&s->own.tebd_transform, width, s, &product, error));
+    *rows = dgnn_alloc_zeroed(s->ntypes * ng1p, sizeof(double));
+    for (int64_t at = 0; *rows && at < s->ntypes * ng1p; at++) {
+        for (int64_t k = 0; k < width && at % ng1p < s->shape.ng1; k++) {
+            (*rows)[at] += s->tebd[at / ng1p * width + k] * product.w.data[k * product.w.stride + at % ng1p];
+        }
+    }
+    dgnn_layer_free_f64(&product);
+    return *rows ? DGNN_OK
+                 : dgnn_status_no_memory(error, "weights", s->ntypes * ng1p * (int64_t)sizeof(double));
+}
+
 #define DGNN_REAL_BITS 32
 #include "net/dpa2/dpa2_body.h"
 #undef DGNN_REAL_BITS

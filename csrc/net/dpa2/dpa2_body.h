@@ -21,29 +21,6 @@ struct REAL(dgnn_dpa2_workspace) {
     struct dgnn_buffer first; /* nowned x first_stride: first features, then their gradient */
 };
 
-static struct dgnn_repinit_context REAL(dpa2_pair_context)(const struct dgnn_dpa2_settings *s)
-{
-    return (struct dgnn_repinit_context){
-        .cutoff = s->repinit.rcut,
-        .args = &s->own.repinit_args,
-        .neuron = "neuron",
-        .switch_start = s->repinit.rcut_smth,
-        .protection = s->own.env_protection,
-        .nsel = s->repinit.nsel,
-        .axis = s->repinit.axis_neuron,
-        .tebd_width = s->repinit.tebd_dim,
-        .tebd = s->tebd,
-        .strip = s->strip,
-        .one_side = s->repinit.type_one_side,
-        .smooth = s->own.smooth,
-        .ntypes = s->ntypes,
-        .threads = s->threads,
-        .keep = s->keep,
-        .cpu = s->cpu,
-        .excluded = s->excluded,
-    };
-}
-
 /* What the driver and others ask of the weights. */
 static int REAL(dpa2_load_switches)(const struct REAL(dgnn_dpa2) * d, struct dgnn_error *error)
 {
@@ -65,7 +42,7 @@ static int REAL(dpa2_load_switches)(const struct REAL(dgnn_dpa2) * d, struct dgn
 static int REAL(dpa2_load_blocks)(const struct dgnn_dpa2_settings *s, struct REAL(dgnn_dpa2) * d,
                                   struct dgnn_error *error)
 {
-    struct dgnn_repinit_context pair = REAL(dpa2_pair_context)(s), three = pair;
+    struct dgnn_repinit_context pair = dpa2_pair_context(s), three = pair;
     struct dgnn_repformer_context context = {.protection = s->own.env_protection,
                                              .wants_rotation = s->wants_rotation,
                                              .smooth = s->own.smooth,
@@ -90,69 +67,30 @@ static int REAL(dpa2_load_blocks)(const struct dgnn_dpa2_settings *s, struct REA
     return REAL(dpa2_load_switches)(d, error);
 }
 
-/* A product without bias, with padded columns. */
-static int REAL(dpa2_load_product)(const struct dgnn_value *value, int64_t nin, int64_t nout,
-                                   int64_t *parameters, struct REAL(dgnn_matrix) * w,
-                                   struct dgnn_error *error)
-{
-    struct REAL(dgnn_layer) layer;
-    DGNN_TRY(REAL(dgnn_layer_load)(value, nin, nout, &layer, error));
-    int plain =
-        layer.activation.kind == DGNN_ACTIVATION_LINEAR && !layer.idt && !layer.residual && !layer.bias;
-    int status = plain ? REAL(dgnn_layer_matrix)(nin, dgnn_table_pad(nout, REAL_LANES), w, error)
-                       : dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
-                                           "is more than a product, which deepmd-kit never makes it");
-    for (int64_t r = 0; r < nin && !status; r++) {
-        memcpy(w->data + r * w->stride, layer.w.data + r * layer.w.stride, sizeof(real) * (size_t)nout);
-    }
-    *parameters += REAL(dgnn_layer_parameters)(&layer);
-    REAL(dgnn_layer_free)(&layer);
-    return status;
-}
-
 static int REAL(dpa2_load_shape)(const struct dgnn_dpa2_settings *s, struct REAL(dgnn_dpa2) * d,
                                  struct dgnn_error *error)
 {
-    struct REAL(dgnn_matrix) *transposed = &d->shape_transposed;
+    struct dgnn_layer_f64 product;
     if (d->first_width == d->repformer.ng1) {
-        return dgnn_value_kind(&s->own.g1_shape_tranform) > DGNN_VALUE_NULL
-                   ? dgnn_params_load(&s->own.g1_shape_tranform, dpa2_identity, 1, NULL, error)
-                   : DGNN_OK;
+        return dpa2_check_identity(&s->own.g1_shape_tranform, error);
     }
-    DGNN_TRY(REAL(dpa2_load_product)(&s->own.g1_shape_tranform, d->first_width, d->repformer.ng1,
-                                     &d->settings->parameters, &d->shape, error));
-    DGNN_TRY(REAL(dgnn_layer_matrix)(d->repformer.ng1, d->first_stride, transposed, error));
-    for (int64_t r = 0; r < transposed->nrow; r++) {
-        for (int64_t c = 0; c < d->first_width; c++) {
-            transposed->data[r * transposed->stride + c] = d->shape.data[c * d->shape.stride + r];
-        }
-    }
-    return DGNN_OK;
+    int status = dpa2_load_product(&s->own.g1_shape_tranform, d->first_width, d->settings, &product, error);
+    status = status ? status : REAL(dgnn_layer_cast)(&product.w, &d->shape, &d->shape_transposed, error);
+    dgnn_layer_free_f64(&product);
+    return status;
 }
 
 static int REAL(dpa2_load_types)(const struct dgnn_dpa2_settings *s, struct REAL(dgnn_dpa2) * d,
                                  struct dgnn_error *error)
 {
-    struct REAL(dgnn_matrix) w = {0};
-    int64_t width = s->repinit.tebd_dim, ng1p = d->repformer.ng1p;
-    int status = DGNN_OK;
+    int64_t ng1p = d->repformer.ng1p;
+    double *rows = NULL;
     if (!s->own.add_tebd_to_repinit_out) {
         return dgnn_params_unused(&s->own.tebd_transform, "add_tebd_to_repinit_out is false", error);
     }
-    DGNN_TRY(REAL(dpa2_load_product)(&s->own.tebd_transform, width, d->repformer.ng1,
-                                     &d->settings->parameters, &w, error));
-    d->type_row = dgnn_alloc_zeroed(s->ntypes * ng1p, sizeof(real));
-    if (!d->type_row) {
-        status = dgnn_status_no_memory(error, "weights", s->ntypes * ng1p * (int64_t)sizeof(real));
-    }
-    for (int64_t at = 0; at < s->ntypes * ng1p && !status; at++) {
-        double sum = 0;
-        for (int64_t k = 0; k < width; k++) {
-            sum += s->tebd[at / ng1p * width + k] * (double)w.data[k * w.stride + at % ng1p];
-        }
-        d->type_row[at] = (real)sum;
-    }
-    REAL(dgnn_layer_matrix_free)(&w);
+    int status = dpa2_load_type_rows(d->settings, ng1p, &rows, error);
+    status = status ? status : REAL(dgnn_layer_cast_row)(rows, s->ntypes * ng1p, &d->type_row, error);
+    dgnn_alloc_free(rows);
     return status;
 }
 

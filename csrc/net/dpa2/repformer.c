@@ -13,88 +13,14 @@ static const struct dgnn_param repformer_params[] = {
 #include "net/params/params_end.h"
 };
 
-struct repformer_layer_params {
-#include "net/params/params_fields.h"
-#include "net/params/repformer_layer.def"
-#include "net/params/params_end.h"
-};
-
 static const struct dgnn_param repformer_layer_params[] = {
-#define DGNN_PARAM_STRUCT struct repformer_layer_params
+#define DGNN_PARAM_STRUCT struct dgnn_repformer_layer_params
 #include "net/params/params_rows.h"
 #include "net/params/repformer_layer.def"
-#include "net/params/params_end.h"
-};
-
-struct repformer_variable_params {
-#include "net/params/params_fields.h"
-#include "net/params/objects/repformer_variable.def"
-#include "net/params/params_end.h"
-};
-
-static const struct dgnn_param repformer_variable_rows[] = {
-#define DGNN_PARAM_STRUCT struct repformer_variable_params
-#include "net/params/params_rows.h"
-#include "net/params/objects/repformer_variable.def"
-#include "net/params/params_end.h"
-};
-
-struct repformer_map_params {
-#include "net/params/params_fields.h"
-#include "net/params/objects/attention_pair.def"
-#include "net/params/params_end.h"
-};
-
-static const struct dgnn_param repformer_map_rows[] = {
-#define DGNN_PARAM_STRUCT struct repformer_map_params
-#include "net/params/params_rows.h"
-#include "net/params/objects/attention_pair.def"
-#include "net/params/params_end.h"
-};
-
-struct repformer_apply_params {
-#include "net/params/params_fields.h"
-#include "net/params/objects/attention_value.def"
-#include "net/params/params_end.h"
-};
-
-static const struct dgnn_param repformer_apply_rows[] = {
-#define DGNN_PARAM_STRUCT struct repformer_apply_params
-#include "net/params/params_rows.h"
-#include "net/params/objects/attention_value.def"
-#include "net/params/params_end.h"
-};
-
-struct repformer_equivariant_params {
-#include "net/params/params_fields.h"
-#include "net/params/objects/attention_vector.def"
-#include "net/params/params_end.h"
-};
-
-static const struct dgnn_param repformer_equivariant_rows[] = {
-#define DGNN_PARAM_STRUCT struct repformer_equivariant_params
-#include "net/params/params_rows.h"
-#include "net/params/objects/attention_vector.def"
-#include "net/params/params_end.h"
-};
-
-struct repformer_local_params {
-#include "net/params/params_fields.h"
-#include "net/params/objects/attention_node.def"
-#include "net/params/params_end.h"
-};
-
-static const struct dgnn_param repformer_local_rows[] = {
-#define DGNN_PARAM_STRUCT struct repformer_local_params
-#include "net/params/params_rows.h"
-#include "net/params/objects/attention_node.def"
 #include "net/params/params_end.h"
 };
 
 #define REPFORMER_COUNT(rows) (sizeof(rows) / sizeof(rows[0]))
-
-/* Of smooth attention's logits; deepmd-kit makes no other, and the tables refuse one. */
-#define REPFORMER_SHIFT 20.0
 
 /* Widths and heads are bounded, so that their products cannot overflow. */
 enum { REPFORMER_WIDTH_MAX = 1 << 16, REPFORMER_HEADS_MAX = 1 << 12 };
@@ -150,7 +76,7 @@ int dgnn_repformer_params_describe(const struct dgnn_repformer_params *params, s
 
 /* A layer's members must say what the block's arguments say, or the block would not be one. */
 static int repformer_check_layer(const struct dgnn_value *value, const struct dgnn_repformer_shape *block,
-                                 const struct repformer_layer_params *layer, int last, int32_t smooth,
+                                 const struct dgnn_repformer_layer_params *layer, int last, int32_t smooth,
                                  struct dgnn_error *error)
 {
     char path[256];
@@ -175,7 +101,7 @@ static int repformer_check_layer(const struct dgnn_value *value, const struct dg
     return DGNN_OK;
 }
 
-static void repformer_switches(const struct repformer_layer_params *p, struct dgnn_repformer_switches *s)
+static void repformer_switches(const struct dgnn_repformer_layer_params *p, struct dgnn_repformer_switches *s)
 {
     *s = (struct dgnn_repformer_switches){
         .has_pair = p->update_chnnl_2,
@@ -198,72 +124,8 @@ static void repformer_switches(const struct repformer_layer_params *p, struct dg
     };
 }
 
-/* Width and heads of an attention must be the layer's. */
-static int repformer_attention_check(const struct dgnn_value *value, int64_t input, int64_t heads,
-                                     const int64_t expected[2], struct dgnn_error *error)
-{
-    if (input == expected[0] && heads == expected[1]) {
-        return DGNN_OK;
-    }
-    return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value,
-                             "input_dim %lld, head_num %lld: expected %lld and %lld", (long long)input,
-                             (long long)heads, (long long)expected[0], (long long)expected[1]);
-}
-
-static int repformer_hidden_check(const struct dgnn_value *value, int64_t hidden, struct dgnn_error *error)
-{
-    return hidden >= 1 && hidden <= REPFORMER_WIDTH_MAX
-               ? DGNN_OK
-               : dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "hidden_dim is %lld, expected 1 to 65536",
-                                   (long long)hidden);
-}
-
-static const char repformer_owner[] = "the layer";
-
-static int repformer_map_load(const struct dgnn_value *value, int64_t input,
-                              const struct dgnn_repformer_switches *s, struct repformer_map_params *params,
-                              struct dgnn_error *error)
-{
-    const int64_t expected[2] = {input, s->pair_heads};
-    DGNN_TRY(dgnn_params_load(value, repformer_map_rows, REPFORMER_COUNT(repformer_map_rows), params, error));
-    DGNN_TRY(repformer_attention_check(value, params->input_dim, params->head_num, expected, error));
-    DGNN_TRY(repformer_hidden_check(value, params->hidden_dim, error));
-    DGNN_TRY(dgnn_params_same_bool(&params->has_gate, s->has_gate, repformer_owner, error));
-    return dgnn_params_same_bool(&params->smooth, s->smooth, repformer_owner, error);
-}
-
-static int repformer_apply_load(const struct dgnn_value *value, int64_t input, int64_t heads,
-                                struct repformer_apply_params *params, struct dgnn_error *error)
-{
-    const int64_t expected[2] = {input, heads};
-    DGNN_TRY(
-        dgnn_params_load(value, repformer_apply_rows, REPFORMER_COUNT(repformer_apply_rows), params, error));
-    return repformer_attention_check(value, params->input_dim, params->head_num, expected, error);
-}
-
-static int repformer_equivariant_load(const struct dgnn_value *value, int64_t input, int64_t heads,
-                                      struct repformer_equivariant_params *params, struct dgnn_error *error)
-{
-    const int64_t expected[2] = {input, heads};
-    DGNN_TRY(dgnn_params_load(value, repformer_equivariant_rows, REPFORMER_COUNT(repformer_equivariant_rows),
-                              params, error));
-    return repformer_attention_check(value, params->input_dim, params->head_num, expected, error);
-}
-
-static int repformer_local_load(const struct dgnn_value *value, int64_t input,
-                                const struct dgnn_repformer_switches *s,
-                                struct repformer_local_params *params, struct dgnn_error *error)
-{
-    const int64_t expected[2] = {input, s->node_heads};
-    DGNN_TRY(
-        dgnn_params_load(value, repformer_local_rows, REPFORMER_COUNT(repformer_local_rows), params, error));
-    DGNN_TRY(repformer_attention_check(value, params->input_dim, params->head_num, expected, error));
-    DGNN_TRY(repformer_hidden_check(value, params->hidden_dim, error));
-    return dgnn_params_same_bool(&params->smooth, s->smooth, repformer_owner, error);
-}
-
 /* Layers of version 1 that are older than these settings have none of them. */
-static int repformer_old_layer(const struct dgnn_value *value, struct repformer_layer_params *p,
+static int repformer_old_layer(const struct dgnn_value *value, struct dgnn_repformer_layer_params *p,
                                struct dgnn_error *error)
 {
     const struct {
@@ -286,7 +148,8 @@ static int repformer_old_layer(const struct dgnn_value *value, struct repformer_
 
 /* What a layer repeats. The last layer leaves pairs alone, and deepmd-kit then writes that nothing updates
  * them. */
-static int repformer_check_repeats(const struct dgnn_value *value, const struct repformer_layer_params *layer,
+static int repformer_check_repeats(const struct dgnn_value *value,
+                                   const struct dgnn_repformer_layer_params *layer,
                                    const struct dgnn_repformer_params *args, int32_t ntypes,
                                    struct dgnn_error *error)
 {
@@ -309,7 +172,7 @@ static int repformer_check_repeats(const struct dgnn_value *value, const struct 
 }
 
 /* Parts of a layer that its settings do not ask for. */
-static int repformer_check_parts(const struct repformer_layer_params *p,
+static int repformer_check_parts(const struct dgnn_repformer_layer_params *p,
                                  const struct dgnn_repformer_switches *s, struct dgnn_error *error)
 {
     const struct {
@@ -331,19 +194,37 @@ static int repformer_check_parts(const struct repformer_layer_params *p,
     return DGNN_OK;
 }
 
+int dgnn_repformer_layer_settings(const struct dgnn_value *value, const struct dgnn_repformer_shape *shape,
+                                  const struct dgnn_repformer_context *context, int last,
+                                  struct dgnn_repformer_layer_settings *settings, struct dgnn_error *error)
+{
+    struct dgnn_repformer_layer_params *p = &settings->params;
+    DGNN_TRY(
+        dgnn_params_load(value, repformer_layer_params, REPFORMER_COUNT(repformer_layer_params), p, error));
+    DGNN_TRY(repformer_old_layer(value, p, error));
+    DGNN_TRY(repformer_check_layer(value, shape, p, last, context->smooth, error));
+    repformer_switches(p, &settings->switches);
+    DGNN_TRY(repformer_check_repeats(value, p, shape->params, context->ntypes, error));
+    return repformer_check_parts(p, &settings->switches, error);
+}
+
 #define DGNN_REAL_BITS 32
-#include "net/dpa2/repformer_load_body.h"
+#include "net/dpa2/repformer_chunk_body.h"
 #include "net/dpa2/repformer_pair_body.h"
+#include "net/dpa2/repformer_pair_backward_body.h"
 #include "net/dpa2/repformer_node_body.h"
+#include "net/dpa2/repformer_node_backward_body.h"
 #include "net/dpa2/repformer_rotation_body.h"
 #include "net/dpa2/repformer_side_body.h"
 #include "net/dpa2/repformer_body.h"
 #include "net/dpa2/repformer_places_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
-#include "net/dpa2/repformer_load_body.h"
+#include "net/dpa2/repformer_chunk_body.h"
 #include "net/dpa2/repformer_pair_body.h"
+#include "net/dpa2/repformer_pair_backward_body.h"
 #include "net/dpa2/repformer_node_body.h"
+#include "net/dpa2/repformer_node_backward_body.h"
 #include "net/dpa2/repformer_rotation_body.h"
 #include "net/dpa2/repformer_side_body.h"
 #include "net/dpa2/repformer_body.h"

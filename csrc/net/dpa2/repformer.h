@@ -77,6 +77,23 @@ struct dgnn_repformer_context {
     const uint8_t *excluded; /* ntypes x ntypes or NULL; outlives the block */
 };
 
+/* Of a layer: its members, and what they mean. */
+struct dgnn_repformer_layer_params {
+#include "net/params/params_fields.h"
+#include "net/params/repformer_layer.def"
+#include "net/params/params_end.h"
+};
+struct dgnn_repformer_layer_settings {
+    struct dgnn_repformer_layer_params params;
+    struct dgnn_repformer_switches switches;
+};
+
+/* Loads an object of class RepformerLayer but for its weights; what it repeats must be what the block says.
+ * last: it is the block's last one. Errors: FORMAT, UNSUPPORTED. */
+int dgnn_repformer_layer_settings(const struct dgnn_value *value, const struct dgnn_repformer_shape *shape,
+                                  const struct dgnn_repformer_context *context, int last,
+                                  struct dgnn_repformer_layer_settings *settings, struct dgnn_error *error);
+
 #define DGNN_REAL_BITS 32
 #include "net/dpa2/repformer_types.h"
 #undef DGNN_REAL_BITS

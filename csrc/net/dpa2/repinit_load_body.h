@@ -3,20 +3,6 @@
 
 /* ---------------------------------------------------------------- weights */
 
-static int REAL(repinit_load_tebd)(struct REAL(dgnn_repinit) * block, struct dgnn_error *error)
-{
-    const struct dgnn_repinit_context *context = &block->context;
-    int64_t count = (context->ntypes + 1) * context->tebd_width;
-    block->tebd = dgnn_alloc(count, sizeof(real));
-    if (!block->tebd) {
-        return dgnn_status_no_memory(error, "type embeddings", count * (int64_t)sizeof(real));
-    }
-    for (int64_t k = 0; k < count; k++) {
-        block->tebd[k] = (real)context->tebd[k];
-    }
-    return DGNN_OK;
-}
-
 /* Inputs of the type network for types a and b: both embeddings (the first of first), or one. */
 static void REAL(repinit_type_input)(const struct REAL(dgnn_repinit) * block, int32_t first, int32_t second,
                                      int both, real *x)
@@ -83,36 +69,15 @@ static int REAL(repinit_load_network)(const struct dgnn_value *variable, int bot
 {
     const struct dgnn_repinit_context *context = &block->context;
     struct dgnn_value embeddings = dgnn_value_member(variable, "embeddings");
-    struct dgnn_value statistics = dgnn_value_member(variable, "@variables");
     int64_t nin = 1 + (context->strip ? 0 : (both ? 2 : 1) * context->tebd_width);
-    block->environment = (struct dgnn_environment){.cutoff = context->cutoff,
-                                                   .switch_start = context->switch_start,
-                                                   .protection = context->protection,
-                                                   .width = 4,
-                                                   .ntypes = context->ntypes,
-                                                   .nsection = 1};
-    struct repinit_variable_params params;
-    DGNN_TRY(dgnn_params_load(variable, repinit_variable_rows, REPINIT_NVARIABLE, &params, error));
-    if (!context->strip) {
-        DGNN_TRY(dgnn_params_unused(&params.embeddings_strip, "tebd_input_mode is not strip", error));
-    }
-    DGNN_TRY(dgnn_environment_load(&block->environment, &statistics, &context->nsel, error));
+    DGNN_TRY(repinit_load_statistics(variable, context, &block->environment, error));
     DGNN_TRY(REAL(dgnn_embedding_load)(&embeddings, 0, context->ntypes, nin, NULL, &block->embedding, error));
     DGNN_TRY(REAL(dgnn_embedding_same)(&block->embedding, context->args, context->neuron, error));
     block->ng = block->embedding.nout;
     block->ngp = dgnn_table_pad(block->ng, REAL_LANES);
     block->parameters = block->embedding.parameters;
-    return REAL(repinit_load_tebd)(block, error);
-}
-
-/* Is a mean of the rows [begin, 4) other than 0? */
-static int REAL(repinit_has_mean)(const struct REAL(dgnn_repinit) * block, int begin)
-{
-    int any = 0;
-    for (int64_t k = 0; k < 4 * block->context.ntypes; k++) {
-        any |= k % 4 >= begin && block->environment.mean[k] != 0;
-    }
-    return any;
+    return REAL(dgnn_layer_cast_row)(context->tebd, (context->ntypes + 1) * context->tebd_width, &block->tebd,
+                                     error);
 }
 
 static int REAL(repinit_load_pair)(const struct dgnn_value *variable, struct REAL(dgnn_repinit) * block,
@@ -120,13 +85,9 @@ static int REAL(repinit_load_pair)(const struct dgnn_value *variable, struct REA
 {
     int both = !block->context.one_side;
     DGNN_TRY(REAL(repinit_load_network)(variable, both, block, error));
-    if (block->context.axis < 1 || block->context.axis > block->ng) {
-        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, variable,
-                                 "axis_neuron is %lld; expected 1 to %lld, the outputs",
-                                 (long long)block->context.axis, (long long)block->ng);
-    }
+    DGNN_TRY(repinit_check_axis(variable, block->context.axis, block->ng, error));
     block->dim_out = block->ng * block->context.axis;
-    block->has_empty = REAL(repinit_has_mean)(block, 0);
+    block->has_empty = repinit_has_mean(&block->environment, 0);
     return block->context.strip ? REAL(repinit_load_strip)(variable, 0, both, block, error) : DGNN_OK;
 }
 
@@ -160,7 +121,7 @@ static int REAL(repinit_load_three)(const struct dgnn_value *variable, struct RE
 {
     DGNN_TRY(REAL(repinit_load_network)(variable, 1, block, error));
     block->dim_out = block->ng;
-    block->has_empty = REAL(repinit_has_mean)(block, 1);
+    block->has_empty = repinit_has_mean(&block->environment, 1);
     DGNN_TRY(REAL(repinit_load_start)(block, error));
     return block->context.strip ? REAL(repinit_load_strip)(variable, 1, 1, block, error) : DGNN_OK;
 }

@@ -145,7 +145,9 @@ static int REAL(repflow_type_rows)(struct REAL(repflow_state) * w, const double 
         joined[c] = (real)s->charge_table[(int64_t)charge * width + c];
         joined[width + c] = (real)s->spin_table[(int64_t)spin * width + c];
     }
-    REAL(dgnn_layer_forward)(w->f->ops, &w->f->mix, 1, joined, 2 * width, joined + 2 * width, width, NULL);
+    struct REAL(dgnn_layer_rows)
+        mixed = {.nrow = 1, .x = joined, .x_stride = 2 * width, .y = joined + 2 * width, .y_stride = width};
+    REAL(dgnn_layer_forward)(w->f->ops, &w->f->mix, &mixed);
     w->f->ops->activate(&s->activation, width, joined + 2 * width, joined + 2 * width, NULL);
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t c = 0; c < width; c++) {

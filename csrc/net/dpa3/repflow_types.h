@@ -10,7 +10,8 @@ struct REAL(dgnn_repflow_weights) {
     struct REAL(dgnn_matrix) neighbour_part_transposed;
     struct REAL(dgnn_matrix) symmetric; /* axis x (e | n), then n */
     struct REAL(dgnn_matrix) symmetric_transposed;
-    real *rows; /* owner of the bias and residual rows below and in block */
+    real *rows;               /* owner of the bias and residual rows below and in block */
+    real *without_angle_term; /* owner of block's */
     const real *centre_bias;
     const real *symmetric_bias;
     const real *weight_self, *weight_symmetric; /* n */

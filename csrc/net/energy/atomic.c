@@ -79,28 +79,6 @@ int dgnn_atomic_load_statistics(const struct dgnn_value *model, int32_t ntypes, 
     return atomic_load_statistic(&variables, "out_bias", shape, 0, *bias, error);
 }
 
-int dgnn_atomic_load_dropped(const struct dgnn_value *list, int32_t ntypes, uint8_t **dropped,
-                             struct dgnn_error *error)
-{
-    int64_t count = 0, type;
-    *dropped = dgnn_alloc_zeroed(ntypes, 1);
-    if (!*dropped) {
-        return dgnn_status_no_memory(error, "excluded types", ntypes);
-    }
-    if (dgnn_value_kind(list) != DGNN_VALUE_ABSENT && dgnn_value_kind(list) != DGNN_VALUE_NULL) {
-        DGNN_TRY(dgnn_value_list(list, &count, error));
-    }
-    for (int64_t i = 0; i < count; i++) {
-        struct dgnn_value item = dgnn_value_item(list, i);
-        DGNN_TRY(dgnn_value_int(&item, &type, error));
-        if (type < 0 || type >= ntypes) {
-            return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &item, "not a type of the model");
-        }
-        (*dropped)[type] = 1;
-    }
-    return DGNN_OK;
-}
-
 int dgnn_atomic_exclude_idle(const struct dgnn_descriptor_properties *descriptor, int32_t ntypes,
                              const uint8_t *dropped, uint8_t *pair_exclude)
 {
@@ -172,7 +150,7 @@ static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_lo
     a->threads = context->threads;
     DGNN_TRY(
         dgnn_params_load(value, atomic_rows, sizeof(atomic_rows) / sizeof(atomic_rows[0]), &params, error));
-    DGNN_TRY(dgnn_atomic_load_dropped(&params.atom_exclude_types, a->ntypes, &a->dropped, error));
+    DGNN_TRY(dgnn_params_types(&params.atom_exclude_types, a->ntypes, &a->dropped, error));
     DGNN_TRY(dgnn_params_pairs(&params.pair_exclude_types, a->ntypes, &a->pair_exclude, &a->any_pair, error));
     DGNN_TRY(atomic_load_parts(&params, context, a, error));
     dgnn_atomic_properties(a, &p);

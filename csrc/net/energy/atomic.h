@@ -27,13 +27,10 @@ int dgnn_atomic_describe(const struct dgnn_atomic *atomic, struct dgnn_text *tex
 /* As of the descriptor, with the fitting net's. */
 double dgnn_atomic_cost(const struct dgnn_atomic *atomic, int64_t n, const double *distance);
 
-/* Parts of a Model object that sums of models have too. bias, spread: ntypes x width, out_bias and out_std
- * (zeros, and ones, where there is none); dropped: ntypes, 1 for the types in the list atom_exclude_types.
- * All are allocated (dgnn_alloc_free), also after an error. */
+/* A part of a Model object that sums of models have too. bias, spread: ntypes x width, out_bias and out_std
+ * (zeros, and ones, where there is none). Both are allocated (dgnn_alloc_free), also after an error. */
 int dgnn_atomic_load_statistics(const struct dgnn_value *model, int32_t ntypes, int64_t width, double **bias,
                                 double **spread, struct dgnn_error *error);
-int dgnn_atomic_load_dropped(const struct dgnn_value *list, int32_t ntypes, uint8_t **dropped,
-                             struct dgnn_error *error);
 /* Where no messages pass, a centre without energy needs no edges: its pairs are excluded too. Is there one?
  */
 int dgnn_atomic_exclude_idle(const struct dgnn_descriptor_properties *descriptor, int32_t ntypes,

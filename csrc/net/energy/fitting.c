@@ -45,6 +45,7 @@ static void fitting_widths(struct dgnn_fitting *f, int64_t parameters, int64_t w
 static int fitting_load_glu(struct dgnn_fitting *f, const struct dgnn_value *list, struct dgnn_error *error)
 {
     int64_t count = dgnn_value_count(list);
+    const struct dgnn_glu_case of = {f->own.params.dim_case_embd, f->case_embedding, f->modulates};
     struct dgnn_glu *glu = dgnn_alloc_zeroed(count, sizeof(*glu));
     if (!glu) {
         return dgnn_status_no_memory(error, "networks", count * (int64_t)sizeof(*glu));
@@ -53,8 +54,7 @@ static int fitting_load_glu(struct dgnn_fitting *f, const struct dgnn_value *lis
     f->nnet = count;
     for (int64_t k = 0; k < count; k++) {
         struct dgnn_value item = dgnn_value_item(list, k);
-        DGNN_TRY(dgnn_glu_load(&item, f->width, f->modulates, f->own.params.dim_case_embd, f->case_embedding,
-                               &glu[k], error));
+        DGNN_TRY(dgnn_glu_load(&item, f->width, &of, &glu[k], error));
         fitting_widths(f, glu[k].parameters, glu[k].width_kept, glu[k].width_max);
     }
     return DGNN_OK;
@@ -170,15 +170,22 @@ static void fitting_keep_hidden(const struct dgnn_fitting *f, int64_t k, int64_t
 static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_input *in, int64_t k,
                         int64_t count, const struct fitting_batch *b, const struct dgnn_fitting_answer *to)
 {
-    const struct dgnn_ops_f64 *ops = f->ops;
     int64_t width = f->own.params.dim_descrpt, n = f->own.net_width;
+    struct dgnn_network_rows_f64 rows = {.nrow = count,
+                                         .x = b->input,
+                                         .x_stride = f->width,
+                                         .y = b->output,
+                                         .dy = b->seed,
+                                         .dx = b->input,
+                                         .kept = b->kept,
+                                         .scratch = b->scratch};
     for (int64_t r = 0; r < count; r++) {
         fitting_fill(f, in, b->row[r], b->input + r * f->width);
     }
     if (f->own.kind->is_gated) {
-        dgnn_glu_forward(ops, &f->glu[k], count, b->input, b->output, b->kept, b->scratch);
+        dgnn_glu_forward(f->ops, &f->glu[k], &rows);
     } else {
-        dgnn_network_forward_f64(ops, &f->net[k], count, b->input, f->width, b->output, b->kept, b->scratch);
+        dgnn_network_forward_f64(f->ops, &f->net[k], &rows);
     }
     if (in->last_layer) {
         fitting_keep_hidden(f, k, count, b, in->last_layer);
@@ -188,9 +195,9 @@ static void fitting_run(const struct dgnn_fitting *f, const struct dgnn_fitting_
     }
     if (to->gradient) {
         if (f->own.kind->is_gated) {
-            dgnn_glu_backward(ops, &f->glu[k], count, b->seed, b->input, b->kept, b->scratch);
+            dgnn_glu_backward(f->ops, &f->glu[k], &rows);
         } else {
-            dgnn_network_backward_f64(ops, &f->net[k], count, b->seed, b->input, b->kept, b->scratch);
+            dgnn_network_backward_f64(f->ops, &f->net[k], &rows);
         }
         for (int64_t r = 0; r < count; r++) {
             for (int64_t c = 0; c < width; c++) {
@@ -236,28 +243,6 @@ static int fitting_load_default(struct dgnn_fitting *f, struct dgnn_error *error
     for (int64_t i = 0; i < count; i++) {
         struct dgnn_value item = dgnn_value_item(list, i);
         DGNN_TRY(dgnn_value_double(&item, &f->default_fparam[i], error));
-    }
-    return DGNN_OK;
-}
-
-static int fitting_load_dropped(struct dgnn_fitting *f, struct dgnn_error *error)
-{
-    const struct dgnn_value *list = &f->own.params.exclude_types;
-    int64_t count = 0, type;
-    f->dropped = dgnn_alloc_zeroed(f->ntypes, 1);
-    if (!f->dropped) {
-        return dgnn_status_no_memory(error, "fitting parameters", f->ntypes);
-    }
-    if (dgnn_value_kind(list) != DGNN_VALUE_ABSENT && dgnn_value_kind(list) != DGNN_VALUE_NULL) {
-        DGNN_TRY(dgnn_value_list(list, &count, error));
-    }
-    for (int64_t i = 0; i < count; i++) {
-        struct dgnn_value item = dgnn_value_item(list, i);
-        DGNN_TRY(dgnn_value_int(&item, &type, error));
-        if (type < 0 || type >= f->ntypes) {
-            return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &item, "not a type of the model");
-        }
-        f->dropped[type] = 1;
     }
     return DGNN_OK;
 }
@@ -344,7 +329,7 @@ static int fitting_load_into(const struct dgnn_value *value, const struct dgnn_l
     DGNN_TRY(
         dgnn_fitting_load_row(value, "case_embd", f->own.params.dim_case_embd, &f->case_embedding, error));
     DGNN_TRY(fitting_load_default(f, error));
-    DGNN_TRY(fitting_load_dropped(f, error));
+    DGNN_TRY(dgnn_params_types(&f->own.params.exclude_types, f->ntypes, &f->dropped, error));
     return fitting_load_networks(f, value, error);
 }
 
@@ -410,8 +395,7 @@ void dgnn_fitting_properties(const struct dgnn_fitting *f, struct dgnn_fitting_p
 int dgnn_fitting_takes_rotation(const struct dgnn_value *value)
 {
     const struct dgnn_fitting_kind *kind;
-    return !dgnn_fitting_kind_find(value, &kind, NULL) &&
-           (kind->output == DGNN_OUTPUT_DIPOLE || kind->output == DGNN_OUTPUT_POLAR);
+    return !dgnn_fitting_kind_find(value, &kind, NULL) && kind->takes_rotation;
 }
 
 void dgnn_fitting_finish(const struct dgnn_fitting *f, int32_t type, const double *bias, const double *spread,

@@ -42,9 +42,10 @@ struct dgnn_fitting_kind {
     const char *type; /* as in "type" of the tree; aliases are further rows of the list of kinds */
     const struct dgnn_param *rows;
     size_t nrow;
-    int32_t output;   /* enum dgnn_output */
-    int32_t nseed;    /* numbers of the whole that can be differentiated, the first ones */
-    int32_t is_gated; /* does the network have gates (net/energy/glu.h)? */
+    int32_t output;         /* enum dgnn_output */
+    int32_t nseed;          /* numbers of the whole that can be differentiated, the first ones */
+    int32_t is_gated;       /* does the network have gates (net/energy/glu.h)? */
+    int32_t takes_rotation; /* does answer read the descriptor's rotation? */
 
     /* After the table's rows: widths, and what else is in the tree. Errors: FORMAT, MEMORY. */
     int (*load)(const struct dgnn_value *value, struct dgnn_fitting_own *own, struct dgnn_error *error);

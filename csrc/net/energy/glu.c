@@ -26,8 +26,7 @@ struct glu_load {
     const struct dgnn_value *value;
     struct dgnn_value variables;
     struct glu_params params;
-    int64_t ncase;
-    const double *case_embedding;
+    const struct dgnn_glu_case *of;
     double *code; /* ncode: of the case; NULL without modulation */
     int64_t ncode;
     int64_t *nread; /* arrays that were read: a network has no others */
@@ -62,8 +61,8 @@ static int glu_encode_with(struct glu_load *l, const struct dgnn_activation *act
         return dgnn_status_no_memory(l->error, "the code of a case", (hidden + l->ncode) * 8);
     }
     for (int64_t h = 0; h < hidden; h++) {
-        for (int64_t k = 0; k < l->ncase; k++) {
-            unit[h] += l->case_embedding[k] * first[k * hidden + h];
+        for (int64_t k = 0; k < l->of->n; k++) {
+            unit[h] += l->of->embedding[k] * first[k * hidden + h];
         }
         unit[h] = dgnn_activation_value(activation, unit[h], NULL);
     }
@@ -79,10 +78,10 @@ static int glu_encode_with(struct glu_load *l, const struct dgnn_activation *act
 
 static int glu_encode(struct glu_load *l)
 {
-    int64_t hidden = 32 * ((4 * l->ncase + 31) / 32);
+    int64_t hidden = 32 * ((4 * l->of->n + 31) / 32);
     double *first = NULL, *second = NULL;
     l->ncode = 4 * l->params.descriptor_dim;
-    int status = glu_array(l, "case_film.case_layer1.matrix", 2, (int64_t[]){l->ncase, hidden}, &first);
+    int status = glu_array(l, "case_film.case_layer1.matrix", 2, (int64_t[]){l->of->n, hidden}, &first);
     status = status ? status
                     : glu_array(l, "case_film.case_layer2.matrix", 2, (int64_t[]){hidden, l->ncode}, &second);
     status = status ? status : glu_encode_with(l, &l->glu->activation, hidden, first, second);
@@ -189,7 +188,7 @@ static int glu_load_layers(const struct glu_load *l)
                           l->params.bias_out ? "output_layer.bias" : NULL);
 }
 
-static int glu_load_into(struct glu_load *l, int64_t nin, int modulates)
+static int glu_load_into(struct glu_load *l, int64_t nin)
 {
     struct dgnn_glu *g = l->glu;
     DGNN_TRY(dgnn_value_object(l->value, l->error));
@@ -207,7 +206,7 @@ static int glu_load_into(struct glu_load *l, int64_t nin, int modulates)
             "than 64 layers");
     }
     int says = l->params.case_film_embd && l->params.dim_case_embd > 0;
-    if (says != modulates || (says && l->params.dim_case_embd != l->ncase)) {
+    if (says != l->of->modulates || (says && l->params.dim_case_embd != l->of->n)) {
         return dgnn_value_refuse(l->error, DGNN_ERROR_FORMAT, l->value,
                                  "case_film_embd or dim_case_embd is not the fitting's");
     }
@@ -228,18 +227,13 @@ static int glu_load_into(struct glu_load *l, int64_t nin, int modulates)
                                  dgnn_value_path(&l->variables, (char[256]){0}, 256));
 }
 
-int dgnn_glu_load(const struct dgnn_value *value, int64_t nin, int modulates, int64_t ncase,
-                  const double *case_embedding, struct dgnn_glu *glu, struct dgnn_error *error)
+int dgnn_glu_load(const struct dgnn_value *value, int64_t nin, const struct dgnn_glu_case *of,
+                  struct dgnn_glu *glu, struct dgnn_error *error)
 {
     int64_t nread = 0;
     *glu = (struct dgnn_glu){0};
-    struct glu_load load = {.value = value,
-                            .ncase = ncase,
-                            .case_embedding = case_embedding,
-                            .nread = &nread,
-                            .glu = glu,
-                            .error = error};
-    int status = glu_load_into(&load, nin, modulates);
+    struct glu_load load = {.value = value, .of = of, .nread = &nread, .glu = glu, .error = error};
+    int status = glu_load_into(&load, nin);
     dgnn_alloc_free(load.code);
     if (status) {
         dgnn_glu_free(glu);
@@ -269,14 +263,17 @@ void dgnn_glu_free(struct dgnn_glu *g)
 /* ---------------------------------------------------------------- evaluation */
 
 /* Kept of a layer, row after row: v, act(g), act'(g). */
-void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g, int64_t nrow, const double *x,
-                      double *y, double *kept, double *scratch)
+void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g,
+                      const struct dgnn_network_rows_f64 *rows)
 {
-    double *pre = scratch, *out = scratch + nrow * g->width_max;
+    const struct dgnn_matrix_f64 *last = &g->w[g->nhidden];
+    double *pre = rows->scratch, *out = rows->scratch + rows->nrow * g->width_max, *kept = rows->kept;
+    const double *x = rows->x;
+    int64_t x_stride = rows->x_stride;
     for (int64_t k = 0; k < g->nhidden; k++) {
         int64_t n = g->w[k].ncol / 2;
-        ops->product(nrow, x, g->w[k].nrow, &g->w[k], g->bias[k], pre, 2 * n, 0);
-        for (int64_t r = 0; r < nrow; r++) {
+        ops->product(rows->nrow, x, x_stride, &g->w[k], g->bias[k], pre, 2 * n, 0);
+        for (int64_t r = 0; r < rows->nrow; r++) {
             double *value = kept + 3 * n * r, *row = pre + 2 * n * r;
             memcpy(value, row, sizeof(double) * (size_t)n);
             ops->activate(&g->activation, n, row + n, value + n, value + 2 * n);
@@ -284,10 +281,32 @@ void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g, 
                 out[n * r + c] = value[c] * value[n + c];
             }
         }
-        kept += 3 * n * nrow;
+        kept += 3 * n * rows->nrow;
         x = out;
+        x_stride = n;
     }
-    ops->product(nrow, x, g->w[g->nhidden].nrow, &g->w[g->nhidden], g->bias[g->nhidden], y, 1, 0);
+    ops->product(rows->nrow, x, x_stride, last, g->bias[g->nhidden], rows->y, 1, 0);
+}
+
+void dgnn_glu_backward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g,
+                       const struct dgnn_network_rows_f64 *rows)
+{
+    double *d_pre = rows->scratch, *d_out = rows->scratch + rows->nrow * g->width_max;
+    const double *kept = rows->kept + rows->nrow * g->width_kept;
+    for (int64_t k = g->nhidden; k >= 0; k--) {
+        double *to = k ? d_out : rows->dx;
+        const double *from = k == g->nhidden ? rows->dy : d_pre;
+        int64_t n = g->w[k].nrow;
+        ops->product(rows->nrow, from, g->w[k].ncol, &g->w_transposed[k], NULL, to, n, 0);
+        kept -= k ? 3 * n * rows->nrow : 0;
+        for (int64_t r = 0; r < rows->nrow && k; r++) {
+            const double *value = kept + 3 * n * r, *d = d_out + n * r;
+            for (int64_t c = 0; c < n; c++) {
+                d_pre[2 * n * r + c] = d[c] * value[n + c];
+                d_pre[2 * n * r + n + c] = d[c] * value[c] * value[2 * n + c];
+            }
+        }
+    }
 }
 
 const double *dgnn_glu_hidden(const struct dgnn_glu *g, int64_t nrow, const double *scratch)
@@ -298,25 +317,4 @@ const double *dgnn_glu_hidden(const struct dgnn_glu *g, int64_t nrow, const doub
 int64_t dgnn_glu_hidden_width(const struct dgnn_glu *g)
 {
     return g->nhidden ? g->w[g->nhidden].nrow : 0;
-}
-
-void dgnn_glu_backward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *g, int64_t nrow,
-                       const double *dy, double *dx, const double *kept, double *scratch)
-{
-    double *d_pre = scratch, *d_out = scratch + nrow * g->width_max;
-    kept += nrow * g->width_kept;
-    for (int64_t k = g->nhidden; k >= 0; k--) {
-        double *to = k ? d_out : dx;
-        const double *from = k == g->nhidden ? dy : d_pre;
-        ops->product(nrow, from, g->w[k].ncol, &g->w_transposed[k], NULL, to, g->w[k].nrow, 0);
-        int64_t n = g->w[k].nrow;
-        kept -= k ? 3 * n * nrow : 0;
-        for (int64_t r = 0; r < nrow && k; r++) {
-            const double *value = kept + 3 * n * r, *d = d_out + n * r;
-            for (int64_t c = 0; c < n; c++) {
-                d_pre[2 * n * r + c] = d[c] * value[n + c];
-                d_pre[2 * n * r + n + c] = d[c] * value[c] * value[2 * n + c];
-            }
-        }
-    }
 }

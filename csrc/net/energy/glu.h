@@ -18,21 +18,26 @@ struct dgnn_glu {
     int64_t parameters;
 };
 
-/* value: an object of class GLUFittingNet with nin inputs; case_embedding: of ncase numbers, NULL with 0.
- * Whether it modulates must be as the network says. Nothing is left to free after an error. */
-int dgnn_glu_load(const struct dgnn_value *value, int64_t nin, int modulates, int64_t ncase,
-                  const double *case_embedding, struct dgnn_glu *glu, struct dgnn_error *error);
+/* The case of the data that a fitting is for. */
+struct dgnn_glu_case {
+    int64_t n;               /* numbers */
+    const double *embedding; /* NULL with n 0 */
+    int32_t modulates;       /* 0: they are inputs, or there are none */
+};
+
+/* value: an object of class GLUFittingNet with nin inputs. Whether the case modulates must be as the network
+ * says. Nothing is left to free after an error. Errors: FORMAT, UNSUPPORTED, MEMORY. */
+int dgnn_glu_load(const struct dgnn_value *value, int64_t nin, const struct dgnn_glu_case *of,
+                  struct dgnn_glu *glu, struct dgnn_error *error);
 void dgnn_glu_free(struct dgnn_glu *glu); /* a zeroed one is allowed */
 
-/* x: nrow x nin, contiguous; y: nrow. kept: nrow x width_kept. scratch: 2 x nrow x width_max. */
-void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *glu, int64_t nrow,
-                      const double *x, double *y, double *kept, double *scratch);
-/* After forward with this work, until that is used again: what went into the last layer, rows of width
+void dgnn_glu_forward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *glu,
+                      const struct dgnn_network_rows_f64 *rows);
+void dgnn_glu_backward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *glu,
+                       const struct dgnn_network_rows_f64 *rows);
+/* After forward with this scratch, until that is used again: what went into the last layer, rows of width
  * dgnn_glu_hidden_width; 0: there is no hidden layer. */
 const double *dgnn_glu_hidden(const struct dgnn_glu *glu, int64_t nrow, const double *scratch);
 int64_t dgnn_glu_hidden_width(const struct dgnn_glu *glu);
-/* dy: nrow; dx: nrow x nin, written. scratch: 3 x nrow x width_max. */
-void dgnn_glu_backward(const struct dgnn_ops_f64 *ops, const struct dgnn_glu *glu, int64_t nrow,
-                       const double *dy, double *dx, const double *kept, double *scratch);
 
 #endif

@@ -103,14 +103,22 @@ static int load_set_types(struct dgnn_model_sum *l, struct dgnn_model_sum_part *
     return DGNN_OK;
 }
 
-static int load_standard(const struct dgnn_value *value, const struct dgnn_load_context *context,
-                         const struct load_level *level, struct dgnn_model_sum *l, struct dgnn_error *error)
+static int load_next(const struct dgnn_value *value, const struct load_level *level, struct dgnn_model_sum *l,
+                     struct dgnn_model_sum_part **part, struct dgnn_error *error)
 {
     if (l->npart == DGNN_MODEL_SUM_MAX_PARTS) {
         return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "more than 64 models are added up");
     }
-    struct dgnn_model_sum_part *part = &l->part[l->npart++];
-    part->weight = level->weight;
+    *part = &l->part[l->npart++];
+    (*part)->weight = level->weight;
+    return DGNN_OK;
+}
+
+static int load_standard(const struct dgnn_value *value, const struct dgnn_load_context *context,
+                         const struct load_level *level, struct dgnn_model_sum *l, struct dgnn_error *error)
+{
+    struct dgnn_model_sum_part *part = NULL;
+    DGNN_TRY(load_next(value, level, l, &part, error));
     DGNN_TRY(dgnn_atomic_load(value, context, &part->atomic, error));
     dgnn_atomic_properties(part->atomic, &part->properties);
     if (!l->is_sum) {
@@ -123,11 +131,8 @@ static int load_standard(const struct dgnn_value *value, const struct dgnn_load_
 static int load_table(const struct dgnn_value *value, const struct dgnn_load_context *context,
                       const struct load_level *level, struct dgnn_model_sum *l, struct dgnn_error *error)
 {
-    if (l->npart == DGNN_MODEL_SUM_MAX_PARTS) {
-        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, value, "more than 64 models are added up");
-    }
-    struct dgnn_model_sum_part *part = &l->part[l->npart++];
-    part->weight = level->weight;
+    struct dgnn_model_sum_part *part = NULL;
+    DGNN_TRY(load_next(value, level, l, &part, error));
     DGNN_TRY(dgnn_pairtab_load(value, context, &part->table, error));
     dgnn_pairtab_properties(part->table, &part->properties.descriptor);
     return load_set_types(l, part, level, error);
@@ -228,7 +233,7 @@ static int load_own(const struct dgnn_value *value, const struct dgnn_value *dro
 {
     l->is_sum = 1;
     DGNN_TRY(dgnn_atomic_load_statistics(value, l->ntypes, 1, &l->bias, &l->spread, error));
-    DGNN_TRY(dgnn_atomic_load_dropped(dropped, l->ntypes, &l->dropped, error));
+    DGNN_TRY(dgnn_params_types(dropped, l->ntypes, &l->dropped, error));
     return dgnn_params_pairs(pairs, l->ntypes, &l->pair_exclude, &l->any_pair, error);
 }
 

@@ -433,6 +433,28 @@ int dgnn_params_pairs(const struct dgnn_value *list, int32_t ntypes, uint8_t **t
     return DGNN_OK;
 }
 
+int dgnn_params_types(const struct dgnn_value *list, int32_t ntypes, uint8_t **flags,
+                      struct dgnn_error *error)
+{
+    int64_t count = 0, type;
+    *flags = dgnn_alloc_zeroed(ntypes, 1);
+    if (!*flags) {
+        return dgnn_status_no_memory(error, "excluded types", ntypes);
+    }
+    if (dgnn_value_kind(list) != DGNN_VALUE_ABSENT && dgnn_value_kind(list) != DGNN_VALUE_NULL) {
+        DGNN_TRY(dgnn_value_list(list, &count, error));
+    }
+    for (int64_t i = 0; i < count; i++) {
+        struct dgnn_value item = dgnn_value_item(list, i);
+        DGNN_TRY(dgnn_value_int(&item, &type, error));
+        if (type < 0 || type >= ntypes) {
+            return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &item, "not a type of the model");
+        }
+        (*flags)[type] = 1;
+    }
+    return DGNN_OK;
+}
+
 static int params_fill_names(const struct dgnn_value *list, int64_t count, const char **names,
                              struct dgnn_error *error)
 {

@@ -109,6 +109,11 @@ int dgnn_params_row(const struct dgnn_value *member, int64_t n, struct dgnn_tens
 int dgnn_params_pairs(const struct dgnn_value *list, int32_t ntypes, uint8_t **table, int32_t *any,
                       struct dgnn_error *error);
 
+/* Makes a row of ntypes flags from a list of types, with 1 for each of them. The caller frees *flags with
+ * dgnn_alloc_free, also after a failure. null and absent count as an empty list. */
+int dgnn_params_types(const struct dgnn_value *list, int32_t ntypes, uint8_t **flags,
+                      struct dgnn_error *error);
+
 /* Reads the names of a model's types, which are 1 to 4096 distinct strings. The caller frees *names with
  * dgnn_alloc_free; the strings belong to the tree. After an error there is nothing to free. */
 int dgnn_params_type_map(const struct dgnn_value *list, int32_t *ntypes, const char ***names,

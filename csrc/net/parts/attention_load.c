@@ -1,6 +1,7 @@
 #include "net/parts/attention_load.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "net/params/params.h"
 
@@ -71,27 +72,22 @@ static int attention_load_gated(const struct dgnn_value *value, struct attention
     return DGNN_OK;
 }
 
-/* The projections of deepmd-kit's attention are affine and no more. */
-static int attention_load_affine(const struct dgnn_value *value, int affine, struct dgnn_error *error)
-{
-    return affine ? DGNN_OK
-                  : dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
-                                      "a projection with an activation, a time step or a residual");
-}
-
 static const char attention_load_descriptor[] = "the descriptor";
 
-/* What the attention repeats of the descriptor. */
-static int attention_load_check(const struct attention_load_params *params,
-                                const struct dgnn_attention_shape *shape, struct dgnn_error *error)
+/* Finds the list of layers. What the attention repeats of the descriptor must agree with it. */
+static int attention_load_list(const struct dgnn_value *value, const struct dgnn_attention_shape *shape,
+                               struct dgnn_value *layers, struct dgnn_error *error)
 {
     const char *what = attention_load_descriptor;
-    DGNN_TRY(dgnn_params_same_int(&params->layer_num, shape->nlayer, what, error));
-    DGNN_TRY(dgnn_params_same_int(&params->nnei, shape->slots, what, error));
-    DGNN_TRY(dgnn_params_same_int(&params->embed_dim, shape->width, what, error));
-    DGNN_TRY(dgnn_params_same_int(&params->hidden_dim, shape->hidden, what, error));
-    DGNN_TRY(dgnn_params_same_bool(&params->dotr, shape->angular, what, error));
-    return dgnn_params_same_count(&params->attention_layers, shape->nlayer, what, error);
+    struct attention_load_params params;
+    DGNN_TRY(dgnn_params_load(value, attention_load_params, ATTENTION_LOAD_NPARAM, &params, error));
+    DGNN_TRY(dgnn_params_same_int(&params.layer_num, shape->nlayer, what, error));
+    DGNN_TRY(dgnn_params_same_int(&params.nnei, shape->slots, what, error));
+    DGNN_TRY(dgnn_params_same_int(&params.embed_dim, shape->width, what, error));
+    DGNN_TRY(dgnn_params_same_int(&params.hidden_dim, shape->hidden, what, error));
+    DGNN_TRY(dgnn_params_same_bool(&params.dotr, shape->angular, what, error));
+    *layers = params.attention_layers;
+    return dgnn_params_same_count(layers, shape->nlayer, what, error);
 }
 
 /* What a layer and the attention inside it repeat. */
@@ -154,6 +150,143 @@ static void attention_load_triangular(int64_t n, int64_t nrow, int64_t ncol, dou
             row[c] = 0;
         }
     }
+}
+
+/* ---------------------------------------------------------------- a layer in float64 */
+
+/* Of struct dgnn_attention_layer: what the archive has, and what is made of it. */
+struct attention_load_placed {
+    int64_t width;
+    int32_t dtype; /* of the network */
+    struct attention_load_gated_params gated;
+    struct dgnn_layer_f64 joint, out_part; /* the archive's projections */
+    struct dgnn_layer_f64 in[3], out; /* query, key and value, rotated, and the way back from the value */
+    struct dgnn_layer_norm norm;
+    double scale;
+    int64_t parameters;
+};
+
+static void attention_load_free(struct attention_load_placed *to)
+{
+    struct dgnn_layer_f64 *all[] = {&to->joint, &to->out_part, &to->in[0], &to->in[1], &to->in[2], &to->out};
+    for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++) {
+        dgnn_layer_free_f64(all[k]);
+    }
+    dgnn_alloc_free(to->norm.scale);
+    dgnn_alloc_free(to->norm.shift);
+}
+
+static int attention_load_make(int64_t nrow, int64_t ncol, struct dgnn_layer_f64 *layer,
+                               struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_layer_matrix_f64(nrow, ncol, &layer->w, error));
+    layer->bias = dgnn_alloc_zeroed(ncol, sizeof(double));
+    return layer->bias ? DGNN_OK : dgnn_status_no_memory(error, "weights", ncol * (int64_t)sizeof(double));
+}
+
+/* The first ncol of the rotated columns. rows: those of a matrix, then of its bias, stride apart. */
+static int attention_load_columns(const double *rows, int64_t stride, int64_t ncol, int64_t width,
+                                  struct dgnn_layer_f64 *in, struct dgnn_error *error)
+{
+    DGNN_TRY(attention_load_make(width, ncol, in, error));
+    for (int64_t r = 0; r < width; r++) {
+        memcpy(in->w.data + r * in->w.stride, rows + r * stride, sizeof(double) * (size_t)ncol);
+    }
+    memcpy(in->bias, rows + width * stride, sizeof(double) * (size_t)ncol);
+    return DGNN_OK;
+}
+
+/* rows (width + 1, hidden apart): the matrix of a part of the joint projection, and its bias below. */
+static void attention_load_take(const struct dgnn_layer_f64 *joint, int64_t hidden, int part, double *rows)
+{
+    size_t size = sizeof(double) * (size_t)hidden;
+    for (int64_t r = 0; r < joint->w.nrow; r++) {
+        memcpy(rows + r * hidden, joint->w.data + r * joint->w.stride + part * hidden, size);
+    }
+    memset(rows + joint->w.nrow * hidden, 0, size);
+    if (joint->bias) {
+        memcpy(rows + joint->w.nrow * hidden, joint->bias + part * hidden, size);
+    }
+}
+
+/* Query and key, rotated so that the query's matrix with its bias below is lower triangular. scratch: 2
+ * (width + 1) + 1 rows. */
+static int attention_load_split(double *scratch, struct attention_load_placed *to, struct dgnn_error *error)
+{
+    int64_t n = to->width + 1, hidden = to->gated.hidden_dim, columns = hidden < n ? hidden : n;
+    double *key = scratch + n * hidden, *reflector = key + n * hidden;
+    attention_load_take(&to->joint, hidden, 0, scratch);
+    attention_load_take(&to->joint, hidden, 1, key);
+    attention_load_triangular(n, 2 * n, hidden, scratch, reflector);
+    DGNN_TRY(attention_load_columns(scratch, hidden, columns, to->width, &to->in[0], error));
+    return attention_load_columns(key, hidden, to->gated.normalize ? hidden : columns, to->width, &to->in[1],
+                                  error);
+}
+
+/* The value, rotated likewise, and the way back from it, whose transpose's rows turn with it. */
+static int attention_load_value(double *scratch, struct attention_load_placed *to, struct dgnn_error *error)
+{
+    int64_t width = to->width, n = width + 1, hidden = to->gated.hidden_dim,
+            columns = hidden < n ? hidden : n;
+    const struct dgnn_layer_f64 *from = &to->out_part;
+    double *back = scratch + n * hidden, *reflector = back + n * hidden;
+    attention_load_take(&to->joint, hidden, 2, scratch);
+    for (int64_t c = 0; c < width; c++) {
+        for (int64_t h = 0; h < hidden; h++) {
+            back[c * hidden + h] = from->w.data[h * from->w.stride + c];
+        }
+    }
+    attention_load_triangular(n, n + width, hidden, scratch, reflector);
+    DGNN_TRY(attention_load_columns(scratch, hidden, columns, width, &to->in[2], error));
+    DGNN_TRY(attention_load_make(columns, width, &to->out, error));
+    for (int64_t c = 0; c < width; c++) {
+        for (int64_t h = 0; h < columns; h++) {
+            to->out.w.data[h * to->out.w.stride + c] = back[c * hidden + h];
+        }
+        to->out.bias[c] = from->bias ? from->bias[c] : 0;
+    }
+    return DGNN_OK;
+}
+
+static int attention_load_rotated(struct attention_load_placed *to, struct dgnn_error *error)
+{
+    int64_t hidden = to->gated.hidden_dim, nrow = 2 * (to->width + 1) + 1;
+    double *scratch = dgnn_alloc(nrow, sizeof(double) * (size_t)hidden);
+    if (!scratch) {
+        return dgnn_status_no_memory(error, "weights", nrow * hidden * (int64_t)sizeof(double));
+    }
+    int status = attention_load_split(scratch, to, error);
+    status = status ? status : attention_load_value(scratch, to, error);
+    dgnn_alloc_free(scratch);
+    return status;
+}
+
+/* A projection of the archive, whose bias is there if the attention says so. */
+static int attention_load_projection(const struct dgnn_value *value, const int64_t size[2], const char *name,
+                                     struct attention_load_placed *to, struct dgnn_layer_f64 *layer,
+                                     struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_layer_load_plain(value, size[0], size[1], to->dtype, layer, error));
+    to->parameters += dgnn_layer_parameters_f64(layer);
+    return dgnn_params_same_bool(&to->gated.bias, layer->bias != NULL, name, error);
+}
+
+/* The caller frees what is placed, also after a failure. */
+static int attention_load_place(const struct dgnn_value *value, const struct dgnn_attention_shape *shape,
+                                struct attention_load_placed *to, struct dgnn_error *error)
+{
+    struct attention_load_layer_params outer;
+    DGNN_TRY(
+        dgnn_params_load(value, attention_load_layer_params, ATTENTION_LOAD_LAYER_NPARAM, &outer, error));
+    DGNN_TRY(attention_load_gated(&outer.attention_layer, &to->gated, &to->scale, error));
+    DGNN_TRY(attention_load_same(&outer, &to->gated, shape, error));
+    const int64_t in[2] = {to->width, 3 * to->gated.hidden_dim}, out[2] = {to->gated.hidden_dim, to->width};
+    DGNN_TRY(attention_load_projection(&to->gated.in_proj, in, "in_proj", to, &to->joint, error));
+    DGNN_TRY(attention_load_projection(&to->gated.out_proj, out, "out_proj", to, &to->out_part, error));
+    DGNN_TRY(attention_load_rotated(to, error));
+    DGNN_TRY(dgnn_layer_norm_load(&outer.attn_layer_norm, to->width, &to->norm, error));
+    to->parameters += to->norm.has_weights ? 2 * to->width : 0;
+    return DGNN_OK;
 }
 
 #define DGNN_REAL_BITS 32

@@ -94,20 +94,39 @@ static int layer_settings(const struct dgnn_value *value, struct dgnn_activation
     return dgnn_params_activation(params.activation_function, value, activation, error);
 }
 
+/* n numbers of a member, or value where it does not count. */
+static int layer_norm_row(const struct dgnn_value *member, int64_t n, int counts, double value, double **row,
+                          struct dgnn_error *error)
+{
+    struct dgnn_tensor tensor;
+    DGNN_TRY(dgnn_params_row(member, n, &tensor, error));
+    *row = dgnn_alloc(n, sizeof(double));
+    if (!*row) {
+        return dgnn_status_no_memory(error, "weights", n * (int64_t)sizeof(double));
+    }
+    for (int64_t c = 0; c < n; c++) {
+        (*row)[c] = value;
+    }
+    if (counts) {
+        dgnn_tensor_to_double(&tensor, *row);
+    }
+    return DGNN_OK;
+}
+
 int dgnn_layer_norm_load(const struct dgnn_value *value, int64_t n, struct dgnn_layer_norm *norm,
                          struct dgnn_error *error)
 {
     struct dgnn_value variables = dgnn_value_member(value, "@variables");
     struct dgnn_value weight = dgnn_value_member(&variables, "w"), bias = dgnn_value_member(&variables, "b");
     struct layer_norm_params params;
-    DGNN_TRY(dgnn_params_load(value, layer_norm_rows, LAYER_COUNT(layer_norm_rows), &params, error));
     *norm =
         (struct dgnn_layer_norm){.epsilon = 1e-5, .has_weights = dgnn_value_kind(&bias) != DGNN_VALUE_NULL};
+    DGNN_TRY(dgnn_params_load(value, layer_norm_rows, LAYER_COUNT(layer_norm_rows), &params, error));
     if (dgnn_value_kind(&params.eps) > DGNN_VALUE_NULL) {
         DGNN_TRY(dgnn_value_double(&params.eps, &norm->epsilon, error));
     }
-    DGNN_TRY(dgnn_params_row(&weight, n, &norm->weight, error));
-    return norm->has_weights ? dgnn_params_row(&bias, n, &norm->bias, error) : DGNN_OK;
+    DGNN_TRY(layer_norm_row(&weight, n, norm->has_weights, 1, &norm->scale, error));
+    return layer_norm_row(norm->has_weights ? &bias : &weight, n, norm->has_weights, 0, &norm->shift, error);
 }
 
 /* ---------------------------------------------------------------- networks */
@@ -177,6 +196,27 @@ int dgnn_layer_collection(const struct dgnn_value *value, int64_t ndim, int64_t 
                                  (long long)count, (long long)expected, (long long)ntypes, (long long)ndim);
     }
     *networks = params.networks;
+    return DGNN_OK;
+}
+
+/* ---------------------------------------------------------------- float64 for loaders */
+
+static void layer_round(int64_t n, double *row)
+{
+    for (int64_t c = 0; c < n; c++) {
+        row[c] = (double)(float)row[c];
+    }
+}
+
+int dgnn_layer_load_plain(const struct dgnn_value *value, int64_t nin, int64_t nout, int32_t dtype,
+                          struct dgnn_layer_f64 *layer, struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_layer_load_affine_f64(value, nin, nout, layer, error));
+    if (dtype == DGNN_DTYPE_FLOAT32) {
+        layer_round(layer->w.nrow * layer->w.stride, layer->w.data);
+        layer_round(layer->w_transposed.nrow * layer->w_transposed.stride, layer->w_transposed.data);
+        layer_round(layer->bias ? layer->w.ncol : 0, layer->bias);
+    }
     return DGNN_OK;
 }
 

@@ -13,11 +13,17 @@
 #include "net/parts/layer_types.h"
 #undef DGNN_REAL_BITS
 
-/* An object of class LayerNorm. Its arrays, of n numbers each, belong to the tree. */
+/* Loads an affine layer in float64, rounded to dtype (DGNN_DTYPE_FLOAT32 or _FLOAT64), the network's type.
+ * Errors: FORMAT, UNSUPPORTED, MEMORY. */
+int dgnn_layer_load_plain(const struct dgnn_value *value, int64_t nin, int64_t nout, int32_t dtype,
+                          struct dgnn_layer_f64 *layer, struct dgnn_error *error);
+
+/* An object of class LayerNorm. The caller frees scale and shift, also after a failure to load it. Errors:
+ * FORMAT, UNSUPPORTED, MEMORY. */
 struct dgnn_layer_norm {
     double epsilon;
-    int32_t has_weights; /* 1: weight and bias are there; deepmd-kit applies them only where both are */
-    struct dgnn_tensor weight, bias;
+    int32_t has_weights;   /* 1: the archive has both; deepmd-kit applies them only then */
+    double *scale, *shift; /* n each; without has_weights ones and zeros */
 };
 int dgnn_layer_norm_load(const struct dgnn_value *value, int64_t n, struct dgnn_layer_norm *norm,
                          struct dgnn_error *error);

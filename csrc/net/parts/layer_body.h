@@ -30,7 +30,36 @@ void REAL(dgnn_layer_matrix_free)(struct REAL(dgnn_matrix) * matrix)
     *matrix = (struct REAL(dgnn_matrix)){0};
 }
 
-void REAL(dgnn_layer_convert)(const struct dgnn_tensor *tensor, real *out)
+int REAL(dgnn_layer_cast)(const struct dgnn_matrix_f64 *from, struct REAL(dgnn_matrix) * matrix,
+                          struct REAL(dgnn_matrix) * transposed, struct dgnn_error *error)
+{
+    DGNN_TRY(REAL(dgnn_layer_matrix)(from->nrow, from->ncol, matrix, error));
+    for (int64_t r = 0; r < from->nrow; r++) {
+        for (int64_t c = 0; c < from->ncol; c++) {
+            matrix->data[r * matrix->stride + c] = (real)from->data[r * from->stride + c];
+        }
+    }
+    DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(matrix, transposed, error));
+    matrix->ncol = matrix->stride;
+    transposed->ncol = transposed->stride;
+    return DGNN_OK;
+}
+
+int REAL(dgnn_layer_cast_row)(const double *from, int64_t n, real **out, struct dgnn_error *error)
+{
+    int64_t padded = dgnn_table_pad(n, REAL_LANES);
+    *out = dgnn_alloc_zeroed(padded, sizeof(real));
+    if (!*out) {
+        return dgnn_status_no_memory(error, "weights", padded * (int64_t)sizeof(real));
+    }
+    for (int64_t c = 0; c < n; c++) {
+        (*out)[c] = (real)from[c];
+    }
+    return DGNN_OK;
+}
+
+/* All numbers of a tensor. */
+static void REAL(layer_convert)(const struct dgnn_tensor *tensor, real *out)
 {
 #if DGNN_REAL_BITS == 32
     dgnn_tensor_to_float(tensor, out);
@@ -53,7 +82,7 @@ static int REAL(layer_load_row)(const struct dgnn_value *variables, const char *
     if (!*out) {
         return dgnn_status_no_memory(error, "weights", n * (int64_t)sizeof(real));
     }
-    REAL(dgnn_layer_convert)(&tensor, *out);
+    REAL(layer_convert)(&tensor, *out);
     return DGNN_OK;
 }
 
@@ -73,7 +102,7 @@ static int REAL(layer_load_weights)(const struct dgnn_value *value, int64_t nin,
         row.ndim = 1;
         row.shape[0] = nout;
         row.data = (const char *)tensor.data + r * nout * dgnn_tensor_item_size(tensor.dtype);
-        REAL(dgnn_layer_convert)(&row, layer->w.data + r * layer->w.stride);
+        REAL(layer_convert)(&row, layer->w.data + r * layer->w.stride);
     }
     DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(&layer->w, &layer->w_transposed, error));
     DGNN_TRY(REAL(layer_load_row)(&variables, "b", nout, &layer->bias, error));
@@ -93,6 +122,19 @@ int REAL(dgnn_layer_load)(const struct dgnn_value *value, int64_t nin, int64_t n
     return status;
 }
 
+int REAL(dgnn_layer_load_affine)(const struct dgnn_value *value, int64_t nin, int64_t nout,
+                                 struct REAL(dgnn_layer) * layer, struct dgnn_error *error)
+{
+    DGNN_TRY(REAL(dgnn_layer_load)(value, nin, nout, layer, error));
+    if (layer->activation.kind == DGNN_ACTIVATION_LINEAR && !layer->idt && !layer->residual) {
+        return DGNN_OK;
+    }
+    REAL(dgnn_layer_free)(layer);
+    return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
+                             "expected a plain affine layer: it has an activation, a time step or a skip "
+                             "connection, which deepmd-kit never gives it");
+}
+
 void REAL(dgnn_layer_free)(struct REAL(dgnn_layer) * layer)
 {
     REAL(dgnn_layer_matrix_free)(&layer->w);
@@ -109,43 +151,43 @@ int64_t REAL(dgnn_layer_parameters)(const struct REAL(dgnn_layer) * layer)
 }
 
 void REAL(dgnn_layer_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer,
-                              int64_t nrow, const real *x, int64_t x_stride, real *y, int64_t y_stride,
-                              real *slope)
+                              const struct REAL(dgnn_layer_rows) * rows)
 {
     int64_t nin = layer->w.nrow, nout = layer->w.ncol;
-    ops->product(nrow, x, x_stride, &layer->w, layer->bias, y, y_stride, 0);
-    for (int64_t r = 0; r < nrow; r++) {
-        real *row = y + r * y_stride, *row_slope = slope ? slope + r * nout : NULL;
-        ops->activate(&layer->activation, nout, row, row, row_slope);
+    ops->product(rows->nrow, rows->x, rows->x_stride, &layer->w, layer->bias, rows->y, rows->y_stride, 0);
+    for (int64_t r = 0; r < rows->nrow; r++) {
+        const real *x = rows->x + r * rows->x_stride;
+        real *row = rows->y + r * rows->y_stride, *slope = rows->slope ? rows->slope + r * nout : NULL;
+        ops->activate(&layer->activation, nout, row, row, slope);
         for (int64_t c = 0; c < nout && layer->idt; c++) {
             row[c] *= layer->idt[c];
-            if (row_slope) {
-                row_slope[c] *= layer->idt[c];
+            if (slope) {
+                slope[c] *= layer->idt[c];
             }
         }
         for (int64_t copy = 0; copy < layer->residual; copy++) {
             for (int64_t c = 0; c < nin; c++) {
-                row[copy * nin + c] += x[r * x_stride + c];
+                row[copy * nin + c] += x[c];
             }
         }
     }
 }
 
 void REAL(dgnn_layer_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer,
-                               int64_t nrow, const real *dy, int64_t dy_stride, const real *slope,
-                               real *scratch, real *dx, int64_t dx_stride, int accumulate)
+                               const struct REAL(dgnn_layer_rows) * rows)
 {
     int64_t nin = layer->w.nrow, nout = layer->w.ncol;
-    for (int64_t r = 0; r < nrow; r++) {
+    for (int64_t r = 0; r < rows->nrow; r++) {
         for (int64_t c = 0; c < nout; c++) {
-            scratch[r * nout + c] = dy[r * dy_stride + c] * slope[r * nout + c];
+            rows->scratch[r * nout + c] = rows->dy[r * rows->y_stride + c] * rows->slope[r * nout + c];
         }
     }
-    ops->product(nrow, scratch, nout, &layer->w_transposed, NULL, dx, dx_stride, accumulate);
-    for (int64_t r = 0; r < nrow; r++) {
+    ops->product(rows->nrow, rows->scratch, nout, &layer->w_transposed, NULL, rows->dx, rows->x_stride,
+                 rows->accumulate);
+    for (int64_t r = 0; r < rows->nrow; r++) {
         for (int64_t copy = 0; copy < layer->residual; copy++) {
             for (int64_t c = 0; c < nin; c++) {
-                dx[r * dx_stride + c] += dy[r * dy_stride + copy * nin + c];
+                rows->dx[r * rows->x_stride + c] += rows->dy[r * rows->y_stride + copy * nin + c];
             }
         }
     }
@@ -251,17 +293,19 @@ int64_t REAL(dgnn_network_parameters)(const struct REAL(dgnn_network) * network)
 }
 
 void REAL(dgnn_network_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
-                                int64_t nrow, const real *x, int64_t x_stride, real *y, real *kept,
-                                real *scratch)
+                                const struct REAL(dgnn_network_rows) * rows)
 {
-    real *rows[2] = {scratch, scratch + nrow * network->width_max};
+    real *between[2] = {rows->scratch, rows->scratch + rows->nrow * network->width_max};
+    struct REAL(dgnn_layer_rows)
+        at = {.nrow = rows->nrow, .x = rows->x, .x_stride = rows->x_stride, .slope = rows->kept};
     for (int64_t l = 0; l < network->nlayer; l++) {
         const struct REAL(dgnn_layer) *layer = &network->layer[l];
-        real *out = l + 1 == network->nlayer ? y : rows[l % 2];
-        REAL(dgnn_layer_forward)(ops, layer, nrow, x, x_stride, out, layer->w.ncol, kept);
-        kept += nrow * layer->w.ncol;
-        x = out;
-        x_stride = layer->w.ncol;
+        at.y = l + 1 == network->nlayer ? rows->y : between[l % 2];
+        at.y_stride = layer->w.ncol;
+        REAL(dgnn_layer_forward)(ops, layer, &at);
+        at.slope += rows->nrow * layer->w.ncol;
+        at.x = at.y;
+        at.x_stride = at.y_stride;
     }
 }
 
@@ -277,16 +321,21 @@ int64_t REAL(dgnn_network_hidden_width)(const struct REAL(dgnn_network) * networ
 }
 
 void REAL(dgnn_network_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
-                                 int64_t nrow, const real *dy, real *dx, const real *kept, real *scratch)
+                                 const struct REAL(dgnn_network_rows) * rows)
 {
-    real *rows[2] = {scratch, scratch + nrow * network->width_max};
-    real *d_pre = scratch + 2 * nrow * network->width_max;
-    kept += nrow * network->width_kept;
+    int64_t size = rows->nrow * network->width_max;
+    real *between[2] = {rows->scratch, rows->scratch + size};
+    struct REAL(dgnn_layer_rows) at = {.nrow = rows->nrow,
+                                       .dy = rows->dy,
+                                       .slope = rows->kept + rows->nrow * network->width_kept,
+                                       .scratch = rows->scratch + 2 * size};
     for (int64_t l = network->nlayer - 1; l >= 0; l--) {
         const struct REAL(dgnn_layer) *layer = &network->layer[l];
-        real *out = l == 0 ? dx : rows[l % 2];
-        kept -= nrow * layer->w.ncol;
-        REAL(dgnn_layer_backward)(ops, layer, nrow, dy, layer->w.ncol, kept, d_pre, out, layer->w.nrow, 0);
-        dy = out;
+        at.slope -= rows->nrow * layer->w.ncol;
+        at.y_stride = layer->w.ncol;
+        at.dx = l == 0 ? rows->dx : between[l % 2];
+        at.x_stride = layer->w.nrow;
+        REAL(dgnn_layer_backward)(ops, layer, &at);
+        at.dy = at.dx;
     }
 }

@@ -8,8 +8,13 @@ int REAL(dgnn_layer_matrix_transposed)(const struct REAL(dgnn_matrix) * from,
                                        struct REAL(dgnn_matrix) * matrix, struct dgnn_error *error);
 void REAL(dgnn_layer_matrix_free)(struct REAL(dgnn_matrix) * matrix);
 
-/* Converts all numbers of a tensor to this type. */
-void REAL(dgnn_layer_convert)(const struct dgnn_tensor *tensor, real *out);
+/* From float64, where loaders fold and place, to this type. Pads are columns of the matrix and of its
+ * transpose, so that products work on whole lines. The caller frees both, also after a failure. Errors:
+ * MEMORY. */
+int REAL(dgnn_layer_cast)(const struct dgnn_matrix_f64 *from, struct REAL(dgnn_matrix) * matrix,
+                          struct REAL(dgnn_matrix) * transposed, struct dgnn_error *error);
+/* The same of n numbers; *out is padded with zeros. */
+int REAL(dgnn_layer_cast_row)(const double *from, int64_t n, real **out, struct dgnn_error *error);
 
 struct REAL(dgnn_layer) {
     struct REAL(dgnn_matrix) w;            /* nin x nout */
@@ -26,18 +31,29 @@ struct REAL(dgnn_layer) {
  * UNSUPPORTED, MEMORY. */
 int REAL(dgnn_layer_load)(const struct dgnn_value *value, int64_t nin, int64_t nout,
                           struct REAL(dgnn_layer) * layer, struct dgnn_error *error);
+/* The same for a layer that is a product and perhaps a bias; with more it is refused. */
+int REAL(dgnn_layer_load_affine)(const struct dgnn_value *value, int64_t nin, int64_t nout,
+                                 struct REAL(dgnn_layer) * layer, struct dgnn_error *error);
 void REAL(dgnn_layer_free)(struct REAL(dgnn_layer) * layer); /* a zeroed layer is allowed */
 int64_t REAL(dgnn_layer_parameters)(const struct REAL(dgnn_layer) * layer);
 
-/* Writes y, nrow x nout with rows y_stride apart. slope is nrow x nout, contiguous, and kept for backward;
- * NULL: not wanted. */
+/* Rows that go through a layer; those of an array are its stride apart. */
+struct REAL(dgnn_layer_rows) {
+    int64_t nrow;
+    const real *x;
+    int64_t x_stride; /* x: nin; of dx, too */
+    real *y;          /* nout; forward writes it */
+    const real *dy;   /* as y; backward reads it, and not y */
+    int64_t y_stride;
+    real *slope;   /* nrow x nout, contiguous: what backward reads of forward; NULL: not wanted */
+    real *scratch; /* of backward: nrow x nout */
+    real *dx;      /* backward writes it, or adds to it */
+    int32_t accumulate;
+};
 void REAL(dgnn_layer_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer,
-                              int64_t nrow, const real *x, int64_t x_stride, real *y, int64_t y_stride,
-                              real *slope);
-/* dx = gradient with respect to x; it is added to with accumulate. scratch is nrow x nout reals. */
+                              const struct REAL(dgnn_layer_rows) * rows);
 void REAL(dgnn_layer_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_layer) * layer,
-                               int64_t nrow, const real *dy, int64_t dy_stride, const real *slope,
-                               real *scratch, real *dx, int64_t dx_stride, int accumulate);
+                               const struct REAL(dgnn_layer_rows) * rows);
 
 struct REAL(dgnn_network) {
     int64_t nlayer;
@@ -58,16 +74,23 @@ int REAL(dgnn_network_same)(const struct REAL(dgnn_network) * network, int64_t n
                             const struct dgnn_value *owner, const char *neuron, struct dgnn_error *error);
 int64_t REAL(dgnn_network_parameters)(const struct REAL(dgnn_network) * network);
 
-/* Writes y, nrow x nout, contiguous. x is nrow x nin with rows x_stride apart. kept is nrow x width_kept, for
- * backward. scratch is 2 x nrow x width_max reals. */
+/* Rows that go through a network. All but x are contiguous. */
+struct REAL(dgnn_network_rows) {
+    int64_t nrow;
+    const real *x; /* nrow x nin, x_stride apart */
+    int64_t x_stride;
+    real *y;        /* nrow x nout; forward writes it */
+    const real *dy; /* as y; backward reads it */
+    real *dx;       /* nrow x nin; backward writes it */
+    real *kept;     /* nrow x width_kept: what backward reads of forward */
+    real *scratch;  /* 2 x nrow x width_max in forward, 3 x that in backward */
+};
 void REAL(dgnn_network_forward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
-                                int64_t nrow, const real *x, int64_t x_stride, real *y, real *kept,
-                                real *scratch);
-/* After forward with this work, until that is used again: what went into the last layer, rows of width
+                                const struct REAL(dgnn_network_rows) * rows);
+void REAL(dgnn_network_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
+                                 const struct REAL(dgnn_network_rows) * rows);
+/* After forward with this scratch, until that is used again: what went into the last layer, rows of width
  * dgnn_network_hidden_width; 0: there is no hidden layer. */
 const real *REAL(dgnn_network_hidden)(const struct REAL(dgnn_network) * network, int64_t nrow,
                                       const real *scratch);
 int64_t REAL(dgnn_network_hidden_width)(const struct REAL(dgnn_network) * network);
-/* Writes dx, nrow x nin, contiguous. scratch is 3 x nrow x width_max reals. */
-void REAL(dgnn_network_backward)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_network) * network,
-                                 int64_t nrow, const real *dy, real *dx, const real *kept, real *scratch);

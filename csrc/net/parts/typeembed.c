@@ -171,8 +171,13 @@ static int typeembed_evaluate(const struct typeembed_params *params, const struc
     for (int64_t t = 0; t < n && !params->use_econf_tebd; t++) {
         rows[t * nin + t] = 1;
     }
-    dgnn_network_forward_f64(&dgnn_reference_ops_f64, network, n, rows, nin, values, kept,
-                             kept + n * network->width_kept);
+    struct dgnn_network_rows_f64 types = {.nrow = n,
+                                          .x = rows,
+                                          .x_stride = nin,
+                                          .y = values,
+                                          .kept = kept,
+                                          .scratch = kept + n * network->width_kept};
+    dgnn_network_forward_f64(&dgnn_reference_ops_f64, network, &types);
     dgnn_alloc_free(kept);
     *table = values;
     return DGNN_OK;
