@@ -119,6 +119,7 @@ format: $(STAMP)/lint
 
 # The pages that tables, tests and headers make.
 params: build
+	@$(BIN)/python tools/gen_check.py
 	@$(BIN)/python tools/gen_params.py
 	@$(BIN)/python tools/gen_tests.py
 	@$(BIN)/python tools/gen_header.py

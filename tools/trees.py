@@ -52,7 +52,8 @@ def bare_tree():
 def inside(tree, command, folder="/"):
     """Runs there with nothing of this environment."""
     variables = {"PATH": "/usr/bin:/bin", "HOME": "/root", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "2"}
-    done = subprocess.run(["chroot", str(tree), "/bin/sh", "-c", f"cd {folder} && {command}"], capture_output=True, text=True,
+    chroot = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin")
+    done = subprocess.run([chroot, str(tree), "/bin/sh", "-c", f"cd {folder} && {command}"], capture_output=True, text=True,
                           env=variables)
     if done.returncode:
         raise WheelError(f"in a bare Debian: {command}\n{(done.stdout + done.stderr)[-4000:]}")
