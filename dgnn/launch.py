@@ -68,9 +68,10 @@ def loaded(choice=None) -> str:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word on why"])[-1]
         raise InputError(f"several ranks need mpi4py and an MPI (pip install 'dgnn-md[mpi]'): {last}")
-    family = _FAMILIES.get(done.stdout.strip())
+    vendor = (done.stdout.strip().splitlines() or [""])[-1]  # libraries below an MPI may print lines of their own before
+    family = _FAMILIES.get(vendor)
     if family is None:
-        raise InputError(f"mpi4py uses {done.stdout.strip()}, and dgnn talks to {', '.join(sorted(set(_FAMILIES)))}")
+        raise InputError(f"mpi4py uses {vendor}, and dgnn talks to {', '.join(sorted(set(_FAMILIES)))}")
     return family
 
 

@@ -17,7 +17,7 @@ from wheels import FOLDER, WheelError, run, tools
 
 SUITE = "bookworm"
 PYTHON = "3.11"
-DOCUMENTS = ("pytest<9.2", "ase", "h5py", "PyYAML", "matplotlib", "tqdm", "mpi4py", "mpich")  # what README's blocks use beside dgnn
+DOCUMENTS = ("pytest<9.2", "pytest-xdist", "ase", "h5py", "PyYAML", "matplotlib", "tqdm", "mpi4py", "mpich")  # what README's blocks use beside dgnn
 
 
 def mirror():
@@ -52,9 +52,10 @@ def bare_tree():
 def inside(tree, command, folder="/"):
     """Runs there with nothing of this environment."""
     variables = {"PATH": "/usr/bin:/bin", "HOME": "/root", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "2"}
-    chroot = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin")
-    done = subprocess.run([chroot, str(tree), "/bin/sh", "-c", f"cd {folder} && {command}"], capture_output=True, text=True,
-                          env=variables)
+    script = 'mount -t proc proc "$1/proc" && exec chroot "$1" /bin/sh -c "$2"'  # /proc is there until the command ends
+    unshare, path = shutil.which("unshare"), "/usr/sbin:/usr/bin:/sbin:/bin"
+    done = subprocess.run([unshare, "--mount", "/bin/sh", "-c", f"PATH={path}; {script}", "sh", str(tree), f"PATH=/usr/bin:/bin; cd {folder} && {command}"],
+                          capture_output=True, text=True, env=variables)
     if done.returncode:
         raise WheelError(f"in a bare Debian: {command}\n{(done.stdout + done.stderr)[-4000:]}")
     return done.stdout.strip()
