@@ -76,8 +76,13 @@ class BuildPlugin(build_ext):
     def build_extensions(self):
         """DGNN_LAMMPS_LINKER: the command that links a plugin for other systems (tools/wheels.py of dgnn), as JSON."""
         linker = os.environ.get("DGNN_LAMMPS_LINKER")
-        if linker:
-            self.compiler.linker_so = self.compiler.linker_so_cxx = [*json.loads(linker), "-shared"]
+        if linker:  # setuptools puts the compiler of C++ in the place of any other linker
+
+            def link(objects, output, **options):
+                pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
+                self.spawn([*json.loads(linker), "-shared", *objects, *options["extra_postargs"], "-o", output])
+
+            self.compiler.link_shared_object = link
         super().build_extensions()
 
     def get_ext_filename(self, name):

@@ -285,7 +285,7 @@ def link_library(folder, name=None):
     compile_flags, libraries = library_flags()
     target = folder / (name or soname())
     link(compile_objects(core_sources(), "release", compile_flags), target,
-         ["-shared", f"-Wl,-soname,{soname()}", "-pthread", *libraries, "-lm"])
+         ["-shared", f"-Wl,-soname,{soname()}", "-Wl,-z,defs", "-pthread", *libraries, "-lm"])
     return target
 
 
