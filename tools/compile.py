@@ -3,6 +3,7 @@
     python tools/compile.py tests [--variant asan]    build every tests/c/test_*.c, print the paths of the binaries
     python tools/compile.py objects [--variant NAME]  build the core's objects, print their paths
     python tools/compile.py fuzz                      build every tests/fuzz/*.c with clang's libFuzzer
+    python tools/compile.py cuda [--variant NAME]     build the kernels as C++ with the fake driver of tests/cuda
     python tools/compile.py bench                     build every benchmarks/*.c, print the paths of the binaries
 
 An object is built again when its source, a header that it includes, or its command line changed.
@@ -338,6 +339,35 @@ def build_foreign(source, name, cc):
     return folder / source.stem
 
 
+# The kernels as C++ for the CPU, and the driver around them (tests/cuda).
+FAKE_DRIVER = [ROOT / "kernels" / "kernels.cu", ROOT / "tests" / "cuda" / "cuda_on_cpu.cpp",
+               ROOT / "tests" / "cuda" / "cuda_driver_on_cpu.cpp"]
+
+
+def build_fake_driver(variant="release"):
+    """The path of a libcuda.so.1 that runs dgnn's kernels on the CPU.
+    With TSan the shim itself is built without: it tells the sanitizer what its fibres do."""
+    folder = ROOT / "build" / "cuda" / variant
+    flags = {"release": ["-O2"], "asan": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+             "tsan": ["-O1", "-g", "-fsanitize=thread"]}[variant]
+    common = ["-std=c++17", "-Wall", "-Wextra", "-fPIC", "-ffp-contract=off", "-Itests/cuda", "-Ikernels", "-Icsrc",
+              "-Icsrc/include"]
+    cc = [*compiler()[:-1], "g++"] if compiler()[0] == "ccache" else ["g++"]
+    if not shutil.which("g++"):
+        raise BuildError("no C++ compiler: 'g++' was not found; on Debian: apt-get install g++")
+    with building(folder):
+        objects = []
+        for source in FAKE_DRIVER:
+            own = [*common, *flags, "-x", "c++"]
+            if source.suffix == ".cpp" and variant == "tsan":
+                own = [*common, "-O1", "-g", "-DCUDA_ON_CPU_TSAN"]
+            objects.append(folder / f"{source.stem}.o")
+            compile_one(source, objects[-1], own, cc)
+    target = folder / "libcuda.so.1"
+    link(objects, target, ["-shared", "-Wl,-soname,libcuda.so.1", "-Wl,--no-undefined", "-pthread", *flags], cc=["g++"])
+    return target
+
+
 def build_tests(variant):
     return build_programs(sorted(TESTS_C.glob("test_*.c")), variant)
 
@@ -355,13 +385,15 @@ def build_benchmarks():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("what", choices=["tests", "objects", "fuzz", "bench"])
+    parser.add_argument("what", choices=["tests", "objects", "fuzz", "bench", "cuda"])
     parser.add_argument("--variant", default="asan", choices=sorted(VARIANTS))
     arguments = parser.parse_args()
     if arguments.what == "tests":
         made = build_tests(arguments.variant)
     elif arguments.what == "fuzz":
         made = build_fuzzers()
+    elif arguments.what == "cuda":
+        made = [build_fake_driver(arguments.variant)]
     elif arguments.what == "bench":
         made = build_benchmarks()
     else:

@@ -29,7 +29,7 @@ TITLES = {
     "repformer_variable": "Weights of dpa2's layers (repformers_variable)", "attention_pair": "Attention of dpa2's pairs",
     "attention_value": "Values of that attention", "attention_vector": "That attention on vectors",
     "attention_node": "Attention of dpa2's nodes", "identity": "What stands for a layer that is not needed",
-    "spin_model": "Spin models' outer object", "file": "The file (model.json)", "metadata": "metadata.json",
+    "compress": "Tables of a compressed model (compress)", "spin_model": "Spin models' outer object", "file": "The file (model.json)", "metadata": "metadata.json",
 }
 KINDS = {"INT": "integer", "DOUBLE": "number", "BOOL": "true or false", "STRING": "text", "VALUE": "part",
          "SAME": "must agree", "IGNORED": "without effect", "ONLY": "refused otherwise", "CLASS": "class",

@@ -16,6 +16,12 @@ static PyObject *pyalloc_live(PyObject *module, PyObject *unused)
     return PyLong_FromLongLong(dgnn_alloc_live());
 }
 
+static PyObject *pyalloc_needed(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return PyLong_FromLongLong(dgnn_buffer_needed());
+}
+
 static PyObject *pyalloc_fail_at(PyObject *module, PyObject *arguments)
 {
     long long nth;
@@ -45,6 +51,8 @@ PyMethodDef dgnn_pyalloc_methods[] = {
      "from now on; '': none."},
     {"_alloc_count", pyalloc_count, METH_NOARGS, "_alloc_count()\n--\n\nAllocations of the core so far."},
     {"_alloc_live", pyalloc_live, METH_NOARGS, "_alloc_live()\n--\n\nBlocks of the core that are not freed."},
+    {"_alloc_needed", pyalloc_needed, METH_NOARGS,
+     "_alloc_needed()\n--\n\nBytes that buffers of this thread's calls need."},
     {"_alloc_fail_at", pyalloc_fail_at, METH_VARARGS,
      "_alloc_fail_at(nth, persistent=False, /)\n--\n\nMakes the nth allocation from now fail (1: the next "
      "one), with "

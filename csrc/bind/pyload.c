@@ -4,8 +4,8 @@
 /* A tuple, in the order of names, or a dict with some of them. *held keeps the strings in *options alive. */
 static int pyload_options(PyObject *value, struct dgnn_load_options *options, PyObject **held)
 {
-    static char *names[] = {"dtype",  "memory", "semantics", "threads", "skin",
-                            "device", "head",   "radial",    NULL};
+    static char *names[] = {"dtype",  "memory", "semantics", "threads",    "skin",
+                            "device", "head",   "radial",    "compressed", NULL};
     int is_dict = PyDict_Check(value);
     *options = (struct dgnn_load_options){.size = sizeof *options, .skin = -1};
     *held = NULL;
@@ -15,11 +15,11 @@ static int pyload_options(PyObject *value, struct dgnn_load_options *options, Py
     }
     PyObject *tuple = is_dict ? PyTuple_New(0) : Py_NewRef(value);
     *held = is_dict ? PyDict_Copy(value) : Py_NewRef(value);
-    int taken =
-        tuple && *held &&
-        PyArg_ParseTupleAndKeywords(tuple, is_dict ? *held : NULL, "|iiiidzzi:options", names,
-                                    &options->dtype, &options->memory, &options->semantics, &options->threads,
-                                    &options->skin, &options->device, &options->head, &options->radial);
+    int taken = tuple && *held &&
+                PyArg_ParseTupleAndKeywords(tuple, is_dict ? *held : NULL, "|iiiidzzii:options", names,
+                                            &options->dtype, &options->memory, &options->semantics,
+                                            &options->threads, &options->skin, &options->device,
+                                            &options->head, &options->radial, &options->compressed);
     Py_XDECREF(tuple);
     if (!taken) {
         Py_CLEAR(*held);
@@ -196,7 +196,7 @@ static PyObject *pyload_load_tree(PyObject *module, PyObject *arguments)
 PyMethodDef dgnn_pyload_methods[] = {
     {"load", pyload_load, METH_VARARGS,
      "load(path, options, /)\n--\n\noptions: (dtype, memory, semantics, threads, skin, device, head, "
-     "radial), or a dict of them."},
+     "radial, compressed), or a dict of them."},
     {"heads", pyload_heads, METH_VARARGS,
      "heads(path, /)\n--\n\nThe heads of a checkpoint as JSON text: dgnn_heads in dgnn.h."},
     {"heads_bytes", pyload_heads_bytes, METH_VARARGS,

@@ -563,6 +563,10 @@ static PyMethodDef pymodel_methods[] = {
      "neighbours, add_ghost_forces, same_list, atomic, comm, request=0, derivatives=False)\n--\n\nRows that "
      "a host code "
      "distributed."},
+    {"estimate", (PyCFunction)(void (*)(void))dgnn_pyestimate, METH_VARARGS | METH_KEYWORDS,
+     "estimate($self, coords, types, box, pbc, spins, fparam, aparam, charge_spin, ids, grid, comm, "
+     "replicated, "
+     "atomic, profile=False, request=0, derivatives=False)\n--\n\nWhat compute would take; a dict."},
     {"save", pymodel_save, METH_O, "save($self, path, /)\n--\n\nWrites a .dgnn archive."},
     {"tree", pymodel_tree, METH_NOARGS, "tree($self, /)\n--\n\n(json, arrays), as load_tree takes them."},
     {"describe", pymodel_describe, METH_NOARGS, "describe($self, /)\n--\n\nA JSON text."},

@@ -124,6 +124,9 @@ PyObject *dgnn_pyresult_new(const struct dgnn_pyresult_shape *shape, struct dgnn
 /* The rest of the dict, after the call, with its profile if it has one. -1 with a Python error. */
 int dgnn_pyresult_finish(PyObject *dict, const struct dgnn_result *result);
 
+/* A method of Model (pyestimate.c). */
+PyObject *dgnn_pyestimate(PyObject *object, PyObject *arguments, PyObject *keywords);
+
 /* The type Session (pysession.c): several models, one list. */
 int dgnn_pysession_setup(PyObject *module, struct dgnn_state *state);
 extern PyMethodDef dgnn_pyload_methods[];

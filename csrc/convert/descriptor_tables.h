@@ -17,7 +17,7 @@ static const char descriptor_se_a[] =
     "$ndim#, 'env_mat': " ENV_MAT("?rcut?", "?rcut_smth?", "$protection$") ", "
     "'exclude_types': $exclude$, 'env_protection': $protection$, "
     "'@variables': {'davg': ^sea.mean|davg^, 'dstd': ^sea.stddev|dstd^}, 'type_map': $type_map$, "
-    "'trainable': true, 'type_one_side': $one_side$, 'spin': null}";
+    "'trainable': true, 'type_one_side': $one_side$, 'spin': null";
 
 static const char descriptor_se_r[] =
     "{'@class': 'Descriptor', 'type': 'se_r', '@version': 2, 'rcut': ?rcut?, 'rcut_smth': ?rcut_smth?, "
@@ -28,7 +28,7 @@ static const char descriptor_se_r[] =
     "'env_mat': " ENV_MAT("?rcut?", "?rcut_smth?", "0.0") ", "
     "'exclude_types': $exclude$, 'env_protection': $protection$, "
     "'@variables': {'davg': ^mean|davg^, 'dstd': ^stddev|dstd^}, 'type_map': $type_map$, 'trainable': true, "
-    "'type_one_side': true, 'spin': null}";
+    "'type_one_side': true, 'spin': null";
 
 static const char descriptor_se_t[] =
     "{'@class': 'Descriptor', 'type': 'se_e3', '@version': 2, 'rcut': ?rcut?, 'rcut_smth': ?rcut_smth?, "
@@ -38,7 +38,7 @@ static const char descriptor_se_t[] =
     "#seat.filter_layers.networks|embeddings._module_networks|embeddings._networks;embedding_network;2#, "
     "'env_mat': " ENV_MAT("?rcut?", "?rcut_smth?", "$protection$") ", "
     "'exclude_types': $exclude$, 'env_protection': $protection$, 'type_map': $type_map$, "
-    "'@variables': {'davg': ^seat.mean|davg^, 'dstd': ^seat.stddev|dstd^}, 'trainable': true}";
+    "'@variables': {'davg': ^seat.mean|davg^, 'dstd': ^seat.stddev|dstd^}, 'trainable': true";
 
 static const char descriptor_se_t_tebd[] =
     "{'@class': 'Descriptor', 'type': 'se_e3_tebd', '@version': 1, 'rcut': ?rcut?, 'rcut_smth': ?rcut_smth?, "

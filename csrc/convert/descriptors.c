@@ -89,6 +89,56 @@ static int descriptor_graph_disabled(struct dgnn_emit *emit, const struct dgnn_e
     return DGNN_OK;
 }
 
+/* ------------------------------------------------------------------ compressed models */
+
+/* Does the list of tensors have elements? */
+static int descriptor_has_tables(const struct dgnn_emit *emit, const char *name)
+{
+    char element[DGNN_EMIT_NAME_MAX + 32];
+    for (int k = 0;; k++) {
+        snprintf(element, sizeof(element), "%s.%d", name, k);
+        if (!dgnn_states_find(emit->state, element)) {
+            return 0;
+        }
+        if (dgnn_states_has_elements(emit->state, element)) {
+            return 1;
+        }
+    }
+}
+
+/* The member "compress" with its comma, where the model is compressed (net/parts/compression.h). pt has its
+ * tensors below a name, as "sea.", and empty ones in other models; pt_expt has them in the descriptor. typed:
+ * the family says in the member whether there are tables. */
+static int descriptor_emit_compress(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
+                                    const char *below, int typed)
+{
+    char names[3][96], name[3][DGNN_EMIT_NAME_MAX], template[512];
+    static const char *const parts[] = {"compress_data", "compress_info", "type_embd_data"};
+    for (int k = 0; k < 3; k++) {
+        snprintf(names[k], sizeof(names[k]), "%s%s|%s", below, parts[k], parts[k]);
+        DGNN_TRY(dgnn_emit_name(emit, scope, names[k], name[k], emit->error));
+    }
+    int tables = descriptor_has_tables(emit, name[0]), types = dgnn_states_has_elements(emit->state, name[2]);
+    if (!tables && !types) {
+        return DGNN_OK;
+    }
+    snprintf(template, sizeof(template), ", 'compress': {%s'@variables': {",
+             !typed   ? ""
+             : tables ? "'geo_compress': true, "
+                      : "'geo_compress': false, ");
+    DGNN_TRY(dgnn_emit_template(emit, scope, template));
+    if (tables) {
+        snprintf(template, sizeof(template), "'compress_data': [*%s*], 'compress_info': [*%s*]%s", names[0],
+                 names[1], types ? ", " : "");
+        DGNN_TRY(dgnn_emit_template(emit, scope, template));
+    }
+    if (types) {
+        snprintf(template, sizeof(template), "'type_embd_data': ^%s^", names[2]);
+        DGNN_TRY(dgnn_emit_template(emit, scope, template));
+    }
+    return dgnn_text_add(&emit->text, emit->error, "}}");
+}
+
 /* ------------------------------------------------------------------ local descriptors */
 
 static int descriptor_emit_se_a(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
@@ -98,7 +148,9 @@ static int descriptor_emit_se_a(struct dgnn_emit *emit, struct dgnn_emit_setting
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[25, 50, 100]?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "one_side", "?type_one_side=true?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "ndim", descriptor_is(&s->scope, "one_side", "true") ? "1" : "2"));
-    return dgnn_emit_template(emit, &s->scope, descriptor_se_a);
+    DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_se_a));
+    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "sea.", 0));
+    return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
 static int descriptor_emit_se_r(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
@@ -106,7 +158,9 @@ static int descriptor_emit_se_r(struct dgnn_emit *emit, struct dgnn_emit_setting
 {
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[25, 50, 100]?"));
-    return dgnn_emit_template(emit, &s->scope, descriptor_se_r);
+    DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_se_r));
+    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "", 0));
+    return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
 static int descriptor_emit_se_t(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
@@ -114,7 +168,9 @@ static int descriptor_emit_se_t(struct dgnn_emit *emit, struct dgnn_emit_setting
 {
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[24, 48, 96]?"));
-    return dgnn_emit_template(emit, &s->scope, descriptor_se_t);
+    DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_se_t));
+    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "seat.", 0));
+    return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
 static int descriptor_emit_se_t_tebd(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
@@ -127,6 +183,7 @@ static int descriptor_emit_se_t_tebd(struct dgnn_emit *emit, struct dgnn_emit_se
     if (descriptor_is(&s->scope, "tebd_input_mode", "\"strip\"")) {
         DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_se_t_tebd_strip));
     }
+    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "se_ttebd.", 0));
     DGNN_TRY(descriptor_type_embed(emit, s, "[?tebd_dim=8?]"));
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
@@ -217,6 +274,7 @@ static int descriptor_emit_dpa1_kind(struct dgnn_emit *emit, struct dgnn_emit_se
     if (descriptor_is(&s->scope, "mode", "\"strip\"")) {
         DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa1_strip));
     }
+    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "se_atten.", 1));
     DGNN_TRY(descriptor_emit_attention(emit, s));
     DGNN_TRY(descriptor_type_embed(emit, s, "[?tebd_dim=8?]"));
     facts->graph = 1;
@@ -355,6 +413,9 @@ static int descriptor_emit_repinit(struct dgnn_emit *emit, const struct dgnn_emi
     status = status ? status : dgnn_emit_template(emit, &s.scope, descriptor_dpa2_repinit);
     if (!status && descriptor_is(&s.scope, "mode", "\"strip\"")) {
         status = dgnn_emit_template(emit, &s.scope, descriptor_strip);
+    }
+    if (!status && !three) {
+        status = descriptor_emit_compress(emit, &outer->scope, "repinit.", 1);
     }
     status = status ? status : dgnn_text_add(&emit->text, emit->error, "}");
     dgnn_emit_undefine(&s);

@@ -163,6 +163,24 @@ int dgnn_states_has(const struct dgnn_states *state, const char *name)
     return at < state->nentry && !strncmp(state->entries[at].name, below, length + 1);
 }
 
+static int states_is_empty(struct dgnn_pickled value)
+{
+    struct dgnn_pickle_tensor tensor;
+    dgnn_pickled_tensor(value, &tensor);
+    for (int32_t d = 0; d < tensor.ndim; d++) {
+        if (tensor.shape[d] == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int dgnn_states_has_elements(const struct dgnn_states *state, const char *name)
+{
+    const struct dgnn_states_entry *entry = dgnn_states_find(state, name);
+    return entry && !states_is_empty(entry->value);
+}
+
 int dgnn_states_tensor(const struct dgnn_states *state, const char *name, struct dgnn_tensor *tensor,
                        struct dgnn_error *error)
 {
@@ -225,18 +243,6 @@ static int states_has_part(const char *name, const char *part)
     size_t length = strlen(part);
     for (const char *at = name; at; at = strchr(at, '.') ? strchr(at, '.') + 1 : NULL) {
         if (!strncmp(at, part, length) && (!at[length] || at[length] == '.')) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static int states_is_empty(struct dgnn_pickled value)
-{
-    struct dgnn_pickle_tensor tensor;
-    dgnn_pickled_tensor(value, &tensor);
-    for (int32_t d = 0; d < tensor.ndim; d++) {
-        if (tensor.shape[d] == 0) {
             return 1;
         }
     }

@@ -28,6 +28,8 @@ void dgnn_states_free(struct dgnn_states *state);
 struct dgnn_states_entry *dgnn_states_find(const struct dgnn_states *state, const char *name);
 /* Is there a tensor with that name, or below it? */
 int dgnn_states_has(const struct dgnn_states *state, const char *name);
+/* Is there a tensor of that name, and has it any elements? */
+int dgnn_states_has_elements(const struct dgnn_states *state, const char *name);
 /* Reads it and notes that it was used. Errors: as dgnn_checkpoint_tensor; FORMAT where it is missing. */
 int dgnn_states_tensor(const struct dgnn_states *state, const char *name, struct dgnn_tensor *tensor,
                        struct dgnn_error *error);

@@ -609,6 +609,24 @@ static void REAL(reference_embed)(const struct REAL(dgnn_embed) * e)
     }
 }
 
+static void REAL(reference_polynomials)(const struct REAL(dgnn_polynomials) * p)
+{
+    for (int64_t r = 0; r < p->nrow; r++) {
+        const real *a = p->coefficients + p->piece[r] * 6 * p->stride;
+        for (int64_t c = 0; c < p->stride; c++, a++) {
+            double value = (double)a[5 * p->stride], slope = 0, t = (double)p->t[r];
+            for (int k = 4; k >= 0; k--) {
+                slope = slope * t + value;
+                value = value * t + (double)a[k * p->stride];
+            }
+            p->y[r * p->stride + c] = (real)(value + (double)p->beyond[r] * slope);
+            if (p->tangent) {
+                p->tangent[r * p->stride + c] = (real)slope;
+            }
+        }
+    }
+}
+
 #include "ops/dpa4c_readout_body.h"
 #include "ops/dpa4c_reference_body.h"
 
@@ -620,6 +638,7 @@ const struct REAL(dgnn_ops) REAL(dgnn_reference_ops) = {
     .row_products = REAL(reference_row_products),
     .moment_backward = REAL(reference_moment_backward),
     .embed = REAL(reference_embed),
+    .polynomials = REAL(reference_polynomials),
     .activate = REAL(reference_activate),
     .gram_forward = REAL(reference_gram_forward),
     .gram_backward = REAL(reference_gram_backward),

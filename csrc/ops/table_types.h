@@ -35,6 +35,18 @@ struct REAL(dgnn_moment) {
     real *d_switch;        /* nrow: added to; with by_switch */
 };
 
+/* Rows of polynomials in pieces (tables of compressed models), all columns of a row by the same piece:
+ *     y = p(t) + beyond p'(t),  tangent = p'(t),  p(t) = sum_k a_k t^k
+ * so that beyond the last piece its end goes on as a line. */
+struct REAL(dgnn_polynomials) {
+    int64_t nrow;
+    const real *coefficients; /* pieces x 6 x stride, 64-byte aligned: a_0 to a_5 of all columns */
+    const int64_t *piece;     /* nrow */
+    const real *t, *beyond;   /* nrow */
+    real *y, *tangent;        /* nrow x stride, aligned; tangent NULL: not wanted */
+    int64_t stride;           /* whole lines */
+};
+
 struct REAL(dgnn_ops);
 
 #include "ops/attention_types.h"
@@ -65,8 +77,9 @@ struct REAL(dgnn_ops) {
     /* d_row[r][a] = g_r . d_gr_a, and what comes through tangent and by_switch. */
     void (*moment_backward)(const struct REAL(dgnn_moment) * moment);
 
-    /* A layer of an embedding net, after its products. */
+    /* A layer of an embedding net, after its products; and what stands in a net's place. */
     void (*embed)(const struct REAL(dgnn_embed) * rows);
+    void (*polynomials)(const struct REAL(dgnn_polynomials) * rows);
 
     /* The symmetrised moments of nrow nodes: gram = axis x e products of the edge part, then axis x n of the node
      * part; G[q][c] = sum_d H[d][q] H[d][c] / 3 within each part. moment: nrow x 3 x (e + n). e, n: padded widths. */

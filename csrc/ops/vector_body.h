@@ -601,6 +601,42 @@ static void V(vector_embed)(const struct REAL(dgnn_embed) * e)
 #undef VECTOR_CALL
 }
 
+/* ---------------------------------------------------------------- polynomials in pieces */
+
+/* with_slope: constant where this is inlined. Without it there is no tangent, and nothing beyond. */
+INLINE void V(polynomials_row)(const struct REAL(dgnn_polynomials) * p, const int with_slope, int64_t r)
+{
+    const real *a = p->coefficients + p->piece[r] * 6 * p->stride;
+    real *y = p->y + r * p->stride, *tangent = p->tangent ? p->tangent + r * p->stride : NULL;
+    const V(vec) t = V(splat)(p->t[r]), beyond = V(splat)(p->beyond[r]);
+    for (int64_t c = 0; c < p->stride; c += LANES, a += LANES) {
+        V(vec) value = V(load)(a + 5 * p->stride), slope = value;
+        value = value * t + V(load)(a + 4 * p->stride);
+#pragma GCC unroll 4
+        for (int k = 3; k >= 0; k--) {
+            if (with_slope) {
+                slope = slope * t + value;
+            }
+            value = value * t + V(load)(a + k * p->stride);
+        }
+        V(store)(y + c, with_slope ? value + beyond * slope : value);
+        if (with_slope && tangent) {
+            V(store)(tangent + c, slope);
+        }
+    }
+}
+
+static void V(vector_polynomials)(const struct REAL(dgnn_polynomials) * p)
+{
+    for (int64_t r = 0; r < p->nrow; r++) {
+        if (p->tangent || p->beyond[r] != 0) {
+            V(polynomials_row)(p, 1, r);
+        } else {
+            V(polynomials_row)(p, 0, r);
+        }
+    }
+}
+
 /* ---------------------------------------------------------------- symmetrised moments */
 
 static void V(vector_gram_forward)(const struct dgnn_gram_shape *s, int64_t nrow, const real *moment, real *gram)
@@ -663,6 +699,7 @@ const struct REAL(dgnn_ops) VECTOR_GLUE(REAL(dgnn_vector_ops), VECTOR_SET) = {
     .row_products = V(vector_row_products),
     .moment_backward = V(vector_moment_backward),
     .embed = V(vector_embed),
+    .polynomials = V(vector_polynomials),
     .gram_forward = V(vector_gram_forward),
     .gram_backward = V(vector_gram_backward),
     .repflow_scratch = V(vector_scratch),

@@ -207,6 +207,37 @@ static void REAL(ops_test_embeds)(const struct REAL(dgnn_ops) * ops)
     }
 }
 
+/* ---------------------------------------------------------------- polynomials in pieces */
+
+static void REAL(ops_test_polynomials)(const struct REAL(dgnn_ops) * ops, int64_t nrow, int64_t stride,
+                                       int with_tangent)
+{
+    enum { PIECES = 5 };
+    struct REAL(ops_case) s = {0};
+    int64_t n = nrow * stride, *piece = REAL(ops_take)(&s, nrow, sizeof(int64_t));
+    struct REAL(dgnn_polynomials) p = {.nrow = nrow, .piece = piece, .stride = stride};
+    p.coefficients = REAL(ops_random)(&s, PIECES * 6 * stride, 1);
+    p.t = REAL(ops_random)(&s, nrow, 1);
+    real *beyond = REAL(ops_random)(&s, nrow, 2);
+    p.beyond = beyond;
+    for (int64_t r = 0; r < nrow; r++) {
+        piece[r] = (3 * r + 1) % PIECES;
+        beyond[r] = r % 2 ? beyond[r] : 0;
+    }
+    real *y = REAL(ops_random)(&s, n, 1), *tangent = REAL(ops_random)(&s, n, 1);
+    real *want = REAL(ops_take)(&s, n, sizeof(real)), *want_tangent = REAL(ops_take)(&s, n, sizeof(real));
+    memcpy(want_tangent, tangent, sizeof(real) * (size_t)n);
+    p.y = want;
+    p.tangent = with_tangent ? want_tangent : NULL;
+    REAL(dgnn_reference_ops).polynomials(&p);
+    p.y = y;
+    p.tangent = with_tangent ? tangent : NULL;
+    ops->polynomials(&p);
+    REAL(ops_compare_reals)("polynomials", y, want, n);
+    REAL(ops_compare_reals)("polynomials, tangent", tangent, want_tangent, n);
+    REAL(ops_unmake)(&s);
+}
+
 /* ---------------------------------------------------------------- activations */
 
 /* Errors over max(1, |value|): the bounds that docs/exactness.md states. In float32 7 units of rounding for
@@ -344,6 +375,9 @@ static void REAL(ops_test_table)(const struct REAL(dgnn_ops) * ops, const char *
         REAL(ops_test_moment)(ops, 1 + options, (1 + options) * REAL_LANES, options);
     }
     REAL(ops_test_embeds)(ops);
+    for (int k = 0; k < 6; k++) {
+        REAL(ops_test_polynomials)(ops, 1 + 3 * k, (1 + k / 2) * REAL_LANES, k % 2);
+    }
     REAL(ops_test_activations)(ops);
     for (int option = 0; option < 96 && ops->cpu != DGNN_CPU_REFERENCE; option++) {
         const char *name = option % 4 ? "silut:1.0" : ops_names[option / 4 % 12];

@@ -55,6 +55,10 @@ static uint64_t place_may(const struct dgnn_stage_rule *c, int64_t l, const stru
         may |= (c->next_change | c->next_write) & bit ? MAY_WRITE : 0;
         may |= c->next_whole & bit ? WHOLE : 0;
     }
+    if (p->layer >= 0 && p->layer == l - 1) {
+        may |= (c->before_read | c->before_change) & bit ? MAY_READ : 0;
+        may |= c->before_change & bit ? MAY_WRITE : 0;
+    }
     return may;
 }
 
@@ -390,16 +394,17 @@ static void test_case(const char *name)
 {
     static struct cluster c;
     int is_dpa3 = !strncmp(name, "dpa3", 4);
-    for (int how = 0; how < 12; how++) {
+    for (int how = 0; how < 16; how++) {
         struct dgnn_load_context context = {.dtype = how % 2 ? DGNN_DTYPE_FLOAT32 : DGNN_DTYPE_FLOAT64,
-                                            .memory = how / 2 % 3 == 2 ? DGNN_MEMORY_SMALL : DGNN_MEMORY_FAST,
-                                            .threads = how / 6 ? 3 : 1};
+                                            .memory = how / 2 % 4 == 2 ? DGNN_MEMORY_SMALL : DGNN_MEMORY_FAST,
+                                            .threads = how / 8 ? 3 : 1};
         struct dgnn_descriptor_properties p;
         struct dgnn_descriptor *d = NULL;
-        dgnn_recompute_trial_force(how / 2 % 3 == 1   ? DGNN_KEPT_EDGES | DGNN_KEPT_ANGLES
-                                   : how / 2 % 3 == 0 ? DGNN_KEPT_ANGLES
+        dgnn_recompute_trial_force(how / 2 % 4 == 1   ? DGNN_KEPT_EDGES | DGNN_KEPT_ANGLES
+                                   : how / 2 % 4 == 0 ? DGNN_KEPT_ANGLES
+                                   : how / 2 % 4 == 3 ? DGNN_RECOMPUTE_TRIAL_ALTERNATE
                                                       : -1);
-        if (!is_dpa3 && how / 2 % 3 == 1) {
+        if (!is_dpa3 && how / 2 % 2 == 1) {
             continue;
         }
         CHECK(!load(name, &context, &d));
@@ -445,6 +450,8 @@ static void test_planted(const char *name, const struct fault *faults, size_t n)
             wrong->read &= ~faults[k].drop;
             wrong->change &= ~faults[k].drop;
             wrong->write &= ~faults[k].drop;
+            wrong->before_read &= ~faults[k].drop;
+            wrong->before_change &= ~faults[k].drop;
             wrong->whole |= faults[k].whole;
         }
         begin_checking(1);

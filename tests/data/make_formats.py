@@ -103,12 +103,55 @@ def same(one, other):
 def trained(tree, params, build, kinds):
     """A model as the Trainer makes it from params, with the numbers of tree."""
     kind = kinds[{"spin_ener": 1, "linear": 2}.get(tree["type"], 0)]
-    source = kind.deserialize(_json_to_numpy(copy.deepcopy(tree)))
+    source = kind.deserialize(_json_to_numpy(without_tables(tree)))
     model = build(copy.deepcopy(params))
     model.load_state_dict(source.state_dict())
     if not same(model.serialize(), source.serialize()):
         raise Unlike("built from its input file, it is another model")
+    if not list(compressed(tree)):
+        return model.eval()
+    if kind is not pt.BaseModel:  # pt_expt keeps the tables in its tree
+        return kind.deserialize(_json_to_numpy(copy.deepcopy(tree))).eval()
+    descriptors = model.atomic_model.descriptor
+    for part, descriptor in zip(tree["descriptor"].get("list", [tree["descriptor"]]), getattr(descriptors, "descrpt_list", [descriptors])):
+        put_tables(descriptor, part)
     return model.eval()
+
+
+def compressed(tree):
+    """The objects of a tree that have tables."""
+    descriptor = tree.get("descriptor", {})
+    for part in descriptor.get("list", [descriptor]):
+        for owner in (part, part.get("repinit_variable", {})):
+            if owner.get("compress"):
+                yield owner
+
+
+def without_tables(tree):
+    tree = copy.deepcopy(tree)
+    for owner in compressed(tree):
+        del owner["compress"]
+    return tree
+
+
+def put_tables(descriptor, part):
+    """What enable_compression of the pt backend leaves in a descriptor, with the numbers of the tree."""
+    block = next((getattr(descriptor, name) for name in ("sea", "seat", "se_ttebd", "se_atten", "repinit") if hasattr(descriptor, name)),
+                 descriptor)
+    compress = part.get("compress") or part["repinit_variable"]["compress"]
+    arrays = _json_to_numpy(copy.deepcopy(compress["@variables"]))
+    for name in ("compress_data", "compress_info"):
+        for number, array in enumerate(arrays.get(name, [])):
+            if array.any():
+                getattr(block, name)[number] = torch.nn.Parameter(torch.tensor(array), requires_grad=False)
+    if "type_embd_data" in arrays:
+        if hasattr(block, "type_embd_data"):
+            del block.type_embd_data
+        block.register_buffer("type_embd_data", torch.tensor(arrays["type_embd_data"]))
+    for owner in (descriptor, block):
+        for name, value in (("compress", True), ("tebd_compress", True), ("geo_compress", "compress_data" in arrays)):
+            if hasattr(owner, name):
+                setattr(owner, name, value)
 
 
 def checkpoint(wrapper):

@@ -52,6 +52,15 @@ def test_a_file_of_deepmd_kit(name, file, head, tmp_path, figures):
     assert_cases(model, [Case(arrays, system) for system in systems], figures, f"{name}/{file} {head or ''}")
 
 
+@pytest.mark.parametrize("name", sorted({name for name, _, _ in FILES if name.startswith("saved_")}))
+def test_a_tree_in_a_file_of_jax(name, tmp_path, figures):
+    """deepmd-kit writes the tree of a .hlo as that of a .dp, and beside it programs that are not read."""
+    path = saved_files.format_file(name, "model.dp", tmp_path).rename(tmp_path / "model.hlo")
+    with np.load(saved_files.FORMATS / name / "cases.npz") as cases:
+        arrays = dict(cases)
+    assert_cases(dgnn.Model.load(path), [Case(arrays, system) for system in SYSTEMS], figures, f"{name}/model.hlo")
+
+
 LISTS = "lists.npz"  # the pt backend's answers with other lists: make_spin_lists.py
 
 

@@ -1,4 +1,4 @@
-"""What is not energy (dipoles, polarisabilities, densities of states, properties), and pair tables: on ranks, with a host's
+"""What is not energy (dipoles, polarisabilities, densities of states, properties), pair tables and compressed models: on ranks, with a host's
 ghosts, with frames, NULL atoms and sessions, by differences, and what is refused. deepmd-kit's numbers: parity/test_cases.py."""
 
 import json
@@ -16,8 +16,10 @@ from test_cases import CASES, OTHERS, Case, load_arrays
 pytestmark = pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning")
 OUTPUTS = [name for name in CASES if name.split("_")[0] in OTHERS and "f32" not in name]
 TABLES = [name for name in CASES if name.startswith("zbl_") or "pairtab" in name]
+COMPRESSED = [name for name in CASES if name.startswith("compressed_")]
 FEW = ["dipole_dpa3", "dipole_dpa2", "dipole_hybrid", "dipole_exclude", "polar_dpa3", "dos_fparam_aparam", "property_dpa3",
-       "property_atom_exclude", "zbl_dpa3", "zbl_dpa1", "linear_dpa2_pairtab"]
+       "property_atom_exclude", "zbl_dpa3", "zbl_dpa1", "linear_dpa2_pairtab", "compressed_dpa2", "compressed_dpa1",
+       "compressed_se_e2_a", "compressed_se_e3_tebd", "compressed_dipole"]
 
 
 def load(name, **options):
@@ -44,7 +46,7 @@ def assert_close(found, wanted, limit, where):
 
 def test_there_are_cases_of_each():
     assert {name.split("_")[0] for name in OUTPUTS} == set(OTHERS) and len(OUTPUTS) >= 24
-    assert len(TABLES) >= 8 and set(FEW) <= {*OUTPUTS, *TABLES}
+    assert len(TABLES) >= 8 and set(FEW) <= {*OUTPUTS, *TABLES, *COMPRESSED}
 
 
 @pytest.mark.parametrize("name", OUTPUTS)

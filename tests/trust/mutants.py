@@ -26,7 +26,8 @@ BASES = ["se_e2_a_small_sel", "se_e2_r", "se_e3", "se_e3_tebd", "se_e3_tebd_stri
          "se_atten_v2_exclude", "dpa2_all_updates", "dpa2_like_small", "dpa2_strip_davg", "dpa3_one_layer", "dpa3_res_avg",
          "dpa3_compress_linear", "dpa3_no_angle", "dpa3_fparam_aparam", "dpa3_charge_spin", "hybrid_nested_local",
          "linear_dpa1", "spin_se_e2_a_small_sel", "spin_dpa3", "dipole_se_e2_a", "polar_dpa1", "dos_fparam_aparam",
-         "property_dpa1", "zbl_dpa1", "linear_dpa1_pairtab"]
+         "property_dpa1", "zbl_dpa1", "linear_dpa1_pairtab", "compressed_coarse", "compressed_coarse_se_e2_a", "compressed_se_e3_tebd",
+         "compressed_dpa2_one_side"]
 ROWS = {table: dict(rows) for table, rows in check_arguments.read_all_rows(ROOT / "csrc" / "net" / "params").items()}
 REFUSED, SAME, EITHER = "refused", "the same numbers", "refused, or the same numbers"
 # Kept settings that count only where another one is on: tree member -> it is off.
@@ -154,6 +155,9 @@ def mutants_of_variables(holder, where, rows):
                 yield Mutant(f"{where}.{key}: null", put(holder, key, None), EITHER)
             longer = {**value, "value": [*value["value"], value["value"][0]]} if value["value"] else value
             yield Mutant(f"{where}.{key}: longer", put(holder, key, longer), REFUSED)
+        elif isinstance(value, list) and value:
+            yield Mutant(f"{where}.{key}: longer", put(holder, key, [*value, value[0]]), REFUSED)
+            yield Mutant(f"{where}.{key}: shorter", put(holder, key, value[:-1]), REFUSED)
         elif value is None:
             array = {"@class": "np.ndarray", "dtype": "float64", "value": [0.5, 0.25]}
             yield Mutant(f"{where}.{key}: an array", put(holder, key, array), REFUSED)

@@ -51,6 +51,7 @@ static struct dgnn_repinit_context dpa2_pair_context(const struct dgnn_dpa2_sett
         .keep = s->keep,
         .cpu = s->cpu,
         .excluded = s->excluded,
+        .compressed = s->compressed,
     };
 }
 
@@ -147,18 +148,6 @@ static int dpa2_check_lists(const struct dgnn_dpa2_settings *s, const struct dgn
     return DGNN_OK;
 }
 
-/* A compressed model has tables. */
-static int dpa2_check_compressed(const struct dgnn_value *value, struct dgnn_error *error)
-{
-    struct dgnn_value variable = dgnn_value_member(value, "repinit_variable");
-    struct dgnn_value compress = dgnn_value_member(&variable, "compress");
-    if (dgnn_value_kind(&compress) == DGNN_VALUE_ABSENT) {
-        return DGNN_OK;
-    }
-    return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
-                             "a compressed model; dgnn evaluates the model before compression");
-}
-
 /* Versions 1 and 2 have no such arguments, whatever a tree says: the layers say it, and older ones have none
  * of them. */
 static int dpa2_old_version(const struct dgnn_value *value, struct dgnn_repformer_params *args,
@@ -191,7 +180,6 @@ static int dpa2_load_settings(const struct dgnn_value *value, const struct dgnn_
                               struct dgnn_dpa2_settings *s, struct dgnn_error *error)
 {
     int32_t any;
-    DGNN_TRY(dpa2_check_compressed(value, error));
     DGNN_TRY(dgnn_params_load(value, dpa2_params, DPA2_NPARAM, &s->own, error));
     DGNN_TRY(dgnn_params_load(&s->own.repinit_args, dpa2_repinit_params, DPA2_NREPINIT, &s->repinit, error));
     DGNN_TRY(dgnn_repformer_params_load(&s->own.repformer_args, &s->repformer, &s->shape, error));
@@ -206,6 +194,7 @@ static int dpa2_load_settings(const struct dgnn_value *value, const struct dgnn_
     s->dtype = context->dtype == DGNN_DTYPE_ARCHIVE ? s->dtype : context->dtype;
     s->keep = context->memory == DGNN_MEMORY_FAST;
     s->wants_rotation = context->wants_rotation;
+    s->compressed = context->compressed;
     s->threads = context->threads;
     s->cpu = context->cpu;
     s->ntypes = context->ntypes;
@@ -273,6 +262,7 @@ static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_rotation = s->shape.ng2,
         .parameters = s->parameters,
         .dtype = s->dtype,
+        .repeats_backward = s->keep,
         .has_message_passing = 1,
         .has_message_passing_across_ranks = 1,
         .has_graph_form = !s->repinit.use_three_body && s->repinit.set_davg_zero && s->shape.centred,
@@ -301,6 +291,7 @@ static int dpa2_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
     DGNN_TRY(dgnn_params_describe(dpa2_params, DPA2_NPARAM, &s->own, text, error));
     DGNN_TRY(dgnn_text_add(text, error, ", \"repinit\": {"));
     DGNN_TRY(dgnn_params_describe(dpa2_repinit_params, DPA2_NREPINIT, &s->repinit, text, error));
+    DGNN_TRY(dgnn_compression_describe(&s->compression, text, error));
     DGNN_TRY(dgnn_text_add(text, error, "}, \"repformer\": {"));
     DGNN_TRY(dgnn_repformer_params_describe(&s->repformer, text, error));
     return dgnn_text_add(text, error, "}");

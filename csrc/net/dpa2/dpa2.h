@@ -22,6 +22,8 @@ struct dgnn_dpa2_settings {
     int32_t keep;
     int32_t wants_rotation;
     int32_t strip;
+    int32_t compressed;                  /* enum dgnn_compressed */
+    struct dgnn_compression compression; /* of the pair block's network */
     int32_t threads;
     int32_t ntypes;
     enum dgnn_cpu cpu;

@@ -51,6 +51,7 @@ static int REAL(dpa2_load_blocks)(const struct dgnn_dpa2_settings *s, struct REA
                                              .keep = s->keep,
                                              .cpu = s->cpu,
                                              .excluded = s->excluded};
+    pair.compression = &d->settings->compression;
     three.neuron = "three_body_neuron";
     three.cutoff = s->repinit.three_body_rcut;
     three.switch_start = s->repinit.three_body_rcut_smth;

@@ -38,7 +38,9 @@ struct dgnn_repinit_context {
     int32_t threads;
     int32_t keep; /* 1: keep intermediates; 0: compute them again */
     enum dgnn_cpu cpu;
-    const uint8_t *excluded; /* ntypes x ntypes or NULL; outlives the block */
+    const uint8_t *excluded;              /* ntypes x ntypes or NULL; outlives the block */
+    int32_t compressed;                   /* enum dgnn_compressed */
+    struct dgnn_compression *compression; /* written during loading */
 };
 
 #define DGNN_REAL_BITS 32

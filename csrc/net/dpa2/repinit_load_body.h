@@ -36,7 +36,7 @@ static int REAL(repinit_fill_factor)(struct REAL(dgnn_repinit) * block,
                                                      .stride = block->ngp,
                                                      .scratch = scratch + nin};
             REAL(repinit_type_input)(block, order ? a : b, order ? b : a, both, scratch);
-            REAL(dgnn_embedding_forward)(block->ops, &strip->network[0], &rows);
+            REAL(dgnn_embedding_forward)(block->ops, strip, 0, &rows);
         }
     }
     dgnn_alloc_free(scratch);
@@ -59,6 +59,14 @@ static int REAL(repinit_load_strip)(const struct dgnn_value *variable, int order
         status = REAL(repinit_fill_factor)(block, &strip, order, both, error);
     }
     status = status ? status : REAL(dgnn_embedding_same)(&strip, context->args, context->neuron, error);
+    struct REAL(dgnn_embedding_factors) factors = {.ntypes = context->ntypes + 1,
+                                                   .one_side = !both,
+                                                   .width = block->ng,
+                                                   .stride = block->ngp,
+                                                   .rows = block->type_factor};
+    if (!status && !order) { /* the pair block's: no other is compressed */
+        status = REAL(dgnn_embedding_load_factors)(context->compression, &factors, error);
+    }
     block->parameters += strip.parameters;
     REAL(dgnn_embedding_free)(&strip);
     return status;
@@ -84,7 +92,14 @@ static int REAL(repinit_load_pair)(const struct dgnn_value *variable, struct REA
                                    struct dgnn_error *error)
 {
     int both = !block->context.one_side;
+    struct dgnn_compression *compression = block->context.compression;
+    struct dgnn_value compress = dgnn_value_member(variable, "compress");
     DGNN_TRY(REAL(repinit_load_network)(variable, both, block, error));
+    DGNN_TRY(dgnn_compression_load(&compress, DGNN_COMPRESSION_TYPES, block->context.compressed, compression,
+                                   error));
+    DGNN_TRY(dgnn_compression_needs(compression, block->context.strip, "tebd_input_mode is not strip",
+                                    &compress, error));
+    DGNN_TRY(REAL(dgnn_embedding_load_tables)(compression, 0, NULL, &block->embedding, error));
     DGNN_TRY(repinit_check_axis(variable, block->context.axis, block->ng, error));
     block->dim_out = block->ng * block->context.axis;
     block->has_empty = repinit_has_mean(&block->environment, 0);
@@ -119,7 +134,9 @@ static int REAL(repinit_load_start)(struct REAL(dgnn_repinit) * block, struct dg
 static int REAL(repinit_load_three)(const struct dgnn_value *variable, struct REAL(dgnn_repinit) * block,
                                     struct dgnn_error *error)
 {
+    struct dgnn_value compress = dgnn_value_member(variable, "compress");
     DGNN_TRY(REAL(repinit_load_network)(variable, 1, block, error));
+    DGNN_TRY(dgnn_params_unused(&compress, "the three-body block is not compressed", error));
     block->dim_out = block->ng;
     block->has_empty = repinit_has_mean(&block->environment, 1);
     DGNN_TRY(REAL(repinit_load_start)(block, error));
@@ -135,6 +152,7 @@ static int REAL(repinit_load)(const struct dgnn_value *variable, const struct dg
     int status = load(variable, block, error);
     block->context.tebd = NULL;
     block->context.args = NULL;
+    block->context.compression = NULL;
     if (status) {
         REAL(dgnn_repinit_free)(block);
     }

@@ -125,7 +125,7 @@ static void REAL(repinit_pair_embed)(const struct REAL(dgnn_repinit_workspace) *
         REAL(repinit_pair_input)(block, j < n ? w->row[4 * (first + j)] : empty[0], other, centre,
                                  scratch->x + j * nin);
     }
-    REAL(dgnn_embedding_forward)(block->ops, &block->embedding.network[0], &rows);
+    REAL(dgnn_embedding_forward)(block->ops, &block->embedding, 0, &rows);
     for (int64_t j = 0; j < total && block->context.strip; j++) {
         int32_t other = j < n ? graph->type[w->list.neighbour[first + j]] : w->first_type;
         REAL(repinit_pair_strip)(block, block->type_factor + (centre * ntypes + other) * ngp,

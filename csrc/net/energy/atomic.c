@@ -41,6 +41,8 @@ struct dgnn_atomic_workspace {
     struct dgnn_fitting_workspace *fitting;
     struct dgnn_buffer rows;     /* the descriptor's output, then its gradient: of all nodes, or of the chunks
                                     that threads are at */
+    struct dgnn_buffer gradient; /* of answers with several seeds: the gradient, as the output is used again
+                                  */
     struct dgnn_buffer rotation; /* nowned x dim_rotation x 3 twice: the descriptor's, and the gradient by it
                                   */
 };
@@ -242,6 +244,7 @@ void dgnn_atomic_workspace_free(struct dgnn_atomic_workspace *w)
     dgnn_descriptor_kind(w->atomic->descriptor)->workspace_free(w->descriptor);
     dgnn_fitting_workspace_free(w->fitting);
     dgnn_buffer_free(&w->rows);
+    dgnn_buffer_free(&w->gradient);
     dgnn_buffer_free(&w->rotation);
     dgnn_alloc_free(w);
 }
@@ -300,6 +303,14 @@ static int64_t atomic_chunk_most(const struct dgnn_atomic_workspace *w)
     return most;
 }
 
+/* Is the answer differentiated more than once, after one forward of the descriptor? */
+static int atomic_has_seeds(const struct dgnn_atomic_workspace *w, const struct dgnn_evaluation *evaluation)
+{
+    struct dgnn_atomic_properties p;
+    dgnn_atomic_properties(w->atomic, &p);
+    return p.fitting.nseed > 1 && evaluation->want_gradient && p.descriptor.repeats_backward;
+}
+
 int dgnn_atomic_prepare(struct dgnn_atomic_workspace *w, const struct dgnn_evaluation *evaluation,
                         struct dgnn_error *error)
 {
@@ -313,6 +324,8 @@ int dgnn_atomic_prepare(struct dgnn_atomic_workspace *w, const struct dgnn_evalu
     int64_t nrow = kind->by_chunk ? a->threads * atomic_chunk_most(w) : evaluation->graph->nowned;
     DGNN_TRY(dgnn_buffer_reserve(&w->rows, nrow * a->dim_descriptor * (int64_t)sizeof(double),
                                  "the descriptor", error));
+    int64_t again = atomic_has_seeds(w, evaluation) ? nrow * a->dim_descriptor * (int64_t)sizeof(double) : 0;
+    DGNN_TRY(dgnn_buffer_reserve(&w->gradient, again, "the gradient by the descriptor", error));
     return dgnn_fitting_prepare(w->fitting, error);
 }
 
@@ -411,9 +424,13 @@ int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_eval
         dgnn_parallel_run(a->threads, n, atomic_chunk, &job);
         return dgnn_stop_check(error);
     }
-    DGNN_TRY(kind->forward(a->descriptor, w->descriptor, &own, rows, error));
-    DGNN_TRY(dgnn_stop_check(error));
-    dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
+    int has_seeds = atomic_has_seeds(w, evaluation);
+    double *gradient = has_seeds ? w->gradient.data : rows;
+    if (!has_seeds || !input->seed) {
+        DGNN_TRY(kind->forward(a->descriptor, w->descriptor, &own, rows, error));
+        DGNN_TRY(dgnn_stop_check(error));
+        dgnn_profile_end(evaluation->profile, DGNN_PHASE_FORWARD);
+    }
     if (own.descriptor && graph->nowned) {
         memcpy(own.descriptor, rows, sizeof(double) * (size_t)(graph->nowned * a->dim_descriptor));
     }
@@ -427,14 +444,14 @@ int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *w, const struct dgnn_eval
                                          .weight = input->weight,
                                          .seed = input->seed};
     struct dgnn_fitting_answer answer = {.output = output,
-                                         .gradient = evaluation->want_gradient ? rows : NULL,
+                                         .gradient = evaluation->want_gradient ? gradient : NULL,
                                          .rotation_gradient = own.rotation_gradient};
     dgnn_fitting_evaluate(w->fitting, &fitting, &answer);
     DGNN_TRY(dgnn_stop_check(error));
     atomic_finish(a, input, graph->nowned, graph->type, &answer);
     dgnn_profile_end(evaluation->profile, DGNN_PHASE_FITTING);
     if (evaluation->want_gradient) {
-        DGNN_TRY(kind->backward(a->descriptor, w->descriptor, &own, rows, error));
+        DGNN_TRY(kind->backward(a->descriptor, w->descriptor, &own, gradient, error));
         dgnn_profile_end(evaluation->profile, DGNN_PHASE_BACKWARD);
     }
     return dgnn_stop_check(error);

@@ -58,8 +58,8 @@ int dgnn_atomic_prepare(struct dgnn_atomic_workspace *workspace, const struct dg
                         struct dgnn_error *error);
 
 /* After prepare, with the same evaluation. output: nowned x the fitting's width; evaluation->edge_gradient
- * gets the gradient of number seed of their sum added. Collective with an exchange. May be called again, for
- * another seed. */
+ * gets the gradient of number seed of their sum added. Collective with an exchange. May be called again,
+ * for the next seed: descriptors with repeats_backward then go forward for seed 0 only. */
 int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *workspace, const struct dgnn_evaluation *evaluation,
                          const struct dgnn_atomic_input *input, double *output, struct dgnn_error *error);
 

@@ -49,6 +49,7 @@ struct dpa1_settings {
     int64_t sel[1];
     int64_t dim_out, dim_rotation;
     int64_t parameters;
+    struct dgnn_compression compression;
     int32_t ntypes;
     int32_t strip;
     int32_t has_mean; /* is any mean not 0? Then empty slots count */
@@ -191,8 +192,15 @@ static int dpa1_load_settings(const struct dgnn_value *value, const struct dgnn_
                               struct dgnn_error *error)
 {
     DGNN_TRY(dgnn_params_load(value, dpa1_params, DPA1_NPARAM, &s->params, error));
+    DGNN_TRY(dgnn_compression_load(&s->params.compress, DGNN_COMPRESSION_TYPES, context->compressed,
+                                   &s->compression, error));
     DGNN_TRY(dpa1_load_mode(s, value, kind == &dgnn_dpa1_se_atten_v2, error));
     DGNN_TRY(dpa1_check(s, value, context, error));
+    DGNN_TRY(dgnn_compression_needs(&s->compression, s->strip, "tebd_input_mode is not strip",
+                                    &s->params.compress, error));
+    DGNN_TRY(dgnn_compression_needs(&s->compression, !s->compression.has_tables || !s->params.attn_layer,
+                                    "there are attention layers, with which geo_compress is false",
+                                    &s->params.compress, error));
     DGNN_TRY(dpa1_load_environment(s, value, error));
     DGNN_TRY(dgnn_edge_batches_groups(&s->params.exclude_types, s->ntypes, &s->group, error));
     DGNN_TRY(dgnn_typeembed_same(&s->params.type_embedding, s->params.use_econf_tebd, error));
@@ -233,6 +241,7 @@ static void dpa1_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_rotation = s->dim_rotation,
         .parameters = s->parameters,
         .dtype = s->dtype,
+        .repeats_backward = 1,
         .has_graph_form = 1,
         .uses_first_type = s->has_mean && (!s->strip || !s->params.smooth_type_embedding),
     };
@@ -243,6 +252,7 @@ static int dpa1_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
 {
     const struct dpa1_settings *s = &((const struct dpa1 *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(dpa1_params, DPA1_NPARAM, &s->params, text, error));
+    DGNN_TRY(dgnn_compression_describe(&s->compression, text, error));
     return dgnn_environment_describe_sel(s->sel, 1, text, error);
 }
 

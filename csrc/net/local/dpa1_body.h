@@ -89,7 +89,7 @@ static int REAL(dpa1_strip_table)(struct REAL(dpa1) * d, const struct REAL(dgnn_
         row.y = d->strip + pair * d->stride;
         row.scratch = scratch + nin;
         REAL(dpa1_types)(d->settings, pair / n, pair % n, scratch);
-        REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), &strip->network[0], &row);
+        REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), strip, 0, &row);
     }
     dgnn_alloc_free(scratch);
     return DGNN_OK;
@@ -108,6 +108,12 @@ static int REAL(dpa1_load_strip)(struct REAL(dpa1) * d, struct dgnn_error *error
                                 "width %lld, expected %lld", (long long)strip.nout, (long long)d->width);
     status =
         status ? status : REAL(dgnn_embedding_same)(&strip, s->params.embeddings.parent, "neuron", error);
+    struct REAL(dgnn_embedding_factors) factors = {.ntypes = s->ntypes + 1,
+                                                   .one_side = s->params.type_one_side,
+                                                   .width = d->width,
+                                                   .stride = d->stride,
+                                                   .rows = d->strip};
+    status = status ? status : REAL(dgnn_embedding_load_factors)(&s->compression, &factors, error);
     s->parameters += strip.parameters;
     REAL(dgnn_embedding_free)(&strip);
     return status;
@@ -122,6 +128,7 @@ static int REAL(dpa1_load_networks)(struct REAL(dpa1) * d, struct dgnn_error *er
     d->width = d->embedding.nout;
     d->stride = dgnn_table_pad(d->width, REAL_LANES);
     DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
+    DGNN_TRY(REAL(dgnn_embedding_load_tables)(&s->compression, 0, NULL, &d->embedding, error));
     struct dgnn_attention_shape shape = {.width = d->width,
                                          .slots = s->sel[0],
                                          .nlayer = s->params.attn_layer,
@@ -378,7 +385,7 @@ static void REAL(dpa1_empty_slots)(struct REAL(dpa1_workspace) * w, const struct
         row.y = scratch->g[0];
         row.stride = d->stride;
         row.scratch = scratch->embedding;
-        REAL(dgnn_embedding_forward)(d->ops, &d->embedding.network[0], &row);
+        REAL(dgnn_embedding_forward)(d->ops, &d->embedding, 0, &row);
         if (d->strip) {
             REAL(dpa1_apply_strip)(d, REAL(dpa1_strip_row)(d, t, null), 0, row.y, NULL, NULL);
         }
@@ -435,7 +442,7 @@ static void REAL(dpa1_embed)(const struct REAL(dpa1_workspace) * w, const struct
             REAL(dpa1_types)(d->settings, centre, neighbour, scratch->input + r * inputs + 1);
         }
     }
-    REAL(dgnn_embedding_forward)(d->ops, &d->embedding.network[0], &rows);
+    REAL(dgnn_embedding_forward)(d->ops, &d->embedding, 0, &rows);
     for (int64_t r = 0; r < store->nrow && d->strip; r++) {
         int32_t centre = graph->type[w->rows.centre[begin + r]];
         int32_t neighbour = graph->type[graph->neighbour[w->rows.edge[begin + r]]];

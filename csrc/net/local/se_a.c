@@ -43,6 +43,7 @@ struct se_a_settings {
     int64_t ngroup; /* networks */
     int64_t dim_out, dim_rotation;
     int64_t parameters;
+    struct dgnn_compression compression;
     int32_t ntypes;
     int32_t has_mean;
     int32_t dtype, memory, threads;
@@ -125,6 +126,8 @@ static int se_a_load_settings(const struct dgnn_value *value, const struct dgnn_
 {
     (void)kind;
     DGNN_TRY(dgnn_params_load(value, se_a_params, SE_A_NPARAM, &s->params, error));
+    DGNN_TRY(dgnn_compression_load(&s->params.compress, DGNN_COMPRESSION_NETWORKS, context->compressed,
+                                   &s->compression, error));
     DGNN_TRY(dgnn_params_same_int(&s->params.ntypes, context->ntypes, "the model's type_map", error));
     return se_a_load_lists(value, s, error);
 }
@@ -155,6 +158,7 @@ static void se_a_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_rotation = s->dim_rotation,
         .parameters = s->parameters,
         .dtype = s->dtype,
+        .repeats_backward = 1,
     };
 }
 
@@ -163,6 +167,7 @@ static int se_a_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
 {
     const struct se_a_settings *s = &((const struct se_a *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(se_a_params, SE_A_NPARAM, &s->params, text, error));
+    DGNN_TRY(dgnn_compression_describe(&s->compression, text, error));
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
 }
 

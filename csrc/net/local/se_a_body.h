@@ -56,8 +56,8 @@ static void REAL(se_a_empty_slot)(const struct REAL(se_a) * d, int32_t centre, i
                                              .y = scratch + REAL_LANES,
                                              .stride = d->stride,
                                              .scratch = scratch + REAL_LANES + d->stride};
-    const struct REAL(dgnn_network) *network = &d->embedding.network[se_a_network(s, centre, slot)];
-    REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), network, &rows);
+    REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), &d->embedding, se_a_network(s, centre, slot),
+                                 &rows);
     for (int64_t c = 0; c < 4 * d->stride; c++) {
         empty[c] = (real)row[c / d->stride] * rows.y[c % d->stride];
     }
@@ -99,6 +99,7 @@ static int REAL(se_a_load_networks)(struct REAL(se_a) * d, struct dgnn_error *er
     DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, s->params.type_one_side ? 1 : 2, s->ntypes, 1,
                                        NULL, &d->embedding, error));
     DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
+    DGNN_TRY(REAL(dgnn_embedding_load_tables)(&s->compression, 0, NULL, &d->embedding, error));
     int64_t width = d->embedding.nout;
     d->stride = dgnn_table_pad(width, REAL_LANES);
     d->shape = (struct dgnn_moment_shape){.n = width, .axis = s->params.axis_neuron, .stride = d->stride};
@@ -301,7 +302,7 @@ static void REAL(se_a_embed)(const struct REAL(se_a_workspace) * w, int64_t c,
                                                  .scratch = scratch->embedding};
         rows.tangent = store->tangent ? store->tangent + first * d->stride : NULL;
         if (count) {
-            REAL(dgnn_embedding_forward)(d->ops, &d->embedding.network[n], &rows);
+            REAL(dgnn_embedding_forward)(d->ops, &d->embedding, n, &rows);
         }
     }
 }

@@ -41,6 +41,7 @@ struct se_r_settings {
     int64_t nnei;   /* their sum */
     int64_t dim_out;
     int64_t parameters;
+    struct dgnn_compression compression;
     int32_t ntypes;
     int32_t dtype, memory, threads;
     enum dgnn_cpu cpu;
@@ -98,6 +99,8 @@ static int se_r_load_settings(const struct dgnn_value *value, const struct dgnn_
 {
     (void)kind;
     DGNN_TRY(dgnn_params_load(value, se_r_params, SE_R_NPARAM, &s->params, error));
+    DGNN_TRY(dgnn_compression_load(&s->params.compress, DGNN_COMPRESSION_NETWORKS, context->compressed,
+                                   &s->compression, error));
     DGNN_TRY(dgnn_params_same_int(&s->params.ntypes, context->ntypes, "the model's type_map", error));
     return se_r_load_lists(value, s, error);
 }
@@ -127,6 +130,7 @@ static void se_r_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_out = s->dim_out,
         .parameters = s->parameters,
         .dtype = s->dtype,
+        .repeats_backward = 1,
     };
 }
 
@@ -135,6 +139,7 @@ static int se_r_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
 {
     const struct se_r_settings *s = &((const struct se_r *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(se_r_params, SE_R_NPARAM, &s->params, text, error));
+    DGNN_TRY(dgnn_compression_describe(&s->compression, text, error));
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
 }
 

@@ -35,7 +35,7 @@ static void REAL(se_r_slot)(const struct REAL(se_r) * d, int32_t type, double s,
     scratch[0] = (real)s;
     struct REAL(dgnn_embedding_rows)
         row = {.nrow = 1, .x = scratch, .x_stride = 1, .y = g, .stride = d->stride, .scratch = scratch + 1};
-    REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), &d->embedding.network[type], &row);
+    REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), &d->embedding, type, &row);
 }
 
 static int REAL(se_r_load_slots)(struct REAL(se_r) * d, struct dgnn_error *error)
@@ -66,6 +66,7 @@ static int REAL(se_r_load_networks)(struct REAL(se_r) * d, struct dgnn_error *er
     struct se_r_settings *s = d->settings;
     DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, 1, s->ntypes, 1, NULL, &d->embedding, error));
     DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
+    DGNN_TRY(REAL(dgnn_embedding_load_tables)(&s->compression, 0, NULL, &d->embedding, error));
     d->width = d->embedding.nout;
     d->stride = dgnn_table_pad(d->width, REAL_LANES);
     s->parameters = d->embedding.parameters;
@@ -225,7 +226,7 @@ static void REAL(se_r_embed)(const struct REAL(se_r_workspace) * w, const struct
                     .scratch = scratch->embedding};
         rows.tangent = tangent ? tangent + first * d->stride : NULL;
         if (rows.nrow) {
-            REAL(dgnn_embedding_forward)(d->ops, &d->embedding.network[n], &rows);
+            REAL(dgnn_embedding_forward)(d->ops, &d->embedding, n, &rows);
         }
     }
 }

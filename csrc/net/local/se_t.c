@@ -35,6 +35,7 @@ struct se_t_settings {
     int64_t *sel;   /* ntypes */
     int64_t dim_out;
     int64_t parameters;
+    struct dgnn_compression compression;
     int32_t ntypes;
     int32_t has_mean; /* of the vector part */
     int32_t dtype, memory, threads;
@@ -93,6 +94,8 @@ static int se_t_load_settings(const struct dgnn_value *value, const struct dgnn_
 {
     (void)kind;
     DGNN_TRY(dgnn_params_load(value, se_t_params, SE_T_NPARAM, &s->params, error));
+    DGNN_TRY(dgnn_compression_load(&s->params.compress, DGNN_COMPRESSION_NETWORKS, context->compressed,
+                                   &s->compression, error));
     DGNN_TRY(dgnn_params_same_int(&s->params.ntypes, context->ntypes, "the model's type_map", error));
     return se_t_load_lists(value, s, error);
 }
@@ -122,6 +125,7 @@ static void se_t_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_out = s->dim_out,
         .parameters = s->parameters,
         .dtype = s->dtype,
+        .repeats_backward = 1,
     };
 }
 
@@ -130,6 +134,7 @@ static int se_t_describe(const struct dgnn_descriptor *descriptor, struct dgnn_t
 {
     const struct se_t_settings *s = &((const struct se_t *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(se_t_params, SE_T_NPARAM, &s->params, text, error));
+    DGNN_TRY(dgnn_compression_describe(&s->compression, text, error));
     return dgnn_environment_describe_sel(s->sel, s->ntypes, text, error);
 }
 

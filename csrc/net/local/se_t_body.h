@@ -31,6 +31,8 @@ static int REAL(se_t_load_networks)(struct REAL(se_t) * d, struct dgnn_error *er
     }
     int status =
         REAL(dgnn_embedding_load)(&s->params.embeddings, 2, s->ntypes, 1, needed, &d->embedding, error);
+    status =
+        status ? status : REAL(dgnn_embedding_load_tables)(&s->compression, 1, needed, &d->embedding, error);
     dgnn_alloc_free(needed);
     DGNN_TRY(status);
     DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
@@ -194,7 +196,8 @@ static void REAL(se_t_triples)(const struct REAL(se_t) * d, struct REAL(dgnn_tri
     for (int32_t t = 0; t < s->ntypes; t++) {
         for (int32_t u = t; u < s->ntypes; u++) {
             struct REAL(dgnn_triples) triples = {.ops = d->ops,
-                                                 .network = &d->embedding.network[t + (int64_t)u * s->ntypes],
+                                                 .embedding = &d->embedding,
+                                                 .network = t + (int64_t)u * s->ntypes,
                                                  .section = {t, u},
                                                  .scale = 1 / ((double)s->sel[t] * (double)s->sel[u]),
                                                  .output = output,

@@ -38,6 +38,7 @@ struct se_t_tebd_settings {
     int64_t sel[1];
     int64_t dim_out;
     int64_t parameters;
+    struct dgnn_compression compression;
     int32_t ntypes;
     int32_t strip;
     int32_t has_mean; /* of the vector part: is any not 0? Then empty slots count */
@@ -133,7 +134,11 @@ static int se_t_tebd_load_settings(const struct dgnn_value *value, const struct 
 {
     (void)kind;
     DGNN_TRY(dgnn_params_load(value, se_t_tebd_params, SE_T_TEBD_NPARAM, &s->params, error));
+    DGNN_TRY(dgnn_compression_load(&s->params.compress, DGNN_COMPRESSION_BOTH, context->compressed,
+                                   &s->compression, error));
     DGNN_TRY(se_t_tebd_load_mode(s, value, error));
+    DGNN_TRY(dgnn_compression_needs(&s->compression, s->strip, "tebd_input_mode is not strip",
+                                    &s->params.compress, error));
     DGNN_TRY(se_t_tebd_check(s, value, context, error));
     DGNN_TRY(se_t_tebd_load_environment(s, value, error));
     DGNN_TRY(dgnn_edge_batches_neighbours(&s->params.exclude_types, s->ntypes, &s->group, error));
@@ -169,6 +174,7 @@ static void se_t_tebd_properties(const struct dgnn_descriptor *descriptor,
         .dim_out = s->dim_out,
         .parameters = s->parameters,
         .dtype = s->dtype,
+        .repeats_backward = 1,
         .uses_first_type = s->has_mean && (!s->strip || !s->params.smooth),
     };
 }
@@ -178,6 +184,7 @@ static int se_t_tebd_describe(const struct dgnn_descriptor *descriptor, struct d
 {
     const struct se_t_tebd_settings *s = &((const struct se_t_tebd *)descriptor)->settings;
     DGNN_TRY(dgnn_params_describe(se_t_tebd_params, SE_T_TEBD_NPARAM, &s->params, text, error));
+    DGNN_TRY(dgnn_compression_describe(&s->compression, text, error));
     return dgnn_environment_describe_sel(s->sel, 1, text, error);
 }
 

@@ -53,7 +53,7 @@ static int REAL(se_t_tebd_fill_factor)(struct REAL(se_t_tebd) * d, const struct 
                                              .y = d->factor,
                                              .stride = d->stride,
                                              .scratch = scratch};
-    REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), &strip->network[0], &rows);
+    REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), strip, 0, &rows);
     dgnn_alloc_free(scratch);
     return DGNN_OK;
 }
@@ -71,6 +71,9 @@ static int REAL(se_t_tebd_load_factor)(struct REAL(se_t_tebd) * d, struct dgnn_e
                                          (long long)d->embedding.nout);
     status =
         status ? status : REAL(dgnn_embedding_same)(&strip, s->params.embeddings.parent, "neuron", error);
+    struct REAL(dgnn_embedding_factors)
+        factors = {.ntypes = s->ntypes + 1, .width = strip.nout, .stride = d->stride, .rows = d->factor};
+    status = status ? status : REAL(dgnn_embedding_load_factors)(&s->compression, &factors, error);
     s->parameters += strip.parameters;
     REAL(dgnn_embedding_free)(&strip);
     return status;
@@ -83,6 +86,7 @@ static int REAL(se_t_tebd_load_networks)(struct REAL(se_t_tebd) * d, struct dgnn
     DGNN_TRY(
         REAL(dgnn_embedding_load)(&s->params.embeddings, 0, s->ntypes, inputs, NULL, &d->embedding, error));
     DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
+    DGNN_TRY(REAL(dgnn_embedding_load_tables)(&s->compression, 1, NULL, &d->embedding, error));
     d->stride = dgnn_table_pad(d->embedding.nout, REAL_LANES);
     s->parameters = d->embedding.parameters;
     s->dim_out = d->embedding.nout + (s->params.concat_output_tebd ? s->params.tebd_dim : 0);
@@ -237,7 +241,7 @@ static void REAL(se_t_tebd_triples)(const struct REAL(se_t_tebd) * d, const stru
         for (int64_t u = 0; u <= ntypes; u++) {
             int64_t pair = (t < ntypes ? t : absent) * (ntypes + 1) + (u < ntypes ? u : absent);
             struct REAL(dgnn_triples) triples = {.ops = d->ops,
-                                                 .network = &d->embedding.network[0],
+                                                 .embedding = &d->embedding,
                                                  .tail = d->types + pair * 2 * s->params.tebd_dim,
                                                  .factor = d->factor ? d->factor + pair * d->stride : NULL,
                                                  .smooth = d->factor && s->params.smooth,

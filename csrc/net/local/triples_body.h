@@ -41,13 +41,13 @@ static double REAL(triples_product)(const struct REAL(dgnn_triples_scratch) * s,
 static void REAL(triples_embed)(const struct REAL(dgnn_triples) * t, int64_t n)
 {
     const struct REAL(dgnn_triples_scratch) *s = t->scratch;
-    int64_t nin = t->network->nin;
+    int64_t nin = t->embedding->network[t->network].nin;
     struct REAL(dgnn_embedding_rows) rows = {.nrow = n,
                                              .x = s->input,
                                              .x_stride = nin,
                                              .y = s->g,
                                              .tangent = t->output ? NULL : s->tangent,
-                                             .stride = dgnn_table_pad(t->network->nout, REAL_LANES),
+                                             .stride = dgnn_table_pad(t->embedding->nout, REAL_LANES),
                                              .scratch = s->embedding};
     for (int64_t p = 0; p < n; p++) {
         s->input[p * nin] = (real)REAL(triples_product)(s, s->pair[2 * p], s->pair[2 * p + 1]);
@@ -55,7 +55,7 @@ static void REAL(triples_embed)(const struct REAL(dgnn_triples) * t, int64_t n)
             s->input[p * nin + c] = t->tail[c - 1];
         }
     }
-    REAL(dgnn_embedding_forward)(t->ops, t->network, &rows);
+    REAL(dgnn_embedding_forward)(t->ops, t->embedding, t->network, &rows);
 }
 
 /* scale w_a w_b, twice for two rows of one section. */
@@ -73,7 +73,7 @@ static double REAL(triples_smooth)(const struct REAL(dgnn_triples) * t, int64_t 
 static void REAL(triples_forward)(const struct REAL(dgnn_triples) * t, int64_t n)
 {
     const struct REAL(dgnn_triples_scratch) *s = t->scratch;
-    int64_t width = t->network->nout, stride = dgnn_table_pad(width, REAL_LANES);
+    int64_t width = t->embedding->nout, stride = dgnn_table_pad(width, REAL_LANES);
     for (int64_t p = 0; p < n; p++) {
         int64_t a = s->pair[2 * p], b = s->pair[2 * p + 1];
         double factor = REAL(triples_weight)(t, a, b) * REAL(triples_product)(s, a, b);
@@ -106,7 +106,7 @@ static void REAL(triples_spread)(const struct REAL(dgnn_triples) * t, int64_t a,
 static void REAL(triples_backward)(const struct REAL(dgnn_triples) * t, int64_t n)
 {
     struct REAL(dgnn_triples_scratch) *s = t->scratch;
-    int64_t width = t->network->nout, stride = dgnn_table_pad(width, REAL_LANES);
+    int64_t width = t->embedding->nout, stride = dgnn_table_pad(width, REAL_LANES);
     for (int64_t p = 0; p < n; p++) {
         int64_t a = s->pair[2 * p], b = s->pair[2 * p + 1];
         double x = REAL(triples_product)(s, a, b), smooth = REAL(triples_smooth)(t, a, b);

@@ -28,7 +28,8 @@ void REAL(dgnn_triples_places)(const struct REAL(dgnn_triples_scratch) * scratch
 /* Two sections of a centre's rows, which may be the same. */
 struct REAL(dgnn_triples) {
     const struct REAL(dgnn_ops) * ops;
-    const struct REAL(dgnn_network) * network;
+    const struct REAL(dgnn_embedding) * embedding;
+    int64_t network;    /* which of them */
     const real *tail;   /* nin - 1: the network's inputs after x */
     const real *factor; /* F: stride; NULL: no second network */
     int32_t smooth;     /* 1: F is multiplied by the switches */

@@ -14,6 +14,7 @@
 
 struct dgnn_descriptor;           /* the struct of a kind, which begins with struct dgnn_descriptor_base */
 struct dgnn_descriptor_workspace; /* the struct of a kind */
+struct dgnn_cuda_device;          /* cuda/cuda_device.h */
 struct dgnn_text;                 /* base/text.h: a growing string */
 
 /* What load needs beside the tree. */
@@ -25,7 +26,9 @@ struct dgnn_load_context {
     int32_t threads;             /* worker threads, >= 1 */
     enum dgnn_cpu cpu;
     int32_t radial;         /* enum dgnn_radial, for families with a network of the distance alone */
+    int32_t compressed;     /* enum dgnn_compressed, for families that deepmd-kit compresses */
     int32_t wants_rotation; /* will evaluations take the rotation matrix? */
+    struct dgnn_cuda_device *device; /* NULL: the CPU */
 };
 
 /* What the model must know of a descriptor. */
@@ -46,9 +49,10 @@ struct dgnn_descriptor_properties {
     int32_t has_message_passing_across_ranks; /* deepmd-kit's answer; dgnn evaluates all descriptors on many
                                                  ranks */
     int32_t has_graph_form;                   /* 1: graph semantics may be chosen */
-    int32_t uses_first_type; /* 1: empty slots have the type embedding of the frame's first atom */
-    int32_t has_native_spin; /* 1: it takes the atoms' spins themselves */
-    const char *note;        /* a sentence that a user should read, without quotes, or NULL */
+    int32_t uses_first_type;  /* 1: empty slots have the type embedding of the frame's first atom */
+    int32_t has_native_spin;  /* 1: it takes the atoms' spins themselves */
+    int32_t repeats_backward; /* 1: backward may be called again after one forward, for another gradient */
+    const char *note;         /* a sentence that a user should read, without quotes, or NULL */
 };
 
 /* Sides of backward: what it is given, and gives, of each quantity. The first is the gradient, dE/dvector of
@@ -84,6 +88,9 @@ struct dgnn_evaluation {
     /* Where loading said that it is wanted, nowned x dim_rotation x 3 each; else NULL. */
     double *rotation;          /* forward writes the rotation matrix: equivariant rows of each node */
     double *rotation_gradient; /* backward reads the gradient by it */
+    /* Where a device's failure is noted, which is this rank's alone: the evaluation goes through all its
+     * messages, and its numbers mean nothing. NULL: forward and backward return it. */
+    struct dgnn_failure *failure;
 };
 
 /* Where no messages pass, an evaluation can treat one chunk of centres after another, each from its edges to
@@ -137,10 +144,12 @@ struct dgnn_descriptor_kind {
      * there is an exchange, and always does all exchanges, whatever the numbers are. */
     int (*forward)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
                    const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error);
-    /* output_gradient is dE/doutput, nowned x dim_out. Must follow one forward with the same evaluation. */
+    /* output_gradient is dE/doutput, nowned x dim_out. Must follow one forward with the same evaluation, or,
+     * with repeats_backward, another backward of it. */
     int (*backward)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
                     const struct dgnn_evaluation *evaluation, const double *output_gradient,
                     struct dgnn_error *error);
+    int32_t runs_on_device;                        /* may the context's device be another than the CPU? */
     const struct dgnn_descriptor_chunks *by_chunk; /* NULL: all centres must be evaluated at once; otherwise
                                                       there is no exchange */
 };

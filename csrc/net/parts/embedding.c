@@ -1,5 +1,6 @@
 #include "net/parts/embedding.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "net/params/params.h"

@@ -5,6 +5,7 @@
 #ifndef DGNN_NET_EMBEDDING_H
 #define DGNN_NET_EMBEDDING_H
 
+#include "net/parts/compression.h"
 #include "net/parts/layer.h"
 
 #define DGNN_REAL_BITS 32

@@ -59,11 +59,21 @@ int REAL(dgnn_embedding_same)(const struct REAL(dgnn_embedding) * embedding, con
     return DGNN_OK;
 }
 
+static void REAL(embedding_free_tables)(struct REAL(dgnn_embedding) * embedding)
+{
+    for (int64_t n = 0; embedding->table && n < embedding->nnetwork; n++) {
+        dgnn_alloc_free(embedding->table[n].coefficients);
+    }
+    dgnn_alloc_free(embedding->table);
+    embedding->table = NULL;
+}
+
 void REAL(dgnn_embedding_free)(struct REAL(dgnn_embedding) * embedding)
 {
     for (int64_t n = 0; n < embedding->nnetwork; n++) {
         REAL(dgnn_network_free)(&embedding->network[n]);
     }
+    REAL(embedding_free_tables)(embedding);
     dgnn_alloc_free(embedding->network);
     *embedding = (struct REAL(dgnn_embedding)){0};
 }
@@ -135,16 +145,190 @@ static void REAL(embedding_block)(const struct REAL(dgnn_ops) * ops,
     }
 }
 
+/* All columns of a row by the row's piece. */
+static void REAL(embedding_pieces)(const struct REAL(dgnn_ops) * ops,
+                                   const struct REAL(dgnn_embedding_table) * table,
+                                   const struct REAL(dgnn_embedding_rows) * rows)
+{
+    int64_t piece[EMBEDDING_BLOCK];
+    real t[EMBEDDING_BLOCK], beyond[EMBEDDING_BLOCK];
+    struct REAL(dgnn_polynomials) polynomials = {.nrow = rows->nrow,
+                                                 .coefficients = table->coefficients,
+                                                 .piece = piece,
+                                                 .t = t,
+                                                 .beyond = beyond,
+                                                 .y = rows->y,
+                                                 .tangent = rows->tangent,
+                                                 .stride = rows->stride};
+    for (int64_t r = 0; r < rows->nrow; r++) {
+        struct dgnn_pieces_place place =
+            dgnn_pieces_find(&table->pieces, (double)rows->x[r * rows->x_stride]);
+        piece[r] = place.piece;
+        t[r] = (real)place.t;
+        beyond[r] = (real)place.beyond;
+    }
+    ops->polynomials(&polynomials);
+}
+
 void REAL(dgnn_embedding_forward)(const struct REAL(dgnn_ops) * ops,
-                                  const struct REAL(dgnn_network) * network,
+                                  const struct REAL(dgnn_embedding) * embedding, int64_t n,
                                   const struct REAL(dgnn_embedding_rows) * rows)
 {
+    const struct REAL(dgnn_embedding_table) *table = embedding->table ? &embedding->table[n] : NULL;
     for (int64_t r = 0; r < rows->nrow; r += EMBEDDING_BLOCK) {
         struct REAL(dgnn_embedding_rows) block = *rows;
         block.nrow = rows->nrow - r < EMBEDDING_BLOCK ? rows->nrow - r : EMBEDDING_BLOCK;
         block.x += r * rows->x_stride;
         block.y += r * rows->stride;
         block.tangent = rows->tangent ? rows->tangent + r * rows->stride : NULL;
-        REAL(embedding_block)(ops, network, &block);
+        if (table) {
+            REAL(embedding_pieces)(ops, table, &block);
+        } else {
+            REAL(embedding_block)(ops, &embedding->network[n], &block);
+        }
     }
+}
+
+/* ---------------------------------------------------------------- a compressed model's tables */
+
+/* From rows of six numbers for each output, as the archive has them, to six rows of outputs. */
+static int REAL(embedding_load_coefficients)(const struct dgnn_tensor *numbers, int64_t width,
+                                             struct REAL(dgnn_embedding_table) * table,
+                                             struct dgnn_error *error)
+{
+    int64_t stride = dgnn_table_pad(width, REAL_LANES), count = table->pieces.count, each = 6 * width;
+    real *row = dgnn_alloc(each, sizeof(real));
+    table->coefficients = dgnn_alloc_zeroed(count, 6 * sizeof(real) * (size_t)stride);
+    if (!row || !table->coefficients) {
+        dgnn_alloc_free(row);
+        return dgnn_status_no_memory(error, "a compressed model's table",
+                                     count * 6 * stride * (int64_t)sizeof(real));
+    }
+    for (int64_t piece = 0; piece < count; piece++) {
+        struct dgnn_tensor part = *numbers;
+        part.shape[0] = 1;
+        part.data = (const char *)numbers->data + piece * each * dgnn_tensor_item_size(numbers->dtype);
+        REAL(dgnn_layer_convert)(&part, row);
+        for (int64_t k = 0; k < each; k++) {
+            table->coefficients[(piece * 6 + k % 6) * stride + k / 6] = row[k];
+        }
+    }
+    dgnn_alloc_free(row);
+    return DGNN_OK;
+}
+
+static int REAL(embedding_load_table)(const struct dgnn_compression *compression,
+                                      const struct dgnn_compression_table *which,
+                                      struct REAL(dgnn_embedding_table) * table, struct dgnn_error *error)
+{
+    struct dgnn_tensor numbers;
+    DGNN_TRY(dgnn_compression_pieces(compression, which, &table->pieces, &numbers, error));
+    return table->pieces.count ? REAL(embedding_load_coefficients)(&numbers, which->width, table, error)
+                               : DGNN_OK;
+}
+
+/* The largest difference of a table from its network, in each piece at three places. */
+static double REAL(embedding_difference)(const struct REAL(dgnn_embedding) * embedding, int64_t n,
+                                         real *memory)
+{
+    const struct dgnn_pieces *pieces = &embedding->table[n].pieces;
+    int64_t stride = dgnn_table_pad(embedding->nout, REAL_LANES);
+    real x[3], *network = memory, *table = memory + 3 * stride;
+    struct REAL(dgnn_embedding_rows)
+        rows = {.nrow = 3, .x = x, .x_stride = 1, .stride = stride, .scratch = memory + 6 * stride};
+    double most = 0;
+    for (int64_t piece = 0; piece < pieces->count; piece++) {
+        for (int k = 0; k < 3; k++) {
+            x[k] =
+                (real)(dgnn_pieces_begin(pieces, piece) + 0.25 * (k + 1) * dgnn_pieces_length(pieces, piece));
+        }
+        rows.y = network;
+        REAL(embedding_block)(&REAL(dgnn_reference_ops), &embedding->network[n], &rows);
+        rows.y = table;
+        REAL(embedding_pieces)(&REAL(dgnn_reference_ops), &embedding->table[n], &rows);
+        for (int64_t c = 0; c < 3 * stride; c++) {
+            most = fmax(most, fabs((double)(table[c] - network[c])));
+        }
+    }
+    return most;
+}
+
+static int REAL(embedding_compare)(struct dgnn_compression *compression,
+                                   const struct REAL(dgnn_embedding) * embedding, struct dgnn_error *error)
+{
+    int64_t each = 6 * dgnn_table_pad(embedding->nout, REAL_LANES) + REAL(dgnn_embedding_scratch)(embedding);
+    real *memory = dgnn_alloc(each, sizeof(real));
+    if (!memory) {
+        return dgnn_status_no_memory(error, "a comparison", each * (int64_t)sizeof(real));
+    }
+    for (int64_t n = 0; n < embedding->nnetwork; n++) {
+        if (embedding->table[n].coefficients && embedding->network[n].nlayer) {
+            compression->difference =
+                fmax(compression->difference, REAL(embedding_difference)(embedding, n, memory));
+        }
+    }
+    dgnn_alloc_free(memory);
+    return DGNN_OK;
+}
+
+static int REAL(embedding_load_tables)(struct dgnn_compression *compression, int32_t symmetric,
+                                       const uint8_t *needed, struct REAL(dgnn_embedding) * embedding,
+                                       struct dgnn_error *error)
+{
+    for (int64_t n = 0; n < embedding->nnetwork; n++) {
+        struct dgnn_compression_table which = {
+            .n = n, .width = embedding->nout, .symmetric = symmetric, .needed = !needed || needed[n]};
+        DGNN_TRY(REAL(embedding_load_table)(compression, &which, &embedding->table[n], error));
+        compression->nrow += embedding->table[n].pieces.count;
+    }
+    return compression->evaluated == DGNN_COMPRESSED_COMPARE
+               ? REAL(embedding_compare)(compression, embedding, error)
+               : DGNN_OK;
+}
+
+int REAL(dgnn_embedding_load_tables)(struct dgnn_compression *compression, int32_t symmetric,
+                                     const uint8_t *needed, struct REAL(dgnn_embedding) * embedding,
+                                     struct dgnn_error *error)
+{
+    if (!compression->is_there || !compression->has_tables) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_params_same_count(&compression->tables, embedding->nnetwork, "the networks", error));
+    DGNN_TRY(dgnn_params_same_count(&compression->infos, embedding->nnetwork, "the networks", error));
+    embedding->table = dgnn_alloc_zeroed(embedding->nnetwork, sizeof(*embedding->table));
+    if (!embedding->table) {
+        return dgnn_status_no_memory(error, "tables",
+                                     embedding->nnetwork * (int64_t)sizeof(*embedding->table));
+    }
+    DGNN_TRY(REAL(embedding_load_tables)(compression, symmetric, needed, embedding, error));
+    if (!dgnn_compression_uses_tables(compression)) { /* they were looked at all the same */
+        REAL(embedding_free_tables)(embedding);
+    }
+    return DGNN_OK;
+}
+
+int REAL(dgnn_embedding_load_factors)(struct dgnn_compression *compression,
+                                      const struct REAL(dgnn_embedding_factors) * f, struct dgnn_error *error)
+{
+    const int64_t shape[2] = {f->one_side ? f->ntypes : f->ntypes * f->ntypes, f->width};
+    struct dgnn_tensor tensor;
+    if (!compression->is_there || !compression->has_types) {
+        return DGNN_OK;
+    }
+    DGNN_TRY(dgnn_value_tensor_shaped(&compression->factors, 2, shape, &tensor, error));
+    real *rows = dgnn_alloc(shape[0], sizeof(real) * (size_t)f->width);
+    if (!rows) {
+        return dgnn_status_no_memory(error, "type embeddings", shape[0] * f->width * (int64_t)sizeof(real));
+    }
+    REAL(dgnn_layer_convert)(&tensor, rows);
+    for (int64_t k = 0; k < f->ntypes * f->ntypes * f->width && compression->evaluated != DGNN_COMPRESSED_NET;
+         k++) {
+        int64_t pair = k / f->width, c = k % f->width;
+        real *to = f->rows + pair * f->stride + c,
+             from = rows[(f->one_side ? pair % f->ntypes : pair) * f->width + c];
+        compression->difference = fmax(compression->difference, fabs((double)(*to - from)));
+        *to = from;
+    }
+    dgnn_alloc_free(rows);
+    return DGNN_OK;
 }

@@ -1,11 +1,18 @@
 #include "base/real.h"
 
+/* A network's table of a compressed model. */
+struct REAL(dgnn_embedding_table) {
+    struct dgnn_pieces pieces;
+    real *coefficients; /* pieces x 6 x stride, stride being nout in whole lines; NULL: there is none */
+};
+
 struct REAL(dgnn_embedding) {
     int64_t nnetwork; /* ntypes^ndim; the network of types (a, b) is number a + ntypes b */
     int64_t nout;
     int64_t width_max; /* the largest of all layers' inputs and outputs */
     int64_t parameters;
     struct REAL(dgnn_network) * network;
+    struct REAL(dgnn_embedding_table) * table; /* nnetwork, evaluated in their place; NULL: networks are */
 };
 
 /* Loads an object of class NetworkCollection with ndim dimensions of ntypes, whose networks have nin inputs
@@ -14,6 +21,26 @@ int REAL(dgnn_embedding_load)(const struct dgnn_value *value, int64_t ndim, int6
                               const uint8_t *needed, struct REAL(dgnn_embedding) * embedding,
                               struct dgnn_error *error);
 void REAL(dgnn_embedding_free)(struct REAL(dgnn_embedding) * embedding); /* a zeroed struct is allowed */
+
+/* Adds the tables of a compressed model, one for each network, with its own checks. Whether they are
+ * evaluated is compression's. symmetric: the networks' input is a product of vectors. needed: as above.
+ * Counts rows and differences in compression. Errors: FORMAT, MEMORY. */
+int REAL(dgnn_embedding_load_tables)(struct dgnn_compression *compression, int32_t symmetric,
+                                     const uint8_t *needed, struct REAL(dgnn_embedding) * embedding,
+                                     struct dgnn_error *error);
+
+/* A compressed model's outputs of the network of types in place of those in rows: for all types, or all pairs
+ * (first, second), nrow x width, stride apart. one_side: the archive has them for the second type of a pair
+ * only, and rows are pairs all the same. Where networks are evaluated, rows stay. Errors: FORMAT, MEMORY. */
+struct REAL(dgnn_embedding_factors) {
+    int64_t ntypes; /* with that of no type */
+    int32_t one_side;
+    int64_t width, stride;
+    real *rows; /* ntypes x ntypes x stride */
+};
+int REAL(dgnn_embedding_load_factors)(struct dgnn_compression *compression,
+                                      const struct REAL(dgnn_embedding_factors) * factors,
+                                      struct dgnn_error *error);
 
 /* Refuses an owner whose list neuron or whose "activation_function" contradicts the networks (FORMAT). */
 int REAL(dgnn_embedding_same)(const struct REAL(dgnn_embedding) * embedding, const struct dgnn_value *owner,
@@ -35,6 +62,7 @@ struct REAL(dgnn_embedding_rows) {
     int64_t stride;
     real *scratch;
 };
+/* Network n, or its table. */
 void REAL(dgnn_embedding_forward)(const struct REAL(dgnn_ops) * ops,
-                                  const struct REAL(dgnn_network) * network,
+                                  const struct REAL(dgnn_embedding) * embedding, int64_t n,
                                   const struct REAL(dgnn_embedding_rows) * rows);

@@ -59,7 +59,7 @@ int REAL(dgnn_layer_cast_row)(const double *from, int64_t n, real **out, struct 
 }
 
 /* All numbers of a tensor. */
-static void REAL(layer_convert)(const struct dgnn_tensor *tensor, real *out)
+void REAL(dgnn_layer_convert)(const struct dgnn_tensor *tensor, real *out)
 {
 #if DGNN_REAL_BITS == 32
     dgnn_tensor_to_float(tensor, out);
@@ -82,7 +82,7 @@ static int REAL(layer_load_row)(const struct dgnn_value *variables, const char *
     if (!*out) {
         return dgnn_status_no_memory(error, "weights", n * (int64_t)sizeof(real));
     }
-    REAL(layer_convert)(&tensor, *out);
+    REAL(dgnn_layer_convert)(&tensor, *out);
     return DGNN_OK;
 }
 
@@ -102,7 +102,7 @@ static int REAL(layer_load_weights)(const struct dgnn_value *value, int64_t nin,
         row.ndim = 1;
         row.shape[0] = nout;
         row.data = (const char *)tensor.data + r * nout * dgnn_tensor_item_size(tensor.dtype);
-        REAL(layer_convert)(&row, layer->w.data + r * layer->w.stride);
+        REAL(dgnn_layer_convert)(&row, layer->w.data + r * layer->w.stride);
     }
     DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(&layer->w, &layer->w_transposed, error));
     DGNN_TRY(REAL(layer_load_row)(&variables, "b", nout, &layer->bias, error));

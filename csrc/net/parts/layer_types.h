@@ -8,6 +8,9 @@ int REAL(dgnn_layer_matrix_transposed)(const struct REAL(dgnn_matrix) * from,
                                        struct REAL(dgnn_matrix) * matrix, struct dgnn_error *error);
 void REAL(dgnn_layer_matrix_free)(struct REAL(dgnn_matrix) * matrix);
 
+/* All numbers of a tensor, in this type. */
+void REAL(dgnn_layer_convert)(const struct dgnn_tensor *tensor, real *out);
+
 /* From float64, where loaders fold and place, to this type. Pads are columns of the matrix and of its
  * transpose, so that products work on whole lines. The caller frees both, also after a failure. Errors:
  * MEMORY. */
