@@ -203,13 +203,9 @@ class Model:
         comm: an mpi4py communicator: rank 0 reads the file and sends it to the others; an error is raised on all.
         head: the task, or an alias of it, of a model that was trained for several; dgnn.heads(path) names them.
         radial: "exact", or "table": of DPA4C the network of the distance is interpolated, which is faster and changes
-<<<<<<< HEAD
-        forces by less than 1e-6 of the largest; other families have none, and it makes no difference.
-=======
             forces by less than 1e-6 of the largest; other families have none, and it makes no difference.
         compressed: "table": a compressed model's tables, which is deepmd-kit's answer; "net": the networks that stand beside
             them; "compare": tables, and info()["descriptor"]["compressed_difference"] is how far they are from the networks.
->>>>>>> main
         """
         from dgnn import files
 
