@@ -1,5 +1,6 @@
 #include "convert/descriptors.h"
 
+#include "convert/compressed.h"
 #include "convert/descriptor_tables.h"
 
 #include <stdio.h>
@@ -89,70 +90,6 @@ static int descriptor_graph_disabled(struct dgnn_emit *emit, const struct dgnn_e
     return DGNN_OK;
 }
 
-/* ------------------------------------------------------------------ compressed models */
-
-/* Does the list of tensors have elements? */
-static int descriptor_has_tables(const struct dgnn_emit *emit, const char *name)
-{
-    char element[DGNN_EMIT_NAME_MAX + 32];
-    for (int k = 0;; k++) {
-        snprintf(element, sizeof(element), "%s.%d", name, k);
-        if (!dgnn_states_find(emit->state, element)) {
-            return 0;
-        }
-        if (dgnn_states_has_elements(emit->state, element)) {
-            return 1;
-        }
-    }
-}
-
-/* Names of a part of compression, below or in the descriptor itself: the first that have elements. */
-static int descriptor_compressed(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
-                                 const char *below, const char *part, char *names, size_t size)
-{
-    char name[DGNN_EMIT_NAME_MAX];
-    int found = 0;
-    for (int k = 0; k < 2 && !found; k++) {
-        snprintf(names, size, "%s%s", k ? "" : below, part);
-        DGNN_TRY(dgnn_emit_name(emit, scope, names, name, emit->error));
-        found = descriptor_has_tables(emit, name) || dgnn_states_has_elements(emit->state, name);
-    }
-    names[0] = found ? names[0] : 0;
-    return DGNN_OK;
-}
-
-/* The member "compress" with its comma, where the model is compressed (net/parts/compression.h). pt has its
- * tensors below a name, as "sea.", and empty ones in other models; pt_expt has them in the descriptor, and
- * may have empty ones below. typed: the family says in the member whether there are tables. *found: 0 of a
- * model that is not compressed, 1 of types alone, 2 of tables. */
-static int descriptor_emit_compress(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
-                                    const char *below, int typed, int *found)
-{
-    char tables[64], infos[64], types[64], template[256];
-    DGNN_TRY(descriptor_compressed(emit, scope, below, "compress_data", tables, sizeof(tables)));
-    DGNN_TRY(descriptor_compressed(emit, scope, below, "compress_info", infos, sizeof(infos)));
-    DGNN_TRY(descriptor_compressed(emit, scope, below, "type_embd_data", types, sizeof(types)));
-    *found = tables[0] ? 2 : types[0] ? 1 : 0;
-    if (!*found) {
-        return DGNN_OK;
-    }
-    snprintf(template, sizeof(template), ", 'compress': {%s'@variables': {",
-             !typed      ? ""
-             : tables[0] ? "'geo_compress': true, "
-                         : "'geo_compress': false, ");
-    DGNN_TRY(dgnn_emit_template(emit, scope, template));
-    if (tables[0]) {
-        snprintf(template, sizeof(template), "'compress_data': [*%s*], 'compress_info': [*%s*]%s", tables,
-                 infos, types[0] ? ", " : "");
-        DGNN_TRY(dgnn_emit_template(emit, scope, template));
-    }
-    if (types[0]) {
-        snprintf(template, sizeof(template), "'type_embd_data': ^%s^", types);
-        DGNN_TRY(dgnn_emit_template(emit, scope, template));
-    }
-    return dgnn_text_add(&emit->text, emit->error, "}}");
-}
-
 /* ------------------------------------------------------------------ local descriptors */
 
 static int descriptor_emit_se_a(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
@@ -164,7 +101,7 @@ static int descriptor_emit_se_a(struct dgnn_emit *emit, struct dgnn_emit_setting
     DGNN_TRY(dgnn_emit_define(emit, s, "one_side", "?type_one_side=true?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "ndim", descriptor_is(&s->scope, "one_side", "true") ? "1" : "2"));
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_se_a));
-    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "sea.", 0, &found));
+    DGNN_TRY(dgnn_compressed_emit(emit, &s->scope, "sea.", 0, &found));
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
@@ -175,7 +112,7 @@ static int descriptor_emit_se_r(struct dgnn_emit *emit, struct dgnn_emit_setting
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[25, 50, 100]?"));
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_se_r));
-    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "", 0, &found));
+    DGNN_TRY(dgnn_compressed_emit(emit, &s->scope, "", 0, &found));
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
@@ -186,7 +123,7 @@ static int descriptor_emit_se_t(struct dgnn_emit *emit, struct dgnn_emit_setting
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[24, 48, 96]?"));
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_se_t));
-    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "seat.", 0, &found));
+    DGNN_TRY(dgnn_compressed_emit(emit, &s->scope, "seat.", 0, &found));
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
@@ -201,7 +138,7 @@ static int descriptor_emit_se_t_tebd(struct dgnn_emit *emit, struct dgnn_emit_se
     if (descriptor_is(&s->scope, "tebd_input_mode", "\"strip\"")) {
         DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_se_t_tebd_strip));
     }
-    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "se_ttebd.", 0, &found));
+    DGNN_TRY(dgnn_compressed_emit(emit, &s->scope, "se_ttebd.", 0, &found));
     DGNN_TRY(descriptor_type_embed(emit, s, "[?tebd_dim=8?]"));
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
@@ -293,7 +230,7 @@ static int descriptor_emit_dpa1_kind(struct dgnn_emit *emit, struct dgnn_emit_se
     if (descriptor_is(&s->scope, "mode", "\"strip\"")) {
         DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa1_strip));
     }
-    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "se_atten.", 1, &found));
+    DGNN_TRY(dgnn_compressed_emit(emit, &s->scope, "se_atten.", 1, &found));
     facts->graph = !found || (found == 2 && descriptor_is(&s->scope, "exclude", "[]"));
     DGNN_TRY(descriptor_emit_attention(emit, s));
     DGNN_TRY(descriptor_type_embed(emit, s, "[?tebd_dim=8?]"));
@@ -435,7 +372,7 @@ static int descriptor_emit_repinit(struct dgnn_emit *emit, const struct dgnn_emi
         status = dgnn_emit_template(emit, &s.scope, descriptor_strip);
     }
     if (!status && !three) {
-        status = descriptor_emit_compress(emit, &outer->scope, "repinit.", 1, compressed);
+        status = dgnn_compressed_emit(emit, &outer->scope, "repinit.", 1, compressed);
     }
     status = status ? status : dgnn_text_add(&emit->text, emit->error, "}");
     dgnn_emit_undefine(&s);
