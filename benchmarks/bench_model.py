@@ -1,4 +1,4 @@
-"""Speed and memory of the models of tests/data/perf (a six-layer DPA3, and one for each other family), against the goals, beside the machine's own matrix products.
+"""Speed and memory of the models of tests/data/perf (a six-layer DPA3, and one for each other family) and of deep_models.py, against the goals, beside the machine's own matrix products.
 
 usage: bench_model.py [--full] [--row NAME]... [--cpu-time] [--json FILE] [--from FILE] [--readme FILE]
 
@@ -19,6 +19,7 @@ import tempfile
 import time
 import warnings
 
+import deep_models
 from dgnn import bench
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -46,6 +47,11 @@ ROWS = [
     row("ranks_192", kind="ranks"), row("ranks_1536", 1536, "ranks"),
     row("molecule_24", 24, "molecule"), row("start", kind="start"), row("traffic", 16, "traffic"),
     *(row(name, kind="family", model=name, dtype="float64") for name in FAMILIES),
+    row("dpa31_fast_192", model="dpa31_3m", kind="deep"), row("dpa31_small_192", model="dpa31_3m", kind="deep", memory="small"),
+    row("dpa31_first_192", model="dpa31_3m", kind="first"),
+    row("dpa31_small_1536", 1536, model="dpa31_3m", kind="deep", full=True, memory="small"),
+    *(row(f"{name}_{memory}_192", model=model, kind="deep", full=True, memory=memory)
+      for name, model in (("dpa32", "dpa32_5m"), ("dpa33", "dpa33_1m")) for memory in ("fast", "small")),
 ]
 
 
@@ -80,14 +86,17 @@ def load(spec, **changed):
     import dgnn
 
     warnings.simplefilter("ignore", dgnn.TruncationWarning)  # this water has centres beyond a_sel, as deepmd-kit's has
-    return dgnn.Model.load(MODELS / f"{spec['model']}.pt2", **{**spec["load"], **changed})
+    path = deep_models.archive(spec["model"]) if spec["model"] in deep_models.MODELS else MODELS / f"{spec['model']}.pt2"
+    return dgnn.Model.load(path, **{**spec["load"], **changed})
 
 
 def run_row(spec):
     if spec["kind"] == "traffic":
         return {"bytes": {side**3: bench.traffic(TRAFFIC, side) for side in (2, 4, 6, 8)}}
     clock, inputs = CLOCKS[spec["clock"]], system(spec["atoms"], spec["kind"])
-    if spec["kind"] in ("bare", "molecule", "family"):
+    if spec["kind"] == "first":
+        return first_call(spec, inputs, clock)
+    if spec["kind"] in ("bare", "molecule", "family", "deep"):
         told = bench.measure(load(spec), inputs, clock=clock)
         per_atom = told["time_s"] / told["natoms"]
         share = {"goal_share": GOAL_MFLOP / 1e3 / per_atom / told["gemm_gflops"] if spec["kind"] == "bare" else None}
@@ -101,6 +110,24 @@ def run_row(spec):
         for caller in pair:
             caller.call()
     return compared(*(caller.seconds for caller in pair), spec["atoms"])
+
+
+def first_call(spec, inputs, clock):
+    """Loading and the first call, which touches all memory, beside a later call."""
+    if spec["model"] in deep_models.MODELS:
+        deep_models.archive(spec["model"])  # making it is no part of loading it
+    start = clock()
+    model = load(spec)
+    loaded = clock()
+    model.compute(**inputs)
+    first = clock()
+    caller = bench.Caller(model, inputs, clock=clock)
+    for _ in range(bench.repeats_for(spec["atoms"])):
+        caller.call()
+    steady = statistics.median(caller.seconds)
+    return {"natoms": spec["atoms"], "load_s": loaded - start, "first_s": first - loaded, "steady_s": steady,
+            "second_ms_per_atom": 1e3 * (first - loaded) / spec["atoms"], "first_ms_per_atom": 1e3 * steady / spec["atoms"],
+            "ratio": (first - loaded) / steady}
 
 
 def compared(first, second, atoms):
@@ -206,6 +233,7 @@ def figures(by):
     yield from figure("float64 against dgemm, fast: split share", ">=", 0.75, pick("float64_", lambda r: r["goal_share"]))
     yield from figure("2 threads over 1", ">=", 1.9, pick("threads_", lambda r: 1 / r["ratio"]))
     yield from figure("MD step over a bare evaluation", "<=", 1.05, pick("moved_", lambda r: r["ratio"]))
+    yield from deep_figures(by, figure)
     there = {name: goal for name, goal in FAMILIES.items() if name in by}
     yield from figure("other families, float64: ms/atom", "<=", there, {name: by[name]["ms_per_atom"] for name in there})
     yield from figure("other families: MB/atom", "<=", 1, {name: by[name]["mb_per_atom"] for name in there})
@@ -226,6 +254,24 @@ def figures(by):
         large = by.get("fast_3072") or by["fast_768"]
         yield from figure("24-atom molecule over a large system, per atom", "<=", 1.3,
                           {"": by["molecule_24"]["ms_per_atom"] / large["ms_per_atom"]})
+
+
+def deep_figures(by, figure):
+    """Of the published sizes."""
+    rows = {name: r for name, r in by.items() if name.startswith("dpa3") and "mb_per_atom" in r}
+    if rows:
+        yield "published sizes: ms/atom", "", {name: r["ms_per_atom"] for name, r in rows.items()}, True
+    for memory, share, most in (("fast", 0.66, 5.2), ("small", 0, 1.1)):
+        own = {name: r for name, r in rows.items() if name.startswith(f"dpa31_{memory}")}
+        yield from figure(f"DPA-3.1-3M, {memory}: split share", ">=", share, {name: r["split_share"] for name, r in own.items()})
+        yield from figure(f"DPA-3.1-3M, {memory}: MB/atom", "<=", most, {name: r["mb_per_atom"] for name, r in own.items()})
+    if "dpa31_small_192" in by and "dpa31_fast_192" in by:
+        yield from figure("DPA-3.1-3M: small over fast, time", "<=", 1.4,
+                          {"192": by["dpa31_small_192"]["ms_per_atom"] / by["dpa31_fast_192"]["ms_per_atom"]})
+    if "dpa31_first_192" in by:
+        r = by["dpa31_first_192"]
+        yield from figure("DPA-3.1-3M: load and first call less 0.5 s, over a later call", "<=", 3,
+                          {"192": (r["load_s"] + r["first_s"] - 0.5) / r["steady_s"]})
 
 
 def lines(results):

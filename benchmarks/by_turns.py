@@ -1,4 +1,4 @@
-"""Rows of bench_model.py in two built trees by turns: is the newer one as fast?
+"""Rows of bench_model.py in two built trees by turns: is the newer one as fast? Rows of published sizes are this tree's in both.
 
 usage: by_turns.py OLD [NEW] [--row NAME]... [--starts N] [--json FILE]
 
@@ -19,15 +19,19 @@ import subprocess
 import sys
 import tempfile
 
+import deep_models
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROWS = ("fast_192", "fast_1536", "small_192", "float64_192", "threads_192", "molecule_24", "dpa2_small", "dpa2_medium",
-        "se_atten", "se_e2_a", "ranks_192", "ranks_1536")
+        "se_atten", "se_e2_a", "ranks_192", "ranks_1536", "dpa31_fast_192", "dpa31_small_192")
+DEEP = ("dpa31_", "dpa32_", "dpa33_")
 
 
 def measure(tree, row, folder):
-    """What the tree's own bench_model.py says of a row."""
-    file = pathlib.Path(folder) / "row.json"
-    command = [tree / ".venv" / "bin" / "python", tree / "benchmarks" / "bench_model.py", "--row", row, "--json", file]
+    """What the tree's own bench_model.py says of a row; of published sizes, which older trees do not know, this one's."""
+    file, is_deep = pathlib.Path(folder) / "row.json", row.startswith(DEEP)
+    script = (ROOT if is_deep else tree) / "benchmarks" / "bench_model.py"
+    command = [tree / ".venv" / "bin" / "python", script, "--row", row, "--json", file]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
     subprocess.run(command, cwd=tree, env=environment, check=True, capture_output=True)
     return json.loads(file.read_text())
@@ -76,6 +80,8 @@ def main():
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "build" / "by_turns.json")
     options = parser.parse_args()
     results = []
+    for name in deep_models.MODELS:
+        deep_models.archive(name)
     print(f"{'row':12} {'old':>8} {'new':>8} ms/atom  ratio   90 % interval   MB/atom")
     with tempfile.TemporaryDirectory() as folder:
         for row in options.row or ROWS:

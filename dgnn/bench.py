@@ -16,7 +16,7 @@ import numpy as np
 from dgnn.model import _column, _pbc, _row
 
 LEFTOVERS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # they choose kernels of another processor for numpy's products
-TRIAL = 3  # calls after which a model with memory="fast" knows what to keep, but where it has to try again
+TRIAL = 4  # calls after which a model with memory="fast" knows what to keep, but where it has to try again
 STEP_A = 0.002  # Å: how far each atom goes between two calls that stand for steps of molecular dynamics
 
 

@@ -108,7 +108,7 @@ class DGNNCalculator(Calculator):
 
     @checked_keywords
     def __init__(self, model: str | bytes | os.PathLike | Model | Committee | Sequence[Any], *, comm: Any = None,
-                 dtype: DTypeLike | None = None, threads: int | None = None, device: str = "cpu", memory: str = "fast",
+                 dtype: DTypeLike | None = None, threads: int | None = None, device: str | None = None, memory: str = "fast",
                  semantics: str | None = None, skin: float | None = None,
                  type_map: Mapping[str | int, str | int | None] | Sequence[str | None] | None = None, strict: bool = False,
                  head: str | None = None, radial: str = "exact", compressed: str = "table",

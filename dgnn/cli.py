@@ -15,6 +15,7 @@ from dgnn.cli_common import (
     add_structure_options,
     check_output,
     complain,
+    given_parameters,
     load,
     name_types,
     one_line,
@@ -40,12 +41,15 @@ EXAMPLES = """examples:
   dgnn bench model.pt2 water.xyz                    how fast is it here, and where does the time go?
   dgnn ipi model.pt2 water.xyz --unix water         compute for i-PI
   dgnn pack model.pt2 model.dgnn                    the same model in a file that loads fastest
+  dgnn check                                        is this installation right?
 """
 INFO_EXAMPLES = """examples:
   dgnn info model.pt2
   dgnn info DPA-3.1-3M.pt                 its tasks (heads)
   dgnn info DPA-3.1-3M.pt --head Omat24
   dgnn info model.pt2 --json | python3 -m json.tool
+  dgnn info model.pt2 --for big.xyz --memory small      what a call would take: edges, angles, memory, time
+  dgnn info model.pt2 --for big.xyz --ranks 8
 """
 EVAL_EXAMPLES = """examples:
   dgnn eval model.pt2 POSCAR
@@ -97,7 +101,7 @@ def parser():
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     add_info(commands)
     add_eval(commands)
-    from dgnn import cli_bench, cli_devi, cli_embed, cli_ipi, cli_parity, cli_test
+    from dgnn import cli_bench, cli_check, cli_completion, cli_devi, cli_embed, cli_ipi, cli_parity, cli_test
 
     cli_test.add_test(commands)
     cli_embed.add_embed(commands)
@@ -106,6 +110,8 @@ def parser():
     cli_bench.add_bench(commands)
     cli_ipi.add_ipi(commands)
     add_pack(commands)
+    cli_check.add_check(commands)
+    cli_completion.add_completion(commands)
     return top
 
 
@@ -116,9 +122,18 @@ def add_info(commands):
     command = add_command(commands, "info", run_info, "show what a model is and needs", INFO_EXAMPLES)
     add_load_options(command)
     command.add_argument("--json", action="store_true", help="everything, as JSON")
+    command.add_argument("--for", dest="structure", metavar="STRUCTURE",
+                         help="what a call for it would take: edges, angles, memory and time; any file that ase.io reads")
+    command.add_argument("--ranks", type=int, metavar="N", help="with --for: on so many ranks")
+    command.add_argument("--type-map", nargs="+", default=[], metavar="ELEMENT=TYPE",
+                         help="with --for: the model's type for an element")
 
 
 def run_info(options):
+    if options.structure is None and (options.ranks is not None or options.type_map):
+        raise UsageError("--ranks and --type-map belong to --for STRUCTURE")
+    if options.structure is not None:
+        return run_estimate(options)
     try:
         information = load(options).info()
     except dgnn.InputError:
@@ -140,6 +155,31 @@ def run_info(options):
                 print(f"note: {note}")
         else:
             print(f"{key:34} {describe(value)}")
+
+
+def run_estimate(options):
+    from dgnn.calculator import DGNNCalculator
+    from dgnn.cli_common import read_last
+
+    model = load(options)
+    name, atoms = read_last(options.structure)
+    calculator = DGNNCalculator(model, type_map=type_map(options.type_map, model.type_map))
+    try:
+        told = model.estimate(calculator._inputs(atoms), ranks=1 if options.ranks is None else options.ranks)
+    except dgnn.Error as error:
+        raise UsageError(f"{name}: {one_line(error)}") from None
+    if options.json:
+        print(json.dumps(told))
+        return
+    n = max(told["natoms"], 1)
+    rows = {"atoms": f"{told['natoms']:,}", "ranks": f"{told['ranks']:,}",
+            "edges": f"{told['nedges']:,} ({told['nedges'] / n:.1f} an atom)",
+            "angles": f"{told['nangles']:,} ({told['nangles'] / n:.1f} an atom)" if told["nangles"] else "-",
+            "ghosts of a rank": f"{told['nghosts']:,}" if told["ranks"] > 1 else "-",
+            "memory of a rank": f"{told['bytes'] / 1e6:,.1f} MB ({told['total_bytes'] / 1e6 / n:.3f} MB an atom)",
+            "time of a call": f"{told['seconds']:.3g} s ({told['ms_per_atom']:.3g} ms an atom)"}
+    for key, value in rows.items():
+        print(f"{key:34} {value}")
 
 
 def print_heads(model, tasks, as_json):
@@ -241,7 +281,7 @@ def read_structures(options, model):
         if options.type_map:
             raise UsageError(f"{path}: a folder's types go by the names in its type_map.raw; --type-map is for other files")
         try:
-            systems = list(datasets.read(path, model))
+            systems = list(datasets.read(path, model, given=given_parameters(options)))
         except dgnn.InputError as error:
             raise UsageError(one_line(error)) from None
         for system in systems:
@@ -330,7 +370,12 @@ def longest(vectors):
 def add_pack(commands):
     command = add_command(commands, "pack", run_pack, "write a model to another kind of file", PACK_EXAMPLES)
     command.add_argument("output", metavar="OUT", help=".dgnn, or .dp or .yaml, which deepmd-kit reads")
+    command.add_argument("--json", action="store_true", help="print what was written as JSON")
 
 
 def run_pack(options):
-    dgnn.Model.load(options.model, head=options.head).save(options.output)
+    model = dgnn.Model.load(options.model, head=options.head)
+    model.save(options.output)
+    if options.json:
+        print(json.dumps({"model": options.model, "output": options.output, "bytes": os.path.getsize(options.output),
+                          "digest": model.digest}))

@@ -133,8 +133,8 @@ def case_of(ranks, grid):
 
 
 def model_of(options, **changed):
-    given = dict(dtype=options.dtype, threads=options.threads, memory=options.memory, semantics=options.semantics,
-                 head=options.head, radial=options.radial, compressed=options.compressed)
+    given = dict(dtype=options.dtype, threads=options.threads, device=options.device, memory=options.memory,
+                 semantics=options.semantics, head=options.head, radial=options.radial, compressed=options.compressed)
     model = dgnn.Model.load(options.model, **{**given, **changed})
     kinds.needs_energy(model, "dgnn parity")
     return model

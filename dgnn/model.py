@@ -157,7 +157,7 @@ def heads(path: str | bytes | os.PathLike) -> dict[str, Any]:
     return files.heads(os.fspath(path))
 
 
-_LOAD_DEFAULTS = dict(dtype=None, threads=None, device="cpu", memory="fast", semantics=None, skin=None, head=None, radial="exact",
+_LOAD_DEFAULTS = dict(dtype=None, threads=None, device=None, memory="fast", semantics=None, skin=None, head=None, radial="exact",
                       compressed="table")
 
 
@@ -181,6 +181,7 @@ class Model:
         self._options = options
         self._info = _described(core)
         self._warned: set[Any] = set()
+        self._rates: list[tuple[float, float]] = []  # of estimate: edges of an atom, seconds for a unit of cost
         self._untrained = _untrained_types(self._info)
         self._is_rank0 = True  # for all ranks of the communicator that it last used
         self.path = os.path.abspath(path)  #: where it was loaded from
@@ -188,12 +189,14 @@ class Model:
     @classmethod
     @collective
     def load(cls, path: str | bytes | os.PathLike, dtype: DTypeLike | None = None, threads: int | None = None,
-             device: str = "cpu", memory: str = "fast", semantics: str | None = None, skin: float | None = None,
+             device: str | None = None, memory: str = "fast", semantics: str | None = None, skin: float | None = None,
              comm: Any = None, head: str | None = None, radial: str = "exact", compressed: str = "table") -> Model:
         """Reads a model from a .pt, .pth, .pt2, .pte, .json, .dgnn, .dp, .hlo or .yaml file. Nothing in it is executed.
 
         dtype: "float32" or "float64", what the network computes in (None: as the archive says).
         threads: worker threads (None: OMP_NUM_THREADS, else the cores that this process may use).
+        device: "cpu"; "cuda" (the first device, or with MPI each rank's own); "cuda:1"; "auto" (a device where there is
+            one and the model runs on it, else the CPU); None: the variable DGNN_DEVICE, else "cpu".
         memory: "fast" keeps intermediate results, "small" computes them again.
         semantics: "dense" or "graph", where the model has both kinds of neighbour list.
         skin: Å by which neighbour lists outlive motion (None: 0.5; 0: a new list at each call).
@@ -253,6 +256,11 @@ class Model:
     def dtype(self) -> str:
         """What the network computes in: "float32" or "float64"."""
         return self._info["dtype"]
+
+    @property
+    def device(self) -> str:
+        """Where it computes: "cpu" or "cuda:N"."""
+        return self._info["device"]
 
     @property
     def digest(self) -> str:
@@ -327,11 +335,8 @@ class Model:
 
         Arguments are those of compute; no forces are computed. dim: info()["dim_descriptor"]; sums of models have none.
         """
-        result = self._evaluate(DESCRIPTOR | NO_FORCES, coords=coords, types=types, box=box, pbc=pbc, spins=spins,
-                                fparam=fparam, aparam=aparam, charge_spin=charge_spin, comm=comm, ids=ids, grid=grid,
-                                replicated=replicated)
-        self._warn(result, types, spins, comm is None or self._is_rank0)
-        return result.descriptor
+        return self._feature("descriptor", DESCRIPTOR, coords=coords, types=types, box=box, pbc=pbc, spins=spins, fparam=fparam,
+                             aparam=aparam, charge_spin=charge_spin, comm=comm, ids=ids, grid=grid, replicated=replicated)
 
     @collective
     def last_layer(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,
@@ -342,11 +347,8 @@ class Model:
 
         Arguments are those of compute; no forces are computed. dim: info()["dim_last_layer"].
         """
-        result = self._evaluate(LAST_LAYER | NO_FORCES, coords=coords, types=types, box=box, pbc=pbc, spins=spins,
-                                fparam=fparam, aparam=aparam, charge_spin=charge_spin, comm=comm, ids=ids, grid=grid,
-                                replicated=replicated)
-        self._warn(result, types, spins, comm is None or self._is_rank0)
-        return result.last_layer
+        return self._feature("last_layer", LAST_LAYER, coords=coords, types=types, box=box, pbc=pbc, spins=spins, fparam=fparam,
+                             aparam=aparam, charge_spin=charge_spin, comm=comm, ids=ids, grid=grid, replicated=replicated)
 
     @checked_keywords
     def compute_many(self, structures: Iterable[Any], threads: int | None = None, progress: bool = False,
@@ -361,6 +363,21 @@ class Model:
         from dgnn import many
 
         return many.compute_many(self, structures, threads, progress, errors)
+
+    @checked_keywords
+    def estimate(self, structure: Any, ranks: int = 1) -> dict[str, Any]:
+        """What a call would take, before it is made.
+
+        structure: ASE's Atoms, or a dict of compute's arguments. ranks: over how many the atoms are spread.
+        Returns natoms, ranks, nedges and nangles (of DPA3) of all ranks, nghosts and bytes of the rank that has most,
+        total_bytes, flop (of DPA3), seconds and ms_per_atom. Counts are those of a call, and bytes those of its arrays: the
+        core lays them out without touching memory, so a system may be larger than the machine's. Time is at a rate that is
+        measured once on a small system of the same density, on this machine with this model's threads; of several ranks it
+        is that of the slowest, with a core of this kind for each thread and no time for messages.
+        """
+        from dgnn import estimate
+
+        return estimate.estimate(self, structure, ranks)
 
     @collective
     def hessian(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,
@@ -417,6 +434,11 @@ class Model:
         result = Result(**self._call(self._core.compute_ghosted, communicator, **arguments))
         self._warn(result, types, spins, True)
         return result
+
+    def _feature(self, name, request, *, types, spins, comm, **others):
+        result = self._evaluate(request | NO_FORCES, types=types, spins=spins, comm=comm, **others)
+        self._warn(result, types, spins, comm is None or self._is_rank0)
+        return getattr(result, name)
 
     def _all_features(self):
         """Bits of those that the model has."""
@@ -535,8 +557,7 @@ def _load_options(dtype, threads, device, memory, semantics, skin, head, radial=
             dtype = np.dtype(dtype).name
         except Exception:  # NumPy's, of many classes
             raise InputError(f"dtype: expected float32, float64 or None, found {dtype!r}") from None
-    if threads is not None and not 1 <= _integer("threads", threads) <= _MOST_THREADS:
-        raise InputError(f"threads: expected 1 to {_MOST_THREADS} or None, found {threads!r}")
+    threads = thread_count(threads)
     if skin is not None and not 0 <= _number("skin", skin) <= _MOST_SKIN:
         raise InputError(f"skin: expected 0 to {_MOST_SKIN:g} Å or None, found {skin!r}")
     if head is not None and not (isinstance(head, str) and head):
@@ -545,7 +566,7 @@ def _load_options(dtype, threads, device, memory, semantics, skin, head, radial=
         "dtype": _choice("dtype", dtype, _DTYPES),
         "memory": _choice("memory", memory, _MEMORY),
         "semantics": _choice("semantics", semantics, _SEMANTICS),
-        "threads": 0 if threads is None else operator.index(threads),
+        "threads": 0 if threads is None else threads,
         "skin": -1.0 if skin is None else float(skin),
         "device": _device(device),
         "head": head,
@@ -554,13 +575,22 @@ def _load_options(dtype, threads, device, memory, semantics, skin, head, radial=
     }
 
 
+def thread_count(threads):
+    """The number that was given, or None."""
+    if threads is None:
+        return None
+    count = _integer("threads", threads)
+    if not 1 <= count <= _MOST_THREADS:
+        raise InputError(f"threads: expected 1 to {_MOST_THREADS} or None, found {threads!r}")
+    return count
+
+
 def _device(device):
-    if not isinstance(device, str):
-        raise InputError(f"device: expected 'cpu', found {device!r}")
-    if device != "cpu":
-        if device.split(":")[0] == "cuda":
-            raise InputError(f"device: {device!r} needs a device backend, and this build of dgnn has none; use 'cpu'")
-        raise InputError(f"device: expected 'cpu', found {device!r}")
+    """The core knows the names; here is what is no text."""
+    if device is not None and not isinstance(device, str):
+        raise InputError(f"device: expected 'cpu', 'cuda', 'cuda:N', 'auto' or None, found {device!r}")
+    if device is not None and "\0" in device:
+        raise InputError(f"device: found {device!r}")
     return device
 
 

@@ -1,3 +1,5 @@
+#include "base/real.h"
+
 /* The activations of ops/ops.h for one number; included once for each element type. */
 #if DGNN_REAL_BITS == 32
 #define KERNEL_MATH(name) name##f
@@ -29,10 +31,10 @@ KERNEL_FUNCTION real REAL(kernel_gelu)(real c, real x, real *slope)
 }
 
 /* Value and slope. */
-KERNEL_FUNCTION real REAL(kernel_activate)(const struct dgnn_activation *a, real x, real *slope)
+KERNEL_FUNCTION real REAL(kernel_activate)(const struct dgnn_activation & a, real x, real *slope)
 {
     real complement, s, t;
-    switch (a->kind) {
+    switch (a.kind) {
     case DGNN_ACTIVATION_TANH:
         t = KERNEL_MATH(tanh)(x);
         *slope = 1 - t * t;
@@ -44,7 +46,7 @@ KERNEL_FUNCTION real REAL(kernel_activate)(const struct dgnn_activation *a, real
         *slope = x > 0 && x < 6 ? (real)1 : (real)0;
         return x <= 0 ? (real)0 : x < 6 ? x : (real)6;
     case DGNN_ACTIVATION_GELU:
-        return REAL(kernel_gelu)((real)a->slope, x, slope);
+        return REAL(kernel_gelu)((real)a.slope, x, slope);
     case DGNN_ACTIVATION_SOFTPLUS:
         *slope = REAL(kernel_sigmoid)(x, &complement);
         return (x > 0 ? x : (real)0) + KERNEL_MATH(log1p)(KERNEL_MATH(exp)(-KERNEL_MATH(fabs)(x)));
@@ -53,10 +55,10 @@ KERNEL_FUNCTION real REAL(kernel_activate)(const struct dgnn_activation *a, real
         *slope = s * complement;
         return s;
     case DGNN_ACTIVATION_SILUT:
-        if (x >= (real)a->threshold) {
-            t = KERNEL_MATH(tanh)((real)a->slope * (x - (real)a->threshold));
-            *slope = (real)a->slope * (1 - t * t);
-            return t + (real)a->offset;
+        if (x >= (real)a.threshold) {
+            t = KERNEL_MATH(tanh)((real)a.slope * (x - (real)a.threshold));
+            *slope = (real)a.slope * (1 - t * t);
+            return t + (real)a.offset;
         }
         return REAL(kernel_silu)(x, slope);
     case DGNN_ACTIVATION_SILU:

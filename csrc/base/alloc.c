@@ -9,6 +9,9 @@
 /* Large blocks start on huge pages: the kernel then maps them with 2 MiB pages where it may. */
 #define DGNN_ALLOC_HUGE      (4 << 20)
 
+static _Thread_local int64_t alloc_needed;
+static _Thread_local int32_t alloc_lays_out;
+
 static atomic_llong alloc_count;
 static atomic_llong alloc_live;
 static atomic_llong alloc_countdown; /* 0: off */
@@ -101,24 +104,68 @@ void dgnn_alloc_fail_at(int64_t nth, int persistent)
     atomic_store(&alloc_countdown, nth);
 }
 
+int64_t dgnn_buffer_needed(void)
+{
+    return alloc_needed;
+}
+
+void dgnn_buffer_lay_out(int32_t on)
+{
+    alloc_lays_out = on;
+}
+
+static void buffer_need(struct dgnn_buffer *buffer, int64_t nbytes)
+{
+    if (nbytes > buffer->needed) {
+        alloc_needed += nbytes - buffer->needed;
+        buffer->needed = nbytes;
+    }
+}
+
+/* Addresses without memory, or NULL. */
+static void *buffer_map(int64_t nbytes)
+{
+#ifdef MAP_NORESERVE
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    if (alloc_lays_out && nbytes >= DGNN_ALLOC_HUGE) {
+        void *data = mmap(NULL, (size_t)nbytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+        return data == MAP_FAILED ? NULL : data;
+    }
+#endif
+    (void)nbytes;
+    return NULL;
+}
+
+static void buffer_drop(struct dgnn_buffer *buffer)
+{
+    if (buffer->is_mapped) {
+        (void)munmap(buffer->data, (size_t)buffer->capacity);
+    } else {
+        dgnn_alloc_free(buffer->data);
+    }
+}
+
 int dgnn_buffer_extend(struct dgnn_buffer *buffer, int64_t nbytes, int64_t nkeep, const char *what,
                        struct dgnn_error *error)
 {
     if (nbytes <= buffer->capacity && buffer->data) {
+        buffer_need(buffer, nbytes);
         return DGNN_OK;
     }
     /* Some room to grow, so that a slowly growing system does not reallocate at each call. */
     int64_t capacity = buffer->data && nbytes < INT64_MAX / 2 ? nbytes + nbytes / 8 : nbytes;
-    void *data = dgnn_alloc(capacity, 1);
+    void *mapped = buffer_map(capacity), *data = mapped ? mapped : dgnn_alloc(capacity, 1);
     if (!data) {
         return dgnn_status_no_memory(error, what, nbytes);
     }
     if (nkeep > 0) {
         memcpy(data, buffer->data, (size_t)nkeep);
     }
-    dgnn_alloc_free(buffer->data);
+    buffer_drop(buffer);
     buffer->data = data;
     buffer->capacity = capacity;
+    buffer->is_mapped = mapped != NULL;
+    buffer_need(buffer, nbytes);
     return DGNN_OK;
 }
 
@@ -130,7 +177,7 @@ int dgnn_buffer_reserve(struct dgnn_buffer *buffer, int64_t nbytes, const char *
 
 void dgnn_buffer_free(struct dgnn_buffer *buffer)
 {
-    dgnn_alloc_free(buffer->data);
-    buffer->data = NULL;
-    buffer->capacity = 0;
+    buffer_drop(buffer);
+    alloc_needed -= buffer->needed;
+    *buffer = (struct dgnn_buffer){0};
 }

@@ -27,8 +27,18 @@ DGNN_API void dgnn_alloc_fail_at(int64_t nth, int persistent);
 /* A block that only grows. The caller zeroes it before its first use. */
 struct dgnn_buffer {
     void *data;
-    int64_t capacity; /* bytes */
+    int64_t capacity;  /* bytes */
+    int64_t needed;    /* bytes: the most that was asked for */
+    int32_t is_mapped; /* 1: a map of its own, of dgnn_buffer_lay_out */
 };
+
+/* The bytes that the buffers of this thread's calls need, without those that it freed. */
+DGNN_API int64_t dgnn_buffer_needed(void);
+
+/* While on is 1, large buffers of this thread's calls are addresses that take no memory until they are
+ * written to. So a system may be laid out that is larger than the machine's memory. The caller frees these
+ * buffers before anybody writes all of them. */
+void dgnn_buffer_lay_out(int32_t on);
 
 /* Makes the block at least nbytes long. Its contents are lost when it grows. On failure the old block is
  * kept. what names it in messages. Errors: MEMORY. */

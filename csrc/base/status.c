@@ -60,3 +60,19 @@ int dgnn_status_no_memory(struct dgnn_error *error, const char *what, int64_t nb
     return dgnn_status_set(error, DGNN_ERROR_MEMORY, "out of memory: %s needs %.1f MiB", what,
                            (double)nbytes / (1024.0 * 1024.0));
 }
+
+void dgnn_status_note(struct dgnn_failure *failure, int status, const struct dgnn_error *error)
+{
+    if (status && !failure->status) {
+        failure->status = status;
+        failure->error = *error;
+    }
+}
+
+int dgnn_status_failed(const struct dgnn_failure *failure, struct dgnn_error *error)
+{
+    if (failure->status && error) {
+        *error = failure->error;
+    }
+    return failure->status;
+}

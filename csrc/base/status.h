@@ -15,6 +15,18 @@ int dgnn_status_set_errno(struct dgnn_error *error, int errnum, const char *form
 /* Reports a failed allocation of nbytes for what. Returns DGNN_ERROR_MEMORY. */
 int dgnn_status_no_memory(struct dgnn_error *error, const char *what, int64_t nbytes);
 
+/* The first failure of several, where work goes on after it. Zero it before. */
+struct dgnn_failure {
+    int status;
+    struct dgnn_error error;
+};
+
+/* Keeps status, if it is the first that is none of DGNN_OK. */
+void dgnn_status_note(struct dgnn_failure *failure, int status, const struct dgnn_error *error);
+
+/* Its status, with its message in *error. */
+int dgnn_status_failed(const struct dgnn_failure *failure, struct dgnn_error *error);
+
 /* Returns from the calling function with the status of expr if it failed. */
 #define DGNN_TRY(expr)                                                                                       \
     do {                                                                                                     \

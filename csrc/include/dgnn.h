@@ -86,7 +86,9 @@ struct dgnn_load_options {
                           the cores */
     double skin; /* Angstrom, at most 100: lists reach further by it, so that they survive motion; < 0: 0.5,
                     the default; 0: each call builds its list */
-    const char *device; /* NULL or "cpu" */
+    const char *device; /* "cpu"; "cuda", by this process's number among MPI's on its machine; "cuda:N";
+                           "auto", a device where there is one and the model runs on it; NULL: DGNN_DEVICE,
+                           else "cpu" */
     const char *head; /* name or alias of one model in a checkpoint of several; NULL: the file's only model */
     int32_t radial;   /* enum dgnn_radial: DPA4C evaluates its radial network, or a table of it */
     int32_t compressed; /* enum dgnn_compressed: a compressed model evaluates its TABLEs, as deepmd-kit does,
@@ -168,9 +170,9 @@ DGNN_API void dgnn_model_free(struct dgnn_model *model);
 /* A JSON object that describes the model: type_map, cutoff, dtype, semantics, has_message_passing,
  * has_message_passing_across_ranks, is_spin, virtual_scale (of each type; null without spins), dim_fparam,
  * dim_aparam, dim_descriptor, dim_last_layer, dim_charge_spin, has_default_fparam, has_default_charge_spin,
- * parameters, instruction_set, threads, memory, descriptor (its hyper-parameters), archive (format, digest,
- * flags), elements (symbols with statistics, as dgnn_heads tells them, or null), notes (things a user should
- * know). Owned by the model. */
+ * device, device_name (the driver's; null: the CPU), parameters, instruction_set, threads, memory, descriptor
+ * (its hyper-parameters), archive (format, digest, flags), elements (symbols with statistics, as dgnn_heads
+ * tells them, or null), notes (things a user should know). Owned by the model. */
 DGNN_API const char *dgnn_model_describe(const struct dgnn_model *model);
 
 /* What a model's answer is. */
@@ -218,6 +220,7 @@ struct dgnn_model_info {
                            */
     const char *output_name; /* of a property, what its training data called it; else dgnn_output_name */
     int32_t output_is_mean;  /* 1: the whole is the mean over atoms (an intensive property), not their sum */
+    const char *device;      /* "cpu" or "cuda:N" */
 };
 
 /* Fills *info, as far as info->size says. Errors: INPUT (a NULL pointer, or a size of 0). */
@@ -354,6 +357,27 @@ struct dgnn_result {
  * at a time as the machine has cores (at least two); further calls wait. */
 DGNN_API int dgnn_model_compute(struct dgnn_model *model, const struct dgnn_system *system,
                                 struct dgnn_comm *comm, struct dgnn_result *result, struct dgnn_error *error);
+
+/* What a call would take, before it is made. */
+struct dgnn_estimate {
+    size_t size;         /* sizeof(struct dgnn_estimate) */
+    int64_t nedges;      /* as in struct dgnn_result: edges of this rank's atoms */
+    int64_t nghosts;     /* remote rows on this rank */
+    int64_t nangle_edge; /* as in struct dgnn_profile; 0 for others than DPA3 */
+    int64_t nangle;      /* ... angles */
+    int64_t nbytes;      /* memory of this rank's arrays beside the model's own */
+    double cost; /* about proportional to the time that this rank computes, for one model on one machine */
+    double flop; /* in matrix products; 0 for others than DPA3 */
+    double split_flop; /* ... of the layers' split form */
+};
+
+/* Counts what dgnn_model_compute would do for the system, and computes nothing: it makes the neighbour list
+ * and the graph, and lays the memory out by the functions that the call itself uses. That memory is not
+ * touched, so systems may be larger than the machine's memory. Collective with a communicator. Errors: as of
+ * dgnn_model_compute. */
+DGNN_API int dgnn_model_estimate(struct dgnn_model *model, const struct dgnn_system *system,
+                                 struct dgnn_comm *comm, struct dgnn_estimate *estimate,
+                                 struct dgnn_error *error);
 
 /* ------------------------------------------------------------------ a host code's own ghosts */
 

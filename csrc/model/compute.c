@@ -39,6 +39,10 @@ static int compute_serial(struct dgnn_session *s, const struct dgnn_system *syst
         struct dgnn_node_form form = dgnn_evaluate_form(&s->part[k], &call);
         DGNN_TRY(dgnn_serial_prepare(&s->serial, &form, error));
     }
+    if (s->estimate) {
+        dgnn_evaluate_estimate(s, &call);
+        return DGNN_OK;
+    }
     for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_result *result = dgnn_session_result(results, k);
         DGNN_TRY(dgnn_evaluate(s, &s->part[k], &call, &out, error));
@@ -52,52 +56,38 @@ static int compute_serial(struct dgnn_session *s, const struct dgnn_system *syst
 
 /* ---------------------------------------------------------------- many ranks */
 
-/* The first failure on this rank, while the others go on with it. */
-struct compute_failure {
-    int status;
-    struct dgnn_error error;
-};
-
-static void compute_note(struct compute_failure *failure, int status, const struct dgnn_error *error)
-{
-    if (status && !failure->status) {
-        failure->status = status;
-        failure->error = *error;
-    }
-}
-
 /* Evaluates a model, and tells failures of this rank alone; COMM ends the call at once. */
 static int compute_evaluate_together(struct dgnn_session *s, int32_t k, const struct dgnn_evaluate_call *call,
-                                     struct dgnn_node_result *out, struct compute_failure *failure,
+                                     struct dgnn_node_result *out, struct dgnn_failure *failure,
                                      struct dgnn_error *error)
 {
     int status = dgnn_evaluate(s, &s->part[k], call, out, error);
     if (status == DGNN_ERROR_COMM) {
         return status;
     }
-    compute_note(failure, status, error);
+    dgnn_status_note(failure, status, error);
     return DGNN_OK;
 }
 
 static void compute_check_together(const struct dgnn_node_result *out, const struct dgnn_nodes *atoms,
-                                   struct compute_failure *failure)
+                                   struct dgnn_failure *failure)
 {
     struct dgnn_error own;
     if (!failure->status) {
-        compute_note(failure, dgnn_finite_result(out, atoms, &own), &own);
+        dgnn_status_note(failure, dgnn_finite_result(out, atoms, &own), &own);
     }
 }
 
 /* Over all ranks. */
-static void compute_check_sum(const struct dgnn_result *result, struct compute_failure *failure)
+static void compute_check_sum(const struct dgnn_result *result, struct dgnn_failure *failure)
 {
     struct dgnn_error own;
     if (!failure->status) {
-        compute_note(failure, dgnn_finite_total(result->energy, &own), &own);
+        dgnn_status_note(failure, dgnn_finite_total(result->energy, &own), &own);
     }
 }
 
-static int compute_agree(struct dgnn_comm *comm, const char *operation, const struct compute_failure *failure,
+static int compute_agree(struct dgnn_comm *comm, const char *operation, const struct dgnn_failure *failure,
                          struct dgnn_error *error)
 {
     if (failure->status) {
@@ -112,7 +102,7 @@ static int compute_together(struct dgnn_session *s, const struct dgnn_evaluate_c
                             struct dgnn_comm *comm, struct dgnn_result *results, struct dgnn_error *error)
 {
     struct dgnn_domain *d = &call->at->domain;
-    struct compute_failure failure = {0};
+    struct dgnn_failure failure = {0};
     DGNN_EVALUATE_EACH (s, call, k) {
         struct dgnn_node_result out;
         DGNN_TRY(compute_evaluate_together(s, k, call, &out, &failure, error));
@@ -176,6 +166,10 @@ static int compute_division(struct dgnn_session *s, struct dgnn_evaluate_call *c
     }
     DGNN_TRY(dgnn_transport_agree(comm, "compute", status, error));
     dgnn_profile_end(compute_last_profile(s, call), DGNN_PHASE_MESSAGES);
+    if (s->estimate) {
+        dgnn_evaluate_estimate(s, call);
+        return DGNN_OK;
+    }
     DGNN_TRY(compute_together(s, call, comm, results, error));
     DGNN_EVALUATE_EACH (s, call, k) {
         dgnn_evaluate_counts(call, &s->part[k], dgnn_session_result(results, k));
@@ -233,7 +227,7 @@ static int compute_ghosted_together(struct dgnn_session *s, const struct dgnn_ev
                                     struct dgnn_error *error)
 {
     struct dgnn_ghosted_nodes *g = &s->ghosted;
-    struct compute_failure failure = {0};
+    struct dgnn_failure failure = {0};
     for (int32_t k = 0; k < s->ncall; k++) {
         struct dgnn_node_result out;
         DGNN_TRY(compute_evaluate_together(s, k, call, &out, &failure, error));

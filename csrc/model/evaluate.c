@@ -372,12 +372,14 @@ static int evaluate_net(struct dgnn_session *s, struct dgnn_session_part *part,
     const struct dgnn_graph *graph = evaluate_graph(part);
     const struct dgnn_fitting_properties *f = &part->model->properties.fitting;
     struct dgnn_evaluation evaluation = evaluate_arguments(s, part, call);
+    struct dgnn_failure failure = {0};
+    evaluation.failure = &failure;
     struct dgnn_atomic_input input = {.fparam = f->dim_fparam ? call->system->fparam : NULL,
                                       .aparam = f->dim_aparam ? nodes->aparam : NULL};
     if (out->form.width) {
         DGNN_TRY(evaluate_output(s, part, &evaluation, &input, out, error));
         dgnn_profile_end(part->profile, DGNN_PHASE_GRADIENT);
-        return DGNN_OK;
+        return dgnn_status_failed(&failure, error);
     }
     int32_t sides = evaluate_sides(part, call);
     memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * sides * dgnn_graph_nedge(graph)));
@@ -386,6 +388,7 @@ static int evaluate_net(struct dgnn_session *s, struct dgnn_session_part *part,
                sizeof(double) * (size_t)(3 * (graph->nowned + dgnn_graph_nedge(graph))));
     }
     DGNN_TRY(evaluate_in_order(s, part, &evaluation, &input, out->energy, error));
+    DGNN_TRY(dgnn_status_failed(&failure, error));
     evaluate_gradients(s, part, call, out);
     dgnn_profile_end(part->profile, DGNN_PHASE_GRADIENT);
     return DGNN_OK;
@@ -450,4 +453,16 @@ void dgnn_evaluate_counts(const struct dgnn_evaluate_call *call, const struct dg
     result->nedges = dgnn_graph_nedge(evaluate_graph(part));
     result->nghosts = call->atoms->nnode - call->atoms->nowned;
     result->list_reused = call->at->list.reused;
+}
+
+void dgnn_evaluate_estimate(const struct dgnn_session *s, const struct dgnn_evaluate_call *call)
+{
+    const struct dgnn_session_part *part = &s->part[dgnn_evaluate_next(s, call, 0)];
+    const struct dgnn_graph *graph = evaluate_graph(part);
+    s->estimate->nedges = dgnn_graph_nedge(graph);
+    s->estimate->nghosts = call->atoms->nnode - call->atoms->nowned;
+    for (int64_t i = 0; i < graph->nowned; i++) {
+        s->estimate->cost += dgnn_model_sum_cost(part->model->sum, graph->first[i + 1] - graph->first[i],
+                                                 graph->distance + graph->first[i]);
+    }
 }

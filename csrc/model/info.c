@@ -43,6 +43,7 @@ int dgnn_model_get_info(const struct dgnn_model *model, struct dgnn_model_info *
         .output_is_mean = f->is_mean,
         .dim_descriptor = d->dim_out,
         .dim_last_layer = f->dim_last_layer,
+        .device = model->device_text,
     };
     dgnn_sized_write(&kind, &own, info);
     return DGNN_OK;

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/sized.h"
@@ -75,10 +76,29 @@ static int model_check_options(const struct dgnn_load_options *o, struct dgnn_er
     return DGNN_OK;
 }
 
+/* "auto" takes a device where there is one that dgnn can use. */
+static int model_open_device(struct dgnn_model *m, const char *text, struct dgnn_error *error)
+{
+    int32_t ordinal;
+    struct dgnn_error none;
+    DGNN_TRY(dgnn_device_parse(text, &m->device_kind, &ordinal, error));
+    if (m->device_kind == DGNN_DEVICE_CPU) {
+        return DGNN_OK;
+    }
+    int is_auto = m->device_kind == DGNN_DEVICE_AUTO;
+    int status = dgnn_device_open(ordinal, &m->device, is_auto ? &none : error);
+    return is_auto && status == DGNN_ERROR_UNSUPPORTED ? DGNN_OK : status;
+}
+
+static void model_close_device(struct dgnn_model *m)
+{
+    dgnn_cuda_device_close(m->device);
+    m->device = NULL;
+}
+
 static int model_set_options(struct dgnn_model *m, const struct dgnn_load_options *o,
                              struct dgnn_error *error)
 {
-    const char *device = o->device;
     DGNN_TRY(dgnn_cpu_best(&m->cpu, error));
     m->skin = o->skin >= 0 ? o->skin : MODEL_DEFAULT_SKIN;
     m->memory = o->memory;
@@ -86,12 +106,7 @@ static int model_set_options(struct dgnn_model *m, const struct dgnn_load_option
     DGNN_TRY(model_check_options(o, error));
     m->radial = model_radial(o);
     m->compressed = model_compressed(o);
-    if (device && strcmp(device, "cpu")) {
-        return dgnn_status_set(error, DGNN_ERROR_UNSUPPORTED,
-                               "device '%s': no backend for it is built into this dgnn; built in: cpu",
-                               device);
-    }
-    return DGNN_OK;
+    return model_open_device(m, o->device, error);
 }
 
 /* A file of several models: which they are, and what to do. */
@@ -163,6 +178,21 @@ static int model_set_semantics(struct dgnn_model *m, int32_t wanted, int32_t arc
 
 static int model_describe(struct dgnn_model *m, struct dgnn_error *error);
 
+/* The parts, on the device that was asked for; with "auto" on the CPU where a part does not run on devices.
+ */
+static int model_load_sum(struct dgnn_model *m, const struct dgnn_value *network,
+                          struct dgnn_load_context *context, struct dgnn_error *error)
+{
+    context->device = m->device;
+    int status = dgnn_model_sum_load(network, context, &m->sum, error);
+    if (status == DGNN_ERROR_UNSUPPORTED && m->device && m->device_kind == DGNN_DEVICE_AUTO) {
+        model_close_device(m);
+        context->device = NULL;
+        status = dgnn_model_sum_load(network, context, &m->sum, error);
+    }
+    return status;
+}
+
 static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_options *options,
                               struct dgnn_error *error)
 {
@@ -183,7 +213,7 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
                                         .cpu = m->cpu,
                                         .radial = m->radial,
                                         .compressed = m->compressed};
-    DGNN_TRY(dgnn_model_sum_load(&network, &context, &m->sum, error));
+    DGNN_TRY(model_load_sum(m, &network, &context, error));
     dgnn_model_sum_properties(m->sum, &m->properties);
     if (m->is_spin && m->properties.fitting.output != DGNN_OUTPUT_ENERGY) {
         return dgnn_status_set(
@@ -200,6 +230,11 @@ static int model_load_archive(struct dgnn_model *m, const struct dgnn_load_optio
                                         .properties = &m->properties};
     DGNN_TRY(dgnn_metadata_check(m->archive.metadata, &facts, &archived, error));
     DGNN_TRY(model_set_semantics(m, options->semantics, archived, error));
+    if (m->device) {
+        snprintf(m->device_text, sizeof(m->device_text), "cuda:%d", dgnn_cuda_device_ordinal(m->device));
+    } else {
+        snprintf(m->device_text, sizeof(m->device_text), "cpu");
+    }
     DGNN_TRY(dgnn_pool_create(m, &m->pool, error));
     return model_describe(m, error);
 }
@@ -311,6 +346,7 @@ void dgnn_model_free(struct dgnn_model *m)
     }
     dgnn_pool_free(m->pool);
     dgnn_model_sum_free(m->sum);
+    model_close_device(m);
     dgnn_alloc_free((void *)m->spin.scale);
     dgnn_alloc_free(m->type_map);
     dgnn_alloc_free(m->description);
@@ -370,6 +406,17 @@ static int model_describe_output(const struct dgnn_fitting_properties *f, struct
                          f->is_mean ? "true" : "false");
 }
 
+/* "cpu" or "cuda:N", with the device's own name. */
+static int model_describe_device(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
+{
+    DGNN_TRY(dgnn_text_add(t, error, "\"device\": \"%s\", \"device_name\": ", m->device_text));
+    if (!m->device) {
+        return dgnn_text_add(t, error, "null, ");
+    }
+    DGNN_TRY(dgnn_text_add_quoted(t, dgnn_cuda_device_name(m->device), error));
+    return dgnn_text_add(t, error, ", ");
+}
+
 static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t, struct dgnn_error *error)
 {
     const struct dgnn_descriptor_properties *d = &m->properties.descriptor;
@@ -384,6 +431,7 @@ static int model_describe_facts(const struct dgnn_model *m, struct dgnn_text *t,
         dgnn_text_add(t, error, "\"has_message_passing\": %s, \"has_message_passing_across_ranks\": %s, ",
                       d->has_message_passing ? yes : no, d->has_message_passing_across_ranks ? yes : no));
     DGNN_TRY(model_describe_spin(m, t, error));
+    DGNN_TRY(model_describe_device(m, t, error));
     DGNN_TRY(model_describe_output(f, t, error));
     DGNN_TRY(dgnn_text_add(t, error, "\"dim_fparam\": %lld, \"dim_aparam\": %lld, ", (long long)f->dim_fparam,
                            (long long)f->dim_aparam));

@@ -5,6 +5,7 @@
 
 #include "base/cpu.h"
 #include "io/archive.h"
+#include "model/device.h"
 #include "net/energy/model_sum.h"
 #include "system/spin_nodes.h"
 
@@ -27,6 +28,9 @@ struct dgnn_model {
     int32_t threads;
     enum dgnn_cpu cpu;
     double skin;
+    enum dgnn_device_kind device_kind; /* as asked for */
+    struct dgnn_cuda_device *device;   /* NULL: the CPU */
+    char device_text[16];              /* "cpu", "cuda:N" */
     char *description;
     struct dgnn_pool *pool; /* the sessions that dgnn_model_compute works in */
 };

@@ -53,6 +53,7 @@ struct dgnn_session_division {
 
 struct dgnn_session {
     atomic_int busy;
+    struct dgnn_estimate *estimate; /* calls lay out what they need, fill it and compute nothing; or NULL */
     struct dgnn_stop stop;
     int32_t nmodel;
     int32_t ncall;                  /* of them, the first ones: what the call under way evaluates */

@@ -1,19 +1,9 @@
-#include "mpi/mpi_transport.h"
+#include "mpi/mpi_context.h"
 
 #include <limits.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-/* A longer message travels as one item of a derived type, as MPI counts in int. Tests set it small. */
-#ifndef DGNN_MPI_BLOCK
-#define DGNN_MPI_BLOCK (1 << 30)
-#endif
 
 enum {
     TAG_ALLTOALLV = 1000, /* apart from dgnn's own tags */
@@ -21,170 +11,6 @@ enum {
 };
 
 static const double mpi_deadline_s = 300.0;
-static const double mpi_cancel_s = 1.0;
-
-struct mpi_context {
-    MPI_Comm comm; /* the duplicate */
-    int rank;
-    int nrank;
-    pid_t creator; /* a forked child leaves MPI alone */
-    int main_only; /* MPI was not initialised for calls from several threads */
-    int abandoned; /* messages were given up: MPI may still hold on to memory */
-    int ncreated;  /* persistent requests alive */
-    int capacity;  /* of the arrays below: as many as there are requests, and two for each rank */
-    MPI_Request *waiting;
-    MPI_Status *statuses;
-    int *completed;
-    struct mpi_request **waited;
-    struct mpi_request *message; /* of an alltoallv: two for each rank */
-    char *stage;                 /* of allgather: MPI never writes to memory that a caller may free */
-    size_t stage_size;
-};
-
-struct mpi_request {
-    MPI_Request handle;
-    MPI_Datatype type;
-    int64_t nbytes;
-    int peer;
-    int is_receive;
-    int active;
-};
-
-/* ------------------------------------------------------------------ errors, threads, time */
-
-__attribute__((format(printf, 3, 4))) static int mpi_error(struct dgnn_error *error, int status,
-                                                           const char *format, ...)
-{
-    if (error) {
-        va_list args;
-        error->status = status;
-        error->system_errno = 0;
-        va_start(args, format);
-        vsnprintf(error->message, sizeof(error->message), format, args);
-        va_end(args);
-    }
-    return status;
-}
-
-static int mpi_check(int code, const char *what, struct dgnn_error *error)
-{
-    if (code == MPI_SUCCESS) {
-        return DGNN_OK;
-    }
-    char text[MPI_MAX_ERROR_STRING + 1] = "no text";
-    int length = 0;
-    MPI_Error_string(code, text, &length);
-    return mpi_error(error, DGNN_ERROR_COMM, "%s: %s", what, text);
-}
-
-/* Names that begin with MPI_ are MPI's own. */
-#define TRY(expr)                                                                                            \
-    do {                                                                                                     \
-        int status_ = (expr);                                                                                \
-        if (status_) {                                                                                       \
-            return status_;                                                                                  \
-        }                                                                                                    \
-    } while (0)
-
-#define TRY_MPI(call, error) TRY(mpi_check((call), #call, error))
-
-/* MPI_Initialized and MPI_Finalized may be called at any time, by any thread. */
-static int mpi_running(void)
-{
-    int initialised = 0;
-    int finalised = 0;
-    MPI_Initialized(&initialised);
-    MPI_Finalized(&finalised);
-    return initialised && !finalised;
-}
-
-static int mpi_on_main_thread(void)
-{
-    int is_main = 0;
-    MPI_Is_thread_main(&is_main);
-    return is_main;
-}
-
-/* May this process and thread call MPI? */
-static int mpi_reachable(const struct mpi_context *context)
-{
-    return getpid() == context->creator && mpi_running() && (!context->main_only || mpi_on_main_thread());
-}
-
-static int mpi_check_thread(int main_only, struct dgnn_error *error)
-{
-    if (main_only && !mpi_on_main_thread()) {
-        return mpi_error(error, DGNN_ERROR_INPUT,
-                         "comm: MPI was initialised for calls from the main thread only (thread level below "
-                         "MPI_THREAD_SERIALIZED), and this is another thread");
-    }
-    return DGNN_OK;
-}
-
-static int mpi_enter(const struct mpi_context *context, struct dgnn_error *error)
-{
-    if (getpid() != context->creator) {
-        return mpi_error(error, DGNN_ERROR_INPUT,
-                         "this communicator belongs to process %ld, and this is its forked child %ld",
-                         (long)context->creator, (long)getpid());
-    }
-    if (!mpi_running()) {
-        return mpi_error(error, DGNN_ERROR_COMM, "MPI is finalised: the communicator is gone");
-    }
-    return mpi_check_thread(context->main_only, error);
-}
-
-static double mpi_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Spins at first, as most messages are there at once; then leaves the core to others, who may share it. */
-static void mpi_pause(long round)
-{
-    if (round > 2000) {
-        const struct timespec nap = {0, 50000};
-        nanosleep(&nap, NULL);
-    } else if (round > 100) {
-        sched_yield();
-    }
-}
-
-/* ------------------------------------------------------------------ sizes */
-
-/* nbytes as count items of type, which is freed with mpi_type_free, after a failure too. */
-static int mpi_type_create(int64_t nbytes, int *count, MPI_Datatype *type, struct dgnn_error *error)
-{
-    *count = (int)nbytes;
-    *type = MPI_BYTE;
-    if (nbytes <= DGNN_MPI_BLOCK) {
-        return DGNN_OK;
-    }
-    if (nbytes / DGNN_MPI_BLOCK > INT_MAX) {
-        return mpi_error(error, DGNN_ERROR_INPUT, "a message of %lld bytes, expected at most %lld",
-                         (long long)nbytes, (long long)INT_MAX * DGNN_MPI_BLOCK);
-    }
-    MPI_Datatype block, made;
-    TRY_MPI(MPI_Type_contiguous(DGNN_MPI_BLOCK, MPI_BYTE, &block), error);
-    int lengths[2] = {(int)(nbytes / DGNN_MPI_BLOCK), (int)(nbytes % DGNN_MPI_BLOCK)};
-    MPI_Aint places[2] = {0, (MPI_Aint)(nbytes - lengths[1])};
-    MPI_Datatype types[2] = {block, MPI_BYTE};
-    int code = MPI_Type_create_struct(2, lengths, places, types, &made);
-    MPI_Type_free(&block);
-    TRY(mpi_check(code, "MPI_Type_create_struct", error));
-    *count = 1;
-    *type = made;
-    return mpi_check(MPI_Type_commit(type), "MPI_Type_commit", error);
-}
-
-static void mpi_type_free(MPI_Datatype *type)
-{
-    if (*type != MPI_BYTE) {
-        MPI_Type_free(type);
-    }
-}
 
 /* ------------------------------------------------------------------ persistent messages */
 
@@ -209,7 +35,7 @@ static int mpi_reserve(struct mpi_context *context, int count, struct dgnn_error
         !mpi_grow(&context->statuses, capacity, sizeof(*context->statuses)) ||
         !mpi_grow(&context->completed, capacity, sizeof(*context->completed)) ||
         !mpi_grow(&context->waited, capacity, sizeof(*context->waited))) {
-        return mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: %d MPI requests", count);
+        return dgnn_mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: %d MPI requests", count);
     }
     context->capacity = (int)capacity;
     return DGNN_OK;
@@ -218,24 +44,24 @@ static int mpi_reserve(struct mpi_context *context, int count, struct dgnn_error
 static int mpi_request_create(struct mpi_context *context, void *data, const struct mpi_request *wanted,
                               int tag, void **request, struct dgnn_error *error)
 {
-    TRY(mpi_enter(context, error));
+    TRY(dgnn_mpi_enter(context, error));
     TRY(mpi_reserve(context, context->ncreated + 1, error));
     struct mpi_request *made = malloc(sizeof(*made));
     if (!made) {
-        return mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: an MPI request");
+        return dgnn_mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: an MPI request");
     }
     *made = *wanted;
     int count;
-    int status = mpi_type_create(made->nbytes, &count, &made->type, error);
+    int status = dgnn_mpi_type_create(made->nbytes, &count, &made->type, error);
     if (!status) {
         MPI_Comm comm = context->comm;
         int code = made->is_receive
                        ? MPI_Recv_init(data, count, made->type, made->peer, tag, comm, &made->handle)
                        : MPI_Send_init(data, count, made->type, made->peer, tag, comm, &made->handle);
-        status = mpi_check(code, made->is_receive ? "MPI_Recv_init" : "MPI_Send_init", error);
+        status = dgnn_mpi_check(code, made->is_receive ? "MPI_Recv_init" : "MPI_Send_init", error);
     }
     if (status) {
-        mpi_type_free(&made->type);
+        dgnn_mpi_type_free(&made->type);
         free(made);
         return status;
     }
@@ -261,9 +87,10 @@ static int mpi_receive_create(void *context, void *data, int64_t nbytes, int32_t
 static int mpi_start(void *context, void *request, struct dgnn_error *error)
 {
     struct mpi_request *r = request;
-    TRY(mpi_enter(context, error));
+    TRY(dgnn_mpi_enter(context, error));
     if (r->active) {
-        return mpi_error(error, DGNN_ERROR_INTERNAL, "a message was started again before it was waited for");
+        return dgnn_mpi_error(error, DGNN_ERROR_INTERNAL,
+                              "a message was started again before it was waited for");
     }
     TRY_MPI(MPI_Start(&r->handle), error);
     r->active = 1;
@@ -275,113 +102,15 @@ static void mpi_request_free(void *context, void *request)
     struct mpi_context *c = context;
     struct mpi_request *r = request;
     c->abandoned = c->abandoned || r->active;
-    if (mpi_reachable(c)) {
+    if (dgnn_mpi_reachable(c)) {
         if (r->active && r->is_receive) {
             MPI_Cancel(&r->handle);
         }
         MPI_Request_free(&r->handle);
-        mpi_type_free(&r->type);
+        dgnn_mpi_type_free(&r->type);
     }
     c->ncreated--;
     free(r);
-}
-
-/* ------------------------------------------------------------------ waiting */
-
-/* A received message has the length that was expected? status is MPI's for request r. */
-static int mpi_received(const struct mpi_context *context, const struct mpi_request *r,
-                        const MPI_Status *status, struct dgnn_error *error)
-{
-    MPI_Count received = 0;
-    if (!r->is_receive) {
-        return DGNN_OK;
-    }
-    TRY_MPI(MPI_Get_elements_x(status, r->type, &received), error);
-    if (received != r->nbytes) {
-        return mpi_error(error, DGNN_ERROR_COMM,
-                         "rank %d sent rank %d a message of %lld bytes where %lld were expected", r->peer,
-                         context->rank, (long long)received, (long long)r->nbytes);
-    }
-    return DGNN_OK;
-}
-
-/* One look at the first n of context->waiting; *left goes down. */
-static int mpi_poll(struct mpi_context *context, int n, int *left, struct dgnn_error *error)
-{
-    int done = 0;
-    int code = MPI_Testsome(n, context->waiting, &done, context->completed, context->statuses);
-    if (code != MPI_SUCCESS && code != MPI_ERR_IN_STATUS) {
-        return mpi_check(code, "MPI_Testsome", error);
-    }
-    int status = DGNN_OK;
-    for (int k = 0; k < done && done != MPI_UNDEFINED; k++) {
-        struct mpi_request *r = context->waited[context->completed[k]];
-        int result = code == MPI_ERR_IN_STATUS ? mpi_check(context->statuses[k].MPI_ERROR, "a message", error)
-                                               : DGNN_OK;
-        r->active = 0;
-        *left -= 1;
-        result = result ? result : mpi_received(context, r, &context->statuses[k], error);
-        status = status ? status : result;
-    }
-    if (done == MPI_UNDEFINED) {
-        *left = 0;
-    }
-    return status;
-}
-
-/* Gives up on what is left: receives are cancelled, so that MPI writes to them no more. */
-static void mpi_give_up(struct mpi_context *context, int n)
-{
-    int left = 0;
-    context->abandoned = 1;
-    for (int k = 0; k < n; k++) {
-        struct mpi_request *r = context->waited[k];
-        context->waiting[k] = MPI_REQUEST_NULL;
-        if (r->active && r->is_receive && MPI_Cancel(&r->handle) == MPI_SUCCESS) {
-            context->waiting[k] = r->handle;
-            left++;
-        }
-    }
-    double until = mpi_now() + mpi_cancel_s;
-    for (long round = 0; left > 0 && mpi_now() < until; round++) {
-        int done = 0;
-        if (MPI_Testsome(n, context->waiting, &done, context->completed, context->statuses) != MPI_SUCCESS ||
-            done == MPI_UNDEFINED) {
-            return;
-        }
-        left -= done;
-        for (int k = 0; k < done; k++) {
-            context->waited[context->completed[k]]->active = 0;
-        }
-        mpi_pause(round);
-    }
-}
-
-/* Waits for the n requests of context->waiting, which are those of context->waited. */
-static int mpi_wait_all(struct mpi_context *context, int n, double deadline_s, struct dgnn_error *error)
-{
-    double until = mpi_now() + deadline_s;
-    int left = n;
-    for (long round = 0; left > 0; round++) {
-        int status = mpi_poll(context, n, &left, error);
-        if (!status && left > 0 && mpi_now() > until) {
-            int k = 0;
-            while (!context->waited[k]->active) {
-                k++;
-            }
-            const struct mpi_request *r = context->waited[k];
-            status = mpi_error(error, DGNN_ERROR_COMM, "rank %d waited %g s for a message %s rank %d",
-                               context->rank, deadline_s, r->is_receive ? "from" : "to", r->peer);
-        }
-        if (status) {
-            mpi_give_up(context, n);
-            return status;
-        }
-        if (left > 0) {
-            mpi_pause(round);
-        }
-    }
-    return DGNN_OK;
 }
 
 static int mpi_wait(void *context, void **requests, int64_t nrequest, double deadline_s,
@@ -389,7 +118,7 @@ static int mpi_wait(void *context, void **requests, int64_t nrequest, double dea
 {
     struct mpi_context *c = context;
     int n = 0;
-    TRY(mpi_enter(c, error));
+    TRY(dgnn_mpi_enter(c, error));
     for (int64_t i = 0; i < nrequest; i++) {
         struct mpi_request *r = requests[i];
         if (r && r->active) {
@@ -398,27 +127,7 @@ static int mpi_wait(void *context, void **requests, int64_t nrequest, double dea
             c->waited[n++] = r;
         }
     }
-    return mpi_wait_all(c, n, deadline_s, error);
-}
-
-/* Waits for one request that cannot be cancelled. */
-static int mpi_wait_one(struct mpi_context *context, MPI_Request *request, const char *what,
-                        double deadline_s, struct dgnn_error *error)
-{
-    double until = mpi_now() + deadline_s;
-    for (long round = 0;; round++) {
-        int done = 0;
-        int status = mpi_check(MPI_Test(request, &done, MPI_STATUS_IGNORE), what, error);
-        if (!status && !done && mpi_now() > until) {
-            status = mpi_error(error, DGNN_ERROR_COMM, "rank %d waited %g s in %s for the other ranks",
-                               context->rank, deadline_s, what);
-        }
-        if (status || done) {
-            context->abandoned = context->abandoned || status;
-            return status;
-        }
-        mpi_pause(round);
-    }
+    return dgnn_mpi_wait_all(c, n, deadline_s, error);
 }
 
 /* ------------------------------------------------------------------ collectives */
@@ -427,7 +136,7 @@ static int mpi_stage_reserve(struct mpi_context *context, size_t nbytes, struct 
 {
     if (nbytes > context->stage_size) {
         if (!mpi_grow(&context->stage, nbytes, 1)) {
-            return mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: %zu bytes to gather", nbytes);
+            return dgnn_mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: %zu bytes to gather", nbytes);
         }
         context->stage_size = nbytes;
     }
@@ -438,9 +147,9 @@ static int mpi_allgather(void *context, const void *in, int64_t nbytes, void *ou
                          struct dgnn_error *error)
 {
     struct mpi_context *c = context;
-    TRY(mpi_enter(c, error));
+    TRY(dgnn_mpi_enter(c, error));
     if (c->abandoned) {
-        return mpi_error(error, DGNN_ERROR_COMM, "an earlier wait on this communicator failed");
+        return dgnn_mpi_error(error, DGNN_ERROR_COMM, "an earlier wait on this communicator failed");
     }
     size_t all = (size_t)nbytes * (size_t)c->nrank;
     TRY(mpi_stage_reserve(c, (size_t)nbytes + all, error));
@@ -449,13 +158,13 @@ static int mpi_allgather(void *context, const void *in, int64_t nbytes, void *ou
     MPI_Request request;
     char *gathered = c->stage + nbytes;
     memcpy(c->stage, in, (size_t)nbytes);
-    int status = mpi_type_create(nbytes, &count, &type, error);
+    int status = dgnn_mpi_type_create(nbytes, &count, &type, error);
     if (!status) {
         int code = MPI_Iallgather(c->stage, count, type, gathered, count, type, c->comm, &request);
-        status = mpi_check(code, "MPI_Iallgather", error);
+        status = dgnn_mpi_check(code, "MPI_Iallgather", error);
     }
-    status = status ? status : mpi_wait_one(c, &request, "MPI_Iallgather", deadline_s, error);
-    mpi_type_free(&type);
+    status = status ? status : dgnn_mpi_wait_one(c, &request, "MPI_Iallgather", deadline_s, error);
+    dgnn_mpi_type_free(&type);
     if (!status) {
         memcpy(out, gathered, all);
     }
@@ -471,19 +180,19 @@ static int mpi_allreduce(void *context, int64_t *values, int64_t nvalue, int32_t
                                                       : MPI_SUM;
     size_t nbytes = (size_t)nvalue * sizeof(*values);
     MPI_Request request;
-    TRY(mpi_enter(c, error));
+    TRY(dgnn_mpi_enter(c, error));
     if (c->abandoned) {
-        return mpi_error(error, DGNN_ERROR_COMM, "an earlier wait on this communicator failed");
+        return dgnn_mpi_error(error, DGNN_ERROR_COMM, "an earlier wait on this communicator failed");
     }
     if (nvalue < 0 || nvalue > INT_MAX) {
-        return mpi_error(error, DGNN_ERROR_INPUT, "an all-reduce of %lld values", (long long)nvalue);
+        return dgnn_mpi_error(error, DGNN_ERROR_INPUT, "an all-reduce of %lld values", (long long)nvalue);
     }
     TRY(mpi_stage_reserve(c, nbytes, error));
     memcpy(c->stage, values, nbytes);
-    TRY(mpi_check(
+    TRY(dgnn_mpi_check(
         MPI_Iallreduce(MPI_IN_PLACE, c->stage, (int)nvalue, MPI_INT64_T, operation, c->comm, &request),
         "MPI_Iallreduce", error));
-    TRY(mpi_wait_one(c, &request, "MPI_Iallreduce", deadline_s, error));
+    TRY(dgnn_mpi_wait_one(c, &request, "MPI_Iallreduce", deadline_s, error));
     memcpy(values, c->stage, nbytes);
     return DGNN_OK;
 }
@@ -492,11 +201,11 @@ static int mpi_alltoallv_start(struct mpi_context *context, struct mpi_request *
                                struct dgnn_error *error)
 {
     int count;
-    TRY(mpi_type_create(r->nbytes, &count, &r->type, error));
+    TRY(dgnn_mpi_type_create(r->nbytes, &count, &r->type, error));
     MPI_Comm comm = context->comm;
     int code = r->is_receive ? MPI_Irecv(data, count, r->type, r->peer, TAG_ALLTOALLV, comm, &r->handle)
                              : MPI_Isend(data, count, r->type, r->peer, TAG_ALLTOALLV, comm, &r->handle);
-    TRY(mpi_check(code, r->is_receive ? "MPI_Irecv" : "MPI_Isend", error));
+    TRY(dgnn_mpi_check(code, r->is_receive ? "MPI_Irecv" : "MPI_Isend", error));
     r->active = 1;
     return DGNN_OK;
 }
@@ -508,7 +217,7 @@ static int mpi_alltoallv(void *context, const void *send, const int64_t *send_co
                          const int64_t *receive_place, double deadline_s, struct dgnn_error *error)
 {
     struct mpi_context *c = context;
-    TRY(mpi_enter(c, error));
+    TRY(dgnn_mpi_enter(c, error));
     if (send_count[c->rank] > 0) {
         memcpy((char *)receive + receive_place[c->rank], (const char *)send + send_place[c->rank],
                (size_t)send_count[c->rank]);
@@ -531,12 +240,12 @@ static int mpi_alltoallv(void *context, const void *send, const int64_t *send_co
         }
     }
     if (status) {
-        mpi_give_up(c, n);
+        dgnn_mpi_give_up(c, n);
     } else {
-        status = mpi_wait_all(c, n, deadline_s, error);
+        status = dgnn_mpi_wait_all(c, n, deadline_s, error);
     }
     for (int k = 0; k < n; k++) {
-        mpi_type_free(&c->message[k].type);
+        dgnn_mpi_type_free(&c->message[k].type);
     }
     return status;
 }
@@ -560,7 +269,7 @@ static void mpi_free(void *context)
 {
     struct mpi_context *c = context;
     /* After a failure ranks may wait for one another in MPI_Comm_free: the duplicate is left to MPI. */
-    if (mpi_reachable(c) && !c->abandoned) {
+    if (dgnn_mpi_reachable(c) && !c->abandoned) {
         MPI_Comm_free(&c->comm);
     }
     mpi_context_release(c);
@@ -568,24 +277,25 @@ static void mpi_free(void *context)
 
 static int mpi_usable(const MPI_Comm *comm, int *main_only, struct dgnn_error *error)
 {
-    if (!mpi_running()) {
+    if (!dgnn_mpi_running()) {
         int finalised = 0;
         MPI_Finalized(&finalised);
-        return mpi_error(error, DGNN_ERROR_INPUT, "comm: MPI is %s",
-                         finalised ? "finalised: no communicator can be used any more" : "not initialised");
+        return dgnn_mpi_error(error, DGNN_ERROR_INPUT, "comm: MPI is %s",
+                              finalised ? "finalised: no communicator can be used any more"
+                                        : "not initialised");
     }
     if (*comm == MPI_COMM_NULL) {
-        return mpi_error(error, DGNN_ERROR_INPUT, "comm is the null communicator (was it freed?)");
+        return dgnn_mpi_error(error, DGNN_ERROR_INPUT, "comm is the null communicator (was it freed?)");
     }
     int level = MPI_THREAD_SINGLE;
     TRY_MPI(MPI_Query_thread(&level), error);
     *main_only = level < MPI_THREAD_SERIALIZED;
-    TRY(mpi_check_thread(*main_only, error));
+    TRY(dgnn_mpi_check_thread(*main_only, error));
     int inter = 0;
     TRY_MPI(MPI_Comm_test_inter(*comm, &inter), error);
     if (inter) {
-        return mpi_error(error, DGNN_ERROR_INPUT,
-                         "comm is an inter-communicator, expected an intra-communicator");
+        return dgnn_mpi_error(error, DGNN_ERROR_INPUT,
+                              "comm is an inter-communicator, expected an intra-communicator");
     }
     return DGNN_OK;
 }
@@ -598,9 +308,9 @@ static int mpi_duplicate(struct mpi_context *context, MPI_Comm comm, double dead
     TRY_MPI(MPI_Comm_rank(comm, &context->rank), error);
     TRY_MPI(MPI_Comm_size(comm, &context->nrank), error);
     TRY_MPI(MPI_Comm_idup(comm, &context->comm, &request), error);
-    TRY(mpi_wait_one(context, &request, "MPI_Comm_idup", deadline_s, error));
-    return mpi_check(MPI_Comm_set_errhandler(context->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler",
-                     error);
+    TRY(dgnn_mpi_wait_one(context, &request, "MPI_Comm_idup", deadline_s, error));
+    return dgnn_mpi_check(MPI_Comm_set_errhandler(context->comm, MPI_ERRORS_RETURN),
+                          "MPI_Comm_set_errhandler", error);
 }
 
 /* Memory for all but long messages: none is allocated while ranks wait for one another. */
@@ -610,7 +320,8 @@ static int mpi_context_reserve(struct mpi_context *context, struct dgnn_error *e
     TRY(mpi_reserve(context, 2 * context->nrank, error));
     context->message = malloc(2 * nrank * sizeof(*context->message));
     if (!context->message) {
-        return mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: messages to %d ranks", context->nrank);
+        return dgnn_mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: messages to %d ranks",
+                              context->nrank);
     }
     return mpi_stage_reserve(context, STAGE_ITEM * (nrank + 1), error);
 }
@@ -627,13 +338,13 @@ static int mpi_count_node(struct mpi_context *c, double deadline_s, struct dgnn_
         own = (own ^ (unsigned char)name[i]) * 1099511628211u;
     }
     uint64_t *all = malloc((size_t)c->nrank * sizeof(*all));
-    int status =
-        all ? DGNN_OK : mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: names of %d ranks", c->nrank);
+    int status = all ? DGNN_OK
+                     : dgnn_mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: names of %d ranks", c->nrank);
     int64_t failed = status;
     int met = mpi_allreduce(c, &failed, 1, DGNN_REDUCE_MAX, deadline_s, error); /* nobody gathers alone */
     status = met ? met : status;
     if (!status && failed) {
-        status = mpi_error(error, (int)failed, "another rank is out of memory");
+        status = dgnn_mpi_error(error, (int)failed, "another rank is out of memory");
     }
     status = status ? status : mpi_allgather(c, &own, sizeof(own), all, deadline_s, error);
     for (int r = 0; r < c->nrank && !status; r++) {
@@ -651,7 +362,7 @@ int dgnn_mpi_transport_create(const MPI_Comm *comm, double deadline_s, struct dg
     TRY(mpi_usable(comm, &main_only, error));
     struct mpi_context *context = calloc(1, sizeof(*context));
     if (!context) {
-        return mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: a communicator");
+        return dgnn_mpi_error(error, DGNN_ERROR_MEMORY, "out of memory: a communicator");
     }
     context->comm = MPI_COMM_NULL;
     context->creator = getpid();

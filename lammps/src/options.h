@@ -31,7 +31,7 @@ struct Options {
     int fparam_fix_index = 0;                                    /* from 1; 0: the fix's scalar */
 
     /* dgnn's own. */
-    std::string head, device = "cpu";
+    std::string head, device;  // device empty: the variable DGNN_DEVICE, else the CPU
     int dtype = 0, memory = 0; /* enum dgnn_dtype, enum dgnn_memory */
     int threads = 0;           /* 0: as many as LAMMPS has */
     double deadline = 0;       /* seconds; 0: dgnn's default */

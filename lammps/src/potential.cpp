@@ -76,7 +76,7 @@ void Potential::build(const Options &options, int threads)
     load_options.memory = options.memory;
     load_options.threads = options.threads ? options.threads : threads;
     load_options.skin = -1;
-    load_options.device = options.device.c_str();
+    load_options.device = options.device.empty() ? nullptr : options.device.c_str();
     load_options.head = options.head.empty() ? nullptr : options.head.c_str();
     local.attempt([&] { /* what is pushed below is owned at once */
                         models_.reserve(options.models.size());

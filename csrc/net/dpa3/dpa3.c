@@ -148,6 +148,7 @@ static int dpa3_load_settings(const struct dgnn_value *value, const struct dgnn_
     s->memory = context->memory;
     s->threads = context->threads;
     s->cpu = context->cpu;
+    s->device = context->device;
     s->ntypes = context->ntypes;
     s->sel[0] = s->repflow.e_sel;
     s->node_width = s->repflow.n_dim;
@@ -264,6 +265,14 @@ static void dpa3_free(struct dgnn_descriptor *descriptor)
     dgnn_alloc_free(d);
 }
 
+static const struct dgnn_backend *dpa3_backend(const struct dgnn_dpa3_settings *s)
+{
+    if (s->dtype == DGNN_DTYPE_FLOAT32) {
+        return s->device ? &dgnn_repflow_cuda_f32 : &dgnn_repflow_cpu_f32;
+    }
+    return s->device ? &dgnn_repflow_cuda_f64 : &dgnn_repflow_cpu_f64;
+}
+
 static int dpa3_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
                           struct dpa3 *d, struct dgnn_error *error)
 {
@@ -276,8 +285,7 @@ static int dpa3_load_into(const struct dgnn_value *value, const struct dgnn_load
     DGNN_TRY(dgnn_typeembed_load_f64(&s->own.type_embedding, s->ntypes, context->type_map, s->repflow.n_dim,
                                      &s->type_table, error));
     DGNN_TRY(dpa3_load_charge_spin(s, error));
-    return dgnn_backend_load(
-        &d->staged, s->dtype == DGNN_DTYPE_FLOAT32 ? &dgnn_repflow_cpu_f32 : &dgnn_repflow_cpu_f64, error);
+    return dgnn_backend_load(&d->staged, dpa3_backend(s), error);
 }
 
 static int dpa3_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
@@ -353,4 +361,5 @@ const struct dgnn_descriptor_kind dgnn_dpa3 = {
     .prepare = dgnn_backend_prepare,
     .forward = dgnn_backend_forward,
     .backward = dgnn_backend_backward,
+    .runs_on_device = 1,
 };

@@ -39,6 +39,7 @@ struct dgnn_dpa3_settings {
     int32_t memory;
     int32_t threads;
     enum dgnn_cpu cpu;
+    struct dgnn_cuda_device *device; /* NULL: the CPU */
     int32_t ntypes;
     int64_t sel[1];
     int32_t has_default_charge_spin;

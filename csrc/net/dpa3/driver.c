@@ -23,7 +23,7 @@ static const struct dgnn_stage_rule driver_rules[DGNN_REPFLOW_STAGES] = {
                                .phase = DGNN_PHASE_NODE_BACKWARD,
                                .read = ANY(OUTPUT_GRADIENT),
                                .write = B(D_NODE_SUM) | B(D_EDGE_IN),
-                               .whole = B(D_NODE_SUM) | B(D_EDGE_IN)},
+                               .whole = B(D_NODE_SUM)},
     [DGNN_REPFLOW_END] = {.name = "end", .phase = DGNN_PHASE_GEOMETRY_BACKWARD},
     [DGNN_REPFLOW_GEOMETRY] = {.name = "geometry",
                                .phase = DGNN_PHASE_GEOMETRY_FORWARD,
@@ -104,7 +104,12 @@ static const struct dgnn_stage_rule driver_rules[DGNN_REPFLOW_STAGES] = {
     [DGNN_REPFLOW_D_ANGLES] = {.name = "d_angles",
                                .phase = DGNN_PHASE_ANGLE_BACKWARD,
                                .read = ANGLES_READ | B(ANGLE_PRE) | B(ANGLE_LINEAR2_PRE) | B(D_EDGE_IN),
-                               .change = B(D_ANGLE) | B(D_CENTRE_ROWS) | B(D_SCALARS) | B(D_EDGE_OUT)},
+                               /* EDGE and what is before: what makes the layer's features again from those
+                                  before. */
+                               .change =
+                                   B(D_ANGLE) | B(D_CENTRE_ROWS) | B(D_SCALARS) | B(D_EDGE_OUT) | B(EDGE),
+                               .before_read = B(CENTRE_ROWS) | B(NEIGHBOUR_PART) | B(EDGE) | B(ANGLE),
+                               .before_change = B(ANGLE_LINEAR2_PRE)},
     [DGNN_REPFLOW_D_ROWS] = {.name = "d_rows",
                              .phase = DGNN_PHASE_NODE_BACKWARD,
                              .read = B(D_NODE_ROWS),
@@ -138,7 +143,7 @@ static int driver_has_last_angles(const struct dgnn_dpa3_settings *s)
 static int driver_prepare_rows(const struct dgnn_run *run, int32_t buffer, int64_t l,
                                struct dgnn_error *error)
 {
-    struct dgnn_rows rows = run->backend->rows(run->workspace, buffer, l);
+    struct dgnn_rows rows = dgnn_backend_rows(run, buffer, l);
     return dgnn_exchange_prepare(run->evaluation->exchange, rows.data, rows.width, rows.item_size, error);
 }
 
@@ -164,7 +169,8 @@ static int driver_layer(const struct dgnn_run *run, int64_t l, struct dgnn_error
     int sequential = settings->is_sequential;
     int split = exchange && l > 0 && !sequential && settings->threads == 1;
     if (l > 0) {
-        struct dgnn_rows rows = run->backend->rows(run->workspace, DGNN_REPFLOW_AT_NODE, l);
+        struct dgnn_rows rows = dgnn_backend_rows(run, DGNN_REPFLOW_AT_NODE, l);
+        dgnn_backend_move_rows(run, DGNN_REPFLOW_AT_NODE, l, DGNN_ROWS_FORWARD_BEGIN);
         DGNN_TRY(dgnn_exchange_forward_begin(exchange, rows.data, rows.width, rows.item_size, error));
         dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
     }
@@ -178,6 +184,7 @@ static int driver_layer(const struct dgnn_run *run, int64_t l, struct dgnn_error
     }
     if (l > 0) {
         DGNN_TRY(dgnn_exchange_forward_end(exchange, error));
+        dgnn_backend_move_rows(run, DGNN_REPFLOW_AT_NODE, l, DGNN_ROWS_FORWARD_END);
         dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
     }
     enum dgnn_stage_part left = split ? DGNN_STAGE_OUTSIDE : DGNN_STAGE_ALL;
@@ -221,10 +228,11 @@ static int driver_layer_backward(const struct dgnn_run *run, int64_t l, struct d
     if (l == 0) {
         return DGNN_OK;
     }
-    struct dgnn_rows rows = run->backend->rows(run->workspace, DGNN_REPFLOW_AT_D_NODE_ROWS, -1);
+    struct dgnn_rows rows = dgnn_backend_rows(run, DGNN_REPFLOW_AT_D_NODE_ROWS, -1);
     DGNN_TRY(dgnn_exchange_settle(exchange, error)); /* it has the layer above's ghost rows */
     dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
     dgnn_backend_run(run, DGNN_REPFLOW_D_NEIGHBOUR_PART, l, DGNN_STAGE_ALL);
+    dgnn_backend_move_rows(run, DGNN_REPFLOW_AT_D_NODE_ROWS, -1, DGNN_ROWS_REVERSE_BEGIN);
     DGNN_TRY(dgnn_exchange_reverse_begin(exchange, rows.data, rows.width, rows.item_size, error));
     dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
     dgnn_backend_run(run, DGNN_REPFLOW_D_CENTRE, l, DGNN_STAGE_ALL);
@@ -232,6 +240,7 @@ static int driver_layer_backward(const struct dgnn_run *run, int64_t l, struct d
         dgnn_backend_run(run, DGNN_REPFLOW_D_ANGLES, l - 1, DGNN_STAGE_ALL);
     }
     DGNN_TRY(dgnn_exchange_reverse_end(exchange, error));
+    dgnn_backend_move_rows(run, DGNN_REPFLOW_AT_D_NODE_ROWS, -1, DGNN_ROWS_REVERSE_END);
     dgnn_profile_end(run->profile, DGNN_PHASE_MESSAGES);
     dgnn_backend_run(run, DGNN_REPFLOW_D_ROWS, l, DGNN_STAGE_ALL);
     return DGNN_OK;

@@ -27,15 +27,17 @@ static int recompute_trial_is_other(int64_t before, int64_t now)
     return llabs(now - before) > before / 10;
 }
 
-void dgnn_recompute_trial_begin(struct dgnn_recompute_trial *k, int32_t is_measured, int64_t nedge,
-                                int64_t nangle)
+void dgnn_recompute_trial_begin(struct dgnn_recompute_trial *k,
+                                const struct dgnn_recompute_trial_system *system)
 {
-    const int64_t count[DGNN_RECOMPUTE_TRIAL_KINDS] = {nedge, nangle};
+    const int64_t count[DGNN_RECOMPUTE_TRIAL_KINDS] = {system->nedge, system->nangle};
     int32_t forced = atomic_load(&recompute_trial_forced);
     int is_open = k->step != DGNN_RECOMPUTE_TRIAL_DECIDED && forced < 0;
-    k->is_measured = is_measured && is_open;
+    k->is_measured = system->may_measure && is_open;
+    k->is_first = 0;
+    k->alternate = forced >= 0 && (forced & DGNN_RECOMPUTE_TRIAL_ALTERNATE);
     if (forced >= 0) {
-        k->kept = k->reserved = forced;
+        k->kept = k->reserved = forced & RECOMPUTE_TRIAL_BOTH;
     } else if (is_open) {
         k->kept = k->reserved = RECOMPUTE_TRIAL_BOTH;
     }
@@ -48,7 +50,8 @@ void dgnn_recompute_trial_begin(struct dgnn_recompute_trial *k, int32_t is_measu
         k->count[kind] = count[kind];
         k->seconds[kind] = 0;
     }
-    if (recompute_trial_is_recomputing(k->step)) {
+    k->is_first = k->alternate = k->step == DGNN_RECOMPUTE_TRIAL_WARM_UP && system->is_new;
+    if (recompute_trial_is_recomputing(k->step) || k->is_first) {
         k->kept = 0;
     }
 }
@@ -89,7 +92,7 @@ static int32_t recompute_trial_choice(const struct dgnn_recompute_trial *k)
 
 void dgnn_recompute_trial_end(struct dgnn_recompute_trial *k)
 {
-    if (!k->is_measured) {
+    if (!k->is_measured || k->is_first) {
         return;
     }
     int recomputing = recompute_trial_is_recomputing(k->step);

@@ -13,7 +13,19 @@ enum {
     DGNN_RECOMPUTE_TRIAL_KINDS
 }; /* in the order of the bits of enum dgnn_kept */
 
-/* The steps of a trial, one for each evaluation. The trial begins again when the system's size changes. */
+/* For tests, beside the bits of enum dgnn_kept: features at every other layer alone. */
+enum { DGNN_RECOMPUTE_TRIAL_ALTERNATE = 4 };
+
+/* What the trial is told of an evaluation. */
+struct dgnn_recompute_trial_system {
+    int32_t may_measure; /* may it belong to the trial? */
+    int32_t is_new;      /* does its memory have to be allocated first? */
+    int64_t nedge, nangle;
+};
+
+/* The steps of a trial, one for each evaluation. The trial begins again when the system's size changes. Where
+ * memory is new, one evaluation goes before them that keeps as little as can be: the first touch of memory
+ * costs more than computing again does, and no second call may follow. */
 enum dgnn_recompute_trial_step {
     DGNN_RECOMPUTE_TRIAL_WARM_UP = 0, /* both are kept, so that their memory is allocated */
     DGNN_RECOMPUTE_TRIAL_KEEP,
@@ -27,10 +39,12 @@ enum dgnn_recompute_trial_step {
 /* The caller zeroes it before the first evaluation. A struct that stays zero keeps nothing. */
 struct dgnn_recompute_trial {
     enum dgnn_recompute_trial_step step;
-    int32_t kept;     /* bits of enum dgnn_kept: what this evaluation keeps */
-    int32_t reserved; /* bits of enum dgnn_kept: what memory is reserved for, since a later evaluation of the
-                         trial may keep it */
+    int32_t kept;      /* bits of enum dgnn_kept: what this evaluation keeps */
+    int32_t reserved;  /* bits of enum dgnn_kept: what memory is reserved for, since a later evaluation of the
+                          trial may keep it */
+    int32_t alternate; /* 1: features are kept at every other layer alone */
     int32_t is_measured;                         /* 1: this evaluation belongs to the trial */
+    int32_t is_first;                            /* 1: it goes before the steps, since memory is new */
     int64_t count[DGNN_RECOMPUTE_TRIAL_KINDS];   /* numbers of edges and angles in this evaluation */
     double seconds[DGNN_RECOMPUTE_TRIAL_KINDS];  /* seconds in the blocks of edges and of angles, forward and
                                                     backward */
@@ -39,10 +53,9 @@ struct dgnn_recompute_trial {
     struct dgnn_profile profile;                 /* the clock, where the caller passes no profile */
 };
 
-/* Begins an evaluation of nedge edges and nangle angles. With is_measured it may belong to the trial. Sets
- * kept and reserved. */
-void dgnn_recompute_trial_begin(struct dgnn_recompute_trial *trial, int32_t is_measured, int64_t nedge,
-                                int64_t nangle);
+/* Begins an evaluation. Sets kept, reserved and alternate. */
+void dgnn_recompute_trial_begin(struct dgnn_recompute_trial *trial,
+                                const struct dgnn_recompute_trial_system *system);
 
 /* Adds the blocks' seconds between start and stop. The pair is called around forward, and again around
  * backward. */
@@ -52,7 +65,8 @@ void dgnn_recompute_trial_stop(struct dgnn_recompute_trial *trial, const struct 
 /* Ends an evaluation that succeeded. One that failed does not count. */
 void dgnn_recompute_trial_end(struct dgnn_recompute_trial *trial);
 
-/* For tests: later evaluations keep these bits and are not measured; -1 returns to the trial. */
+/* For tests: later evaluations with fast memory keep these bits, or features at every other layer alone, and
+ * are not measured; -1 returns to the trial. */
 void dgnn_recompute_trial_force(int32_t kept);
 
 #endif

@@ -120,12 +120,14 @@ static double repflow_cost(const struct dgnn_dpa3_settings *s, const struct repf
 
 #define DGNN_REAL_BITS 32
 #include "net/dpa3/repflow_memory_body.h"
+#include "net/dpa3/repflow_layout_body.h"
 #include "net/dpa3/repflow_body.h"
 #include "net/dpa3/repflow_backward_body.h"
 #include "net/dpa3/repflow_cpu_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
 #include "net/dpa3/repflow_memory_body.h"
+#include "net/dpa3/repflow_layout_body.h"
 #include "net/dpa3/repflow_body.h"
 #include "net/dpa3/repflow_backward_body.h"
 #include "net/dpa3/repflow_cpu_body.h"

@@ -125,6 +125,80 @@ static void REAL(repflow_edges_backward)(struct REAL(repflow_state) * w, int64_t
     w->f->ops->edge_backward(blocks, begin, end, w->scratch + thread * w->scratch_size);
 }
 
+/* An angle block of one centre alone, which its own tables number from 0. */
+struct REAL(repflow_single) {
+    int64_t angle_first[2];
+    struct REAL(dgnn_repflow_edges) edges;
+};
+
+static void REAL(repflow_single_out)(int64_t i, struct REAL(dgnn_angle_block) * block,
+                                     struct REAL(repflow_single) * single)
+{
+    struct REAL(dgnn_repflow_edges) *edges = &single->edges;
+    *edges = *block->edges;
+    int64_t from = edges->angle_first[i], a = block->layer->a;
+    single->angle_first[0] = 0;
+    single->angle_first[1] = edges->angle_first[i + 1] - from;
+    edges->ncentre = 1;
+    edges->first += i;
+    edges->angle_count += i;
+    edges->angle_linear2_first += i;
+    edges->cosine += from;
+    edges->angle_first = single->angle_first;
+    block->edges = edges;
+    block->centre += i * block->centre_stride;
+    block->state = block->state ? block->state + from * a : NULL;
+    block->next = block->next ? block->next + from * a : NULL;
+    block->d_angle = block->d_angle ? block->d_angle + from * a : NULL;
+    block->d_centre = block->d_centre ? block->d_centre + i * block->d_centre_stride : NULL;
+}
+
+/* Makes the features of a centre again with which layer l begins: edges in their place, angles in angle. As
+ * forward did, so they are the same bits. */
+static void REAL(repflow_make_again)(struct REAL(repflow_state) * w, int64_t l, int64_t i, int thread,
+                                     real *angle)
+{
+    const struct REAL(dgnn_ops) *ops = w->f->ops;
+    void *scratch = w->scratch + thread * w->scratch_size;
+    if (l == 0) {
+        REAL(repflow_first_edges)(w, 0, i, i + 1, thread);
+        return;
+    }
+    const struct dgnn_repflow_updates *updates = REAL(repflow_updates)(w, l - 1, i);
+    struct REAL(dgnn_edge_block) edge_block = REAL(repflow_edge_block)(w, l - 1);
+    edge_block.with_edge = 1;
+    edge_block.next = w->layer[l].edge;
+    edge_block.without_angle_term = REAL(repflow_without_angle_term)(w, updates->with_angle_edge, l - 1);
+    ops->edge_forward(&edge_block, i, i + 1, scratch);
+    struct REAL(dgnn_angle_block) angle_block = REAL(repflow_angle_block)(w, l - 1);
+    struct REAL(repflow_single) single;
+    angle_block.with_edge = updates->with_angle_edge;
+    angle_block.with_angle = updates->with_angle;
+    angle_block.next_edge = w->layer[l].edge;
+    angle_block.next = NULL;
+    REAL(repflow_single_out)(i, &angle_block, &single);
+    angle_block.next = angle;
+    ops->angle_forward(&angle_block, 0, 1, scratch);
+}
+
+/* Where the layer did not keep its features. Each centre's angles stay in the cache between the two. */
+static void REAL(repflow_angles_backward_again)(struct REAL(repflow_state) * w, int64_t l, int64_t i,
+                                                int thread, const struct REAL(dgnn_angle_block) * blocks)
+{
+    int64_t most = w->edges.angle_count_max * w->edges.angle_count_max * w->f->a;
+    real *angle = w->angle_between + thread * most;
+    struct REAL(dgnn_angle_block) single[DGNN_SIDES];
+    struct REAL(repflow_single) tables[DGNN_SIDES];
+    REAL(repflow_make_again)(w, l, i, thread, angle);
+    for (int32_t k = 0; k < w->sides; k++) {
+        single[k] = blocks[k];
+        single[k].state = single[k].next = NULL;
+        REAL(repflow_single_out)(i, &single[k], &tables[k]);
+        single[k].state = angle;
+    }
+    w->f->ops->angle_backward(single, 0, 1, w->scratch + thread * w->scratch_size);
+}
+
 static void REAL(repflow_angles_backward)(struct REAL(repflow_state) * w, int64_t l, int64_t begin,
                                           int64_t end, int thread)
 {
@@ -136,7 +210,10 @@ static void REAL(repflow_angles_backward)(struct REAL(repflow_state) * w, int64_
         blocks[k].with_angle = updates->with_angle;
         blocks[k].d_angle_given = updates->with_angle;
     }
-    if (updates->with_angle_edge) {
+    for (int64_t i = begin; i < end && updates->with_angle_edge && !REAL(repflow_keeps)(w, l); i++) {
+        REAL(repflow_angles_backward_again)(w, l, i, thread, blocks);
+    }
+    if (updates->with_angle_edge && REAL(repflow_keeps)(w, l)) {
         w->f->ops->angle_backward(blocks, begin, end, w->scratch + thread * w->scratch_size);
     }
 }

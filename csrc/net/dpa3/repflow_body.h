@@ -121,13 +121,12 @@ static void REAL(repflow_geometry_backward)(struct REAL(repflow_state) * w, int6
 
 /* ---------------------------------------------------------------- initial features */
 
-/* Type embedding plus, where the model has it, one vector of the system's charge and spin. */
-static int REAL(repflow_type_rows)(struct REAL(repflow_state) * w, const double *charge_spin,
-                                   struct dgnn_error *error)
+int REAL(dgnn_repflow_type_rows)(const struct REAL(dgnn_repflow) * f, const double *charge_spin, real *joined,
+                                 double *rows, struct dgnn_error *error)
 {
-    const struct dgnn_dpa3_settings *s = w->f->settings;
-    int64_t width = s->node_width, rows = s->ntypes + 1;
-    memcpy(w->type_row, s->type_table, sizeof(double) * (size_t)(rows * width));
+    const struct dgnn_dpa3_settings *s = f->settings;
+    int64_t width = s->node_width, nrow = s->ntypes + 1;
+    memcpy(rows, s->type_table, sizeof(double) * (size_t)(nrow * width));
     if (!s->charge_table) {
         return DGNN_OK;
     }
@@ -140,18 +139,17 @@ static int REAL(repflow_type_rows)(struct REAL(repflow_state) * w, const double 
             "[0, 99]",
             charge_spin[0], charge_spin[1]);
     }
-    real *joined = (real *)w->scratch; /* 2 width, then width */
     for (int64_t c = 0; c < width; c++) {
         joined[c] = (real)s->charge_table[(int64_t)charge * width + c];
         joined[width + c] = (real)s->spin_table[(int64_t)spin * width + c];
     }
     struct REAL(dgnn_layer_rows)
         mixed = {.nrow = 1, .x = joined, .x_stride = 2 * width, .y = joined + 2 * width, .y_stride = width};
-    REAL(dgnn_layer_forward)(w->f->ops, &w->f->mix, &mixed);
-    w->f->ops->activate(&s->activation, width, joined + 2 * width, joined + 2 * width, NULL);
-    for (int64_t r = 0; r < rows; r++) {
+    REAL(dgnn_layer_forward)(f->ops, &f->mix, &mixed);
+    f->ops->activate(&s->activation, width, joined + 2 * width, joined + 2 * width, NULL);
+    for (int64_t r = 0; r < nrow; r++) {
         for (int64_t c = 0; c < width; c++) {
-            w->type_row[r * width + c] += (double)joined[2 * width + c];
+            rows[r * width + c] += (double)joined[2 * width + c];
         }
     }
     return DGNN_OK;

@@ -21,7 +21,9 @@ static int REAL(repflow_cpu_reserve)(void *of, const struct dgnn_evaluation *eva
     struct REAL(repflow_workspace) *workspace = of;
     DGNN_TRY(REAL(repflow_reserve)(workspace, evaluation, error));
     *profile = workspace->state.profile;
-    return REAL(repflow_type_rows)(&workspace->state, evaluation->charge_spin, error);
+    struct REAL(repflow_state) *w = &workspace->state;
+    return REAL(dgnn_repflow_type_rows)(w->f, evaluation->charge_spin, (real *)w->scratch, w->type_row,
+                                        error);
 }
 
 /* Node of layer l, and the gradient that goes back. */
@@ -105,7 +107,9 @@ static void REAL(repflow_cpu_d_output)(void *of, const struct dgnn_stage_call *c
     for (int32_t k = 0; k < w->sides; k++) { /* moments start from zero */
         struct REAL(repflow_side) *side = &w->side[k];
         memset(side->d_node, 0, sizeof(real) * (size_t)(w->nnode * f->n));
-        memset(side->d_edge[1], 0, sizeof(real) * (size_t)(w->nedge * f->e));
+        if (s->is_sequential || s->wants_rotation) { /* else the last layer's edges have no gradient */
+            memset(side->d_edge[1], 0, sizeof(real) * (size_t)(w->nedge * f->e));
+        }
         side->edge_gradient = call->evaluation->edge_gradient + 3 * k * dgnn_graph_nedge(w->graph);
     }
     for (int64_t i = 0; i < w->nowned; i++) {
@@ -210,7 +214,7 @@ static void REAL(repflow_list_side_edges)(const struct REAL(repflow_state) * w,
 }
 
 /* ... and for each node. The gradient's d_message is the message itself, and its rows are those of all sides.
- */
+ * Moments' d_message goes by the message's number, of which forward promises the message alone. */
 static void REAL(repflow_list_side)(const struct REAL(repflow_state) * w, int32_t k, struct dgnn_places *to)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
@@ -221,7 +225,8 @@ static void REAL(repflow_list_side)(const struct REAL(repflow_state) * w, int32_
     dgnn_backend_list(to, DGNN_REPFLOW_AT_D_NODE_SUM, -1, side->d_node, nodes, f->n * size);
     dgnn_backend_list(to, DGNN_REPFLOW_AT_D_NODE_ROWS, -1, k ? NULL : side->d_node_rows, rows,
                       w->rows_stride * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_MESSAGE, -1, k ? side->d_message : NULL, owned, f->m * size);
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_MESSAGE, -1, k ? side->d_message : NULL,
+                      (struct dgnn_place_rows){n, 0}, f->m * size);
     dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, side->d_symmetric,
                       (struct dgnn_place_rows){w->threads * REAL(REPFLOW_ROWS), 0}, f->n * size);
     dgnn_backend_list(to, DGNN_REPFLOW_AT_D_ACCUMULATORS, -1, side->d_neighbour_part,

@@ -83,17 +83,17 @@ static int repflow_check_layer(const struct dgnn_value *value, const struct dgnn
 /* ---------------------------------------------------------------- the archive's layers */
 
 /* Widths of what is placed. All but those that go into angles are padded to lanes. */
-struct repflow_widths {
+struct repflow_layout {
     int64_t lanes;
     int32_t dtype;
     int64_t n, e, a, m, heads, axis;
     int64_t angle_node, angle_edge; /* features of a node and of an edge that go into angles */
 };
 
-static struct repflow_widths repflow_widths(const struct dgnn_repflow_params *r, int64_t lanes, int32_t dtype)
+static struct repflow_layout repflow_layout(const struct dgnn_repflow_params *r, int64_t lanes, int32_t dtype)
 {
     int64_t n = dgnn_table_pad(r->n_dim, lanes), rate = r->a_compress_rate;
-    return (struct repflow_widths){
+    return (struct repflow_layout){
         .lanes = lanes,
         .dtype = dtype,
         .n = n,
@@ -121,7 +121,7 @@ enum repflow_part {
     REPFLOW_PARTS
 };
 
-static int repflow_load_parts(const struct dgnn_value *value, const struct repflow_widths *w,
+static int repflow_load_parts(const struct dgnn_value *value, const struct repflow_layout *w,
                               struct dgnn_dpa3_settings *s, struct dgnn_layer_f64 *parts,
                               struct dgnn_error *error)
 {
@@ -184,7 +184,7 @@ static void repflow_free_placed(struct repflow_placed *to)
     dgnn_alloc_free(to->rows);
 }
 
-static int repflow_make_placed(const struct repflow_widths *w, const struct dgnn_repflow_params *r,
+static int repflow_make_placed(const struct repflow_layout *w, const struct dgnn_repflow_params *r,
                                struct repflow_placed *to, struct dgnn_error *error)
 {
     int64_t n = w->n, e = w->e, a = w->a, m = w->m, centre = n + m + e + e + a;
@@ -231,7 +231,7 @@ static void repflow_copy(struct repflow_copy c)
 }
 
 /* Node and pair parts of one linear over angles: rows of from are angle | node | edge ik | edge ij. */
-static void repflow_place_angle(const struct repflow_widths *w, int64_t a, const struct dgnn_layer_f64 *parts,
+static void repflow_place_angle(const struct repflow_layout *w, int64_t a, const struct dgnn_layer_f64 *parts,
                                 enum repflow_part part, int64_t column, struct repflow_placed *to)
 {
     const struct dgnn_matrix_f64 *from = &parts[part].w, *node = &parts[REPFLOW_COMPRESS_NODE].w;
@@ -249,7 +249,7 @@ static void repflow_place_angle(const struct repflow_widths *w, int64_t a, const
 
 /* One linear over edges: rows of from are centre | neighbour | edge; ncol columns of it from from_column go
  * to column. */
-static void repflow_place_edge(const struct repflow_widths *w, const struct dgnn_repflow_params *r,
+static void repflow_place_edge(const struct repflow_layout *w, const struct dgnn_repflow_params *r,
                                struct repflow_copy copy, struct repflow_placed *to)
 {
     struct dgnn_matrix_f64 *const targets[3] = {&to->matrix[REPFLOW_CENTRE], &to->matrix[REPFLOW_NEIGHBOUR],
@@ -264,7 +264,7 @@ static void repflow_place_edge(const struct repflow_widths *w, const struct dgnn
     }
 }
 
-static void repflow_place(const struct repflow_widths *w, const struct dgnn_repflow_params *r,
+static void repflow_place(const struct repflow_layout *w, const struct dgnn_repflow_params *r,
                           const struct dgnn_layer_f64 *parts, struct repflow_placed *to)
 {
     int64_t n = r->n_dim, e = r->e_dim;
@@ -300,7 +300,7 @@ static void repflow_bias(const struct dgnn_layer_f64 *layer, int64_t from, int64
     }
 }
 
-static void repflow_place_biases(const struct repflow_widths *w, const struct dgnn_repflow_params *r,
+static void repflow_place_biases(const struct repflow_layout *w, const struct dgnn_repflow_params *r,
                                  const struct dgnn_layer_f64 *parts, struct repflow_placed *to)
 {
     double *centre = to->rows, *edge = centre + w->n + w->m, *symmetric = edge + 2 * w->e + w->a;
@@ -333,7 +333,7 @@ static int repflow_residual(const struct dgnn_value *item, int64_t width, double
 
 /* Weights of n updates and the factor of the old features: 1 / sqrt(n + 1) for all with res_avg; 1 / sqrt(n)
  * and 1 with res_incr; those of the archive and 1 with res_residual. */
-static int repflow_place_residuals(const struct dgnn_value *value, const struct repflow_widths *w,
+static int repflow_place_residuals(const struct dgnn_value *value, const struct repflow_layout *w,
                                    const struct dgnn_dpa3_settings *s, struct repflow_placed *to,
                                    struct dgnn_error *error)
 {
@@ -357,7 +357,7 @@ static int repflow_place_residuals(const struct dgnn_value *value, const struct 
     return DGNN_OK;
 }
 
-static int repflow_place_layer(const struct dgnn_value *value, const struct repflow_widths *w,
+static int repflow_place_layer(const struct dgnn_value *value, const struct repflow_layout *w,
                                struct dgnn_dpa3_settings *s, struct dgnn_layer_f64 *parts,
                                struct repflow_placed *to, struct dgnn_error *error)
 {
@@ -370,7 +370,7 @@ static int repflow_place_layer(const struct dgnn_value *value, const struct repf
 }
 
 /* The caller frees what is placed, also after a failure. */
-static int repflow_load_layer(const struct dgnn_value *value, const struct repflow_widths *w,
+static int repflow_load_layer(const struct dgnn_value *value, const struct repflow_layout *w,
                               struct dgnn_dpa3_settings *s, struct repflow_placed *to,
                               struct dgnn_error *error)
 {
@@ -385,7 +385,7 @@ static int repflow_load_layer(const struct dgnn_value *value, const struct repfl
 /* ---------------------------------------------------------------- around the layers */
 
 /* edge_embd (1 x e, with bias) and angle_embd (1 x a): rows of e, e and a. */
-static int repflow_load_embeddings(const struct repflow_widths *w, struct dgnn_dpa3_settings *s,
+static int repflow_load_embeddings(const struct repflow_layout *w, struct dgnn_dpa3_settings *s,
                                    double **rows, struct dgnn_error *error)
 {
     static const char *const names[2] = {"edge_embd", "angle_embd"};

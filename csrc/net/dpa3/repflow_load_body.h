@@ -62,7 +62,7 @@ static int REAL(repflow_cast)(const struct REAL(dgnn_repflow) * f, const struct 
 }
 
 static int REAL(repflow_load_layer)(const struct REAL(dgnn_repflow) * f, const struct dgnn_value *value,
-                                    const struct repflow_widths *w, struct dgnn_dpa3_settings *settings,
+                                    const struct repflow_layout *w, struct dgnn_dpa3_settings *settings,
                                     struct REAL(dgnn_repflow_weights) * to, struct dgnn_error *error)
 {
     struct repflow_placed placed = {0};
@@ -72,7 +72,7 @@ static int REAL(repflow_load_layer)(const struct REAL(dgnn_repflow) * f, const s
     return status;
 }
 
-static int REAL(repflow_load_all)(struct dgnn_dpa3_settings *s, const struct repflow_widths *w,
+static int REAL(repflow_load_all)(struct dgnn_dpa3_settings *s, const struct repflow_layout *w,
                                   struct REAL(dgnn_repflow) * f, struct dgnn_error *error)
 {
     struct dgnn_value layers;
@@ -102,7 +102,7 @@ static int REAL(repflow_load_all)(struct dgnn_dpa3_settings *s, const struct rep
 int REAL(dgnn_repflow_load)(struct dgnn_dpa3_settings *settings, struct REAL(dgnn_repflow) * *repflow,
                             struct dgnn_error *error)
 {
-    struct repflow_widths w = repflow_widths(&settings->repflow, REAL_LANES, REAL_DTYPE);
+    struct repflow_layout w = repflow_layout(&settings->repflow, REAL_LANES, REAL_DTYPE);
     struct REAL(dgnn_repflow) *f = dgnn_alloc_zeroed(1, sizeof(*f));
     if (!f) {
         return dgnn_status_no_memory(error, "a descriptor", sizeof(*f));

@@ -45,6 +45,7 @@ struct REAL(repflow_state) {
     int64_t nowned, nnode, nedge, nangle, nangle_linear2;
     int64_t nwith_energy; /* centres whose last features are used, the first ones: others need a layer less */
     int keep_edge_pre, keep_angle_pre;
+    int alternate; /* are features of edges and angles kept at every other layer only? */
     int threads;
     int64_t *bound;                        /* threads + 1: centres */
     int64_t *used_bound;                   /* the same of the last layer */
@@ -58,11 +59,16 @@ struct REAL(repflow_state) {
     double *unit;
     double *type_row;                  /* (ntypes + 1) x n_dim: type embedding plus charge and spin */
     struct REAL(repflow_kept) * layer; /* nlayer + 1: the last has edges alone, where they are wanted */
-    real *message;                     /* nowned x m; also its gradient */
-    real *node_last;                   /* nowned x n */
-    real *gram;                        /* threads x GRAM_ROWS x axis (e + n) */
-    int32_t sides;                     /* of backward */
-    int64_t rows_stride;               /* sides x n */
+    real *edge_between;                /* with alternate: edges of the layers that do not keep them */
+    real *angle_linear2_between;       /* with alternate: of those that backward goes through twice */
+    real *angle_between;               /* with alternate: threads x the most angles of a centre x a */
+    real *angle_last; /* where the last angle features are, if the gradient's share that place */
+    int shares_angle;
+    real *message;       /* nowned x m; also its gradient */
+    real *node_last;     /* nowned x n */
+    real *gram;          /* threads x GRAM_ROWS x axis (e + n) */
+    int32_t sides;       /* of backward */
+    int64_t rows_stride; /* sides x n */
     struct REAL(repflow_side) side[DGNN_SIDES];
     char *scratch; /* threads x scratch_size */
     int64_t scratch_size;
@@ -71,7 +77,9 @@ struct REAL(repflow_state) {
 enum {
     REAL(REPFLOW_ROWS) = 32,                      /* nodes done together where a matrix is shared */
     REAL(REPFLOW_PIECE) = 8 * REAL(REPFLOW_ROWS), /* nodes between two questions whether to stop */
-    REAL(REPFLOW_TRIAL) = 64 /* owned nodes, the fewest that can show what is faster to keep */
+    REAL(REPFLOW_TRIAL) = 64, /* owned nodes, the fewest that can show what is faster to keep */
+    REAL(REPFLOW_DEEP) = 8    /* layers, of which features are kept in any case: a deeper model with small
+                                 memory makes every other layer's again */
 };
 
 /* What evaluations write. */
@@ -297,151 +305,6 @@ static void REAL(repflow_count_flop)(const struct REAL(repflow_state) * w, int s
     }
 }
 
-static void REAL(repflow_lay_counts)(struct dgnn_arena *arena, struct REAL(repflow_state) * w)
-{
-    w->bound = dgnn_arena_take(arena, w->threads + 1, sizeof(*w->bound));
-    w->used_bound = dgnn_arena_take(arena, w->threads + 1, sizeof(*w->used_bound));
-    w->first = dgnn_arena_take(arena, w->nowned + 1, sizeof(*w->first));
-    w->angle_first = dgnn_arena_take(arena, w->nowned + 1, sizeof(*w->angle_first));
-    w->angle_linear2_first = dgnn_arena_take(arena, w->nowned + 1, sizeof(*w->angle_linear2_first));
-    w->angle_count = dgnn_arena_take(arena, w->nowned, sizeof(*w->angle_count));
-    w->sees_ghosts = dgnn_arena_take(arena, w->nowned, sizeof(*w->sees_ghosts));
-    w->layer = dgnn_arena_take(arena, w->f->nlayer + 1, sizeof(*w->layer));
-}
-
-static void REAL(repflow_lay_geometry)(struct dgnn_arena *arena, struct REAL(repflow_state) * w)
-{
-    int64_t nedge = w->nedge;
-    w->neighbour = dgnn_arena_take(arena, nedge, sizeof(*w->neighbour));
-    w->graph_edge = dgnn_arena_take(arena, nedge, sizeof(*w->graph_edge));
-    w->edge_switch = dgnn_arena_take(arena, nedge, sizeof(real));
-    w->direction = dgnn_arena_take(arena, 3 * nedge, sizeof(real));
-    w->angle_switch = dgnn_arena_take(arena, nedge, sizeof(real));
-    w->edge_input = dgnn_arena_take(arena, nedge, sizeof(real));
-    w->cosine = dgnn_arena_take(arena, w->nangle, sizeof(real));
-    w->displacement = w->sides > 1 ? dgnn_arena_take(arena, 3 * nedge, sizeof(real)) : NULL;
-    w->unit = dgnn_arena_take(arena, 3 * nedge, sizeof(double));
-    for (int32_t k = 0; k < w->sides; k++) {
-        struct REAL(repflow_side) *side = &w->side[k];
-        side->d_edge_switch = dgnn_arena_take(arena, nedge, sizeof(double));
-        side->d_direction = dgnn_arena_take(arena, 3 * nedge, sizeof(double));
-        side->d_angle_switch = dgnn_arena_take(arena, nedge, sizeof(double));
-        side->d_unit = dgnn_arena_take(arena, 3 * nedge, sizeof(double));
-        side->d_edge_input = dgnn_arena_take(arena, nedge, sizeof(double));
-    }
-    w->type_row =
-        dgnn_arena_take(arena, (w->f->settings->ntypes + 1) * w->f->settings->node_width, sizeof(double));
-}
-
-/* Edge features: every layer's input, since the gradient of the moments needs it. */
-static void REAL(repflow_lay_edges)(struct dgnn_arena *arena, struct REAL(repflow_state) * w, int64_t l)
-{
-    const struct REAL(dgnn_repflow) *f = w->f;
-    struct REAL(repflow_kept) kept = {0};
-    int sequential = f->settings->is_sequential;
-    int64_t ncentre = l + 1 < f->nlayer ? w->nowned : w->nwith_energy, nedge = w->first[ncentre];
-    int64_t with_angles = l + 2 < f->nlayer ? w->nowned : w->nwith_energy;
-    int64_t nangle = w->angle_first[with_angles], nangle_linear2 = w->angle_linear2_first[with_angles];
-    kept.updates = dgnn_driver_updates(f->settings, l);
-    kept.node = dgnn_arena_take(arena, w->nnode * f->n, sizeof(real));
-    kept.centre = dgnn_arena_take(arena, ncentre * f->layer[l].centre.ncol, sizeof(real));
-    kept.neighbour_part = dgnn_arena_take(arena, w->nnode * (f->m + f->e), sizeof(real));
-    kept.moment = dgnn_arena_take(arena, ncentre * 3 * (f->e + f->n), sizeof(real));
-    kept.symmetric = dgnn_arena_take(arena, ncentre * f->n, sizeof(real));
-    kept.edge = dgnn_arena_take(arena, nedge * f->e, sizeof(real));
-    if (sequential) {
-        kept.edge_middle = dgnn_arena_take(arena, nedge * f->e, sizeof(real));
-        kept.edge_last = dgnn_arena_take(arena, nedge * f->e, sizeof(real));
-    }
-    /* Layer 0's rows are sums of a few rows (edges: where they start from the distance), sooner made anew
-     * than read. */
-    int again = l == 0 && !sequential;
-    if (w->keep_edge_pre && !(again && repflow_starts_from_numbers(f->settings, l))) {
-        kept.edge_pre = dgnn_arena_take(arena, nedge * (f->m + f->e), sizeof(real));
-    }
-    if (w->keep_angle_pre && kept.updates.with_angle_edge && !again) {
-        kept.angle_pre = dgnn_arena_take(arena, nangle * (f->e + f->a), sizeof(real));
-    }
-    if (kept.updates.with_angle_edge) {
-        kept.angle_linear2_pre = dgnn_arena_take(arena, nangle_linear2 * f->e, sizeof(real));
-    }
-    if (arena->base) {
-        w->layer[l] = kept;
-    }
-}
-
-/* The last layer's edges, of which the rotation matrix is made. */
-static void REAL(repflow_lay_last_edges)(struct dgnn_arena *arena, struct REAL(repflow_state) * w)
-{
-    const struct dgnn_dpa3_settings *s = w->f->settings;
-    int is_apart = s->wants_rotation && !s->is_sequential;
-    real *edge = is_apart ? dgnn_arena_take(arena, w->nedge * w->f->e, sizeof(real)) : NULL;
-    if (arena->base) {
-        w->layer[w->f->nlayer] = (struct REAL(repflow_kept)){
-            .edge = s->wants_rotation && s->is_sequential ? w->layer[w->f->nlayer - 1].edge_last : edge};
-    }
-}
-
-/* Angle features: every layer's input, or one array that each layer updates in place where backward does not
- * need them: always less than the numbers that are kept instead. */
-static void REAL(repflow_lay_angles)(struct dgnn_arena *arena, struct REAL(repflow_state) * w)
-{
-    const struct REAL(dgnn_repflow) *f = w->f;
-    int keep = w->keep_angle_pre;
-    real *rolling = keep ? dgnn_arena_take(arena, w->nangle * f->a, sizeof(real)) : NULL;
-    real *before = NULL;
-    for (int64_t l = 0; l < f->nlayer && f->settings->has_angles; l++) {
-        int with_angle = dgnn_driver_updates(f->settings, l).with_angle;
-        real *next = keep || !with_angle ? rolling : dgnn_arena_take(arena, w->nangle * f->a, sizeof(real));
-        if (arena->base) {
-            w->layer[l].angle = before;
-            w->layer[l].angle_next = next;
-        }
-        before = next;
-    }
-}
-
-static void REAL(repflow_lay_side)(struct dgnn_arena *arena, struct REAL(repflow_state) * w, int32_t k)
-{
-    const struct REAL(dgnn_repflow) *f = w->f;
-    struct REAL(repflow_side) *side = &w->side[k];
-    side->d_node = dgnn_arena_take(arena, w->nnode * f->n, sizeof(real));
-    if (k == 0) {
-        side->d_node_rows = dgnn_arena_take(arena, w->nnode * w->rows_stride, sizeof(real));
-        side->d_message = w->message;
-    } else {
-        side->d_node_rows = w->side[0].d_node_rows ? w->side[0].d_node_rows + k * f->n : NULL;
-        side->d_message = dgnn_arena_take(arena, w->nowned * f->m, sizeof(real));
-        side->d_symmetric = dgnn_arena_take(arena, w->threads * REAL(REPFLOW_ROWS) * f->n, sizeof(real));
-    }
-    side->d_neighbour_part =
-        dgnn_arena_take(arena, w->threads * w->nnode * (f->m + f->e + f->n), sizeof(real));
-    side->d_centre = dgnn_arena_take(arena, w->nowned * f->layer[0].centre.ncol, sizeof(real));
-    side->d_edge_centre = dgnn_arena_take(arena, w->nowned * (f->m + f->e), sizeof(real));
-    side->d_moment = dgnn_arena_take(arena, w->nowned * 3 * (f->e + f->n), sizeof(real));
-    side->d_edge[0] = dgnn_arena_take(arena, w->nedge * f->e, sizeof(real));
-    side->d_edge[1] = dgnn_arena_take(arena, w->nedge * f->e, sizeof(real));
-    side->d_angle = dgnn_arena_take(arena, w->nangle * f->a, sizeof(real));
-}
-
-static void REAL(repflow_lay_state)(struct dgnn_arena *arena, struct REAL(repflow_state) * w,
-                                    int want_gradient)
-{
-    const struct REAL(dgnn_repflow) *f = w->f;
-    for (int64_t l = 0; l < f->nlayer; l++) {
-        REAL(repflow_lay_edges)(arena, w, l);
-    }
-    REAL(repflow_lay_last_edges)(arena, w);
-    REAL(repflow_lay_angles)(arena, w);
-    w->message = dgnn_arena_take(arena, w->nowned * f->m, sizeof(real));
-    w->node_last = dgnn_arena_take(arena, w->nowned * f->n, sizeof(real));
-    w->gram = dgnn_arena_take(arena, w->threads * REAL(REPFLOW_ROWS) * f->axis * (f->e + f->n), sizeof(real));
-    w->scratch = dgnn_arena_take(arena, w->threads, (size_t)w->scratch_size);
-    for (int32_t k = 0; k < w->sides && want_gradient; k++) {
-        REAL(repflow_lay_side)(arena, w, k);
-    }
-}
-
 static void REAL(repflow_set_edges)(struct REAL(repflow_state) * w)
 {
     const struct dgnn_repflow_params *r = &w->f->settings->repflow;
@@ -480,77 +343,4 @@ static void REAL(repflow_set_edges)(struct REAL(repflow_state) * w)
         side->edges.d_angle_switch = side->d_angle_switch;
         side->edges.d_unit = side->d_unit;
     }
-}
-
-static void REAL(repflow_set_kept)(struct REAL(repflow_state) * w, int32_t kept)
-{
-    w->keep_edge_pre = (kept & DGNN_KEPT_EDGES) != 0;
-    w->keep_angle_pre = (kept & DGNN_KEPT_ANGLES) != 0 && w->f->settings->has_angles;
-}
-
-/* Chooses what is kept. Not on trial: systems whose blocks are soon done, and the sequence, whose edges and
- * angles share a stage. */
-static void REAL(repflow_begin_trial)(struct REAL(repflow_workspace) * workspace,
-                                      const struct dgnn_evaluation *evaluation)
-{
-    const struct REAL(dgnn_repflow) *f = workspace->f;
-    struct REAL(repflow_state) *w = &workspace->state;
-    struct dgnn_recompute_trial *trial = &workspace->trial;
-    if (f->settings->memory == DGNN_MEMORY_FAST) {
-        int enough =
-            w->nowned >= REAL(REPFLOW_TRIAL) && evaluation->want_gradient && !f->settings->is_sequential;
-        enough = enough && !evaluation->want_moments; /* not to be compared with those without */
-        dgnn_recompute_trial_begin(trial, enough, w->nedge, w->nangle);
-    }
-    if (trial->is_measured && !w->profile) {
-        dgnn_profile_start(&trial->profile);
-        w->profile = &trial->profile;
-    }
-}
-
-static int REAL(repflow_reserve)(struct REAL(repflow_workspace) * workspace,
-                                 const struct dgnn_evaluation *evaluation, struct dgnn_error *error)
-{
-    const struct REAL(dgnn_repflow) *f = workspace->f;
-    struct REAL(repflow_state) *w = &workspace->state;
-    struct dgnn_arena arena = {0};
-    int32_t sides = dgnn_evaluation_sides(evaluation);
-    int counts_all = f->settings->is_sequential || f->settings->wants_rotation;
-    *w = (struct REAL(repflow_state)){.f = f,
-                                      .sides = sides,
-                                      .rows_stride = sides * f->n,
-                                      .graph = evaluation->graph,
-                                      .profile = evaluation->profile,
-                                      .nowned = evaluation->graph->nowned,
-                                      .nnode = evaluation->graph->nnode,
-                                      .nwith_energy = evaluation->graph->nowned -
-                                                      (counts_all ? 0 : evaluation->nwithout_energy),
-                                      .threads = f->settings->threads};
-    REAL(repflow_lay_counts)(&arena, w);
-    DGNN_TRY(dgnn_buffer_reserve(&workspace->memory, arena.used, "the counts of edges and angles", error));
-    arena = (struct dgnn_arena){.base = workspace->memory.data};
-    REAL(repflow_lay_counts)(&arena, w);
-    REAL(repflow_count)(w);
-    REAL(repflow_begin_trial)(workspace, evaluation);
-    w->edges.columns = sides - 1;
-    w->scratch_size = f->ops->repflow_scratch(&w->edges, &f->layer[0].block);
-    int64_t least = 4 * (f->n + f->e) * (int64_t)sizeof(real); /* for the initial features */
-    w->scratch_size = dgnn_table_pad(w->scratch_size > least ? w->scratch_size : least, 64);
-    int64_t kept = arena.used;
-    arena = (struct dgnn_arena){.used = kept};
-    REAL(repflow_set_kept)(w, workspace->trial.reserved);
-    REAL(repflow_lay_geometry)(&arena, w);
-    REAL(repflow_lay_state)(&arena, w, evaluation->want_gradient);
-    DGNN_TRY(
-        dgnn_buffer_extend(&workspace->memory, arena.used, kept, "the features of edges and angles", error));
-    REAL(repflow_set_kept)(w, workspace->trial.kept);
-    arena = (struct dgnn_arena){.base = workspace->memory.data};
-    REAL(repflow_lay_counts)(&arena, w);
-    REAL(repflow_lay_geometry)(&arena, w);
-    REAL(repflow_lay_state)(&arena, w, evaluation->want_gradient);
-    REAL(repflow_set_edges)(w);
-    REAL(repflow_partition)(w, w->nowned, w->bound);
-    REAL(repflow_partition)(w, w->nwith_energy, w->used_bound);
-    REAL(repflow_count_flop)(w, evaluation->want_gradient ? sides : 0);
-    return DGNN_OK;
 }

@@ -37,3 +37,8 @@ struct REAL(dgnn_repflow) {
 int REAL(dgnn_repflow_load)(struct dgnn_dpa3_settings *settings, struct REAL(dgnn_repflow) * *repflow,
                             struct dgnn_error *error);
 void REAL(dgnn_repflow_free)(struct REAL(dgnn_repflow) * repflow); /* NULL is allowed */
+
+/* rows: (ntypes + 1) x n_dim, written: the type embedding and, where the model has it, one vector of the
+ * system's charge and spin (NULL: the model's own). scratch: 3 n_dim. Errors: INPUT. */
+int REAL(dgnn_repflow_type_rows)(const struct REAL(dgnn_repflow) * repflow, const double *charge_spin,
+                                 real *scratch, double *rows, struct dgnn_error *error);

@@ -75,5 +75,6 @@ struct dgnn_repflow_updates dgnn_driver_updates(const struct dgnn_dpa3_settings 
 
 extern const struct dgnn_driver dgnn_driver_repflow;
 extern const struct dgnn_backend dgnn_repflow_cpu_f32, dgnn_repflow_cpu_f64;
+extern const struct dgnn_backend dgnn_repflow_cuda_f32, dgnn_repflow_cuda_f64;
 
 #endif

@@ -413,4 +413,5 @@ const struct dgnn_descriptor_kind dgnn_hybrid = {
     .prepare = hybrid_prepare,
     .forward = hybrid_forward,
     .backward = hybrid_backward,
+    .runs_on_device = 1, /* if its parts do, which are asked themselves */
 };

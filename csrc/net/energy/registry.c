@@ -47,6 +47,19 @@ static int registry_unknown(const struct dgnn_value *value, const char *type, st
     return status;
 }
 
+/* What runs on a device is one family, and its hybrids; what needs the rotation matrix is not there yet. */
+static int registry_check_device(const struct dgnn_value *value, const struct dgnn_descriptor_kind *kind,
+                                 const struct dgnn_load_context *context, struct dgnn_error *error)
+{
+    if (context->device && (!kind->runs_on_device || context->wants_rotation)) {
+        return dgnn_value_refuse(
+            error, DGNN_ERROR_UNSUPPORTED, value, "%s '%s' does not run on a device yet; use device 'cpu'",
+            kind->runs_on_device ? "what dipoles and polarisabilities need of descriptor" : "descriptor",
+            kind->type);
+    }
+    return DGNN_OK;
+}
+
 int dgnn_registry_load(const struct dgnn_value *value, const struct dgnn_load_context *context,
                        struct dgnn_descriptor **descriptor, struct dgnn_error *error)
 {
@@ -55,6 +68,7 @@ int dgnn_registry_load(const struct dgnn_value *value, const struct dgnn_load_co
     DGNN_TRY(dgnn_value_string(&member, &type, error));
     for (int k = 0; k < REGISTRY_NKIND; k++) {
         if (registry_has_name(registry_kinds[k], type)) {
+            DGNN_TRY(registry_check_device(value, registry_kinds[k], context, error));
             return registry_kinds[k]->load(value, context, descriptor, error);
         }
     }

@@ -32,16 +32,51 @@ void dgnn_backend_list_others(struct dgnn_places *to, const void *data, int64_t 
 
 /* ---------------------------------------------------------------- stages */
 
+static void backend_call(const struct dgnn_run *run, struct dgnn_stage_call *call)
+{
+    call->evaluation = run->evaluation;
+    call->output = run->output;
+    call->output_gradient = run->output_gradient;
+    run->backend->stage[call->stage](run->workspace, call);
+    dgnn_profile_end(run->profile, run->driver->rule[call->stage].phase);
+}
+
 void dgnn_backend_run(const struct dgnn_run *run, int32_t stage, int64_t layer, enum dgnn_stage_part part)
 {
-    const struct dgnn_stage_call call = {.stage = stage,
-                                         .layer = layer,
-                                         .part = part,
-                                         .evaluation = run->evaluation,
-                                         .output = run->output,
-                                         .output_gradient = run->output_gradient};
-    run->backend->stage[stage](run->workspace, &call);
-    dgnn_profile_end(run->profile, run->driver->rule[stage].phase);
+    backend_call(run, &(struct dgnn_stage_call){.stage = stage, .layer = layer, .part = part});
+}
+
+void dgnn_backend_run_side(const struct dgnn_run *run, int32_t stage, int32_t side)
+{
+    backend_call(run, &(struct dgnn_stage_call){.stage = stage, .side = side});
+}
+
+struct dgnn_rows dgnn_backend_rows(const struct dgnn_run *run, int32_t buffer, int64_t layer)
+{
+    return run->backend->rows(run->workspace, buffer, layer);
+}
+
+void dgnn_backend_move_rows(const struct dgnn_run *run, int32_t buffer, int64_t layer,
+                            enum dgnn_rows_step step)
+{
+    if (run->backend->move_rows && run->evaluation->exchange) {
+        run->backend->move_rows(run->workspace, buffer, layer, step);
+    }
+}
+
+/* After a direction's stages, whatever became of their messages. A failure of this rank alone is noted where
+ * the evaluation has a place for it: the other ranks' messages go on. */
+static int backend_finish(const struct dgnn_run *run, int status, struct dgnn_error *error)
+{
+    struct dgnn_failure own = {0};
+    if (run->backend->finish) {
+        own.status = run->backend->finish(run->workspace, &own.error);
+    }
+    if (status || !run->evaluation->failure) {
+        return status ? status : dgnn_status_failed(&own, error);
+    }
+    dgnn_status_note(run->evaluation->failure, own.status, &own.error);
+    return DGNN_OK;
 }
 
 /* ---------------------------------------------------------------- by chunks */
@@ -199,7 +234,7 @@ int dgnn_backend_forward(const struct dgnn_descriptor *descriptor,
     struct dgnn_run run = backend_begin(workspace, evaluation);
     run.output = output;
     if (run.driver->forward) {
-        return run.driver->forward(&run, error);
+        return backend_finish(&run, run.driver->forward(&run, error), error);
     }
     backend_all_chunks((const struct dgnn_staged *)descriptor, &run, backend_forward_part);
     return DGNN_OK;
@@ -213,7 +248,7 @@ int dgnn_backend_backward(const struct dgnn_descriptor *descriptor,
     struct dgnn_run run = backend_begin(workspace, evaluation);
     run.output_gradient = output_gradient;
     if (run.driver->backward) {
-        return run.driver->backward(&run, error);
+        return backend_finish(&run, run.driver->backward(&run, error), error);
     }
     backend_all_chunks((const struct dgnn_staged *)descriptor, &run, backend_backward_part);
     return DGNN_OK;

@@ -34,6 +34,7 @@ struct dgnn_stage_call {
      * the backend did not keep what it makes: with all that backward needs, and without output. */
     int64_t chunk;
     int32_t thread, again;
+    int32_t side; /* of a stage that the driver runs for one side of backward after the other; else 0 */
     const struct dgnn_evaluation *evaluation;
     double *output;                /* centres, or those of the chunk, x dim_out; in forward */
     const double *output_gradient; /* the same; in backward */
@@ -42,7 +43,8 @@ struct dgnn_stage_call {
 typedef void dgnn_stage_body(void *workspace, const struct dgnn_stage_call *call);
 
 /* What a stage may touch, in bits of the family's numbers of buffers and of those below: of the stage's layer
- * and of none; next: of the layer after it. tests/c/test_stages.c holds backends to it. */
+ * and of none; next: of the layer after it; before: of the one before it. tests/c/test_stages.c holds
+ * backends to it. */
 struct dgnn_stage_rule {
     const char *name;
     enum dgnn_phase phase;
@@ -50,6 +52,7 @@ struct dgnn_stage_rule {
     uint64_t change; /* is read and written, or written in part */
     uint64_t write;  /* is not read before it is written */
     uint64_t next_change, next_write;
+    uint64_t before_read, before_change;
     uint64_t whole, next_whole; /* of what is written: each number of an owned node, an edge or an angle is */
 };
 
@@ -64,8 +67,8 @@ enum {
     DGNN_AT_SCRATCH /* any stage may write it; what is in it between two stages is nobody's */
 };
 
-/* Where a buffer is. A device adds its own. */
-enum dgnn_memory_place { DGNN_PLACE_HOST };
+/* Where a buffer is. */
+enum dgnn_memory_place { DGNN_PLACE_HOST, DGNN_PLACE_DEVICE };
 
 struct dgnn_place {
     int32_t buffer;
@@ -94,10 +97,18 @@ void dgnn_backend_list_others(struct dgnn_places *to, const void *data, int64_t 
 
 /* Rows that messages move: nnode of them. */
 struct dgnn_rows {
-    enum dgnn_memory_place place;
-    void *data;
+    enum dgnn_memory_place place; /* of the rows themselves */
+    void *data;                   /* host memory: the rows, or the copy that messages see */
     int64_t width;
     int item_size; /* bytes */
+};
+
+/* Steps of an exchange of rows that are not in host memory. */
+enum dgnn_rows_step {
+    DGNN_ROWS_FORWARD_BEGIN, /* the copy gets owned rows, which go to other ranks */
+    DGNN_ROWS_FORWARD_END,   /* ghost rows, which came, go from the copy to their place */
+    DGNN_ROWS_REVERSE_BEGIN, /* the copy gets all rows */
+    DGNN_ROWS_REVERSE_END    /* owned rows, to which others were added, go from the copy to their place */
 };
 
 /* ---------------------------------------------------------------- a backend */
@@ -125,6 +136,10 @@ struct dgnn_backend {
                    struct dgnn_error *error);
     /* After reserve: those of a buffer that travels. NULL: none does. */
     struct dgnn_rows (*rows)(void *workspace, int32_t buffer, int64_t layer);
+    /* Where rows are not in host memory, before a begin and after an end. NULL: they are. */
+    void (*move_rows)(void *workspace, int32_t buffer, int64_t layer, enum dgnn_rows_step step);
+    /* After all stages of a direction, where these can fail: the first failure. NULL: they cannot. */
+    int (*finish)(void *workspace, struct dgnn_error *error);
     /* After reserve: how many chunks, as in struct dgnn_descriptor_chunks. NULL: the driver knows none. */
     int64_t (*chunks)(const void *workspace, const int64_t **first);
     /* After reserve: all buffers in which stages pass something on, as the stages of a chunk on a thread see
@@ -164,8 +179,15 @@ struct dgnn_driver {
     uint64_t again;
 };
 
+/* The rows that messages move, for a step of their exchange; without an exchange nothing is moved. */
+struct dgnn_rows dgnn_backend_rows(const struct dgnn_run *run, int32_t buffer, int64_t layer);
+void dgnn_backend_move_rows(const struct dgnn_run *run, int32_t buffer, int64_t layer,
+                            enum dgnn_rows_step step);
+
 /* Runs a stage, and tells its time. */
 void dgnn_backend_run(const struct dgnn_run *run, int32_t stage, int64_t layer, enum dgnn_stage_part part);
+/* The same of all centres and of no layer, for one side of backward. */
+void dgnn_backend_run_side(const struct dgnn_run *run, int32_t stage, int32_t side);
 
 /* ---------------------------------------------------------------- a descriptor with stages */
 

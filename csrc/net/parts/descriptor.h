@@ -14,6 +14,7 @@
 
 struct dgnn_descriptor;           /* the struct of a kind, which begins with struct dgnn_descriptor_base */
 struct dgnn_descriptor_workspace; /* the struct of a kind */
+struct dgnn_cuda_device;          /* cuda/cuda_device.h */
 struct dgnn_text;                 /* base/text.h: a growing string */
 
 /* What load needs beside the tree. */
@@ -27,6 +28,7 @@ struct dgnn_load_context {
     int32_t radial;         /* enum dgnn_radial, for families with a network of the distance alone */
     int32_t compressed;     /* enum dgnn_compressed, for families that deepmd-kit compresses */
     int32_t wants_rotation; /* will evaluations take the rotation matrix? */
+    struct dgnn_cuda_device *device; /* NULL: the CPU */
 };
 
 /* What the model must know of a descriptor. */
@@ -86,6 +88,9 @@ struct dgnn_evaluation {
     /* Where loading said that it is wanted, nowned x dim_rotation x 3 each; else NULL. */
     double *rotation;          /* forward writes the rotation matrix: equivariant rows of each node */
     double *rotation_gradient; /* backward reads the gradient by it */
+    /* Where a device's failure is noted, which is this rank's alone: the evaluation goes through all its
+     * messages, and its numbers mean nothing. NULL: forward and backward return it. */
+    struct dgnn_failure *failure;
 };
 
 /* Where no messages pass, an evaluation can treat one chunk of centres after another, each from its edges to
@@ -144,6 +149,7 @@ struct dgnn_descriptor_kind {
     int (*backward)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
                     const struct dgnn_evaluation *evaluation, const double *output_gradient,
                     struct dgnn_error *error);
+    int32_t runs_on_device;                        /* may the context's device be another than the CPU? */
     const struct dgnn_descriptor_chunks *by_chunk; /* NULL: all centres must be evaluated at once; otherwise
                                                       there is no exchange */
 };

@@ -1,0 +1,15 @@
+/* What kernels take: each has one struct as its argument, which the host fills and the launch copies.
+ * Pointers in it are the device's. Read by C11 and by the compilers of kernels/. */
+#ifndef DGNN_CUDA_KERNEL_ARGUMENTS_H
+#define DGNN_CUDA_KERNEL_ARGUMENTS_H
+
+#include "ops/activation_kinds.h"
+
+#define DGNN_REAL_BITS 32
+#include "cuda/kernel_arguments_types.h"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "cuda/kernel_arguments_types.h"
+#undef DGNN_REAL_BITS
+
+#endif
