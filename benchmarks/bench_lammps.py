@@ -71,14 +71,14 @@ def on_ranks(world, atoms, steps):
     lmp = start_lammps(inputs, path)
     model = dgnn.Model.load(path, dtype="float32", threads=1)
     comm = {"comm": world} if world.size > 1 else {}
-    in_lammps, in_compute, rebuilds = [], [], 0
-    for step in range(TRIAL + steps):
+    in_lammps, in_compute, lists = [], [], []
+    for _ in range(TRIAL + steps):
         in_lammps.append(bench.together(world, lambda: lmp.command("run 1 pre no post no")))
-        rebuilds += step >= TRIAL and lmp.get_thermo("nbuild") > 0
+        lists.append(lmp.get_thermo("nbuild"))
         own = own_atoms(lmp, inputs) | comm
         in_compute.append(bench.together(world, functools.partial(model.compute, **own)))
     lmp.close()
-    return in_lammps[TRIAL:], in_compute[TRIAL:], int(rebuilds)
+    return in_lammps[TRIAL:], in_compute[TRIAL:], int(lists[-1] - lists[TRIAL - 1])
 
 
 def measure(atoms, ranks, steps, starts):

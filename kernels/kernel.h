@@ -10,10 +10,12 @@
 #define KERNEL_FUNCTION static __device__ __forceinline__
 #define KERNEL(name, type)                                                                                   \
     extern "C" __global__ void __launch_bounds__(KERNEL_THREADS) name(const __grid_constant__ type k)
+#define KERNEL_UNROLL            _Pragma("unroll")
 #define KERNEL_PLAIN(name, type) KERNEL(name, type) /* without barriers and what a warp does together */
 #else
 #include "cuda_on_cpu.h"
-#define KERNEL_FUNCTION          static inline
+#define KERNEL_FUNCTION static inline
+#define KERNEL_UNROLL
 #define KERNEL(name, type)       CUDA_ON_CPU_KERNEL(KERNEL_THREADS, name, type, 0)
 #define KERNEL_PLAIN(name, type) CUDA_ON_CPU_KERNEL(KERNEL_THREADS, name, type, 1)
 #endif

@@ -2,10 +2,12 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "cuda/cuda_check.h"
 #include "cuda/cuda_kernels.h"
 
 enum {
@@ -26,6 +28,7 @@ struct dgnn_cuda_device {
     void *context, *module;
     char name[DEVICE_NAME];
     pid_t process;
+    int has_tensor_products;
     void *kernel[DGNN_KERNEL_COUNT][2];
 };
 
@@ -114,6 +117,15 @@ static void device_free(struct dgnn_cuda_device *d)
     dgnn_alloc_free(d);
 }
 
+static int device_try_products(struct dgnn_cuda_device *d, struct dgnn_error *error)
+{
+    const char *wanted = getenv("DGNN_CUDA_PRODUCTS");
+    if (wanted && !strcmp(wanted, "plain")) {
+        return DGNN_OK;
+    }
+    return dgnn_cuda_check_products(d, &d->has_tensor_products, error);
+}
+
 static int device_open(const struct dgnn_cuda_driver *driver, int32_t ordinal,
                        struct dgnn_cuda_device **device, struct dgnn_error *error)
 {
@@ -125,6 +137,7 @@ static int device_open(const struct dgnn_cuda_driver *driver, int32_t ordinal,
     d->ordinal = ordinal;
     d->process = getpid();
     int status = device_prepare(d, error);
+    status = status ? status : device_try_products(d, error);
     if (status) {
         device_free(d);
         return status;
@@ -149,7 +162,7 @@ int dgnn_cuda_device_count(int32_t *count, struct dgnn_error *error)
 int dgnn_cuda_device_open(int32_t ordinal, struct dgnn_cuda_device **device, struct dgnn_error *error)
 {
     const struct dgnn_cuda_driver *driver;
-    int32_t count;
+    int32_t count = 0;
     DGNN_TRY(dgnn_cuda_device_count(&count, error));
     DGNN_TRY(dgnn_cuda_driver_open(&driver, error));
     if (ordinal < 0 || ordinal >= count) {
@@ -183,6 +196,11 @@ void dgnn_cuda_device_close(struct dgnn_cuda_device *d)
 const char *dgnn_cuda_device_name(const struct dgnn_cuda_device *device)
 {
     return device->name;
+}
+
+int dgnn_cuda_device_has_tensor_products(const struct dgnn_cuda_device *device)
+{
+    return device->has_tensor_products;
 }
 
 int32_t dgnn_cuda_device_ordinal(const struct dgnn_cuda_device *device)
@@ -291,20 +309,24 @@ void dgnn_cuda_queue_clear(struct dgnn_cuda_queue *q, void *data, int64_t nbytes
     }
 }
 
+void dgnn_cuda_queue_launch_tiles(struct dgnn_cuda_queue *q, enum dgnn_kernel kernel, int32_t bits,
+                                  int64_t ntile, const void *argument)
+{
+    void *function = q->device->kernel[kernel][bits == 64], *arguments[] = {(void *)argument};
+    unsigned blocks = (unsigned)(ntile < DEVICE_BLOCKS ? ntile : DEVICE_BLOCKS);
+    if (!q->status && ntile > 0) {
+        q->launches++;
+        device_keep(q,
+                    q->device->driver->cuLaunchKernel(function, blocks, 1, 1, DEVICE_THREADS, 1, 1, 0,
+                                                      q->stream, arguments, NULL),
+                    "launching a kernel");
+    }
+}
+
 void dgnn_cuda_queue_launch(struct dgnn_cuda_queue *q, enum dgnn_kernel kernel, int32_t bits, int64_t count,
                             const void *argument)
 {
-    void *arguments[] = {(void *)argument};
-    int64_t blocks = (count + DEVICE_THREADS - 1) / DEVICE_THREADS;
-    if (q->status || count <= 0) {
-        return;
-    }
-    q->launches++;
-    device_keep(q,
-                q->device->driver->cuLaunchKernel(q->device->kernel[kernel][bits == 64],
-                                                  (unsigned)(blocks < DEVICE_BLOCKS ? blocks : DEVICE_BLOCKS),
-                                                  1, 1, DEVICE_THREADS, 1, 1, 0, q->stream, arguments, NULL),
-                "launching a kernel");
+    dgnn_cuda_queue_launch_tiles(q, kernel, bits, (count + DEVICE_THREADS - 1) / DEVICE_THREADS, argument);
 }
 
 int dgnn_cuda_queue_status(struct dgnn_cuda_queue *q, struct dgnn_error *error)

@@ -27,6 +27,10 @@ int dgnn_cuda_device_count(int32_t *count, struct dgnn_error *error);
 const char *dgnn_cuda_device_name(const struct dgnn_cuda_device *device); /* as the driver names it */
 int32_t dgnn_cuda_device_ordinal(const struct dgnn_cuda_device *device);
 
+/* Are products made on its tensor cores? They are where these gave right numbers when the device was opened
+ * (cuda_check.c), and the variable DGNN_CUDA_PRODUCTS does not say "plain". */
+int dgnn_cuda_device_has_tensor_products(const struct dgnn_cuda_device *device);
+
 /* ---------------------------------------------------------------- queues */
 
 /* Work on a device in order. The first call that fails is kept, those after it do nothing, and the wait tells
@@ -60,6 +64,10 @@ void dgnn_cuda_queue_clear(struct dgnn_cuda_queue *queue, void *data, int64_t nb
 /* A kernel over count items, with its one argument, which is copied. bits: 32 or 64. */
 void dgnn_cuda_queue_launch(struct dgnn_cuda_queue *queue, enum dgnn_kernel kernel, int32_t bits,
                             int64_t count, const void *argument);
+
+/* The same of a kernel that goes by tiles, with a block for each. */
+void dgnn_cuda_queue_launch_tiles(struct dgnn_cuda_queue *queue, enum dgnn_kernel kernel, int32_t bits,
+                                  int64_t ntile, const void *argument);
 
 /* Until all is done; what failed is kept, as by the calls above. */
 void dgnn_cuda_queue_complete(struct dgnn_cuda_queue *queue);

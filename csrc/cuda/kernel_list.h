@@ -1,6 +1,7 @@
 /* K(name) for each kernel of kernels/, which is there for both element types: NAME_f32 and NAME_f64. */
 
 K(product)
+K(product_tensor)
 
 /* DPA3, forward (kernels/repflow_forward_body.h) */
 K(repflow_geometry)

@@ -438,6 +438,10 @@ void cuda_on_cpu_set(int ndevice, int version, int compute_capability, size_t by
     capability = compute_capability;
     capacity = bytes;
 }
+void cuda_on_cpu_break_tensor(int is_wrong)
+{
+    cpu_tensor_is_wrong = is_wrong;
+}
 void cuda_on_cpu_order(char how)
 {
     order = how;

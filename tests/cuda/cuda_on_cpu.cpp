@@ -22,6 +22,7 @@ void __tsan_release(void *addr);
 }
 #endif
 
+int cpu_tensor_is_wrong;
 cpu_kernel *cpu_kernel::first;
 thread_local cpu_lane *cpu_now;
 thread_local cpu_uint3 cpu_block_index, cpu_block_dim, cpu_grid_dim;

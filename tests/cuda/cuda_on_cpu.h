@@ -63,6 +63,54 @@ template <class T> static CPU_QUIET T __shfl_xor_sync(unsigned mask, T value, in
     return cpu_from<T>(all, from);
 }
 
+/* Twins of kernels/tensor.h, lane by lane. cpu_tensor_is_wrong: for the test that finds it. */
+extern int cpu_tensor_is_wrong;
+static inline float cpu_bits(unsigned bits)
+{
+    float x;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+static inline unsigned cpu_bits_of(float x)
+{
+    unsigned bits;
+    memcpy(&bits, &x, 4);
+    return bits;
+}
+static inline float tensor_tf32(float x)
+{
+    return cpu_bits((cpu_bits_of(x) + 0x1000u) & 0xffffe000u);
+}
+static CPU_QUIET void tensor_multiply(float *c, const float *a, const float *b)
+{
+    float mine[6]; /* what the unit reads: bits beyond TF32's are cut off */
+    for (int k = 0; k < 6; k++) {
+        mine[k] = cpu_bits(cpu_bits_of(k < 4 ? a[k] : b[k - 4]) & 0xffffe000u);
+    }
+    const float *all =
+        (const float *)cpu_together(0xffffffffu, mine, sizeof mine, __builtin_return_address(0));
+    unsigned lane = cpu_lane_number(), g = lane / 4, t = lane % 4;
+    for (unsigned k = 0; k < 4; k++) { /* 16 numbers a lane */
+        const float *of_a = all + 16 * (4 * g + k), *of_b = all + 16 * (8 * t + k), *next = of_b + 16 * 4;
+        c[0] += of_a[0] * of_b[4] + of_a[2] * of_b[5];
+        c[1] += of_a[0] * next[4] + of_a[2] * next[5];
+        c[2] += of_a[1] * of_b[4] + of_a[3] * of_b[5];
+        c[3] += of_a[1] * next[4] + of_a[3] * next[5];
+    }
+    c[0] += cpu_tensor_is_wrong ? 1e-3f : 0.0f;
+}
+static CPU_QUIET void tensor_multiply(double *c, double a, double b)
+{
+    double mine[2] = {a, b};
+    const double *all =
+        (const double *)cpu_together(0xffffffffu, mine, sizeof mine, __builtin_return_address(0));
+    unsigned lane = cpu_lane_number(), g = lane / 4, t = lane % 4;
+    for (unsigned k = 0; k < 4; k++) { /* 8 numbers a lane; b (k, 2t) is lane 8 t + k's */
+        c[0] += all[8 * (4 * g + k)] * all[8 * (8 * t + k) + 1];
+        c[1] += all[8 * (4 * g + k)] * all[8 * (8 * t + 4 + k) + 1];
+    }
+}
+
 /* A kernel's entry: its name, its argument's size, and how to run one of its threads. */
 struct cpu_kernel {
     const char *name;

@@ -21,6 +21,7 @@ def driver():
     for name, result, arguments in (("fail_at", None, (ctypes.c_long, ctypes.c_int)), ("calls", ctypes.c_long, ()),
                                     ("live", ctypes.c_long, ()), ("copied", ctypes.c_long, (ctypes.c_int,)),
                                     ("launches", ctypes.c_long, (ctypes.c_char_p,)), ("order", None, (ctypes.c_char,)),
+                                    ("break_tensor", None, (ctypes.c_int,)),
                                     ("set", None, (ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_size_t))):
         function = getattr(library, f"cuda_on_cpu_{name}")
         function.restype, function.argtypes = result, arguments
@@ -61,5 +62,6 @@ def settings(**changed):
 def device(tmp_path_factory):
     """The fake driver with one device, and the names of kernels that it takes for code; test files import it."""
     fake = driver()
-    with environment(DGNN_CUDA_KERNELS=str(stand_in(tmp_path_factory.mktemp("kernels") / "dgnn_kernels.bin"))):
+    file = stand_in(tmp_path_factory.mktemp("kernels") / "dgnn_kernels.bin")
+    with environment(DGNN_CUDA_KERNELS=str(file), DGNN_CUDA_PRODUCTS="plain"):  # fibres take seconds; test_tensor.py has both
         yield fake

@@ -1,6 +1,7 @@
 """The kernels as NVRTC compiles them, where it is installed (nvidia-cuda-nvrtc-cu12): without a word of the compiler's, each
 kernel there for both types, and none with a stack frame, spilled registers or more registers than eight blocks leave it."""
 
+import os
 import pathlib
 import re
 import shutil
@@ -58,6 +59,19 @@ def test_resources(architecture, compiled, figures):
         figures.record("registers of a kernel's thread", architecture, "most", registers, REGISTERS)
         assert stack == local == 0, f"{name}: a stack frame of {stack} bytes, {local} bytes of local memory"
         assert registers <= REGISTERS and shared == 0, f"{name}: {registers} registers, {shared} bytes of shared memory"
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_tensor_instructions(architecture, compiled):
+    """Each wrapper of kernels/tensor.h became its instruction, and no other kernel has one."""
+    dump = tool("cuobjdump")
+    if dump is None:
+        pytest.skip("cuobjdump is not installed")
+    for name, instruction, least in (("product_tensor_f32", r"HMMA\.1688\.F32\.TF32", 24), ("product_tensor_f64", r"DMMA\.8x8x4|DMMA\.884", 32)):
+        done = subprocess.run([dump, "--dump-sass", "--function", name, compiled(architecture)], capture_output=True, text=True,
+                              timeout=300, env={**os.environ, "PATH": f"{pathlib.Path(dump).parent}:{os.environ['PATH']}"})
+        assert done.returncode == 0, done.stderr
+        assert len(re.findall(instruction, done.stdout)) >= least
 
 
 @pytest.mark.long

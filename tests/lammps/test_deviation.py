@@ -111,15 +111,17 @@ def test_spins(ranks, tmp_path):
     np.testing.assert_allclose(row[1:], np.concatenate([summary, magnetic[3:], atoms]), rtol=2e-6, atol=1e-12)
 
 
-def test_restart_goes_on(tmp_path):
-    """A restarted run appends, without a second head; another pair_style begins anew."""
-    words = "out_freq 2 out_file out"
-    text = script(MEMBERS[:2], words, data_folder() / "bulk", MOVE + "run 2\nwrite_restart state\n")
-    text += "clear\nread_restart state\n" + "pair_style dgnn {} {}\npair_coeff * * O H\nfix move all nve\nrun 2\n".format(
-        " ".join(str(case(name)) for name in MEMBERS[:2]), words)
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_restart_goes_on(hybrid, tmp_path):
+    """A restarted run appends, without a second head; another pair_style begins anew, and so does one within a hybrid."""
+    words = " ".join(str(case(name)) for name in MEMBERS[:2]) + " out_freq 2 out_file out"
+    pair = f"pair_style {'hybrid/overlay' * hybrid} dgnn {words} {'zero 3.0' * hybrid}\npair_coeff * * {'dgnn' * hybrid} O H\n"
+    pair += "pair_coeff * * zero\n" * hybrid
+    text = f"units metal\natom_style atomic\nread_data {data_folder() / 'bulk'}\nneighbor 0.5 bin\ntimestep 0.0005\n{pair}{MOVE}"
+    text += f"run 2\nwrite_restart state\nclear\nread_restart state\n{pair}fix move all nve\nrun 2\n"
     run(text, tmp_path, 2)
     lines = (tmp_path / "out").read_text().splitlines()
-    assert [line.split()[0] for line in lines] == ["#", "0", "2", "2", "4"]
+    assert [line.split()[0] for line in lines] == ["#", *([] if hybrid else ["0", "2"]), "2", "4"]
 
 
 def test_file_that_cannot_be_written(tmp_path):

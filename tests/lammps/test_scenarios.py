@@ -59,14 +59,14 @@ for layout in ("brick", "tiled"):
                 pair="pair_style dgnn {model}\npair_coeff * * {elements}" + ("\nbalance 1.0 rcb" if layout == "tiled" else ""))
 SLAB = dict(data="slab", first="processors 1 1 *\n")
 DEPOSIT = ("region there block 1 8 0 7 18 24\nfix deposit all deposit 4 1 3 12345 region there near 0.8 vz -50 -60\n")
-GCMC = "fix gas all gcmc 2 6 3 2 29494 3000.0 -1.0 0.3 full_energy overlap_cutoff 0.7\n"
+GCMC = "fix gas all gcmc 2 4 2 2 29494 3000.0 -0.4 0.3 full_energy overlap_cutoff 0.7\n"
 GCMC_COUNTS = "f_gas[2] f_gas[4] f_gas[6]"  # moved, inserted, deleted
 SCENARIOS |= {
-    "rebuilds": Scenario(NVE.format(6000) + "run 40\n", (2, 3), skin=0.2, counts="nbuild"),
-    "rebuilds newton off": Scenario(NVE.format(6000) + "run 40\n", (3,), first="newton off\n", skin=0.2, counts="nbuild"),
-    "balance rcb": Scenario(NVE.format(3000) + "fix share all balance 5 1.0 rcb\nrun 20\n", (3,),
+    "rebuilds": Scenario(NVE.format(6000) + "run 25\n", (2, 3), skin=0.2, counts="nbuild"),
+    "rebuilds newton off": Scenario(NVE.format(6000) + "run 25\n", (3,), first="newton off\n", skin=0.2, counts="nbuild"),
+    "balance rcb": Scenario(NVE.format(3000) + "fix share all balance 5 1.0 rcb\nrun 11\n", (3,),
                             first="comm_style tiled\n", skin=0.3),
-    "balance shift": Scenario(NVE.format(3000) + "fix share all balance 5 1.0 shift xyz 5 1.05\nrun 20\n", skin=0.3),
+    "balance shift": Scenario(NVE.format(3000) + "fix share all balance 5 1.0 shift xyz 5 1.05\nrun 11\n", skin=0.3),
     "no atomic virials": Scenario(NVE.format(3000) + "run 10\n", (1, 3), atoms=False),
     "npt": Scenario("velocity all create 300 1 loop geom\nfix move all npt temp 300 300 0.05 tri 1000 1000 0.05\nrun 15\n"),
     "deform": Scenario(NVE.format(300) + "fix shear all deform 1 xy erate 20 remap x flip yes\nrun 30\nunfix shear\nrun 0\n"),
@@ -77,9 +77,9 @@ SCENARIOS |= {
     "delete": Scenario(NVE.format(300) + "run 3\ngroup some id 3:11\ndelete_atoms group some compress no\nrun 5\n", natoms=27),
     "evaporate": Scenario(NVE.format(300) + "region lower block INF INF INF INF 2 6\nfix away all evaporate 4 3 lower 49892\n"
                           "run 10\n", natoms=30),
-    "deposit": Scenario(NVE.format(300) + DEPOSIT + "run 15\n", (3,), natoms=40, **SLAB),
-    "gcmc": Scenario(NVE.format(300) + GCMC + "run 10\n", (1, 3), counts=GCMC_COUNTS, **SLAB),
-    "gcmc, second run": Scenario(NVE.format(300) + GCMC + "run 4\nrun 6\n", counts=GCMC_COUNTS, **SLAB),
+    "deposit": Scenario(NVE.format(300) + DEPOSIT + "run 12\n", (3,), natoms=40, **SLAB),
+    "gcmc": Scenario(NVE.format(300) + GCMC + "run 6\n", (1, 3), counts=GCMC_COUNTS, **SLAB),
+    "gcmc, second run": Scenario(NVE.format(300) + GCMC + "run 3\nrun 4\n", counts=GCMC_COUNTS, **SLAB),
     "exchange of types": Scenario(NVE.format(300) + "fix swap all atom/swap 2 4 321 3000 types 1 2 ke no\nrun 9\n",
                                   counts="f_swap[2]"),
     "sort": Scenario(NVE.format(3000) + "atom_modify sort 1 2.0\nrun 15\n", skin=0.2, counts="nbuild"),
@@ -123,6 +123,7 @@ SCENARIOS |= {
     "DPA2": Scenario(NVE.format(2000) + "run 5\n", (3,), model=case("dpa2_base")),
     "DPA1": Scenario(NVE.format(2000) + "run 5\n", (3,), model=case("dpa1_attn2")),
     "se_e2_a": Scenario(NVE.format(2000) + "run 5\n", (3,), model=case("se_e2_a")),
+    "DPA4C": Scenario(NVE.format(2000) + "run 5\n", (3,), model=case("dpa4c_air_small")),
     "float32": Scenario(NVE.format(300) + "run 3\n", (1, 3), pair="pair_style dgnn {model} dtype float32\npair_coeff * * "
                         "{elements}", given=dict(dtype="float32")),
 }
@@ -161,10 +162,12 @@ SCENARIOS |= {
     "default fparam": Scenario("run 0\n", model=case("dpa3_fparam_default")),
     "charge_spin": Scenario("run 0\n", pair="pair_style dgnn {model} charge_spin 1.0 2.0\npair_coeff * * {elements}",
                             model=case("dpa3_charge_spin"), given=dict(charge_spin=[1.0, 2.0])),
+    "DPA4C, charge_spin": Scenario("run 0\n", pair="pair_style dgnn {model} charge_spin 2.0 3.0\npair_coeff * * {elements}",
+                                   model=case("dpa4c_charge_spin"), given=dict(charge_spin=[2.0, 3.0])),
     "default charge_spin": Scenario("run 0\n", model=case("dpa3_charge_spin_default")),
 }
 SPIN = dict(style="spin", given=dict(spins=spins_of))
-for name in ("spin_dpa3", "spin_dpa2", "spin_se_e2_a"):
+for name in ("spin_dpa3", "spin_dpa2", "spin_se_e2_a", "dpa4c_spin"):
     SCENARIOS[name] = Scenario(NVE.format(300) + "run 3\n", (1, 2, 3), data="spins", model=case(name), **SPIN)
 SCENARIOS |= {
     "spin, several magnetic types": Scenario("run 0\n", (2,), data="spins3", model=case("spin_three"), elements="spin_three",
@@ -180,7 +183,7 @@ for kind, model, of, more in (("DPA3", MODEL, "", {}), ("DPA2", case("dpa2_base"
         SCENARIOS |= {
             f"{kind}, NULL isolated{suffix}": Scenario(NVE.format(300) + "run 3\n", (3,), data=f"{of}null",
                                                        first="processors 1 1 *\n", **within),
-            f"{kind}, NULL straddling, rebuilds{suffix}": Scenario(NVE.format(6000) + "run 12\n", (3,), data=f"{of}straddling", skin=0.2,
+            f"{kind}, NULL straddling, rebuilds{suffix}": Scenario(NVE.format(6000) + "run 8\n", (3,), data=f"{of}straddling", skin=0.2,
                                                                    counts="nbuild", **within),
             f"{kind}, a rank of NULL{suffix}": Scenario(NVE.format(300) + "run 3\n", data=f"{of}null_rank",
                                                         first="processors 1 1 2\n", **within),
@@ -188,7 +191,7 @@ for kind, model, of, more in (("DPA3", MODEL, "", {}), ("DPA2", case("dpa2_base"
                                                        **within | dict(elements="O H")),
         }
 SCENARIOS["NULL, one rank"] = Scenario(NVE.format(300) + "run 3\n", (1,), data="null", elements="O H NULL")
-SCENARIOS["NULL straddling, four ranks"] = Scenario(NVE.format(6000) + "run 30\n", (4,), data="straddling", elements="O H NULL",
+SCENARIOS["NULL straddling, four ranks"] = Scenario(NVE.format(6000) + "run 15\n", (4,), data="straddling", elements="O H NULL",
                                                     skin=0.2, counts="nbuild")
 ON_RANKS = [(name, ranks) for name, scenario in SCENARIOS.items() for ranks in scenario.ranks]
 

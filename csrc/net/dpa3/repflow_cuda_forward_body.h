@@ -10,10 +10,19 @@ static void REAL(cuda_launch)(struct REAL(cuda_workspace) * w, enum dgnn_kernel 
     dgnn_cuda_queue_launch(&w->queue, kernel, DGNN_REAL_BITS, count, &own);
 }
 
+/* Tensor cores have tiles of 64 x 64, and work on 8 columns of rows and of weights at a time, as our padding
+ * allows.
+ */
 static void REAL(cuda_product)(struct REAL(cuda_workspace) * w, struct REAL(dgnn_kernel_product) product)
 {
+    int64_t ntile = (product.nrow + 63) / 64 * ((product.ncol + 63) / 64);
     product.count = product.nrow * product.ncol;
-    dgnn_cuda_queue_launch(&w->queue, DGNN_KERNEL_product, DGNN_REAL_BITS, product.count, &product);
+    if (dgnn_cuda_device_has_tensor_products(w->queue.device) && product.ncol % 8 == 0 &&
+        product.depth % 8 == 0) {
+        dgnn_cuda_queue_launch_tiles(&w->queue, DGNN_KERNEL_product_tensor, DGNN_REAL_BITS, ntile, &product);
+    } else {
+        dgnn_cuda_queue_launch(&w->queue, DGNN_KERNEL_product, DGNN_REAL_BITS, product.count, &product);
+    }
 }
 
 /* What a layer's kernels take. */
