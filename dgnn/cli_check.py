@@ -35,8 +35,8 @@ def run_check(options):
     except (dgnn.Error, OSError, KeyboardInterrupt):
         raise
     except Exception as error:
-        raise UsageError(f"the check itself failed ({type(error).__name__}: {one_line(error)}); are the package's files of one build, "
-                         f"in {check.CASES.parent}?") from None
+        raise UsageError(f"the check itself failed ({type(error).__name__}: {one_line(error)}); are the package's files in "
+                         f"{check.CASES.parent} of one build?") from None
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
     print(json.dumps(report) if options.json else "\n".join(lines(report)))
