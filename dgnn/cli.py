@@ -15,6 +15,7 @@ from dgnn.cli_common import (
     add_structure_options,
     check_output,
     complain,
+    given_parameters,
     load,
     name_types,
     one_line,
@@ -280,7 +281,7 @@ def read_structures(options, model):
         if options.type_map:
             raise UsageError(f"{path}: a folder's types go by the names in its type_map.raw; --type-map is for other files")
         try:
-            systems = list(datasets.read(path, model))
+            systems = list(datasets.read(path, model, given=given_parameters(options)))
         except dgnn.InputError as error:
             raise UsageError(one_line(error)) from None
         for system in systems:

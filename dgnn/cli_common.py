@@ -84,10 +84,13 @@ def add_structure_options(command):
     command.add_argument("--charge-spin", nargs=2, type=float, metavar=("CHARGE", "SPIN"), help="for all frames")
 
 
+def given_parameters(options):
+    return [key for key in ("fparam", "charge_spin") if getattr(options, key) is not None]
+
+
 def set_parameters(options, atoms):
-    for key in ("fparam", "charge_spin"):
-        if getattr(options, key) is not None:
-            atoms.info[key] = getattr(options, key)
+    for key in given_parameters(options):
+        atoms.info[key] = getattr(options, key)
 
 
 def check_output(option, path):

@@ -196,18 +196,28 @@ def mean(results):
     return Result(**found)
 
 
-def of_forces(forces, relative=None):
-    """forces: (models, ..., n, 3). (..., n)"""
-    apart = np.linalg.norm(np.std(forces, axis=0), axis=-1)
-    return apart if relative is None else apart / (np.linalg.norm(np.mean(forces, axis=0), axis=-1) + relative)
+def apart(values, real=None):
+    """Of the models, the first axis: from real, or from their mean."""
+    return np.std(values, axis=0) if real is None else np.sqrt(np.mean(np.square(values - real), axis=0))
 
 
-def of_virials(virials, relative=None):
-    """virials: (models, ..., 9), per atom. (max, min, avg), each (...)"""
-    apart = np.std(virials, axis=0)
+def _size(values, real):
+    """What deviations are relative to."""
+    return np.linalg.norm(np.mean(values, axis=0) if real is None else real, axis=-1)
+
+
+def of_forces(forces, relative=None, real=None):
+    """forces: (models, ..., n, 3). real: (..., n, 3), from which deviations are then taken. (..., n)"""
+    found = np.linalg.norm(apart(forces, real), axis=-1)
+    return found if relative is None else found / (_size(forces, real) + relative)
+
+
+def of_virials(virials, relative=None, real=None):
+    """virials: (models, ..., 9), per atom. real: (..., 9). (max, min, avg), each (...)"""
+    found = apart(virials, real)
     if relative is not None:
-        apart = apart / (np.linalg.norm(np.mean(virials, axis=0), axis=-1)[..., None] + relative)
-    return apart.max(axis=-1), apart.min(axis=-1), np.linalg.norm(apart, axis=-1) / 3
+        found = found / (_size(virials, real)[..., None] + relative)
+    return found.max(axis=-1), found.min(axis=-1), np.linalg.norm(found, axis=-1) / 3
 
 
 def of_atoms(devi_f, everyone=None):
@@ -234,7 +244,7 @@ def deviation(results, levels=(None, None), everyone=None):
     n, most, least, average = of_atoms(devi_f, everyone)
     virials = np.array([result.virial for result in results]) / max(1, n)
     of_v = of_virials(virials.reshape(*virials.shape[:-2], 9), levels[1])
-    of_e = np.std(np.array([result.energy for result in results]), axis=0) / max(1, n)
+    of_e = apart(np.array([result.energy for result in results])) / max(1, n)
     names = ("max_devi_f", "min_devi_f", "avg_devi_f", "max_devi_v", "min_devi_v", "avg_devi_v", "devi_e")
     values = (most, least, average, *of_v, of_e)
     numbers = {name: float(value) if np.ndim(value) == 0 else value for name, value in zip(names, values, strict=True)}

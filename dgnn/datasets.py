@@ -8,7 +8,7 @@ no energy: dipole, polar, dos or property, flat, and each with atom_ before it o
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,9 +53,11 @@ def is_folder(path: str) -> bool:
     return _is_hdf5(file)
 
 
-def read(path: str, model: Any, limit: int | None = None, format: str | None = None) -> Iterator[System]:
+def read(path: str, model: Any, limit: int | None = None, format: str | None = None,
+         given: Collection[str] = ()) -> Iterator[System]:
     """The systems at a path: a folder and those below it, an HDF5 file and its groups (FILE#GROUP for one), or a file that
-    ASE reads. limit: at most so many frames of each, the first ones. InputError where something is not as expected.
+    ASE reads. limit: at most so many frames of each, the first ones. given: parameters that the caller has (fparam, ...);
+    those of folders and HDF5 are not read. InputError where something is not as expected.
     """
     file, _, group = path.partition("#")
     if os.path.isdir(path):
@@ -63,9 +65,9 @@ def read(path: str, model: Any, limit: int | None = None, format: str | None = N
         if not folders:
             raise InputError(f"{path}: found no type.raw in this folder or below it; expected deepmd-kit's data")
         for folder in folders:
-            yield _system(folder, _Directory(folder), model, limit)
+            yield _system(folder, _Directory(folder), model, limit, given)
     elif _is_hdf5(file):
-        yield from _hdf5_systems(file, group, model, limit)
+        yield from _hdf5_systems(file, group, model, limit, given)
     else:
         yield _ase_system(path, model, limit, format)
 
@@ -135,7 +137,7 @@ class _Group:
         return np.asarray(self.group[name][()])
 
 
-def _hdf5_systems(file, group, model, limit):
+def _hdf5_systems(file, group, model, limit, given):
     try:
         import h5py
     except ImportError:
@@ -150,10 +152,10 @@ def _hdf5_systems(file, group, model, limit):
             raise InputError(f"{file}#{group or '/'}: found no group with type.raw; expected deepmd-kit's data")
         for name in sorted(names):
             path = f"{file}#{'/'.join(part for part in (group.strip('/'), name) if part) or '/'}"
-            yield _system(path, _Group(top[name] if name else top, path), model, limit)
+            yield _system(path, _Group(top[name] if name else top, path), model, limit, given)
 
 
-def _system(name, folder, model, limit):
+def _system(name, folder, model, limit, given):
     types = np.array([_integer(folder, word) for word in folder.words("type.raw")], np.int64)
     names = folder.words("type_map.raw") if folder.has("type_map.raw") else None
     index = _type_index(name, names, model.type_map)
@@ -164,7 +166,7 @@ def _system(name, folder, model, limit):
     for part in sets or [folder]:
         if limit is not None and len(frames) >= limit:
             break
-        frames += _read_set(part, _Shape(types, index, periodic, raw, model))
+        frames += _read_set(part, _Shape(types, index, periodic, raw, model, given))
     if not frames:
         raise InputError(f"{name}: has no frames; expected set.*/coord.npy, or coord.raw")
     return System(name, frames[:limit])
@@ -196,6 +198,7 @@ class _Shape:
     periodic: bool
     raw: bool
     model: Any
+    given: Collection[str]
 
     def file(self, key):
         return f"{key}.raw" if self.raw else f"{key}.npy"
@@ -260,13 +263,15 @@ def _numbers(folder, shape, key, nframes, width):
 
 
 def _parameters(folder, shape, nframes):
-    """Arguments that the model takes beside atoms, where it has no default and they must be there."""
+    """Arguments that the model takes beside atoms; where it has no default and nobody gave them, they must be there."""
     info, n = shape.model.info(), len(shape.types)
     wanted = {"fparam": (info["dim_fparam"], False, info["has_default_fparam"]),
               "aparam": (info["dim_aparam"], True, False),
               "charge_spin": (info["dim_charge_spin"], False, info["has_default_charge_spin"]),
               "spins": (3 if shape.model.is_spin else 0, True, False)}
     found = {}
+    for key in shape.given:
+        wanted.pop(key)
     for key, (width, atomic, optional) in wanted.items():
         file = "spin" if key == "spins" else key
         values = _numbers(folder, shape, file, nframes, width * n if atomic else width) if width else None

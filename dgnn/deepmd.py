@@ -205,12 +205,7 @@ def calc_model_devi_f(fs: np.ndarray, real_f: np.ndarray | None = None, relative
                       atomic: bool = False) -> tuple[np.ndarray, ...]:
     """(max, min, avg), each (nframes,); with atomic also (nframes, natoms). fs: (nmodels, nframes, natoms, 3);
     real_f: (nframes, natoms, 3), from which deviations are then taken."""
-    if real_f is None:
-        apart = committee.of_forces(fs, relative)
-    else:
-        apart = np.linalg.norm(np.sqrt(np.mean(np.square(fs - real_f), axis=0)), axis=-1)
-        if relative is not None:
-            apart = apart / (np.linalg.norm(real_f, axis=-1) + relative)
+    apart = committee.of_forces(fs, relative, real_f)
     found = apart.max(axis=-1), apart.min(axis=-1), apart.mean(axis=-1)
     return (*found, apart) if atomic else found
 
@@ -218,18 +213,12 @@ def calc_model_devi_f(fs: np.ndarray, real_f: np.ndarray | None = None, relative
 def calc_model_devi_v(vs: np.ndarray, real_v: np.ndarray | None = None,
                       relative: float | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(max, min, avg), each (nframes,). vs: (nmodels, nframes, 9); real_v: (nframes, 9). eV per atom."""
-    if real_v is None:
-        return committee.of_virials(vs, relative)
-    apart = np.sqrt(np.mean(np.square(vs - real_v), axis=0))
-    if relative is not None:
-        apart = apart / (np.linalg.norm(real_v, axis=-1)[..., None] + relative)
-    return apart.max(axis=-1), apart.min(axis=-1), np.linalg.norm(apart, axis=-1) / 3
+    return committee.of_virials(vs, relative, real_v)
 
 
 def calc_model_devi_e(es: np.ndarray, real_e: np.ndarray | None = None) -> np.ndarray:
     """(nframes,). es: (nmodels, nframes, 1); real_e: (nframes, 1). eV per atom."""
-    apart = np.std(es, axis=0) if real_e is None else np.sqrt(np.mean(np.square(es - real_e), axis=0))
-    return np.squeeze(apart, axis=-1)
+    return np.squeeze(committee.apart(es, real_e), axis=-1)
 
 
 def calc_model_devi(coord: ArrayLike, box: ArrayLike | None, atype: ArrayLike, models: Sequence[DeepPot],

@@ -11,7 +11,7 @@ import numpy as np
 
 from dgnn import kinds, many
 from dgnn._core import InputError
-from dgnn.model import ALONE, arranged
+from dgnn.model import ALONE, arranged, thread_count
 
 STEP = {"float64": 0.01, "float32": 0.05}  # Å
 
@@ -48,7 +48,7 @@ class _Work:
         if nframes is not None:
             raise InputError(f"coords: expected one frame, (n, 3), found shape {coords.shape}")
         self.model, self.progress = model, progress
-        self.threads = many.thread_count(model, threads)
+        self.threads = thread_count(threads) or model._info["threads"]
         self.step = STEP[model.dtype] if step is None else _step(step)
         self.coords = np.array(coords, float)
         if self.coords.ndim != 2 or self.coords.shape[1] != 3:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
-import operator
 import sys
 
 import numpy as np
 
 from dgnn._core import InputError
-from dgnn.model import ALONE
+from dgnn.model import ALONE, thread_count
 
 LARGE = 1000  # atoms, from which on the threads work on one structure together: memory, and its own parts are enough
 _ARGUMENTS = frozenset({"coords", "types", "box", "pbc", "spins", "fparam", "aparam", "charge_spin", "atomic", "ids",
@@ -31,7 +30,7 @@ def compute_many(model, structures, threads=None, progress=False, errors="raise"
                 return error
             raise named(error, f"structure {first + k}") from error
 
-    found = run(one, [size(structure) for structure in structures], thread_count(model, threads), progress)
+    found = run(one, [size(structure) for structure in structures], thread_count(threads) or model._info["threads"], progress)
     for structure, result in zip(structures, found, strict=True):
         if not isinstance(result, Exception):
             warn(model, reader, structure, result)
@@ -45,18 +44,6 @@ def warn(model, reader, structure, result):
         arguments = reader.arguments(structure)
         model._warn_of_untrained(arguments["types"])
         model._warn_of_small_spins(arguments["types"], arguments.get("spins"))
-
-
-def thread_count(model, threads):
-    if threads is None:
-        return model._info["threads"]
-    try:
-        count = operator.index(threads)
-    except TypeError:
-        count = 0
-    if not 1 <= count <= 1024:
-        raise InputError(f"threads: expected 1 to 1024 or None, found {threads!r}")
-    return count
 
 
 def named(error, what):

@@ -335,11 +335,8 @@ class Model:
 
         Arguments are those of compute; no forces are computed. dim: info()["dim_descriptor"]; sums of models have none.
         """
-        result = self._evaluate(DESCRIPTOR | NO_FORCES, coords=coords, types=types, box=box, pbc=pbc, spins=spins,
-                                fparam=fparam, aparam=aparam, charge_spin=charge_spin, comm=comm, ids=ids, grid=grid,
-                                replicated=replicated)
-        self._warn(result, types, spins, comm is None or self._is_rank0)
-        return result.descriptor
+        return self._feature("descriptor", DESCRIPTOR, coords=coords, types=types, box=box, pbc=pbc, spins=spins, fparam=fparam,
+                             aparam=aparam, charge_spin=charge_spin, comm=comm, ids=ids, grid=grid, replicated=replicated)
 
     @collective
     def last_layer(self, coords: ArrayLike, types: ArrayLike, box: ArrayLike | None = None, *,
@@ -350,11 +347,8 @@ class Model:
 
         Arguments are those of compute; no forces are computed. dim: info()["dim_last_layer"].
         """
-        result = self._evaluate(LAST_LAYER | NO_FORCES, coords=coords, types=types, box=box, pbc=pbc, spins=spins,
-                                fparam=fparam, aparam=aparam, charge_spin=charge_spin, comm=comm, ids=ids, grid=grid,
-                                replicated=replicated)
-        self._warn(result, types, spins, comm is None or self._is_rank0)
-        return result.last_layer
+        return self._feature("last_layer", LAST_LAYER, coords=coords, types=types, box=box, pbc=pbc, spins=spins, fparam=fparam,
+                             aparam=aparam, charge_spin=charge_spin, comm=comm, ids=ids, grid=grid, replicated=replicated)
 
     @checked_keywords
     def compute_many(self, structures: Iterable[Any], threads: int | None = None, progress: bool = False,
@@ -440,6 +434,11 @@ class Model:
         result = Result(**self._call(self._core.compute_ghosted, communicator, **arguments))
         self._warn(result, types, spins, True)
         return result
+
+    def _feature(self, name, request, *, types, spins, comm, **others):
+        result = self._evaluate(request | NO_FORCES, types=types, spins=spins, comm=comm, **others)
+        self._warn(result, types, spins, comm is None or self._is_rank0)
+        return getattr(result, name)
 
     def _all_features(self):
         """Bits of those that the model has."""
@@ -558,8 +557,7 @@ def _load_options(dtype, threads, device, memory, semantics, skin, head, radial=
             dtype = np.dtype(dtype).name
         except Exception:  # NumPy's, of many classes
             raise InputError(f"dtype: expected float32, float64 or None, found {dtype!r}") from None
-    if threads is not None and not 1 <= _integer("threads", threads) <= _MOST_THREADS:
-        raise InputError(f"threads: expected 1 to {_MOST_THREADS} or None, found {threads!r}")
+    threads = thread_count(threads)
     if skin is not None and not 0 <= _number("skin", skin) <= _MOST_SKIN:
         raise InputError(f"skin: expected 0 to {_MOST_SKIN:g} Å or None, found {skin!r}")
     if head is not None and not (isinstance(head, str) and head):
@@ -568,13 +566,23 @@ def _load_options(dtype, threads, device, memory, semantics, skin, head, radial=
         "dtype": _choice("dtype", dtype, _DTYPES),
         "memory": _choice("memory", memory, _MEMORY),
         "semantics": _choice("semantics", semantics, _SEMANTICS),
-        "threads": 0 if threads is None else operator.index(threads),
+        "threads": 0 if threads is None else threads,
         "skin": -1.0 if skin is None else float(skin),
         "device": _device(device),
         "head": head,
         "radial": _choice("radial", radial, _RADIAL),
         "compressed": _choice("compressed", compressed, _COMPRESSED),
     }
+
+
+def thread_count(threads):
+    """The number that was given, or None."""
+    if threads is None:
+        return None
+    count = _integer("threads", threads)
+    if not 1 <= count <= _MOST_THREADS:
+        raise InputError(f"threads: expected 1 to {_MOST_THREADS} or None, found {threads!r}")
+    return count
 
 
 def _device(device):

@@ -27,7 +27,8 @@ def system(data, name="dpa3_base", which="slab"):
         return {argument: cases[f"{which}/in/{key}"] for key, argument in keys.items() if f"{which}/in/{key}" in cases.files}
 
 
-@pytest.mark.parametrize("names", [NAMES, ["spin_dpa3", "spin_dpa2"]])
+@pytest.mark.parametrize("names", [NAMES, ["spin_dpa3", "spin_dpa2"], ["dpa4c_base", "dpa4c_air_small", "dpa3_base"],
+                                   ["dpa4c_spin", "dpa4c_spin"]])
 def test_each_model_gives_its_own_bits(data, names):
     arguments = system(data, names[0])
     models = [dgnn.Model.load(path, skin=0.0) for path in paths(data, names)]

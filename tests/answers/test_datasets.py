@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -137,6 +138,32 @@ def test_eval_takes_folders(models, capsys, in_sets, tmp_path):
     import ase.io
 
     assert "magforces" in ase.io.read(out).arrays and len(ase.io.read(out, ":")) == 2
+
+
+def test_eval_of_folders_takes_parameters(models, data, capsys, tmp_path):
+    """--fparam and --charge-spin are for all frames of folders and HDF5 too: where there are none, and before those there are."""
+    shutil.copytree(SETS / "parameters", tmp_path / "bare")
+    for path in (tmp_path / "bare").glob("set.*/fparam.npy"):
+        path.unlink()
+    model = dgnn.Model.load(models["pth_fparam_aparam"])
+    fparam = np.linspace(0.3, 0.7, model.info()["dim_fparam"])
+    for folder in (tmp_path / "bare", SETS / "parameters"):
+        lines = ran(capsys, "eval", models["pth_fparam_aparam"], folder, "--json", "--fparam", *fparam).splitlines()
+        frames = next(datasets.read(str(folder), model, given=["fparam"])).frames
+        assert len(lines) == len(frames) > 1
+        for line, frame in zip(lines, frames, strict=True):
+            assert "fparam" not in frame.arguments
+            want = model.compute(**frame.arguments, fparam=fparam).energy
+            assert abs(json.loads(line)["energy"] - want) < 1e-12 * abs(want)
+    assert cli.main(["eval", models["pth_fparam_aparam"], str(tmp_path / "bare")]) == 2
+    assert "no fparam.npy, which this model needs" in capsys.readouterr().err
+    charged = data / "cases" / "dpa3_charge_spin" / "model.pt2"
+    model = dgnn.Model.load(charged)
+    for path in (str(SETS / "water"), f"{SETS / 'dpdata.hdf5'}#/O2H4"):
+        frame = next(datasets.read(path, model, 1, given=["charge_spin"])).frames[0]
+        line = ran(capsys, "eval", charged, path, "--json", "--charge-spin", 1, 2).splitlines()[0]
+        want = model.compute(**frame.arguments, charge_spin=[1, 2]).energy
+        assert abs(json.loads(line)["energy"] - want) < 1e-12 * abs(want)
 
 
 BROKEN = {

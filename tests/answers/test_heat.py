@@ -194,6 +194,27 @@ def test_symmetries(name, figures):
         assert error < 1e-11, what
 
 
+@pytest.mark.parametrize("options", [{}, dict(memory="small")], ids=["fast", "small"])
+@pytest.mark.parametrize("name", ["dpa2_base", "dpa2_all_updates", "spin_dpa2", "dpa3_base"])
+def test_large_systems(name, options, figures):
+    """So many atoms that sums over pairs go group by group, in groups that threads make larger: the same bits, and in every
+    copy of a cell what a small system has."""
+    one, three = load(name, threads=1, **options), load(name, threads=3, **options)
+    with np.load(DATA / "cases" / name / "cases.npz") as file:
+        system = given(dict(file), "cluster")
+    n = len(system["coords"])
+    shifts = 60.0 * np.stack(np.meshgrid(*[np.arange(6)] * 3), axis=-1).reshape(-1, 3)[: 1 + 256 // n]
+    more = {key: np.concatenate([system[key]] * len(shifts)) for key in ("types", "spins", "aparam") if key in system}
+    large = {**system, **more, "coords": (system["coords"] + shifts[:, None]).reshape(-1, 3)}
+    alone = one.compute(**system, atomic=True).atom_virial
+    value = one.compute(**large, atomic=True).atom_virial
+    if not name.startswith("dpa3"):  # where threads have accumulators of their own
+        assert np.array_equal(value, three.compute(**large, atomic=True).atom_virial)
+    error = apart(value.reshape(len(shifts), *alone.shape), np.broadcast_to(alone, (len(shifts), *alone.shape)))
+    figures.record(TABLE, name, "many copies", error, 1e-11)
+    assert error < 1e-11
+
+
 # ---------------------------------------------------------------- ranks
 
 
@@ -220,6 +241,47 @@ def test_ranks(name, figures):
     error = apart(value, whole.atom_virial)
     figures.record(TABLE, name, "ranks", error, 1e-11)
     assert len(found) == 3 and error < 1e-11
+
+
+def with_images(system, reach):
+    """(arguments of compute_ghosted: rows of all atoms and of images within reach of one, the row of each one's owner)."""
+    coords, box, rows, owner = system["coords"], system["box"], [system["coords"]], [np.arange(len(system["coords"]))]
+    for shift in np.ndindex(9, 9, 9):
+        away = np.array(shift) - 4
+        if away.any():
+            images = coords + away @ box
+            near = np.linalg.norm(images[:, None] - coords, axis=-1).min(axis=1) < reach
+            assert not near.any() or np.abs(away).max() < 4  # all of them
+            rows.append(images[near])
+            owner.append(np.flatnonzero(near))
+    owner = np.concatenate(owner)
+    each = {key: system[key][owner] for key in ("types", "spins") if key in system}
+    others = {key: system[key] for key in ("fparam", "aparam", "charge_spin") if key in system}
+    return dict(coords=np.concatenate(rows), nlocal=len(coords), **each, **others), owner
+
+
+@pytest.mark.parametrize("name", ["dpa3_base", "dpa3_sequential", "dpa2_base", "spin_dpa3", "spin_dpa2", "hybrid_two_messages",
+                                  "linear_dpa3_sum"])
+def test_rows_of_a_host(name, figures):
+    """compute_ghosted: ghosts' shares go home, or stay in their rows; heat_flux of either is that of compute."""
+    model = load(name)
+    with np.load(DATA / "cases" / name / "cases.npz") as file:
+        system = given(dict(file), "triclinic")
+    whole = model.compute(**system, atomic=True)
+    rows, owner = with_images(system, model.cutoff + (1.5 if model.is_spin else 0.1))
+    n, rng = rows["nlocal"], np.random.default_rng(2)
+    velocities, masses = rng.standard_normal((n, 3)), rng.uniform(1, 20, n)
+    flux = dgnn.heat_flux(whole, velocities, masses)
+    for ghost_forces in ("add", "return"):
+        result = model.compute_ghosted(**rows, mapping=owner, ghost_forces=ghost_forces, atomic=True)
+        home = np.zeros((n, 3, 3))
+        np.add.at(home, owner, result.atom_virial)
+        assert (ghost_forces == "add") != result.atom_virial[n:].any() and len(owner) > 5 * n
+        error = apart(home, whole.atom_virial)
+        figures.record(TABLE, name, f"rows of a host, {ghost_forces}", error, 1e-11)
+        assert error < 1e-11
+        found = dgnn.heat_flux(result, velocities[owner], np.where(np.arange(len(owner)) < n, masses[owner], 0))
+        assert np.abs(found - flux).max() < 1e-10 * np.abs(flux).max()
 
 
 def on_threads(count, work):

@@ -224,6 +224,7 @@ int main(void)
     test_bricks("dpa3_base", 1, (struct tolerance){1e-11, 1e-13});
     test_bricks("dpa3_fparam_aparam", 1, (struct tolerance){1e-11, 1e-13});
     test_bricks("dpa3_f32", 1, (struct tolerance){1e-5, 1e-6});
+    test_bricks("dpa2_base", 3, (struct tolerance){1e-11, 1e-13});
     test_bricks("spin_dpa3", 3, (struct tolerance){1e-11, 1e-13});
     test_bricks("spin_fparam", 3, (struct tolerance){1e-11, 1e-13});
     test_bricks("dpa4c_spin", 3, (struct tolerance){1e-11, 1e-13});

@@ -82,6 +82,36 @@ static void test_blocks(void)
     free_all(pair, 2);
 }
 
+/* Atoms' virials for one of the models, or for none: each model's numbers are what they are alone, where the
+ * messages of some carry moments for another's sake, too. */
+static void test_some_virials(const struct committee *c)
+{
+    static struct answer all[MODELS_MAX], alone;
+    struct dgnn_model *model[MODELS_MAX];
+    int32_t n = load_all(c, model);
+    struct dgnn_session *session = make_session(model, n);
+    struct dgnn_error error;
+    for (int32_t asked = 0; asked <= n; asked++) {
+        struct dgnn_system system = make_call(asked % NSTEP, types);
+        struct dgnn_result results[MODELS_MAX];
+        for (int32_t k = 0; k < n; k++) {
+            results[k] = make_result(&all[k]);
+            results[k].atom_virial = k == asked ? all[k].atom_virial : NULL;
+        }
+        CHECK_STATUS(dgnn_session_compute(session, &system, NULL, results, &error), DGNN_OK, "");
+        for (int32_t k = 0; k < n; k++) {
+            struct dgnn_result own = make_result(&alone);
+            own.atom_virial = k == asked ? alone.atom_virial : NULL;
+            CHECK_STATUS(dgnn_model_compute(model[k], &system, NULL, &own, &error), DGNN_OK, "");
+            take_totals(&own, &alone);
+            take_totals(&results[k], &all[k]);
+            CHECK(same(&all[k], &alone) && (alone.atom_virial[0] != 0) == (k == asked));
+        }
+    }
+    dgnn_session_free(session);
+    free_all(model, n);
+}
+
 /* How many of the models a call evaluates: bits of those are what they are alone, the others' results stay as
  * they are, and the list goes on. */
 static void test_some_models(const struct committee *c)
@@ -511,6 +541,7 @@ int main(void)
     make_system();
     for (size_t k = 0; k < sizeof(committees) / sizeof(committees[0]); k++) {
         test_serial(&committees[k]);
+        test_some_virials(&committees[k]);
         test_ranks(&committees[k]);
         test_some_models(&committees[k]);
         test_some_models_on_ranks(&committees[k]);

@@ -4,7 +4,7 @@
  * stage may do is said beside the driver (struct dgnn_stage_rule). The results are the bits of the filling
  * that it stands before. A rule that is wrong in one place is found. */
 #include "check.h"
-#include "random.h"
+#include "cluster.h"
 
 #include <stdlib.h>
 
@@ -15,7 +15,7 @@
 #include "net/dpa3/dpa3.h"
 #include "net/energy/registry.h"
 
-enum { NATOM = 14, NROW = 2 * NATOM, NEDGE_MAX = NATOM * (NATOM - 1), WIDTH_MAX = 4096, PLACES_MAX = 1024 };
+enum { WIDTH_MAX = 4096, PLACES_MAX = 1024 };
 
 /* ---------------------------------------------------------------- the checking backend */
 
@@ -86,6 +86,11 @@ static void list_callers(void *workspace, const struct dgnn_stage_call *call, st
               begin * width, end * width);
     list_part(to, call->output_gradient ? DGNN_AT_OUTPUT_GRADIENT : DGNN_AT_OTHERS, checking.output_gradient,
               NATOM * width, begin * width, end * width);
+    if (call->evaluation->want_moments) { /* of all centres */
+        list_part(to, DGNN_AT_EDGE_GRADIENT, call->evaluation->edge_gradient, 12 * graph->first[NATOM], 0,
+                  12 * graph->first[NATOM]);
+        return;
+    }
     list_part(to, DGNN_AT_EDGE_GRADIENT, call->evaluation->edge_gradient, 3 * graph->first[NATOM],
               3 * graph->first[begin], 3 * graph->first[end]);
 }
@@ -190,82 +195,11 @@ static struct dgnn_backend checking_of(const struct dgnn_staged *d)
     return made;
 }
 
-/* ---------------------------------------------------------------- a cluster */
-
-struct cluster {
-    int32_t type[NROW], neighbour[NEDGE_MAX], copied[NEDGE_MAX]; /* copied: some neighbours as ghost rows */
-    double position[NATOM][3], vector[3 * NEDGE_MAX], distance[NEDGE_MAX];
-    int64_t first[NATOM + 1];
-    struct dgnn_graph graph;
-};
-
-static double cluster_distance(const struct cluster *c, int i, int j)
-{
-    double square = 0;
-    for (int d = 0; d < 3; d++) {
-        square += (c->position[j][d] - c->position[i][d]) * (c->position[j][d] - c->position[i][d]);
-    }
-    return sqrt(square);
-}
-
-/* The neighbours of i, nearest first, at most sel of them. */
-static int cluster_neighbours(const struct cluster *c, int i, double cutoff, int64_t sel, int *order)
-{
-    int n = 0;
-    for (int j = 0; j < NATOM; j++) {
-        double r = cluster_distance(c, i, j);
-        if (j != i && r <= cutoff) {
-            int at = n++;
-            for (; at > 0 && cluster_distance(c, i, order[at - 1]) > r; at--) {
-                order[at] = order[at - 1];
-            }
-            order[at] = j;
-        }
-    }
-    return n < sel ? n : (int)sel;
-}
-
-static void make_cluster(struct cluster *c, const struct dgnn_descriptor_properties *p, int32_t ntypes)
-{
-    uint64_t seed = 3;
-    int64_t edge = 0;
-    for (int i = 0; i < NROW; i++) {
-        c->type[i] = i % NATOM % ntypes;
-    }
-    for (int i = 0; i < 3 * NATOM; i++) {
-        c->position[i / 3][i % 3] = 1.9 * (i % 3 == 0   ? i / 3 % 3
-                                           : i % 3 == 1 ? i / 9 % 3
-                                                        : i / 27) +
-                                    0.5 * random_uniform(&seed);
-    }
-    for (int i = 0; i < NATOM; i++) {
-        int order[NATOM], n = cluster_neighbours(c, i, p->cutoff, p->mixed_types ? p->sel[0] : NATOM, order);
-        c->first[i] = edge;
-        for (int k = 0; k < n; k++, edge++) {
-            c->neighbour[edge] = order[k];
-            c->copied[edge] = order[k] + (random_uniform(&seed) < 0.3 ? NATOM : 0);
-            c->distance[edge] = cluster_distance(c, i, order[k]);
-            for (int d = 0; d < 3; d++) {
-                c->vector[3 * edge + d] = c->position[order[k]][d] - c->position[i][d];
-            }
-        }
-    }
-    c->first[NATOM] = edge;
-    c->graph = (struct dgnn_graph){.nowned = NATOM,
-                                   .nnode = NATOM,
-                                   .type = c->type,
-                                   .first = c->first,
-                                   .neighbour = c->neighbour,
-                                   .vector = c->vector,
-                                   .distance = c->distance,
-                                   .first_type = c->type[0],
-                                   .dense = 1};
-}
-
 /* ---------------------------------------------------------------- evaluation */
 
 struct answer {
-    double output[NATOM * WIDTH_MAX], gradient[3 * NEDGE_MAX];
+    double output[NATOM * WIDTH_MAX];
+    double gradient[DGNN_SIDES * 3 * NEDGE_MAX]; /* of all sides, one after the other */
 };
 
 static int load(const char *name, struct dgnn_load_context *context, struct dgnn_descriptor **descriptor)
@@ -293,9 +227,13 @@ static double weight(int64_t k)
     return cos(0.7 * (double)k + 0.3);
 }
 
-/* nwithout_energy: nodes whose output nobody uses. */
+struct asked {
+    int64_t nwithout_energy; /* nodes whose output nobody uses */
+    int32_t moments;
+};
+
 static void evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *graph,
-                     struct dgnn_exchange *exchange, int64_t nwithout_energy, struct answer *answer)
+                     struct dgnn_exchange *exchange, struct asked asked, struct answer *answer)
 {
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(d);
     struct dgnn_descriptor_workspace *workspace;
@@ -306,7 +244,8 @@ static void evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *g
                                          .exchange = exchange,
                                          .edge_gradient = answer->gradient,
                                          .want_gradient = 1,
-                                         .nwithout_energy = nwithout_energy};
+                                         .want_moments = asked.moments,
+                                         .nwithout_energy = asked.nwithout_energy};
     static const double charge_spin[2] = {1, 2};
     kind->properties(d, &p);
     CHECK(p.dim_out <= WIDTH_MAX);
@@ -319,7 +258,7 @@ static void evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *g
     CHECK_STATUS(kind->prepare(d, workspace, &evaluation, &error), DGNN_OK, "");
     CHECK_STATUS(kind->forward(d, workspace, &evaluation, answer->output, &error), DGNN_OK, "");
     for (int64_t k = 0; k < NATOM * p.dim_out; k++) {
-        d_output[k] = k / p.dim_out < NATOM - nwithout_energy ? weight(k) : 0;
+        d_output[k] = k / p.dim_out < NATOM - asked.nwithout_energy ? weight(k) : 0;
     }
     CHECK_STATUS(kind->backward(d, workspace, &evaluation, d_output, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_exchange_settle(exchange, &error), DGNN_OK, ""); /* it has the workspace's rows */
@@ -354,35 +293,70 @@ static void begin_checking(int32_t whole)
     checking.first_bad = NULL;
 }
 
-/* Both fillings, on the cluster as it is, with idle nodes, and with ghosts. */
+/* The largest number from begin on, of so many edges. */
+static double largest(const double *gradient, int64_t nedge)
+{
+    double most = 0;
+    for (int64_t k = 0; k < 3 * nedge; k++) {
+        most = check_larger(most, fabs(gradient[k]));
+    }
+    return most;
+}
+
+struct place_of_test {
+    const char *name;
+    struct dgnn_descriptor *d;
+    const struct dgnn_graph *graph;
+    struct dgnn_exchange *exchange;
+};
+
+/* Both fillings. */
+static void check_both(const struct place_of_test *at, struct asked asked, struct answer *plain)
+{
+    static struct answer checked;
+    const struct dgnn_backend *cpu = ((struct dgnn_staged *)at->d)->backend;
+    struct dgnn_backend checker = checking_of((struct dgnn_staged *)at->d);
+    evaluate(at->d, at->graph, at->exchange, asked, plain);
+    dgnn_backend_set(at->d, &checker);
+    begin_checking(!at->exchange && !asked.nwithout_energy);
+    evaluate(at->d, at->graph, at->exchange, asked, &checked);
+    dgnn_backend_set(at->d, cpu);
+    int good = !memcmp(plain, &checked, sizeof(checked)) && !checking.overwritten && !checking.unwritten;
+    double most = largest(plain->gradient, at->graph->first[NATOM]);
+    CHECK(good && checking.runs > 2 && isfinite(most) && most > 0);
+    if (!good) {
+        fprintf(stderr,
+                "    %s, %lld idle, moments %d: %lld written beyond, %lld not written, first in stage %s\n",
+                at->name, (long long)asked.nwithout_energy, asked.moments, (long long)checking.overwritten,
+                (long long)checking.unwritten,
+                checking.first_bad ? checking.first_bad : "none, but the numbers differ");
+    }
+}
+
+/* On the cluster as it is, with idle nodes, and with ghosts; where messages pass, with moments too, beside
+ * which the gradient is what it is without them. */
 static void check_descriptor(const char *name, struct dgnn_descriptor *d, const struct cluster *c)
 {
-    static struct answer plain, checked;
-    const struct dgnn_backend *cpu = ((struct dgnn_staged *)d)->backend;
-    struct dgnn_backend checker = checking_of((struct dgnn_staged *)d);
+    static struct answer plain, moments;
+    struct dgnn_descriptor_properties p;
+    int64_t nedge = c->first[NATOM];
     struct dgnn_plan *plan = NULL;
     struct dgnn_exchange *exchange = make_exchange(&plan);
     struct dgnn_graph ghosts = c->graph;
     ghosts.nnode = NROW;
     ghosts.neighbour = c->copied;
+    dgnn_descriptor_kind(d)->properties(d, &p);
     for (int how = 0; how < 3; how++) {
-        const struct dgnn_graph *graph = how == 2 ? &ghosts : &c->graph;
-        int64_t nwithout_energy = how == 1 ? 5 : 0;
-        evaluate(d, graph, how == 2 ? exchange : NULL, nwithout_energy, &plain);
-        dgnn_backend_set(d, &checker);
-        begin_checking(how == 0);
-        evaluate(d, graph, how == 2 ? exchange : NULL, nwithout_energy, &checked);
-        dgnn_backend_set(d, cpu);
-        int good = !memcmp(&plain, &checked, sizeof(plain)) && !checking.overwritten && !checking.unwritten;
-        double most = 0;
-        for (int64_t k = 0; k < 3 * NEDGE_MAX; k++) {
-            most = check_larger(most, fabs(plain.gradient[k]));
-        }
-        CHECK(good && checking.runs > 2 && isfinite(most) && most > 0);
-        if (!good) {
-            fprintf(stderr, "    %s, how %d: %lld written beyond, %lld not written, first in stage %s\n",
-                    name, how, (long long)checking.overwritten, (long long)checking.unwritten,
-                    checking.first_bad ? checking.first_bad : "none, but the numbers differ");
+        const struct place_of_test at = {name, d, how == 2 ? &ghosts : &c->graph, how == 2 ? exchange : NULL};
+        struct asked asked = {.nwithout_energy = how == 1 ? 5 : 0};
+        check_both(&at, asked, &plain);
+        if (p.has_message_passing) {
+            asked.moments = 1;
+            check_both(&at, asked, &moments);
+            double most = largest(moments.gradient + 3 * nedge, 3 * nedge);
+            /* A node's first row is its type's: one layer of DPA3 has no message that depends on places. */
+            CHECK(isfinite(most) && (most > 0) == !strstr(name, "dpa3_one_layer"));
+            CHECK(!memcmp(plain.gradient, moments.gradient, sizeof(double) * (size_t)(3 * nedge)));
         }
     }
     dgnn_exchange_free(exchange);
@@ -426,7 +400,7 @@ struct fault {
     uint64_t drop, whole; /* whole: promised too much */
 };
 
-static void test_planted(const char *name, const struct fault *faults, size_t n)
+static void test_planted(const char *name, struct asked asked, const struct fault *faults, size_t n)
 {
     static struct cluster c;
     static struct answer plain, checked;
@@ -440,7 +414,7 @@ static void test_planted(const char *name, const struct fault *faults, size_t n)
     struct dgnn_backend checker = checking_of(staged);
     dgnn_descriptor_kind(d)->properties(d, &p);
     make_cluster(&c, &p, context.ntypes);
-    evaluate(d, &c.graph, NULL, 0, &plain);
+    evaluate(d, &c.graph, NULL, asked, &plain);
     dgnn_backend_set(d, &checker);
     for (size_t k = 0; k <= n; k++) {
         memcpy(checking.rule, staged->driver->rule,
@@ -455,7 +429,7 @@ static void test_planted(const char *name, const struct fault *faults, size_t n)
             wrong->whole |= faults[k].whole;
         }
         begin_checking(1);
-        evaluate(d, &c.graph, NULL, 0, &checked);
+        evaluate(d, &c.graph, NULL, asked, &checked);
         int found = memcmp(&plain, &checked, sizeof(plain)) || checking.overwritten || checking.unwritten;
         CHECK(found == (k < n)); /* the last one is none */
         if (found != (k < n)) {
@@ -495,7 +469,7 @@ static void test_planted_named(const char *name, const char *first, const char *
         }
     }
     dgnn_registry_free(d);
-    test_planted(name, faults, n);
+    test_planted(name, (struct asked){0}, faults, n);
 }
 
 static void test_planted_all(void)
@@ -537,6 +511,8 @@ static void test_planted_all(void)
                                         {S(D_FIRST_PAIRS), B(PAIR_SLOPES), 0},
                                         {S(OUTPUT), UINT64_C(1) << DGNN_AT_OUTPUT, 0},
                                         {S(D_PAIR), UINT64_C(1) << DGNN_AT_EDGE_GRADIENT, 0}};
+    static const struct fault dpa2_moments[] = {{S(D_NODES), B(D_RECEIVED), 0},
+                                                {S(D_NEIGHBOURS), B(D_RECEIVED), 0}};
 #undef S
 #undef B
     /* By chunks: the families' numbers are in their own files. */
@@ -545,8 +521,11 @@ static void test_planted_all(void)
     test_planted_named("se_e3_tebd", "rows", "triples", "d_triples");
     test_planted_named("dpa1_attn2", "embed", "attend", "moment");
     test_planted_named("dpa4c_base", "geometry", "moments", "d_readout");
-    test_planted("dpa3_base", dpa3, COUNT(dpa3));
-    test_planted("dpa2_base", dpa2, COUNT(dpa2));
+    for (int32_t moments = 0; moments < 2; moments++) {
+        test_planted("dpa3_base", (struct asked){0, moments}, dpa3, COUNT(dpa3));
+        test_planted("dpa2_base", (struct asked){0, moments}, dpa2, COUNT(dpa2));
+    }
+    test_planted("dpa2_base", (struct asked){0, 1}, dpa2_moments, COUNT(dpa2_moments));
 }
 
 int main(void)

@@ -123,6 +123,7 @@ SCENARIOS |= {
     "DPA2": Scenario(NVE.format(2000) + "run 5\n", (3,), model=case("dpa2_base")),
     "DPA1": Scenario(NVE.format(2000) + "run 5\n", (3,), model=case("dpa1_attn2")),
     "se_e2_a": Scenario(NVE.format(2000) + "run 5\n", (3,), model=case("se_e2_a")),
+    "DPA4C": Scenario(NVE.format(2000) + "run 5\n", (3,), model=case("dpa4c_air_small")),
     "float32": Scenario(NVE.format(300) + "run 3\n", (1, 3), pair="pair_style dgnn {model} dtype float32\npair_coeff * * "
                         "{elements}", given=dict(dtype="float32")),
 }
@@ -161,10 +162,12 @@ SCENARIOS |= {
     "default fparam": Scenario("run 0\n", model=case("dpa3_fparam_default")),
     "charge_spin": Scenario("run 0\n", pair="pair_style dgnn {model} charge_spin 1.0 2.0\npair_coeff * * {elements}",
                             model=case("dpa3_charge_spin"), given=dict(charge_spin=[1.0, 2.0])),
+    "DPA4C, charge_spin": Scenario("run 0\n", pair="pair_style dgnn {model} charge_spin 2.0 3.0\npair_coeff * * {elements}",
+                                   model=case("dpa4c_charge_spin"), given=dict(charge_spin=[2.0, 3.0])),
     "default charge_spin": Scenario("run 0\n", model=case("dpa3_charge_spin_default")),
 }
 SPIN = dict(style="spin", given=dict(spins=spins_of))
-for name in ("spin_dpa3", "spin_dpa2", "spin_se_e2_a"):
+for name in ("spin_dpa3", "spin_dpa2", "spin_se_e2_a", "dpa4c_spin"):
     SCENARIOS[name] = Scenario(NVE.format(300) + "run 3\n", (1, 2, 3), data="spins", model=case(name), **SPIN)
 SCENARIOS |= {
     "spin, several magnetic types": Scenario("run 0\n", (2,), data="spins3", model=case("spin_three"), elements="spin_three",

@@ -156,19 +156,14 @@ static void REAL(dpa2_shape)(const struct REAL(dgnn_dpa2_workspace) * w, const s
     }
 }
 
-/* Where the gradient of the first features goes: that of the gradient's side takes their own place. */
-static real *REAL(dpa2_first)(const struct REAL(dgnn_dpa2_workspace) * w, int32_t side)
-{
-    return (real *)w->first.data + side * w->nowned * w->d->first_stride;
-}
-
+/* One side: the gradient of the first features, in their own place. */
 static void REAL(dpa2_shape_backward)(const struct REAL(dgnn_dpa2_workspace) * w, int64_t begin, int64_t end,
                                       int32_t side)
 {
     const struct REAL(dgnn_dpa2) *d = w->d;
     int64_t ng1p = d->repformer.ng1p;
     const real *d_g1 = w->repformer.side[side].g1[1];
-    real *first = REAL(dpa2_first)(w, side) + begin * d->first_stride;
+    real *first = (real *)w->first.data + begin * d->first_stride;
     if (d->shape.data) {
         d->ops->product(end - begin, d_g1 + begin * ng1p, ng1p, &d->shape_transposed, NULL, first,
                         d->first_stride, 0);
@@ -198,6 +193,7 @@ struct REAL(dpa2_region) {
     const struct REAL(dgnn_dpa2_workspace) * w;
     const struct dgnn_graph *graph;
     real *g1;
+    int32_t side;
 };
 
 static void REAL(dpa2_shape_part)(void *of, int64_t part, int32_t thread)
@@ -212,10 +208,8 @@ static void REAL(dpa2_shape_backward_part)(void *of, int64_t part, int32_t threa
 {
     const struct REAL(dpa2_region) *region = of;
     (void)thread;
-    for (int32_t side = 0; side < region->w->repformer.sides; side++) {
-        REAL(dpa2_shape_backward)(region->w, part * REAL(dpa2_part),
-                                  dgnn_parallel_end(region->graph->nowned, part, REAL(dpa2_part)), side);
-    }
+    REAL(dpa2_shape_backward)(region->w, part * REAL(dpa2_part),
+                              dgnn_parallel_end(region->graph->nowned, part, REAL(dpa2_part)), region->side);
 }
 
 /* ---------------------------------------------------------------- workspace */
@@ -258,8 +252,7 @@ static int REAL(dpa2_cpu_reserve)(void *of, const struct dgnn_evaluation *evalua
     const struct dgnn_graph *graph = evaluation->graph;
     int64_t size;
     (void)profile;
-    int64_t width = dgnn_evaluation_sides(evaluation) * d->first_stride;
-    if (!dgnn_alloc_checked(graph->nowned, width * (int64_t)sizeof(real), 0, &size)) {
+    if (!dgnn_alloc_checked(graph->nowned, d->first_stride * (int64_t)sizeof(real), 0, &size)) {
         size = INT64_MAX;
     }
     w->nowned = graph->nowned;
@@ -283,7 +276,7 @@ static void REAL(dpa2_cpu_places)(void *of, int64_t chunk, int32_t thread, struc
     (void)thread;
     dgnn_backend_list(to, DGNN_DPA2_AT_FIRST, -1, w->first.data,
                       (struct dgnn_place_rows){w->nowned, w->nowned},
-                      w->repformer.sides * w->d->first_stride * (int64_t)sizeof(real));
+                      w->d->first_stride * (int64_t)sizeof(real));
     REAL(dgnn_repinit_places)(&w->pair, DGNN_DPA2_AT_PAIR_KEPT, to);
     if (w->d->three.dim_out) {
         REAL(dgnn_repinit_places)(&w->three, DGNN_DPA2_AT_THREE_KEPT, to);
@@ -361,32 +354,29 @@ static void REAL(dpa2_cpu_d_shape)(void *of, const struct dgnn_stage_call *call)
 {
     struct REAL(dgnn_dpa2_workspace) *w = of;
     const struct dgnn_graph *graph = call->evaluation->graph;
-    struct REAL(dpa2_region) region = {.w = w, .graph = graph};
+    struct REAL(dpa2_region) region = {.w = w, .graph = graph, .side = call->side};
     dgnn_parallel_run(w->d->settings->threads, dgnn_parallel_parts(graph->nowned, REAL(dpa2_part)),
                       REAL(dpa2_shape_backward_part), &region);
+}
+
+static double *REAL(dpa2_edge_gradient)(const struct dgnn_stage_call *call)
+{
+    return call->evaluation->edge_gradient + 3 * call->side * dgnn_graph_nedge(call->evaluation->graph);
 }
 
 static void REAL(dpa2_cpu_d_pair)(void *of, const struct dgnn_stage_call *call)
 {
     struct REAL(dgnn_dpa2_workspace) *w = of;
-    const struct dgnn_graph *graph = call->evaluation->graph;
-    for (int32_t side = 0; side < w->repformer.sides; side++) {
-        REAL(dgnn_repinit_backward_pair)(&w->pair, graph, REAL(dpa2_first)(w, side), w->d->first_stride,
-                                         call->evaluation->edge_gradient +
-                                             3 * side * dgnn_graph_nedge(graph));
-    }
+    REAL(dgnn_repinit_backward_pair)(&w->pair, call->evaluation->graph, w->first.data, w->d->first_stride,
+                                     REAL(dpa2_edge_gradient)(call));
 }
 
 static void REAL(dpa2_cpu_d_three)(void *of, const struct dgnn_stage_call *call)
 {
     struct REAL(dgnn_dpa2_workspace) *w = of;
-    const struct dgnn_graph *graph = call->evaluation->graph;
-    for (int32_t side = 0; side < w->repformer.sides; side++) {
-        const real *first = REAL(dpa2_first)(w, side) + w->d->pair.dim_out;
-        REAL(dgnn_repinit_backward_three)(&w->three, graph, first, w->d->first_stride,
-                                          call->evaluation->edge_gradient +
-                                              3 * side * dgnn_graph_nedge(graph));
-    }
+    const real *first = w->first.data;
+    REAL(dgnn_repinit_backward_three)(&w->three, call->evaluation->graph, first + w->d->pair.dim_out,
+                                      w->d->first_stride, REAL(dpa2_edge_gradient)(call));
 }
 
 const struct dgnn_backend REAL(dgnn_dpa2_cpu) = {

@@ -2,7 +2,8 @@
  *
  * The pairs' phase of a layer reads nothing of other nodes, so it runs while their rows are under way, and so
  * does its adjoint. A layer that sees no other nodes sends none. Nodes whose output is not used are left out
- * of the last layer. */
+ * of the last layer. First features are wide, so their gradients have one place, which the sides of backward
+ * take in turn. */
 #include "net/dpa2/dpa2.h"
 
 #define B(name)   DGNN_BIT(DGNN_DPA2_AT_##name)
@@ -57,19 +58,19 @@ static const struct dgnn_stage_rule dpa2_driver_rules[DGNN_DPA2_STAGES] = {
                            .phase = DGNN_PHASE_BACKWARD,
                            .read = B(G1) | FEATURES | B(NODES_KEPT) | D_IN,
                            .change = B(D_SWITCHES),
-                           .write = D_OUT | B(D_NEIGHBOURS),
+                           .write = D_OUT | B(D_NEIGHBOURS) | B(D_RECEIVED),
                            .next_change = B(G1) | B(G2),
-                           .whole = D_OUT},
+                           .whole = D_OUT | B(D_RECEIVED)},
     [DGNN_DPA2_D_NEIGHBOURS] = {.name = "d_neighbours",
                                 .phase = DGNN_PHASE_BACKWARD,
-                                .read = B(D_NEIGHBOURS),
+                                .read = B(D_NEIGHBOURS) | B(D_RECEIVED),
                                 .change = B(D_G1_OUT)},
     [DGNN_DPA2_D_PAIRS] = {.name = "d_pairs",
                            .phase = DGNN_PHASE_BACKWARD,
                            .read = FEATURES | B(PAIRS_KEPT) | B(D_G2_IN) | B(D_H2_IN),
                            .change = B(D_G2_OUT) | B(D_H2_OUT) | B(D_SWITCHES),
                            .next_change = B(G2) | B(H2)},
-    [DGNN_DPA2_D_NEXT] = {.name = "d_next", .phase = DGNN_PHASE_BACKWARD},
+    [DGNN_DPA2_D_NEXT] = {.name = "d_next", .phase = DGNN_PHASE_BACKWARD, .change = B(D_G1_OUT)},
     [DGNN_DPA2_D_FIRST_PAIRS] = {.name = "d_first_pairs",
                                  .phase = DGNN_PHASE_BACKWARD,
                                  .read = B(D_G2_IN) | B(D_H2_IN) | B(D_SWITCHES) | B(SLOPES) | B(PAIR_SLOPES),
@@ -194,10 +195,12 @@ static int dpa2_driver_backward(const struct dgnn_run *run, struct dgnn_error *e
         DGNN_TRY(dpa2_driver_layer_backward(run, l, error));
     }
     dgnn_backend_run(run, DGNN_DPA2_D_FIRST_PAIRS, 0, DGNN_STAGE_ALL);
-    dgnn_backend_run(run, DGNN_DPA2_D_SHAPE, 0, DGNN_STAGE_ALL);
-    dgnn_backend_run(run, DGNN_DPA2_D_PAIR, 0, DGNN_STAGE_ALL);
-    if (settings->repinit.use_three_body) {
-        dgnn_backend_run(run, DGNN_DPA2_D_THREE, 0, DGNN_STAGE_ALL);
+    for (int32_t side = 0; side < dgnn_evaluation_sides(run->evaluation); side++) {
+        dgnn_backend_run_side(run, DGNN_DPA2_D_SHAPE, side);
+        dgnn_backend_run_side(run, DGNN_DPA2_D_PAIR, side);
+        if (settings->repinit.use_three_body) {
+            dgnn_backend_run_side(run, DGNN_DPA2_D_THREE, side);
+        }
     }
     return DGNN_OK;
 }

@@ -20,7 +20,7 @@ enum dgnn_dpa2_stage {
     DGNN_DPA2_D_PAIRS,
     DGNN_DPA2_D_NEXT, /* the gradients that were made are those that are taken next */
     DGNN_DPA2_D_FIRST_PAIRS,
-    DGNN_DPA2_D_SHAPE,
+    DGNN_DPA2_D_SHAPE, /* this and the two below: of one side */
     DGNN_DPA2_D_PAIR,
     DGNN_DPA2_D_THREE,
     DGNN_DPA2_STAGES
@@ -47,6 +47,7 @@ enum dgnn_dpa2_buffer {
     DGNN_DPA2_AT_D_H2_OUT,
     DGNN_DPA2_AT_D_SWITCHES,
     DGNN_DPA2_AT_D_NEIGHBOURS, /* of each pair, for its neighbour's g1 */
+    DGNN_DPA2_AT_D_RECEIVED,   /* sums of moments that pairs have for each node's g1 */
     DGNN_DPA2_BUFFERS
 };
 

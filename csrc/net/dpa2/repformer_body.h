@@ -58,11 +58,13 @@ static void REAL(repformer_layout)(struct REAL(dgnn_repformer_workspace) * w, st
         REAL(repformer_node_layout)(block, &block->layer[l], ncentre, list->first[ncentre], arena,
                                     &w->node_kept[l]);
     }
+    w->group = REAL(repformer_group)(w);
     for (int32_t side = 0; side < w->sides; side++) {
         REAL(repformer_lay_side)(w, &w->side[side], arena);
     }
     if (w->sides > 1) {
         w->displacement = dgnn_arena_take(arena, list->npair * 3, sizeof(real));
+        w->summed = dgnn_arena_take(arena, list->nnode, sizeof(*w->summed));
     }
     for (int k = 0; k < 2; k++) {
         w->d_rows[k] = w->has_rows ? dgnn_arena_take(arena, w->sides * g1, sizeof(real)) : NULL;
@@ -162,18 +164,19 @@ static void REAL(repformer_node_phase_back)(struct REAL(repformer_chunk) * c)
     }
 }
 
-/* A phase of layer l. */
+/* A phase of layer l, over chunks from begin on. */
 struct REAL(repformer_phase) {
     struct REAL(dgnn_repformer_workspace) * w;
-    int64_t l;
+    int64_t l, begin;
     void (*run)(struct REAL(repformer_chunk) *);
 };
 
-static void REAL(repformer_phase_part)(void *of, int64_t chunk, int32_t thread)
+static void REAL(repformer_phase_part)(void *of, int64_t part, int32_t thread)
 {
     const struct REAL(repformer_phase) *phase = of;
     struct REAL(dgnn_repformer_workspace) *w = phase->w;
     const struct dgnn_pair_list *list = &w->list;
+    int64_t chunk = phase->begin + part;
     int64_t begin = dgnn_pair_list_chunk_begin(chunk), end = dgnn_pair_list_chunk_end(list, chunk);
     char *own = (char *)w->scratch.data + w->scratch_size * thread;
     struct REAL(repformer_chunk) c = {.w = w,
@@ -187,15 +190,21 @@ static void REAL(repformer_phase_part)(void *of, int64_t chunk, int32_t thread)
     phase->run(&c);
 }
 
-/* Runs a phase of a layer over all chunks, or over those with nodes whose output is used. Chunks write only
- * what is their own, so their order does not matter. */
+/* Chunks that a stage is to do: all, or those with nodes whose output is used. */
+static int64_t REAL(repformer_chunks)(const struct REAL(dgnn_repformer_workspace) * w,
+                                      const struct dgnn_stage_call *call)
+{
+    return call->part == DGNN_STAGE_USED ? w->nchunk_with_energy : w->list.nchunk;
+}
+
+/* Runs a phase of a layer over its chunks. They write only what is their own, so their order does not matter.
+ */
 static void REAL(repformer_run)(struct REAL(dgnn_repformer_workspace) * w, const struct dgnn_stage_call *call,
                                 void (*phase)(struct REAL(repformer_chunk) *))
 {
-    struct REAL(repformer_phase) region = {w, call->layer, phase};
-    dgnn_parallel_run(w->block->context.threads,
-                      call->part == DGNN_STAGE_USED ? w->nchunk_with_energy : w->list.nchunk,
-                      REAL(repformer_phase_part), &region);
+    struct REAL(repformer_phase) region = {w, call->layer, 0, phase};
+    dgnn_parallel_run(w->block->context.threads, REAL(repformer_chunks)(w, call), REAL(repformer_phase_part),
+                      &region);
 }
 
 /* The last layer's gradients where it was left out. */
@@ -208,7 +217,9 @@ static void REAL(repformer_clear_unused)(struct REAL(dgnn_repformer_workspace) *
         const struct REAL(dgnn_repformer_side) *side = &w->side[k];
         memset(side->g1[0] + from * block->ng1p, 0,
                sizeof(real) * (size_t)((list->ncentre - from) * block->ng1p));
-        memset(side->neighbour + pair * block->ng1p, 0, sizeof(real) * (size_t)(npair * block->ng1p));
+        if (k == 0) {
+            memset(side->neighbour + pair * block->ng1p, 0, sizeof(real) * (size_t)(npair * block->ng1p));
+        }
         memset(side->g2[0] + pair * block->ng2p, 0, sizeof(real) * (size_t)(npair * block->ng2p));
         memset(side->h2[0] + pair * 4, 0, sizeof(real) * (size_t)(npair * 4));
     }
@@ -249,6 +260,7 @@ static void REAL(repformer_start_pair)(struct REAL(dgnn_repformer_workspace) * w
 struct REAL(repformer_rows) {
     struct REAL(dgnn_repformer_workspace) * w;
     const struct dgnn_evaluation *evaluation;
+    int64_t end; /* pairs before it have their moments */
 };
 
 enum { REAL(REPFORMER_PART) = 16 }; /* centres, or nodes, that a thread does at a time */
@@ -292,7 +304,7 @@ static void REAL(repformer_run_rows)(struct REAL(dgnn_repformer_workspace) * w,
                                      const struct dgnn_evaluation *evaluation, int64_t n,
                                      dgnn_parallel_part *part)
 {
-    struct REAL(repformer_rows) rows = {w, evaluation};
+    struct REAL(repformer_rows) rows = {.w = w, .evaluation = evaluation};
     dgnn_parallel_run(w->block->context.threads, dgnn_parallel_parts(n, REAL(REPFORMER_PART)), part, &rows);
 }
 
@@ -455,10 +467,56 @@ void REAL(dgnn_repformer_d_output)(struct REAL(dgnn_repformer_workspace) * w,
     }
 }
 
+static void REAL(repformer_receive_part)(void *of, int64_t part, int32_t thread)
+{
+    const struct REAL(repformer_rows) *rows = of;
+    int64_t end = dgnn_parallel_end(rows->w->list.nnode, part, REAL(REPFORMER_PART));
+    (void)thread;
+    for (int64_t j = part * REAL(REPFORMER_PART); j < end; j++) {
+        REAL(repformer_receive_node)(rows->w, rows->end, j);
+    }
+}
+
+/* The phase of all sides, group of chunks by group: what a group's pairs have for their neighbours' moments
+ * is added up before the next group takes its place. A layer that sees no other nodes has nothing for them.
+ */
+static void REAL(repformer_receive)(struct REAL(dgnn_repformer_workspace) * w,
+                                    const struct dgnn_stage_call *call)
+{
+    const struct dgnn_pair_list *list = &w->list;
+    int32_t threads = w->block->context.threads;
+    int64_t nchunk = REAL(repformer_chunks)(w, call);
+    int64_t nparts = REAL(repformer_sees_nodes)(&w->block->layer[call->layer])
+                         ? dgnn_parallel_parts(list->nnode, REAL(REPFORMER_PART))
+                         : 0;
+    struct REAL(repformer_phase) region = {w, call->layer, 0, REAL(repformer_node_phase_back)};
+    struct REAL(repformer_rows) rows = {.w = w, .evaluation = call->evaluation};
+    memcpy(w->summed, list->reverse_first, sizeof(*w->summed) * (size_t)list->nnode);
+    for (int32_t side = 1; side < w->sides; side++) {
+        memset(w->side[side].received, 0, sizeof(real) * (size_t)(list->nnode * w->block->ng1p));
+    }
+    for (int64_t begin = 0; begin < nchunk; begin += w->group) {
+        int64_t end = REAL(repformer_group_end)(w, begin), first;
+        end = end < nchunk ? end : nchunk;
+        rows.end = REAL(repformer_pairs_between)(w, begin, end, &first);
+        rows.end += first;
+        for (int32_t side = 1; side < w->sides; side++) {
+            w->side[side].first_pair = first;
+        }
+        region.begin = begin;
+        dgnn_parallel_run(threads, end - begin, REAL(repformer_phase_part), &region);
+        dgnn_parallel_run(threads, nparts, REAL(repformer_receive_part), &rows);
+    }
+}
+
 void REAL(dgnn_repformer_d_nodes)(struct REAL(dgnn_repformer_workspace) * w,
                                   const struct dgnn_stage_call *call)
 {
-    REAL(repformer_run)(w, call, REAL(repformer_node_phase_back));
+    if (w->sides > 1) {
+        REAL(repformer_receive)(w, call);
+    } else {
+        REAL(repformer_run)(w, call, REAL(repformer_node_phase_back));
+    }
     if (call->part == DGNN_STAGE_USED) {
         REAL(repformer_clear_unused)(w);
     }

@@ -1,6 +1,12 @@
 /* The nodes' phase of a layer, backward (repformer_node_body.h). */
 #include "base/real.h"
 
+/* What pairs from one on hold for their neighbours, of the side that backward is at. */
+static real *REAL(repformer_d_neighbour)(const struct REAL(dgnn_repformer_workspace) * w, int64_t pair)
+{
+    return w->d->neighbour + (pair - w->d->first_pair) * w->block->ng1p;
+}
+
 /* d (axis x width) of the products into d_moment (3 x width, stride apart, written). */
 static void REAL(repformer_products_backward)(const real *moment, const real *d, int64_t axis, int64_t width,
                                               int64_t stride, real *d_moment)
@@ -157,7 +163,7 @@ static void REAL(repformer_node_attend_backward)(const struct REAL(repformer_chu
             both[2 * nhead * j + nhead + h] = weight[j * heads + h] * sw;
         }
     }
-    block->ops->product(n, both, 2 * nhead, &rows, NULL, w->d->neighbour + pair * ng1p, ng1p, 1);
+    block->ops->product(n, both, 2 * nhead, &rows, NULL, REAL(repformer_d_neighbour)(w, pair), ng1p, 1);
 }
 
 static void REAL(repformer_node_product_backward)(const struct REAL(repformer_chunk) * c, int64_t i,
@@ -199,7 +205,7 @@ static void REAL(repformer_node_conv_backward)(const struct REAL(repformer_chunk
     const struct REAL(dgnn_repformer) *block = w->block;
     int64_t pair = w->list.first[i], n = w->list.first[i + 1] - pair, first = pair - c->pair;
     int64_t ng1p = block->ng1p, ng2p = block->ng2p;
-    real *d_neighbour_rows = w->d->neighbour + pair * ng1p;
+    real *d_neighbour_rows = REAL(repformer_d_neighbour)(w, pair);
     if (c->layer->s.conv_out) {
         struct REAL(repformer_conv_rows) rows = {scratch->conv + first * ng1p, scratch->neighbour_rows,
                                                  scratch->d_conv + first * ng1p, d_neighbour_rows};
@@ -229,7 +235,8 @@ static void REAL(repformer_node_centre_backward)(const struct REAL(repformer_chu
     int64_t ng1p = block->ng1p, ng2p = block->ng2p, heads_width = c->layer->node_form.w.ncol;
     const real *d_common = scratch->d_common + row * c->layer->common.transposed.stride;
     real *g2 = w->g2[c->index] + pair * ng2p, *d_g2 = w->d->g2[0] + pair * ng2p;
-    real *d_neighbour_rows = w->d->neighbour + pair * ng1p, *d_own = w->d->g1[0] + i * ng1p;
+    real *d_neighbour_rows = REAL(repformer_d_neighbour)(w, pair);
+    real *d_own = w->d->g1[0] + i * ng1p;
     const real *d_conv = NULL;
     if (REAL(repformer_sees_nodes)(c->layer)) {
         REAL(repformer_gather)(c, pair, n, scratch->neighbour_rows);

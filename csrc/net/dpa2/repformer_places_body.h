@@ -55,7 +55,13 @@ static void REAL(repformer_list_gradients)(const struct REAL(dgnn_repformer_work
         dgnn_backend_list(to, h2[k], -1, side->h2[k], pairs, 4 * size);
     }
     dgnn_backend_list(to, DGNN_DPA2_AT_D_SWITCHES, -1, side->sw, pairs, sizeof(double));
-    dgnn_backend_list(to, DGNN_DPA2_AT_D_NEIGHBOURS, -1, side->neighbour, pairs, block->ng1p * size);
+    if (side == w->side) {
+        dgnn_backend_list(to, DGNN_DPA2_AT_D_NEIGHBOURS, -1, side->neighbour, pairs, block->ng1p * size);
+        return;
+    }
+    dgnn_backend_list(to, DGNN_DPA2_AT_D_RECEIVED, -1, side->received, nodes, block->ng1p * size);
+    dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, side->neighbour, (struct dgnn_place_rows){side->npair, 0},
+                      block->ng1p * size);
 }
 
 void REAL(dgnn_repformer_places)(const struct REAL(dgnn_repformer_workspace) * w, struct dgnn_places *to)

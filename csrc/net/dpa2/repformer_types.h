@@ -69,8 +69,11 @@ struct REAL(dgnn_repformer_side) {
     real *g1[2];     /* nnode x ng1p */
     real *g2[2];     /* pair x ng2p */
     real *h2[2];     /* pair x 4 */
-    real *neighbour; /* pair x ng1p: what a pair holds for its neighbour's g1 */
-    double *sw;      /* pair */
+    real *neighbour; /* pair x ng1p: what a pair holds for its neighbour's g1; of a moment, the pairs of a
+                        group of chunks, and first_pair is their first one */
+    int64_t first_pair, npair; /* room for so many */
+    real *received; /* nnode x ng1p, of a moment: what pairs hold for each node, summed group by group */
+    double *sw;     /* pair */
 };
 
 /* The memory that an evaluation writes. */
@@ -91,6 +94,8 @@ struct REAL(dgnn_repformer_workspace) {
     struct REAL(dgnn_repformer_node_kept) * node_kept; /* nlayer */
     int32_t sides, has_rows;
     real *displacement; /* pair x 3, with moments: from the centre's atom to the neighbour's */
+    int64_t *summed;    /* nnode, with moments: how many of list.reverse are in received already */
+    int64_t group;      /* with moments: chunks whose pairs are summed at a time */
     /* nnode x sides x ng1p: what goes back over ranks, of all sides, with more than one. Two that take turns
      * as sides' g1 do: the rows of the layer above may still be under way. */
     real *d_rows[2];

@@ -214,7 +214,7 @@ static void REAL(repflow_list_side_edges)(const struct REAL(repflow_state) * w,
 }
 
 /* ... and for each node. The gradient's d_message is the message itself, and its rows are those of all sides.
- */
+ * Moments' d_message goes by the message's number, of which forward promises the message alone. */
 static void REAL(repflow_list_side)(const struct REAL(repflow_state) * w, int32_t k, struct dgnn_places *to)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
@@ -225,7 +225,8 @@ static void REAL(repflow_list_side)(const struct REAL(repflow_state) * w, int32_
     dgnn_backend_list(to, DGNN_REPFLOW_AT_D_NODE_SUM, -1, side->d_node, nodes, f->n * size);
     dgnn_backend_list(to, DGNN_REPFLOW_AT_D_NODE_ROWS, -1, k ? NULL : side->d_node_rows, rows,
                       w->rows_stride * size);
-    dgnn_backend_list(to, DGNN_REPFLOW_AT_MESSAGE, -1, k ? side->d_message : NULL, owned, f->m * size);
+    dgnn_backend_list(to, DGNN_REPFLOW_AT_MESSAGE, -1, k ? side->d_message : NULL,
+                      (struct dgnn_place_rows){n, 0}, f->m * size);
     dgnn_backend_list(to, DGNN_AT_SCRATCH, -1, side->d_symmetric,
                       (struct dgnn_place_rows){w->threads * REAL(REPFLOW_ROWS), 0}, f->n * size);
     dgnn_backend_list(to, DGNN_REPFLOW_AT_D_ACCUMULATORS, -1, side->d_neighbour_part,

@@ -32,16 +32,23 @@ void dgnn_backend_list_others(struct dgnn_places *to, const void *data, int64_t 
 
 /* ---------------------------------------------------------------- stages */
 
+static void backend_call(const struct dgnn_run *run, struct dgnn_stage_call *call)
+{
+    call->evaluation = run->evaluation;
+    call->output = run->output;
+    call->output_gradient = run->output_gradient;
+    run->backend->stage[call->stage](run->workspace, call);
+    dgnn_profile_end(run->profile, run->driver->rule[call->stage].phase);
+}
+
 void dgnn_backend_run(const struct dgnn_run *run, int32_t stage, int64_t layer, enum dgnn_stage_part part)
 {
-    const struct dgnn_stage_call call = {.stage = stage,
-                                         .layer = layer,
-                                         .part = part,
-                                         .evaluation = run->evaluation,
-                                         .output = run->output,
-                                         .output_gradient = run->output_gradient};
-    run->backend->stage[stage](run->workspace, &call);
-    dgnn_profile_end(run->profile, run->driver->rule[stage].phase);
+    backend_call(run, &(struct dgnn_stage_call){.stage = stage, .layer = layer, .part = part});
+}
+
+void dgnn_backend_run_side(const struct dgnn_run *run, int32_t stage, int32_t side)
+{
+    backend_call(run, &(struct dgnn_stage_call){.stage = stage, .side = side});
 }
 
 struct dgnn_rows dgnn_backend_rows(const struct dgnn_run *run, int32_t buffer, int64_t layer)

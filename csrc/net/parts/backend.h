@@ -34,6 +34,7 @@ struct dgnn_stage_call {
      * the backend did not keep what it makes: with all that backward needs, and without output. */
     int64_t chunk;
     int32_t thread, again;
+    int32_t side; /* of a stage that the driver runs for one side of backward after the other; else 0 */
     const struct dgnn_evaluation *evaluation;
     double *output;                /* centres, or those of the chunk, x dim_out; in forward */
     const double *output_gradient; /* the same; in backward */
@@ -185,6 +186,8 @@ void dgnn_backend_move_rows(const struct dgnn_run *run, int32_t buffer, int64_t 
 
 /* Runs a stage, and tells its time. */
 void dgnn_backend_run(const struct dgnn_run *run, int32_t stage, int64_t layer, enum dgnn_stage_part part);
+/* The same of all centres and of no layer, for one side of backward. */
+void dgnn_backend_run_side(const struct dgnn_run *run, int32_t stage, int32_t side);
 
 /* ---------------------------------------------------------------- a descriptor with stages */
 

@@ -1,0 +1,84 @@
+/* A small cluster of atoms with a graph of its own, for evaluations of a descriptor alone. */
+#ifndef DGNN_TESTS_CLUSTER_H
+#define DGNN_TESTS_CLUSTER_H
+
+#include "random.h"
+
+#include <math.h>
+
+#include "geom/graph.h"
+#include "net/parts/descriptor.h"
+
+enum { NATOM = 14, NROW = 2 * NATOM, NEDGE_MAX = NATOM * (NATOM - 1) };
+
+struct cluster {
+    int32_t type[NROW], neighbour[NEDGE_MAX], copied[NEDGE_MAX]; /* copied: some neighbours as ghost rows */
+    double position[NATOM][3], vector[3 * NEDGE_MAX], distance[NEDGE_MAX];
+    int64_t first[NATOM + 1];
+    struct dgnn_graph graph;
+};
+
+static inline double cluster_distance(const struct cluster *c, int i, int j)
+{
+    double square = 0;
+    for (int d = 0; d < 3; d++) {
+        square += (c->position[j][d] - c->position[i][d]) * (c->position[j][d] - c->position[i][d]);
+    }
+    return sqrt(square);
+}
+
+/* The neighbours of i, nearest first, at most sel of them. */
+static inline int cluster_neighbours(const struct cluster *c, int i, double cutoff, int64_t sel, int *order)
+{
+    int n = 0;
+    for (int j = 0; j < NATOM; j++) {
+        double r = cluster_distance(c, i, j);
+        if (j != i && r <= cutoff) {
+            int at = n++;
+            for (; at > 0 && cluster_distance(c, i, order[at - 1]) > r; at--) {
+                order[at] = order[at - 1];
+            }
+            order[at] = j;
+        }
+    }
+    return n < sel ? n : (int)sel;
+}
+
+static inline void make_cluster(struct cluster *c, const struct dgnn_descriptor_properties *p, int32_t ntypes)
+{
+    uint64_t seed = 3;
+    int64_t edge = 0;
+    for (int i = 0; i < NROW; i++) {
+        c->type[i] = i % NATOM % ntypes;
+    }
+    for (int i = 0; i < 3 * NATOM; i++) {
+        c->position[i / 3][i % 3] = 1.9 * (i % 3 == 0   ? i / 3 % 3
+                                           : i % 3 == 1 ? i / 9 % 3
+                                                        : i / 27) +
+                                    0.5 * random_uniform(&seed);
+    }
+    for (int i = 0; i < NATOM; i++) {
+        int order[NATOM], n = cluster_neighbours(c, i, p->cutoff, p->mixed_types ? p->sel[0] : NATOM, order);
+        c->first[i] = edge;
+        for (int k = 0; k < n; k++, edge++) {
+            c->neighbour[edge] = order[k];
+            c->copied[edge] = order[k] + (random_uniform(&seed) < 0.3 ? NATOM : 0);
+            c->distance[edge] = cluster_distance(c, i, order[k]);
+            for (int d = 0; d < 3; d++) {
+                c->vector[3 * edge + d] = c->position[order[k]][d] - c->position[i][d];
+            }
+        }
+    }
+    c->first[NATOM] = edge;
+    c->graph = (struct dgnn_graph){.nowned = NATOM,
+                                   .nnode = NATOM,
+                                   .type = c->type,
+                                   .first = c->first,
+                                   .neighbour = c->neighbour,
+                                   .vector = c->vector,
+                                   .distance = c->distance,
+                                   .first_type = c->type[0],
+                                   .dense = 1};
+}
+
+#endif
