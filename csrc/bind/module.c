@@ -65,8 +65,8 @@ static void module_free(void *module)
     module_clear(module);
 }
 
-/* Py_mod_multiple_interpreters and Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED, which CPython knows from 3.12 on
- * and the headers of the limited API of 3.10 do not name. */
+/* Py_mod_multiple_interpreters and Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED, which CPython knows from 3.12
+ * on and the headers of the limited API of 3.10 do not name. */
 enum { MODULE_INTERPRETERS_SLOT = 3, MODULE_INTERPRETERS_SINCE = 12 };
 
 static PyModuleDef_Slot module_slots[] = {

@@ -47,7 +47,8 @@ static PyObject *pyalloc_falsify(PyObject *module, PyObject *arguments)
 
 PyMethodDef dgnn_pyalloc_methods[] = {
     {"_falsify", pyalloc_falsify, METH_VARARGS,
-     "_falsify(instruction_set, /)\n--\n\nMakes the kernels of an instruction set wrong for models that are loaded "
+     "_falsify(instruction_set, /)\n--\n\nMakes the kernels of an instruction set wrong for models that are "
+     "loaded "
      "from now on; '': none."},
     {"_alloc_count", pyalloc_count, METH_NOARGS, "_alloc_count()\n--\n\nAllocations of the core so far."},
     {"_alloc_live", pyalloc_live, METH_NOARGS, "_alloc_live()\n--\n\nBlocks of the core that are not freed."},

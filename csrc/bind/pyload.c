@@ -165,8 +165,8 @@ static PyObject *pyload_load_tree_call(const struct dgnn_state *state, const str
         size_t narrays = (size_t)PyList_Size(held);
         const char *name = PyBytes_AsString(in->name);
         Py_BEGIN_ALLOW_THREADS
-        status = dgnn_model_load_tree(name, in->json, (size_t)in->json_length, arrays, narrays, options, &model,
-                                      &error);
+        status = dgnn_model_load_tree(name, in->json, (size_t)in->json_length, arrays, narrays, options,
+                                      &model, &error);
         Py_END_ALLOW_THREADS
         result = status ? dgnn_pyerror_raise(state, &error) : dgnn_pymodel_wrap(state->model_type, model);
     }
