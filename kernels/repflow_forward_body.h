@@ -43,13 +43,14 @@ REPFLOW(geometry)
     const double *average = k.statistics + 8 * k.type[k.edge_centre[t]], *deviation = average + 4;
     double distance = REAL(repflow_length)(d), away = distance + k.protection, slope;
     double sw = repflow_switch(distance, k.edge_start, k.edge_cutoff, k.is_exponential, &slope);
+    double along = sw / (away * away), inverse = 1 / (distance + 1e-6);
     k.edge_switch[t] = (real)sw;
     k.edge_input[t] = (real)(k.starts_from_distance ? distance : (sw / away - average[0]) / deviation[0]);
     k.angle_switch[t] =
         (real)repflow_switch(distance, k.angle_start, k.angle_cutoff, k.is_exponential, &slope);
     for (int c = 0; c < 3; c++) {
-        k.direction[3 * t + c] = (real)((d[c] * sw / (away * away) - average[1 + c]) / deviation[1 + c]);
-        k.unit[3 * t + c] = d[c] / (distance + 1e-6);
+        k.direction[3 * t + c] = (real)((d[c] * along - average[1 + c]) / deviation[1 + c]);
+        k.unit[3 * t + c] = d[c] * inverse;
     }
 }
 REPFLOW_KERNEL(geometry)
