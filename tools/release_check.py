@@ -158,7 +158,7 @@ def step_recipes(clone):
 
 
 TEST_PACKAGES = ("pytest<9.2", "pytest-xdist", "hypothesis", "vesin", "ase", "h5py", "PyYAML", "matplotlib", "tqdm", "mpi4py", "mpich")
-SUITES = ("tests/unit/test_documents.py", "tests/parity/test_cases.py", "tests/unit/test_bad_input.py", "tests/unit/test_cli.py",
+SUITES = ("tests/pages/test_fragments.py", "tests/parity/test_cases.py", "tests/unit/test_bad_input.py", "tests/unit/test_cli.py",
           "tests/unit/test_save.py", "tests/formats", "tests/ase")
 STEPS = {name.removeprefix("step_"): function for name, function in list(globals().items()) if name.startswith("step_")}
 
