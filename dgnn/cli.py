@@ -41,6 +41,7 @@ EXAMPLES = """examples:
   dgnn bench model.pt2 water.xyz                    how fast is it here, and where does the time go?
   dgnn ipi model.pt2 water.xyz --unix water         compute for i-PI
   dgnn pack model.pt2 model.dgnn                    the same model in a file that loads fastest
+  dgnn check                                        is this installation right?
 """
 INFO_EXAMPLES = """examples:
   dgnn info model.pt2
@@ -100,7 +101,7 @@ def parser():
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     add_info(commands)
     add_eval(commands)
-    from dgnn import cli_bench, cli_devi, cli_embed, cli_ipi, cli_parity, cli_test
+    from dgnn import cli_bench, cli_check, cli_completion, cli_devi, cli_embed, cli_ipi, cli_parity, cli_test
 
     cli_test.add_test(commands)
     cli_embed.add_embed(commands)
@@ -109,6 +110,8 @@ def parser():
     cli_bench.add_bench(commands)
     cli_ipi.add_ipi(commands)
     add_pack(commands)
+    cli_check.add_check(commands)
+    cli_completion.add_completion(commands)
     return top
 
 
@@ -367,7 +370,12 @@ def longest(vectors):
 def add_pack(commands):
     command = add_command(commands, "pack", run_pack, "write a model to another kind of file", PACK_EXAMPLES)
     command.add_argument("output", metavar="OUT", help=".dgnn, or .dp or .yaml, which deepmd-kit reads")
+    command.add_argument("--json", action="store_true", help="print what was written as JSON")
 
 
 def run_pack(options):
-    dgnn.Model.load(options.model, head=options.head).save(options.output)
+    model = dgnn.Model.load(options.model, head=options.head)
+    model.save(options.output)
+    if options.json:
+        print(json.dumps({"model": options.model, "output": options.output, "bytes": os.path.getsize(options.output),
+                          "digest": model.digest}))

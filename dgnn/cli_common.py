@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 import warnings
 
 import dgnn
@@ -34,8 +35,18 @@ def one_line(error):
     return " ".join(str(error).split())
 
 
+_COLOURS = {"red": 31, "green": 32, "yellow": 33}
+
+
+def painted(text, colour, stream):
+    """Coloured on a terminal; plain in pipes and files, and where NO_COLOR says so (no-color.org)."""
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
 def show_warning(message, category, filename, lineno, file=None, line=None):
-    print(f"dgnn: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"dgnn: {painted('warning:', 'yellow', sys.stderr)} {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def add_command(commands, name, run, help, epilog):
@@ -96,7 +107,7 @@ def check_plot(path):
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
-        raise UsageError("--plot needs matplotlib: pip install 'dgnn[plot]'") from None
+        raise UsageError("--plot needs matplotlib: pip install 'dgnn-md[plot]'") from None
     ending, known = os.path.splitext(path)[1], FigureCanvasBase.get_supported_filetypes()
     if ending and ending[1:].lower() not in known:
         raise UsageError(f"--plot: {path}: expected a name that ends with .{', .'.join(known)}")
@@ -142,7 +153,7 @@ def read_frames(names, format=None):
     try:
         import ase.io
     except ImportError:
-        raise UsageError("reading structures needs ASE: pip install 'dgnn[ase]'") from None
+        raise UsageError("reading structures needs ASE: pip install 'dgnn-md[ase]'") from None
     for name in names:
         path = name if os.path.lexists(name) else name.partition("@")[0]
         try:
@@ -172,12 +183,34 @@ def read_last(name, format=None):
     return name, atoms
 
 
+LONG_S = 10.0  # a log hears of what took longer
+
+
 def with_progress(frames):
-    """A bar on a terminal, where tqdm is installed and there is something to wait for."""
-    if len(frames) < 2 or not sys.stderr.isatty():
+    """A bar on a terminal, where tqdm is installed and there is something to wait for. Elsewhere one line at the end of what
+    took long."""
+    if len(frames) < 2:
         return frames
+    if not sys.stderr.isatty():
+        return _told_at_the_end(frames)
     try:
         from tqdm import tqdm
     except ImportError:
-        return frames
+        return _counted(frames)
     return tqdm(frames, unit="frame", file=sys.stderr, leave=False)
+
+
+def _told_at_the_end(frames):
+    start = time.monotonic()
+    yield from frames
+    seconds = time.monotonic() - start
+    if seconds >= LONG_S:
+        print(f"dgnn: {len(frames)} frames in {seconds:.0f} s", file=sys.stderr)
+
+
+def _counted(frames):
+    """Without tqdm: a line that is written over."""
+    for number, frame in enumerate(frames):
+        print(f"\r\x1b[Kframe {number + 1} of {len(frames)}", end="", file=sys.stderr, flush=True)
+        yield frame
+    print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 """dgnn devi: how far several models are apart, as deepmd-kit's dp model-devi."""
 
+import json
 
 import numpy as np
 
@@ -35,6 +36,7 @@ def add_devi(commands):
     command.add_argument("--relative", type=float, metavar="LEVEL", help="eV/A: deviations of forces over |F| + LEVEL")
     command.add_argument("--relative-v", type=float, metavar="LEVEL", help="eV: of virials over |V| + LEVEL")
     command.add_argument("--real-error", action="store_true", help="from labels (energy, force, virial) instead of the mean")
+    command.add_argument("--json", action="store_true", help="print a line of JSON for each system, with all its rows")
     add_load_options(command)
 
 
@@ -58,9 +60,18 @@ def run_devi(options):
         rows[:, 0] = np.arange(len(rows)) * options.frequency
         write(options.output, rows, system.name, options.atomic, append=written)
         written = True
-        if rows.size:
+        if options.json:
+            print(json.dumps({"system": system.name, "output": options.output, "columns": columns(rows), "rows": rows.tolist()}))
+        elif rows.size:
             print(f"{system.name}: {len(rows)} frames, max_devi_f {rows[:, 4].max():.6e} eV/A (largest), "
                   f"{rows[:, 4].mean():.6e} (mean)")
+
+
+def columns(rows):
+    """Names of the columns, as dp model-devi has them."""
+    atoms = rows.shape[1] - 8 if rows.ndim == 2 else 0
+    return ["step", "max_devi_v", "min_devi_v", "avg_devi_v", "max_devi_f", "min_devi_f", "avg_devi_f",
+            "devi_e", *(f"atm_devi_f({k})" for k in range(atoms))]
 
 
 def row(committee, frame, options, where):

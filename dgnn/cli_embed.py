@@ -1,5 +1,6 @@
 """dgnn embed: descriptors and last hidden layers to a file."""
 
+import json
 import os
 
 import numpy as np
@@ -26,6 +27,7 @@ def add_embed(commands):
     command.add_argument("--precision", choices=["float32", "float64"], default="float64", help="of what is written")
     command.add_argument("--format", metavar="FORMAT", help="of files for ASE, where their names don't say")
     command.add_argument("-n", "--frames", type=int, metavar="N", help="of each system, the first N frames")
+    command.add_argument("--json", action="store_true", help="print what was written as JSON")
     add_load_options(command)
 
 
@@ -44,6 +46,10 @@ def run_embed(options):
         request = WHAT["descriptor"]
     writer = write_npz if ending == ".npz" else write_hdf5
     writer(options.output, model, systems, request, np.dtype(options.precision))
+    if options.json:
+        written = [name for name, bit in WHAT.items() if name != "both" and request & bit]
+        print(json.dumps({"output": options.output, "written": written, "precision": options.precision,
+                          "systems": [{"system": system.name, "frames": len(system.frames)} for system in systems]}))
 
 
 def features(model, system, request, dtype):
@@ -70,7 +76,7 @@ def write_hdf5(path, model, systems, request, dtype):
     try:
         import h5py
     except ImportError:
-        raise UsageError("writing HDF5 needs h5py: pip install 'dgnn[dp]'") from None
+        raise UsageError("writing HDF5 needs h5py: pip install 'dgnn-md[dp]'") from None
     for system in systems:
         if len({frame.natoms for frame in system.frames}) > 1:
             raise UsageError(f"{system.name}: frames of different sizes do not fit into one array; write .npz")

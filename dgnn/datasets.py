@@ -141,7 +141,7 @@ def _hdf5_systems(file, group, model, limit, given):
     try:
         import h5py
     except ImportError:
-        raise ImportError("reading HDF5 needs h5py: pip install 'dgnn[dp]'") from None
+        raise ImportError("reading HDF5 needs h5py: pip install 'dgnn-md[dp]'") from None
     with h5py.File(file, "r") as opened:
         if group and group not in opened:
             raise InputError(f"{file}: no group {group!r}")

@@ -132,7 +132,7 @@ def _read_hdf5(name):
     try:
         import h5py
     except ImportError:
-        raise ImportError("reading a .dp or .hlo file needs h5py: pip install 'dgnn[dp]'") from None
+        raise ImportError("reading a .dp or .hlo file needs h5py: pip install 'dgnn-md[dp]'") from None
     try:
         file = h5py.File(name, "r")
     except OSError as error:
@@ -181,7 +181,7 @@ def _read_yaml(name):
     try:
         import yaml
     except ImportError:
-        raise ImportError("reading a .yaml file needs PyYAML: pip install 'dgnn[yaml]'") from None
+        raise ImportError("reading a .yaml file needs PyYAML: pip install 'dgnn-md[yaml]'") from None
     with open(name, "rb") as file:
         try:
             tree = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -286,7 +286,7 @@ def _dp_bytes(tree, arrays):
     try:
         import h5py
     except ImportError:
-        raise ImportError("writing a .dp file needs h5py: pip install 'dgnn[dp]'") from None
+        raise ImportError("writing a .dp file needs h5py: pip install 'dgnn-md[dp]'") from None
     with h5py.File("model", "w", driver="core", backing_store=False) as file:
         def write_array(index):
             return file.create_dataset(f"variable_{index:04d}", data=arrays[index]).name
@@ -301,7 +301,7 @@ def _yaml_bytes(tree, arrays):
     try:
         import yaml
     except ImportError:
-        raise ImportError("writing a .yaml file needs PyYAML: pip install 'dgnn[yaml]'") from None
+        raise ImportError("writing a .yaml file needs PyYAML: pip install 'dgnn-md[yaml]'") from None
     mark = f"numbers_{os.urandom(8).hex()}_"
 
     def write_array(index):

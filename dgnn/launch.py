@@ -67,10 +67,11 @@ def loaded(choice=None) -> str:
     done = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, env=environment)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word on why"])[-1]
-        raise InputError(f"several ranks need mpi4py and an MPI (pip install 'dgnn[mpi]'): {last}")
-    family = _FAMILIES.get(done.stdout.strip())
+        raise InputError(f"several ranks need mpi4py and an MPI (pip install 'dgnn-md[mpi]'): {last}")
+    vendor = (done.stdout.strip().splitlines() or [""])[-1]  # libraries below an MPI may print lines of their own before
+    family = _FAMILIES.get(vendor)
     if family is None:
-        raise InputError(f"mpi4py uses {done.stdout.strip()}, and dgnn talks to {', '.join(sorted(set(_FAMILIES)))}")
+        raise InputError(f"mpi4py uses {vendor}, and dgnn talks to {', '.join(sorted(set(_FAMILIES)))}")
     return family
 
 

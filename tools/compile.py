@@ -59,12 +59,23 @@ INSTRUCTION_SETS = {
 MACHINES = {"AMD64": "x86_64", "amd64": "x86_64", "arm64": "aarch64"}
 
 
+def read_target():
+    """What tools/wheels.py builds for, where it is not this machine as it is: {"name", "machine", "compiler", "linker", "cflags",
+    "archives" (of libzip, zlib and cJSON, which go inside), "mpi" (name: [compile flags, link flags])}; else {}."""
+    path = os.environ.get("DGNN_TARGET")
+    return json.loads(pathlib.Path(path).read_text()) if path else {}
+
+
+TARGET = read_target()
+BUILD = ROOT / "build" / TARGET["name"] if TARGET else ROOT / "build"
+
+
 class BuildError(Exception):
     """One line that says what is missing and how to get it."""
 
 
 def machine():
-    name = platform.machine()
+    name = TARGET.get("machine") or platform.machine()
     return MACHINES.get(name, name)
 
 
@@ -91,7 +102,7 @@ def bind_sources():
 
 
 def compiler():
-    command = shlex.split(os.environ.get("CC", "gcc" if shutil.which("gcc") else "cc"))
+    command = TARGET.get("compiler") or shlex.split(os.environ.get("CC", "gcc" if shutil.which("gcc") else "cc"))
     if not shutil.which(command[0]):
         raise BuildError(f"no C compiler: {command[0]!r} was not found; on Debian: apt-get install gcc")
     return command
@@ -113,7 +124,10 @@ def libzip_name():
 
 
 def library_flags():
-    """(compile flags, link flags) of libzip, which is loaded when it is needed, and cJSON, which is linked."""
+    """(compile flags, link flags) of libzip, which is loaded when it is needed, and cJSON, which is linked. Of a target: both
+    are inside."""
+    if TARGET:
+        return [*TARGET["cflags"], "-DDGNN_LIBZIP_INSIDE"], [*TARGET["archives"], "-ldl"]
     if not shutil.which("pkg-config"):
         raise BuildError("pkg-config was not found; on Debian: apt-get install pkg-config libzip-dev libcjson-dev")
     for name, package in (("libzip", "libzip-dev"), ("libcjson", "libcjson-dev")):
@@ -155,6 +169,8 @@ def openmpi_flags():
 
 def mpi_flags():
     """MPI's name: (compile flags, link flags), or None where its mpi.h is not here."""
+    if TARGET:
+        return {name: tuple(flags) for name, flags in TARGET["mpi"].items()}
     return {"mpich": mpich_flags(), "openmpi": openmpi_flags()}
 
 
@@ -165,7 +181,8 @@ def python_flags():
     include = pathlib.Path(sysconfig.get_paths()["include"])
     if not (include / "Python.h").exists():
         raise BuildError(f"{include}/Python.h is missing; on Debian: apt-get install python3-dev")
-    return [f"-I{include}", f"-I{numpy.get_include()}", "-DNPY_NO_DEPRECATED_API=NPY_1_25_API_VERSION",
+    whole = ["-DDGNN_WHOLE_API"] if sysconfig.get_config_var("Py_GIL_DISABLED") else []  # it has no limited one
+    return [f"-I{include}", f"-I{numpy.get_include()}", *whole, "-DNPY_NO_DEPRECATED_API=NPY_1_25_API_VERSION",
             "-DNPY_TARGET_VERSION=NPY_1_25_API_VERSION"]
 
 
@@ -193,9 +210,9 @@ def is_current(target, command):
 def write_commands(variant="release"):
     """build/compile_commands.json, from which editors and clang's tools learn how each file is compiled."""
     entries = [{"directory": str(ROOT), "file": command[command.index("-c") + 1], "arguments": command}
-               for note in sorted((ROOT / "build" / variant).rglob("*.cmd"))
+               for note in sorted((BUILD / variant).rglob("*.cmd"))
                for command in [shlex.split(note.read_text())] if (ROOT / command[command.index("-c") + 1]).exists()]
-    (ROOT / "build" / "compile_commands.json").write_text(json.dumps(entries, indent=1))
+    (BUILD / "compile_commands.json").write_text(json.dumps(entries, indent=1))
 
 
 def compile_one(source, target, flags, cc):
@@ -222,7 +239,7 @@ def building(folder):
 
 def compile_objects(sources, variant="release", extra=(), folder=None, cc=None):
     """Builds an object from each source, in parallel; returns their paths. extra: further compile flags."""
-    folder = folder or ROOT / "build" / variant
+    folder = folder or BUILD / variant
     cc = cc or compiler()
     with building(folder):
         return _compile_objects(sources, variant, extra, folder, cc)
@@ -241,8 +258,9 @@ def _compile_objects(sources, variant, extra, folder, cc):
 
 def link(objects, target, flags, cc=None):
     """Links if an object is newer than target or the command changed."""
-    command = [*(cc or compiler()), *[str(path) for path in objects], *flags, "-o", str(target)]
-    note = ROOT / "build" / "link" / (pathlib.Path(target).name + ".cmd")
+    linker = cc or TARGET.get("linker") or compiler()
+    command = [*linker, *[str(path) for path in objects], *flags, "-o", str(target)]
+    note = BUILD / "link" / (pathlib.Path(target).name + ".cmd")
     with building(note.parent):
         fresh = target.exists() and note.exists() and note.read_text() == shlex.join(command)
         if fresh and all(path.stat().st_mtime <= target.stat().st_mtime for path in objects):
@@ -268,7 +286,7 @@ def link_library(folder, name=None):
     compile_flags, libraries = library_flags()
     target = folder / (name or soname())
     link(compile_objects(core_sources(), "release", compile_flags), target,
-         ["-shared", f"-Wl,-soname,{soname()}", "-pthread", *libraries, "-lm"])
+         ["-shared", f"-Wl,-soname,{soname()}", "-Wl,-z,defs", "-pthread", *libraries, "-lm"])
     return target
 
 
@@ -277,9 +295,9 @@ def link_mpi_library(folder, mpi, flags, name=None):
     own = f"dgnn_mpi_{mpi}" if mpi else "dgnn_mpi"
     target = folder / (name or soname(own))
     objects = compile_objects(sorted((CSRC / "mpi").glob("*.c")), "release", flags[0],
-                              folder=ROOT / "build" / own)
-    link(objects, target, ["-shared", f"-Wl,-soname,{soname(own)}", "-pthread", f"-L{folder}", f"-l:{soname()}",
-                           "-Wl,-rpath,$ORIGIN", *flags[1]])
+                              folder=BUILD / own)
+    link(objects, target, ["-shared", f"-Wl,-soname,{soname(own)}", "-pthread", str(folder / soname()), "-Wl,-rpath,$ORIGIN",
+                           *flags[1]])
     return target
 
 
@@ -326,28 +344,35 @@ FAKE_DRIVER = [ROOT / "kernels" / "kernels.cu", ROOT / "tests" / "cuda" / "cuda_
                ROOT / "tests" / "cuda" / "cuda_driver_on_cpu.cpp"]
 
 
-def build_fake_driver(variant="release"):
-    """The path of a libcuda.so.1 that runs dgnn's kernels on the CPU.
-    With TSan the shim itself is built without: it tells the sanitizer what its fibres do."""
-    folder = ROOT / "build" / "cuda" / variant
+def build_on_cpu(sources, target, variant, link_flags):
+    """C++ sources with the shim, which with TSan is built without it: it tells the sanitizer what its fibres do."""
     flags = {"release": ["-O2"], "asan": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
              "tsan": ["-O1", "-g", "-fsanitize=thread"]}[variant]
     common = ["-std=c++17", "-Wall", "-Wextra", "-fPIC", "-ffp-contract=off", "-Itests/cuda", "-Ikernels", "-Icsrc",
               "-Icsrc/include"]
-    cc = [*compiler()[:-1], "g++"] if compiler()[0] == "ccache" else ["g++"]
     if not shutil.which("g++"):
         raise BuildError("no C++ compiler: 'g++' was not found; on Debian: apt-get install g++")
-    with building(folder):
-        objects = []
-        for source in FAKE_DRIVER:
-            own = [*common, *flags, "-x", "c++"]
-            if source.suffix == ".cpp" and variant == "tsan":
-                own = [*common, "-O1", "-g", "-DCUDA_ON_CPU_TSAN"]
-            objects.append(folder / f"{source.stem}.o")
-            compile_one(source, objects[-1], own, cc)
-    target = folder / "libcuda.so.1"
-    link(objects, target, ["-shared", "-Wl,-soname,libcuda.so.1", "-Wl,--no-undefined", "-pthread", *flags], cc=["g++"])
+    cc = ["ccache", "g++"] if compiler()[0] == "ccache" else ["g++"]
+    objects = [target.parent / f"{source.stem}.o" for source in sources]
+    with building(target.parent):
+        for source, made in zip(sources, objects, strict=True):
+            is_shim = variant == "tsan" and "on_cpu" in source.stem
+            compile_one(source, made, [*common, *(["-O1", "-g", "-DCUDA_ON_CPU_TSAN"] if is_shim else flags), "-x", "c++"], cc)
+    link(objects, target, [*link_flags, "-pthread", *flags], cc=["g++"])
     return target
+
+
+def build_fake_driver(variant="release"):
+    """The path of a libcuda.so.1 that runs dgnn's kernels on the CPU."""
+    return build_on_cpu(FAKE_DRIVER, ROOT / "build" / "cuda" / variant / "libcuda.so.1", variant,
+                        ["-shared", "-Wl,-soname,libcuda.so.1", "-Wl,--no-undefined"])
+
+
+def build_misuse(variant):
+    """The program of kernels with mistakes."""
+    folder = ROOT / "tests" / "cuda"
+    return build_on_cpu([folder / "misuse.cpp", folder / "cuda_on_cpu.cpp"], ROOT / "build" / "cuda" / f"misuse_{variant}" /
+                        f"misuse_{variant}", variant, [])
 
 
 def build_tests(variant):

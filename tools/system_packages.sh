@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sees to the system packages: installs what is missing where this is root on a system with apt, else says in one line
-# what to install. With "tests": also what only tests need, where this may install it; they skip what needs more.
+# what to install. With "tests": also what only tests need, where this may install it; they skip what needs more. With "release":
+# what wheels need.
 set -eu
 python=${PYTHON:-python3}
 missing=""
@@ -28,6 +29,14 @@ if [ "${1:-}" = tests ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; 
         | clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null || need clang libclang-rt-dev
     command -v aarch64-linux-gnu-gcc >/dev/null || need gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     command -v qemu-aarch64 >/dev/null || need qemu-user
+fi
+
+# What wheels are built of and tried in.
+if [ "${1:-}" = release ]; then
+    command -v dpkg-source >/dev/null || need dpkg-dev
+    command -v aarch64-linux-gnu-gcc >/dev/null || need gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+    command -v qemu-aarch64 >/dev/null || need qemu-user
+    command -v debootstrap >/dev/null || need debootstrap
 fi
 
 [ -z "$missing" ] && exit 0

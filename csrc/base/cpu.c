@@ -107,9 +107,13 @@ static long cpu_local_ranks(void)
 
 int dgnn_cpu_cores(void)
 {
+#ifdef __linux__
     cpu_set_t set;
     CPU_ZERO(&set);
     int cores = sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
+#else
+    int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+#endif
     return cores < 1 ? 1 : cores;
 }
 

@@ -1,6 +1,9 @@
 /* The module dgnn._core: private to the package dgnn. */
 #include "bind/state.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static struct PyModuleDef module_definition;
 
 struct dgnn_state *dgnn_module_state(PyObject *module)
@@ -18,7 +21,7 @@ static int module_exec(PyObject *module)
     struct dgnn_state *state = dgnn_module_state(module);
     if (dgnn_pyarray_setup() || dgnn_pyerror_setup(module, state) || dgnn_pymodel_setup(module, state) ||
         dgnn_pycomm_setup(module, state) || dgnn_pysession_setup(module, state) ||
-        dgnn_pysignal_setup(module) || PyModule_AddFunctions(module, dgnn_pyload_methods) ||
+        dgnn_pysignal_setup(module, state) || PyModule_AddFunctions(module, dgnn_pyload_methods) ||
         PyModule_AddFunctions(module, dgnn_pyalloc_methods)) {
         return -1;
     }
@@ -37,6 +40,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->model_type);
     Py_VISIT(state->comm_type);
     Py_VISIT(state->session_type);
+    Py_VISIT(state->method_type);
     return 0;
 }
 
@@ -52,6 +56,7 @@ static int module_clear(PyObject *module)
     Py_CLEAR(state->model_type);
     Py_CLEAR(state->comm_type);
     Py_CLEAR(state->session_type);
+    Py_CLEAR(state->method_type);
     return 0;
 }
 
@@ -60,11 +65,13 @@ static void module_free(void *module)
     module_clear(module);
 }
 
+/* Py_mod_multiple_interpreters and Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED, which CPython knows from 3.12
+ * on and the headers of the limited API of 3.10 do not name. */
+enum { MODULE_INTERPRETERS_SLOT = 3, MODULE_INTERPRETERS_SINCE = 12 };
+
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, module_exec},
-#ifdef Py_mod_multiple_interpreters
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
-#endif
+    {0, NULL}, /* MODULE_INTERPRETERS_SLOT, where it is known */
     {0, NULL},
 };
 
@@ -81,5 +88,9 @@ static struct PyModuleDef module_definition = {
 
 PyMODINIT_FUNC PyInit__core(void)
 {
+    const char *minor = strchr(Py_GetVersion(), '.'); /* "3.12.1 (...)" */
+    if (minor && strtol(minor + 1, NULL, 10) >= MODULE_INTERPRETERS_SINCE) {
+        module_slots[1] = (PyModuleDef_Slot){MODULE_INTERPRETERS_SLOT, NULL};
+    }
     return PyModuleDef_Init(&module_definition);
 }

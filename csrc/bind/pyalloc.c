@@ -1,8 +1,8 @@
-/* The allocator's counters and its fault injection, for tests: the one file of bind that sees a header of
- * base. */
+/* The allocator's counters and injected faults, for tests: the one file of bind that sees headers of base. */
 #include "bind/state.h"
 
 #include "base/alloc.h"
+#include "base/falsify.h"
 
 static PyObject *pyalloc_count(PyObject *module, PyObject *unused)
 {
@@ -34,7 +34,22 @@ static PyObject *pyalloc_fail_at(PyObject *module, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+static PyObject *pyalloc_falsify(PyObject *module, PyObject *arguments)
+{
+    const char *name;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "s:_falsify", &name)) {
+        return NULL;
+    }
+    dgnn_falsify(name);
+    Py_RETURN_NONE;
+}
+
 PyMethodDef dgnn_pyalloc_methods[] = {
+    {"_falsify", pyalloc_falsify, METH_VARARGS,
+     "_falsify(instruction_set, /)\n--\n\nMakes the kernels of an instruction set wrong for models that are "
+     "loaded "
+     "from now on; '': none."},
     {"_alloc_count", pyalloc_count, METH_NOARGS, "_alloc_count()\n--\n\nAllocations of the core so far."},
     {"_alloc_live", pyalloc_live, METH_NOARGS, "_alloc_live()\n--\n\nBlocks of the core that are not freed."},
     {"_alloc_needed", pyalloc_needed, METH_NOARGS,

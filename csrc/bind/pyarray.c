@@ -22,7 +22,7 @@ static PyObject *pyarray_shape_text(PyArrayObject *array)
             Py_DECREF(shape);
             return NULL;
         }
-        PyTuple_SET_ITEM(shape, axis, length);
+        PyTuple_SetItem(shape, axis, length);
     }
     PyObject *text = PyObject_Repr(shape);
     Py_DECREF(shape);
@@ -42,8 +42,11 @@ static PyArrayObject *pyarray_view(const struct dgnn_state *state, PyObject *val
         return (PyArrayObject *)array;
     }
     PyErr_Clear();
-    dgnn_pyerror_input(state, "%s: expected an array of numbers, found %s that is none", name,
-                       Py_TYPE(value)->tp_name);
+    PyObject *found = PyObject_GetAttrString((PyObject *)Py_TYPE(value), "__name__");
+    if (found) {
+        dgnn_pyerror_input(state, "%s: expected an array of numbers, found %U that is none", name, found);
+        Py_DECREF(found);
+    }
     return NULL;
 }
 

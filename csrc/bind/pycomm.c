@@ -9,7 +9,7 @@ struct pycomm {
 
 static PyObject *pycomm_wrap(PyTypeObject *type, struct dgnn_comm *comm)
 {
-    struct pycomm *self = (struct pycomm *)type->tp_alloc(type, 0);
+    struct pycomm *self = (struct pycomm *)PyType_GenericAlloc(type, 0);
     if (!self) {
         dgnn_comm_free(comm);
         return NULL;
@@ -66,7 +66,7 @@ static void pycomm_dealloc(PyObject *object)
     struct pycomm *self = (struct pycomm *)object;
     PyTypeObject *type = Py_TYPE(object);
     dgnn_comm_free(self->comm);
-    type->tp_free(object);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
     Py_DECREF(type);
 }
 
@@ -123,8 +123,7 @@ static PyObject *pycomm_agree(PyObject *object, PyObject *arguments)
         return NULL;
     }
     if (failure != Py_None && !PyExceptionInstance_Check(failure)) {
-        return PyErr_Format(PyExc_TypeError, "failure: expected an exception or None, found %s",
-                            Py_TYPE(failure)->tp_name);
+        return dgnn_pyerror_found(PyExc_TypeError, "failure: expected an exception or None", failure);
     }
     if (dgnn_pycomm_hold(state, object, &comm)) {
         return NULL;
@@ -176,18 +175,20 @@ static PyObject *pycomm_allgather(PyObject *object, PyObject *data)
     int32_t nrank;
     int status;
     if (!PyBytes_Check(data)) {
-        return PyErr_Format(PyExc_TypeError, "expected bytes, found %s", Py_TYPE(data)->tp_name);
+        return dgnn_pyerror_found(PyExc_TypeError, "expected bytes", data);
     }
     if (dgnn_pycomm_hold(state, object, &comm)) {
         return NULL;
     }
     dgnn_comm_place(comm, NULL, &nrank);
-    Py_ssize_t length = PyBytes_GET_SIZE(data);
+    Py_ssize_t length = PyBytes_Size(data);
     PyObject *all =
         length <= PY_SSIZE_T_MAX / nrank ? PyBytes_FromStringAndSize(NULL, length * nrank) : PyErr_NoMemory();
     if (all) {
+        const char *own = PyBytes_AsString(data);
+        char *gathered = PyBytes_AsString(all);
         Py_BEGIN_ALLOW_THREADS
-        status = dgnn_comm_allgather(comm, PyBytes_AS_STRING(data), length, PyBytes_AS_STRING(all), &error);
+        status = dgnn_comm_allgather(comm, own, length, gathered, &error);
         Py_END_ALLOW_THREADS
         if (status) {
             Py_CLEAR(all);
@@ -211,8 +212,7 @@ int dgnn_pycomm_hold(const struct dgnn_state *state, PyObject *value, struct dgn
         return 0;
     }
     if (!PyObject_TypeCheck(value, state->comm_type)) {
-        PyErr_Format(PyExc_TypeError, "comm: expected a dgnn._core.Comm or None, found %s",
-                     Py_TYPE(value)->tp_name);
+        dgnn_pyerror_found(PyExc_TypeError, "comm: expected a dgnn._core.Comm or None", value);
         return -1;
     }
     *comm = ((struct pycomm *)value)->comm;
@@ -296,7 +296,7 @@ static PyObject *pycomm_threads(PyObject *module, PyObject *arguments)
             Py_CLEAR(list);
             continue;
         }
-        PyList_SET_ITEM(list, rank, item);
+        PyList_SetItem(list, rank, item);
     }
     return list;
 }

@@ -104,11 +104,12 @@ PyObject *dgnn_pyerror_raise(const struct dgnn_state *state, const struct dgnn_e
 static void pyerror_describe(const struct dgnn_state *state, PyObject *exception, struct dgnn_error *error)
 {
     static const int32_t statuses[] = {DGNN_ERROR_INPUT, DGNN_ERROR_MEMORY, DGNN_ERROR_BUSY, DGNN_ERROR_COMM};
-    const char *name = Py_TYPE(exception)->tp_name;
+    PyObject *type = PyObject_GetAttrString((PyObject *)Py_TYPE(exception), "__name__");
+    const char *found = type ? PyUnicode_AsUTF8AndSize(type, NULL) : NULL, *name = found ? found : "";
     PyObject *text = PyObject_Str(exception);
     /* A file's name may be no UTF-8: surrogates then stand for its bytes. */
     PyObject *bytes = text ? PyUnicode_AsEncodedString(text, "utf-8", "surrogateescape") : NULL;
-    const char *words = bytes ? PyBytes_AS_STRING(bytes) : NULL;
+    const char *words = bytes ? PyBytes_AsString(bytes) : NULL;
     *error = (struct dgnn_error){0};
     for (size_t k = 0; k < sizeof statuses / sizeof *statuses && !error->status; k++) {
         if (PyErr_GivenExceptionMatches(exception, pyerror_kind(state, statuses[k]))) {
@@ -124,6 +125,7 @@ static void pyerror_describe(const struct dgnn_state *state, PyObject *exception
     PyErr_Clear();
     Py_XDECREF(bytes);
     Py_XDECREF(text);
+    Py_XDECREF(type);
 }
 
 void dgnn_pyerror_agree(const struct dgnn_state *state, struct dgnn_comm *comm, const char *operation)
@@ -153,6 +155,16 @@ void dgnn_pyerror_agree(const struct dgnn_state *state, struct dgnn_comm *comm, 
     PyErr_Restore(agreed_type, agreed, agreed_traceback);
     Py_XDECREF(type);
     Py_XDECREF(traceback);
+}
+
+PyObject *dgnn_pyerror_found(PyObject *kind, const char *expected, PyObject *value)
+{
+    PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(value), "__name__");
+    if (name) {
+        PyErr_Format(kind, "%s, found %U", expected, name);
+        Py_DECREF(name);
+    }
+    return NULL;
 }
 
 PyObject *dgnn_pyerror_input(const struct dgnn_state *state, const char *format, ...)

@@ -42,8 +42,9 @@ static PyObject *pyload_load(PyObject *module, PyObject *arguments)
     struct dgnn_model *model = NULL;
     struct dgnn_error error = {0};
     int status;
+    const char *name = PyBytes_AsString(path);
     Py_BEGIN_ALLOW_THREADS
-    status = dgnn_model_load(PyBytes_AS_STRING(path), &options, &model, &error);
+    status = dgnn_model_load(name, &options, &model, &error);
     Py_END_ALLOW_THREADS
     Py_DECREF(path);
     Py_DECREF(held);
@@ -66,9 +67,10 @@ static PyObject *pyload_load_bytes(PyObject *module, PyObject *arguments)
     struct dgnn_model *model = NULL;
     struct dgnn_error error = {0};
     int status;
+    const char *named = PyBytes_AsString(name), *data = PyBytes_AsString(bytes);
+    size_t length = (size_t)PyBytes_Size(bytes);
     Py_BEGIN_ALLOW_THREADS
-    status = dgnn_model_load_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes),
-                                    (size_t)PyBytes_GET_SIZE(bytes), &options, &model, &error);
+    status = dgnn_model_load_memory(named, data, length, &options, &model, &error);
     Py_END_ALLOW_THREADS
     Py_DECREF(name);
     Py_DECREF(held);
@@ -93,8 +95,9 @@ static PyObject *pyload_heads(PyObject *module, PyObject *arguments)
     char *json = NULL;
     struct dgnn_error error = {0};
     int status;
+    const char *name = PyBytes_AsString(path);
     Py_BEGIN_ALLOW_THREADS
-    status = dgnn_heads(PyBytes_AS_STRING(path), &json, &error);
+    status = dgnn_heads(name, &json, &error);
     Py_END_ALLOW_THREADS
     Py_DECREF(path);
     return pyload_heads_text(dgnn_module_state(module), status, json, &error);
@@ -109,26 +112,27 @@ static PyObject *pyload_heads_bytes(PyObject *module, PyObject *arguments)
     char *json = NULL;
     struct dgnn_error error = {0};
     int status;
+    const char *named = PyBytes_AsString(name), *data = PyBytes_AsString(bytes);
+    size_t length = (size_t)PyBytes_Size(bytes);
     Py_BEGIN_ALLOW_THREADS
-    status = dgnn_heads_memory(PyBytes_AS_STRING(name), PyBytes_AS_STRING(bytes),
-                               (size_t)PyBytes_GET_SIZE(bytes), &json, &error);
+    status = dgnn_heads_memory(named, data, length, &json, &error);
     Py_END_ALLOW_THREADS
     Py_DECREF(name);
     return pyload_heads_text(dgnn_module_state(module), status, json, &error);
 }
 
-/* The arrays of a tree, with what keeps them alive in *held (a list). */
+/* The arrays of a tree (sequence: a tuple), with what keeps them alive in *held (a list). */
 static struct dgnn_array *pyload_tree_arrays(const struct dgnn_state *state, PyObject *sequence,
                                              PyObject *held)
 {
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
+    Py_ssize_t count = PyTuple_Size(sequence);
     struct dgnn_array *arrays = PyMem_Calloc((size_t)count + 1, sizeof *arrays);
     if (!arrays) {
         PyErr_NoMemory();
         return NULL;
     }
     for (Py_ssize_t k = 0; k < count; k++) {
-        PyObject *array = dgnn_pyarray_tensor(state, PySequence_Fast_GET_ITEM(sequence, k), k, &arrays[k]);
+        PyObject *array = dgnn_pyarray_tensor(state, PyTuple_GetItem(sequence, k), k, &arrays[k]);
         int failed = !array || PyList_Append(held, array);
         Py_XDECREF(array);
         if (failed) {
@@ -150,7 +154,7 @@ struct pyload_tree_arguments {
 static PyObject *pyload_load_tree_call(const struct dgnn_state *state, const struct pyload_tree_arguments *in,
                                        const struct dgnn_load_options *options)
 {
-    PyObject *sequence = PySequence_Fast(in->arrays, "arrays: expected a sequence");
+    PyObject *sequence = PySequence_Tuple(in->arrays);
     PyObject *held = sequence ? PyList_New(0) : NULL;
     struct dgnn_array *arrays = held ? pyload_tree_arrays(state, sequence, held) : NULL;
     PyObject *result = NULL;
@@ -158,10 +162,11 @@ static PyObject *pyload_load_tree_call(const struct dgnn_state *state, const str
         struct dgnn_model *model = NULL;
         struct dgnn_error error = {0};
         int status;
-        size_t narrays = (size_t)PyList_GET_SIZE(held);
+        size_t narrays = (size_t)PyList_Size(held);
+        const char *name = PyBytes_AsString(in->name);
         Py_BEGIN_ALLOW_THREADS
-        status = dgnn_model_load_tree(PyBytes_AS_STRING(in->name), in->json, (size_t)in->json_length, arrays,
-                                      narrays, options, &model, &error);
+        status = dgnn_model_load_tree(name, in->json, (size_t)in->json_length, arrays, narrays, options,
+                                      &model, &error);
         Py_END_ALLOW_THREADS
         result = status ? dgnn_pyerror_raise(state, &error) : dgnn_pymodel_wrap(state->model_type, model);
     }

@@ -44,7 +44,7 @@ static int pymodel_take(struct dgnn_pymodel_call *call, PyObject *value, const s
 
 PyObject *dgnn_pymodel_wrap(PyTypeObject *type, struct dgnn_model *model)
 {
-    struct pymodel *self = (struct pymodel *)type->tp_alloc(type, 0);
+    struct pymodel *self = (struct pymodel *)PyType_GenericAlloc(type, 0);
     if (!self) {
         dgnn_model_free(model);
         return NULL;
@@ -67,7 +67,7 @@ static int pymodel_begin(struct pymodel *self, const struct dgnn_state *state)
 struct dgnn_model *dgnn_pymodel_borrow(const struct dgnn_state *state, PyObject *value)
 {
     if (!PyObject_TypeCheck(value, state->model_type)) {
-        PyErr_Format(PyExc_TypeError, "expected a dgnn._core.Model, found %s", Py_TYPE(value)->tp_name);
+        dgnn_pyerror_found(PyExc_TypeError, "expected a dgnn._core.Model", value);
         return NULL;
     }
     struct pymodel *self = (struct pymodel *)value;
@@ -260,11 +260,11 @@ static int pymodel_border_lists(struct dgnn_pymodel_call *call, PyObject *lists,
         if (!rows) {
             return -1;
         }
-        PyTuple_SET_ITEM(held, swap, rows);
+        PyTuple_SetItem(held, swap, rows);
         const void *address = dgnn_pyarray_data(rows);
-        memcpy(PyBytes_AS_STRING(addresses) + swap * (Py_ssize_t)sizeof address, &address, sizeof address);
+        memcpy(PyBytes_AsString(addresses) + swap * (Py_ssize_t)sizeof address, &address, sizeof address);
     }
-    border->sendlist = (const int32_t *const *)(void *)PyBytes_AS_STRING(addresses);
+    border->sendlist = (const int32_t *const *)(void *)PyBytes_AsString(addresses);
     return 0;
 }
 
@@ -475,8 +475,9 @@ static PyObject *pymodel_save(PyObject *object, PyObject *value)
     }
     struct dgnn_error error = {0};
     int status;
+    const char *name = PyBytes_AsString(path);
     Py_BEGIN_ALLOW_THREADS
-    status = dgnn_model_save(self->model, PyBytes_AS_STRING(path), &error);
+    status = dgnn_model_save(self->model, name, &error);
     Py_END_ALLOW_THREADS
     self->in_use--;
     Py_DECREF(path);
@@ -492,7 +493,7 @@ static PyObject *pymodel_tree_object(const struct dgnn_model_tree *tree)
         if (!array) {
             Py_CLEAR(arrays);
         } else {
-            PyList_SET_ITEM(arrays, (Py_ssize_t)k, array);
+            PyList_SetItem(arrays, (Py_ssize_t)k, array);
         }
     }
     return arrays ? Py_BuildValue("(s#N)", tree->json, (Py_ssize_t)tree->json_length, arrays) : NULL;
@@ -547,7 +548,7 @@ static void pymodel_dealloc(PyObject *object)
     struct pymodel *self = (struct pymodel *)object;
     PyTypeObject *type = Py_TYPE(object);
     dgnn_model_free(self->model);
-    type->tp_free(object);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
     Py_DECREF(type);
 }
 

@@ -13,7 +13,7 @@ static void pysession_clear(struct pysession *self)
     dgnn_session_free(self->session);
     self->session = NULL;
     while (self->nborrowed > 0) {
-        dgnn_pymodel_give_back(PyTuple_GET_ITEM(self->models, --self->nborrowed));
+        dgnn_pymodel_give_back(PyTuple_GetItem(self->models, --self->nborrowed));
     }
     Py_CLEAR(self->models);
 }
@@ -21,7 +21,7 @@ static void pysession_clear(struct pysession *self)
 /* self->models is set. -1 with a Python error. */
 static int pysession_fill(struct pysession *self, const struct dgnn_state *state)
 {
-    Py_ssize_t n = PyTuple_GET_SIZE(self->models);
+    Py_ssize_t n = PyTuple_Size(self->models);
     struct dgnn_error error = {0};
     struct dgnn_model **model = PyMem_New(struct dgnn_model *, n ? n : 1);
     if (!model) {
@@ -30,7 +30,7 @@ static int pysession_fill(struct pysession *self, const struct dgnn_state *state
     }
     int status = 0;
     while (!PyErr_Occurred() && self->nborrowed < n) {
-        model[self->nborrowed] = dgnn_pymodel_borrow(state, PyTuple_GET_ITEM(self->models, self->nborrowed));
+        model[self->nborrowed] = dgnn_pymodel_borrow(state, PyTuple_GetItem(self->models, self->nborrowed));
         self->nborrowed += model[self->nborrowed] != NULL;
     }
     if (!PyErr_Occurred()) {
@@ -53,7 +53,7 @@ static PyObject *pysession_new(PyTypeObject *type, PyObject *arguments, PyObject
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!:Session", names, &PyTuple_Type, &models)) {
         return NULL;
     }
-    struct pysession *self = (struct pysession *)type->tp_alloc(type, 0);
+    struct pysession *self = (struct pysession *)PyType_GenericAlloc(type, 0);
     if (!self) {
         return NULL;
     }
@@ -70,10 +70,10 @@ static PyObject *pysession_new(PyTypeObject *type, PyObject *arguments, PyObject
 static PyObject *pysession_results(const struct dgnn_state *state, struct pysession *self,
                                    const struct dgnn_pyresult_shape *shape, struct dgnn_result *results)
 {
-    PyObject *list = PyList_New(PyTuple_GET_SIZE(self->models));
-    for (Py_ssize_t k = 0; list && k < PyList_GET_SIZE(list); k++) {
+    PyObject *list = PyList_New(PyTuple_Size(self->models));
+    for (Py_ssize_t k = 0; list && k < PyList_Size(list); k++) {
         struct dgnn_pyresult_shape own = *shape;
-        PyObject *model = PyTuple_GET_ITEM(self->models, k), *dict = NULL;
+        PyObject *model = PyTuple_GetItem(self->models, k), *dict = NULL;
         own.model = dgnn_pymodel_borrow(state, model);
         if (own.model) {
             dgnn_pymodel_give_back(model);
@@ -82,7 +82,7 @@ static PyObject *pysession_results(const struct dgnn_state *state, struct pysess
         if (!dict) {
             Py_CLEAR(list);
         } else {
-            PyList_SET_ITEM(list, k, dict);
+            PyList_SetItem(list, k, dict);
         }
     }
     return list;
@@ -108,7 +108,7 @@ static PyObject *pysession_call(struct pysession *self, struct dgnn_pymodel_call
 {
     struct dgnn_system system;
     PyObject *list = NULL;
-    Py_ssize_t n = PyTuple_GET_SIZE(self->models);
+    Py_ssize_t n = PyTuple_Size(self->models);
     struct dgnn_result *results = PyMem_New(struct dgnn_result, n);
     if (!results) {
         PyErr_NoMemory();
@@ -123,7 +123,7 @@ static PyObject *pysession_call(struct pysession *self, struct dgnn_pymodel_call
         Py_CLEAR(list);
     }
     for (Py_ssize_t k = 0; list && k < n; k++) {
-        if (dgnn_pyresult_finish(PyList_GET_ITEM(list, k), &results[k])) {
+        if (dgnn_pyresult_finish(PyList_GetItem(list, k), &results[k])) {
             Py_CLEAR(list);
         }
     }
@@ -177,7 +177,7 @@ static void pysession_dealloc(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
     pysession_clear((struct pysession *)object);
-    type->tp_free(object);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
     Py_DECREF(type);
 }
 

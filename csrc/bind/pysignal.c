@@ -211,7 +211,7 @@ static PyObject *pysignal_callable_new(PyTypeObject *type, PyObject *arguments, 
                                      &place)) {
         return NULL;
     }
-    struct pysignal_callable *self = (struct pysignal_callable *)type->tp_alloc(type, 0);
+    struct pysignal_callable *self = (struct pysignal_callable *)PyType_GenericAlloc(type, 0);
     if (self) {
         self->function = Py_NewRef(function);
         self->attribute = attribute == Py_None ? NULL : Py_NewRef(attribute);
@@ -230,15 +230,15 @@ static int pysignal_callable_has_comm(const struct pysignal_callable *self, PyOb
 {
     PyObject *comm = NULL;
     if (self->attribute) {
-        comm = PyTuple_GET_SIZE(arguments) ? PyObject_GetAttr(PyTuple_GET_ITEM(arguments, 0), self->attribute)
+        comm = PyTuple_Size(arguments) ? PyObject_GetAttr(PyTuple_GetItem(arguments, 0), self->attribute)
                                            : NULL;
         Py_XDECREF(comm); /* the instance keeps it */
         PyErr_Clear();
     } else if (keywords) {
         comm = PyDict_GetItemString(keywords, "comm");
     }
-    if (!self->attribute && !comm && self->place >= 0 && PyTuple_GET_SIZE(arguments) > self->place) {
-        comm = PyTuple_GET_ITEM(arguments, self->place);
+    if (!self->attribute && !comm && self->place >= 0 && PyTuple_Size(arguments) > self->place) {
+        comm = PyTuple_GetItem(arguments, self->place);
     }
     return comm && comm != Py_None;
 }
@@ -256,7 +256,9 @@ static PyObject *pysignal_callable_call(PyObject *object, PyObject *arguments, P
 static PyObject *pysignal_callable_bind(PyObject *self, PyObject *instance, PyObject *type)
 {
     (void)type;
-    return instance ? PyMethod_New(self, instance) : Py_NewRef(self);
+    return instance
+               ? PyObject_CallFunctionObjArgs(dgnn_module_state_of(self)->method_type, self, instance, NULL)
+               : Py_NewRef(self);
 }
 
 /* As a function does: by its name, under which its module has it. */
@@ -295,7 +297,7 @@ static void pysignal_callable_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     pysignal_callable_clear(object);
-    type->tp_free(object);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
     Py_DECREF(type);
 }
 
@@ -333,8 +335,14 @@ static PyType_Spec pysignal_callable_spec = {
     .slots = pysignal_callable_slots,
 };
 
-int dgnn_pysignal_setup(PyObject *module)
+int dgnn_pysignal_setup(PyObject *module, struct dgnn_state *state)
 {
+    PyObject *types = PyImport_ImportModule("types");
+    state->method_type = types ? PyObject_GetAttrString(types, "MethodType") : NULL;
+    Py_XDECREF(types);
+    if (!state->method_type) {
+        return -1;
+    }
     PyObject *type = PyType_FromModuleAndSpec(module, &pysignal_callable_spec, NULL);
     int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
     Py_XDECREF(type);

@@ -4,6 +4,10 @@
 #define DGNN_BIND_STATE_H
 
 #define PY_SSIZE_T_CLEAN
+/* The limited API: one module for every CPython from 3.10 on, unless it has no global lock. */
+#if !defined(Py_LIMITED_API) && !defined(DGNN_WHOLE_API)
+#define Py_LIMITED_API 0x030a0000
+#endif
 #include <Python.h>
 
 #include "dgnn.h"
@@ -18,6 +22,7 @@ struct dgnn_state {
     PyTypeObject *model_type;
     PyTypeObject *comm_type;
     PyTypeObject *session_type;
+    PyObject *method_type; /* types.MethodType */
 };
 
 /* Never NULL for a module or a type of this library. */
@@ -34,6 +39,8 @@ PyObject *dgnn_pyerror_raise(const struct dgnn_state *state, const struct dgnn_e
  * operation that they are in or come to. Sets what was agreed on, which it is the cause of. Nothing without a
  * communicator. */
 void dgnn_pyerror_agree(const struct dgnn_state *state, struct dgnn_comm *comm, const char *operation);
+/* Sets kind: "EXPECTED, found TYPE", of value. Returns NULL. */
+PyObject *dgnn_pyerror_found(PyObject *kind, const char *expected, PyObject *value);
 /* InputError with a formatted message (PyUnicode_FromFormat's). Returns NULL. */
 PyObject *dgnn_pyerror_input(const struct dgnn_state *state, const char *format, ...);
 
@@ -68,7 +75,7 @@ PyObject *dgnn_pyarray_tensor(const struct dgnn_state *state, PyObject *value, P
 
 /* ------------------------------------------------------------------ pysignal.c */
 
-int dgnn_pysignal_setup(PyObject *module);
+int dgnn_pysignal_setup(PyObject *module, struct dgnn_state *state);
 /* For dgnn_model_set_stop: has the handler of a signal raised? The exception is set then. */
 int dgnn_pysignal_wanted(void *unused);
 

@@ -1,5 +1,6 @@
 #include "convert/descriptors.h"
 
+#include "convert/compressed.h"
 #include "convert/descriptor_tables.h"
 
 #include <stdio.h>
@@ -89,93 +90,47 @@ static int descriptor_graph_disabled(struct dgnn_emit *emit, const struct dgnn_e
     return DGNN_OK;
 }
 
-/* ------------------------------------------------------------------ compressed models */
-
-/* Does the list of tensors have elements? */
-static int descriptor_has_tables(const struct dgnn_emit *emit, const char *name)
-{
-    char element[DGNN_EMIT_NAME_MAX + 32];
-    for (int k = 0;; k++) {
-        snprintf(element, sizeof(element), "%s.%d", name, k);
-        if (!dgnn_states_find(emit->state, element)) {
-            return 0;
-        }
-        if (dgnn_states_has_elements(emit->state, element)) {
-            return 1;
-        }
-    }
-}
-
-/* The member "compress" with its comma, where the model is compressed (net/parts/compression.h). pt has its
- * tensors below a name, as "sea.", and empty ones in other models; pt_expt has them in the descriptor. typed:
- * the family says in the member whether there are tables. */
-static int descriptor_emit_compress(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
-                                    const char *below, int typed)
-{
-    char names[3][96], name[3][DGNN_EMIT_NAME_MAX], template[512];
-    static const char *const parts[] = {"compress_data", "compress_info", "type_embd_data"};
-    for (int k = 0; k < 3; k++) {
-        snprintf(names[k], sizeof(names[k]), "%s%s|%s", below, parts[k], parts[k]);
-        DGNN_TRY(dgnn_emit_name(emit, scope, names[k], name[k], emit->error));
-    }
-    int tables = descriptor_has_tables(emit, name[0]), types = dgnn_states_has_elements(emit->state, name[2]);
-    if (!tables && !types) {
-        return DGNN_OK;
-    }
-    snprintf(template, sizeof(template), ", 'compress': {%s'@variables': {",
-             !typed   ? ""
-             : tables ? "'geo_compress': true, "
-                      : "'geo_compress': false, ");
-    DGNN_TRY(dgnn_emit_template(emit, scope, template));
-    if (tables) {
-        snprintf(template, sizeof(template), "'compress_data': [*%s*], 'compress_info': [*%s*]%s", names[0],
-                 names[1], types ? ", " : "");
-        DGNN_TRY(dgnn_emit_template(emit, scope, template));
-    }
-    if (types) {
-        snprintf(template, sizeof(template), "'type_embd_data': ^%s^", names[2]);
-        DGNN_TRY(dgnn_emit_template(emit, scope, template));
-    }
-    return dgnn_text_add(&emit->text, emit->error, "}}");
-}
-
 /* ------------------------------------------------------------------ local descriptors */
 
 static int descriptor_emit_se_a(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
                                 struct dgnn_descriptors_facts *facts)
 {
+    int found;
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[25, 50, 100]?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "one_side", "?type_one_side=true?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "ndim", descriptor_is(&s->scope, "one_side", "true") ? "1" : "2"));
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_se_a));
-    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "sea.", 0));
+    DGNN_TRY(dgnn_compressed_emit(emit, &s->scope, "sea.", 0, &found));
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
 static int descriptor_emit_se_r(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
                                 struct dgnn_descriptors_facts *facts)
 {
+    int found;
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[25, 50, 100]?"));
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_se_r));
-    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "", 0));
+    DGNN_TRY(dgnn_compressed_emit(emit, &s->scope, "", 0, &found));
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
 static int descriptor_emit_se_t(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
                                 struct dgnn_descriptors_facts *facts)
 {
+    int found;
     facts->mixed_types = 0;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[24, 48, 96]?"));
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_se_t));
-    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "seat.", 0));
+    DGNN_TRY(dgnn_compressed_emit(emit, &s->scope, "seat.", 0, &found));
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
 static int descriptor_emit_se_t_tebd(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
                                      struct dgnn_descriptors_facts *facts)
 {
+    int found;
     (void)facts;
     DGNN_TRY(dgnn_emit_define(emit, s, "neuron", "?neuron=[2, 4, 8]?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "tebd_input_mode", "?tebd_input_mode='concat'?"));
@@ -183,7 +138,7 @@ static int descriptor_emit_se_t_tebd(struct dgnn_emit *emit, struct dgnn_emit_se
     if (descriptor_is(&s->scope, "tebd_input_mode", "\"strip\"")) {
         DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_se_t_tebd_strip));
     }
-    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "se_ttebd.", 0));
+    DGNN_TRY(dgnn_compressed_emit(emit, &s->scope, "se_ttebd.", 0, &found));
     DGNN_TRY(descriptor_type_embed(emit, s, "[?tebd_dim=8?]"));
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
@@ -265,6 +220,7 @@ static int descriptor_define_dpa1(struct dgnn_emit *emit, struct dgnn_emit_setti
 static int descriptor_emit_dpa1_kind(struct dgnn_emit *emit, struct dgnn_emit_settings *s,
                                      struct dgnn_descriptors_facts *facts, int v2)
 {
+    int found;
     DGNN_TRY(descriptor_define_dpa1(emit, s, v2));
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa1));
     if (!v2) {
@@ -274,10 +230,10 @@ static int descriptor_emit_dpa1_kind(struct dgnn_emit *emit, struct dgnn_emit_se
     if (descriptor_is(&s->scope, "mode", "\"strip\"")) {
         DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa1_strip));
     }
-    DGNN_TRY(descriptor_emit_compress(emit, &s->scope, "se_atten.", 1));
+    DGNN_TRY(dgnn_compressed_emit(emit, &s->scope, "se_atten.", 1, &found));
+    facts->graph = !found || (found == 2 && descriptor_is(&s->scope, "exclude", "[]"));
     DGNN_TRY(descriptor_emit_attention(emit, s));
     DGNN_TRY(descriptor_type_embed(emit, s, "[?tebd_dim=8?]"));
-    facts->graph = 1;
     DGNN_TRY(descriptor_graph_disabled(emit, &s->scope, &facts->graph));
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
@@ -389,7 +345,8 @@ static int descriptor_emit_dpa2_layers(struct dgnn_emit *emit, const struct dgnn
 }
 
 /* repinit, or its three-body form: key is the member's name, block that of its tensors. */
-static int descriptor_emit_repinit(struct dgnn_emit *emit, const struct dgnn_emit_settings *outer, int three)
+static int descriptor_emit_repinit(struct dgnn_emit *emit, const struct dgnn_emit_settings *outer, int three,
+                                   int *compressed)
 {
     struct dgnn_emit_settings s = {.scope = outer->scope};
     char prefix[DGNN_EMIT_NAME_MAX];
@@ -415,7 +372,7 @@ static int descriptor_emit_repinit(struct dgnn_emit *emit, const struct dgnn_emi
         status = dgnn_emit_template(emit, &s.scope, descriptor_strip);
     }
     if (!status && !three) {
-        status = descriptor_emit_compress(emit, &outer->scope, "repinit.", 1);
+        status = dgnn_compressed_emit(emit, &outer->scope, "repinit.", 1, compressed);
     }
     status = status ? status : dgnn_text_add(&emit->text, emit->error, "}");
     dgnn_emit_undefine(&s);
@@ -445,6 +402,7 @@ static int descriptor_emit_dpa2(struct dgnn_emit *emit, struct dgnn_emit_setting
                                 struct dgnn_descriptors_facts *facts)
 {
     int64_t nlayer, last;
+    int compressed = 0;
     char prefix[DGNN_EMIT_NAME_MAX];
     DGNN_TRY(descriptor_define_dpa2(emit, s));
     DGNN_TRY(dgnn_emit_template(emit, &s->scope, descriptor_dpa2));
@@ -454,9 +412,9 @@ static int descriptor_emit_dpa2(struct dgnn_emit *emit, struct dgnn_emit_setting
                                     ", 'g1_shape_tranform': {'@class': 'Identity', '@version': 1}"));
     }
     DGNN_TRY(descriptor_type_embed(emit, s, "[?repinit.tebd_dim=8?]"));
-    DGNN_TRY(descriptor_emit_repinit(emit, s, 0));
+    DGNN_TRY(descriptor_emit_repinit(emit, s, 0, &compressed));
     if (descriptor_is(&s->scope, "three", "true")) {
-        DGNN_TRY(descriptor_emit_repinit(emit, s, 1));
+        DGNN_TRY(descriptor_emit_repinit(emit, s, 1, &compressed));
     }
     struct dgnn_emit_scope repformers = s->scope;
     snprintf(prefix, sizeof(prefix), "%srepformers.", s->scope.prefix);
@@ -465,7 +423,7 @@ static int descriptor_emit_dpa2(struct dgnn_emit *emit, struct dgnn_emit_setting
     DGNN_TRY(dgnn_emit_template(emit, &repformers, descriptor_dpa2_repformers));
     descriptor_integers(dgnn_emit_variable(&s->scope, "nlayers"), &nlayer, &last);
     DGNN_TRY(descriptor_emit_dpa2_layers(emit, s, nlayer));
-    facts->graph = descriptor_is(&s->scope, "three", "false") &&
+    facts->graph = !compressed && descriptor_is(&s->scope, "three", "false") &&
                    descriptor_is(&s->scope, "repinit_zero", "true") &&
                    descriptor_is(&s->scope, "repformer_zero", "true");
     DGNN_TRY(descriptor_graph_disabled(emit, &s->scope, &facts->graph));

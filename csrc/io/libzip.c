@@ -1,5 +1,19 @@
 #include "io/libzip.h"
 
+#ifdef DGNN_LIBZIP_INSIDE /* a wheel has libzip in it, without a cryptography library */
+
+int dgnn_libzip_get(const struct dgnn_libzip **libzip, struct dgnn_error *error)
+{
+#define LIBZIP_INSIDE(name) .name = zip_##name,
+    static const struct dgnn_libzip functions = {LIBZIP_FUNCTIONS(LIBZIP_INSIDE)};
+#undef LIBZIP_INSIDE
+    (void)error;
+    *libzip = &functions;
+    return DGNN_OK;
+}
+
+#else
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -43,3 +57,5 @@ int dgnn_libzip_get(const struct dgnn_libzip **libzip, struct dgnn_error *error)
     *libzip = status ? NULL : &libzip_functions;
     return status;
 }
+
+#endif

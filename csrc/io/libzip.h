@@ -1,8 +1,8 @@
 /* libzip's functions, found when the first ZIP archive is opened.
  *
  * libzip brings a cryptography library, which takes longer to load than dgnn itself. So it is not linked: who
- * reads JSON, or has no model yet, does without. DGNN_LIBZIP, the name to load, is that of the library that
- * the build found. */
+ * reads JSON, or has no model yet, does without; with DGNN_LIBZIP_INSIDE it is linked. DGNN_LIBZIP, the name
+ * to load, is that of the library that the build found. */
 #ifndef DGNN_IO_LIBZIP_H
 #define DGNN_IO_LIBZIP_H
 

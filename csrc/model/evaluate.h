@@ -40,8 +40,8 @@ int dgnn_evaluate(struct dgnn_session *session, struct dgnn_session_part *part,
 void dgnn_evaluate_counts(const struct dgnn_evaluate_call *call, const struct dgnn_session_part *part,
                           struct dgnn_result *result);
 
-/* After prepare, in place of evaluating: into the session's estimate, what the call's first model would do. Its memory is
- * laid out then, and its cost known from the graph. */
+/* After prepare, in place of evaluating: into the session's estimate, what the call's first model would do.
+ * Its memory is laid out then, and its cost known from the graph. */
 void dgnn_evaluate_estimate(const struct dgnn_session *session, const struct dgnn_evaluate_call *call);
 
 #endif

@@ -1,4 +1,5 @@
 /* The ladder from instruction set to table. */
+#include "base/falsify.h"
 #include "ops/vector.h"
 
 #define DGNN_REAL_BITS 32

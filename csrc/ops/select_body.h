@@ -3,7 +3,7 @@
 #define SELECT_GLUE2(name, set) name##_##set
 #define SELECT_GLUE(name, set) SELECT_GLUE2(name, set)
 
-const struct REAL(dgnn_ops) * REAL(dgnn_select_ops)(enum dgnn_cpu cpu)
+static const struct REAL(dgnn_ops) * REAL(select_table)(enum dgnn_cpu cpu)
 {
     switch (cpu) {
     case DGNN_CPU_REFERENCE:
@@ -20,6 +20,28 @@ const struct REAL(dgnn_ops) * REAL(dgnn_select_ops)(enum dgnn_cpu cpu)
     default:
         return &SELECT_GLUE(REAL(dgnn_vector_ops), portable);
     }
+}
+
+static void REAL(select_wrong_product)(int64_t nrow, const real *rows, int64_t row_stride,
+                                       const struct REAL(dgnn_matrix) * w, const real *bias, real *out,
+                                       int64_t out_stride, int accumulate)
+{
+    REAL(dgnn_reference_ops).product(nrow, rows, row_stride, w, bias, out, out_stride, accumulate);
+    for (int64_t row = 0; row < nrow; row++) {
+        out[row * out_stride] += (real)0.001;
+    }
+}
+
+const struct REAL(dgnn_ops) * REAL(dgnn_select_ops)(enum dgnn_cpu cpu)
+{
+    static struct REAL(dgnn_ops) wrong; /* only a test has it, which has one such set at a time */
+    const struct REAL(dgnn_ops) *table = REAL(select_table)(cpu);
+    if (!dgnn_falsify_has(cpu)) {
+        return table;
+    }
+    wrong = *table;
+    wrong.product = REAL(select_wrong_product);
+    return &wrong;
 }
 
 #undef SELECT_GLUE

@@ -83,7 +83,7 @@ def tree():
              "pair_exclude_types": [], "rcond": None, "preset_out_bias": None,
              "@variables": {"out_bias": array(np.zeros((1, 2, 3))), "out_std": array(np.ones((1, 2, 3)))},
              "descriptor": descriptor, "fitting": fitting}
-    return {"model": model, "model_def_script": {}, "backend": "dgnn's example", "software": "dgnn", "version": "0.1.0"}, error
+    return {"model": model, "model_def_script": {}, "backend": "dgnn's example", "software": "dgnn", "version": "example"}, error
 
 
 if __name__ == "__main__":

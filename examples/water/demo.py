@@ -88,7 +88,7 @@ def two_ranks():
     try:
         import mpi4py  # noqa: F401
     except ImportError:
-        return "mpi4py is not installed (pip install 'dgnn[mpi]' mpich)"
+        return "mpi4py is not installed (pip install 'dgnn-md[mpi]' mpich)"
     beside = pathlib.Path(sys.executable).with_name("mpirun")
     launcher = str(beside) if beside.exists() else shutil.which("mpirun")
     if not launcher:

@@ -149,9 +149,17 @@ def from_bytes(name, data, options):
     return dgnn.Model(files.make((name, data), _load_options(**{**given, **options})), name)
 
 
+# Compressed models whose tensors are those of another one that is there, with other numbers: nine forms are enough.
+LIKE_ANOTHER = {f"compressed_{name}" for name in (
+    "coarse", "coarse_se_e2_a", "dipole", "dpa1_one_side", "dpa1_two_side", "dpa2_one_side", "f32", "far", "odd_stride",
+    "se_e2_a_pairs", "se_e3")}
+
+
 def test_what_no_form_of_exists_is_named():
     """With the reason why deepmd-kit could not save it. A model that cannot be built at all is named once."""
-    bare = sorted(path.name for path in (DATA / "cases").iterdir() if not path.name.endswith("_graph"))
+    assert not LIKE_ANOTHER & {case for case, _ in SAVED}
+    bare = sorted(path.name for path in (DATA / "cases").iterdir()
+                  if not path.name.endswith("_graph") and path.name not in LIKE_ANOTHER)
     reasons = {kind: saved_files.not_saved(kind) for kind in ("input", "pt", "pth", "expt.pt", "pte")}
     for kind, built_as in (("pt", "pt"), ("pth", "pt"), ("pte", "expt.pt")):
         missing = {case for case in bare if (case, kind) not in SAVED}

@@ -155,7 +155,7 @@ def mutants_of_variables(holder, where, rows):
                 yield Mutant(f"{where}.{key}: null", put(holder, key, None), EITHER)
             longer = {**value, "value": [*value["value"], value["value"][0]]} if value["value"] else value
             yield Mutant(f"{where}.{key}: longer", put(holder, key, longer), REFUSED)
-        elif isinstance(value, list) and value:
+        elif key in ("compress_data", "compress_info"):
             yield Mutant(f"{where}.{key}: longer", put(holder, key, [*value, value[0]]), REFUSED)
             yield Mutant(f"{where}.{key}: shorter", put(holder, key, value[:-1]), REFUSED)
         elif value is None:

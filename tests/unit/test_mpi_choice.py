@@ -1,5 +1,6 @@
 """Which MPI module is taken, and what is said about wrong pairings. No MPI is loaded here."""
 
+import os
 import subprocess
 import sys
 import types
@@ -72,3 +73,14 @@ def test_mpirun_of_the_other(monkeypatch):
 def test_nothing_is_loaded_by_import():
     code = "import sys, dgnn; assert not any('mpi4py' in m or '_mpi_' in m for m in sys.modules), sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_library_that_prints(tmp_path):
+    """UCX below MPICH says on stdout that there is no /proc; the vendor is the last line."""
+    (tmp_path / "mpi4py").mkdir()
+    (tmp_path / "mpi4py" / "__init__.py").write_text("class rc: pass")
+    (tmp_path / "mpi4py" / "MPI.py").write_text("print('UCX ERROR')\ndef get_vendor(): return 'MPICH', (5, 0, 2)")
+    program = "from dgnn import launch; print(launch.loaded())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert done.stdout == "mpich\n", done.stderr

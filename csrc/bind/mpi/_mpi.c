@@ -3,6 +3,9 @@
  * Compiled once per MPI with -DDGNN_MPI_NAME=_mpi_mpich or _mpi_openmpi; dgnn/mpi.py imports the one whose
  * MPI mpi4py loaded. */
 #define PY_SSIZE_T_CLEAN
+#if !defined(Py_LIMITED_API) && !defined(DGNN_WHOLE_API)
+#define Py_LIMITED_API 0x030a0000 /* as bind/state.h */
+#endif
 #include <Python.h>
 
 #include "mpi/mpi_transport.h"

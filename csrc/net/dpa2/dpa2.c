@@ -265,7 +265,8 @@ static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .repeats_backward = s->keep,
         .has_message_passing = 1,
         .has_message_passing_across_ranks = 1,
-        .has_graph_form = !s->repinit.use_three_body && s->repinit.set_davg_zero && s->shape.centred,
+        .has_graph_form = (!s->compression.is_there || s->compression.evaluated == DGNN_COMPRESSED_NET) &&
+                          !s->repinit.use_three_body && s->repinit.set_davg_zero && s->shape.centred,
         .uses_first_type = s->has_empty && (!s->strip || !s->own.smooth),
     };
 }

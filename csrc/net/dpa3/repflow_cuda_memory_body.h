@@ -61,7 +61,7 @@ static void REAL(cuda_put_layer)(struct REAL(cuda_weights) * w, struct dgnn_aren
     const int64_t a = w->host->a * (int64_t)sizeof(real), m = w->host->m * (int64_t)sizeof(real);
     struct REAL(dgnn_repflow_weights) to = *from;
     REAL(cuda_put_matrices)(w, arena, from, &to);
-    to.rows = NULL;
+    to.rows = to.without_angle_term = NULL;
     to.centre_bias = REAL(cuda_put)(w, arena, from->centre_bias, n + m + e + e + a);
     to.symmetric_bias = REAL(cuda_put)(w, arena, from->symmetric_bias, n);
     to.weight_self = REAL(cuda_put)(w, arena, from->weight_self, n);

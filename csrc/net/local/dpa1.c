@@ -242,7 +242,9 @@ static void dpa1_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .parameters = s->parameters,
         .dtype = s->dtype,
         .repeats_backward = 1,
-        .has_graph_form = 1,
+        /* As in deepmd-kit, whose graph form has no model of which types alone are compressed. */
+        .has_graph_form = !s->compression.is_there || s->compression.has_tables ||
+                          s->compression.evaluated == DGNN_COMPRESSED_NET,
         .uses_first_type = s->has_mean && (!s->strip || !s->params.smooth_type_embedding),
     };
 }
