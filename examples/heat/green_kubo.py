@@ -27,15 +27,14 @@ WATER = pathlib.Path(__file__).resolve().parent.parent / "water"
 
 
 def autocorrelation(flux, length):
-    """<J(0) . J(t)> at t = 0 ... length - 1 samples, of one block (n, 3), less its mean."""
-    flux = flux - flux.mean(axis=0)
+    """<J(0) . J(t)> at t = 0 ... length - 1 samples, of one block (n, 3)."""
     n = len(flux)
     return np.array([np.einsum("ia,ia->", flux[: n - lag], flux[lag:]) / (n - lag) for lag in range(length)])
 
 
 def conductivity(flux, step, volume, temperature, blocks):
     """(times, autocorrelation and its error, running integral in W/(m K) and its error). step: ASE's time between samples."""
-    parts = np.array_split(flux, blocks)
+    parts = np.array_split(flux - flux.mean(axis=0), blocks)  # less the whole run's mean: a block's own would bend its integral
     length = min(map(len, parts)) // 2
     each = np.array([autocorrelation(part, length) for part in parts])
     running = np.cumsum(each, axis=1) - 0.5 * (each + each[:, :1])  # trapezoids

@@ -36,8 +36,8 @@ def model(fitting=None, spin=None, **options):
 
 
 CASES = {
-    "dpa4c_spin_charge": model(dict(resnet_dt=True, activation_function="tanh", numb_aparam=2), [True, True], rcut=4.7, channels=16,
-                               lmax=4, n_radial=9, radial_modes=3, basis_type="gaussian", exclude_types=[[0, 0]],
+    "dpa4c_spin_charge": model(dict(resnet_dt=True, activation_function="tanh", numb_aparam=2), [True, True], rcut=4.7,
+                               channels=16, lmax=4, n_radial=9, radial_modes=3, basis_type="gaussian", exclude_types=[[0, 0]],
                                add_chg_spin_ebd=True, default_chg_spin=[2.0, 3.0], seed=1),
     "dpa4c_wide": model(dict(resnet_dt=False, activation_function="silu"), rcut=6.0, channels=128, lmax=3, n_radial=16,
                         radial_modes=2, seed=3),
@@ -107,7 +107,8 @@ def answers(model, given):
         result = model(coord, kinds, tensors["spin"].requires_grad_(True), box=box, do_atomic_virial=True, **more)
     else:
         result = model.call_common(coord, kinds, box=box, do_atomic_virial=True, neighbor_graph_method="dense", **more)
-        names = {"energy": "energy_redu", "force": "energy_derv_r", "virial": "energy_derv_c_redu", "atom_virial": "energy_derv_c"}
+        names = {"energy": "energy_redu", "force": "energy_derv_r", "virial": "energy_derv_c_redu",
+                 "atom_virial": "energy_derv_c"}
         result = {"atom_energy": result["energy"], **{ours: result[theirs].squeeze(-2) if "derv" in theirs else result[theirs]
                                                       for ours, theirs in names.items()}}
     return {key: value.detach().numpy()[0].astype(np.float64) for key, value in result.items()
@@ -150,7 +151,8 @@ def write(folder, name, config, rng):
         archive.writestr("model/extra/model.json", json.dumps({
             "model": _numpy_to_json_serializable(copy.deepcopy(tree)), "model_def_script": config, "backend": "dpmodel",
             "software": "deepmd-kit", "version": "3.2.0"}))
-    print(name, (folder / "model.pt2").stat().st_size, np.abs(arrays["slab/out/force"]).max(), arrays["slab/out/atom_energy"].std())
+    print(name, (folder / "model.pt2").stat().st_size, np.abs(arrays["slab/out/force"]).max(),
+          arrays["slab/out/atom_energy"].std())
 
 
 def main(outdir, seed):
