@@ -230,8 +230,8 @@ static int pysignal_callable_has_comm(const struct pysignal_callable *self, PyOb
 {
     PyObject *comm = NULL;
     if (self->attribute) {
-        comm = PyTuple_Size(arguments) ? PyObject_GetAttr(PyTuple_GetItem(arguments, 0), self->attribute)
-                                           : NULL;
+        comm =
+            PyTuple_Size(arguments) ? PyObject_GetAttr(PyTuple_GetItem(arguments, 0), self->attribute) : NULL;
         Py_XDECREF(comm); /* the instance keeps it */
         PyErr_Clear();
     } else if (keywords) {

@@ -25,9 +25,9 @@ struct dgnn_load_context {
     const char *const *type_map; /* ntypes element names */
     int32_t threads;             /* worker threads, >= 1 */
     enum dgnn_cpu cpu;
-    int32_t radial;         /* enum dgnn_radial, for families with a network of the distance alone */
-    int32_t compressed;     /* enum dgnn_compressed, for families that deepmd-kit compresses */
-    int32_t wants_rotation; /* will evaluations take the rotation matrix? */
+    int32_t radial;                  /* enum dgnn_radial, for families with a network of the distance alone */
+    int32_t compressed;              /* enum dgnn_compressed, for families that deepmd-kit compresses */
+    int32_t wants_rotation;          /* will evaluations take the rotation matrix? */
     struct dgnn_cuda_device *device; /* NULL: the CPU */
 };
 
