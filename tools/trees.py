@@ -68,16 +68,16 @@ def bare(wheel, checkout):
     run([tools(), "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--python-version", PYTHON,
          "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_17_x86_64", "--platform", "manylinux2014_x86_64",
          "-d", fetched, "numpy", *DOCUMENTS])
-    shutil.rmtree(tree / "work", ignore_errors=True)
-    shutil.copytree(fetched, tree / "work" / "wheels")
-    shutil.copy(wheel, tree / "work" / "wheels")
-    shutil.copytree(checkout, tree / "work" / "source", ignore=shutil.ignore_patterns("dgnn", ".git", "build", ".venv", "dist"))
-    inside(tree, "rm -rf /work/venv && python3 -m venv /work/venv")
-    inside(tree, f"/work/venv/bin/pip install --no-index --find-links wheels ./wheels/{wheel.name}", "/work")
-    told = inside(tree, "/work/venv/bin/python -m dgnn check").splitlines()[-1]
+    shutil.rmtree(tree / "trial", ignore_errors=True)
+    shutil.copytree(fetched, tree / "trial" / "wheels")
+    shutil.copy(wheel, tree / "trial" / "wheels")
+    shutil.copytree(checkout, tree / "trial" / "source", ignore=shutil.ignore_patterns("dgnn", ".git", "build", ".venv", "dist"))
+    inside(tree, "rm -rf /trial/venv && python3 -m venv /trial/venv")
+    inside(tree, f"/trial/venv/bin/pip install --no-index --find-links wheels ./wheels/{wheel.name}", "/trial")
+    told = inside(tree, "/trial/venv/bin/python -m dgnn check").splitlines()[-1]
     named = " ".join(f"'{name}'" for name in DOCUMENTS)
-    inside(tree, f"/work/venv/bin/pip install --no-index --find-links wheels {named}", "/work")
-    pages = inside(tree, "/work/venv/bin/python -m pytest -q -p no:cacheprovider tests/pages/test_fragments.py -k 'five_minutes or README'", "/work/source")
+    inside(tree, f"/trial/venv/bin/pip install --no-index --find-links wheels {named}", "/trial")
+    pages = inside(tree, "/trial/venv/bin/python -m pytest -q -p no:cacheprovider tests/pages/test_fragments.py -k 'five_minutes or README'", "/trial/source")
     return f"dgnn check: {told}; README and First steps: {pages.splitlines()[-1]}"
 
 
