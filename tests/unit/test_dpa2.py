@@ -59,7 +59,6 @@ def narrow(*path):
 
 LAYERS = ("repformers_variable", "repformer_layers")
 UNSUPPORTED = {
-    "compressed block": (put("repinit_variable", "compress", value={}), "compressed"),
     "new": (put("@version", value=5), "version 5"),
     "option of the descriptor": (put("use_magic", value=True), "descriptor.use_magic"),
     "option of repinit": (put("repinit_args", "use_magic", value=True), "repinit_args.use_magic"),
@@ -74,6 +73,7 @@ UNSUPPORTED = {
     "an activation in a product": (put(*LAYERS, 0, "linear2", "activation_function", value="tanh"), "linear2"),
 }
 DAMAGED = {
+    "tables that are none": (put("repinit_variable", "compress", value={}), "repinit_variable.compress.@variables"),
     "no layers": (put(*LAYERS, value=[]), "0 layers, expected 2"),
     "a layer less": (drop(*LAYERS, 1), "1 layers, expected 2"),
     "no weights": (drop(*LAYERS, 0, "linear1"), "linear1"),
