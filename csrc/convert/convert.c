@@ -3,6 +3,7 @@
 #include "convert/elements.h"
 #include "convert/fittings.h"
 #include "convert/heads.h"
+#include "convert/pair_tables.h"
 #include "convert/spin_settings.h"
 #include "io/writer.h"
 
@@ -25,6 +26,14 @@ static const char convert_linear[] =
     "'atom_exclude_types': $atom_exclude$, 'pair_exclude_types': $pair_exclude$, 'rcond': null, "
     "'preset_out_bias': null, '@variables': {'out_bias': ^out_bias^, 'out_std': ^out_std^}, "
     "'weights': ?weights='mean'?, 'models': [";
+
+/* What weighs the two is made of distances. */
+static const char convert_zbl[] =
+    "{'@class': 'Model', 'type': 'zbl', '@version': 2, 'type_map': $type_map$, "
+    "'atom_exclude_types': $atom_exclude$, 'pair_exclude_types': $pair_exclude$, 'rcond': null, "
+    "'preset_out_bias': null, '@variables': {'out_bias': ^out_bias^, 'out_std': ^out_std^}, 'weights': "
+    "'mean', "
+    "'sw_rmin': ?sw_rmin?, 'sw_rmax': ?sw_rmax?, 'smin_alpha': $smin_alpha$, 'models': [";
 
 /* ------------------------------------------------------------------ what a checkpoint is */
 
@@ -105,12 +114,11 @@ static int convert_is_expt(const struct dgnn_states *state)
     return 0;
 }
 
-/* One descriptor and fitting; scope->prefix as "atomic_model.". */
+/* One descriptor and fitting; scope->prefix as "atomic_model.". facts->graph: the model's. */
 static int convert_emit_standard(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
-                                 const char *beginning, int32_t *graph)
+                                 const char *beginning, struct dgnn_descriptors_facts *facts)
 {
     struct dgnn_value descriptor = dgnn_value_member(scope->params, "descriptor");
-    struct dgnn_descriptors_facts facts;
     char prefix[DGNN_EMIT_NAME_MAX];
     struct dgnn_emit_scope inner = *scope;
     snprintf(prefix, sizeof(prefix), "%sdescriptor.", scope->prefix);
@@ -118,10 +126,10 @@ static int convert_emit_standard(struct dgnn_emit *emit, const struct dgnn_emit_
     inner.params = &descriptor;
     DGNN_TRY(dgnn_emit_template(emit, scope, beginning));
     DGNN_TRY(dgnn_emit_template(emit, scope, convert_standard));
-    DGNN_TRY(dgnn_descriptors_emit(emit, &inner, &facts));
+    DGNN_TRY(dgnn_descriptors_emit(emit, &inner, facts));
     DGNN_TRY(dgnn_text_add(&emit->text, emit->error, ", \"fitting\": "));
-    DGNN_TRY(dgnn_fittings_emit(emit, scope, &facts));
-    *graph = *graph && facts.graph && dgnn_fittings_is_energy(scope); /* deepmd-kit's graphs are energies' */
+    DGNN_TRY(dgnn_fittings_emit(emit, scope, facts));
+    facts->graph = facts->graph && dgnn_fittings_is_energy(scope); /* deepmd-kit's graphs are energies' */
     return dgnn_text_add(&emit->text, emit->error, "}");
 }
 
@@ -139,7 +147,8 @@ static int convert_define_types(struct dgnn_emit *emit, struct dgnn_emit_setting
 }
 
 static int convert_emit_part(struct dgnn_emit *emit, const struct dgnn_emit_scope *outer,
-                             const struct dgnn_value *params, const char *prefix, int32_t *graph)
+                             const struct dgnn_value *params, const char *prefix,
+                             struct dgnn_descriptors_facts *facts)
 {
     struct dgnn_emit_settings s = {.scope = *outer};
     s.scope.params = params;
@@ -147,7 +156,39 @@ static int convert_emit_part(struct dgnn_emit *emit, const struct dgnn_emit_scop
     int status = convert_define_types(emit, &s, dgnn_emit_variable(outer, "type_map"));
     status = status ? status : dgnn_emit_define(emit, &s, "atom_exclude", "[]");
     status = status ? status : dgnn_emit_define(emit, &s, "pair_exclude", "[]");
-    status = status ? status : convert_emit_standard(emit, &s.scope, convert_plain, graph);
+    status = status ? status : convert_emit_standard(emit, &s.scope, convert_plain, facts);
+    dgnn_emit_undefine(&s);
+    return status;
+}
+
+/* A table in a sum: in pt_expt its types are the sum's, whatever the settings say. */
+static int convert_emit_table(struct dgnn_emit *emit, const struct dgnn_emit_scope *outer,
+                              const struct dgnn_value *params, const char *prefix)
+{
+    struct dgnn_value type = dgnn_value_member(params, "type");
+    struct dgnn_emit_settings s = {.scope = *outer};
+    const char *name = "none";
+    char path[512], sel[32];
+    int64_t most;
+    if (dgnn_value_kind(&type) != DGNN_VALUE_ABSENT) {
+        DGNN_TRY(dgnn_value_string(&type, &name, emit->error));
+    }
+    if (strcmp(name, "pairtab")) {
+        return dgnn_status_set(
+            emit->error, DGNN_ERROR_UNSUPPORTED,
+            "%s: a model of type '%.60s' without a descriptor in a sum; supported: pairtab",
+            dgnn_value_path(params, path, sizeof(path)), name);
+    }
+    s.scope.params = params;
+    s.scope.prefix = prefix;
+    int status = convert_is_expt(emit->state) ? DGNN_OK : convert_define_types(emit, &s, "");
+    status = status ? status : dgnn_emit_define(emit, &s, "rcut", "?rcut?");
+    status = status ? status : dgnn_emit_define(emit, &s, "sel", "?sel?");
+    if (!status) {
+        most = dgnn_descriptors_sum(dgnn_emit_variable(&s.scope, "sel"));
+        snprintf(sel, sizeof(sel), "%lld", (long long)most);
+        status = dgnn_pair_tables_emit(emit, &s.scope, "$rcut$", sel);
+    }
     dgnn_emit_undefine(&s);
     return status;
 }
@@ -162,23 +203,42 @@ static int convert_emit_linear(struct dgnn_emit *emit, const struct dgnn_emit_sc
     for (int64_t k = 0; k < count; k++) {
         struct dgnn_value item = dgnn_value_item(&models, k);
         struct dgnn_value descriptor = dgnn_value_member(&item, "descriptor");
-        if (dgnn_value_kind(&descriptor) == DGNN_VALUE_ABSENT) {
-            char path[512];
-            return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED,
-                                   "%s: a model without a descriptor, as a pair "
-                                   "table",
-                                   dgnn_value_path(&item, path, sizeof(path)));
-        }
+        struct dgnn_descriptors_facts facts = {0}; /* of a table: deepmd-kit has no graph with one */
         snprintf(prefix, sizeof(prefix), "%smodels.%lld.", scope->prefix, (long long)k);
         DGNN_TRY(dgnn_text_add(&emit->text, emit->error, k ? ", " : ""));
-        DGNN_TRY(convert_emit_part(emit, scope, &item, prefix, graph));
+        DGNN_TRY(dgnn_value_kind(&descriptor) == DGNN_VALUE_ABSENT
+                     ? convert_emit_table(emit, scope, &item, prefix)
+                     : convert_emit_part(emit, scope, &item, prefix, &facts));
+        *graph = *graph && facts.graph;
     }
     return dgnn_text_add(&emit->text, emit->error, "]}");
 }
 
+/* A net and a table that reaches as far and has as many neighbours. deepmd-kit's pt backend does not read
+ * smin_alpha: its models have the default, whatever the settings say. */
+static int convert_emit_zbl(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int expt)
+{
+    struct dgnn_descriptors_facts facts;
+    char net[DGNN_EMIT_NAME_MAX], table[DGNN_EMIT_NAME_MAX], sel[32];
+    struct dgnn_emit_scope inner = s->scope;
+    struct dgnn_text rcut = {0};
+    snprintf(net, sizeof(net), "%smodels.0.", s->scope.prefix);
+    snprintf(table, sizeof(table), "%smodels.1.", s->scope.prefix);
+    inner.prefix = table;
+    DGNN_TRY(dgnn_emit_define(emit, s, "smin_alpha", expt ? "?smin_alpha=0.1?" : "0.1"));
+    DGNN_TRY(dgnn_emit_template(emit, &s->scope, convert_zbl));
+    DGNN_TRY(convert_emit_part(emit, &s->scope, s->scope.params, net, &facts));
+    DGNN_TRY(dgnn_text_add(&emit->text, emit->error, ", "));
+    snprintf(sel, sizeof(sel), "%lld", (long long)facts.sel);
+    int status = dgnn_text_add_number(&rcut, facts.rcut, emit->error);
+    status = status ? status : dgnn_pair_tables_emit(emit, &inner, rcut.data, sel);
+    dgnn_text_free(&rcut);
+    return status ? status : dgnn_text_add(&emit->text, emit->error, "]}");
+}
+
 static int convert_emit_spin(struct dgnn_emit *emit, struct dgnn_emit_settings *s, int expt)
 {
-    int32_t graph = 0;
+    struct dgnn_descriptors_facts facts;
     struct dgnn_emit_scope backbone;
     DGNN_TRY(dgnn_spin_settings_define(emit, s, expt));
     backbone = s->scope;
@@ -186,8 +246,18 @@ static int convert_emit_spin(struct dgnn_emit *emit, struct dgnn_emit_settings *
     DGNN_TRY(dgnn_emit_template(emit, &s->scope,
                                 "{'type': 'spin_ener', 'spin': {'use_spin': $use_spin$, "
                                 "'virtual_scale': $virtual_scale$}, 'backbone_model': "));
-    DGNN_TRY(convert_emit_standard(emit, &backbone, convert_plain, &graph));
+    DGNN_TRY(convert_emit_standard(emit, &backbone, convert_plain, &facts));
     return dgnn_text_add(&emit->text, emit->error, "}");
+}
+
+/* A model that is neither a sum nor one of virtual atoms. */
+static int convert_emit_alone(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
+                              const char *beginning, int32_t *graph)
+{
+    struct dgnn_descriptors_facts facts;
+    DGNN_TRY(convert_emit_standard(emit, scope, beginning, &facts));
+    *graph = *graph && facts.graph;
+    return DGNN_OK;
 }
 
 /* Spins that are inputs of the descriptor: no virtual atoms, so that all else is as without spins. */
@@ -196,7 +266,7 @@ static int convert_emit_native(struct dgnn_emit *emit, struct dgnn_emit_settings
     DGNN_TRY(dgnn_spin_settings_define_native(emit, s));
     DGNN_TRY(dgnn_emit_define(emit, s, "atom_exclude", "?atom_exclude_types=[]?"));
     DGNN_TRY(dgnn_emit_define(emit, s, "pair_exclude", "?pair_exclude_types=[]?"));
-    return convert_emit_standard(emit, &s->scope, convert_native, graph);
+    return convert_emit_alone(emit, &s->scope, convert_native, graph);
 }
 
 static int convert_has(const struct dgnn_value *params, const char *name)
@@ -241,13 +311,16 @@ static int convert_emit_kind(struct dgnn_emit *emit, struct dgnn_emit_settings *
     if (dgnn_value_kind(&type) != DGNN_VALUE_ABSENT) {
         DGNN_TRY(dgnn_value_string(&type, &name, emit->error));
     }
-    if (convert_has(s->scope.params, "use_srtab")) {
+    int has_table = convert_has(s->scope.params, "use_srtab"),
+        has_spin = convert_has(s->scope.params, "spin");
+    if (has_table && (has_spin || strcmp(name, "standard"))) {
         return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED,
-                               "%s: use_srtab: a model with a pair table",
-                               dgnn_value_path(s->scope.params, path, sizeof(path)));
+                               "%s: use_srtab: a pair table %s; supported: in a model of type standard",
+                               dgnn_value_path(s->scope.params, path, sizeof(path)),
+                               has_spin ? "beside spins" : "of a model of another type");
     }
     DGNN_TRY(convert_define_types(emit, s, NULL));
-    if (convert_has(s->scope.params, "spin")) {
+    if (has_spin) {
         return convert_emit_spins(emit, s, &type, expt, graph);
     }
     DGNN_TRY(dgnn_emit_define(emit, s, "atom_exclude", "?atom_exclude_types=[]?"));
@@ -255,8 +328,12 @@ static int convert_emit_kind(struct dgnn_emit *emit, struct dgnn_emit_settings *
     if (!strcmp(name, "linear_ener")) {
         return convert_emit_linear(emit, &s->scope, graph);
     }
+    if (has_table) {
+        *graph = 0;
+        return convert_emit_zbl(emit, s, expt);
+    }
     if (!strcmp(name, "standard")) {
-        return convert_emit_standard(emit, &s->scope, convert_plain, graph);
+        return convert_emit_alone(emit, &s->scope, convert_plain, graph);
     }
     return dgnn_status_set(emit->error, DGNN_ERROR_UNSUPPORTED,
                            "%s: '%s' is not supported; supported: standard, "

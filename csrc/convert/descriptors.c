@@ -2,6 +2,7 @@
 
 #include "convert/compressed.h"
 #include "convert/descriptor_tables.h"
+#include "io/decimal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,13 @@ static void descriptor_integers(const char *text, int64_t *sum, int64_t *last)
         }
         text += length ? length : 1;
     }
+}
+
+int64_t dgnn_descriptors_sum(const char *sel)
+{
+    int64_t sum, last;
+    descriptor_integers(sel, &sum, &last);
+    return sum;
 }
 
 static int descriptor_define_integer(struct dgnn_emit *emit, struct dgnn_emit_settings *s, const char *name,
@@ -454,6 +462,8 @@ static int descriptor_emit_hybrid(struct dgnn_emit *emit, struct dgnn_emit_setti
         DGNN_TRY(dgnn_text_add(&emit->text, emit->error, k ? ", " : ""));
         DGNN_TRY(dgnn_descriptors_emit(emit, &scope, &own));
         facts->mixed_types |= own.mixed_types;
+        facts->rcut = own.rcut > facts->rcut ? own.rcut : facts->rcut;
+        facts->sel = own.sel > facts->sel ? own.sel : facts->sel;
     }
     return dgnn_text_add(&emit->text, emit->error, "]}");
 }
@@ -462,23 +472,24 @@ static const struct {
     const char *type;
     int (*emit)(struct dgnn_emit *emit, struct dgnn_emit_settings *settings,
                 struct dgnn_descriptors_facts *facts);
-} descriptor_families[] = {{"dpa3", descriptor_emit_dpa3},
-                           {"dpa4c", descriptor_emit_dpa4c},
-                           {"DPA4C", descriptor_emit_dpa4c},
-                           {"dpa2", descriptor_emit_dpa2},
-                           {"dpa1", descriptor_emit_dpa1},
-                           {"se_atten", descriptor_emit_dpa1},
-                           {"se_atten_v2", descriptor_emit_se_atten_v2},
-                           {"se_e2_a", descriptor_emit_se_a},
-                           {"se_a", descriptor_emit_se_a},
-                           {"se_e2_r", descriptor_emit_se_r},
-                           {"se_r", descriptor_emit_se_r},
-                           {"se_e3", descriptor_emit_se_t},
-                           {"se_at", descriptor_emit_se_t},
-                           {"se_a_3be", descriptor_emit_se_t},
-                           {"se_t", descriptor_emit_se_t},
-                           {"se_e3_tebd", descriptor_emit_se_t_tebd},
-                           {"hybrid", descriptor_emit_hybrid}};
+    const char *rcut, *sel; /* templates of what reaches furthest; NULL: "rcut" and "sel" of its settings */
+} descriptor_families[] = {{"dpa3", descriptor_emit_dpa3, "?repflow.e_rcut=6.0?", "?repflow.e_sel=120?"},
+                           {"dpa4c", descriptor_emit_dpa4c, NULL, NULL},
+                           {"DPA4C", descriptor_emit_dpa4c, NULL, NULL},
+                           {"dpa2", descriptor_emit_dpa2, "?repinit.rcut?", "?repinit.nsel?"},
+                           {"dpa1", descriptor_emit_dpa1, NULL, NULL},
+                           {"se_atten", descriptor_emit_dpa1, NULL, NULL},
+                           {"se_atten_v2", descriptor_emit_se_atten_v2, NULL, NULL},
+                           {"se_e2_a", descriptor_emit_se_a, NULL, NULL},
+                           {"se_a", descriptor_emit_se_a, NULL, NULL},
+                           {"se_e2_r", descriptor_emit_se_r, NULL, NULL},
+                           {"se_r", descriptor_emit_se_r, NULL, NULL},
+                           {"se_e3", descriptor_emit_se_t, NULL, NULL},
+                           {"se_at", descriptor_emit_se_t, NULL, NULL},
+                           {"se_a_3be", descriptor_emit_se_t, NULL, NULL},
+                           {"se_t", descriptor_emit_se_t, NULL, NULL},
+                           {"se_e3_tebd", descriptor_emit_se_t_tebd, NULL, NULL},
+                           {"hybrid", descriptor_emit_hybrid, "0", "0"}}; /* its parts' */
 
 /* What most families share; a spin model has set exclude, protection and sel before. */
 static int descriptor_define(struct dgnn_emit *emit, struct dgnn_emit_settings *s)
@@ -501,6 +512,26 @@ static int descriptor_define(struct dgnn_emit *emit, struct dgnn_emit_settings *
     return sel[0] == '[' || sel[0] == 'n' ? DGNN_OK : dgnn_emit_define(emit, s, "sel", "[$sel$]");
 }
 
+/* The cutoff and the most neighbours: a number, or the sum of a list. */
+static int descriptor_reach(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope, const char *rcut,
+                            const char *sel, struct dgnn_descriptors_facts *facts)
+{
+    struct dgnn_emit_settings s = {.scope = *scope};
+    int status = dgnn_emit_define(emit, &s, "rcut", rcut ? rcut : "?rcut=0?");
+    status = status ? status : dgnn_emit_define(emit, &s, "sel", sel ? sel : "?sel=0?");
+    if (!status) {
+        const char *number = dgnn_emit_variable(&s.scope, "rcut");
+        int64_t most = dgnn_descriptors_sum(dgnn_emit_variable(&s.scope, "sel"));
+        struct dgnn_decimal widest = {0};
+        if (!dgnn_decimal_parse(number, number + strlen(number), &widest) && widest.value > facts->rcut) {
+            facts->rcut = widest.value;
+        }
+        facts->sel = most > facts->sel ? most : facts->sel;
+    }
+    dgnn_emit_undefine(&s);
+    return status;
+}
+
 int dgnn_descriptors_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope,
                           struct dgnn_descriptors_facts *facts)
 {
@@ -515,7 +546,9 @@ int dgnn_descriptors_emit(struct dgnn_emit *emit, const struct dgnn_emit_scope *
             int status = descriptor_define(emit, &settings);
             status = status ? status : descriptor_families[k].emit(emit, &settings, facts);
             dgnn_emit_undefine(&settings);
-            return status;
+            return status ? status
+                          : descriptor_reach(emit, scope, descriptor_families[k].rcut,
+                                             descriptor_families[k].sel, facts);
         }
     }
     return dgnn_status_set(

@@ -42,7 +42,8 @@ int dgnn_emit_name(const struct dgnn_emit *emit, const struct dgnn_emit_scope *s
 
 /* ------------------------------------------------------------------ tensors */
 
-static int emit_tensor(struct dgnn_emit *emit, const char *name)
+/* is_row: with the shape of one row, as it is contiguous. */
+static int emit_tensor_shaped(struct dgnn_emit *emit, const char *name, int is_row)
 {
     struct dgnn_tensor tensor;
     DGNN_TRY(dgnn_states_tensor(emit->state, name, &tensor, emit->error));
@@ -54,9 +55,18 @@ static int emit_tensor(struct dgnn_emit *emit, const char *name)
     struct dgnn_array *array = (struct dgnn_array *)emit->arrays.data + emit->narrays;
     *array = (struct dgnn_array){.dtype = tensor.dtype, .ndim = tensor.ndim, .data = tensor.data};
     memcpy(array->shape, tensor.shape, sizeof(array->shape));
+    if (is_row) {
+        array->ndim = 1;
+        array->shape[0] = dgnn_tensor_size(&tensor);
+    }
     return dgnn_text_add(&emit->text, emit->error,
                          "{\"@class\": \"np.ndarray\", \"@is_variable\": true, \"@index\": %lld}",
                          (long long)emit->narrays++);
+}
+
+static int emit_tensor(struct dgnn_emit *emit, const char *name)
+{
+    return emit_tensor_shaped(emit, name, 0);
 }
 
 /* A tensor of the layer at name, by either dialect's suffix; null where there is none and it need not be. */
@@ -313,14 +323,14 @@ static int emit_mark(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope
         if (mark == '&' && !dgnn_states_find(emit->state, name)) {
             return dgnn_text_add(&emit->text, emit->error, "null");
         }
-        return mark == '*' ? emit_tensors(emit, name) : emit_tensor(emit, name);
+        return mark == '*' ? emit_tensors(emit, name) : emit_tensor_shaped(emit, name, mark == '!');
     }
 }
 
 int dgnn_emit_template(struct dgnn_emit *emit, const struct dgnn_emit_scope *scope, const char *template)
 {
     while (*template) {
-        size_t plain = strcspn(template, "$?^&*%~#");
+        size_t plain = strcspn(template, "$?^&*%~#!");
         DGNN_TRY(emit_text_quoted(emit, template, (int64_t)plain));
         template += plain;
         if (*template) {

@@ -7,6 +7,7 @@
  *   $name$                    a variable of the scope
  *   ?path=default?            a setting of the model's parameters; without "=default" it must be there
  *   ^names^  &names&          a tensor; & gives null where there is none
+ *   !names!                   a tensor as one row of numbers, whatever its shape
  *   *names*                   a list of tensors names.0, names.1, ... (without the brackets)
  *   %names;act;resnet%        a layer: names.matrix or .w, .bias or .b, .idt; act: $variable or a word
  *   ~key=names;act;resnet~    as a member with its comma, where the layer is there

@@ -231,6 +231,7 @@ static const struct {
     {"econf_tebd", STATES_SKIP_ALWAYS}, /* configurations of electrons, made from type_map */
     {"nsels", STATES_SKIP_ALWAYS},      /* pt's sums: sel and cutoffs again */
     {"rcuts", STATES_SKIP_ALWAYS},
+    {"zbl_weight", STATES_SKIP_ALWAYS},   /* TorchScript: what the last evaluation left */
     {"bias_dos", STATES_SKIP_ALWAYS},     /* what bias_atom_e began with */
     {"sec", STATES_SKIP_ALWAYS},          /* pt's se_e2_r: ends of the sections of sel */
     {"compress_info", STATES_SKIP_EMPTY}, /* tables of a compressed model */

@@ -10,6 +10,7 @@ CASE.pte        the archive of `dp --pt-expt freeze` with a trivial program in t
                 minutes to make and is not read
 """
 
+import contextlib
 import copy
 import hashlib
 import io
@@ -71,7 +72,7 @@ def fill(script, tree):
         for child, data in zip(script["models"], tree["models"]):
             fill(child, data)
     elif "descriptor" in script:
-        data = tree.get("backbone_model", tree)
+        data = tree["models"][0] if tree["type"] == "zbl" else tree.get("backbone_model", tree)
         fill_part(script["descriptor"], data["descriptor"])
         fill_part(script["fitting_net"], data["fitting"])
 
@@ -100,11 +101,25 @@ def same(one, other):
     return one == other or one in (None, []) and other in (None, [])
 
 
+@contextlib.contextmanager
+def tables_of(tree, params):
+    """In a folder with the files that the pair tables of a tree were made of, by the names of the settings: the rows up to rmax,
+    for what lies beyond deepmd-kit adds itself."""
+    names = [params.get("use_srtab"), *(model.get("tab_file") for model in params.get("models", []))]
+    tables = [model["tab"] for model in tree.get("models", []) if model["type"] == "pairtab"]
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for name, table in zip(filter(None, names), tables):
+            rows = arrays_of(table["@variables"]["vdata"])[0]
+            np.savetxt(name, rows[rows[:, 0] <= table["rmax"]], fmt="%.17g")
+        yield
+
+
 def trained(tree, params, build, kinds):
     """A model as the Trainer makes it from params, with the numbers of tree."""
     kind = kinds[{"spin_ener": 1, "linear": 2}.get(tree["type"], 0)]
     source = kind.deserialize(_json_to_numpy(without_tables(tree)))
-    model = build(copy.deepcopy(params))
+    with tables_of(tree, params):
+        model = build(copy.deepcopy(params))
     model.load_state_dict(source.state_dict())
     if not same(model.serialize(), source.serialize()):
         raise Unlike("built from its input file, it is another model")

@@ -111,13 +111,18 @@ def not_saved(kind):
     return {name.split(".", 1)[0]: why for name, why in rows if name.split(".", 1)[1] == kind}
 
 
+def saved_file(case, kind):
+    """The bytes of one file."""
+    recipe = json.loads(members()[f"{case}.{kind}.json"])
+    data = joined(members()[f"{case}.{kind}"], recipe["places"], arrays_of(tree_of(recipe["weights"])))
+    assert hashlib.sha256(data).hexdigest() == recipe["sha256"], (case, kind)
+    return data
+
+
 def saved(kind):
     """(case, bytes of the file) of all of a kind."""
     for case in sorted(case for case, other in names() if other == kind):
-        recipe = json.loads(members()[f"{case}.{kind}.json"])
-        data = joined(members()[f"{case}.{kind}"], recipe["places"], arrays_of(tree_of(recipe["weights"])))
-        assert hashlib.sha256(data).hexdigest() == recipe["sha256"], (case, kind)
-        yield case, data
+        yield case, saved_file(case, kind)
 
 
 def format_files(name):

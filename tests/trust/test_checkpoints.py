@@ -15,9 +15,12 @@ from dgnn import _core
 
 FILES = {"pt": ("pt_old_layout", "model.pt"), "pth": ("pth_se_e2_a", "frozen_model.pth"),
          "pte": ("pte_se_e2_a", "frozen_model.pte"), "expt": ("ptexpt_dpa1", "model.pt")}
+SAVED = {"zbl": ("zbl_dpa1", "pt"), "zbl.pth": ("zbl_dpa1", "pth"), "pairtab": ("linear_dpa1_pairtab", "expt.pt")}
 
 
 def content(kind, folder):
+    if kind in SAVED:
+        return saved_files.saved_file(*SAVED[kind])
     with open(saved_files.format_file(*FILES[kind], folder), "rb") as file:
         return file.read()
 
@@ -64,13 +67,13 @@ def check_mutants(kind, folder, count, figures):
     figures.record("mutants", kind, "read as before", read)
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("kind", [*FILES, *SAVED])
 def test_mutants(kind, tmp_path, figures):
     check_mutants(kind, tmp_path, 100, figures)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("kind", [*FILES, *SAVED])
 def test_3000_mutants(kind, tmp_path, figures):
     check_mutants(kind, tmp_path, 3000, figures)
 
@@ -189,7 +192,7 @@ def test_spins_of_another_kind(name, file, old, new, words, tmp_path):
         _core.load_bytes("model.pt", changed, head)
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("kind", [*FILES, *SAVED])
 def test_written_again_it_is_the_same(kind, tmp_path):
     data = content(kind, tmp_path)
     assert digest_of(rewritten(data, lambda name, member: member)) == digest_of(data)
