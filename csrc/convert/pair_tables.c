@@ -98,8 +98,7 @@ static int pair_table_emit_rows(struct dgnn_emit *emit, const struct pair_table 
         for (int64_t a = 0; a < table->ntypes; a++) {
             for (int64_t b = a; b < table->ntypes; b++) {
                 DGNN_TRY(dgnn_text_add(&emit->text, emit->error, ", "));
-                DGNN_TRY(
-                    dgnn_text_add_number(&emit->text, pair_table_energy(table, a, b, k), emit->error));
+                DGNN_TRY(dgnn_text_add_number(&emit->text, pair_table_energy(table, a, b, k), emit->error));
             }
         }
         DGNN_TRY(dgnn_text_add(&emit->text, emit->error, "]"));
