@@ -231,8 +231,8 @@ int main(void)
      * features. */
     static const char *const names[] = {
         "dpa3_base",       "dpa3_sequential", "dpa3_one_layer", "dpa3_two_layers_not_smooth",
-        "dpa3_not_smooth", "dpa3_no_angle",   "dpa3_use_dist",  "dpa3_16_layers",
-        "dipole_dpa3"};
+        "dpa3_not_smooth", "dpa3_no_angle",   "dpa3_use_dist",  "dpa3_custom_silu",
+        "dpa3_16_layers",  "dipole_dpa3"};
     test_keeps();
     test_makes_anew();
     test_starts_again();
