@@ -62,7 +62,7 @@ static void test_environment(void)
 {
     double mean[8] = {0, 0, 0, 0, 0.2, 0.1, -0.1, 0.3}, scale[8] = {1, 1, 1, 1, 2, 3, 4, 5}, row[4];
     struct dgnn_environment e = {
-        .cutoff = 5, .smooth = 2, .protection = 0.01, .width = 4, .ntypes = 2, .nsection = 1};
+        .cutoff = 5, .switch_start = 2, .protection = 0.01, .width = 4, .ntypes = 2, .nsection = 1};
     e.mean = mean;
     e.scale = scale;
     CHECK_NEAR(dgnn_environment_switch(&e, 1.5, NULL), 1, 0);
@@ -105,7 +105,7 @@ static int load_statistics(const char *davg, const char *dstd, struct dgnn_envir
 static void test_statistics(void)
 {
     struct dgnn_error error;
-    struct dgnn_environment e = {.cutoff = 5, .smooth = 2, .width = 1, .ntypes = 2, .nsection = 2};
+    struct dgnn_environment e = {.cutoff = 5, .switch_start = 2, .width = 1, .ntypes = 2, .nsection = 2};
     const char *good = "[[[1.0], [2.0], [2.0]], [[3.0], [4.0], [4.0]]]";
     CHECK_STATUS(load_statistics(good, good, &e, &error), DGNN_OK, "");
     CHECK_NEAR(dgnn_environment_mean(&e, 1, 1)[0], 4, 0);
@@ -117,7 +117,7 @@ static void test_statistics(void)
                  DGNN_ERROR_FORMAT, "standard deviation of 0");
     CHECK_STATUS(load_statistics(good, "[[[1.0], [2.0]], [[3.0], [4.0]]]", &e, &error), DGNN_ERROR_FORMAT,
                  "dstd");
-    e.smooth = 5;
+    e.switch_start = 5;
     CHECK_STATUS(load_statistics(good, good, &e, &error), DGNN_ERROR_FORMAT, "rcut_smth 5, rcut 5");
 }
 

@@ -348,11 +348,12 @@ static void test_options(void)
     rows[11].device = "";
     rows[12].semantics = DGNN_SEMANTICS_GRAPH;
     for (size_t k = 0; k < COUNT(rows); k++) {
-        int status = k == 10 || k == 11 ? DGNN_ERROR_UNSUPPORTED : DGNN_ERROR_INPUT;
+        int status = k == 10 ? DGNN_ERROR_UNSUPPORTED : DGNN_ERROR_INPUT;
         CHECK_STATUS(load("se_e2_r", &rows[k], &model), status,
-                     k < 10   ? numbers[k / 2]
-                     : k < 12 ? "no backend for it"
-                              : "descriptor 'se_e2_r' has the dense form");
+                     k < 10    ? numbers[k / 2]
+                     : k == 10 ? "device"
+                     : k == 11 ? "device: found ''"
+                               : "descriptor 'se_e2_r' has the dense form");
     }
     CHECK_STATUS(load("spin_dpa3", &rows[12], &model), DGNN_ERROR_INPUT,
                  "'dpa3' with virtual atoms has the dense form only");

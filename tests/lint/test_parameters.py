@@ -14,9 +14,9 @@ OPTIONS = {path.stem for path in (ROOT / "csrc" / "net" / "params").glob("*.def"
 NAMES = sorted({name for table in OPTIONS for name in TABLES[table]})
 # Words that also name other things: a layer's arrays, a property of every descriptor, what info() and warnings say, a result, a
 # stage.
-OTHER_MEANINGS = {"bias": "csrc/net/", "descriptor": ("dgnn/", "csrc/bind/pymodel.c", "csrc/model/compute"), "dim_out": "csrc/net/",
+OTHER_MEANINGS = {"bias": "csrc/net/", "descriptor": ("dgnn/", "csrc/bind/py", "csrc/model/compute", "csrc/model/evaluate"), "dim_out": "csrc/net/",
                   "mixed_types": "csrc/net/", "weights": "csrc/net/",
-                  "a_sel": "dgnn/calculator.py", "sel": "dgnn/calculator.py", "n_dim": "csrc/io/tree.h",
+                  "a_sel": "dgnn/calculator.py", "sel": ("dgnn/calculator.py", "csrc/model/compute.c"), "n_dim": "csrc/io/tree.h",
                   "virtual_scale": "dgnn/", "readout": ("csrc/net/dpa4c/dpa4c_paper_body.h", "csrc/net/dpa4c/dpa4c_body.h")}
 
 

@@ -75,7 +75,7 @@ MADE = {  # the beginning of a message: what makes it, given a folder
     "… a frozen graph of TensorFlow": lambda folder: load(folder, "graph.pb", b"\n\x10\n\x05input\x12"),
     "… neither a ZIP archive nor JSON": lambda folder: load(folder, "model.pt2", b"\x01\x02\x03\x04"),
     "… is not supported; supported": unknown_descriptor,
-    "device: expected": lambda folder: dgnn.Model.load(BASE, device="gpu"),
+    "device: found": lambda folder: dgnn.Model.load(BASE, device="gpu"),
     "types: the model knows": lambda folder: compute(types=["O", "D"]),
     "the model knows": lambda folder: in_ase(Atoms("OAr", [[0, 0, 0], [2, 0, 0]])),
     "… has no keyword": lambda folder: compute(boxx=np.eye(3)),

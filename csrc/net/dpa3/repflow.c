@@ -64,8 +64,7 @@ static struct repflow_products repflow_layer_products(const struct repflow_width
     };
 }
 
-/* Are the edge features that the layer begins with a number times a row, plus a row? */
-static int repflow_starts_from_numbers(const struct dgnn_dpa3_settings *s, int64_t l)
+int dgnn_repflow_starts_from_numbers(const struct dgnn_dpa3_settings *s, int64_t l)
 {
     return l == 0 && s->repflow.edge_init_use_dist;
 }
@@ -82,7 +81,7 @@ static void repflow_count_products(const struct dgnn_dpa3_settings *s, const str
         int64_t left = nlayer - ahead - l + (s->wants_rotation ? 1 : 0); /* of edges */
         struct repflow_products needed =
             repflow_layer_products(w, c, s->is_sequential || left > 1, s->is_sequential || left > 2,
-                                   repflow_starts_from_numbers(s, l) ? 1 : w->e, l == 0 ? 1 : w->a);
+                                   dgnn_repflow_starts_from_numbers(s, l) ? 1 : w->e, l == 0 ? 1 : w->a);
         profile->flop[DGNN_PHASE_NODE_FORWARD] += 2 * needed.node;
         profile->flop[DGNN_PHASE_EDGE_FORWARD] += 2 * needed.edge;
         profile->flop[s->is_sequential ? DGNN_PHASE_EDGE_FORWARD : DGNN_PHASE_ANGLE_FORWARD] +=

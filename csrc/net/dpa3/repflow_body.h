@@ -300,7 +300,7 @@ static struct REAL(dgnn_edge_block) REAL(repflow_edge_block)(const struct REAL(r
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     const struct REAL(repflow_kept) *kept = &w->layer[l];
-    int first = repflow_starts_from_numbers(f->settings, l);
+    int first = dgnn_repflow_starts_from_numbers(f->settings, l);
     return (struct REAL(dgnn_edge_block)){
         .edges = &w->edges,
         .layer = &f->layer[l].block,

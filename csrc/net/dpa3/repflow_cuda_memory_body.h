@@ -385,7 +385,7 @@ static struct REAL(dgnn_kernel_repflow)
         .rows_stride = w->rows_stride,
         .smooth = r->smooth_edge_update,
         .is_exponential = r->use_exp_switch,
-        .starts_from_distance = r->edge_init_use_dist,
+        .starts_from_distance = dgnn_repflow_starts_from_numbers(s, 0),
         .edge_start = r->e_rcut_smth,
         .edge_cutoff = r->e_rcut,
         .angle_start = r->a_rcut_smth,

@@ -89,7 +89,7 @@ static void REAL(repflow_lay_edges)(struct dgnn_arena *arena, struct REAL(repflo
     /* Layer 0's rows are sums of a few rows (edges: where they start from the distance), sooner made anew
      * than read. */
     int again = l == 0 && !sequential;
-    if (w->keep_edge_pre && !(again && repflow_starts_from_numbers(f->settings, l))) {
+    if (w->keep_edge_pre && !(again && dgnn_repflow_starts_from_numbers(f->settings, l))) {
         kept.edge_pre = dgnn_arena_take(arena, nedge * (f->m + f->e), sizeof(real));
     }
     if (w->keep_angle_pre && kept.updates.with_angle_edge && !again) {

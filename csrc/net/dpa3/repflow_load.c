@@ -406,20 +406,19 @@ static int repflow_load_embeddings(const struct repflow_layout *w, struct dgnn_d
     return DGNN_OK;
 }
 
-/* Finds the list of the block's layers. */
-static int repflow_list(const struct dgnn_dpa3_settings *s, struct dgnn_value *layers,
+/* Finds the list of the block's layers, of which there are as many as the settings say. */
+static int repflow_list(const struct dgnn_dpa3_settings *s, struct dgnn_value *layers, int64_t *nlayer,
                         struct dgnn_error *error)
 {
     struct repflow_variable_params variable;
-    int64_t count;
     DGNN_TRY(dgnn_params_load(&s->own.repflow_variable, repflow_variable_params, REPFLOW_VARIABLE_NPARAM,
                               &variable, error));
     *layers = variable.repflow_layers;
-    DGNN_TRY(dgnn_value_list(layers, &count, error));
-    return count == s->repflow.nlayers
+    DGNN_TRY(dgnn_value_list(layers, nlayer, error));
+    return *nlayer == s->repflow.nlayers
                ? DGNN_OK
                : dgnn_value_refuse(error, DGNN_ERROR_FORMAT, layers, "%lld layers, but nlayers is %lld",
-                                   (long long)count, (long long)s->repflow.nlayers);
+                                   (long long)*nlayer, (long long)s->repflow.nlayers);
 }
 
 #define DGNN_REAL_BITS 32

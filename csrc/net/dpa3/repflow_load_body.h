@@ -78,12 +78,13 @@ static int REAL(repflow_load_all)(struct dgnn_dpa3_settings *s, const struct rep
     struct dgnn_value layers;
     double *rows = NULL;
     int64_t n = s->repflow.n_dim;
-    DGNN_TRY(repflow_list(s, &layers, error));
-    f->layer = dgnn_alloc_zeroed(s->repflow.nlayers, sizeof(*f->layer));
+    int64_t nlayer;
+    DGNN_TRY(repflow_list(s, &layers, &nlayer, error));
+    f->layer = dgnn_alloc_zeroed(nlayer, sizeof(*f->layer));
     if (!f->layer) {
-        return dgnn_status_no_memory(error, "layers", s->repflow.nlayers * (int64_t)sizeof(*f->layer));
+        return dgnn_status_no_memory(error, "layers", nlayer * (int64_t)sizeof(*f->layer));
     }
-    f->nlayer = s->repflow.nlayers;
+    f->nlayer = nlayer;
     int status = repflow_load_embeddings(w, s, &rows, error);
     status = status ? status : REAL(dgnn_layer_cast_row)(rows, 2 * f->e + f->a, &f->rows, error);
     dgnn_alloc_free(rows);

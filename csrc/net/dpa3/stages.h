@@ -73,6 +73,9 @@ struct dgnn_repflow_updates {
 };
 struct dgnn_repflow_updates dgnn_driver_updates(const struct dgnn_dpa3_settings *settings, int64_t l);
 
+/* Are the edge features that layer l begins with a number times a row, plus a row? */
+int dgnn_repflow_starts_from_numbers(const struct dgnn_dpa3_settings *settings, int64_t l);
+
 extern const struct dgnn_driver dgnn_driver_repflow;
 extern const struct dgnn_backend dgnn_repflow_cpu_f32, dgnn_repflow_cpu_f64;
 extern const struct dgnn_backend dgnn_repflow_cuda_f32, dgnn_repflow_cuda_f64;
