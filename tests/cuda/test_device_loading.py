@@ -16,6 +16,12 @@ from fake import device, environment, settings, stand_in  # noqa: F401
 BASE = DATA / "cases" / "dpa3_base" / "model.pt2"
 
 
+@pytest.fixture(autouse=True)
+def nothing_open():
+    """A device stays open, with the kernels that it was opened with, while a model of an earlier test lives in a cycle."""
+    gc.collect()
+
+
 def load(name="dpa3_base", **options):
     return dgnn.Model.load(DATA / "cases" / name / "model.pt2", **options)
 
