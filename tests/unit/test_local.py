@@ -120,13 +120,8 @@ def test_no_message_passing(name):
     ("dpa1_attn2", lambda d: d["attention_layers"].update(do_mask=True), "do_mask"),
     ("dpa1_attn2", lambda d: d["attention_layers"]["attention_layers"][0]["attention_layer"].update(num_heads=2),
      "num_heads"),
-    ("dpa1_strip", lambda d: d.update(compress={"geo_compress": True}), "compress"),
-    ("se_e2_a", lambda d: d.update(compress={}), "compress"),
     ("se_e2_a", lambda d: d["@variables"]["davg"]["value"][0][1].__setitem__(0, 7.0), "slots 0 and 1 differ"),
     ("se_e2_r", lambda d: d.update(type_one_side=False), "type_one_side"),
-    ("se_e2_r", lambda d: d.update(compress={}), "compress"),
-    ("se_e3", lambda d: d.update(compress={}), "compress"),
-    ("se_e3_tebd", lambda d: d.update(compress={}), "compress"),
     ("se_e3_tebd", lambda d: d.update({"@version": 3}), "version 3"),
     ("dpa1_resnet_dt", lambda d: d["type_embedding"].update(type_map=["O", "Water"]), "Water"),
 ])

@@ -170,7 +170,7 @@ WHERE = find_tables()
 
 # Tables of objects that stand elsewhere in a file, or of a family with a test of its own.
 ELSEWHERE = {"file": "trust/test_mutants.py", "metadata": "trust/test_mutants.py", "identity": "trust/test_mutants.py",
-             "spinmodel": "trust/test_mutants.py", "glu": "unit/test_dpa4c.py",
+             "spin_model": "trust/test_mutants.py", "compress": "kinds/test_compressed.py", "glu": "unit/test_dpa4c.py",
              **{name: "unit/test_dpa4c.py" for name in TABLES if name.startswith("dpa4c")}}
 
 
