@@ -240,3 +240,8 @@ int dgnn_compression_pieces(const struct dgnn_compression *c, const struct dgnn_
     pieces->count = numbers->shape[0];
     return compression_count(&data, pieces, dtype, error);
 }
+
+double dgnn_compression_farthest(double most, double difference)
+{
+    return fmax(most, fabs(difference));
+}

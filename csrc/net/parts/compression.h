@@ -41,6 +41,10 @@ int dgnn_compression_needs(const struct dgnn_compression *compression, int has, 
 int dgnn_compression_describe(const struct dgnn_compression *compression, struct dgnn_text *text,
                               struct dgnn_error *error);
 
+/* The larger of most and the size of a difference. A function, as GCC 12 for 64-bit ARM breaks down over the
+ * loop that it makes of this inside of templates. */
+double dgnn_compression_farthest(double most, double difference);
+
 static inline int dgnn_compression_uses_tables(const struct dgnn_compression *c)
 {
     return c->is_there && c->has_tables && c->evaluated != DGNN_COMPRESSED_NET;

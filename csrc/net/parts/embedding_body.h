@@ -247,7 +247,7 @@ static double REAL(embedding_difference)(const struct REAL(dgnn_embedding) * emb
         rows.y = table;
         REAL(embedding_pieces)(&REAL(dgnn_reference_ops), &embedding->table[n], &rows);
         for (int64_t c = 0; c < 3 * stride; c++) {
-            most = fmax(most, fabs((double)(table[c] - network[c])));
+            most = dgnn_compression_farthest(most, (double)(table[c] - network[c]));
         }
     }
     return most;
@@ -326,7 +326,7 @@ int REAL(dgnn_embedding_load_factors)(struct dgnn_compression *compression,
         int64_t pair = k / f->width, c = k % f->width;
         real *to = f->rows + pair * f->stride + c,
              from = rows[(f->one_side ? pair % f->ntypes : pair) * f->width + c];
-        compression->difference = fmax(compression->difference, fabs((double)(*to - from)));
+        compression->difference = dgnn_compression_farthest(compression->difference, (double)(*to - from));
         *to = from;
     }
     dgnn_alloc_free(rows);
