@@ -199,6 +199,12 @@ int dgnn_layer_collection(const struct dgnn_value *value, int64_t ndim, int64_t 
     return DGNN_OK;
 }
 
+#define DGNN_REAL_BITS 32
+#include "net/parts/layer_body.h"
+#undef DGNN_REAL_BITS
+#define DGNN_REAL_BITS 64
+#include "net/parts/layer_body.h"
+
 /* ---------------------------------------------------------------- float64 for loaders */
 
 static void layer_round(int64_t n, double *row)
@@ -211,17 +217,16 @@ static void layer_round(int64_t n, double *row)
 int dgnn_layer_load_plain(const struct dgnn_value *value, int64_t nin, int64_t nout, int32_t dtype,
                           struct dgnn_layer_f64 *layer, struct dgnn_error *error)
 {
-    DGNN_TRY(dgnn_layer_load_affine_f64(value, nin, nout, layer, error));
+    *layer = (struct dgnn_layer_f64){0};
+    int status = layer_load_numbers_f64(value, nin, nout, layer, error);
+    if (status) {
+        dgnn_layer_free_f64(layer);
+        return status;
+    }
+    DGNN_TRY(layer_check_affine_f64(value, layer, error));
     if (dtype == DGNN_DTYPE_FLOAT32) {
         layer_round(layer->w.nrow * layer->w.stride, layer->w.data);
-        layer_round(layer->w_transposed.nrow * layer->w_transposed.stride, layer->w_transposed.data);
         layer_round(layer->bias ? layer->w.ncol : 0, layer->bias);
     }
     return DGNN_OK;
 }
-
-#define DGNN_REAL_BITS 32
-#include "net/parts/layer_body.h"
-#undef DGNN_REAL_BITS
-#define DGNN_REAL_BITS 64
-#include "net/parts/layer_body.h"

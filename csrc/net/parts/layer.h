@@ -13,8 +13,8 @@
 #include "net/parts/layer_types.h"
 #undef DGNN_REAL_BITS
 
-/* Loads an affine layer in float64, rounded to dtype (DGNN_DTYPE_FLOAT32 or _FLOAT64), the network's type.
- * Errors: FORMAT, UNSUPPORTED, MEMORY. */
+/* Loads an affine layer in float64, rounded to dtype (DGNN_DTYPE_FLOAT32 or _FLOAT64), the network's type. It
+ * has no transpose, which is made of what the loader places. Errors: FORMAT, UNSUPPORTED, MEMORY. */
 int dgnn_layer_load_plain(const struct dgnn_value *value, int64_t nin, int64_t nout, int32_t dtype,
                           struct dgnn_layer_f64 *layer, struct dgnn_error *error);
 

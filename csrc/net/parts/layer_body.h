@@ -86,7 +86,8 @@ static int REAL(layer_load_row)(const struct dgnn_value *variables, const char *
     return DGNN_OK;
 }
 
-static int REAL(layer_load_weights)(const struct dgnn_value *value, int64_t nin, int64_t nout,
+/* All but the transpose. */
+static int REAL(layer_load_numbers)(const struct dgnn_value *value, int64_t nin, int64_t nout,
                                     struct REAL(dgnn_layer) * layer, struct dgnn_error *error)
 {
     struct dgnn_value variables = dgnn_value_member(value, "@variables");
@@ -104,7 +105,6 @@ static int REAL(layer_load_weights)(const struct dgnn_value *value, int64_t nin,
         row.data = (const char *)tensor.data + r * nout * dgnn_tensor_item_size(tensor.dtype);
         REAL(dgnn_layer_convert)(&row, layer->w.data + r * layer->w.stride);
     }
-    DGNN_TRY(REAL(dgnn_layer_matrix_transposed)(&layer->w, &layer->w_transposed, error));
     DGNN_TRY(REAL(layer_load_row)(&variables, "b", nout, &layer->bias, error));
     DGNN_TRY(REAL(layer_load_row)(&variables, "idt", nout, &layer->idt, error));
     layer->residual = !layer->resnet ? 0 : nout == nin ? 1 : nout == 2 * nin ? 2 : 0;
@@ -115,17 +115,18 @@ int REAL(dgnn_layer_load)(const struct dgnn_value *value, int64_t nin, int64_t n
                           struct REAL(dgnn_layer) * layer, struct dgnn_error *error)
 {
     *layer = (struct REAL(dgnn_layer)){0};
-    int status = REAL(layer_load_weights)(value, nin, nout, layer, error);
+    int status = REAL(layer_load_numbers)(value, nin, nout, layer, error);
+    status = status ? status : REAL(dgnn_layer_matrix_transposed)(&layer->w, &layer->w_transposed, error);
     if (status) {
         REAL(dgnn_layer_free)(layer);
     }
     return status;
 }
 
-int REAL(dgnn_layer_load_affine)(const struct dgnn_value *value, int64_t nin, int64_t nout,
-                                 struct REAL(dgnn_layer) * layer, struct dgnn_error *error)
+/* Frees a layer that is refused. */
+static int REAL(layer_check_affine)(const struct dgnn_value *value, struct REAL(dgnn_layer) * layer,
+                                    struct dgnn_error *error)
 {
-    DGNN_TRY(REAL(dgnn_layer_load)(value, nin, nout, layer, error));
     if (layer->activation.kind == DGNN_ACTIVATION_LINEAR && !layer->idt && !layer->residual) {
         return DGNN_OK;
     }
@@ -133,6 +134,13 @@ int REAL(dgnn_layer_load_affine)(const struct dgnn_value *value, int64_t nin, in
     return dgnn_value_refuse(error, DGNN_ERROR_UNSUPPORTED, value,
                              "expected a plain affine layer: it has an activation, a time step or a skip "
                              "connection, which deepmd-kit never gives it");
+}
+
+int REAL(dgnn_layer_load_affine)(const struct dgnn_value *value, int64_t nin, int64_t nout,
+                                 struct REAL(dgnn_layer) * layer, struct dgnn_error *error)
+{
+    DGNN_TRY(REAL(dgnn_layer_load)(value, nin, nout, layer, error));
+    return REAL(layer_check_affine)(value, layer, error);
 }
 
 void REAL(dgnn_layer_free)(struct REAL(dgnn_layer) * layer)
