@@ -292,6 +292,25 @@ def test_bad_tables(name, tmp_path):
         dgnn.Model.load(write(tree, tmp_path))
 
 
+@pytest.mark.parametrize("name, part", [("property_dpa1", None), ("zbl_dpa1", 1), ("linear_dpa1_pairtab", 1)])
+@pytest.mark.parametrize("change", ["no out_std", "a longer out_std", "a number for out_bias"])
+def test_statistics(name, part, change, tmp_path):
+    """A property is scaled by out_std; a table's are not used, and have their shape all the same."""
+    tree = tree_of(name)
+    variables = (tree["model"] if part is None else tree["model"]["models"][part])["@variables"]
+    if change == "no out_std":
+        del variables["out_std"]
+    elif change == "a longer out_std":
+        variables["out_std"]["value"] = 2 * variables["out_std"]["value"]
+    else:
+        variables["out_bias"] = 7
+    if part is not None and change == "no out_std":
+        assert dgnn.Model.load(write(tree, tmp_path)).compute(**inputs_of(name)).energy == load(name).compute(**inputs_of(name)).energy
+        return
+    with pytest.raises(dgnn.ModelFormatError, match="out_std|out_bias"):
+        dgnn.Model.load(write(tree, tmp_path))
+
+
 def test_what_does_not_go_together(tmp_path):
     tree = tree_of("dipole_se_e2_a")
     tree["model"]["fitting"]["embedding_width"] = 7

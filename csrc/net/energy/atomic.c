@@ -81,6 +81,21 @@ int dgnn_atomic_load_statistics(const struct dgnn_value *model, int32_t ntypes, 
     return atomic_load_statistic(&variables, "out_bias", shape, 0, *bias, error);
 }
 
+/* A property is scaled by out_std: a model that has statistics but not this one would answer with other
+ * numbers. */
+static int atomic_check_spread(const struct dgnn_value *model, const struct dgnn_fitting_properties *fitting,
+                               struct dgnn_error *error)
+{
+    struct dgnn_value variables = dgnn_value_member(model, "@variables"),
+                      spread = dgnn_value_member(&variables, "out_std");
+    int has_statistics = dgnn_value_kind(&variables) != DGNN_VALUE_ABSENT;
+    if (fitting->output == DGNN_OUTPUT_PROPERTY && has_statistics &&
+        dgnn_value_kind(&spread) == DGNN_VALUE_ABSENT) {
+        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &spread, "missing; a property is scaled by it");
+    }
+    return DGNN_OK;
+}
+
 int dgnn_atomic_exclude_idle(const struct dgnn_descriptor_properties *descriptor, int32_t ntypes,
                              const uint8_t *dropped, uint8_t *pair_exclude)
 {
@@ -161,6 +176,7 @@ static int atomic_load_into(const struct dgnn_value *value, const struct dgnn_lo
     a->dim_rotation = p.fitting.dim_rotation;
     DGNN_TRY(atomic_check_spin(value, &params, p.descriptor.has_native_spin, error));
     DGNN_TRY(atomic_check_rotation(&params.fitting, &p, error));
+    DGNN_TRY(atomic_check_spread(value, &p.fitting, error));
     DGNN_TRY(dgnn_atomic_load_statistics(value, a->ntypes, a->width, &a->bias, &a->spread, error));
     a->any_own = a->any_pair;
     a->pair_own = dgnn_alloc((int64_t)a->ntypes * a->ntypes, 1);

@@ -2,8 +2,10 @@
 
 #include <math.h>
 
+#include "base/alloc.h"
 #include "base/parallel.h"
 #include "base/text.h"
+#include "net/energy/atomic.h"
 #include "net/params/params.h"
 
 enum {
@@ -106,6 +108,16 @@ static int pairtab_check_again(const struct dgnn_pairtab *t, const struct dgnn_v
     return DGNN_OK;
 }
 
+/* A sum does not use its parts' statistics; they have a model's shape all the same. */
+static int pairtab_check_statistics(const struct dgnn_value *value, int32_t ntypes, struct dgnn_error *error)
+{
+    double *bias = NULL, *spread = NULL;
+    int status = dgnn_atomic_load_statistics(value, ntypes, 1, &bias, &spread, error);
+    dgnn_alloc_free(bias);
+    dgnn_alloc_free(spread);
+    return status;
+}
+
 static int pairtab_load_into(const struct dgnn_value *value, const struct dgnn_load_context *context,
                              struct dgnn_pairtab *t, struct dgnn_error *error)
 {
@@ -119,6 +131,7 @@ static int pairtab_load_into(const struct dgnn_value *value, const struct dgnn_l
     t->ntypes = context->ntypes;
     t->threads = context->threads;
     DGNN_TRY(pairtab_check_counts(t, context, error));
+    DGNN_TRY(pairtab_check_statistics(value, t->ntypes, error));
     t->sel[0] = t->params.sel;
     variables = dgnn_value_member(&t->params.tab, "@variables");
     DGNN_TRY(dgnn_value_object(&variables, error));
