@@ -4,6 +4,7 @@ loaded already. A machine's own driver is never touched."""
 import contextlib
 import ctypes
 import functools
+import gc
 import os
 
 import compile as builder
@@ -56,6 +57,13 @@ def settings(**changed):
         yield
     finally:
         driver().cuda_on_cpu_set(*SETTINGS.values())
+
+
+@pytest.fixture(autouse=True)
+def nothing_open():
+    """A device stays open, with its kernels and the state that a fault left, while a model of an earlier test lives in a cycle. Test
+    files import this fixture beside device."""
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

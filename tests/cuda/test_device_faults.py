@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import DATA
 from dgnn import testing
-from fake import device, settings  # noqa: F401
+from fake import device, nothing_open, settings  # noqa: F401
 
 BASE = DATA / "cases" / "dpa3_base" / "model.pt2"
 NO_MEMORY, ELSE = 2, 719  # CUDA_ERROR_OUT_OF_MEMORY, CUDA_ERROR_LAUNCH_FAILED

@@ -11,15 +11,9 @@ import kernels
 import numpy as np
 import pytest
 from conftest import DATA, ROOT
-from fake import device, environment, settings, stand_in  # noqa: F401
+from fake import device, environment, nothing_open, settings, stand_in  # noqa: F401
 
 BASE = DATA / "cases" / "dpa3_base" / "model.pt2"
-
-
-@pytest.fixture(autouse=True)
-def nothing_open():
-    """A device stays open, with the kernels that it was opened with, while a model of an earlier test lives in a cycle."""
-    gc.collect()
 
 
 def load(name="dpa3_base", **options):

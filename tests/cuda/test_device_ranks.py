@@ -4,7 +4,7 @@ import dgnn
 import numpy as np
 import pytest
 from conftest import DATA
-from fake import device  # noqa: F401
+from fake import device, nothing_open  # noqa: F401
 from test_device_faults import on_ranks
 
 

@@ -4,7 +4,7 @@ import dgnn
 import numpy as np
 import pytest
 from conftest import DATA
-from fake import device  # noqa: F401
+from fake import device, nothing_open  # noqa: F401
 
 PATH = DATA / "cases" / "dpa3_base" / "model.pt2"
 

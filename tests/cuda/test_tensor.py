@@ -7,7 +7,7 @@ import dgnn
 import numpy as np
 import pytest
 from conftest import DATA
-from fake import device, environment  # noqa: F401
+from fake import device, environment, nothing_open  # noqa: F401
 
 COUNTED = {"float32": b"product_tensor_f32", "float64": b"product_tensor_f64"}
 
