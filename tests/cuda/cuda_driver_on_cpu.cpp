@@ -123,10 +123,11 @@ static bool is_inside(address p, size_t n)
     return m != memories.begin() && p + n <= (--m)->first + m->second.size;
 }
 
-/* An address of this process that is not the device's. */
+/* An address of this process that is not the device's. Two small integers side by side, or one and what is between members,
+ * are not: the heap of a program at a fixed place may lie where they point. Stacks are found, and what mmap gave, as here. */
 static bool is_host(uint64_t word)
 {
-    if (word < 65536 || word >> 47 || is_inside(word, 0)) {
+    if (word >> 40 == 0 || word >> 47 || uint32_t(word) < 65536 || is_inside(word, 0)) {
         return false;
     }
     return msync((void *)(word & ~uint64_t(4095)), 4096, MS_ASYNC) == 0;
@@ -310,17 +311,27 @@ result cuMemFree_v2(address p)
 result cuMemAllocHost_v2(void **p, size_t n)
 {
     ENTER(true)
-    if (!n || posix_memalign(p, 4096, n)) {
-        return n ? OUT_OF_MEMORY : INVALID_VALUE;
+    if (!n) {
+        return INVALID_VALUE;
+    }
+    *p = mmap(nullptr, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (*p == MAP_FAILED) {
+        return OUT_OF_MEMORY;
     }
     memset(*p, 0xff, n);
+    host_memories[*p] = n;
     live++;
     return OK;
 }
 result cuMemFreeHost(void *p)
 {
     ENTER(true)
-    free(p);
+    auto m = host_memories.find(p);
+    if (m == host_memories.end()) {
+        return INVALID_VALUE;
+    }
+    munmap(p, m->second);
+    host_memories.erase(m);
     live--;
     return OK;
 }

@@ -1,8 +1,12 @@
 """Each call of the driver fails in turn, memory runs out, and what comes of it: an error, no leak, and a right answer next."""
 
+import ctypes
+import errno
+import mmap
 import threading
 
 import dgnn
+import kernels
 import numpy as np
 import pytest
 from conftest import DATA
@@ -111,3 +115,45 @@ def test_one_rank_fails(nth, device):
     assert all(isinstance(error, OSError) for error in failed), failed
     assert len({str(error) for error in failed}) == 1 and "device 'cuda" in str(failed[0])
     assert np.allclose(on_ranks(2, call), right, rtol=1e-12, atol=0)
+
+
+def test_numbers_are_not_addresses(device):
+    """Two flags of a kernel's argument side by side are 2^32 + 1, and in a program at a fixed place the heap may reach that far. The
+    fake driver looks for the host's addresses in arguments; it said that this was one."""
+    place, page, no_replace = 1 << 32, mmap.PAGESIZE, 0x100000
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+    at = libc.mmap(place, page, mmap.PROT_READ, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_replace, -1, 0)
+    assert at == place or ctypes.get_errno() == errno.EEXIST  # else it is mapped already
+    try:
+        dgnn.Model.load(BASE, device="cuda").compute(*system())
+    finally:
+        if at == place:
+            libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(page))
+
+
+def test_host_address(device, capfd):
+    """An argument with an address of the host is refused: of pinned memory, as all that crosses goes through it."""
+    driver = ctypes.CDLL(device._name)
+    model = dgnn.Model.load(BASE, device="cuda")  # the driver is open, with a context
+    context, module, function, pinned, stream = (ctypes.c_void_p() for _ in range(5))
+    assert driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0) == 0
+    assert driver.cuCtxPushCurrent_v2(context) == 0
+    try:
+        assert driver.cuModuleLoadData(ctypes.byref(module), kernels.stand_in()) == 0
+        assert driver.cuModuleGetFunction(ctypes.byref(function), module, b"product_f64") == 0
+        assert driver.cuMemAllocHost_v2(ctypes.byref(pinned), ctypes.c_size_t(1 << 20)) == 0
+        assert driver.cuStreamCreate(ctypes.byref(stream), 0) == 0
+        for word, code in ((pinned.value + (1 << 17), ELSE), (1 << 32 | 1, 0)):
+            argument = (ctypes.c_uint64 * 64)(0, 0, 0, 0, word)  # count is 0: nothing is read
+            given = (ctypes.c_void_p * 1)(ctypes.addressof(argument))
+            assert driver.cuLaunchKernel(function, 1, 1, 1, 128, 1, 1, 0, stream, given, None) == code
+    finally:
+        driver.cuStreamDestroy_v2(stream)
+        driver.cuMemFreeHost(pinned)
+        driver.cuModuleUnload(module)
+        driver.cuCtxPopCurrent_v2(ctypes.byref(context))
+        driver.cuDevicePrimaryCtxRelease_v2(0)
+    assert "product_f64 has a host's address at byte 32" in capfd.readouterr().err
+    model.close()
