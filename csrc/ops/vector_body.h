@@ -290,6 +290,7 @@ struct V(product) {
     const real *each;
     const int32_t *each_index; /* row of each; NULL: r */
     int64_t each_stride;
+    int32_t continues; /* out holds the sum of what lies before, to be gone on with */
     real *out;
     int64_t out_stride;
 };
@@ -329,6 +330,16 @@ INLINE void V(tile)(const int R, const int N, const int transposed, const struct
 {
     V(vec) sum[24] = {0};
     const real *a = p->rows + (transposed ? row : row * p->row_stride), *w = p->w + column;
+    real *out = p->out + row * p->out_stride + column;
+    if (p->continues) {
+#pragma GCC unroll 24
+        for (int r = 0; r < R; r++) {
+#pragma GCC unroll 6
+            for (int n = 0; n < N; n++) {
+                sum[r * N + n] = V(load)(out + r * p->out_stride + n * LANES);
+            }
+        }
+    }
     for (int64_t k = 0; k < p->depth; k++) {
         V(vec) b[6];
 #pragma GCC unroll 6
@@ -346,7 +357,6 @@ INLINE void V(tile)(const int R, const int N, const int transposed, const struct
         }
     }
     V(add_start)(R, N, p, row, column, sum);
-    real *out = p->out + row * p->out_stride + column;
 #pragma GCC unroll 24
     for (int r = 0; r < R; r++) {
 #pragma GCC unroll 6
@@ -392,17 +402,49 @@ VECTOR_PANEL(turned_3, 3, 1)
 VECTOR_PANEL(turned_2, 2, 1)
 VECTOR_PANEL(turned_1, 1, 1)
 
+static void (*const V(panel)[2][7])(const struct V(product) *, int64_t) = {
+    {NULL, V(panel_1), V(panel_2), V(panel_3), V(panel_4), V(panel_5), V(panel_6)},
+    {NULL, V(turned_1), V(turned_2), V(turned_3), V(turned_4), V(turned_5), V(turned_6)}};
+
+enum { V(PANEL_BYTES) = 24 * 1024, V(PANEL_ROWS) = 16 };
+
+/* A panel of which a first cache holds a part only: part after part, each copied so that its rows lie side by side, is
+ * read by all rows. A sum is kept in out between two parts: it is the same, step by step. */
+static void V(deep_panel)(const struct V(product) * p, int64_t column, int width)
+{
+    enum { MOST = V(PANEL_BYTES) / (int)sizeof(real) };
+    real w[MOST] __attribute__((aligned(64)));
+    struct V(product) part = *p;
+    const int64_t stride = width * LANES, depth = MOST / stride;
+    part.w = w;
+    part.w_stride = stride;
+    part.out = p->out + column;
+    for (int64_t begin = 0; begin < p->depth; begin += depth) {
+        int is_last = begin + depth >= p->depth;
+        part.depth = is_last ? p->depth - begin : depth;
+        part.rows = p->rows + begin * (p->transposed ? p->row_stride : 1);
+        part.continues = begin > 0;
+        part.common = is_last && p->common ? p->common + column : NULL;
+        for (int64_t k = 0; k < part.depth; k++) {
+            memcpy(w + k * stride, p->w + (begin + k) * p->w_stride + column, sizeof(real) * (size_t)stride);
+        }
+        V(panel)[p->transposed][width](&part, 0);
+    }
+}
+
 /* Columns [begin, end), both whole vectors from the start of the rows. Panels are as wide as leaves no narrow one. */
 static void V(columns)(const struct V(product) * p, int64_t begin, int64_t end)
 {
-    static void (*const panel[2][7])(const struct V(product) *, int64_t) = {
-        {NULL, V(panel_1), V(panel_2), V(panel_3), V(panel_4), V(panel_5), V(panel_6)},
-        {NULL, V(turned_1), V(turned_2), V(turned_3), V(turned_4), V(turned_5), V(turned_6)}};
     static const int8_t widest[12] = {0, 1, 2, 3, 4, 5, 6, 4, 4, 5, 6, 6}; /* by the vectors that are left */
     int64_t left = (end - begin) / LANES;
     while (left > 0) {
         int take = left < 12 ? widest[left] : 6;
-        panel[p->transposed][take](p, begin);
+        int64_t bytes = p->depth * take * VECTOR_BYTES;
+        if (bytes > V(PANEL_BYTES) && p->nrow >= V(PANEL_ROWS) && !p->each) {
+            V(deep_panel)(p, begin, take);
+        } else {
+            V(panel)[p->transposed][take](p, begin);
+        }
         begin += take * LANES;
         left -= take;
     }
