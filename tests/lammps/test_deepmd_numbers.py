@@ -97,7 +97,6 @@ COUNTERPARTS = {
     # Of the triclinic cell's images at one distance, some are beyond sel: which ones is the list's choice, and so is 1e-9 eV.
     "spin, DPA1": Counterpart("spin_dpa1", "slab"),
     "spin, DPA1, no box": Counterpart("spin_dpa1", "cluster"),
-    "spin, float32": Counterpart("spin_f32", limit=FLOAT32),
     "spin, three types": Counterpart("spin_three"),
     "spin, fparam and aparam": Counterpart("spin_fparam", words=PARAMETERS),
     "spin, charge and spin": Counterpart("spin_charge", words="charge_spin {charge_spin}"),

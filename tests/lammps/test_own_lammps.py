@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from lammps_runs import Lammps
+from lammps_runs import Lammps, environment
 from test_scenarios import SCENARIOS, check, file_of, start
 
 from conftest import ROOT
@@ -79,12 +79,13 @@ def own_program():
 
 def what_it_is(program):
     """(version, MPI, packages), in its own words."""
-    done = subprocess.run([str(program), "-h"], capture_output=True, text=True, timeout=60, env=launch.command(1)[1])
+    done = subprocess.run([str(program), "-h"], capture_output=True, text=True, timeout=60,
+                          env=environment(Lammps(program, "", "mpich")))
     said = done.stdout + done.stderr
     version, library, packages = (re.search(line, said, re.M | re.S) for line in (
-        r"Simulator - ([^\n]+)", r"^MPI v[\d.]+: ([^\n]+)", r"^Installed packages:\s+(.*?)\n\s*\n\S"))
+        r"Simulator - ([^\n]+)", r"^MPI v[\d.]+: ([^\n]+)", r"^Installed packages:\s+(.*?)\n *\n"))
     assert version and library and packages, said[-3000:]
-    return " ".join(version.group(1).split()), " ".join(library.group(1).split()), packages.group(1).split()
+    return " ".join(version.group(1).split()), " ".join(library.group(1).split(",")[0].split()), packages.group(1).split()
 
 
 def test_own(tmp_path, figures, record_property):
