@@ -136,6 +136,7 @@ static void REAL(repformer_pair_phase_back)(struct REAL(repformer_chunk) * c)
     REAL(repformer_pair_scratch)(c->w, REAL(repformer_heads_width)(c), &c->scratch, &scratch);
     struct REAL(dgnn_repformer_pair_kept) kept = REAL(repformer_pair_kept)(c);
     if (!c->w->block->context.keep) {
+        c->again = 1;
         REAL(repformer_pair_forward)(c, &kept, &scratch);
     }
     struct REAL(dgnn_repformer_workspace) view = *c->w;
@@ -153,6 +154,7 @@ static void REAL(repformer_node_phase_back)(struct REAL(repformer_chunk) * c)
     REAL(repformer_node_scratch)(c->w, c->layer, &c->scratch, &scratch);
     struct REAL(dgnn_repformer_node_kept) kept = REAL(repformer_node_kept)(c);
     if (!c->w->block->context.keep) {
+        c->again = 1;
         REAL(repformer_node_forward)(c, &kept, &scratch);
     }
     struct REAL(dgnn_repformer_workspace) view = *c->w;

@@ -241,7 +241,6 @@ static void dpa1_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_rotation = s->dim_rotation,
         .parameters = s->parameters,
         .dtype = s->dtype,
-        .repeats_backward = 1,
         /* As in deepmd-kit, whose graph form has no model of which types alone are compressed. */
         .has_graph_form = !s->compression.is_there || s->compression.has_tables ||
                           s->compression.evaluated == DGNN_COMPRESSED_NET,

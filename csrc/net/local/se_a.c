@@ -158,7 +158,6 @@ static void se_a_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_rotation = s->dim_rotation,
         .parameters = s->parameters,
         .dtype = s->dtype,
-        .repeats_backward = 1,
     };
 }
 

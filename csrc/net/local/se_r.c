@@ -130,7 +130,6 @@ static void se_r_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_out = s->dim_out,
         .parameters = s->parameters,
         .dtype = s->dtype,
-        .repeats_backward = 1,
     };
 }
 

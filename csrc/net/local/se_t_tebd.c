@@ -174,7 +174,6 @@ static void se_t_tebd_properties(const struct dgnn_descriptor *descriptor,
         .dim_out = s->dim_out,
         .parameters = s->parameters,
         .dtype = s->dtype,
-        .repeats_backward = 1,
         .uses_first_type = s->has_mean && (!s->strip || !s->params.smooth),
     };
 }
