@@ -174,7 +174,7 @@ def step_recipes(clone):
     return str(target.relative_to(ROOT))
 
 
-TEST_PACKAGES = ("pytest<9.2", "pytest-xdist", "hypothesis", "vesin", "ase", "h5py", "PyYAML", "matplotlib", "tqdm", "mpi4py", "mpich")
+TEST_PACKAGES = ("pytest<9.2", "pytest-xdist", "markdown-it-py", "hypothesis", "vesin", "ase", "h5py", "PyYAML", "matplotlib", "tqdm", "mpi4py", "mpich")
 SUITES = ("tests/pages/test_fragments.py", "tests/parity/test_cases.py", "tests/unit/test_bad_input.py", "tests/unit/test_cli.py",
           "tests/unit/test_save.py", "tests/formats", "tests/ase")
 STEPS = {name.removeprefix("step_"): function for name, function in list(globals().items()) if name.startswith("step_")}
