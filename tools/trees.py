@@ -56,7 +56,7 @@ def bare_tree():
 def inside(tree, command, folder="/"):
     """Runs there with nothing of this environment."""
     variables = {"PATH": "/usr/bin:/bin", "HOME": "/root", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "2"}
-    script = 'mount -t proc proc "$1/proc" && exec chroot "$1" /bin/sh -c "$2"'  # /proc is there until the command ends
+    script = 'mount -t proc proc "$1/proc" && mount --bind /dev "$1/dev" && exec chroot "$1" /bin/sh -c "$2"'  # they are there until the command ends
     unshare, path = shutil.which("unshare"), "/usr/sbin:/usr/bin:/sbin:/bin"
     done = subprocess.run([unshare, "--mount", "/bin/sh", "-c", f"PATH={path}; {script}", "sh", str(tree), f"PATH=/usr/bin:/bin; cd {folder} && {command}"],
                           capture_output=True, text=True, env=variables)
@@ -117,7 +117,8 @@ def later(version, wheel):
 
 
 def free_python(version):
-    """The Python of a later Debian's sources, built without its global lock: its command. Takes some minutes."""
+    """The Python of a later Debian's sources, built without its global lock: its command. Takes some minutes, and Debian's
+    libssl-dev, libffi-dev and zlib1g-dev."""
     folder = FOLDER / f"python-{version}t"
     python = folder / "installed" / "bin" / f"python{version}t"
     if not python.exists():
