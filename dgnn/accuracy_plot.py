@@ -1,7 +1,5 @@
 """Parity plots of dgnn test."""
 
-import numpy as np
-
 from dgnn.accuracy import QUANTITIES
 from dgnn.cli_common import save_plot
 
