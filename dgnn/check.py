@@ -20,6 +20,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import warnings
@@ -333,7 +334,8 @@ def _gathered(results: list[Any], natoms: int) -> Any:
 def versions() -> dict[str, str | None]:
     """Of Python, of the C library and of packages that dgnn works with; None: not here."""
     told: dict[str, str | None] = {"python": platform.python_version(), "implementation": platform.python_implementation(),
-                                   "free_threaded": str(not getattr(sys, "_is_gil_enabled", lambda: True)()),
+                                   "free_threaded": str(bool(sysconfig.get_config_var("Py_GIL_DISABLED"))),
+                                   "global_lock": str(getattr(sys, "_is_gil_enabled", lambda: True)()),
                                    "libc": " ".join(platform.libc_ver()).strip() or None}
     for name in PACKAGES:
         try:

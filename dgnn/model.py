@@ -196,16 +196,16 @@ class Model:
         dtype: "float32" or "float64", what the network computes in (None: as the archive says).
         threads: worker threads (None: OMP_NUM_THREADS, else the cores that this process may use).
         device: "cpu"; "cuda" (the first device, or with MPI each rank's own); "cuda:1"; "auto" (a device where there is
-            one and the model runs on it, else the CPU); None: the variable DGNN_DEVICE, else "cpu".
+        one and the model runs on it, else the CPU); None: the variable DGNN_DEVICE, else "cpu".
         memory: "fast" keeps intermediate results, "small" computes them again.
         semantics: "dense" or "graph", where the model has both kinds of neighbour list.
         skin: Å by which neighbour lists outlive motion (None: 0.5; 0: a new list at each call).
         comm: an mpi4py communicator: rank 0 reads the file and sends it to the others; an error is raised on all.
         head: the task, or an alias of it, of a model that was trained for several; dgnn.heads(path) names them.
         radial: "exact", or "table": of DPA4C the network of the distance is interpolated, which is faster and changes
-            forces by less than 1e-6 of the largest; other families have none, and it makes no difference.
+        forces by less than 1e-6 of the largest; other families have none, and it makes no difference.
         compressed: "table": a compressed model's tables, which is deepmd-kit's answer; "net": the networks that stand beside
-            them; "compare": tables, and info()["descriptor"]["compressed_difference"] is how far they are from the networks.
+        them; "compare": tables, and info()["descriptor"]["compressed_difference"] is how far they are from the networks.
         """
         from dgnn import files
 
@@ -318,7 +318,7 @@ class Model:
         gets results for those, and totals for energy and virial. ids: (n,) distinct over all ranks, they decide ties.
         grid: ranks along each lattice vector. replicated: every rank passes the same whole system.
         derivatives: of a model of dipoles, also dipole_force and dipole_virial (three times backward, and
-            with DPA3 forward).
+        with DPA3 forward).
         """
         result = self._evaluate(0, coords=coords, types=types, box=box, pbc=pbc, spins=spins, fparam=fparam, aparam=aparam,
                                 charge_spin=charge_spin, atomic=atomic, comm=comm, ids=ids, grid=grid, replicated=replicated,
