@@ -18,9 +18,10 @@ COLUMNS, FILE, FUNCTION, ARGUMENTS = 110, 600, 60, 6
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'')
 # The head of a definition at the left margin: a type, a name or REAL(name), and its arguments, then the brace.
+NESTED = r"\((?:[^(){};]|\([^(){};]*\))*\)"
 HEAD = re.compile(r"^(?!(?:else|do|typedef|struct \w+ \{|enum|union|#))"
                   r"[A-Za-z_][\w \t*]*(?:\([\w ,]*\)[ \t*\n]*)?[\s*]*"
-                  r"(\w+|\w+\(\w+\))\(([^;{}]*)\)\s*\{$", re.M)
+                  rf"\b(\w+|\w+\(\w+\))\(((?:[^(){{}};]|{NESTED})*)\)\n\{{$", re.M)
 
 
 def blank(match):
