@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from dgnn.model import _column, _pbc, _row
+from dgnn.arguments import as_column, as_row, periodic_axes
 
 LEFTOVERS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # they choose kernels of another processor for numpy's products
 TRIAL = 4  # calls after which a model with memory="fast" knows what to keep, but where it has to try again
@@ -64,8 +64,8 @@ def forget_peak():
 
 def core_arguments(coords, types, box=None, pbc=None, spins=None, fparam=None, aparam=None, charge_spin=None, ids=None):
     """What the core's compute takes of what Model.compute takes; types are numbers."""
-    return dict(coords=coords, types=types, box=box, pbc=_pbc(pbc, box), spins=spins, fparam=_row(fparam),
-                aparam=_column(aparam), charge_spin=charge_spin, ids=ids, grid=(0, 0, 0), comm=None,
+    return dict(coords=coords, types=types, box=box, pbc=periodic_axes(pbc, box), spins=spins, fparam=as_row(fparam),
+                aparam=as_column(aparam), charge_spin=charge_spin, ids=ids, grid=(0, 0, 0), comm=None,
                 replicated=False, atomic=False)
 
 

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 
 from dgnn._core import InputError
-from dgnn.model import ALONE, thread_count
+from dgnn.arguments import thread_count
+from dgnn.model import ALONE
 
 LARGE = 1000  # atoms, from which on the threads work on one structure together: memory, and its own parts are enough
 _ARGUMENTS = frozenset({"coords", "types", "box", "pbc", "spins", "fparam", "aparam", "charge_spin", "atomic", "ids",

@@ -383,7 +383,8 @@ static void test_case(const char *name)
         }
         CHECK(!load(name, &context, &d));
         dgnn_descriptor_kind(d)->properties(d, &p);
-        make_cluster(&c, &p, context.ntypes);
+        uint64_t seed = 3;
+        make_cluster(&c, &p, context.ntypes, 1, &seed);
         /* Chunks of one evaluation on several threads are stages at the same time. */
         if (context.threads == 1 || ((struct dgnn_staged *)d)->driver->forward) {
             check_descriptor(name, d, &c);
@@ -413,7 +414,8 @@ static void test_planted(const char *name, struct asked asked, const struct faul
     const struct dgnn_backend *cpu = staged->backend;
     struct dgnn_backend checker = checking_of(staged);
     dgnn_descriptor_kind(d)->properties(d, &p);
-    make_cluster(&c, &p, context.ntypes);
+    uint64_t seed = 3;
+    make_cluster(&c, &p, context.ntypes, 1, &seed);
     evaluate(d, &c.graph, NULL, asked, &plain);
     dgnn_backend_set(d, &checker);
     for (size_t k = 0; k <= n; k++) {
