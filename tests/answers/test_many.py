@@ -89,13 +89,18 @@ def test_progress_is_a_bar(base_path, capsys):
 def test_ctrl_c_ends_it(base_path):
     """In the main thread, while others compute; the model goes on."""
     import _thread
+    import signal
     import threading
 
     model = dgnn.Model.load(base_path, threads=1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     timer = threading.Timer(0.3, _thread.interrupt_main)
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        model.compute_many([water(40, k) for k in range(3000)], threads=2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            model.compute_many([water(40, k) for k in range(3000)], threads=2)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert np.isfinite(model.compute(**water(4, 1)).energy)
 
 

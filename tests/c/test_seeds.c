@@ -3,6 +3,8 @@
 #include "check.h"
 #include "cluster.h"
 
+static uint64_t cluster_seed = 1;
+
 #include <stdlib.h>
 
 #include "comm/exchange_create.h"
@@ -167,7 +169,7 @@ static void test_descriptor(const char *name)
         dgnn_recompute_trial_force(kept[memory]);
         CHECK(!load(name, &context, &at.d, NULL));
         dgnn_descriptor_kind(at.d)->properties(at.d, &p);
-        make_cluster(&c, &p, context.ntypes);
+        make_cluster(&c, &p, context.ntypes, 1, &cluster_seed);
         at.graph = &c.graph;
         check_place(&at);
         if (p.has_message_passing) {
@@ -212,7 +214,7 @@ static void test_passes(const char *name, int32_t memory)
     struct dgnn_error error;
     CHECK(!load(name, &context, NULL, &atomic));
     dgnn_atomic_properties(atomic, &p);
-    make_cluster(&c, &p.descriptor, context.ntypes);
+    make_cluster(&c, &p.descriptor, context.ntypes, 1, &cluster_seed);
     struct dgnn_descriptor_base *base = (struct dgnn_descriptor_base *)dgnn_atomic_descriptor(atomic);
     struct dgnn_descriptor_kind counting = *base->kind;
     counted = base->kind;
