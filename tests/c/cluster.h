@@ -2,10 +2,13 @@
 #ifndef DGNN_TESTS_CLUSTER_H
 #define DGNN_TESTS_CLUSTER_H
 
+#include "check.h"
 #include "random.h"
 
 #include <math.h>
 
+#include "comm/exchange_create.h"
+#include "comm/plan.h"
 #include "geom/graph.h"
 #include "net/parts/descriptor.h"
 
@@ -47,6 +50,25 @@ static inline int cluster_neighbours(const struct cluster *c, int i, double cuto
         }
     }
     return n < sel ? n : (int)sel;
+}
+
+/* Neighbours as copies in ghost rows, with an exchange that copies and adds. */
+static inline struct dgnn_exchange *cluster_exchange(struct dgnn_plan **plan)
+{
+    static const int64_t first[] = {0, NROW - NATOM};
+    static const int32_t me = 0;
+    static int32_t owner[NROW], row[NROW];
+    struct dgnn_exchange *exchange = NULL;
+    struct dgnn_error error;
+    for (int32_t i = 0; i < NROW; i++) {
+        row[i] = i;
+        owner[i] = i % NATOM;
+    }
+    const struct dgnn_direct direct = {1, &me, first, owner + NATOM, first, row + NATOM};
+    CHECK_STATUS(dgnn_plan_create(&direct, NATOM, NROW, 0, 1, plan, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_exchange_create_direct(*plan, NULL, DGNN_EXCHANGE_FEATURES, &exchange, &error), DGNN_OK,
+                 "");
+    return exchange;
 }
 
 /* Another cluster for each value of *seed. dense: lists end at sel. */

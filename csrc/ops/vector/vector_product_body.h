@@ -131,10 +131,12 @@ static void (*const V(panel)[2][7])(const struct V(product) *, int64_t) = {
     {NULL, V(panel_1), V(panel_2), V(panel_3), V(panel_4), V(panel_5), V(panel_6)},
     {NULL, V(turned_1), V(turned_2), V(turned_3), V(turned_4), V(turned_5), V(turned_6)}};
 
+/* Weights of a panel that a first cache of 32 kB holds beside the rows, and rows from which on copying them
+ * pays. */
 enum { V(PANEL_BYTES) = 24 * 1024, V(PANEL_ROWS) = 16 };
 
-/* A panel of which a first cache holds a part only: part after part, each copied so that its rows lie side by side, is
- * read by all rows. A sum is kept in out between two parts: it is the same, step by step. */
+/* A panel of which a first cache holds a part only: part after part, each copied so that its rows lie side by
+ * side, is read by all rows. A sum is kept in out between two parts: it is the same, step by step. */
 static void V(deep_panel)(const struct V(product) * p, int64_t column, int width)
 {
     enum { MOST = V(PANEL_BYTES) / (int)sizeof(real) };
