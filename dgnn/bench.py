@@ -1,6 +1,5 @@
 """How fast a model is on this machine, beside the machine's own rate of matrix products, measured in one process."""
 
-import concurrent.futures
 import contextlib
 import itertools
 import os
@@ -14,6 +13,7 @@ import time
 import numpy as np
 
 from dgnn.arguments import as_column, as_row, periodic_axes
+from dgnn.workers import side_by_side
 
 LEFTOVERS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # they choose kernels of another processor for numpy's products
 TRIAL = 4  # calls after which a model with memory="fast" knows what to keep, but where it has to try again
@@ -217,7 +217,6 @@ def traffic(path, side, with_ids=False):
             counts.append(comms[rank].counts())
         return counts[0]["bytes"], counts[1]["bytes"], counts[1]["feature_bytes"]
 
-    with concurrent.futures.ThreadPoolExecutor(len(cells)) as pool:
-        found = list(pool.map(work, range(len(cells))))
+    found = side_by_side(work, range(len(cells)), len(cells))
     means = dict(zip(("rebuild", "step", "features"), np.mean(found, axis=0).tolist(), strict=True))
     return {**means, "busiest": float(np.max(found, axis=0)[0])}

@@ -21,7 +21,6 @@ import platform
 import subprocess
 import sys
 import sysconfig
-import threading
 import time
 import warnings
 import zlib
@@ -33,6 +32,7 @@ import numpy as np
 import dgnn
 from dgnn import _core
 from dgnn._core import InputError
+from dgnn.workers import side_by_side
 
 CASES = pathlib.Path(__file__).resolve().parent / "cases"
 SETS = ("avx512", "avx2", "neon", "portable", "reference")  # the best first; the last is plain C, which is always there
@@ -218,23 +218,15 @@ class _Checks:
         self.tell("two ranks as threads")
         name = self.with_messages()
         inputs, comms = self.cases.inputs(name), _core._comm_threads(2, 60.0)
-        results: list[Any] = [None, None]
 
-        def work(rank: int) -> None:
+        def work(rank: int) -> Any:
             own = {key: value if value is None or key == "box" else value[rank::2] for key, value in inputs.items()}
-            try:
-                results[rank] = dgnn.Model.load(self.cases.model(name), threads=1).compute(**own, comm=comms[rank])
-            except Exception as error:
-                results[rank] = error
+            return dgnn.Model.load(self.cases.model(name), threads=1).compute(**own, comm=comms[rank])
 
-        workers = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        failed = [one for one in results if isinstance(one, Exception)]
-        if failed:
-            self.wrong(f"{name}: two ranks as threads: {failed[0]}")
+        try:
+            results = side_by_side(work, range(2), 2)
+        except Exception as error:
+            self.wrong(f"{name}: two ranks as threads: {error}")
             return {}
         return self.compare(name, _gathered(results, len(inputs["types"])), f"two ranks as threads ({used})")
 
