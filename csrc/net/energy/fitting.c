@@ -11,7 +11,7 @@
 
 /* Computed in float64 whatever the archive's precision: it costs a hundredth of a model, and energies of
  * float32 models then lose nothing after the descriptor. */
-enum { FITTING_ROWS = 64 }; /* atoms that go through the network together */
+enum { FITTING_ROWS = 128 }; /* atoms that go through the network together */
 
 struct dgnn_fitting {
     struct dgnn_fitting_own own;

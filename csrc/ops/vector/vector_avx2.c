@@ -13,7 +13,8 @@
 #define VECTOR_POWERS                  1
 #define VECTOR_SPECIAL                 "ops/vector/vector_x86_256.h"
 #define VECTOR_STREAM(address, vector) _mm256_stream_si256((__m256i *)(address), (__m256i)(vector))
-#define VECTOR_HOLD(vector)            (void)0 /* there are no registers left for it */
+#define VECTOR_HOLD(vector)            __asm__("" : "+x"(vector))
+#define VECTOR_WIDEST                  3 /* with 12 sums and a row's number: all 16 */
 
 #define DGNN_REAL_BITS 32
 #include "ops/vector/vector_body.h"

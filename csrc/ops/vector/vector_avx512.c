@@ -14,6 +14,7 @@
 #define VECTOR_SPECIAL                 "ops/vector/vector_x86_512.h"
 #define VECTOR_STREAM(address, vector) _mm512_stream_si512((__m512i *)(address), (__m512i)(vector))
 #define VECTOR_HOLD(vector)            __asm__("" : "+v"(vector))
+#define VECTOR_WIDEST                  6
 
 #define DGNN_REAL_BITS 32
 #include "ops/vector/vector_body.h"

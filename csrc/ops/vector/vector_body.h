@@ -2,8 +2,9 @@
  * own for each instruction set defines VECTOR_BYTES, VECTOR_REGISTERS (accumulators that fit), VECTOR_SET
  * (part of the names), VECTOR_FUSED (are products and sums one instruction?), VECTOR_POWERS (of 2 in a table
  * of V(power); 1: none), VECTOR_STREAM(address, vector), VECTOR_HOLD(vector) (it is in a register now: else
- * it would be read again for each row) and, where an instruction does better than plain C, the functions of
- * ops/vector/vector_plain.h, and includes this once for each element type. */
+ * it would be read again for each row), VECTOR_WIDEST (vectors of columns of a tile, 3 or 6: those of the
+ * weights that fit beside the accumulators) and, where an instruction does better than plain C, the
+ * functions of ops/vector/vector_plain.h, and includes this once for each element type. */
 #include "base/real.h"
 
 #undef V

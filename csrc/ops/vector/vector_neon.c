@@ -13,6 +13,7 @@
 #define VECTOR_SPECIAL                 "ops/vector/vector_plain.h"
 #define VECTOR_STREAM(address, vector) V(store)(address, vector)
 #define VECTOR_HOLD(vector)            __asm__("" : "+w"(vector))
+#define VECTOR_WIDEST                  6
 
 #define DGNN_REAL_BITS 32
 #include "ops/vector/vector_body.h"

@@ -12,7 +12,8 @@
 #define VECTOR_POWERS                  1
 #define VECTOR_SPECIAL                 "ops/vector/vector_plain.h"
 #define VECTOR_STREAM(address, vector) V(store)(address, vector)
-#define VECTOR_HOLD(vector)            (void)0 /* as with AVX2 */
+#define VECTOR_HOLD(vector)            (void)0 /* there are no registers left for it */
+#define VECTOR_WIDEST                  6
 
 #define DGNN_REAL_BITS 32
 #include "ops/vector/vector_body.h"

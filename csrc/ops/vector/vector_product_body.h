@@ -114,26 +114,45 @@ INLINE void V(tile)(const int R, const int N, const int transposed, const struct
             V(tile)(1, N, transposed, p, row, column);                                                     \
         }                                                                                              \
     }
-VECTOR_PANEL(panel_6, 6, 0)
-VECTOR_PANEL(panel_5, 5, 0)
-VECTOR_PANEL(panel_4, 4, 0)
 VECTOR_PANEL(panel_3, 3, 0)
 VECTOR_PANEL(panel_2, 2, 0)
 VECTOR_PANEL(panel_1, 1, 0)
-VECTOR_PANEL(turned_6, 6, 1)
-VECTOR_PANEL(turned_5, 5, 1)
-VECTOR_PANEL(turned_4, 4, 1)
 VECTOR_PANEL(turned_3, 3, 1)
 VECTOR_PANEL(turned_2, 2, 1)
 VECTOR_PANEL(turned_1, 1, 1)
+#if VECTOR_WIDEST > 3
+VECTOR_PANEL(panel_6, 6, 0)
+VECTOR_PANEL(panel_5, 5, 0)
+VECTOR_PANEL(panel_4, 4, 0)
+VECTOR_PANEL(turned_6, 6, 1)
+VECTOR_PANEL(turned_5, 5, 1)
+VECTOR_PANEL(turned_4, 4, 1)
+#endif
 
-static void (*const V(panel)[2][7])(const struct V(product) *, int64_t) = {
+static void (*const V(panel)[2][VECTOR_WIDEST + 1])(const struct V(product) *, int64_t) = {
+#if VECTOR_WIDEST > 3
     {NULL, V(panel_1), V(panel_2), V(panel_3), V(panel_4), V(panel_5), V(panel_6)},
-    {NULL, V(turned_1), V(turned_2), V(turned_3), V(turned_4), V(turned_5), V(turned_6)}};
+    {NULL, V(turned_1), V(turned_2), V(turned_3), V(turned_4), V(turned_5), V(turned_6)},
+#else
+    {NULL, V(panel_1), V(panel_2), V(panel_3)},
+    {NULL, V(turned_1), V(turned_2), V(turned_3)},
+#endif
+};
 
 /* Weights of a panel that a first cache of 32 kB holds beside the rows, and rows from which on copying them
  * pays. */
 enum { V(PANEL_BYTES) = 24 * 1024, V(PANEL_ROWS) = 16 };
+
+/* A panel of up to six vectors, by tiles as wide as the registers allow; of four, two and two. */
+static void V(walk_panel)(const struct V(product) * p, int64_t column, int width)
+{
+    while (width > 0) {
+        int take = width == VECTOR_WIDEST + 1 ? 2 : width < VECTOR_WIDEST ? width : VECTOR_WIDEST;
+        V(panel)[p->transposed][take](p, column);
+        column += take * LANES;
+        width -= take;
+    }
+}
 
 /* A panel of which a first cache holds a part only: part after part, each copied so that its rows lie side by
  * side, is read by all rows. A sum is kept in out between two parts: it is the same, step by step. */
@@ -155,7 +174,7 @@ static void V(deep_panel)(const struct V(product) * p, int64_t column, int width
         for (int64_t k = 0; k < part.depth; k++) {
             memcpy(w + k * stride, p->w + (begin + k) * p->w_stride + column, sizeof(real) * (size_t)stride);
         }
-        V(panel)[p->transposed][width](&part, 0);
+        V(walk_panel)(&part, 0, width);
     }
 }
 
@@ -171,7 +190,7 @@ static void V(columns)(const struct V(product) * p, int64_t begin, int64_t end)
         if (bytes > V(PANEL_BYTES) && p->nrow >= V(PANEL_ROWS) && !p->each) {
             V(deep_panel)(p, begin, take);
         } else {
-            V(panel)[p->transposed][take](p, begin);
+            V(walk_panel)(p, begin, take);
         }
         begin += take * LANES;
         left -= take;
