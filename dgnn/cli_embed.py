@@ -54,7 +54,7 @@ def run_embed(options):
 
 def features(model, system, request, dtype):
     """Of each frame: {"descriptor": (n, dim), "last_layer": (n, dim)}."""
-    for _, results in computed(model, system, request | NO_FORCES):
+    for _, _, results in computed(model, [system], request | NO_FORCES):
         for result in results:
             yield {name: value.astype(dtype) for name, value in (("descriptor", result.descriptor),
                                                                   ("last_layer", result.last_layer)) if value is not None}

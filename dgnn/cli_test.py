@@ -1,5 +1,6 @@
 """dgnn test: a model beside labels, as deepmd-kit's dp test."""
 
+import itertools
 import json
 import os
 import sys
@@ -54,22 +55,22 @@ def tested(model, options):
     magnetic, everything, rows = accuracy.magnetic_types(model), accuracy.Errors(), []
     details = accuracy.Details(options.detail) if options.detail else None
     points = accuracy.Points() if options.plot else None
-    for path in options.data:
-        for system in systems_of(datasets, path, model, options):
-            errors = accuracy.Errors()
-            for part, results in computed(model, system):
-                for frame, result in zip(part, results, strict=True):
-                    errors.add_frame(frame, result, magnetic)
-                    if points:
-                        points.add_frame(frame, result, magnetic)
-                if details:
-                    details.add_system(system.name, part, results, magnetic)
-            if not errors.sums:
-                raise UsageError(f"{system.name}: has no labels (energy, force, virial, ...); 'dgnn eval' computes without them")
-            everything.merge(errors)
-            rows.append({"system": system.name, "frames": errors.frames, "errors": errors.figures()})
-            if not options.json:
-                print_errors(f"{system.name}: {errors.frames} frames", errors)
+    systems = (system for path in options.data for system in systems_of(datasets, path, model, options))
+    for _, parts in itertools.groupby(computed(model, systems), key=lambda part: id(part[0])):
+        errors = accuracy.Errors()
+        for system, part, results in parts:
+            for frame, result in zip(part, results, strict=True):
+                errors.add_frame(frame, result, magnetic)
+                if points:
+                    points.add_frame(frame, result, magnetic)
+            if details:
+                details.add_system(system.name, part, results, magnetic)
+        if not errors.sums:
+            raise UsageError(f"{system.name}: has no labels (energy, force, virial, ...); 'dgnn eval' computes without them")
+        everything.merge(errors)
+        rows.append({"system": system.name, "frames": errors.frames, "errors": errors.figures()})
+        if not options.json:
+            print_errors(f"{system.name}: {errors.frames} frames", errors)
     if not options.json:
         print_errors(f"all {len(rows)} systems: {everything.frames} frames, weighted as by dp test", everything)
     if options.plot:
@@ -86,7 +87,8 @@ def systems_of(datasets, path, model, options):
         raise UsageError(one_line(error)) from None
 
 
-PART = 4096  # frames whose results are held at a time
+PART = 4096  # frames of a system whose results are held at a time
+TOGETHER = 512  # frames of small systems that are computed together: threads wait for each other once
 
 
 def check_frames(options):
@@ -94,18 +96,35 @@ def check_frames(options):
         raise UsageError(f"-n: expected 1 or more, found {options.frames}")
 
 
-def computed(model, system, request=0):
-    """(frames, results), part by part."""
+def computed(model, systems, request=0):
+    """(system, frames, results), in order, a system's part by part."""
     from dgnn import many
 
     show = sys.stderr.isatty() and has_tqdm()
-    for begin in range(0, len(system.frames), PART):
-        part = system.frames[begin : begin + PART]
+    for batch in batches(systems):
+        frames = [frame for _, _, part in batch for frame in part]
+        names = [f"{system.name}: frame {begin + k}" for system, begin, part in batch for k in range(len(part))]
         try:
-            yield part, many.compute_many(model, [frame.arguments for frame in part], progress=show,
-                                          request=request, first=begin)
+            results = iter(many.compute_many(model, [frame.arguments for frame in frames], progress=show, request=request,
+                                             name=names.__getitem__))
         except dgnn.Error as error:
-            raise UsageError(f"{system.name}: {one_line(error).replace('structure', 'frame', 1)}") from None
+            raise UsageError(one_line(error)) from None
+        for system, _, part in batch:
+            yield system, part, [*itertools.islice(results, len(part))]
+
+
+def batches(systems):
+    """[(system, its first frame's number, frames), ...]: whole systems, or parts of large ones."""
+    batch, held = [], 0
+    for system in systems:
+        for begin in range(0, max(len(system.frames), 1), PART):
+            batch.append((system, begin, system.frames[begin : begin + PART]))
+            held += len(batch[-1][-1])
+            if held >= TOGETHER:
+                yield batch
+                batch, held = [], 0
+    if batch:
+        yield batch
 
 
 def has_tqdm():

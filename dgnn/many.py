@@ -16,8 +16,8 @@ _ARGUMENTS = frozenset({"coords", "types", "box", "pbc", "spins", "fparam", "apa
                         "derivatives"})
 
 
-def compute_many(model, structures, threads=None, progress=False, errors="raise", request=0, first=0):
-    """As Model.compute_many; request: bits for Model._evaluate; first: what errors call the first structure."""
+def compute_many(model, structures, threads=None, progress=False, errors="raise", request=0, name="structure {}".format):
+    """As Model.compute_many; request: bits for Model._evaluate; name(k): what errors call a structure."""
     if errors not in ("raise", "return"):
         raise InputError(f"errors: expected 'raise' or 'return', found {errors!r}")
     structures = list(structures)
@@ -29,7 +29,7 @@ def compute_many(model, structures, threads=None, progress=False, errors="raise"
         except Exception as error:
             if errors == "return":
                 return error
-            raise named(error, f"structure {first + k}") from error
+            raise named(error, name(k)) from error
 
     found = run(one, [size(structure) for structure in structures], thread_count(threads) or model._info["threads"], progress)
     for structure, result in zip(structures, found, strict=True):
@@ -79,6 +79,7 @@ def run(one, sizes, threads, progress=False):
                 found[k] = one(k, True)
                 bar.step()
         else:
+            alone.sort(key=lambda k: -sizes[k])  # threads then end at about the same time, and their memory need not grow
             results = side_by_side(lambda k: one(k, True), alone, threads, bar.step)
             for k, result in zip(alone, results, strict=True):
                 found[k] = result

@@ -8,10 +8,10 @@ import queue
 
 
 def side_by_side(function, jobs, threads, step=None):
-    """[function(job)] for each job, in order, so many at a time; step is called in this thread after each.
+    """[function(job)] for each job, a number, in their order, so many at a time; step is called in this thread after each.
 
-    Where threads are as many as jobs, all begin, as ranks wait for each other. Else no further job begins after an error, which
-    is that of the first job known to fail, or after Ctrl-C; those that have begun end first.
+    Where threads are as many as jobs, all begin, as ranks wait for each other. Else no further job begins after an error or
+    after Ctrl-C; those that have begun end first. The error is that of the lowest job known to fail.
 
     This thread waits in C alone. threading and concurrent.futures wait under locks that they share with their threads, and a
     handler of signals may raise between the taking of such a lock and the line that would give it back.
@@ -40,7 +40,7 @@ def side_by_side(function, jobs, threads, step=None):
     def take():
         k, result, error = ended.get()
         if error is not None:
-            failed[k] = error
+            failed[jobs[k]] = error
             return
         found[k] = result
         if step is not None:
