@@ -7,6 +7,7 @@
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 try:
     import dgnn._core  # noqa: F401
@@ -27,17 +28,20 @@ from dgnn._core import (
     ModelFormatError,
     UnsupportedModelError,
 )
-from dgnn.heat import heat_flux
-from dgnn.model import (
-    Border,
-    Direct,
-    Model,
-    Result,
-    SmallSpinWarning,
-    TruncationWarning,
-    UntrainedElementWarning,
-    heads,
-)
+
+if TYPE_CHECKING:
+    from dgnn.committee import Committee
+    from dgnn.heat import heat_flux
+    from dgnn.model import (
+        Border,
+        Direct,
+        Model,
+        Result,
+        SmallSpinWarning,
+        TruncationWarning,
+        UntrainedElementWarning,
+        heads,
+    )
 
 __version__ = _core.version
 
@@ -61,12 +65,24 @@ __all__ = [
     "heat_flux",
 ]
 
-_SUBMODULES = ("calculator", "communicators", "deepmd", "testing")  # reached as attributes of dgnn; imported when they are
+# What is imported when it is asked for, so that who imports dgnn and computes nothing waits for the core alone.
+_HOMES = {
+    "Committee": "committee",
+    "heat_flux": "heat",
+    **dict.fromkeys(("Border", "Direct", "Model", "Result", "SmallSpinWarning", "TruncationWarning", "UntrainedElementWarning",
+                     "heads"), "model"),
+}
+_SUBMODULES = ("calculator", "communicators", "deepmd", "heat", "model", "testing")  # reached as attributes of dgnn
 
 
 def __getattr__(name):
-    if name == "Committee":
-        return importlib.import_module("dgnn.committee").Committee
+    if name in _HOMES:
+        value = globals()[name] = getattr(importlib.import_module(f"dgnn.{_HOMES[name]}"), name)
+        return value
     if name in _SUBMODULES:
         return importlib.import_module(f"dgnn.{name}")
     raise AttributeError(f"module 'dgnn' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -28,9 +28,9 @@ def folder_of(module, distribution):
 
 
 def lammps_number(version):
-    """2025.7.22.4.0 is 20250722, as LAMMPS counts."""
-    year, month, day = map(int, version.split(".")[:3])
-    return 10000 * year + 100 * month + day
+    """2025.7.22.4.0 is 20250722, as LAMMPS counts, and its update 4; -1 where a version says none."""
+    year, month, day, update = map(int, [*version.split("."), "-1"][:4])
+    return 10000 * year + 100 * month + day, update
 
 
 def mpi_header():
@@ -53,7 +53,7 @@ def extension():
                  "the plugin against a LAMMPS of your own (CMakeLists.txt)")
     dgnn = pathlib.Path(subprocess.run([sys.executable, "-m", "dgnn", "--prefix"], check=True, capture_output=True,
                                        text=True).stdout.strip())
-    number = lammps_number(importlib.metadata.version("lammps"))
+    number, update = lammps_number(importlib.metadata.version("lammps"))
     libraries = [next(iter(sorted(dgnn.glob(pattern))), None) for pattern in ("libdgnn.so.*", "libdgnn_mpi_mpich.so.*")]
     if None in libraries:
         sys.exit(f"dgnn-lammps: {dgnn} has no libdgnn_mpi_mpich: {DGNN} was built where no MPICH was; pip install mpich, then "
@@ -62,8 +62,8 @@ def extension():
         "dgnn_lammps.dgnnplugin", sorted(str(path.relative_to(HERE)) for path in (HERE / "src").glob("*.cpp")),
         depends=[str(path) for path in (*(HERE / "src").glob("*.h"), *(dgnn / "include").glob("*.h"), *lammps.glob("*.h"))],
         language="c++",
-        include_dirs=[str(dgnn / "include"), str(lammps), str(mpi_header())],
-        define_macros=[("LAMMPS_SMALLBIG", None), ("DGNN_LAMMPS_VERSION", str(number))],
+        include_dirs=[str(dgnn / "include"), str(lammps), str(HERE / "missing"), str(mpi_header())],
+        define_macros=[("LAMMPS_SMALLBIG", None), ("DGNN_LAMMPS_VERSION", str(number)), ("DGNN_LAMMPS_UPDATE", str(update))],
         extra_compile_args=["-std=c++17", "-O2", "-g1", "-Wall", "-Wextra", "-fvisibility=hidden"],
         extra_link_args=[*map(str, libraries), "-Wl,-rpath,$ORIGIN/../dgnn", *where(dgnn)])
 

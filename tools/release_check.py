@@ -1,6 +1,6 @@
 """What is done before a release, from a clean clone: wheels, tests from the wheel, documentation, licences, sizes, names.
 
-    python tools/release_check.py [--skip STEP ...]       steps: clone wheels sdist interpreters plugins tests aarch64 bare docs licences metadata recipes
+    python tools/release_check.py [--skip STEP ...]       steps: clone wheels sdist interpreters free plugins tests aarch64 bare docs licences metadata recipes
 
 Each step prints one line; the first that fails ends it with exit code 1. dist/ then has what is to be published.
 """
@@ -87,6 +87,11 @@ def step_interpreters(clone):
             said = trees.later(version, wheel) if version in trees.LATER else "is not here"
         told.append(f"{version} {said}")
     return "; ".join(told)
+
+
+def step_free(clone):
+    """CPython without its global lock, built of Debian's sources; dgnn of the sdist there."""
+    return trees.free(trees.FREE, newest("dgnn_md-*.tar.gz"))
 
 
 def step_plugins(clone):

@@ -37,6 +37,8 @@ if [ "${1:-}" = release ]; then
     command -v aarch64-linux-gnu-gcc >/dev/null || need gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     command -v qemu-aarch64 >/dev/null || need qemu-user
     command -v debootstrap >/dev/null || need debootstrap
+    # A CPython without its global lock is built of Debian's sources.
+    { command -v pkg-config >/dev/null && pkg-config --exists zlib libffi openssl; } || need zlib1g-dev libffi-dev libssl-dev
 fi
 
 [ -z "$missing" ] && exit 0

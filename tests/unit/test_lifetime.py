@@ -329,6 +329,10 @@ def test_import_is_quick_and_alone():
             "'argparse') if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+    code = ("import sys, numpy\nbefore = set(sys.modules)\nimport dgnn\nprint(sorted(set(sys.modules) - before))\n"
+            "assert {*dgnn.__all__} <= {*dir(dgnn)}\nfrom dgnn import *\nprint(dgnn.Model is Model, dgnn.model.Model is Model)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['dgnn', 'dgnn._core']\nTrue True\n"  # Python's part is imported when it is asked for
     own = []
     for _ in range(3):  # the machine may be busy
         timing = subprocess.run([sys.executable, "-X", "importtime", "-c", "import numpy, dgnn"], capture_output=True,
