@@ -6,7 +6,15 @@
 #define REPFLOW(name)                                                                                        \
     KERNEL_FUNCTION void KERNEL_JOIN(REAL(repflow_##name),                                                   \
                                      _item)(const struct REAL(dgnn_kernel_repflow) & k, int64_t t)
-#define REPFLOW_KERNEL(name) KERNEL_ITEMS(REAL(repflow_##name), struct REAL(dgnn_kernel_repflow))
+/* Items from k.begin on: angles are done in chunks. */
+#define REPFLOW_KERNEL(name)                                                                                 \
+    KERNEL_FUNCTION void KERNEL_JOIN(REAL(repflow_##name),                                                   \
+                                     _from_item)(const struct REAL(dgnn_kernel_repflow) & k, int64_t t)      \
+    {                                                                                                        \
+        KERNEL_JOIN(REAL(repflow_##name), _item)(k, k.begin + t);                                            \
+    }                                                                                                        \
+    KERNEL_ITEMS_BY(REAL(repflow_##name), KERNEL_JOIN(REAL(repflow_##name), _from_item),                     \
+                    struct REAL(dgnn_kernel_repflow))
 
 /* ---------------------------------------------------------------- geometry */
 
@@ -39,7 +47,7 @@ KERNEL_FUNCTION double REAL(repflow_length)(const double *d)
 /* An edge: s(r)/r and s(r) d/r^2, less the average, over the deviation. */
 REPFLOW(geometry)
 {
-    const double *d = k.vector + 3 * k.graph_edge[t];
+    const double *d = k.vector + 3 * t;
     const double *average = k.statistics + 8 * k.type[k.edge_centre[t]], *deviation = average + 4;
     double distance = REAL(repflow_length)(d), away = distance + k.protection, slope;
     double sw = repflow_switch(distance, k.edge_start, k.edge_cutoff, k.is_exponential, &slope);
@@ -210,7 +218,7 @@ REPFLOW(angle_start)
     int64_t angle, wide = k.e + k.a, c = REAL(repflow_angle_column)(k, t, &angle);
     struct REAL(repflow_angle) at = REAL(repflow_angle_of)(k, angle);
     const real *pair = k.pair_rows + k.pair_first[at.i] * 2 * wide;
-    k.angle_pre[angle * wide + c] = k.centre[at.i * k.centre_width + k.n + k.m + k.e + c] +
+    k.angle_pre[(angle - k.angle_base) * wide + c] = k.centre[at.i * k.centre_width + k.n + k.m + k.e + c] +
                                     pair[at.j * 2 * wide + c] + pair[(at.k * 2 + 1) * wide + c];
 }
 REPFLOW_KERNEL(angle_start)
@@ -229,7 +237,7 @@ REPFLOW(angle_reduce)
         k.reduced[t] = k.edge_state[edge * k.e + c];
         return;
     }
-    const real *pre = k.angle_pre + (k.angle_first[i] + j * count) * wide + c;
+    const real *pre = k.angle_pre + (k.angle_first[i] - k.angle_base + j * count) * wide + c;
     real sum = 0, slope;
     for (int64_t q = 0; q < count; q++) {
         sum += k.angle_switch[edge] * k.angle_switch[k.first[i] + q] * k.angle_scale *
@@ -250,7 +258,7 @@ REPFLOW_KERNEL(angle_to_edge)
 REPFLOW(angle_update)
 {
     int64_t c = t % k.a;
-    real slope, pre = k.angle_pre[t / k.a * (k.e + k.a) + k.e + c];
+    real slope, pre = k.angle_pre[(t / k.a - k.angle_base) * (k.e + k.a) + k.e + c];
     real value = REAL(kernel_activate)(k.activation, pre, &slope);
     k.next_angle[t] = k.keep_angle * k.angle_state[t] + k.weight_angle[c] * value;
 }
