@@ -33,6 +33,8 @@ REFUSED, SAME, EITHER = "refused", "the same numbers", "refused, or the same num
 # Kept settings that count only where another one is on: tree member -> it is off.
 UNUSED = {"attn1_nhead": "update_g1_has_attn", "attn2_nhead": "update_g2_has_attn", "three_body_sel": "use_three_body",
           "three_body_rcut": "use_three_body", "three_body_rcut_smth": "use_three_body"}
+# (type, member) of counts that no array's shape goes by: a larger one is as good, and counts where there are more neighbours.
+LARGER = {("pairtab", "sel")}
 DEFAULTS = {"weights": "mean"}  # of parts; null otherwise
 HUGE = 2**40
 
@@ -133,7 +135,8 @@ def mutants_of_member(holder, where, key, row):
     unused = key in UNUSED and not holder.get(UNUSED[key])
     for other in other_values(row, value) if kind in ("SAME", "INT", "ONLY") else ():
         number = isinstance(other, int) and not isinstance(other, bool)
-        yield Mutant(f"{where}.{key}: {other}", put(holder, key, other), EITHER if unused and number else REFUSED)
+        larger = number and (holder.get("type"), key) in LARGER and other > value
+        yield Mutant(f"{where}.{key}: {other}", put(holder, key, other), EITHER if unused and number or larger else REFUSED)
     if kind == "IGNORED":
         yield Mutant(f"{where}.{key}: anything", put(holder, key, {"any": 3}), SAME)
     if kind in ("DOUBLE", "BOOL", "STRING", "VALUE", "TYPE"):

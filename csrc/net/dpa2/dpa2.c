@@ -262,7 +262,6 @@ static void dpa2_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_rotation = s->shape.ng2,
         .parameters = s->parameters,
         .dtype = s->dtype,
-        .repeats_backward = s->keep,
         .has_message_passing = 1,
         .has_message_passing_across_ranks = 1,
         .has_graph_form = (!s->compression.is_there || s->compression.evaluated == DGNN_COMPRESSED_NET) &&

@@ -12,7 +12,7 @@
 #define D_IN      (B(D_G1_IN) | B(D_G2_IN) | B(D_H2_IN))
 #define D_OUT     (B(D_G1_OUT) | B(D_G2_OUT) | B(D_H2_OUT))
 
-/* Where nothing is kept, the adjoints of a layer's stages make it again, in the layer after, too. */
+/* Where nothing is kept, the adjoints of a layer's stages make it again, up to what comes after the layer. */
 static const struct dgnn_stage_rule dpa2_driver_rules[DGNN_DPA2_STAGES] = {
     [DGNN_DPA2_PAIR] = {.name = "pair",
                         .phase = DGNN_PHASE_FORWARD,
@@ -59,7 +59,6 @@ static const struct dgnn_stage_rule dpa2_driver_rules[DGNN_DPA2_STAGES] = {
                            .read = B(G1) | FEATURES | B(NODES_KEPT) | D_IN,
                            .change = B(D_SWITCHES),
                            .write = D_OUT | B(D_NEIGHBOURS) | B(D_RECEIVED),
-                           .next_change = B(G1) | B(G2),
                            .whole = D_OUT | B(D_RECEIVED)},
     [DGNN_DPA2_D_NEIGHBOURS] = {.name = "d_neighbours",
                                 .phase = DGNN_PHASE_BACKWARD,
@@ -68,8 +67,7 @@ static const struct dgnn_stage_rule dpa2_driver_rules[DGNN_DPA2_STAGES] = {
     [DGNN_DPA2_D_PAIRS] = {.name = "d_pairs",
                            .phase = DGNN_PHASE_BACKWARD,
                            .read = FEATURES | B(PAIRS_KEPT) | B(D_G2_IN) | B(D_H2_IN),
-                           .change = B(D_G2_OUT) | B(D_H2_OUT) | B(D_SWITCHES),
-                           .next_change = B(G2) | B(H2)},
+                           .change = B(D_G2_OUT) | B(D_H2_OUT) | B(D_SWITCHES)},
     [DGNN_DPA2_D_NEXT] = {.name = "d_next", .phase = DGNN_PHASE_BACKWARD, .change = B(D_G1_OUT)},
     [DGNN_DPA2_D_FIRST_PAIRS] = {.name = "d_first_pairs",
                                  .phase = DGNN_PHASE_BACKWARD,

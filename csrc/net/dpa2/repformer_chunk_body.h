@@ -10,6 +10,7 @@ struct REAL(repformer_chunk) {
     int64_t begin, end;        /* centres */
     int64_t pair, npair;       /* first pair, pairs */
     struct dgnn_arena scratch; /* what is left of the thread's block */
+    int again; /* forward once more, for backward: it makes what is kept, and nothing after the layer */
 };
 
 static struct REAL(dgnn_matrix) REAL(repformer_view)(real *data, int64_t nrow, int64_t ncol, int64_t stride)

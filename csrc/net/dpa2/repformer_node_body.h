@@ -328,22 +328,24 @@ static void REAL(repformer_node_centre)(const struct REAL(repformer_chunk) * c, 
             memset(heads, 0, sizeof(real) * (size_t)c->layer->node_form.w.ncol);
         }
     }
-    if (s->has_product) {
+    if (s->has_product && !c->again) {
         REAL(repformer_node_product)(c, i, scratch->neighbour_rows, scratch);
     }
 }
 
-static void REAL(repformer_add_rows)(int64_t n, int64_t width, const real *factor, const real *update,
-                                     real *out)
+/* Rows of g1 after the layer += factor . update. */
+static void REAL(repformer_add_rows)(const struct REAL(repformer_chunk) * c, const real *factor,
+                                     const real *update)
 {
-    for (int64_t r = 0; r < n; r++) {
+    int64_t width = c->w->block->ng1p;
+    real *out = c->w->g1[c->index + 1] + c->begin * width;
+    for (int64_t r = 0; r < c->end - c->begin && !c->again; r++) {
         for (int64_t k = 0; k < width; k++) {
             out[r * width + k] += factor[k] * update[r * width + k];
         }
     }
 }
 
-/* Where nothing is kept, backward calls it again; what it adds to g2 after the layer is then not needed. */
 static void REAL(repformer_node_forward)(struct REAL(repformer_chunk) * c,
                                          const struct REAL(dgnn_repformer_node_kept) * kept,
                                          const struct REAL(repformer_node_scratch) * scratch)
@@ -353,10 +355,9 @@ static void REAL(repformer_node_forward)(struct REAL(repformer_chunk) * c,
     const struct REAL(dgnn_repformer_layer) *layer = c->layer;
     const struct dgnn_repformer_switches *s = &layer->s;
     const struct REAL(dgnn_ops) *ops = block->ops;
-    int64_t n = c->end - c->begin, ng1p = block->ng1p;
-    real *old = w->g1[c->index] + c->begin * ng1p, *out = w->g1[c->index + 1] + c->begin * ng1p;
-    const real *factor = layer->g1.factor;
-    real *update = scratch->rows[0];
+    int64_t n = c->end - c->begin, ng1p = block->ng1p, after = c->again ? 0 : n;
+    const real *old = w->g1[c->index] + c->begin * ng1p, *factor = layer->g1.factor;
+    real *out = w->g1[c->index + 1] + c->begin * ng1p, *update = scratch->rows[0];
     if (s->has_attn) {
         ops->product(n, old, ng1p, &layer->node_form.w, NULL, kept->form, layer->node_form.w.ncol, 0);
     }
@@ -367,27 +368,27 @@ static void REAL(repformer_node_forward)(struct REAL(repformer_chunk) * c,
     for (int64_t i = c->begin; i < c->end; i++) {
         REAL(repformer_node_centre)(c, i, kept, scratch);
     }
-    for (int64_t k = 0; k < n * ng1p; k++) {
+    for (int64_t k = 0; k < after * ng1p; k++) {
         out[k] = layer->g1.start * old[k];
     }
     if (s->self_out) {
         ops->product(n, old, ng1p, &layer->self.w, layer->self_bias, update, ng1p, 0);
         ops->activate(&block->activation, n * ng1p, update, update, kept->self_slope);
-        REAL(repformer_add_rows)(n, ng1p, factor, update, out);
+        REAL(repformer_add_rows)(c, factor, update);
         factor += layer->g1.width;
     }
     if (s->has_conv && s->conv_out) {
-        REAL(repformer_add_rows)(n, ng1p, factor, scratch->rows[1], out);
+        REAL(repformer_add_rows)(c, factor, scratch->rows[1]);
         factor += layer->g1.width;
     }
     ops->product(n, scratch->common, layer->common.transposed.stride, &layer->common.w, layer->common_bias,
                  update, ng1p, 0);
     ops->activate(&block->activation, n * ng1p, update, update, kept->common_slope);
-    REAL(repformer_add_rows)(n, ng1p, factor, update, out);
+    REAL(repformer_add_rows)(c, factor, update);
     factor += layer->g1.width;
-    if (s->has_attn) {
+    if (s->has_attn && !c->again) {
         ops->product(n, scratch->heads, layer->node_form.w.ncol, &layer->node_value.w, layer->node_attn_bias,
                      update, ng1p, 0);
-        REAL(repformer_add_rows)(n, ng1p, factor, update, out);
+        REAL(repformer_add_rows)(c, factor, update);
     }
 }

@@ -186,7 +186,7 @@ static void REAL(repformer_pair_attend)(const struct REAL(repformer_chunk) * c, 
             mixed[k] += c->layer->vector_weight[h] * b[k];
         }
     }
-    if (s->has_vector) {
+    if (s->has_vector && !c->again) {
         REAL(repformer_pair_vectors)(n, mixed, w->h2[c->index] + 4 * pair, c->layer->h2.factor[0],
                                      w->h2[c->index + 1] + 4 * pair);
     }
@@ -197,7 +197,7 @@ static void REAL(repformer_norm_forward)(const struct REAL(repformer_chunk) * c,
                                          const struct REAL(dgnn_repformer_pair_kept) * kept,
                                          const real *factor, real *out)
 {
-    int64_t n = c->w->block->ng2, stride = c->w->block->ng2p;
+    int64_t n = c->w->block->ng2, stride = c->w->block->ng2p, after = c->again ? 0 : n;
     const struct REAL(dgnn_repformer_layer) *layer = c->layer;
     for (int64_t p = 0; p < c->npair; p++) {
         const real *row = x + p * stride;
@@ -213,6 +213,8 @@ static void REAL(repformer_norm_forward)(const struct REAL(repformer_chunk) * c,
         kept->spread[p] = spread;
         for (int64_t k = 0; k < n; k++) {
             normed[k] = (row[k] - mean) * spread;
+        }
+        for (int64_t k = 0; k < after; k++) {
             out[p * stride + k] += factor[k] * (normed[k] * layer->norm_scale[k] + layer->norm_shift[k]);
         }
         for (int64_t k = n; k < stride; k++) {
@@ -221,7 +223,6 @@ static void REAL(repformer_norm_forward)(const struct REAL(repformer_chunk) * c,
     }
 }
 
-/* Where nothing is kept, backward calls it again; the rows after the layer are not needed any more then. */
 static void REAL(repformer_pair_forward)(struct REAL(repformer_chunk) * c,
                                          const struct REAL(dgnn_repformer_pair_kept) * kept,
                                          const struct REAL(repformer_pair_scratch) * scratch)
@@ -234,7 +235,7 @@ static void REAL(repformer_pair_forward)(struct REAL(repformer_chunk) * c,
     real *update = scratch->rows[0], *attended = scratch->rows[1];
     block->ops->product(c->npair, old, ng2p, &layer->pair.w, layer->pair_bias, update, ng2p, 0);
     block->ops->activate(&block->activation, c->npair * ng2p, update, update, kept->slope);
-    for (int64_t p = 0; p < c->npair; p++) {
+    for (int64_t p = 0; p < c->npair && !c->again; p++) {
         for (int64_t k = 0; k < ng2p; k++) {
             int64_t at = p * ng2p + k;
             out[at] = layer->g2.start * old[at] + layer->g2.factor[k] * update[at];
@@ -243,7 +244,7 @@ static void REAL(repformer_pair_forward)(struct REAL(repformer_chunk) * c,
     if (!layer->s.has_pair_attn && !layer->s.has_vector) {
         return;
     }
-    if (layer->s.has_vector) {
+    if (layer->s.has_vector && !c->again) {
         real *from = w->h2[c->index] + 4 * c->pair, *to = w->h2[c->index + 1] + 4 * c->pair;
         for (int64_t k = 0; k < 4 * c->npair; k++) {
             to[k] = layer->h2.start * from[k];

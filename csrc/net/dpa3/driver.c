@@ -22,6 +22,7 @@ static const struct dgnn_stage_rule driver_rules[DGNN_REPFLOW_STAGES] = {
     [DGNN_REPFLOW_D_OUTPUT] = {.name = "d_output",
                                .phase = DGNN_PHASE_NODE_BACKWARD,
                                .read = ANY(OUTPUT_GRADIENT),
+                               .change = B(D_SCALARS), /* after another backward of the same forward */
                                .write = B(D_NODE_SUM) | B(D_EDGE_IN),
                                .whole = B(D_NODE_SUM)},
     [DGNN_REPFLOW_END] = {.name = "end", .phase = DGNN_PHASE_GEOMETRY_BACKWARD},

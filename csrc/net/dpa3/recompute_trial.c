@@ -96,6 +96,7 @@ void dgnn_recompute_trial_end(struct dgnn_recompute_trial *k)
         return;
     }
     int recomputing = recompute_trial_is_recomputing(k->step);
+    k->is_measured = 0;
     for (int kind = 0; kind < DGNN_RECOMPUTE_TRIAL_KINDS; kind++) {
         if (k->step == DGNN_RECOMPUTE_TRIAL_WARM_UP) {
             k->least[0][kind] = k->least[1][kind] = INFINITY;

@@ -62,7 +62,8 @@ void dgnn_recompute_trial_begin(struct dgnn_recompute_trial *trial,
 void dgnn_recompute_trial_start(struct dgnn_recompute_trial *trial, const struct dgnn_profile *profile);
 void dgnn_recompute_trial_stop(struct dgnn_recompute_trial *trial, const struct dgnn_profile *profile);
 
-/* Ends an evaluation that succeeded. One that failed does not count. */
+/* Ends an evaluation that succeeded, after its first backward: later ones of the same forward are not
+ * measured. One that failed does not count. */
 void dgnn_recompute_trial_end(struct dgnn_recompute_trial *trial);
 
 /* For tests: later evaluations with fast memory keep these bits, or features at every other layer alone, and

@@ -3,7 +3,7 @@
 /* Backward of net/dpa3/repflow_body.h, which comes before it. */
 
 /* Of one node, from the gradient of N' to those of self, symmetric and messages; d_node becomes keep x
- * d_node. work: 3 n. d_symmetric of the gradient takes the place of symmetric itself, so it comes last. */
+ * d_node. work: 3 n. d_symmetric of the gradient may take the place of symmetric itself, so it comes last. */
 static void REAL(repflow_d_node_row)(struct REAL(repflow_state) * w, int64_t l, int64_t i, real *work,
                                      real *const *d_symmetric)
 {
@@ -29,6 +29,15 @@ static void REAL(repflow_d_node_row)(struct REAL(repflow_state) * w, int64_t l, 
     }
 }
 
+/* Where the gradient of symmetric is, of row r of those from node i on. */
+static real *REAL(repflow_d_symmetric)(const struct REAL(repflow_state) * w, int64_t l, int32_t side,
+                                       int64_t i, int64_t r, int thread)
+{
+    real *apart = w->side[side].d_symmetric;
+    return apart ? apart + (thread * REAL(REPFLOW_ROWS) + r) * w->f->n
+                 : w->layer[l].symmetric + (i + r) * w->f->n;
+}
+
 /* The same of some nodes, and on to the moments. */
 static void REAL(repflow_d_node)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                  int thread)
@@ -40,15 +49,13 @@ static void REAL(repflow_d_node)(struct REAL(repflow_state) * w, int64_t l, int6
     for (int64_t i = begin; i < end; i += REAL(REPFLOW_ROWS)) {
         int64_t rows = end - i < REAL(REPFLOW_ROWS) ? end - i : REAL(REPFLOW_ROWS);
         for (int64_t r = 0; r < rows; r++) {
-            d_symmetric[0] = w->layer[l].symmetric + (i + r) * n;
-            for (int32_t k = 1; k < w->sides; k++) {
-                d_symmetric[k] = w->side[k].d_symmetric + (thread * REAL(REPFLOW_ROWS) + r) * n;
+            for (int32_t k = 0; k < w->sides; k++) {
+                d_symmetric[k] = REAL(repflow_d_symmetric)(w, l, k, i, r, thread);
             }
             REAL(repflow_d_node_row)(w, l, i + r, gram, d_symmetric);
         }
         for (int32_t k = 0; k < w->sides; k++) {
-            const real *from =
-                k ? w->side[k].d_symmetric + thread * REAL(REPFLOW_ROWS) * n : w->layer[l].symmetric + i * n;
+            const real *from = REAL(repflow_d_symmetric)(w, l, k, i, 0, thread);
             int64_t place = i * 3 * (f->e + n);
             f->ops->product(rows, from, n, &f->layer[l].symmetric_transposed, NULL, gram, width, 0);
             f->ops->gram_backward(&shape, rows, w->layer[l].moment + place, gram,

@@ -35,25 +35,27 @@ static void REAL(repflow_edge_geometry)(struct REAL(repflow_state) * w, int64_t 
     }
 }
 
-/* What backward adds to, of a centre's edges. */
-static void REAL(repflow_clear_scalars)(const struct REAL(repflow_state) * w, int64_t i)
+/* What backward adds to, of some centres' edges. */
+static void REAL(repflow_clear_scalars)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
+                                        int thread)
 {
-    size_t nedge = (size_t)(w->first[i + 1] - w->first[i]);
+    int64_t first = w->first[begin];
+    size_t nedge = (size_t)(w->first[end] - first);
+    (void)l;
+    (void)thread;
     for (int32_t k = 0; k < w->sides; k++) {
         const struct REAL(repflow_side) *side = &w->side[k];
-        memset(side->d_edge_switch + w->first[i], 0, sizeof(double) * nedge);
-        memset(side->d_edge_input + w->first[i], 0, sizeof(double) * nedge);
-        memset(side->d_direction + 3 * w->first[i], 0, sizeof(double) * 3 * nedge);
-        memset(side->d_angle_switch + w->first[i], 0, sizeof(double) * nedge);
-        memset(side->d_unit + 3 * w->first[i], 0, sizeof(double) * 3 * nedge);
+        memset(side->d_edge_switch + first, 0, sizeof(double) * nedge);
+        memset(side->d_edge_input + first, 0, sizeof(double) * nedge);
+        memset(side->d_direction + 3 * first, 0, sizeof(double) * 3 * nedge);
+        memset(side->d_angle_switch + first, 0, sizeof(double) * nedge);
+        memset(side->d_unit + 3 * first, 0, sizeof(double) * 3 * nedge);
     }
 }
 
 static void REAL(repflow_geometry)(struct REAL(repflow_state) * w, int64_t l, int64_t begin, int64_t end,
                                    int thread)
 {
-    (void)l;
-    (void)thread;
     for (int64_t i = begin; i < end; i++) {
         int64_t edge = w->first[i], count = w->angle_count[i];
         for (int64_t j = w->graph->first[i]; j < w->graph->first[i + 1]; j++) {
@@ -71,7 +73,7 @@ static void REAL(repflow_geometry)(struct REAL(repflow_state) * w, int64_t l, in
                            w->edges.cosine_scale);
             }
         }
-        REAL(repflow_clear_scalars)(w, i);
+        REAL(repflow_clear_scalars)(w, l, i, i + 1, thread);
     }
 }
 

@@ -40,6 +40,7 @@ static void REAL(repflow_cpu_begin)(void *of, const struct dgnn_stage_call *call
 {
     struct REAL(repflow_workspace) *workspace = of;
     (void)call;
+    workspace->state.went_backward = 0;
     dgnn_recompute_trial_start(&workspace->trial, workspace->state.profile);
 }
 
@@ -104,6 +105,10 @@ static void REAL(repflow_cpu_d_output)(void *of, const struct dgnn_stage_call *c
     const struct dgnn_dpa3_settings *s = f->settings;
     int64_t width = s->node_width, stride = width * (s->own.concat_output_tebd ? 2 : 1);
     dgnn_recompute_trial_start(&workspace->trial, w->profile);
+    if (w->went_backward) { /* else forward left them so */
+        REAL(repflow_run)(w, call->layer, REAL(repflow_clear_scalars));
+    }
+    w->went_backward = 1;
     for (int32_t k = 0; k < w->sides; k++) { /* moments start from zero */
         struct REAL(repflow_side) *side = &w->side[k];
         memset(side->d_node, 0, sizeof(real) * (size_t)(w->nnode * f->n));

@@ -146,10 +146,13 @@ static void REAL(repflow_lay_angles)(struct dgnn_arena *arena, struct REAL(repfl
     }
 }
 
+/* Answers that need the rotation matrix go backward several times after one forward, which then leaves alone
+ * all that forward kept. */
 static void REAL(repflow_lay_side)(struct dgnn_arena *arena, struct REAL(repflow_state) * w, int32_t k)
 {
     const struct REAL(dgnn_repflow) *f = w->f;
     struct REAL(repflow_side) *side = &w->side[k];
+    int leaves_kept = f->settings->wants_rotation;
     side->d_node = dgnn_arena_take(arena, w->nnode * f->n, sizeof(real));
     if (k == 0) {
         side->d_node_rows = dgnn_arena_take(arena, w->nnode * w->rows_stride, sizeof(real));
@@ -157,6 +160,8 @@ static void REAL(repflow_lay_side)(struct dgnn_arena *arena, struct REAL(repflow
     } else {
         side->d_node_rows = w->side[0].d_node_rows ? w->side[0].d_node_rows + k * f->n : NULL;
         side->d_message = dgnn_arena_take(arena, w->nowned * f->m, sizeof(real));
+    }
+    if (k || leaves_kept) {
         side->d_symmetric = dgnn_arena_take(arena, w->threads * REAL(REPFLOW_ROWS) * f->n, sizeof(real));
     }
     side->d_neighbour_part =
@@ -168,7 +173,7 @@ static void REAL(repflow_lay_side)(struct dgnn_arena *arena, struct REAL(repflow
     side->d_edge[1] = dgnn_arena_take(arena, w->nedge * f->e, sizeof(real));
     /* The gradient's angles begin in the place of the last layer's: backward reads an angle there before it
      * writes it, or, where numbers are kept, not at all. */
-    int is_there = k == 0 && w->shares_angle;
+    int is_there = k == 0 && w->shares_angle && (w->keep_angle_pre || !leaves_kept);
     side->d_angle = is_there ? w->angle_last : dgnn_arena_take(arena, w->nangle * f->a, sizeof(real));
 }
 

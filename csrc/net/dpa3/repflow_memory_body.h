@@ -31,7 +31,7 @@ struct REAL(repflow_side) {
     real *d_centre;         /* nowned x (n + m + e + e + a) */
     real *d_edge_centre;    /* nowned x (m + e) */
     real *d_message;        /* nowned x m; of the gradient: the message's own place */
-    real *d_symmetric;      /* the gradient's: in the layer's own place; else threads x ROWS x n */
+    real *d_symmetric;      /* threads x ROWS x n; NULL: in the layer's own place */
     real *d_moment;         /* nowned x 3 x (e + n) */
     real *d_edge[2];        /* nedge x e */
     real *d_angle;          /* nangle x a */
@@ -69,6 +69,7 @@ struct REAL(repflow_state) {
     real *gram;          /* threads x GRAM_ROWS x axis (e + n) */
     int32_t sides;       /* of backward */
     int64_t rows_stride; /* sides x n */
+    int went_backward;   /* since forward: what backward adds to is no longer clear */
     struct REAL(repflow_side) side[DGNN_SIDES];
     char *scratch; /* threads x scratch_size */
     int64_t scratch_size;
@@ -297,11 +298,12 @@ static void REAL(repflow_count_flop)(const struct REAL(repflow_state) * w, int s
             .nowned = (double)(set[k + 1] - set[k]),
             .nedge = (double)(w->first[set[k + 1]] - w->first[set[k]]),
             .nangle = (double)(w->angle_first[set[k + 1]] - w->angle_first[set[k]]),
-            .nangle_linear2 = (double)(w->angle_linear2_first[set[k + 1]] - w->angle_linear2_first[set[k]])};
+            .nangle_linear2 = (double)(w->angle_linear2_first[set[k + 1]] - w->angle_linear2_first[set[k]]),
+            .ahead = k};
         for (int64_t i = set[k]; i < set[k + 1]; i++) {
             counts.nangle_edge += w->angle_count[i];
         }
-        repflow_count_products(f->settings, &widths, f->nlayer, &counts, k, sides, w->profile);
+        repflow_count_products(f->settings, &widths, f->nlayer, &counts, sides, w->profile);
     }
 }
 

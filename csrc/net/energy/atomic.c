@@ -233,6 +233,11 @@ void dgnn_atomic_properties(const struct dgnn_atomic *a, struct dgnn_atomic_prop
     p->pair_exclude_own = a->any_own ? a->pair_own : NULL;
 }
 
+struct dgnn_descriptor *dgnn_atomic_descriptor(const struct dgnn_atomic *a)
+{
+    return a->descriptor;
+}
+
 /* The fitting net multiplies and adds once for each of its numbers forward and once backward, in float64. */
 double dgnn_atomic_cost(const struct dgnn_atomic *a, int64_t n, const double *distance)
 {
@@ -324,7 +329,7 @@ static int atomic_has_seeds(const struct dgnn_atomic_workspace *w, const struct 
 {
     struct dgnn_atomic_properties p;
     dgnn_atomic_properties(w->atomic, &p);
-    return p.fitting.nseed > 1 && evaluation->want_gradient && p.descriptor.repeats_backward;
+    return p.fitting.nseed > 1 && evaluation->want_gradient;
 }
 
 int dgnn_atomic_prepare(struct dgnn_atomic_workspace *w, const struct dgnn_evaluation *evaluation,

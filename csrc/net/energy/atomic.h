@@ -22,6 +22,8 @@ struct dgnn_atomic_properties {
     const uint8_t *pair_exclude_own; /* as that, without pairs left out for centres that have no energy */
 };
 void dgnn_atomic_properties(const struct dgnn_atomic *atomic, struct dgnn_atomic_properties *properties);
+/* For tests, which put other functions in the place of a kind's. */
+struct dgnn_descriptor *dgnn_atomic_descriptor(const struct dgnn_atomic *atomic);
 int dgnn_atomic_describe(const struct dgnn_atomic *atomic, struct dgnn_text *text, struct dgnn_error *error);
 
 /* As of the descriptor, with the fitting net's. */
@@ -59,7 +61,7 @@ int dgnn_atomic_prepare(struct dgnn_atomic_workspace *workspace, const struct dg
 
 /* After prepare, with the same evaluation. output: nowned x the fitting's width; evaluation->edge_gradient
  * gets the gradient of number seed of their sum added. Collective with an exchange. May be called again,
- * for the next seed: descriptors with repeats_backward then go forward for seed 0 only. */
+ * for the next seed, in their order: the descriptor goes forward for seed 0 only. */
 int dgnn_atomic_evaluate(struct dgnn_atomic_workspace *workspace, const struct dgnn_evaluation *evaluation,
                          const struct dgnn_atomic_input *input, double *output, struct dgnn_error *error);
 

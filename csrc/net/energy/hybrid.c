@@ -97,7 +97,7 @@ static int hybrid_join(struct hybrid *h, struct dgnn_error *error)
 {
     struct dgnn_descriptor_properties *all = &h->properties;
     all->dtype = DGNN_DTYPE_FLOAT32;
-    all->repeats_backward = all->sums_rows = 1;
+    all->sums_rows = 1;
     for (int64_t c = 0; c < h->nchild; c++) {
         const struct dgnn_descriptor_properties *own = &h->child[c].properties;
         all->cutoff = own->cutoff > all->cutoff ? own->cutoff : all->cutoff;
@@ -109,7 +109,6 @@ static int hybrid_join(struct hybrid *h, struct dgnn_error *error)
         all->has_message_passing |= own->has_message_passing;
         all->has_message_passing_across_ranks |= own->has_message_passing_across_ranks;
         all->uses_first_type |= own->uses_first_type;
-        all->repeats_backward &= own->repeats_backward;
         all->sums_rows &= own->sums_rows;
         all->note = own->note ? own->note : all->note;
         DGNN_TRY(dgnn_registry_join_angles(all, own, &h->angle, error));

@@ -65,13 +65,13 @@ static const struct dgnn_stage_rule se_t_rules[SE_T_STAGES] = {
 static const struct dgnn_driver se_t_driver = {
     .nstage = SE_T_STAGES, .rule = se_t_rules, .nforward = 2, .again = DGNN_BIT(SE_T_ROWS)};
 
+#define LOCAL_NAME     se_t
 #define DGNN_REAL_BITS 32
 #include "net/local/se_t_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
 #include "net/local/se_t_body.h"
 
-#define LOCAL_NAME se_t
 #include "net/parts/descriptor_glue.h"
 
 /* ---------------------------------------------------------------- settings */
@@ -125,7 +125,6 @@ static void se_t_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_out = s->dim_out,
         .parameters = s->parameters,
         .dtype = s->dtype,
-        .repeats_backward = 1,
     };
 }
 

@@ -49,11 +49,10 @@ struct dgnn_descriptor_properties {
     int32_t has_message_passing_across_ranks; /* deepmd-kit's answer; dgnn evaluates all descriptors on many
                                                  ranks */
     int32_t has_graph_form;                   /* 1: graph semantics may be chosen */
-    int32_t uses_first_type;  /* 1: empty slots have the type embedding of the frame's first atom */
-    int32_t has_native_spin;  /* 1: it takes the atoms' spins themselves */
-    int32_t sums_rows;        /* 1: backward can fill an evaluation's row_sums */
-    int32_t repeats_backward; /* 1: backward may be called again after one forward, for another gradient */
-    const char *note;         /* a sentence that a user should read, without quotes, or NULL */
+    int32_t uses_first_type; /* 1: empty slots have the type embedding of the frame's first atom */
+    int32_t has_native_spin; /* 1: it takes the atoms' spins themselves */
+    int32_t sums_rows;       /* 1: backward can fill an evaluation's row_sums */
+    const char *note;        /* a sentence that a user should read, without quotes, or NULL */
 };
 
 /* Sides of backward: what it is given, and gives, of each quantity. The first is the gradient, dE/dvector of
@@ -156,8 +155,9 @@ struct dgnn_descriptor_kind {
      * there is an exchange, and always does all exchanges, whatever the numbers are. */
     int (*forward)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
                    const struct dgnn_evaluation *evaluation, double *output, struct dgnn_error *error);
-    /* output_gradient is dE/doutput, nowned x dim_out. Must follow one forward with the same evaluation, or,
-     * with repeats_backward, another backward of it. */
+    /* output_gradient is dE/doutput, nowned x dim_out. Must follow one forward with the same evaluation.
+     * Where the context had wants_rotation it may be called again, for another gradient after the same
+     * forward: an answer with a rotation matrix may be of several numbers. */
     int (*backward)(const struct dgnn_descriptor *descriptor, struct dgnn_descriptor_workspace *workspace,
                     const struct dgnn_evaluation *evaluation, const double *output_gradient,
                     struct dgnn_error *error);
