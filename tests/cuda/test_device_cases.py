@@ -20,7 +20,7 @@ SHORT = {"dpa3_base", "dpa3_sequential", "dpa3_not_smooth", "dpa3_no_angle", "dp
          "dpa3_one_layer_sequential", "dpa3_dynamic_sel", "dpa3_f32", "dpa3_gelu", "dpa3_fparam_aparam", "dpa3_atom_exclude",
          "spin_dpa3", "spin_f32", "hybrid_dpa3_twice", "linear_dpa3_sum", "zbl_dpa3", "dos_dpa3", "dpa3_equal_cutoffs"}
 
-pytestmark = pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning"), pytest.mark.filterwarnings("ignore::dgnn.SmallSpinWarning")]
 
 
 def cases(name, systems):
@@ -68,6 +68,18 @@ def test_as_the_cpu(name, system, device, figures):
     inputs = cases(name, [system])[0].inputs()
     answers = [dgnn.Model.load(path, dtype="float64", device=where).compute(**inputs, atomic=True) for where in ("cuda", "cpu")]
     compare(*answers, figures, name)
+
+
+@pytest.mark.parametrize("length", [0.0, 1e-200, 1e-9])
+@pytest.mark.parametrize("atomic", [False, True])
+@pytest.mark.parametrize("name", ["spin_dpa3", pytest.param("spin_dpa3_both", marks=pytest.mark.long)])
+def test_spins_of_zero(name, atomic, length, device, figures):
+    """An atom and its virtual one at one place, or so near that the square of their distance is zero."""
+    inputs = cases(name, SYSTEMS[2:3])[0].inputs()
+    inputs["spins"] = np.where(np.arange(len(inputs["spins"]))[:, None] % 2, inputs["spins"], length * inputs["spins"])
+    path = DATA / "cases" / name / "model.pt2"
+    answers = [dgnn.Model.load(path, dtype="float64", device=where).compute(**inputs, atomic=atomic) for where in ("cuda", "cpu")]
+    compare(*answers, figures, f"{name}, spins of {length}")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
