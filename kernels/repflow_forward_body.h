@@ -6,48 +6,62 @@
 #define REPFLOW(name)                                                                                        \
     KERNEL_FUNCTION void KERNEL_JOIN(REAL(repflow_##name),                                                   \
                                      _item)(const struct REAL(dgnn_kernel_repflow) & k, int64_t t)
-#define REPFLOW_KERNEL(name) KERNEL_ITEMS(REAL(repflow_##name), struct REAL(dgnn_kernel_repflow))
+/* Items from k.begin on: angles are done in chunks. */
+#define REPFLOW_KERNEL(name)                                                                                 \
+    KERNEL_FUNCTION void KERNEL_JOIN(REAL(repflow_##name),                                                   \
+                                     _from_item)(const struct REAL(dgnn_kernel_repflow) & k, int64_t t)      \
+    {                                                                                                        \
+        KERNEL_JOIN(REAL(repflow_##name), _item)(k, k.begin + t);                                            \
+    }                                                                                                        \
+    KERNEL_ITEMS_BY(REAL(repflow_##name), KERNEL_JOIN(REAL(repflow_##name), _from_item),                     \
+                    struct REAL(dgnn_kernel_repflow))
 
 /* ---------------------------------------------------------------- geometry */
 
 #if DGNN_REAL_BITS == 32 /* of both types */
+/* *slope: its derivative, where it is asked for. */
 KERNEL_FUNCTION double repflow_switch(double r, double start, double cutoff, int exponential, double *slope)
 {
+    double u = (r - start) / (cutoff - start), value, derivative = 0.0;
     if (exponential) {
-        double x = exp(20.0 / start * ((r < cutoff ? r : cutoff) - start)), value = exp(-x);
-        *slope = r < cutoff ? -20.0 / start * x * value : 0.0;
-        return value;
+        double x = exp(20.0 / start * ((r < cutoff ? r : cutoff) - start));
+        value = exp(-x);
+        derivative = r < cutoff ? -20.0 / start * x * value : 0.0;
+    } else if (u <= 0) {
+        value = 1.0;
+    } else if (u >= 1) {
+        value = 0.0;
+    } else {
+        value = u * u * u * (-6.0 * u * u + 15.0 * u - 10.0) + 1.0;
+        derivative = -30.0 * u * u * (u - 1) * (u - 1) / (cutoff - start);
     }
-    double u = (r - start) / (cutoff - start);
-    *slope = 0.0;
-    if (u <= 0) {
-        return 1.0;
+    if (slope) {
+        *slope = derivative;
     }
-    if (u >= 1) {
-        return 0.0;
-    }
-    *slope = -30.0 * u * u * (u - 1) * (u - 1) / (cutoff - start);
-    return u * u * u * (-6.0 * u * u + 15.0 * u - 10.0) + 1.0;
+    return value;
 }
 #endif
 
+/* At one place (a virtual atom of a spin of zero) there is no direction: a vector of zeros over the smallest
+ * number is zeros, as on the CPU (csrc/geom/pairvector.c). */
 KERNEL_FUNCTION double REAL(repflow_length)(const double *d)
 {
-    return sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
+    double squared = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
+    return squared > 0 ? sqrt(squared) : 2.2250738585072014e-308;
 }
 
 /* An edge: s(r)/r and s(r) d/r^2, less the average, over the deviation. */
 REPFLOW(geometry)
 {
-    const double *d = k.vector + 3 * k.graph_edge[t];
+    const double *d = k.vector + 3 * t;
     const double *average = k.statistics + 8 * k.type[k.edge_centre[t]], *deviation = average + 4;
-    double distance = REAL(repflow_length)(d), away = distance + k.protection, slope;
-    double sw = repflow_switch(distance, k.edge_start, k.edge_cutoff, k.is_exponential, &slope);
+    double distance = REAL(repflow_length)(d), away = distance + k.protection;
+    double sw = repflow_switch(distance, k.edge_start, k.edge_cutoff, k.is_exponential, nullptr);
     double along = sw / (away * away), inverse = 1 / (distance + 1e-6);
     k.edge_switch[t] = (real)sw;
     k.edge_input[t] = (real)(k.starts_from_distance ? distance : (sw / away - average[0]) / deviation[0]);
     k.angle_switch[t] =
-        (real)repflow_switch(distance, k.angle_start, k.angle_cutoff, k.is_exponential, &slope);
+        (real)repflow_switch(distance, k.angle_start, k.angle_cutoff, k.is_exponential, nullptr);
     for (int c = 0; c < 3; c++) {
         k.direction[3 * t + c] = (real)((d[c] * along - average[1 + c]) / deviation[1 + c]);
         k.unit[3 * t + c] = d[c] * inverse;
@@ -210,7 +224,7 @@ REPFLOW(angle_start)
     int64_t angle, wide = k.e + k.a, c = REAL(repflow_angle_column)(k, t, &angle);
     struct REAL(repflow_angle) at = REAL(repflow_angle_of)(k, angle);
     const real *pair = k.pair_rows + k.pair_first[at.i] * 2 * wide;
-    k.angle_pre[angle * wide + c] = k.centre[at.i * k.centre_width + k.n + k.m + k.e + c] +
+    k.angle_pre[(angle - k.angle_base) * wide + c] = k.centre[at.i * k.centre_width + k.n + k.m + k.e + c] +
                                     pair[at.j * 2 * wide + c] + pair[(at.k * 2 + 1) * wide + c];
 }
 REPFLOW_KERNEL(angle_start)
@@ -229,7 +243,7 @@ REPFLOW(angle_reduce)
         k.reduced[t] = k.edge_state[edge * k.e + c];
         return;
     }
-    const real *pre = k.angle_pre + (k.angle_first[i] + j * count) * wide + c;
+    const real *pre = k.angle_pre + (k.angle_first[i] - k.angle_base + j * count) * wide + c;
     real sum = 0, slope;
     for (int64_t q = 0; q < count; q++) {
         sum += k.angle_switch[edge] * k.angle_switch[k.first[i] + q] * k.angle_scale *
@@ -250,7 +264,7 @@ REPFLOW_KERNEL(angle_to_edge)
 REPFLOW(angle_update)
 {
     int64_t c = t % k.a;
-    real slope, pre = k.angle_pre[t / k.a * (k.e + k.a) + k.e + c];
+    real slope, pre = k.angle_pre[(t / k.a - k.angle_base) * (k.e + k.a) + k.e + c];
     real value = REAL(kernel_activate)(k.activation, pre, &slope);
     k.next_angle[t] = k.keep_angle * k.angle_state[t] + k.weight_angle[c] * value;
 }

@@ -12,7 +12,7 @@
 #include "base/status.h"
 
 /* Changes with what kernels take (csrc/cuda, kernels/arguments): an older file is refused. */
-#define DGNN_KERNELS_VERSION 1
+#define DGNN_KERNELS_VERSION 2
 
 enum dgnn_image_kind { DGNN_IMAGE_CUBIN = 1, DGNN_IMAGE_PTX = 2 };
 

@@ -5,6 +5,9 @@
 
 #include "ops/activation_kinds.h"
 
+/* A virial's sum: centres of a part, and parts of a sum, which the host adds up. */
+enum { DGNN_VIRIAL_CENTRES = 4, DGNN_VIRIAL_PARTS = 256 };
+
 #define DGNN_REAL_BITS 32
 #include "cuda/kernel_arguments_types.h"
 #undef DGNN_REAL_BITS

@@ -16,11 +16,33 @@ struct REAL(dgnn_kernel_product) {
     int32_t accumulate;
 };
 
+/* Edges' vectors from positions, and what rows get of edges' gradients: rows are nodes, or images where the
+ * graph has such (csrc/geom/graph.h). Of any family with edges. */
+struct REAL(dgnn_kernel_rows) {
+    int64_t count, nowned, nrow, nedge, npart;
+    double cell[9];
+    const double *position, *offset;  /* nrow x 3; offset NULL: nodes are atoms */
+    const int32_t *edge_centre, *row; /* nedge */
+    const int32_t *shift;             /* nedge x 3 */
+    const int64_t *first;             /* nowned + 1 */
+    const int64_t *row_first;         /* nrow + 1: edges to a row ... */
+    const int32_t *row_edge;          /* nedge: ... in order */
+    double *vector;                   /* nedge x 3 */
+    real *displacement;               /* nedge x 3, or NULL (dgnn_graph_displacement) */
+    const double *edge_gradient;      /* nedge x 3 */
+    const double *edge_moment;        /* 3 x nedge x 3, columns of the displacement, or NULL */
+    double *forces;                   /* nrow x 3 */
+    double *virial_part;              /* npart x 9: of DGNN_VIRIAL_CENTRES each ... */
+    double *virial;                   /* x 9: ... of DGNN_VIRIAL_PARTS of these each */
+    double *atom_virial;              /* nrow x 9 */
+};
+
 /* All that a RepFlow layer's kernels read and write; each takes what it needs. Names and shapes are those of
  * ops/blocks_types.h and of net/dpa3/repflow_memory_body.h, with padded widths; a pair is an edge that forms
  * angles. */
 struct REAL(dgnn_kernel_repflow) {
-    int64_t count; /* items of this launch */
+    int64_t count, begin; /* items of this launch: [begin, begin + count) */
+    int64_t angle_base;   /* the angle of angle_pre's and d_angle_pre's first row */
     int64_t nowned, nwith_energy, nnode, nedge, npair, nangle, nangle_linear2;
     int64_t n, e, a, m, heads, axis;
     int64_t centre_width; /* n + m + e + e + a */
@@ -31,6 +53,7 @@ struct REAL(dgnn_kernel_repflow) {
     int32_t smooth, is_exponential, starts_from_distance, has_types;
     int32_t with_node, with_edge, with_angle;
     int32_t edge_given, angle_given; /* backward: do d_edge_state, d_angle hold a gradient? */
+    int32_t angles_are_first;        /* backward: are angle features layer 0's? */
     int32_t is_first;                /* backward: the gradient's side, not one of its moments' */
     int32_t column;                  /* of the moments' sides: 0 to 2 */
     double edge_start, edge_cutoff, angle_start, angle_cutoff, protection, cosine_scale;
@@ -38,12 +61,11 @@ struct REAL(dgnn_kernel_repflow) {
     struct dgnn_activation activation;
 
     /* the graph */
-    const double *vector;     /* of all its edges */
+    const double *vector;     /* nedge x 3 */
     const int32_t *type;      /* nnode */
     const double *statistics; /* ntypes x 8: averages, then deviations */
     const double *type_row;   /* (ntypes + 1) x width */
     const int64_t *first, *angle_first, *angle_linear2_first, *pair_first; /* nowned + 1 */
-    const int64_t *graph_edge;                                             /* nedge */
     const int32_t *edge_centre, *neighbour;                                /* nedge */
     const int32_t *pair_edge;                                              /* npair */
     int32_t *angle_pair;                                                   /* nangle: the first edge's pair */

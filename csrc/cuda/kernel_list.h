@@ -3,6 +3,13 @@
 K(product)
 K(product_tensor)
 
+/* a graph's edges and rows (kernels/rows_body.h) */
+K(edge_vector)
+K(row_force)
+K(row_virial)
+K(virial_part)
+K(virial_sum)
+
 /* DPA3, forward (kernels/repflow_forward_body.h) */
 K(repflow_geometry)
 K(repflow_angle_index)

@@ -116,6 +116,8 @@ static int graph_copy(struct dgnn_graph_builder *builder, struct chooser *choose
     DGNN_TRY(dgnn_candidates_reserve(&builder->image, nedge, sizeof(int32_t), "the graph", error));
     DGNN_TRY(dgnn_candidates_reserve(&builder->vector, nedge, 3 * sizeof(double), "the graph", error));
     DGNN_TRY(dgnn_candidates_reserve(&builder->distance, nedge, sizeof(double), "the graph", error));
+    DGNN_TRY(dgnn_candidates_reserve(&builder->shift, nedge, 3 * sizeof(int32_t), "the graph", error));
+    int32_t *shift = builder->shift.data;
     int32_t *row = builder->image.data;
     double *vector = builder->vector.data;
     double *distance = builder->distance.data;
@@ -127,6 +129,7 @@ static int graph_copy(struct dgnn_graph_builder *builder, struct chooser *choose
             if (chooser_takes(chooser, i, k)) {
                 row[place] = list->neighbour[k];
                 memcpy(vector + 3 * place, list->vector + 3 * k, 3 * sizeof *vector);
+                memcpy(shift + 3 * place, list->shift + 3 * k, 3 * sizeof *shift);
                 distance[place] = list->distance[k];
                 place++;
             }
@@ -135,6 +138,7 @@ static int graph_copy(struct dgnn_graph_builder *builder, struct chooser *choose
     builder->graph.neighbour = row;
     builder->graph.vector = vector;
     builder->graph.distance = distance;
+    builder->graph.shift = shift;
     builder->graph.first = builder->first.data;
     return DGNN_OK;
 }
@@ -168,11 +172,15 @@ static int graph_build(struct dgnn_graph_builder *builder, const struct dgnn_gra
     builder->graph = (struct dgnn_graph){
         .nowned = list->ncentre,
         .nnode = input->nnode,
+        .nrow = list->nrow,
         .type = input->type,
         .first = list->first,
         .neighbour = list->neighbour,
         .vector = list->vector,
         .distance = list->distance,
+        .position = input->position,
+        .shift = list->shift,
+        .cell = input->cell,
         .offset = input->offset,
         .first_type = input->first_type,
         .dense = rules->dense,
@@ -203,6 +211,7 @@ void dgnn_graph_builder_free(struct dgnn_graph_builder *builder)
     dgnn_buffer_free(&builder->image);
     dgnn_buffer_free(&builder->vector);
     dgnn_buffer_free(&builder->distance);
+    dgnn_buffer_free(&builder->shift);
     dgnn_buffer_free(&builder->count);
     memset(builder, 0, sizeof *builder);
 }

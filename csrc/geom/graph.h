@@ -16,13 +16,18 @@
 struct dgnn_graph {
     int64_t nowned;
     int64_t nnode;
+    int64_t nrow;             /* nnode, or the number of images; position and offset have as many rows */
     const int32_t *type;      /* nnode */
     const int64_t *first;     /* nowned + 1 */
     const int32_t *neighbour; /* nedge: row of the edge's other node */
     const double *vector;     /* nedge x 3: x_j + shift - x_i */
     const double *distance;   /* nedge: length of vector, > 0 */
     const int32_t *image;     /* nedge: row that gets the edge's force; NULL: the neighbour's row */
-    const double *offset; /* rows x 3: of nodes from the atoms that they belong to; NULL: nodes are atoms */
+    /* What vectors are made of: x of rows + shift . cell - x of the centre. A device makes them again. */
+    const double *position; /* nrow x 3 */
+    const int32_t *shift;   /* nedge x 3: multiples of the lattice vectors */
+    const double *cell;     /* 3 x 3, whose rows are the lattice vectors */
+    const double *offset;   /* rows x 3: of nodes from the atoms that they belong to; NULL: nodes are atoms */
     int32_t first_type; /* type of the frame's first atom, -1 for a NULL atom; empty slots in concat mode have
                            it */
     int32_t dense; /* 1: dense semantics, where sel limits the edges and empty slots count; 0: graph semantics

@@ -37,18 +37,19 @@ static void graph_part_count(const struct dgnn_graph *whole, const struct dgnn_g
 
 struct graph_part_edges {
     int64_t *edge;
-    int32_t *neighbour, *image;
+    int32_t *neighbour, *image, *shift;
     double *vector, *distance;
 };
 
-static void graph_part_layout(struct dgnn_arena *arena, int64_t nedge, int has_image,
+static void graph_part_layout(struct dgnn_arena *arena, int64_t nedge, const struct dgnn_graph *whole,
                               struct graph_part_edges *out)
 {
     out->edge = dgnn_arena_take(arena, nedge, sizeof(*out->edge));
     out->neighbour = dgnn_arena_take(arena, nedge, sizeof(*out->neighbour));
     out->vector = dgnn_arena_take(arena, nedge, 3 * sizeof(*out->vector));
     out->distance = dgnn_arena_take(arena, nedge, sizeof(*out->distance));
-    out->image = has_image ? dgnn_arena_take(arena, nedge, sizeof(*out->image)) : NULL;
+    out->image = whole->image ? dgnn_arena_take(arena, nedge, sizeof(*out->image)) : NULL;
+    out->shift = whole->shift ? dgnn_arena_take(arena, nedge, 3 * sizeof(*out->shift)) : NULL;
 }
 
 static void graph_part_copy(const struct dgnn_graph *whole, const struct dgnn_graph_part_rules *rules,
@@ -68,6 +69,9 @@ static void graph_part_copy(const struct dgnn_graph *whole, const struct dgnn_gr
             if (out->image) {
                 out->image[place] = whole->image[e];
             }
+            if (out->shift) {
+                memcpy(out->shift + 3 * place, whole->shift + 3 * e, 3 * sizeof(*out->shift));
+            }
             place++;
         }
     }
@@ -80,16 +84,17 @@ static int graph_part_take_edges(struct dgnn_graph_part *p, const struct dgnn_gr
     int64_t nedge = p->graph.first[whole->nowned];
     struct graph_part_edges out;
     struct dgnn_arena arena = {0};
-    graph_part_layout(&arena, nedge, whole->image != NULL, &out);
+    graph_part_layout(&arena, nedge, whole, &out);
     DGNN_TRY(dgnn_buffer_reserve(&p->edges, arena.used, "a part's graph", error));
     arena = (struct dgnn_arena){.base = p->edges.data};
-    graph_part_layout(&arena, nedge, whole->image != NULL, &out);
+    graph_part_layout(&arena, nedge, whole, &out);
     graph_part_copy(whole, rules, left, &out);
     p->edge = out.edge;
     p->graph.neighbour = out.neighbour;
     p->graph.vector = out.vector;
     p->graph.distance = out.distance;
     p->graph.image = out.image;
+    p->graph.shift = out.shift;
     return DGNN_OK;
 }
 

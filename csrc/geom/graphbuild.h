@@ -25,6 +25,7 @@ struct dgnn_graph_input {
                              NULL: rows are nodes, and graph.image is NULL */
     int32_t first_type;   /* copied into the graph */
     const double *offset; /* too; NULL where nodes are atoms */
+    const double *position, *cell; /* too: those of the list */
 };
 
 /* Zero it before its first use; free it with dgnn_graph_builder_free. */
@@ -37,6 +38,7 @@ struct dgnn_graph_builder {
     struct dgnn_buffer neighbour;
     struct dgnn_buffer image;
     struct dgnn_buffer vector;
+    struct dgnn_buffer shift;
     struct dgnn_buffer distance;
     struct dgnn_buffer count; /* ntypes */
 };

@@ -137,6 +137,8 @@ int dgnn_order_build(struct dgnn_order *order, const struct dgnn_graph *whole, c
     order->graph.vector = edges.vector;
     order->graph.distance = edges.distance;
     order->graph.image = NULL;
+    order->graph.position = NULL;
+    order->graph.shift = NULL;
     return DGNN_OK;
 }
 

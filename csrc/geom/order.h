@@ -11,7 +11,7 @@
 /* Zero it before its first use; free it with dgnn_order_free. */
 struct dgnn_order {
     struct dgnn_graph graph; /* valid until the next build, and while the graph that it is made of is; it has
-                                no images */
+                                no images, positions and shifts */
     double *edge_gradient;   /* sides x nedge x 3 */
 
     /* The rest belongs to order.c. */

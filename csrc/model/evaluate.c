@@ -92,7 +92,9 @@ static int evaluate_build_graph(const struct dgnn_session *s, struct dgnn_sessio
                                      .nnode = nodes->nnode,
                                      .owner = nodes->owner,
                                      .first_type = nodes->first_type,
-                                     .offset = s->has_virtual ? call->at->spin_nodes.displacement : NULL};
+                                     .offset = s->has_virtual ? call->at->spin_nodes.displacement : NULL,
+                                     .position = nodes->positions,
+                                     .cell = nodes->cell.h};
     struct dgnn_graph_rules rules = {
         .dense = m->dense,
         .mixed_types = d->mixed_types,
@@ -133,7 +135,7 @@ static int32_t evaluate_sides(const struct dgnn_session_part *part, const struct
 enum { EVALUATE_ORDER_LEAST = 256 };
 
 /* Nodes without ghosts that gather rows of features from each other are done in an order in which they share
- * these. */
+ * these. A device has room for all rows, and its lists shall hold while atoms move. */
 static int evaluate_order(struct dgnn_session *s, struct dgnn_session_part *part,
                           const struct dgnn_evaluate_call *call, struct dgnn_error *error)
 {
@@ -141,7 +143,7 @@ static int evaluate_order(struct dgnn_session *s, struct dgnn_session_part *part
     const struct dgnn_fitting_properties *f = &part->model->properties.fitting;
     int64_t width = f->dim_aparam + f->width;
     part->ordered = part->model->properties.descriptor.has_message_passing && !nodes->exchange &&
-                    !nodes->owner && !s->is_spin && nodes->nnode == nodes->nowned &&
+                    !nodes->owner && !s->is_spin && !part->model->device && nodes->nnode == nodes->nowned &&
                     nodes->nowned >= EVALUATE_ORDER_LEAST && !dgnn_features_asked(call->system->request);
     if (!part->ordered) {
         return DGNN_OK;
@@ -163,6 +165,15 @@ struct dgnn_node_form dgnn_evaluate_form(const struct dgnn_session_part *part,
                                    .has_derivatives = !is_energy && f->nseed == 3 && call->want_derivatives};
 }
 
+/* Energies' forces are sums over edges' gradients, which the descriptor makes where it can. Of virtual atoms
+ * they are more than that (dgnn_spin_nodes_join). */
+static void evaluate_choose_sums(const struct dgnn_session *s, struct dgnn_session_part *part,
+                                 const struct dgnn_evaluate_call *call)
+{
+    const struct dgnn_atomic_properties *p = &part->model->properties;
+    part->sums_rows = p->descriptor.sums_rows && !s->has_virtual && !dgnn_evaluate_form(part, call).width;
+}
+
 static int evaluate_reserve(struct dgnn_session *s, const struct dgnn_session_part *part,
                             const struct dgnn_evaluate_call *call, struct dgnn_error *error)
 {
@@ -180,18 +191,23 @@ static int evaluate_reserve(struct dgnn_session *s, const struct dgnn_session_pa
     DGNN_TRY(dgnn_buffer_reserve(&s->spin_gradient,
                                  s->spin.is_native ? 3 * (nodes->nowned + nedge) * size : 0,
                                  "gradients of spins", error));
-    return dgnn_buffer_reserve(&s->edge_gradient, evaluate_sides(part, call) * 3 * nedge * size,
-                               "gradients of edges", error);
+    return part->sums_rows
+               ? DGNN_OK
+               : dgnn_buffer_reserve(&s->edge_gradient, evaluate_sides(part, call) * 3 * nedge * size,
+                                     "gradients of edges", error);
 }
 
 /* ---------------------------------------------------------------- before messages */
 
-/* The memory of edges' gradients may still grow with the graph of a later model: it is looked up at each use.
- */
-static struct dgnn_evaluation evaluate_arguments(const struct dgnn_session *s,
-                                                 const struct dgnn_session_part *part,
+/* The memory of gradients may still grow with the graph of a later model: it is looked up at each use. */
+static struct dgnn_evaluation evaluate_arguments(const struct dgnn_session *s, struct dgnn_session_part *part,
                                                  const struct dgnn_evaluate_call *call)
 {
+    part->row_sums =
+        (struct dgnn_row_sums){.factor = 1,
+                               .forces = s->forces.data,
+                               .virial = part->row_virial,
+                               .atom_virial = call->want_atom_virial ? s->atom_virial.data : NULL};
     int takes = part->model->properties.descriptor.dim_charge_spin > 0;
     struct dgnn_node_form form = dgnn_evaluate_form(part, call);
     int32_t request = call->system->request;
@@ -202,6 +218,7 @@ static struct dgnn_evaluation evaluate_arguments(const struct dgnn_session *s,
         .exchange = call->atoms->exchange,
         .charge_spin = takes ? call->system->charge_spin : NULL,
         .edge_gradient = part->ordered ? part->order.edge_gradient : s->edge_gradient.data,
+        .row_sums = part->sums_rows ? &part->row_sums : NULL,
         .want_gradient = (!form.width || form.has_derivatives) && !(request & DGNN_REQUEST_NO_FORCES),
         .want_moments = evaluate_wants_moments(part, call),
         .profile = part->profile,
@@ -222,6 +239,7 @@ static int evaluate_prepare_part(struct dgnn_session *s, struct dgnn_session_par
     DGNN_TRY(evaluate_build_graph(s, part, call, error));
     DGNN_TRY(dgnn_stop_check(error));
     DGNN_TRY(evaluate_order(s, part, call, error));
+    evaluate_choose_sums(s, part, call);
     DGNN_TRY(evaluate_reserve(s, part, call, error));
     DGNN_TRY(dgnn_features_reserve(s, call->system->request, nodes->nowned, error));
     if (s->has_virtual) {
@@ -301,6 +319,10 @@ static void evaluate_gradients(struct dgnn_session *s, const struct dgnn_session
     struct dgnn_graph joined = *graph;
     int32_t sides = evaluate_sides(part, call);
     double *edge_gradient = s->edge_gradient.data;
+    if (part->sums_rows) { /* they are in out's memory */
+        memcpy(out->virial, part->row_virial, sizeof(part->row_virial));
+        return;
+    }
     if (s->spin.is_native) {
         evaluate_native_forces_mag(s, graph, nrow, out->forces_mag);
     }
@@ -364,6 +386,25 @@ static int evaluate_output(struct dgnn_session *s, struct dgnn_session_part *par
     return DGNN_OK;
 }
 
+/* What backward adds to. */
+static void evaluate_clear(const struct dgnn_session *s, struct dgnn_session_part *part,
+                           const struct dgnn_evaluate_call *call, const struct dgnn_evaluation *evaluation)
+{
+    size_t size = sizeof(double), nrow = (size_t)evaluate_nodes(s, call)->nrow;
+    if (!part->sums_rows) {
+        memset(evaluation->edge_gradient, 0,
+               size * (size_t)(3 * evaluate_sides(part, call) * dgnn_graph_nedge(evaluate_graph(part))));
+        return;
+    }
+    memset(part->row_virial, 0, sizeof(part->row_virial));
+    if (nrow) {
+        memset(part->row_sums.forces, 0, 3 * nrow * size);
+    }
+    if (nrow && part->row_sums.atom_virial) {
+        memset(part->row_sums.atom_virial, 0, 9 * nrow * size);
+    }
+}
+
 static int evaluate_net(struct dgnn_session *s, struct dgnn_session_part *part,
                         const struct dgnn_evaluate_call *call, struct dgnn_node_result *out,
                         struct dgnn_error *error)
@@ -381,8 +422,7 @@ static int evaluate_net(struct dgnn_session *s, struct dgnn_session_part *part,
         dgnn_profile_end(part->profile, DGNN_PHASE_GRADIENT);
         return dgnn_status_failed(&failure, error);
     }
-    int32_t sides = evaluate_sides(part, call);
-    memset(evaluation.edge_gradient, 0, sizeof(double) * (size_t)(3 * sides * dgnn_graph_nedge(graph)));
+    evaluate_clear(s, part, call, &evaluation);
     if (evaluation.node_spin_gradient) {
         memset(evaluation.node_spin_gradient, 0,
                sizeof(double) * (size_t)(3 * (graph->nowned + dgnn_graph_nedge(graph))));

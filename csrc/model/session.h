@@ -26,7 +26,10 @@ struct dgnn_session_part {
     struct dgnn_buffer types; /* nnode int32, with type_of */
     struct dgnn_graph_builder builder;
     struct dgnn_order order;
-    int32_t ordered;              /* does net see the graph in that order? */
+    int32_t ordered;   /* does net see the graph in that order? */
+    int32_t sums_rows; /* does the descriptor fill row_sums? */
+    struct dgnn_row_sums row_sums;
+    double row_virial[9];         /* of row_sums */
     struct dgnn_profile *profile; /* of this call; NULL: nothing is measured */
     struct dgnn_profile measured;
 };

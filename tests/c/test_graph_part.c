@@ -10,11 +10,13 @@ static const int64_t first[3] = {0, 5, 8};
 static const int32_t neighbour[8] = {1, 3, 2, 1, 2, 0, 2, 3};
 static const double distance[8] = {1, 1.5, 2, 2.5, 3, 1, 2, 3};
 static double vector[24];
+static int32_t shift[24];
 
 static struct dgnn_graph make_whole(void)
 {
     for (int k = 0; k < 24; k++) {
         vector[k] = k;
+        shift[k] = 100 + k;
     }
     return (struct dgnn_graph){.nowned = 2,
                                .nnode = 4,
@@ -22,6 +24,7 @@ static struct dgnn_graph make_whole(void)
                                .first = first,
                                .neighbour = neighbour,
                                .vector = vector,
+                               .shift = shift,
                                .distance = distance,
                                .first_type = 1,
                                .dense = 1};
@@ -36,6 +39,7 @@ static void check_edges(const struct dgnn_graph_part *p, const int64_t *expected
         int64_t from = expected[e];
         CHECK(g->neighbour[e] == neighbour[from] && g->distance[e] == distance[from]);
         CHECK(g->vector[3 * e] == vector[3 * from] && g->vector[3 * e + 2] == vector[3 * from + 2]);
+        CHECK(g->shift[3 * e] == shift[3 * from] && g->shift[3 * e + 2] == shift[3 * from + 2]);
     }
 }
 

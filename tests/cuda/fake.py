@@ -22,7 +22,8 @@ def driver():
     for name, result, arguments in (("fail_at", None, (ctypes.c_long, ctypes.c_int)), ("calls", ctypes.c_long, ()),
                                     ("live", ctypes.c_long, ()), ("copied", ctypes.c_long, (ctypes.c_int,)),
                                     ("launches", ctypes.c_long, (ctypes.c_char_p,)), ("order", None, (ctypes.c_char,)),
-                                    ("break_tensor", None, (ctypes.c_int,)),
+                                    ("break_tensor", None, (ctypes.c_int,)), ("idle", None, (ctypes.c_int,)),
+                                    ("memory", ctypes.c_size_t, (ctypes.c_int,)),
                                     ("set", None, (ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_size_t))):
         function = getattr(library, f"cuda_on_cpu_{name}")
         function.restype, function.argtypes = result, arguments
@@ -32,6 +33,17 @@ def driver():
 def stand_in(path):
     path.write_bytes(kernels.pack([(kernels.KIND_CUBIN, 80, kernels.stand_in()), (kernels.KIND_CUBIN, 90, kernels.stand_in())]))
     return path
+
+
+def in_other_processes(folder, **variables):
+    """The environment of a process that finds the fake driver where it opens libcuda.so.1, and the file where each such
+    process leaves a line with the number of kernels that it launched."""
+    path = builder.build_fake_driver().parent
+    log = folder / "launches"
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    libraries = ":".join([str(path), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])])
+    return own | {"LD_LIBRARY_PATH": libraries, "CUDA_ON_CPU_LOG": str(log),
+                  "DGNN_CUDA_KERNELS": str(stand_in(folder / "dgnn_kernels.bin")), "DGNN_CUDA_PRODUCTS": "plain"} | variables, log
 
 
 @contextlib.contextmanager

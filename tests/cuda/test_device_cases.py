@@ -4,7 +4,7 @@ import dgnn
 import numpy as np
 import pytest
 from conftest import DATA
-from fake import device, nothing_open  # noqa: F401
+from fake import device, environment, nothing_open  # noqa: F401
 from test_cases import CASES, SYSTEMS, Case, assert_cases, load_arrays, ours
 
 TABLE = "device against the CPU: largest difference over the largest component (limit 1e-11)"
@@ -20,7 +20,7 @@ SHORT = {"dpa3_base", "dpa3_sequential", "dpa3_not_smooth", "dpa3_no_angle", "dp
          "dpa3_one_layer_sequential", "dpa3_dynamic_sel", "dpa3_f32", "dpa3_gelu", "dpa3_fparam_aparam", "dpa3_atom_exclude",
          "spin_dpa3", "spin_f32", "hybrid_dpa3_twice", "linear_dpa3_sum", "zbl_dpa3", "dos_dpa3", "dpa3_equal_cutoffs"}
 
-pytestmark = pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning"), pytest.mark.filterwarnings("ignore::dgnn.SmallSpinWarning")]
 
 
 def cases(name, systems):
@@ -70,6 +70,18 @@ def test_as_the_cpu(name, system, device, figures):
     compare(*answers, figures, name)
 
 
+@pytest.mark.parametrize("length", [0.0, 1e-200, 1e-9])
+@pytest.mark.parametrize("atomic", [False, True])
+@pytest.mark.parametrize("name", ["spin_dpa3", pytest.param("spin_dpa3_both", marks=pytest.mark.long)])
+def test_spins_of_zero(name, atomic, length, device, figures):
+    """An atom and its virtual one at one place, or so near that the square of their distance is zero."""
+    inputs = cases(name, SYSTEMS[2:3])[0].inputs()
+    inputs["spins"] = np.where(np.arange(len(inputs["spins"]))[:, None] % 2, inputs["spins"], length * inputs["spins"])
+    path = DATA / "cases" / name / "model.pt2"
+    answers = [dgnn.Model.load(path, dtype="float64", device=where).compute(**inputs, atomic=atomic) for where in ("cuda", "cpu")]
+    compare(*answers, figures, f"{name}, spins of {length}")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["dpa3_base", "dpa3_sequential"])
 def test_bits_repeat(name, dtype, device):
@@ -83,3 +95,27 @@ def test_bits_repeat(name, dtype, device):
     for result in results[1:]:
         for quantity in ("energy", "forces", "virial", "atom_virial"):
             assert np.array_equal(getattr(result, quantity), getattr(results[0], quantity)), quantity
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+@pytest.mark.parametrize("name", ["dpa3_base", "dpa3_sequential", "dpa3_not_smooth"])
+def test_chunks_have_the_same_bits(name, atomic, device):
+    """However many angles are done at a time: one centre's, some centres', all."""
+    inputs = cases(name, ["triclinic"])[0].inputs()
+    results, launches = [], []
+    for angles in ("1", "1000", "1000000"):
+        before = device.cuda_on_cpu_launches(b"repflow_angle_start_f64")
+        with environment(DGNN_CUDA_ANGLES=angles):
+            model = dgnn.Model.load(DATA / "cases" / name / "model.pt2", device="cuda")
+        results.append(model.compute(**inputs, atomic=atomic))
+        launches.append(device.cuda_on_cpu_launches(b"repflow_angle_start_f64") - before)
+    assert launches[0] > launches[1] > launches[2]
+    for result in results[1:]:
+        for quantity in ("energy", "forces", "virial") + ("atom_virial",) * atomic:
+            assert np.array_equal(getattr(result, quantity), getattr(results[0], quantity)), quantity
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "1x", "1.5"])
+def test_chunks_that_are_none(text, device, base_path):
+    with environment(DGNN_CUDA_ANGLES=text), pytest.raises(dgnn.InputError, match=f"DGNN_CUDA_ANGLES: found '{text}'"):
+        dgnn.Model.load(base_path, device="cuda")

@@ -74,7 +74,7 @@ def test_out_of_memory(device):
     model = dgnn.Model.load(BASE, device="cuda")
     small = model.compute(*system())
     rng = np.random.default_rng(4)
-    with settings(memory=1 << 21), pytest.raises(MemoryError, match=r"device 'cuda:0': out of memory: \d+ bytes for the features"):
+    with settings(memory=1 << 20), pytest.raises(MemoryError, match=r"device 'cuda:0': out of memory: \d+ bytes for the features"):
         model.compute(rng.random((64, 3)) * 12, rng.integers(0, 2, 64), np.eye(3) * 12)
     assert np.array_equal(model.compute(*system()).forces, small.forces)
     with settings(memory=1 << 12), pytest.raises(MemoryError, match="weights"):

@@ -207,6 +207,15 @@ def test_notices_are_said_once(tmp_path):
     assert done.stdout.count("more neighbours than the model's sel") == 1
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_device(ranks, tmp_path):
+    """The keyword: auto is the CPU on most machines; on a device (tests/cuda) the numbers are the same."""
+    pair = f"pair_style dgnn {case('dpa3_base')} device auto\npair_coeff * * O H\n"
+    text = setup() + pair + FORCES + "velocity all create 300 1\nfix move all nve\nrun 2\n"
+    run(text + AFTER.format(name="x", columns=""), tmp_path, ranks)
+    assert max(differences(tmp_path, "x", [(case("dpa3_base"), [0, 1], {})], atoms=False).values()) <= 1e-10
+
+
 # ---------------------------------------------------------------- exclusions, heads, partitions
 
 

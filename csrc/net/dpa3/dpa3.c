@@ -325,6 +325,7 @@ static void dpa3_properties(const struct dgnn_descriptor *descriptor, struct dgn
         .dim_charge_spin = s->own.add_chg_spin_ebd ? 2 : 0,
         .default_charge_spin = s->has_default_charge_spin ? s->default_charge_spin : NULL,
         .has_message_passing = 1,
+        .sums_rows = s->device != NULL,
         .has_message_passing_across_ranks = !s->own.use_loc_mapping,
     };
 }

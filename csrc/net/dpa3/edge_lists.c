@@ -36,7 +36,7 @@ static void lists_count(struct dgnn_edge_lists *lists, const struct dgnn_dpa3_se
     }
 }
 
-static void lists_lay(struct dgnn_arena *arena, struct dgnn_edge_lists *lists)
+static void lists_lay(struct dgnn_arena *arena, struct dgnn_edge_lists *lists, int has_image)
 {
     lists->first = dgnn_arena_take(arena, lists->nowned + 1, sizeof(*lists->first));
     lists->pair_first = dgnn_arena_take(arena, lists->nowned + 1, sizeof(*lists->pair_first));
@@ -44,12 +44,22 @@ static void lists_lay(struct dgnn_arena *arena, struct dgnn_edge_lists *lists)
     lists->angle_linear2_first =
         dgnn_arena_take(arena, lists->nowned + 1, sizeof(*lists->angle_linear2_first));
     lists->reverse_first = dgnn_arena_take(arena, lists->nnode + 1, sizeof(*lists->reverse_first));
-    lists->graph_edge = dgnn_arena_take(arena, lists->nedge, sizeof(*lists->graph_edge));
     lists->edge_centre = dgnn_arena_take(arena, lists->nedge, sizeof(*lists->edge_centre));
     lists->neighbour = dgnn_arena_take(arena, lists->nedge, sizeof(*lists->neighbour));
     lists->reverse_edge = dgnn_arena_take(arena, lists->nedge, sizeof(*lists->reverse_edge));
     lists->pair_edge = dgnn_arena_take(arena, lists->npair, sizeof(*lists->pair_edge));
     lists->type = dgnn_arena_take(arena, lists->nnode, sizeof(*lists->type));
+    lists->shift = dgnn_arena_take(arena, 3 * lists->nedge, sizeof(*lists->shift));
+    lists->row = lists->neighbour;
+    lists->row_first = lists->reverse_first;
+    lists->row_edge = lists->reverse_edge;
+    if (has_image) {
+        lists->row = dgnn_arena_take(arena, lists->nedge, sizeof(*lists->row));
+        lists->row_first = dgnn_arena_take(arena, lists->nrow + 1, sizeof(*lists->row_first));
+        lists->row_edge = dgnn_arena_take(arena, lists->nedge, sizeof(*lists->row_edge));
+    }
+    lists->nupload = arena->used;
+    lists->graph_edge = dgnn_arena_take(arena, lists->nedge, sizeof(*lists->graph_edge));
 }
 
 static void lists_fill(struct dgnn_edge_lists *lists, const struct dgnn_dpa3_settings *s,
@@ -69,6 +79,8 @@ static void lists_fill(struct dgnn_edge_lists *lists, const struct dgnn_dpa3_set
             lists->graph_edge[edge + nedge] = j;
             lists->edge_centre[edge + nedge] = (int32_t)i;
             lists->neighbour[edge + nedge] = g->neighbour[j];
+            lists->row[edge + nedge] = g->image ? g->image[j] : g->neighbour[j];
+            memcpy(lists->shift + 3 * (edge + nedge), g->shift + 3 * j, 3 * sizeof(*lists->shift));
             nedge++;
             npair += lists_is_pair(s, g, i, j);
         }
@@ -87,21 +99,20 @@ static void lists_fill(struct dgnn_edge_lists *lists, const struct dgnn_dpa3_set
     memcpy(lists->type, g->type, sizeof(int32_t) * (size_t)g->nnode);
 }
 
-/* The edges that end at each node, in their order: counted, summed, placed. */
-static void lists_reverse(struct dgnn_edge_lists *lists)
+/* The edges that end at each of n rows, in their order: counted, summed, placed. */
+static void lists_reverse(int64_t nedge, const int32_t *row, int64_t n, int64_t *first, int32_t *reverse)
 {
-    int64_t *first = lists->reverse_first, n = lists->nnode;
     memset(first, 0, sizeof(*first) * (size_t)(n + 1));
-    for (int64_t edge = 0; edge < lists->nedge; edge++) {
-        first[lists->neighbour[edge]]++;
+    for (int64_t edge = 0; edge < nedge; edge++) {
+        first[row[edge]]++;
     }
     for (int64_t k = 0, sum = 0; k <= n; k++) {
         int64_t count = k < n ? first[k] : 0;
         first[k] = sum;
         sum += count;
     }
-    for (int64_t edge = 0; edge < lists->nedge; edge++) {
-        lists->reverse_edge[first[lists->neighbour[edge]]++] = (int32_t)edge;
+    for (int64_t edge = 0; edge < nedge; edge++) {
+        reverse[first[row[edge]]++] = (int32_t)edge;
     }
     for (int64_t k = n; k > 0; k--) { /* each is now where the next begins */
         first[k] = first[k - 1];
@@ -117,6 +128,7 @@ int dgnn_edge_lists_build(struct dgnn_edge_lists *lists, const struct dgnn_dpa3_
     struct dgnn_buffer *block = &lists->block[!lists->current];
     lists->nowned = g->nowned;
     lists->nnode = g->nnode;
+    lists->nrow = g->nrow;
     lists->ngraph_edge = dgnn_graph_nedge(g);
     lists_count(lists, s, g);
     if (lists->nedge > INT32_MAX) {
@@ -124,14 +136,17 @@ int dgnn_edge_lists_build(struct dgnn_edge_lists *lists, const struct dgnn_dpa3_
                                "%lld edges on one device; a device counts at most 2147483647",
                                (long long)lists->nedge);
     }
-    lists_lay(&arena, lists);
+    lists_lay(&arena, lists, g->image != NULL);
     DGNN_TRY(dgnn_buffer_reserve(block, arena.used, "lists of edges and angles", error));
     memset(block->data, 0, (size_t)arena.used); /* what is between the arrays is compared, too */
     arena = (struct dgnn_arena){.base = block->data};
-    lists_lay(&arena, lists);
+    lists_lay(&arena, lists, g->image != NULL);
     lists->nbytes = arena.used;
     lists_fill(lists, s, g);
-    lists_reverse(lists);
+    lists_reverse(lists->nedge, lists->neighbour, lists->nnode, lists->reverse_first, lists->reverse_edge);
+    if (g->image) {
+        lists_reverse(lists->nedge, lists->row, lists->nrow, lists->row_first, lists->row_edge);
+    }
     const struct dgnn_buffer *old = &lists->block[lists->current];
     lists->is_new = lists->nbytes != before || memcmp(old->data, block->data, (size_t)before) != 0;
     lists->current = !lists->current;

@@ -143,10 +143,10 @@ static void REAL(cuda_edge_backward)(struct REAL(cuda_workspace) * w, int64_t l,
 {
     const struct REAL(dgnn_matrix) *edge = &w->weights->layer[l].block.edge_transposed;
     int64_t from, ncol = REAL(cuda_edge_columns)(k, &from);
-    REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_edge_pre, k, k->nedge * ncol);
-    if (k->with_node) {
+    if (k->with_node) { /* of edge_pre, whose memory d_edge_pre then takes */
         REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_edge_scalars, k, k->nedge);
     }
+    REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_edge_pre, k, k->nedge * ncol);
     REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_edge_state, k, k->nedge * k->e);
     REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->nedge,
                                                              .ncol = k->e,
@@ -180,87 +180,107 @@ static void REAL(cuda_stage_d_edges)(struct REAL(cuda_workspace) * w, const stru
 
 /* The angles' message to edges, of one side: d_reduced, and what edges hold before the angles' own part. */
 static void REAL(cuda_linear2_backward)(struct REAL(cuda_workspace) * w, int64_t l,
+                                        const struct REAL(cuda_chunk) * chunk,
                                         const struct REAL(dgnn_kernel_repflow) * k)
 {
     const struct REAL(dgnn_matrix) *linear2 = &w->weights->layer[l].block.angle_linear2_transposed;
+    int64_t place = chunk->linear2.first * k->e;
     if (k->with_edge) {
-        REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_angle_linear2, k, k->nangle_linear2 * k->e);
-        REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->nangle_linear2,
+        REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_d_angle_linear2, k, chunk->linear2, k->e);
+        REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = chunk->linear2.count,
                                                                  .ncol = k->e,
                                                                  .depth = k->e,
-                                                                 .rows = k->d_angle_linear2,
+                                                                 .rows = k->d_angle_linear2 + place,
                                                                  .row_stride = k->e,
                                                                  .weights = linear2->data,
                                                                  .weight_stride = linear2->stride,
-                                                                 .out = k->d_reduced,
+                                                                 .out = k->d_reduced + place,
                                                                  .out_stride = k->e});
     }
-    REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_angle_edges, k, k->nedge * k->e);
+    REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_d_angle_edges, k, chunk->edge, k->e);
 }
 
 /* From the gradient of angle_pre to those of angles and, in layer 0, of the edges' directions. */
-static void REAL(cuda_angle_state_backward)(struct REAL(cuda_workspace) * w, int64_t l, int is_first,
+static void REAL(cuda_angle_state_backward)(struct REAL(cuda_workspace) * w, int64_t l,
+                                            const struct REAL(cuda_chunk) * chunk,
                                             const struct REAL(dgnn_kernel_repflow) * k)
 {
     const struct REAL(dgnn_matrix) *angle = &w->weights->layer[l].block.angle_transposed;
     int64_t from, ncol = REAL(cuda_angle_columns)(k, &from);
-    REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_angle_state, k, k->nangle * k->a);
-    REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->nangle,
+    REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_d_angle_state, k, chunk->angle, k->a);
+    REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = chunk->angle.count,
                                                              .ncol = k->a,
                                                              .depth = ncol,
                                                              .rows = k->d_angle_pre + from,
                                                              .row_stride = k->e + k->a,
                                                              .weights = angle->data + from * angle->stride,
                                                              .weight_stride = angle->stride,
-                                                             .out = k->d_angle,
+                                                             .out = k->d_angle + chunk->angle.first * k->a,
                                                              .out_stride = k->a,
                                                              .accumulate = 1});
-    if (is_first) {
-        REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_cosine, k, k->nangle);
-        REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_unit, k, k->npair);
+    if (k->angles_are_first) {
+        REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_d_cosine, k, chunk->angle, 1);
+        REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_d_unit, k, chunk->pair, 1);
     }
 }
 
-/* Of one side, after cuda_angle_pre with the same columns; is_first: angles come from cosines. pair_rows
- * become d_pair, so no angle_pre is made after it without new ones. */
-static void REAL(cuda_angle_backward)(struct REAL(cuda_workspace) * w, int64_t l, int is_first,
-                                      const struct REAL(dgnn_kernel_repflow) * k)
+/* Of one side and a chunk, after cuda_angle_pre with the same columns. pair_rows become d_pair, and angle_pre
+ * d_angle_pre where there is one side, so no angle_pre is made after it without new ones. */
+static void REAL(cuda_angle_backward_chunk)(struct REAL(cuda_workspace) * w, int64_t l,
+                                            const struct REAL(cuda_chunk) * chunk,
+                                            const struct REAL(dgnn_kernel_repflow) * k)
 {
     const struct REAL(dgnn_matrix) *pair = &w->weights->layer[l].block.pair_transposed;
     int64_t from, ncol = REAL(cuda_angle_columns)(k, &from), wide = k->e + k->a;
-    REAL(cuda_linear2_backward)(w, l, k);
-    REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_angle_pre, k, k->nangle * ncol);
+    REAL(cuda_linear2_backward)(w, l, chunk, k);
     if (k->with_edge) {
-        REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_angle_value, k, k->nangle);
-        REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_angle_switch, k, k->npair);
+        REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_d_angle_value, k, chunk->angle, 1);
+        REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_d_angle_switch, k, chunk->pair, 1);
     }
-    REAL(cuda_angle_state_backward)(w, l, is_first, k);
-    REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_pair, k, k->npair * 2 * wide);
-    REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->npair,
+    REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_d_angle_pre, k, chunk->angle, ncol);
+    REAL(cuda_angle_state_backward)(w, l, chunk, k);
+    REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_d_pair, k, chunk->pair, 2 * wide);
+    REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = chunk->pair.count,
                                                              .ncol = pair->ncol,
                                                              .depth = 2 * wide,
-                                                             .rows = k->d_pair,
+                                                             .rows = k->d_pair + chunk->pair.first * 2 * wide,
                                                              .row_stride = 2 * wide,
                                                              .weights = pair->data,
                                                              .weight_stride = pair->stride,
                                                              .out = k->d_edge_state,
                                                              .out_stride = k->e,
-                                                             .out_index = k->pair_edge,
+                                                             .out_index = k->pair_edge + chunk->pair.first,
                                                              .accumulate = 1});
     if (l > 0) {
-        REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_centre_angles, k, k->nowned * ncol);
+        REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_d_centre_angles, k, chunk->centre, ncol);
+    }
+}
+
+/* Of all sides, from angle_pre, which is made of layer's state in its columns. */
+static void REAL(cuda_angle_backward)(struct REAL(cuda_workspace) * w, int64_t l,
+                                      const struct REAL(dgnn_kernel_repflow) * all)
+{
+    struct REAL(cuda_chunk) chunk = {0};
+    struct REAL(dgnn_kernel_repflow) layer = *all;
+    while (REAL(cuda_next_chunk)(w, &chunk)) {
+        layer.angle_base = chunk.angle.first;
+        REAL(cuda_angle_pre)(w, l, &chunk, &layer);
+        for (int32_t side = 0; side < w->sides; side++) {
+            struct REAL(dgnn_kernel_repflow) k = REAL(cuda_of_side)(w, &layer, side);
+            REAL(cuda_angle_backward_chunk)(w, l, &chunk, &k);
+        }
     }
 }
 
 static void REAL(cuda_stage_d_angles)(struct REAL(cuda_workspace) * w, const struct dgnn_stage_call *call)
 {
-    const struct REAL(dgnn_kernel_repflow) layer = REAL(cuda_of_layer)(w, call->layer);
-    REAL(cuda_angle_pre)(w, call->layer, &layer);
-    for (int32_t side = 0; side < w->sides; side++) {
-        struct REAL(dgnn_kernel_repflow) k = REAL(cuda_of_side)(w, &layer, side);
-        k.angle_given = k.with_angle;
-        REAL(cuda_angle_backward)(w, call->layer, call->layer == 0, &k);
+    struct REAL(dgnn_kernel_repflow) k = REAL(cuda_of_layer)(w, call->layer);
+    k.angle_given = k.with_angle;
+    k.angles_are_first = call->layer == 0;
+    if (call->layer == 0) {
+        REAL(cuda_first_angles)(w);
     }
+    REAL(cuda_angle_backward)(w, call->layer, &k);
 }
 
 /* ---------------------------------------------------------------- in sequence */
@@ -292,13 +312,9 @@ static void REAL(cuda_sequence_message)(struct REAL(cuda_workspace) * w, int64_t
     step.with_angle = 0;
     step.edge_state = w->layer[l].edge_middle;
     step.angle_state = layer->next_angle;
-    REAL(cuda_angle_pre)(w, l, &step);
-    for (int32_t side = 0; side < w->sides; side++) {
-        struct REAL(dgnn_kernel_repflow) k = REAL(cuda_of_side)(w, &step, side);
-        k.edge_given = 1;
-        k.angle_given = l + 1 < w->weights->host->nlayer;
-        REAL(cuda_angle_backward)(w, l, 0, &k);
-    }
+    step.edge_given = 1;
+    step.angle_given = l + 1 < w->weights->host->nlayer;
+    REAL(cuda_angle_backward)(w, l, &step);
 }
 
 /* The angles' own update; afterwards d_edge[1] is the gradient of the edges that they saw. */
@@ -308,13 +324,15 @@ static void REAL(cuda_sequence_angles)(struct REAL(cuda_workspace) * w, int64_t 
     struct REAL(dgnn_kernel_repflow) step = *layer;
     step.with_edge = 0;
     step.edge_state = w->layer[l].edge_middle;
-    REAL(cuda_angle_pre)(w, l, &step);
+    step.edge_given = step.angle_given = 1;
+    step.angles_are_first = l == 0;
+    if (l == 0) {
+        REAL(cuda_first_angles)(w);
+    }
+    REAL(cuda_angle_backward)(w, l, &step);
     for (int32_t side = 0; side < w->sides; side++) {
-        struct REAL(dgnn_kernel_repflow) k = REAL(cuda_of_side)(w, &step, side);
-        k.edge_given = k.angle_given = 1;
-        REAL(cuda_angle_backward)(w, l, l == 0, &k);
         dgnn_cuda_queue_copy(&w->queue, w->side[side].d_edge[1], w->side[side].d_edge[0],
-                             k.nedge * k.e * (int64_t)sizeof(real));
+                             step.nedge * step.e * (int64_t)sizeof(real));
     }
 }
 
@@ -347,17 +365,12 @@ static void REAL(cuda_stage_d_first_edges)(struct REAL(cuda_workspace) * w,
     }
 }
 
-/* Edges that exclude_types drops keep zero. */
 static void REAL(cuda_stage_d_geometry)(struct REAL(cuda_workspace) * w, const struct dgnn_stage_call *call)
 {
-    int64_t count = 3 * w->lists.ngraph_edge, nbytes = count * (int64_t)sizeof(double);
     (void)call;
     for (int32_t side = 0; side < w->sides; side++) {
         struct REAL(dgnn_kernel_repflow) k = REAL(cuda_of_side)(w, &w->all, side);
-        if (w->lists.nedge != w->lists.ngraph_edge) {
-            dgnn_cuda_queue_clear(&w->queue, k.edge_gradient, nbytes);
-        }
         REAL(cuda_launch)(w, DGNN_KERNEL_repflow_d_geometry, &k, k.nedge);
-        dgnn_cuda_queue_download(&w->queue, w->gradients + side * count, k.edge_gradient, nbytes);
     }
+    REAL(cuda_end_rows)(w);
 }

@@ -2,12 +2,21 @@
 
 /* Forward: which kernels make up a stage. */
 
+/* Items of some rows of width items each. */
+static void REAL(cuda_launch_rows_of)(struct REAL(cuda_workspace) * w, enum dgnn_kernel kernel,
+                                      const struct REAL(dgnn_kernel_repflow) * argument,
+                                      struct REAL(cuda_part) rows, int64_t width)
+{
+    struct REAL(dgnn_kernel_repflow) own = *argument;
+    own.begin = rows.first * width;
+    own.count = rows.count * width;
+    dgnn_cuda_queue_launch(&w->queue, kernel, DGNN_REAL_BITS, own.count, &own);
+}
+
 static void REAL(cuda_launch)(struct REAL(cuda_workspace) * w, enum dgnn_kernel kernel,
                               const struct REAL(dgnn_kernel_repflow) * argument, int64_t count)
 {
-    struct REAL(dgnn_kernel_repflow) own = *argument;
-    own.count = count;
-    dgnn_cuda_queue_launch(&w->queue, kernel, DGNN_REAL_BITS, count, &own);
+    REAL(cuda_launch_rows_of)(w, kernel, argument, (struct REAL(cuda_part)){.count = count}, 1);
 }
 
 /* Tensor cores have tiles of 64 x 64, and work on 8 columns of rows and of weights at a time, as our padding
@@ -115,57 +124,73 @@ static int64_t REAL(cuda_angle_columns)(const struct REAL(dgnn_kernel_repflow) *
     return (k->with_angle ? k->e + k->a : k->e) - *from;
 }
 
-/* angle_pre of angle_state and edge_state, in the columns of with_edge and with_angle. */
+/* angle_pre of angle_state and edge_state, in the columns of with_edge and with_angle, of a chunk. */
 static void REAL(cuda_angle_pre)(struct REAL(cuda_workspace) * w, int64_t l,
+                                 const struct REAL(cuda_chunk) * chunk,
                                  const struct REAL(dgnn_kernel_repflow) * k)
 {
     const struct REAL(dgnn_matrix) *pair = &w->weights->layer[l].block.pair,
                                    *angle = &w->weights->layer[l].block.angle;
     int64_t from, ncol = REAL(cuda_angle_columns)(k, &from), wide = k->e + k->a;
-    REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->npair,
-                                                             .ncol = 2 * wide,
-                                                             .depth = pair->nrow,
-                                                             .rows = k->edge_state,
-                                                             .row_stride = k->e,
-                                                             .row_index = k->pair_edge,
-                                                             .weights = pair->data,
-                                                             .weight_stride = pair->stride,
-                                                             .out = k->pair_rows,
-                                                             .out_stride = 2 * wide});
-    REAL(cuda_launch)(w, DGNN_KERNEL_repflow_angle_start, k, k->nangle * ncol);
-    REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->nangle,
-                                                             .ncol = ncol,
-                                                             .depth = k->a,
-                                                             .rows = k->angle_state,
-                                                             .row_stride = k->a,
-                                                             .weights = angle->data + from,
-                                                             .weight_stride = angle->stride,
-                                                             .out = k->angle_pre + from,
-                                                             .out_stride = wide,
-                                                             .accumulate = 1});
+    REAL(cuda_product)(w,
+                       (struct REAL(dgnn_kernel_product)){.nrow = chunk->pair.count,
+                                                          .ncol = 2 * wide,
+                                                          .depth = pair->nrow,
+                                                          .rows = k->edge_state,
+                                                          .row_stride = k->e,
+                                                          .row_index = k->pair_edge + chunk->pair.first,
+                                                          .weights = pair->data,
+                                                          .weight_stride = pair->stride,
+                                                          .out = k->pair_rows + chunk->pair.first * 2 * wide,
+                                                          .out_stride = 2 * wide});
+    REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_angle_start, k, chunk->angle, ncol);
+    REAL(cuda_product)(w,
+                       (struct REAL(dgnn_kernel_product)){.nrow = chunk->angle.count,
+                                                          .ncol = ncol,
+                                                          .depth = k->a,
+                                                          .rows = k->angle_state + chunk->angle.first * k->a,
+                                                          .row_stride = k->a,
+                                                          .weights = angle->data + from,
+                                                          .weight_stride = angle->stride,
+                                                          .out = k->angle_pre + from,
+                                                          .out_stride = wide,
+                                                          .accumulate = 1});
 }
 
-static void REAL(cuda_angle_forward)(struct REAL(cuda_workspace) * w, int64_t l,
+static void REAL(cuda_angle_message)(struct REAL(cuda_workspace) * w, int64_t l,
+                                     const struct REAL(cuda_chunk) * chunk,
                                      const struct REAL(dgnn_kernel_repflow) * k)
 {
     const struct REAL(dgnn_repflow_layer) *block = &w->weights->layer[l].block;
-    REAL(cuda_angle_pre)(w, l, k);
-    if (k->with_edge) {
-        REAL(cuda_launch)(w, DGNN_KERNEL_repflow_angle_reduce, k, k->nangle_linear2 * k->e);
-        REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = k->nangle_linear2,
-                                                                 .ncol = k->e,
-                                                                 .depth = k->e,
-                                                                 .rows = k->reduced,
-                                                                 .row_stride = k->e,
-                                                                 .weights = block->angle_linear2.data,
-                                                                 .weight_stride = block->angle_linear2.stride,
-                                                                 .bias = block->angle_linear2_bias,
-                                                                 .out = k->angle_linear2_pre,
-                                                                 .out_stride = k->e});
-        REAL(cuda_launch)(w, DGNN_KERNEL_repflow_angle_to_edge, k, k->nangle_linear2 * k->e);
-    }
-    if (k->with_angle) {
-        REAL(cuda_launch)(w, DGNN_KERNEL_repflow_angle_update, k, k->nangle * k->a);
+    int64_t place = chunk->linear2.first * k->e;
+    REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_angle_reduce, k, chunk->linear2, k->e);
+    REAL(cuda_product)(w, (struct REAL(dgnn_kernel_product)){.nrow = chunk->linear2.count,
+                                                             .ncol = k->e,
+                                                             .depth = k->e,
+                                                             .rows = k->reduced + place,
+                                                             .row_stride = k->e,
+                                                             .weights = block->angle_linear2.data,
+                                                             .weight_stride = block->angle_linear2.stride,
+                                                             .bias = block->angle_linear2_bias,
+                                                             .out = k->angle_linear2_pre + place,
+                                                             .out_stride = k->e});
+    REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_angle_to_edge, k, chunk->linear2, k->e);
+}
+
+static void REAL(cuda_angle_forward)(struct REAL(cuda_workspace) * w, int64_t l,
+                                     const struct REAL(dgnn_kernel_repflow) * all)
+{
+    struct REAL(cuda_chunk) chunk = {0};
+    struct REAL(dgnn_kernel_repflow) k = *all;
+    while (REAL(cuda_next_chunk)(w, &chunk)) {
+        k.angle_base = chunk.angle.first;
+        REAL(cuda_angle_pre)(w, l, &chunk, &k);
+        if (k.with_edge) {
+            REAL(cuda_angle_message)(w, l, &chunk, &k);
+        }
+        if (k.with_angle) {
+            REAL(cuda_launch_rows_of)(w, DGNN_KERNEL_repflow_angle_update, &k, chunk.angle, k.a);
+        }
     }
 }
 
@@ -179,35 +204,30 @@ static void REAL(cuda_stage_begin)(struct REAL(cuda_workspace) * w, const struct
     w->evaluation = call->evaluation;
     if (!w->has_lists) {
         dgnn_cuda_queue_upload(&w->queue, w->lists_memory.data, w->lists.block[w->lists.current].data,
-                               w->lists.nbytes);
+                               w->lists.nupload);
     }
     if (!w->has_types) {
         memcpy(w->type_row + types, w->type_row, sizeof(double) * (size_t)types);
         dgnn_cuda_queue_upload(&w->queue, (void *)w->all.type_row, w->type_row + types, types * size);
     }
     w->has_lists = w->has_types = 1;
-    dgnn_cuda_queue_upload(&w->queue, w->vector, g->vector, 3 * w->lists.ngraph_edge * size);
-    w->all.vector = w->vector;
-    for (int64_t j = 0; j < w->lists.nedge && w->sides > 1; j++) {
-        double displacement[3];
-        dgnn_graph_displacement(g, w->lists.edge_centre[j], w->lists.graph_edge[j], displacement);
-        for (int c = 0; c < 3; c++) {
-            w->displacement[3 * j + c] = (real)displacement[c];
-        }
-    }
-    if (w->sides > 1) {
-        dgnn_cuda_queue_upload(&w->queue, (void *)w->all.displacement, w->displacement,
-                               3 * w->lists.nedge * (int64_t)sizeof(real));
-    }
+    REAL(cuda_begin_rows)(w, g);
+}
+
+/* Layer 0's, whose place layer 1's take (cuda_lay_layers): backward makes them again. */
+static void REAL(cuda_first_angles)(struct REAL(cuda_workspace) * w)
+{
+    struct REAL(dgnn_kernel_repflow) k = w->all;
+    k.angle_state = w->layer[0].angle;
+    REAL(cuda_launch)(w, DGNN_KERNEL_repflow_first_angles, &k, k.nangle * k.a);
 }
 
 static void REAL(cuda_stage_geometry)(struct REAL(cuda_workspace) * w, const struct dgnn_stage_call *call)
 {
     struct REAL(dgnn_kernel_repflow) k = w->all;
-    k.angle_state = w->layer[0].angle;
     REAL(cuda_launch)(w, DGNN_KERNEL_repflow_geometry, &k, k.nedge);
     REAL(cuda_launch)(w, DGNN_KERNEL_repflow_angle_index, &k, k.npair);
-    REAL(cuda_launch)(w, DGNN_KERNEL_repflow_first_angles, &k, k.nangle * k.a);
+    REAL(cuda_first_angles)(w);
     for (int32_t side = 0; side < w->sides && call->evaluation->want_gradient; side++) {
         dgnn_cuda_queue_clear(&w->queue, w->side[side].d_scalars, 9 * k.nedge * (int64_t)sizeof(double));
     }

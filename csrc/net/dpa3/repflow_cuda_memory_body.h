@@ -12,6 +12,7 @@ struct REAL(cuda_weights) {
     struct REAL(dgnn_repflow_weights) * layer; /* as the host's, but for their pointers */
     const real *edge_weight, *edge_bias, *angle_weight;
     const double *statistics; /* ntypes x 8 */
+    int64_t nangle_at_a_time; /* about so many: of angle_pre */
 };
 
 /* Its place on the device, where it is put if there is memory. */
@@ -121,6 +122,7 @@ static int REAL(cuda_load_into)(struct dgnn_dpa3_settings *s, struct REAL(cuda_w
                                 struct dgnn_error *error)
 {
     DGNN_TRY(REAL(dgnn_repflow_load)(s, &w->host, error));
+    DGNN_TRY(cuda_angles_at_a_time(&w->nangle_at_a_time, error));
     DGNN_TRY(dgnn_cuda_device_queue(s->device, &w->queue, error));
     w->layer = dgnn_alloc_zeroed(w->host->nlayer, sizeof(*w->layer));
     double *statistics = dgnn_alloc(8 * (int64_t)s->ntypes, sizeof(double));
@@ -176,6 +178,16 @@ struct REAL(cuda_side) {
     real *d_node, *d_message, *d_moment, *d_centre, *d_edge[2], *d_edge_pre, *d_angle;
 };
 
+/* Rows [first, first + count). */
+struct REAL(cuda_part) {
+    int64_t first, count;
+};
+
+/* Centres whose angles are done together, with what is theirs: angle_pre has room for that. */
+struct REAL(cuda_chunk) {
+    struct REAL(cuda_part) centre, edge, pair, angle, linear2;
+};
+
 /* What an evaluation writes. */
 struct REAL(cuda_workspace) {
     const struct REAL(cuda_weights) * weights;
@@ -188,15 +200,20 @@ struct REAL(cuda_workspace) {
     struct dgnn_buffer host;        /* what is copied to the device, or comes from it */
     double *type_row;               /* host: of now, then those on the device */
     real *joined;                   /* host: 3 n_dim, for these */
-    double *gradients;              /* host: sides x edges x 3 */
-    real *displacement;             /* host: nedge x 3 */
+    double *gradients;              /* host: sides x nedge x 3, without has_sums */
+    struct dgnn_row_sums host_sums; /* host: with has_sums; virial: some sums of parts */
+    int32_t has_sums;               /* are sums over rows made here? */
+    int32_t has_atom_virial;        /* also of each row */
+    int32_t has_offset;             /* are displacements wanted, of nodes that are no atoms? */
     struct REAL(cuda_kept) * layer; /* host: nlayer + 1 */
     int32_t sides;
     int64_t rows_stride;
+    int64_t last_angle; /* the last layer whose angles come from the one before it; 0: there is none */
     real *node_last, *d_node_rows, *host_rows;
     struct REAL(cuda_side) side[DGNN_SIDES];
-    double *vector, *output, *output_gradient; /* device */
-    struct REAL(dgnn_kernel_repflow) all;      /* what all kernels take */
+    double *output, *output_gradient;     /* device */
+    struct REAL(dgnn_kernel_repflow) all; /* what all kernels take */
+    struct REAL(dgnn_kernel_rows) rows;
 };
 
 static void REAL(repflow_cuda_workspace_free)(void *of)
@@ -233,6 +250,52 @@ static int REAL(repflow_cuda_workspace_create)(const void *weights, void **works
 
 /* ---------------------------------------------------------------- memory of an evaluation */
 
+/* Where one of the lists' arrays is on the device. */
+static const void *REAL(cuda_list)(const struct REAL(cuda_workspace) * w, const void *array)
+{
+    const struct dgnn_buffer *block = &w->lists.block[w->lists.current];
+    return w->lists_memory.data + ((const char *)array - (const char *)block->data);
+}
+
+static struct REAL(cuda_part) REAL(cuda_part_of)(const int64_t *first, const struct REAL(cuda_part) * centre)
+{
+    int64_t from = first[centre->first];
+    return (struct REAL(cuda_part)){from, first[centre->first + centre->count] - from};
+}
+
+/* The chunk after this one, which begins as zeros. 0: there is none. */
+static int REAL(cuda_next_chunk)(const struct REAL(cuda_workspace) * w, struct REAL(cuda_chunk) * chunk)
+{
+    const struct dgnn_edge_lists *lists = &w->lists;
+    struct REAL(cuda_part) *centre = &chunk->centre;
+    centre->first += centre->count;
+    centre->count = 0;
+    while (centre->first + centre->count < lists->nowned) {
+        int64_t after = lists->angle_first[centre->first + centre->count + 1];
+        if (centre->count && after - lists->angle_first[centre->first] > w->weights->nangle_at_a_time) {
+            break;
+        }
+        centre->count++;
+    }
+    chunk->edge = REAL(cuda_part_of)(lists->first, centre);
+    chunk->pair = REAL(cuda_part_of)(lists->pair_first, centre);
+    chunk->angle = REAL(cuda_part_of)(lists->angle_first, centre);
+    chunk->linear2 = REAL(cuda_part_of)(lists->angle_linear2_first, centre);
+    return centre->count > 0;
+}
+
+static int64_t REAL(cuda_most_angles)(const struct REAL(cuda_workspace) * w)
+{
+    struct REAL(cuda_chunk) chunk = {0};
+    int64_t most = 0;
+    while (REAL(cuda_next_chunk)(w, &chunk)) {
+        most = chunk.angle.count > most ? chunk.angle.count : most;
+    }
+    return most;
+}
+
+#include "net/dpa3/repflow_cuda_rows_body.h"
+
 static void REAL(cuda_lay_host)(struct dgnn_arena *arena, struct REAL(cuda_workspace) * w)
 {
     const struct REAL(dgnn_repflow) *f = w->weights->host;
@@ -240,8 +303,7 @@ static void REAL(cuda_lay_host)(struct dgnn_arena *arena, struct REAL(cuda_works
     w->type_row = dgnn_arena_take(arena, 2 * types, sizeof(double));
     w->joined = dgnn_arena_take(arena, 3 * f->settings->node_width, sizeof(real));
     w->layer = dgnn_arena_take(arena, f->nlayer + 1, sizeof(*w->layer));
-    w->gradients = dgnn_arena_take(arena, 3 * w->sides * w->lists.ngraph_edge, sizeof(double));
-    w->displacement = dgnn_arena_take(arena, w->sides > 1 ? 3 * w->lists.nedge : 0, sizeof(real));
+    REAL(cuda_lay_host_rows)(arena, w);
 }
 
 static void REAL(cuda_lay_rows)(struct dgnn_arena *arena, struct REAL(cuda_workspace) * w)
@@ -259,13 +321,11 @@ static void REAL(cuda_lay_geometry)(struct dgnn_arena *arena, struct REAL(cuda_w
     struct REAL(dgnn_kernel_repflow) *k = &w->all;
     int64_t nedge = w->lists.nedge;
     k->type_row = dgnn_arena_take(arena, (s->ntypes + 1) * s->node_width, sizeof(double));
-    w->vector = dgnn_arena_take(arena, 3 * w->lists.ngraph_edge, sizeof(double));
     k->unit = dgnn_arena_take(arena, 3 * nedge, sizeof(double));
     k->edge_switch = dgnn_arena_take(arena, nedge, sizeof(real));
     k->angle_switch = dgnn_arena_take(arena, nedge, sizeof(real));
     k->edge_input = dgnn_arena_take(arena, nedge, sizeof(real));
     k->direction = dgnn_arena_take(arena, 3 * nedge, sizeof(real));
-    k->displacement = dgnn_arena_take(arena, w->sides > 1 ? 3 * nedge : 0, sizeof(real));
     k->angle_pair = dgnn_arena_take(arena, w->lists.nangle, sizeof(*k->angle_pair));
     w->output = dgnn_arena_take(arena, w->lists.nowned * k->output_width, sizeof(double));
     w->output_gradient = dgnn_arena_take(arena, w->lists.nowned * k->output_width, sizeof(double));
@@ -293,11 +353,22 @@ static void REAL(cuda_lay_layer)(struct dgnn_arena *arena, struct REAL(cuda_work
         kept->edge_last = dgnn_arena_take(arena, lists->nedge * f->e, sizeof(real));
     }
     kept->angle_linear2_pre = dgnn_arena_take(arena, nlinear2 * f->e, sizeof(real));
-    if (l == 0) {
-        kept->angle = dgnn_arena_take(arena, lists->nangle * f->a, sizeof(real));
-    }
     w->layer[l + 1].angle =
         dgnn_arena_take(arena, updates.with_angle ? lists->nangle * f->a : 0, sizeof(real));
+}
+
+/* An angle's own update goes by numbers, so layer 1's take the place of layer 0's, which backward makes again
+ * of cosines. The gradient of the last ones takes their place, chunk by chunk (cuda_lay_side). */
+static void REAL(cuda_lay_layers)(struct dgnn_arena *arena, struct REAL(cuda_workspace) * w)
+{
+    const struct REAL(dgnn_repflow) *f = w->weights->host;
+    w->last_angle = 0;
+    for (int64_t l = 0; l < f->nlayer; l++) {
+        REAL(cuda_lay_layer)(arena, w, l);
+        w->last_angle = dgnn_driver_updates(f->settings, l).with_angle ? l + 1 : w->last_angle;
+    }
+    w->layer[0].angle =
+        w->last_angle > 0 ? w->layer[1].angle : dgnn_arena_take(arena, w->lists.nangle * f->a, sizeof(real));
 }
 
 static void REAL(cuda_lay_side)(struct dgnn_arena *arena, struct REAL(cuda_workspace) * w, int32_t k)
@@ -307,15 +378,17 @@ static void REAL(cuda_lay_side)(struct dgnn_arena *arena, struct REAL(cuda_works
     struct REAL(cuda_side) *side = &w->side[k];
     int64_t n = lists->nowned, nedge = lists->nedge;
     side->d_scalars = dgnn_arena_take(arena, 9 * nedge, sizeof(double));
-    side->edge_gradient = dgnn_arena_take(arena, 3 * lists->ngraph_edge, sizeof(double));
+    side->edge_gradient = arena->base ? (double *)w->rows.edge_gradient + 3 * k * nedge : NULL;
     side->d_node = dgnn_arena_take(arena, lists->nnode * f->n, sizeof(real));
     side->d_message = dgnn_arena_take(arena, n * f->m, sizeof(real));
     side->d_moment = dgnn_arena_take(arena, n * 3 * (f->e + f->n), sizeof(real));
     side->d_centre = dgnn_arena_take(arena, n * w->all.centre_width, sizeof(real));
     side->d_edge[0] = dgnn_arena_take(arena, nedge * f->e, sizeof(real));
     side->d_edge[1] = dgnn_arena_take(arena, nedge * f->e, sizeof(real));
-    side->d_edge_pre = dgnn_arena_take(arena, nedge * (f->m + f->e), sizeof(real));
-    side->d_angle = dgnn_arena_take(arena, lists->nangle * f->a, sizeof(real));
+    side->d_edge_pre =
+        w->sides > 1 ? dgnn_arena_take(arena, nedge * (f->m + f->e), sizeof(real)) : w->all.edge_pre;
+    side->d_angle = k == 0 && w->last_angle > 1 ? w->layer[w->last_angle].angle
+                                                : dgnn_arena_take(arena, lists->nangle * f->a, sizeof(real));
 }
 
 /* What nothing is kept in from one stage to the next. */
@@ -329,7 +402,8 @@ static void REAL(cuda_lay_scratch)(struct dgnn_arena *arena, struct REAL(cuda_wo
     k->message = dgnn_arena_take(arena, n * f->m, sizeof(real));
     k->gram = dgnn_arena_take(arena, n * f->axis * (f->e + f->n), sizeof(real));
     k->edge_pre = dgnn_arena_take(arena, lists->nedge * (f->m + f->e), sizeof(real));
-    k->angle_pre = dgnn_arena_take(arena, lists->nangle * wide, sizeof(real));
+    int64_t nangle = REAL(cuda_most_angles)(w);
+    k->angle_pre = dgnn_arena_take(arena, nangle * wide, sizeof(real));
     k->pair_rows = dgnn_arena_take(arena, lists->npair * 2 * wide, sizeof(real));
     k->reduced = dgnn_arena_take(arena, lists->nangle_linear2 * f->e, sizeof(real));
     k->d_gram = k->gram;
@@ -338,7 +412,7 @@ static void REAL(cuda_lay_scratch)(struct dgnn_arena *arena, struct REAL(cuda_wo
     k->d_symmetric = dgnn_arena_take(arena, back * n * f->n, sizeof(real));
     k->d_neighbour_part = dgnn_arena_take(arena, back * lists->nnode * (f->m + f->e), sizeof(real));
     k->d_reduced = dgnn_arena_take(arena, back * lists->nangle_linear2 * f->e, sizeof(real));
-    k->d_angle_pre = dgnn_arena_take(arena, back * lists->nangle * wide, sizeof(real));
+    k->d_angle_pre = w->sides > 1 ? dgnn_arena_take(arena, back * nangle * wide, sizeof(real)) : k->angle_pre;
     k->angle_value = dgnn_arena_take(arena, back * lists->nangle, sizeof(double));
     w->d_node_rows = dgnn_arena_take(arena, back * lists->nnode * w->rows_stride, sizeof(real));
     w->node_last = dgnn_arena_take(arena, n * f->n, sizeof(real));
@@ -347,9 +421,8 @@ static void REAL(cuda_lay_scratch)(struct dgnn_arena *arena, struct REAL(cuda_wo
 static void REAL(cuda_lay)(struct dgnn_arena *arena, struct REAL(cuda_workspace) * w, int want_gradient)
 {
     REAL(cuda_lay_geometry)(arena, w);
-    for (int64_t l = 0; l < w->weights->host->nlayer; l++) {
-        REAL(cuda_lay_layer)(arena, w, l);
-    }
+    REAL(cuda_lay_rows_of_device)(arena, w, want_gradient);
+    REAL(cuda_lay_layers)(arena, w);
     REAL(cuda_lay_scratch)(arena, w, want_gradient);
     for (int32_t k = 0; k < w->sides && want_gradient; k++) {
         REAL(cuda_lay_side)(arena, w, k);
@@ -403,27 +476,19 @@ static struct REAL(dgnn_kernel_repflow)
     };
 }
 
-/* Where one of the lists' arrays is on the device. */
-static const void *REAL(cuda_list)(const struct REAL(cuda_workspace) * w, const void *array)
-{
-    const struct dgnn_buffer *block = &w->lists.block[w->lists.current];
-    return w->lists_memory.data + ((const char *)array - (const char *)block->data);
-}
-
 static int REAL(cuda_reserve_lists)(struct REAL(cuda_workspace) * w, struct dgnn_error *error)
 {
     const struct dgnn_edge_lists *lists = &w->lists;
     struct REAL(dgnn_kernel_repflow) *k = &w->all;
     const char *before = w->lists_memory.data;
-    DGNN_TRY(dgnn_cuda_buffer_reserve(&w->queue, &w->lists_memory, lists->nbytes, "lists of edges and angles",
-                                      error));
+    DGNN_TRY(dgnn_cuda_buffer_reserve(&w->queue, &w->lists_memory, lists->nupload,
+                                      "lists of edges and angles", error));
     w->has_lists = w->has_lists && !lists->is_new && w->lists_memory.data == before;
     k->first = REAL(cuda_list)(w, lists->first);
     k->pair_first = REAL(cuda_list)(w, lists->pair_first);
     k->angle_first = REAL(cuda_list)(w, lists->angle_first);
     k->angle_linear2_first = REAL(cuda_list)(w, lists->angle_linear2_first);
     k->reverse_first = REAL(cuda_list)(w, lists->reverse_first);
-    k->graph_edge = REAL(cuda_list)(w, lists->graph_edge);
     k->edge_centre = REAL(cuda_list)(w, lists->edge_centre);
     k->neighbour = REAL(cuda_list)(w, lists->neighbour);
     k->reverse_edge = REAL(cuda_list)(w, lists->reverse_edge);
@@ -444,6 +509,7 @@ static int REAL(cuda_reserve_all)(struct REAL(cuda_workspace) * w, const struct 
     w->has_types = w->has_types && w->memory.data == before;
     arena = (struct dgnn_arena){.base = w->memory.data};
     REAL(cuda_lay)(&arena, w, evaluation->want_gradient);
+    REAL(cuda_set_rows)(w, evaluation->graph);
     if (evaluation->exchange) {
         arena = (struct dgnn_arena){0};
         REAL(cuda_lay_rows)(&arena, w);
@@ -476,6 +542,9 @@ static int REAL(repflow_cuda_reserve)(void *of, const struct dgnn_evaluation *ev
     (void)profile;
     w->sides = dgnn_evaluation_sides(evaluation);
     w->rows_stride = w->sides * f->n;
+    w->has_sums = evaluation->row_sums != NULL;
+    w->has_atom_virial = w->has_sums && evaluation->row_sums->atom_virial;
+    w->has_offset = w->sides > 1 && evaluation->graph->offset;
     DGNN_TRY(dgnn_edge_lists_build(&w->lists, f->settings, evaluation->graph, error));
     w->has_lists = w->has_lists && !w->lists.is_new;
     w->all = REAL(cuda_sizes)(w, evaluation);

@@ -5,11 +5,9 @@
 /* Waits. */
 static void REAL(cuda_stage_end)(struct REAL(cuda_workspace) * w, const struct dgnn_stage_call *call)
 {
-    int64_t count = 3 * w->sides * w->lists.ngraph_edge;
-    double *gradient = call->evaluation->edge_gradient;
     dgnn_cuda_queue_complete(&w->queue);
-    for (int64_t k = 0; k < count && !w->queue.status; k++) {
-        gradient[k] += w->gradients[k];
+    if (!w->queue.status) {
+        REAL(cuda_add_rows)(w, call->evaluation);
     }
 }
 

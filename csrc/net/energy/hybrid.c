@@ -97,6 +97,7 @@ static int hybrid_join(struct hybrid *h, struct dgnn_error *error)
 {
     struct dgnn_descriptor_properties *all = &h->properties;
     all->dtype = DGNN_DTYPE_FLOAT32;
+    all->sums_rows = 1;
     for (int64_t c = 0; c < h->nchild; c++) {
         const struct dgnn_descriptor_properties *own = &h->child[c].properties;
         all->cutoff = own->cutoff > all->cutoff ? own->cutoff : all->cutoff;
@@ -108,6 +109,7 @@ static int hybrid_join(struct hybrid *h, struct dgnn_error *error)
         all->has_message_passing |= own->has_message_passing;
         all->has_message_passing_across_ranks |= own->has_message_passing_across_ranks;
         all->uses_first_type |= own->uses_first_type;
+        all->sums_rows &= own->sums_rows;
         all->note = own->note ? own->note : all->note;
         DGNN_TRY(dgnn_registry_join_angles(all, own, &h->angle, error));
     }
@@ -302,7 +304,9 @@ static int hybrid_prepare_part(struct hybrid_part *part, const struct dgnn_evalu
     const struct dgnn_descriptor *child = part->child->descriptor;
     const struct dgnn_descriptor_kind *kind = dgnn_descriptor_kind(child);
     struct dgnn_evaluation own = hybrid_evaluation(part, evaluation);
-    DGNN_TRY(dgnn_graph_part_prepare(&part->graph_part, 1, dgnn_evaluation_sides(&own), error));
+    if (!evaluation->row_sums) {
+        DGNN_TRY(dgnn_graph_part_prepare(&part->graph_part, 1, dgnn_evaluation_sides(&own), error));
+    }
     return kind->prepare(child, part->workspace, &own, error);
 }
 
@@ -360,6 +364,9 @@ static int hybrid_backward_part(struct hybrid_part *part, const struct dgnn_eval
     const struct dgnn_descriptor *child = part->child->descriptor;
     struct dgnn_evaluation own = hybrid_evaluation(part, evaluation);
     double *all = evaluation->edge_gradient;
+    if (evaluation->row_sums) {
+        return dgnn_descriptor_kind(child)->backward(child, part->workspace, &own, part->rows.data, error);
+    }
     own.edge_gradient = dgnn_graph_part_begin_gradient(&part->graph_part, all, 1);
     DGNN_TRY(dgnn_descriptor_kind(child)->backward(child, part->workspace, &own, part->rows.data, error));
     dgnn_graph_part_end_gradient(&part->graph_part, own.edge_gradient, 1, all);

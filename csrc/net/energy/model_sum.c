@@ -67,6 +67,7 @@ static int model_sum_join_descriptor(struct dgnn_model_sum *l, const struct dgnn
     all->has_message_passing_across_ranks |= own->has_message_passing_across_ranks;
     all->has_graph_form &= own->has_graph_form && !part->type_of;
     all->uses_first_type |= own->uses_first_type;
+    all->sums_rows &= own->sums_rows;
     all->note = own->note ? own->note : all->note;
     l->properties.fitting.parameters += part->properties.fitting.parameters;
     return dgnn_registry_join_angles(all, own, &l->angle, error);
@@ -80,8 +81,12 @@ static int model_sum_join(const struct dgnn_value *value, struct dgnn_model_sum 
     }
     struct dgnn_atomic_properties *all = &l->properties;
     *all = (struct dgnn_atomic_properties){
-        .descriptor =
-            {.mixed_types = 1, .nsel = 1, .sel = l->sel, .dtype = DGNN_DTYPE_FLOAT32, .has_graph_form = 1},
+        .descriptor = {.mixed_types = 1,
+                       .nsel = 1,
+                       .sel = l->sel,
+                       .dtype = DGNN_DTYPE_FLOAT32,
+                       .has_graph_form = 1,
+                       .sums_rows = 1},
         .fitting = {.output = DGNN_OUTPUT_ENERGY, .nseed = 1, .width = 1, .name = "energy"},
         .descriptor_type = "linear",
         .dropped = l->dropped,
@@ -255,8 +260,10 @@ int dgnn_model_sum_prepare(struct dgnn_model_sum_workspace *w, const struct dgnn
         struct model_sum_workspace_part *p = &w->part[k];
         DGNN_TRY(model_sum_build_part(l, p, graph, error));
         struct dgnn_evaluation own = model_sum_evaluation(p, evaluation);
-        DGNN_TRY(
-            dgnn_graph_part_prepare(&p->graph_part, p->part->weight, dgnn_evaluation_sides(&own), error));
+        if (!evaluation->row_sums) {
+            DGNN_TRY(
+                dgnn_graph_part_prepare(&p->graph_part, p->part->weight, dgnn_evaluation_sides(&own), error));
+        }
         DGNN_TRY(p->atomic ? dgnn_atomic_prepare(p->atomic, &own, error) : DGNN_OK);
     }
     return DGNN_OK;
@@ -278,8 +285,15 @@ static int model_sum_evaluate_part(struct model_sum_workspace_part *p,
                                           .dropped = part->dropped,
                                           .weight = weight};
     double *all = evaluation->edge_gradient;
-    if (evaluation->want_gradient) {
+    struct dgnn_row_sums sums;
+    int by_edges = evaluation->want_gradient && !evaluation->row_sums;
+    if (by_edges) {
         own.edge_gradient = dgnn_graph_part_begin_gradient(&p->graph_part, all, part->weight);
+    }
+    if (evaluation->row_sums) {
+        sums = *evaluation->row_sums;
+        sums.factor *= part->weight;
+        own.row_sums = &sums;
     }
     if (part->table) {
         struct dgnn_pairtab_input pairs = {&p->graph_part.graph, part->dropped, weight};
@@ -288,7 +302,7 @@ static int model_sum_evaluate_part(struct model_sum_workspace_part *p,
     } else {
         DGNN_TRY(dgnn_atomic_evaluate(p->atomic, &own, &own_input, energy, error));
     }
-    if (evaluation->want_gradient) {
+    if (by_edges) {
         dgnn_graph_part_end_gradient(&p->graph_part, own.edge_gradient, part->weight, all);
     }
     return DGNN_OK;

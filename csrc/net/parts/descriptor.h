@@ -51,6 +51,7 @@ struct dgnn_descriptor_properties {
     int32_t has_graph_form;                   /* 1: graph semantics may be chosen */
     int32_t uses_first_type; /* 1: empty slots have the type embedding of the frame's first atom */
     int32_t has_native_spin; /* 1: it takes the atoms' spins themselves */
+    int32_t sums_rows;       /* 1: backward can fill an evaluation's row_sums */
     const char *note;        /* a sentence that a user should read, without quotes, or NULL */
 };
 
@@ -67,13 +68,24 @@ struct dgnn_descriptor_properties {
  * sides. An edge's vector ends as gradient g and moment M; its virial is in dgnn_gradient_add_moments. */
 enum { DGNN_SIDES = 4 };
 
+/* What a host makes of edges' gradients (geom/gradient.h), from a backward that makes it itself, as a device
+ * does, and adds it: of rows, which are nodes, or images where the graph has such. */
+struct dgnn_row_sums {
+    double factor;       /* of what is added */
+    double *forces;      /* nrow x 3 */
+    double *virial;      /* 9 */
+    double *atom_virial; /* nrow x 9, or NULL */
+};
+
 /* What forward and backward of one frame share. */
 struct dgnn_evaluation {
     const struct dgnn_graph *graph;
     struct dgnn_exchange *exchange; /* NULL: no ghosts */
     const double *charge_spin;      /* 2, or NULL */
     double *edge_gradient;          /* nedge x 3, or 4 x nedge x 3 with want_moments; backward adds to it */
-    int32_t want_gradient;          /* 0: backward will not be called */
+    const struct dgnn_row_sums *row_sums; /* NULL, or, where the descriptor sums_rows, what backward adds to
+                                             in place of edge_gradient */
+    int32_t want_gradient;                /* 0: backward will not be called */
     int32_t want_moments;    /* 1: backward has four sides (below), of a descriptor that passes messages */
     int64_t nwithout_energy; /* the last owned nodes, whose outputs are not used and have a gradient of 0 */
     struct dgnn_profile *profile; /* NULL: nothing is measured */
