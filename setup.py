@@ -54,8 +54,8 @@ class BuildExtension(build_ext):
         if ext.name == "dgnn._core":
             library = builder.link_library(target.parent)
             self.copy_for_hosts(target.parent)
-            if os.environ.get("DGNN_BUILD_CUBINS"):
-                self.make_kernels(target.parent)
+            if os.environ.get("DGNN_KERNELS"):  # the device kernels, as tools/kernels.py makes them: for wheels
+                shutil.copyfile(os.environ["DGNN_KERNELS"], target.parent / "dgnn_kernels.bin")
             objects = builder.compile_objects(builder.bind_sources(), "release", builder.python_flags(),
                                               folder=builder.BUILD / TAG)
             builder.write_commands()
@@ -68,18 +68,6 @@ class BuildExtension(build_ext):
             objects = builder.compile_objects([BIND / "mpi" / "_mpi.c"], "release", own,
                                               folder=builder.BUILD / TAG / ext.name)
             builder.link(objects, target, [*beside, str(library), *flags[1]])
-
-    def make_kernels(self, folder):
-        """For wheels: the device kernels, which take a minute and NVRTC; a build without them refuses devices."""
-        import kernels
-
-        try:
-            data, said = kernels.build()
-        except kernels.KernelsError as error:
-            raise builder.BuildError(str(error)) from None
-        if said:
-            raise builder.BuildError(said)
-        (folder / "dgnn_kernels.bin").write_bytes(data)
 
     def copy_extensions_to_source(self):
         """For a build in place: setuptools knows of the modules, not of what lies beside them. Modules for one Python alone,

@@ -55,11 +55,11 @@ def archive(name):
 
 
 def write(name, path):
-    from dgnn import _core, model
+    from dgnn import _core, arguments, model
 
     text, arrays = made(**MODELS[name])
     unfinished = path.with_name(f"{path.stem}-{os.getpid()}.dgnn")
-    options = model._load_options(None, 1, "cpu", "fast", None, None, None)
+    options = arguments.load_options(None, 1, "cpu", "fast", None, None, None)
     model.Model(_core.load_tree(name, text, arrays, options)).save(unfinished)
     unfinished.rename(path)
 

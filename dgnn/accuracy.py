@@ -237,9 +237,10 @@ DETAILS = [
 
 
 class Details:
-    """Writes detail files as dp test -d does: one table for each quantity, the label first, then the prediction; labels
-    that are not there are zeros, but for stresses, magnetic forces and answers that are no energies, which are left out.
-    Of densities of states and properties dp test writes a file for each frame; here their numbers are rows of one."""
+    """Writes detail files as dp test -d does: one table for each quantity, the label first, then the prediction. Frames
+    without a label have no rows, and a quantity without labels no file; dp test writes zeros for most of them, which a plot
+    takes for labels. Of densities of states and properties dp test writes a file for each frame; here their numbers are rows
+    of one."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -271,22 +272,14 @@ class Details:
 
 
 def _detail_rows(detail, frame, result, magnetic):
-    if detail.others or result.energy is None:
-        prediction, label = (getattr(result, detail.label, None) if detail.others else None), frame.labels.get(detail.label)
-        if prediction is None or label is None:
-            return None
-        return np.hstack([np.reshape(label, (-1, detail.width)), np.reshape(prediction, (-1, detail.width))])
-    prediction = {"energy": result.energy, "force": result.forces, "virial": result.virial,
-                  "force_mag": result.forces_mag}[detail.label]
-    label = frame.labels.get(detail.label)
+    name = {"force": "forces", "force_mag": "forces_mag"}.get(detail.label, detail.label)
+    label, prediction = frame.labels.get(detail.label), getattr(result, name, None)
+    if label is None or prediction is None or detail.others != (result.energy is None):
+        return None
+    if detail.suffix == "s" and not frame.periodic:
+        return None
     if detail.suffix == "fm":
-        if label is None:
-            return None
         chosen = magnetic[np.asarray(frame.arguments["types"])]
         label, prediction = np.asarray(label)[chosen], prediction[chosen]
-    if detail.suffix == "s" and (label is None or not frame.periodic):
-        return None
-    prediction = np.reshape(prediction, (-1, detail.width))
-    label = np.zeros_like(prediction) if label is None else np.reshape(label, (-1, detail.width))
-    rows = np.hstack([label, prediction])
+    rows = np.hstack([np.reshape(label, (-1, detail.width)), np.reshape(prediction, (-1, detail.width))])
     return rows if detail.divisor is None else rows / detail.divisor(frame)

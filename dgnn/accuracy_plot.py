@@ -1,8 +1,7 @@
 """Parity plots of dgnn test."""
 
-import numpy as np
-
 from dgnn.accuracy import QUANTITIES
+from dgnn.cli_common import save_plot
 
 
 def plot(points, errors, path):
@@ -11,12 +10,16 @@ def plot(points, errors, path):
     from matplotlib.figure import Figure
 
     shown = [quantity for quantity in QUANTITIES if quantity.key in points.pairs and points.pairs[quantity.key].size]
-    figure = Figure(figsize=(4.6 * max(1, len(shown)), 4.6), layout="constrained")
+    columns = max(1, min(3, len(shown)))
+    rows = max(1, -(-len(shown) // columns))
+    figure = Figure(figsize=(4.6 * columns, 4.6 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    figures = errors.figures()
-    for axes, quantity in zip(np.atleast_1d(figure.subplots(1, max(1, len(shown)))), shown, strict=False):
+    figures, panels = errors.figures(), figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, quantity in zip(panels, shown, strict=False):
         panel(axes, quantity, points.pairs[quantity.key], figures)
-    figure.savefig(path, dpi=150)
+    for axes in panels[len(shown):]:
+        axes.set_axis_off()
+    save_plot(figure, path)
 
 
 def panel(axes, quantity, pairs, figures):

@@ -1,6 +1,5 @@
 """How fast a model is on this machine, beside the machine's own rate of matrix products, measured in one process."""
 
-import concurrent.futures
 import contextlib
 import itertools
 import os
@@ -13,7 +12,8 @@ import time
 
 import numpy as np
 
-from dgnn.model import _column, _pbc, _row
+from dgnn.arguments import as_column, as_row, periodic_axes
+from dgnn.workers import side_by_side
 
 LEFTOVERS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # they choose kernels of another processor for numpy's products
 TRIAL = 4  # calls after which a model with memory="fast" knows what to keep, but where it has to try again
@@ -64,8 +64,8 @@ def forget_peak():
 
 def core_arguments(coords, types, box=None, pbc=None, spins=None, fparam=None, aparam=None, charge_spin=None, ids=None):
     """What the core's compute takes of what Model.compute takes; types are numbers."""
-    return dict(coords=coords, types=types, box=box, pbc=_pbc(pbc, box), spins=spins, fparam=_row(fparam),
-                aparam=_column(aparam), charge_spin=charge_spin, ids=ids, grid=(0, 0, 0), comm=None,
+    return dict(coords=coords, types=types, box=box, pbc=periodic_axes(pbc, box), spins=spins, fparam=as_row(fparam),
+                aparam=as_column(aparam), charge_spin=charge_spin, ids=ids, grid=(0, 0, 0), comm=None,
                 replicated=False, atomic=False)
 
 
@@ -217,7 +217,6 @@ def traffic(path, side, with_ids=False):
             counts.append(comms[rank].counts())
         return counts[0]["bytes"], counts[1]["bytes"], counts[1]["feature_bytes"]
 
-    with concurrent.futures.ThreadPoolExecutor(len(cells)) as pool:
-        found = list(pool.map(work, range(len(cells))))
+    found = side_by_side(work, range(len(cells)), len(cells))
     means = dict(zip(("rebuild", "step", "features"), np.mean(found, axis=0).tolist(), strict=True))
     return {**means, "busiest": float(np.max(found, axis=0)[0])}

@@ -1,6 +1,6 @@
 """A picture of where dgnn bench found the time."""
 
-from dgnn import bench
+from dgnn import bench, cli_common
 
 
 def draw(told, path):
@@ -30,5 +30,5 @@ def draw(told, path):
     axis.set(xlabel="µs/atom", title=f"{told['natoms']} atoms, {told['dtype']}, memory {told['memory']}, "
              f"{ranks}{told['threads']} thread(s), {told['instruction_set']}\n{1e3 * told['time_s'] / n:.3f} ms/atom{share}")
     axis.legend(fontsize="small", loc="upper right")
-    figure.savefig(path, dpi=150)
+    cli_common.save_plot(figure, path)
     pyplot.close(figure)

@@ -96,13 +96,14 @@ class DGNNCalculator(Calculator):
 
     fparam, aparam and charge_spin are read from atoms.info, aparam from atoms.arrays too. A spin model reads
     atoms.arrays["spins"], else the initial magnetic moments (vectors, or numbers along z), and gives
-    results["magforces"]. results["virial"] is deepmd-kit's.
+    results["magforces"]. results["virial"] is deepmd-kit's, and get_property("atom_virial", atoms) are the atoms' shares of it,
+    shape (n, 3, 3) in eV, with or without a cell; stresses are these over minus the volume, symmetrised, as ASE has them.
 
     Threads may share a calculator, and calculators a model: each call gives the results of its own atoms. calc.results and
     calc.atoms are those of the call that ended last.
     """
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "stresses", "virial"]
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "stresses", "virial", "atom_virial"]
     ignored_changes = {"initial_charges"}
     name = "dgnn"
 
@@ -247,7 +248,7 @@ class DGNNCalculator(Calculator):
         # The core compares what the ranks pass: replicas that drifted apart are an error on all of them.
         evaluator = self._committee or self.model
         communicator, inputs = evaluator._join(self.comm, "compute", lambda: (1, self._inputs(atoms)))
-        answer = evaluator.compute(**inputs, atomic="stresses" in properties, comm=communicator,
+        answer = evaluator.compute(**inputs, atomic=not {"stresses", "atom_virial"}.isdisjoint(properties), comm=communicator,
                                    replicated=self.comm is not None)
         result = answer if self._committee is None else answer.mean
         for count, name in ((result.ntruncated, "sel"), (result.nangle_truncated, "a_sel")):
@@ -258,6 +259,8 @@ class DGNNCalculator(Calculator):
             return {name: getattr(result, name) for name in (self.model.output, f"atom_{self.model.output}")}
         results = {"energy": result.energy, "free_energy": result.energy, "energies": result.atom_energy,
                    "forces": result.forces, "virial": result.virial}
+        if result.atom_virial is not None:
+            results["atom_virial"] = result.atom_virial
         if result.forces_mag is not None:
             results["magforces"] = result.forces_mag
         if self._committee is not None:

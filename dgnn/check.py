@@ -20,7 +20,7 @@ import pathlib
 import platform
 import subprocess
 import sys
-import threading
+import sysconfig
 import time
 import warnings
 import zlib
@@ -32,6 +32,7 @@ import numpy as np
 import dgnn
 from dgnn import _core
 from dgnn._core import InputError
+from dgnn.workers import side_by_side
 
 CASES = pathlib.Path(__file__).resolve().parent / "cases"
 SETS = ("avx512", "avx2", "neon", "portable", "reference")  # the best first; the last is plain C, which is always there
@@ -217,23 +218,15 @@ class _Checks:
         self.tell("two ranks as threads")
         name = self.with_messages()
         inputs, comms = self.cases.inputs(name), _core._comm_threads(2, 60.0)
-        results: list[Any] = [None, None]
 
-        def work(rank: int) -> None:
+        def work(rank: int) -> Any:
             own = {key: value if value is None or key == "box" else value[rank::2] for key, value in inputs.items()}
-            try:
-                results[rank] = dgnn.Model.load(self.cases.model(name), threads=1).compute(**own, comm=comms[rank])
-            except Exception as error:
-                results[rank] = error
+            return dgnn.Model.load(self.cases.model(name), threads=1).compute(**own, comm=comms[rank])
 
-        workers = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        failed = [one for one in results if isinstance(one, Exception)]
-        if failed:
-            self.wrong(f"{name}: two ranks as threads: {failed[0]}")
+        try:
+            results = side_by_side(work, range(2), 2)
+        except Exception as error:
+            self.wrong(f"{name}: two ranks as threads: {error}")
             return {}
         return self.compare(name, _gathered(results, len(inputs["types"])), f"two ranks as threads ({used})")
 
@@ -333,7 +326,8 @@ def _gathered(results: list[Any], natoms: int) -> Any:
 def versions() -> dict[str, str | None]:
     """Of Python, of the C library and of packages that dgnn works with; None: not here."""
     told: dict[str, str | None] = {"python": platform.python_version(), "implementation": platform.python_implementation(),
-                                   "free_threaded": str(not getattr(sys, "_is_gil_enabled", lambda: True)()),
+                                   "free_threaded": str(bool(sysconfig.get_config_var("Py_GIL_DISABLED"))),
+                                   "global_lock": str(getattr(sys, "_is_gil_enabled", lambda: True)()),
                                    "libc": " ".join(platform.libc_ver()).strip() or None}
     for name in PACKAGES:
         try:

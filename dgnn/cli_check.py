@@ -50,11 +50,12 @@ def show_progress(what, done, total):
 def lines(report):
     versions, machine, mpi = report["versions"], report["machine"], report["mpi"]
     here = {name: version for name, version in versions.items() if version and name not in (
-        "python", "implementation", "free_threaded", "libc")}
+        "python", "implementation", "free_threaded", "global_lock", "libc")}
     rows = [
         ("dgnn", f"{report['dgnn']} in {machine['package']}"),
         ("python", f"{versions['implementation']} {versions['python']}"
-                   + (" without a global lock" if versions["free_threaded"] == "True" else "")),
+                   + (f", free-threaded, its lock {'on' if versions['global_lock'] == 'True' else 'off'}"
+                      if versions["free_threaded"] == "True" else "")),
         ("packages", ", ".join(f"{name} {version}" for name, version in here.items())),
         ("system", f"{machine['system']}, {versions['libc'] or 'C library not known'}"),
         ("processor", f"{machine['processor'] or machine['machine']}, {machine['usable_cores']} of {machine['cores']} cores"),

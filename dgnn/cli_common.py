@@ -113,6 +113,14 @@ def check_plot(path):
         raise UsageError(f"--plot: {path}: expected a name that ends with .{', .'.join(known)}")
 
 
+def save_plot(figure, path):
+    """In the resolution of a matplotlibrc, where one names it, else fine enough for print."""
+    import matplotlib
+
+    dpi = matplotlib.rcParams["savefig.dpi"]
+    figure.savefig(path, dpi=200 if dpi == "figure" else dpi)
+
+
 def type_map(pairs, known):
     """For the calculator: element -> name or None; or number of a LAMMPS type -> name or None. None: nothing was said."""
     mapping = {}

@@ -3,7 +3,6 @@ is measured on a small system of the same density."""
 
 from __future__ import annotations
 
-import concurrent.futures
 import operator
 import statistics
 import time
@@ -15,6 +14,7 @@ from dgnn._core import InputError, _comm_threads
 from dgnn.bench import TRIAL, slab
 from dgnn.many import Reader
 from dgnn.model import arranged
+from dgnn.workers import side_by_side
 
 SAMPLE = 216  # atoms of the system that is timed: six in each direction
 MOST_TIMED = 256  # a system that is not larger is timed itself
@@ -62,8 +62,7 @@ def _laid_out(model, inputs, ranks):
     def one(rank):
         return model._core.estimate(**slab(inputs, rank, ranks), comm=comms[rank])
 
-    with concurrent.futures.ThreadPoolExecutor(ranks, "dgnn") as pool:
-        return list(pool.map(one, range(ranks)))
+    return side_by_side(one, range(ranks), ranks)
 
 
 def _rate(model, inputs, edges):

@@ -11,7 +11,8 @@ import numpy as np
 
 from dgnn import kinds, many
 from dgnn._core import InputError
-from dgnn.model import ALONE, arranged, thread_count
+from dgnn.arguments import thread_count
+from dgnn.model import ALONE, arranged
 
 STEP = {"float64": 0.01, "float32": 0.05}  # Å
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import sys
 
 import numpy as np
 
 from dgnn._core import InputError
-from dgnn.model import ALONE, thread_count
+from dgnn.arguments import thread_count
+from dgnn.model import ALONE
+from dgnn.workers import side_by_side
 
 LARGE = 1000  # atoms, from which on the threads work on one structure together: memory, and its own parts are enough
 _ARGUMENTS = frozenset({"coords", "types", "box", "pbc", "spins", "fparam", "aparam", "charge_spin", "atomic", "ids",
@@ -77,26 +78,11 @@ def run(one, sizes, threads, progress=False):
             for k in alone:
                 found[k] = one(k, True)
                 bar.step()
-        elif alone:
-            run_side_by_side(one, alone, threads, bar, found)
-    return found
-
-
-def run_side_by_side(one, which, threads, bar, found):
-    executor = concurrent.futures.ThreadPoolExecutor(threads, "dgnn")
-    try:
-        futures = {executor.submit(one, k, True): k for k in which}
-        for future in concurrent.futures.as_completed(futures):
-            if future.exception() is not None:
-                break
-            found[futures[future]] = future.result()
-            bar.step()
         else:
-            return
-    finally:
-        executor.shutdown(cancel_futures=True)
-    failed = [future for future in futures if future.done() and not future.cancelled() and future.exception()]
-    raise min(failed, key=futures.__getitem__).exception()
+            results = side_by_side(lambda k: one(k, True), alone, threads, bar.step)
+            for k, result in zip(alone, results, strict=True):
+                found[k] = result
+    return found
 
 
 class Bar:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -12,21 +11,27 @@ import numpy as np
 
 from dgnn import _core, kinds
 from dgnn._core import InputError
-from dgnn.keywords import checked_keywords, collective, outside, suggestion
+from dgnn.arguments import (
+    as_array,
+    as_column,
+    as_list,
+    as_row,
+    choice,
+    csr_neighbours,
+    flag,
+    integer,
+    load_options,
+    periodic_axes,
+    rank_grid,
+    split_frames,
+)
+from dgnn.keywords import checked_keywords, collective, outside
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
-_DTYPES = {None: 0, "float32": 1, "float64": 2}
-_MEMORY = {"fast": 0, "small": 1}
 _SMALL_DISPLACEMENT = 0.05  # Å
-_MOST_THREADS, _MOST_SKIN = 1024, 100.0  # as in csrc/model/model.c
-_RADIAL = {"exact": 0, "table": 1}
-_COMPRESSED = {"table": 0, "net": 1, "compare": 2}
-_SEMANTICS = {None: 0, "dense": 1, "graph": 2}
 DESCRIPTOR, LAST_LAYER, NO_FORCES, ALONE = 1, 2, 4, 8  # enum dgnn_request
-
-
 _OTHERS = ("descriptor", "last_layer", "dipole", "atom_dipole", "dipole_force", "dipole_virial", "polar", "atom_polar",
            "dos", "atom_dos", "property", "atom_property")
 
@@ -109,7 +114,7 @@ class Border:
 
     def __init__(self, sendlists: Sequence[ArrayLike], sendproc: ArrayLike, recvproc: ArrayLike, sendnum: ArrayLike,
                  recvnum: ArrayLike, firstrecv: ArrayLike | None = None) -> None:
-        self.sendlists = _as_list("sendlists", sendlists)
+        self.sendlists = as_list("sendlists", sendlists)
         self.sendproc = sendproc
         self.recvproc = recvproc
         self.sendnum = sendnum
@@ -196,16 +201,16 @@ class Model:
         dtype: "float32" or "float64", what the network computes in (None: as the archive says).
         threads: worker threads (None: OMP_NUM_THREADS, else the cores that this process may use).
         device: "cpu"; "cuda" (the first device, or with MPI each rank's own); "cuda:1"; "auto" (a device where there is
-            one and the model runs on it, else the CPU); None: the variable DGNN_DEVICE, else "cpu".
+        one and the model runs on it, else the CPU); None: the variable DGNN_DEVICE, else "cpu".
         memory: "fast" keeps intermediate results, "small" computes them again.
         semantics: "dense" or "graph", where the model has both kinds of neighbour list.
         skin: Å by which neighbour lists outlive motion (None: 0.5; 0: a new list at each call).
         comm: an mpi4py communicator: rank 0 reads the file and sends it to the others; an error is raised on all.
         head: the task, or an alias of it, of a model that was trained for several; dgnn.heads(path) names them.
         radial: "exact", or "table": of DPA4C the network of the distance is interpolated, which is faster and changes
-            forces by less than 1e-6 of the largest; other families have none, and it makes no difference.
+        forces by less than 1e-6 of the largest; other families have none, and it makes no difference.
         compressed: "table": a compressed model's tables, which is deepmd-kit's answer; "net": the networks that stand beside
-            them; "compare": tables, and info()["descriptor"]["compressed_difference"] is how far they are from the networks.
+        them; "compare": tables, and info()["descriptor"]["compressed_difference"] is how far they are from the networks.
         """
         from dgnn import files
 
@@ -213,10 +218,10 @@ class Model:
         options = dict(dtype=dtype, threads=threads, device=device, memory=memory, semantics=semantics, skin=skin, head=head,
                        radial=radial, compressed=compressed)
         if comm is None:
-            return cls(files.load(path, _load_options(**options)), path, options)
+            return cls(files.load(path, load_options(**options)), path, options)
         from dgnn import communicators
 
-        return cls(communicators.load(path, lambda: _load_options(**options), comm), path, options)
+        return cls(communicators.load(path, lambda: load_options(**options), comm), path, options)
 
     @collective
     def save(self, path: str | bytes | os.PathLike, *, comm: Any = None) -> None:
@@ -318,7 +323,7 @@ class Model:
         gets results for those, and totals for energy and virial. ids: (n,) distinct over all ranks, they decide ties.
         grid: ranks along each lattice vector. replicated: every rank passes the same whole system.
         derivatives: of a model of dipoles, also dipole_force and dipole_virial (three times backward, and
-            with DPA3 forward).
+        with DPA3 forward).
         """
         result = self._evaluate(0, coords=coords, types=types, box=box, pbc=pbc, spins=spins, fparam=fparam, aparam=aparam,
                                 charge_spin=charge_spin, atomic=atomic, comm=comm, ids=ids, grid=grid, replicated=replicated,
@@ -419,16 +424,16 @@ class Model:
         derivatives: as in compute; dipole_force has the rows that forces have.
         """
         def prepare():
-            add = _choice("ghost_forces", ghost_forces, {"return": 0, "add": 1})
+            add = choice("ghost_forces", ghost_forces, {"return": 0, "add": 1})
             swaps, direct = _border(border)
-            kinds.check(self.output, _flag("atomic", atomic), _flag("derivatives", derivatives))
+            kinds.check(self.output, flag("atomic", atomic), flag("derivatives", derivatives))
             return 1, dict(
-                coords=coords, types=self._types(types), nlocal=_integer("nlocal", nlocal), spins=spins,
-                fparam=_row(fparam), aparam=_column(aparam), charge_spin=charge_spin, border=swaps, direct=direct,
-                mapping=mapping, neighbours=_neighbours(neighbours), add_ghost_forces=bool(add),
-                same_list=_flag("same_list", same_list), atomic=_flag("atomic", atomic),
-                request=self._all_features() if _flag("features", features) else 0,
-                derivatives=_flag("derivatives", derivatives))
+                coords=coords, types=self._types(types), nlocal=integer("nlocal", nlocal), spins=spins,
+                fparam=as_row(fparam), aparam=as_column(aparam), charge_spin=charge_spin, border=swaps, direct=direct,
+                mapping=mapping, neighbours=csr_neighbours(neighbours), add_ghost_forces=bool(add),
+                same_list=flag("same_list", same_list), atomic=flag("atomic", atomic),
+                request=self._all_features() if flag("features", features) else 0,
+                derivatives=flag("derivatives", derivatives))
 
         communicator, arguments = self._join(comm, "compute_ghosted", prepare)
         result = Result(**self._call(self._core.compute_ghosted, communicator, **arguments))
@@ -465,7 +470,7 @@ class Model:
     def _types(self, types):
         if isinstance(types, str):
             raise InputError(f"types: expected one for each atom, found the string {types!r}")
-        array = _as_array("types", types)
+        array = as_array("types", types)
         if array.dtype.kind == "O" and all(isinstance(symbol, str) for symbol in array.flat):
             array = array.astype(str)
         if array.dtype.kind != "U":
@@ -547,189 +552,15 @@ def _reload(path, options, digest):
     return model
 
 
-# ---------------------------------------------------------------- options
-
-
-def _load_options(dtype, threads, device, memory, semantics, skin, head, radial="exact", compressed="table"):
-    """What _core.load takes."""
-    if dtype is not None and not isinstance(dtype, str):
-        try:
-            dtype = np.dtype(dtype).name
-        except Exception:  # NumPy's, of many classes
-            raise InputError(f"dtype: expected float32, float64 or None, found {dtype!r}") from None
-    threads = thread_count(threads)
-    if skin is not None and not 0 <= _number("skin", skin) <= _MOST_SKIN:
-        raise InputError(f"skin: expected 0 to {_MOST_SKIN:g} Å or None, found {skin!r}")
-    if head is not None and not (isinstance(head, str) and head):
-        raise InputError(f"head: expected a name or None, found {head!r}")
-    return {
-        "dtype": _choice("dtype", dtype, _DTYPES),
-        "memory": _choice("memory", memory, _MEMORY),
-        "semantics": _choice("semantics", semantics, _SEMANTICS),
-        "threads": 0 if threads is None else threads,
-        "skin": -1.0 if skin is None else float(skin),
-        "device": _device(device),
-        "head": head,
-        "radial": _choice("radial", radial, _RADIAL),
-        "compressed": _choice("compressed", compressed, _COMPRESSED),
-    }
-
-
-def thread_count(threads):
-    """The number that was given, or None."""
-    if threads is None:
-        return None
-    count = _integer("threads", threads)
-    if not 1 <= count <= _MOST_THREADS:
-        raise InputError(f"threads: expected 1 to {_MOST_THREADS} or None, found {threads!r}")
-    return count
-
-
-def _device(device):
-    """The core knows the names; here is what is no text."""
-    if device is not None and not isinstance(device, str):
-        raise InputError(f"device: expected 'cpu', 'cuda', 'cuda:N', 'auto' or None, found {device!r}")
-    if device is not None and "\0" in device:
-        raise InputError(f"device: found {device!r}")
-    return device
-
-
-def _choice(name, value, choices):
-    try:
-        return choices[value]
-    except (KeyError, TypeError):
-        known = [str(choice) for choice in choices]
-        raise InputError(f"{name}: found {value!r}{suggestion(value, known)}") from None
-
-
-def _integer(name, value):
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise InputError(f"{name}: expected an integer, found {value!r}") from None
-    if not -(2**63) <= number < 2**63:
-        raise InputError(f"{name}: found a number of more than 64 bits")
-    return number
-
-
-def _number(name, value):
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name}: expected a number, found {value!r}") from None
-
-
-def _is_flag(value):
-    return isinstance(value, (int, np.integer, np.bool_)) and value in (0, 1)
-
-
-def _flag(name, value):
-    if _is_flag(value):
-        return bool(value)
-    raise InputError(f"{name}: expected True or False, found {value!r}")
-
-
-# ---------------------------------------------------------------- arrays and frames
-
-
-def _as_array(name, value):
-    """NumPy's view of it, for looking at its axes; the core checks the rest."""
-    if value is None:
-        raise InputError(f"{name}: expected an array, found None")
-    if type(value) is np.ndarray:
-        return value
-    if isinstance(value, np.ma.MaskedArray):
-        raise InputError(f"{name}: a masked array has no numbers in its masked places; pass a plain array")
-    try:
-        return np.asarray(value)
-    except MemoryError:
-        raise
-    except Exception as error:  # NumPy's and the object's own, of any class
-        raise InputError(f"{name}: not an array ({error})") from None
-
-
-def _as_list(name, value):
-    try:
-        return list(value)
-    except TypeError:
-        raise InputError(f"{name}: expected a sequence, found {value!r}") from None
-
-
-def _row(value):
-    """A single number stands for a row of one."""
-    if value is None:
-        return None
-    array = _as_array("fparam", value)
-    return array.reshape(1) if array.ndim == 0 else array
-
-
-def _column(value):
-    """One number for each atom stands for a column."""
-    if value is None:
-        return None
-    array = _as_array("aparam", value)
-    return array[:, None] if array.ndim == 1 else array
-
-
-def _pbc(pbc, box):
-    if pbc is None:
-        return (0, 0, 0) if box is None else (1, 1, 1)
-    values = [pbc] * 3 if _is_flag(pbc) else list(pbc) if np.iterable(pbc) else []
-    if len(values) != 3 or not all(map(_is_flag, values)):
-        raise InputError(f"pbc: expected True, False or three of them, found {pbc!r}")
-    if box is None and any(values):
-        raise InputError("pbc: periodic directions need a box")
-    return tuple(int(value) for value in values)
-
-
-def _grid(grid, comm):
-    if grid is None:
-        return (0, 0, 0)
-    try:
-        values = tuple(operator.index(value) for value in grid)
-    except TypeError:
-        values = ()
-    if len(values) != 3 or any(not 1 <= value <= 2**31 - 1 for value in values):
-        raise InputError(f"grid: expected three numbers of ranks, each 1 or more, found {grid!r}")
-    if comm is None and values != (1, 1, 1):
-        raise InputError(f"grid: {' x '.join(map(str, values))} ranks need a communicator")
-    return values
-
-
-def _frames(coords, **others):
-    """(arguments of each frame, number of frames or None). others: name -> (value, number of axes in one frame)."""
-    values = {name: value for name, (value, _) in others.items()}
-    values["fparam"] = _row(values["fparam"])
-    if coords.ndim != 3:
-        if coords.ndim == 2 or coords.size == 0:
-            values["aparam"] = _column(values["aparam"])
-        return [dict(coords=coords, **values)], None
-    nframes = coords.shape[0]
-    by_frame = {}
-    for name, (_, ndim) in others.items():
-        value = values[name]
-        if value is None:
-            by_frame[name] = [None] * nframes
-            continue
-        array = _as_array(name, value)
-        if array.ndim != ndim + 1:
-            by_frame[name] = [array] * nframes  # the same for all frames
-        elif array.shape[0] == nframes:
-            by_frame[name] = list(array)
-        else:
-            raise InputError(f"{name}: expected {nframes} frames as in coords, found shape {array.shape}")
-    return [{"coords": coords[k], **{name: rows[k] for name, rows in by_frame.items()}} for k in range(nframes)], nframes
-
-
 def arranged(model, comm, *, coords, types, box=None, pbc=None, spins=None, fparam=None, aparam=None, charge_spin=None,
              atomic=False, ids=None, grid=None, replicated=False, derivatives=False):
     """compute's arguments as the core takes them: (number of frames, (coords, arguments of each frame, number of frames or
     None, arguments of all))."""
-    array = _as_array("coords", coords)
-    frames, nframes = _frames(array, box=(box, 2), spins=(spins, 2), fparam=(fparam, 1), aparam=(aparam, 2),
-                              charge_spin=(charge_spin, 1), types=(model._types(types), 1))
-    fixed = dict(pbc=_pbc(pbc, box), ids=ids, grid=_grid(grid, comm), replicated=_flag("replicated", replicated),
-                 atomic=_flag("atomic", atomic), derivatives=_flag("derivatives", derivatives))
+    array = as_array("coords", coords)
+    frames, nframes = split_frames(array, box=(box, 2), spins=(spins, 2), fparam=(fparam, 1), aparam=(aparam, 2),
+                                   charge_spin=(charge_spin, 1), types=(model._types(types), 1))
+    fixed = dict(pbc=periodic_axes(pbc, box), ids=ids, grid=rank_grid(grid, comm), replicated=flag("replicated", replicated),
+                 atomic=flag("atomic", atomic), derivatives=flag("derivatives", derivatives))
     kinds.check(model.output, fixed["atomic"], fixed["derivatives"])
     return len(frames), (array, frames, nframes, fixed)
 
@@ -753,18 +584,3 @@ def _border(border):
     if isinstance(border, Direct):
         return None, border._arguments()
     raise InputError(f"border: expected a dgnn.Border or a dgnn.Direct, found {type(border).__name__}")
-
-
-def _neighbours(neighbours):
-    """(first, rows) of CSR arrays."""
-    if neighbours is None:
-        return None
-    if isinstance(neighbours, tuple):
-        if len(neighbours) != 2:
-            raise InputError(f"neighbours: expected (first, rows), found a tuple of {len(neighbours)}")
-        return neighbours
-    lists = [_as_array("neighbours", rows) for rows in _as_list("neighbours", neighbours)]
-    if any(rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size) for rows in lists):
-        raise InputError("neighbours: expected a list of rows for each owned row, or a tuple (first, rows)")
-    first = np.concatenate([[0], np.cumsum([len(rows) for rows in lists], dtype=np.int64)])
-    return first, np.concatenate([*lists, np.zeros(0, np.int32)]) if first[-1] else np.zeros(0, np.int32)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dgnn import cli_parity, parity
+from dgnn import cli_common, cli_parity, parity
 
 
 def draw(told, path):
@@ -19,7 +19,7 @@ def draw(told, path):
     draw_times(axes[1], told, labels)
     if moving:
         draw_motion(axes[2], told)
-    figure.savefig(path, dpi=150)
+    cli_common.save_plot(figure, path)
     pyplot.close(figure)
 
 

@@ -7,7 +7,7 @@
 #define KERNEL_MATH(name) name
 #endif
 
-/* exp(-|x|) does not overflow; both halves come from it. *complement = 1 - sigmoid(x), without cancellation. */
+/* exp(-|x|) does not overflow; both halves come from it. *complement = 1 - sigmoid(x) does not cancel. */
 KERNEL_FUNCTION real REAL(kernel_sigmoid)(real x, real *complement)
 {
     real t = KERNEL_MATH(exp)(-KERNEL_MATH(fabs)(x)), small = t / (1 + t), large = 1 / (1 + t);

@@ -112,10 +112,11 @@ def read_all_rows(folder):
     tables = {}
     for path in sorted(folder.rglob("*.def")):
         rows = tables[path.stem] = []
-        for number, line in enumerate(path.read_text().splitlines(), 1):
+        # The meaning may stand in a line of its own.
+        for number, line in enumerate(re.sub(r",\n +", ", ", path.read_text()).splitlines(), 1):
             match, type_ = ROW.match(line), TYPE_ROW.match(line)
             if not match and not type_:
-                raise SystemExit(f"{path}:{number}: not a row of a table: {line}")
+                raise SystemExit(f"{path}: row {number}: not a row of a table: {line}")
             kind, name, rest = match.groups() if match else ("TYPE", "type", "")
             words = re.findall(r"\"((?:[^\"\\]|\\.)*)\"", rest)
             if kind == "CLASS":

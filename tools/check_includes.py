@@ -43,8 +43,8 @@ THIRD_PARTY = {  # header -> the files that may include it
     "Python.h": r"bind/(state\.h|mpi/_mpi\.c)",
     "structmember.h": r"bind/pysignal\.c",
     "numpy/arrayobject.h": r"bind/pyarray\.c",
-    "immintrin.h": r"ops/\w*(avx2|avx512)\w*\.(c|h)",
-    "arm_neon.h": r"ops/\w*neon\w*\.(c|h)",
+    "immintrin.h": r"ops/vector/\w*(avx2|avx512)\w*\.(c|h)",
+    "arm_neon.h": r"ops/vector/\w*neon\w*\.(c|h)",
     "cblas.h": r"ops/\w+\.c",
 }
 SYSTEM = {

@@ -331,7 +331,7 @@ def build_foreign(source, name, cc):
     """The program of a C test of the kernels for another machine: without what needs libraries, which are not there for it.
     Functions that the test does not call are left out, so that what they call may be missing."""
     rooms = ("base", "ops", "net/params", "net/parts", "net/dpa4c") if "dpa4c" in source.stem else ("base", "ops")
-    core = [path for room in rooms for path in sorted((CSRC / room).glob("*.c")) if instruction_set(path)[0] in (None, name)]
+    core = [path for room in rooms for path in sorted((CSRC / room).rglob("*.c")) if instruction_set(path)[0] in (None, name)]
     folder = ROOT / "build" / name
     objects = compile_objects([*with_helpers(source), *core], "release", ["-Itests/c", "-ffunction-sections", "-fdata-sections"],
                               folder=folder, cc=cc)

@@ -1,6 +1,6 @@
 """What is done before a release, from a clean clone: wheels, tests from the wheel, documentation, licences, sizes, names.
 
-    python tools/release_check.py [--skip STEP ...]       steps: clone wheels sdist interpreters tests aarch64 bare docs licences metadata recipes
+    python tools/release_check.py [--skip STEP ...]       steps: clone wheels sdist interpreters plugins tests aarch64 bare docs licences metadata recipes
 
 Each step prints one line; the first that fails ends it with exit code 1. dist/ then has what is to be published.
 """
@@ -39,7 +39,7 @@ def step_clone(clone):
 def step_wheels(clone):
     shutil.rmtree(DIST, ignore_errors=True)
     run([sys.executable, clone / "tools" / "wheels.py"], env=os.environ | {"DGNN_WHEELS": str(FOLDER), "DGNN_DIST": str(DIST)})
-    return ", ".join(f"{path.name} {path.stat().st_size / 1e6:.2f} MB" for path in sorted(DIST.glob("*.whl")))
+    return ", ".join(f"{path.relative_to(DIST)} {path.stat().st_size / 1e6:.2f} MB" for path in sorted(DIST.rglob("*.whl")))
 
 
 def step_sdist(clone):
@@ -77,11 +77,28 @@ def interpreter(version):
 
 
 def step_interpreters(clone):
+    """Those that are here, and those of later Debians."""
     wheel, told = newest("dgnn_md-*_x86_64.whl"), []
     for version in INTERPRETERS:
         python = interpreter(version)
-        told.append(f"{version} " + (checked(environment(f"python-{version}", python, wheel)) if python else "is not here"))
+        if python:
+            said = checked(environment(f"python-{version}", python, wheel))
+        else:
+            said = trees.later(version, wheel) if version in trees.LATER else "is not here"
+        told.append(f"{version} {said}")
     return "; ".join(told)
+
+
+def step_plugins(clone):
+    """Each dgnn-lammps by its name, from where the wheels lie: the page on LAMMPS, which compares its energy with ASE's."""
+    told = []
+    for wheel in sorted(DIST.glob("dgnn_lammps-*.whl")):
+        version = wheel.name.split("-")[1]
+        python = environment(f"plugin-{version}", sys.executable, "--find-links", DIST, f"dgnn-lammps=={version}", "mpich", "ase",
+                             "matplotlib", "markdown-it-py")
+        run([python, clone / "tools" / "pages.py", "--short", clone / "docs" / "tutorials" / "lammps_water.md"])
+        told.append(version)
+    return ", ".join(told) + ": water on two ranks"
 
 
 def step_tests(clone):
@@ -141,7 +158,7 @@ def step_metadata(clone):
     changes = (clone / "CHANGELOG.md").read_text()
     if f"## {builder.version()}" not in changes:
         raise WheelError(f"CHANGELOG.md has no section of {builder.version()}")
-    return f"{len(list(DIST.iterdir()))} files"
+    return f"{len(list(DIST.glob('*.*')))} files"
 
 
 def step_recipes(clone):
@@ -157,7 +174,7 @@ def step_recipes(clone):
     return str(target.relative_to(ROOT))
 
 
-TEST_PACKAGES = ("pytest<9.2", "pytest-xdist", "hypothesis", "vesin", "ase", "h5py", "PyYAML", "matplotlib", "tqdm", "mpi4py", "mpich")
+TEST_PACKAGES = ("pytest<9.2", "pytest-xdist", "markdown-it-py", "hypothesis", "vesin", "ase", "h5py", "PyYAML", "matplotlib", "tqdm", "mpi4py", "mpich")
 SUITES = ("tests/pages/test_fragments.py", "tests/parity/test_cases.py", "tests/unit/test_bad_input.py", "tests/unit/test_cli.py",
           "tests/unit/test_save.py", "tests/formats", "tests/ase")
 STEPS = {name.removeprefix("step_"): function for name, function in list(globals().items()) if name.startswith("step_")}

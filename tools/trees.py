@@ -1,7 +1,10 @@
-"""Debian 12 in a folder, where a wheel is tried: a bare one of this machine without a compiler, and one of aarch64 under qemu-user.
+"""Debian in a folder, where a wheel is tried: a bare one of this machine without a compiler, one of aarch64 under qemu-user, and
+later ones for their Pythons.
 
     python tools/trees.py bare WHEEL CHECKOUT     pip install WHEEL, dgnn check, README's Python and command-line blocks; as root
     python tools/trees.py aarch64 WHEEL           import and dgnn check under the emulator
+    python tools/trees.py later VERSION WHEEL     dgnn check by the Python VERSION (3.14) of a later Debian; as root
+    python tools/trees.py free VERSION SDIST      builds Debian's sources of that Python without its lock, and dgnn for it
 
 Needs Debian's debootstrap, and for aarch64 qemu-user. The folders stay in build/wheels, and are used again.
 """
@@ -13,10 +16,11 @@ import shutil
 import subprocess
 import sys
 
-from wheels import FOLDER, WheelError, run, tools
+from wheels import FOLDER, WheelError, apt_options, run, tools
 
 SUITE = "bookworm"
 PYTHON = "3.11"
+LATER = {"3.14": "forky"}  # Pythons that Debian 12 does not have: the suite that has each
 DOCUMENTS = ("pytest<9.2", "pytest-xdist", "ase", "h5py", "PyYAML", "matplotlib", "tqdm", "mpi4py", "mpich")  # what README's blocks use beside dgnn
 
 
@@ -52,7 +56,7 @@ def bare_tree():
 def inside(tree, command, folder="/"):
     """Runs there with nothing of this environment."""
     variables = {"PATH": "/usr/bin:/bin", "HOME": "/root", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "2"}
-    script = 'mount -t proc proc "$1/proc" && exec chroot "$1" /bin/sh -c "$2"'  # /proc is there until the command ends
+    script = 'mount -t proc proc "$1/proc" && mount --bind /dev "$1/dev" && exec chroot "$1" /bin/sh -c "$2"'  # they are there until the command ends
     unshare, path = shutil.which("unshare"), "/usr/sbin:/usr/bin:/sbin:/bin"
     done = subprocess.run([unshare, "--mount", "/bin/sh", "-c", f"PATH={path}; {script}", "sh", str(tree), f"PATH=/usr/bin:/bin; cd {folder} && {command}"],
                           capture_output=True, text=True, env=variables)
@@ -81,26 +85,70 @@ def bare(wheel, checkout):
     return f"dgnn check: {told}; README and First steps: {pages.splitlines()[-1]}"
 
 
-def aarch64_tree():
-    """Debian's files for aarch64, unpacked and never set up: nothing of them runs but Python."""
-    tree = FOLDER / "aarch64-tree"
+def unpacked_tree(name, suite, architecture, python):
+    """Debian's files, unpacked and never set up: nothing of them runs but Python."""
+    tree = FOLDER / name
     if not (tree / "made").exists():
-        need(("debootstrap", "debootstrap"), ("qemu-aarch64", "qemu-user"))
+        need(("debootstrap", "debootstrap"))
         shutil.rmtree(tree, ignore_errors=True)
-        run(["debootstrap", "--foreign", "--arch=arm64", "--variant=minbase", f"--include=python{PYTHON},libstdc++6", SUITE, tree, mirror()])
+        script = [] if suite == SUITE else ["/usr/share/debootstrap/scripts/sid"]  # this debootstrap may not know a later suite
+        run(["debootstrap", "--foreign", f"--arch={architecture}", "--variant=minbase", f"--include=python{python},libstdc++6", suite,
+             tree, mirror(), *script])
         for package in sorted((tree / "var" / "cache" / "apt" / "archives").glob("*.deb")):
             run(["dpkg-deb", "-x", package, tree])
-        (tree / "made").write_text(SUITE)
+        (tree / "made").write_text(suite)
     return tree
 
 
-def aarch64(wheel):
-    tree, folder = aarch64_tree(), FOLDER / "aarch64-packages"
+def packages_for(python, machine, wheel, folder):
+    """Puts wheel and numpy, for another Python than this one, into folder."""
     shutil.rmtree(folder, ignore_errors=True)
+    platforms = [word for system in ("manylinux_2_28", "manylinux_2_17", "manylinux2014") for word in ("--platform", f"{system}_{machine}")]
     run([tools(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", folder, "--only-binary=:all:",
-         "--python-version", PYTHON, "--implementation", "cp", "--abi", f"cp{PYTHON.replace('.', '')}", "--abi", "abi3", "--abi", "none",
-         "--platform", "manylinux_2_28_aarch64", "--platform", "manylinux_2_17_aarch64", "--platform", "manylinux2014_aarch64",
-         "numpy", wheel])
+         "--python-version", python, "--implementation", "cp", "--abi", f"cp{python.replace('.', '')}", "--abi", "abi3", "--abi", "none",
+         *platforms, "numpy", wheel])
+
+
+def later(version, wheel):
+    """By the Python of a later Debian: the last line of dgnn check."""
+    tree = unpacked_tree(f"python-{version}-tree", LATER[version], "amd64", version)
+    packages_for(version, "x86_64", wheel, tree / "packages")
+    return inside(tree, f"PYTHONPATH=/packages /usr/bin/python{version} -m dgnn check").splitlines()[-1]
+
+
+def free_python(version):
+    """The Python of a later Debian's sources, built without its global lock: its command. Takes some minutes, and Debian's
+    libssl-dev, libffi-dev and zlib1g-dev."""
+    folder = FOLDER / f"python-{version}t"
+    python = folder / "installed" / "bin" / f"python{version}t"
+    if not python.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        options = apt_options(LATER[version])
+        run(["apt-get", *options, "update"])
+        run(["apt-get", *options, "source", "--download-only", f"python{version}"], cwd=folder)
+        run(["dpkg-source", "--no-check", "-x", next(folder.glob("*.dsc")), folder / "source"])
+        run(["./configure", "--quiet", "--disable-gil", f"--prefix={folder / 'installed'}"], cwd=folder / "source")
+        run(["make", "-s", f"-j{os.cpu_count()}"], cwd=folder / "source")
+        run(["make", "-s", "altinstall"], cwd=folder / "source")
+    return python
+
+
+def free(version, sdist):
+    """dgnn built there from its sdist, as wheels of the limited API are not for it: what it says of its lock, and dgnn check."""
+    python, there = free_python(version), FOLDER / f"python-{version}t" / "venv"
+    run([python, "-m", "venv", "--clear", there])
+    run([there / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", sdist])
+    asked = "import sys, warnings; warnings.simplefilter('ignore'); before = sys._is_gil_enabled(); import dgnn; print(before, sys._is_gil_enabled())"
+    lock = run([there / "bin" / "python", "-c", asked], cwd="/").split()
+    told = run([there / "bin" / "python", "-W", "ignore", "-m", "dgnn", "check"], cwd="/").strip().splitlines()[-1]
+    return f"{version}t: lock {lock[0]} before import, {lock[1]} after; {told}"
+
+
+def aarch64(wheel):
+    need(("qemu-aarch64", "qemu-user"))
+    tree, folder = unpacked_tree("aarch64-tree", SUITE, "arm64", PYTHON), FOLDER / "aarch64-packages"
+    packages_for(PYTHON, "aarch64", wheel, folder)
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "2"}
     python = ["qemu-aarch64", "-L", str(tree), str(tree / "usr" / "bin" / f"python{PYTHON}")]
     sets = run([*python, "-c", "import dgnn.check, platform; print(platform.machine(), *dgnn.check.run()['instruction_sets'])"],
@@ -110,7 +158,8 @@ def aarch64(wheel):
 
 if __name__ == "__main__":
     try:
-        what, wheel, *rest = sys.argv[1:]
-        print({"bare": bare, "aarch64": aarch64}[what](pathlib.Path(wheel).resolve(), *map(pathlib.Path, rest)))
-    except (WheelError, ValueError, KeyError) as error:
+        what, *rest = sys.argv[1:]
+        known = {"bare": bare, "aarch64": aarch64, "later": later, "free": free}
+        print(known[what](*(word if word in LATER else pathlib.Path(word).resolve() for word in rest)))
+    except (WheelError, ValueError, KeyError, TypeError) as error:
         sys.exit(f"trees.py: {error}")

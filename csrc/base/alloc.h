@@ -44,6 +44,9 @@ void dgnn_buffer_lay_out(int32_t on);
  * kept. what names it in messages. Errors: MEMORY. */
 int dgnn_buffer_reserve(struct dgnn_buffer *buffer, int64_t nbytes, const char *what,
                         struct dgnn_error *error);
+/* As dgnn_buffer_reserve, of count parts of nbytes each. */
+int dgnn_buffer_reserve_each(struct dgnn_buffer *buffer, int64_t nbytes, int64_t count, const char *what,
+                             struct dgnn_error *error);
 /* As dgnn_buffer_reserve, but the first nkeep bytes keep their contents. */
 int dgnn_buffer_extend(struct dgnn_buffer *buffer, int64_t nbytes, int64_t nkeep, const char *what,
                        struct dgnn_error *error);

@@ -83,16 +83,20 @@ static int plan_csr_valid(const struct plan_context *c, const int64_t *first, co
     return DGNN_OK;
 }
 
-static int plan_rows_in(const struct plan_context *c, const int64_t *first, const int32_t *row,
-                        const char *name, int64_t low, int64_t high, struct dgnn_error *error)
+/* Rows that are sent must be owned, and rows that are received ghosts. */
+static int plan_rows_in(const struct plan_context *c, int received, struct dgnn_error *error)
 {
+    const int64_t *first = received ? c->direct->recv_first : c->direct->send_first;
+    const int32_t *row = received ? c->direct->recv_row : c->direct->send_row;
+    int64_t low = received ? c->nowned : 0, high = received ? c->nnode : c->nowned;
     for (int32_t n = 0; n < c->direct->nneighbour; n++) {
         for (int64_t k = first[n]; k < first[n + 1]; k++) {
             if (row[k] < low || row[k] >= high) {
                 return dgnn_status_set(
                     error, DGNN_ERROR_INPUT,
                     "direct plan: neighbour %d (rank %d): %s_row[%lld] is %d, expected a row in [%lld, %lld)",
-                    n, c->direct->rank[n], name, (long long)k, row[k], (long long)low, (long long)high);
+                    n, c->direct->rank[n], received ? "recv" : "send", (long long)k, row[k], (long long)low,
+                    (long long)high);
             }
         }
     }
@@ -154,8 +158,8 @@ int dgnn_plan_valid(const struct dgnn_direct *direct, int64_t nowned, int64_t nn
     DGNN_TRY(plan_ranks_valid(&c, error));
     DGNN_TRY(plan_csr_valid(&c, d->send_first, d->send_row, "send", error));
     DGNN_TRY(plan_csr_valid(&c, d->recv_first, d->recv_row, "recv", error));
-    DGNN_TRY(plan_rows_in(&c, d->send_first, d->send_row, "send", 0, nowned, error));
-    DGNN_TRY(plan_rows_in(&c, d->recv_first, d->recv_row, "recv", nowned, nnode, error));
+    DGNN_TRY(plan_rows_in(&c, 0, error));
+    DGNN_TRY(plan_rows_in(&c, 1, error));
     DGNN_TRY(plan_ghosts_once(&c, error));
     return plan_self_valid(&c, error);
 }

@@ -54,7 +54,7 @@ static int convert_parse(struct convert_source *source, const char *what, const 
 {
     char name[256];
     snprintf(name, sizeof(name), "%.200s: %s", source->checkpoint->name, what);
-    return dgnn_tree_parse(name, json, (size_t)length, NULL, 0, &source->settings, error);
+    return dgnn_tree_parse(name, json, (size_t)length, NULL, &source->settings, error);
 }
 
 /* {"model": states} or the states themselves; their "_extra_state" has the settings. */
@@ -366,10 +366,11 @@ static int convert_state(const struct convert_source *source, const struct dgnn_
     status = status ? status : dgnn_states_check_used(state, error);
     status = status ? status
                     : dgnn_tree_parse(source->checkpoint->name, emit.text.data, (size_t)emit.text.length,
-                                      emit.arrays.data, (size_t)emit.narrays, &archive->model, error);
+                                      &(struct dgnn_tree_arrays){emit.arrays.data, (size_t)emit.narrays},
+                                      &archive->model, error);
     if (!status && graph) {
-        status = dgnn_tree_parse("metadata", graph_metadata, strlen(graph_metadata), NULL, 0,
-                                 &archive->metadata, error);
+        status = dgnn_tree_parse("metadata", graph_metadata, strlen(graph_metadata), NULL, &archive->metadata,
+                                 error);
     }
     dgnn_emit_free(&emit);
     return status;

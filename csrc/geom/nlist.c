@@ -420,13 +420,16 @@ int dgnn_nlist_update(struct dgnn_nlist *list, const struct dgnn_nlist_input *in
     return status;
 }
 
-/* Copies one centre's rows; stamps holds the last centre that named each row. */
-static int nlist_take_given(const struct dgnn_nlist_input *input, int64_t centre, const int32_t *rows,
-                            int64_t n, int32_t *stamps, struct dgnn_pair *pairs, struct dgnn_error *error)
+/* Copies one centre's rows, neighbour[first[centre]] and on. wrap_change holds the last centre that named
+ * each row. */
+static int nlist_take_given(struct dgnn_nlist *list, const struct dgnn_nlist_input *input, int64_t centre,
+                            const int64_t *first, const int32_t *neighbour, struct dgnn_error *error)
 {
     long long label = (long long)dgnn_candidates_label(input, centre);
-    for (int64_t k = 0; k < n; k++) {
-        int32_t row = rows[k];
+    int32_t *stamps = list->wrap_change.data;
+    struct dgnn_pair *pairs = list->candidates.data;
+    for (int64_t k = first[centre]; k < first[centre + 1]; k++) {
+        int32_t row = neighbour[k];
         if (row < 0 || row >= input->nrow) {
             return dgnn_status_set(error, DGNN_ERROR_INPUT,
                                    "neighbours of atom %lld name row %d; expected rows below %lld", label,
@@ -478,16 +481,14 @@ static int nlist_update_given(struct dgnn_nlist *list, const struct dgnn_nlist_i
                                      "the neighbour list", error));
     DGNN_TRY(dgnn_candidates_reserve(&list->wrap_change, input->nrow, sizeof(int32_t), "the neighbour list",
                                      error));
-    int32_t *stamps = list->wrap_change.data;
-    struct dgnn_pair *pairs = list->candidates.data;
-    memset(stamps, 0, (size_t)input->nrow * sizeof *stamps);
+    memset(list->wrap_change.data, 0, (size_t)input->nrow * sizeof(int32_t));
     memcpy(list->candidate_first.data, first, (size_t)(n + 1) * sizeof *first);
     list->ncandidate = first[n];
     list->longest = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t count = first[i + 1] - first[i];
         list->longest = count > list->longest ? count : list->longest;
-        DGNN_TRY(nlist_take_given(input, i, neighbour + first[i], count, stamps, pairs + first[i], error));
+        DGNN_TRY(nlist_take_given(list, input, i, first, neighbour, error));
     }
     struct dgnn_pair_frame frame = {.positions = input->positions, .h = identity};
     DGNN_TRY(nlist_finish(list, input, &frame, error));

@@ -176,8 +176,9 @@ static int archive_read_tree(struct archive_reader *reader, enum archive_role ro
     if (!status) {
         snprintf(name, sizeof(name), "%.150s: %s", archive_last_component(reader->name),
                  archive_last_component(archive_names[role]));
-        status = dgnn_tree_parse(name, buffer.data, (size_t)nbytes, packed ? packed->arrays : NULL,
-                                 packed ? (size_t)packed->narrays : 0, tree, reader->error);
+        const struct dgnn_tree_arrays arrays = {packed ? packed->arrays : NULL,
+                                                packed ? (size_t)packed->narrays : 0};
+        status = dgnn_tree_parse(name, buffer.data, (size_t)nbytes, &arrays, tree, reader->error);
     }
     dgnn_buffer_free(&buffer);
     int is_model = role == ARCHIVE_MODEL || role == ARCHIVE_PACKED_MODEL;
@@ -318,7 +319,7 @@ static int archive_read_json(const struct dgnn_source *source, struct dgnn_archi
     archive->nbytes = source->length;
     int status = dgnn_source_read(source, 0, text, source->length, error);
     if (!status) {
-        status = dgnn_tree_parse(archive_last_component(source->name), text, (size_t)source->length, NULL, 0,
+        status = dgnn_tree_parse(archive_last_component(source->name), text, (size_t)source->length, NULL,
                                  &archive->model, error);
     }
     dgnn_alloc_free(text);

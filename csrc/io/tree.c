@@ -248,15 +248,15 @@ static int tree_build(struct dgnn_tree *tree, const char *json, size_t length, s
     return status;
 }
 
-int dgnn_tree_parse(const char *name, const char *json, size_t length, const struct dgnn_array *arrays,
-                    size_t narrays, struct dgnn_tree **tree, struct dgnn_error *error)
+int dgnn_tree_parse(const char *name, const char *json, size_t length, const struct dgnn_tree_arrays *arrays,
+                    struct dgnn_tree **tree, struct dgnn_error *error)
 {
     struct dgnn_tree *made = dgnn_alloc_zeroed(1, sizeof(*made));
     if (!made || !(made->name = dgnn_alloc_string(name))) {
         dgnn_tree_free(made);
         return dgnn_status_no_memory(error, "a model's tree", (int64_t)sizeof(*made));
     }
-    int status = tree_copy_arrays(made, arrays, narrays, error);
+    int status = arrays ? tree_copy_arrays(made, arrays->array, arrays->n, error) : DGNN_OK;
     status = status ? status : tree_build(made, json, length, error);
     if (status) {
         dgnn_tree_free(made);

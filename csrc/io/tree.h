@@ -31,12 +31,18 @@ enum dgnn_value_kind {
     DGNN_VALUE_TENSOR
 };
 
+/* Arrays beside a text. */
+struct dgnn_tree_arrays {
+    const struct dgnn_array *array;
+    size_t n;
+};
+
 /* From JSON text with arrays inline ({"@class": "np.ndarray", "dtype", "value": nested lists}) or as
- * {"@class": "np.ndarray", "@index": k} into arrays, whose data the tree copies. name prefixes paths in
- * messages. Limits: nesting 64, rectangular arrays of at most 8 dimensions, finite numbers, no duplicate
- * keys. */
-int dgnn_tree_parse(const char *name, const char *json, size_t length, const struct dgnn_array *arrays,
-                    size_t narrays, struct dgnn_tree **tree, struct dgnn_error *error);
+ * {"@class": "np.ndarray", "@index": k} into arrays (NULL: none), whose data the tree copies. name prefixes
+ * paths in messages. Limits: nesting 64, rectangular arrays of at most 8 dimensions, finite numbers, no
+ * duplicate keys. */
+int dgnn_tree_parse(const char *name, const char *json, size_t length, const struct dgnn_tree_arrays *arrays,
+                    struct dgnn_tree **tree, struct dgnn_error *error);
 void dgnn_tree_free(struct dgnn_tree *tree);
 struct dgnn_value dgnn_tree_root(const struct dgnn_tree *tree);
 

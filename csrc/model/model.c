@@ -303,7 +303,8 @@ int dgnn_model_load_tree(const char *name, const char *json, size_t json_length,
     if (own.head) {
         return dgnn_heads_none(name, own.head, error);
     }
-    DGNN_TRY(dgnn_tree_parse(name, json, json_length, arrays, narrays, &archive.model, error));
+    DGNN_TRY(dgnn_tree_parse(name, json, json_length, &(struct dgnn_tree_arrays){arrays, narrays},
+                             &archive.model, error));
     dgnn_archive_set_digest(&archive);
     return model_load(&archive, &own, model, error);
 }

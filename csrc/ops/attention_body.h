@@ -59,8 +59,8 @@ static inline void REAL(attention_turn)(int count, const real *from, int64_t fro
 }
 
 /* to[c][r] = from[r][c], in blocks of a line, in the order of the rows that are read; zeros in to's pads. */
-static void REAL(attention_transpose)(int64_t nrow, int64_t ncol, const real *from, int64_t from_stride, real *to,
-                                      int64_t to_stride)
+static void REAL(attention_transpose)(int64_t nrow, int64_t ncol, const real *from, int64_t from_stride,
+                                      real *to, int64_t to_stride)
 {
     int64_t whole = nrow / REAL_LANES * REAL_LANES;
     for (int64_t r = 0; r < whole; r += REAL_LANES) {
@@ -82,7 +82,8 @@ static inline void REAL(attention_ask)(const real *row, int64_t padded)
     }
 }
 
-static inline struct REAL(dgnn_matrix) REAL(attention_matrix)(int64_t nrow, int64_t ncol, int64_t stride, real *data)
+static inline struct REAL(dgnn_matrix)
+    REAL(attention_matrix)(int64_t nrow, int64_t ncol, int64_t stride, real *data)
 {
     return (struct REAL(dgnn_matrix)){.nrow = nrow, .ncol = ncol, .stride = stride, .data = data};
 }
@@ -97,8 +98,8 @@ struct REAL(attention_rows) {
     real *both, *cosine; /* of one query: s_q s_k and d_q . d_k, or 1; zeros in the pads */
 };
 
-static struct REAL(attention_rows) REAL(attention_make_rows)(const struct REAL(dgnn_attention_block) * b, int64_t pair,
-                                                             real *scratch)
+static struct REAL(attention_rows)
+    REAL(attention_make_rows)(const struct REAL(dgnn_attention_block) * b, int64_t pair, real *scratch)
 {
     struct REAL(attention_rows) rows = {.pair = pair};
     for (int64_t i = 0; i < 10 * pair; i++) {
@@ -115,8 +116,8 @@ static struct REAL(attention_rows) REAL(attention_make_rows)(const struct REAL(d
     return rows;
 }
 
-static void REAL(attention_factors)(const struct REAL(dgnn_attention_block) * b, const struct REAL(attention_rows) * t,
-                                    int64_t q)
+static void REAL(attention_factors)(const struct REAL(dgnn_attention_block) * b,
+                                    const struct REAL(attention_rows) * t, int64_t q)
 {
     const real *restrict s = t->geometry[0], *restrict x = t->geometry[1], *restrict y = t->geometry[2];
     const real *restrict z = t->geometry[3];
@@ -168,8 +169,10 @@ static real REAL(attention_exponents)(const struct REAL(dgnn_attention_block) * 
     return most;
 }
 
-/* a: q k^T of a query, which becomes a multiple of A with zeros in the pads; returns the factor that is lacking. */
-static real REAL(attention_softmax)(const struct REAL(dgnn_attention_block) * b, const real *both, int64_t pair, real *a)
+/* a: q k^T of a query, which becomes a multiple of A with zeros in the pads; returns the factor that is
+ * lacking. */
+static real REAL(attention_softmax)(const struct REAL(dgnn_attention_block) * b, const real *both,
+                                    int64_t pair, real *a)
 {
     real most = REAL(attention_exponents)(b, both, a), absent = 0;
     b->ops->exponential(b->n, a, most, a);
@@ -181,8 +184,8 @@ static real REAL(attention_softmax)(const struct REAL(dgnn_attention_block) * b,
 }
 
 /* a: q k^T of a query, which becomes A; p: P. */
-static void REAL(attention_weights)(const struct REAL(dgnn_attention_block) * b, const struct REAL(attention_rows) * t,
-                                    real *restrict a, real *restrict p)
+static void REAL(attention_weights)(const struct REAL(dgnn_attention_block) * b,
+                                    const struct REAL(attention_rows) * t, real *restrict a, real *restrict p)
 {
     const real *restrict both = t->both, *restrict cosine = t->cosine;
     const real factor = REAL(attention_softmax)(b, both, t->pair, a);
@@ -192,12 +195,14 @@ static void REAL(attention_weights)(const struct REAL(dgnn_attention_block) * b,
     }
 }
 
-/* Backward of one row: d_p, the gradient of P, becomes that of T; p is filled with P. Of the gradient of s_q s_k this is
- * what does not come through q k^T. */
-static void REAL(attention_d_row)(const struct REAL(dgnn_attention_block) * b, const struct REAL(attention_rows) * t,
-                                  int64_t q, real *restrict p, real *restrict d_p)
+/* Backward of one row: d_p, the gradient of P, becomes that of T; p is filled with P. Of the gradient of s_q
+ * s_k this is what does not come through q k^T. */
+static void REAL(attention_d_row)(const struct REAL(dgnn_attention_block) * b,
+                                  const struct REAL(attention_rows) * t, int64_t q, real *restrict p,
+                                  real *restrict d_p)
 {
-    const real *restrict a = b->kept.attention + q * t->pair, *restrict both = t->both, *restrict cosine = t->cosine;
+    const real *restrict a = b->kept.attention + q * t->pair, *restrict both = t->both,
+                         *restrict cosine = t->cosine;
     const real *restrict s = t->geometry[0], *restrict x = t->geometry[1], *restrict y = t->geometry[2];
     const real *restrict z = t->geometry[3];
     real *restrict d_s = t->d_geometry[0], *restrict d_x = t->d_geometry[1], *restrict d_y = t->d_geometry[2];
@@ -234,8 +239,8 @@ static void REAL(attention_d_row)(const struct REAL(dgnn_attention_block) * b, c
 
 /* ---------------------------------------------------------------- forward */
 
-/* The matrices of query and value are zero above the diagonal: columns go in pieces of so many, each with the rows that
- * count. */
+/* The matrices of query and value are zero above the diagonal: columns go in pieces of so many, each with the
+ * rows that count. */
 enum { REAL(ATTENTION_PIECE) = 2 * REAL_LANES };
 
 static void REAL(attention_triangular)(const struct REAL(dgnn_attention_block) * b, int part, int64_t stride,
@@ -248,7 +253,8 @@ static void REAL(attention_triangular)(const struct REAL(dgnn_attention_block) *
         piece.nrow -= above;
         piece.ncol = stride - c < REAL(ATTENTION_PIECE) ? stride - c : REAL(ATTENTION_PIECE);
         piece.data += above * piece.stride + c;
-        b->ops->product(b->n, b->x + above, width, &piece, layer->in_bias[part] + c, b->kept.in[part] + c, stride, 0);
+        b->ops->product(b->n, b->x + above, width, &piece, layer->in_bias[part] + c, b->kept.in[part] + c,
+                        stride, 0);
     }
 }
 
@@ -344,8 +350,8 @@ static void REAL(attention_d_norm)(const struct REAL(dgnn_attention_block) * b, 
 }
 
 /* d_x += d W^T where W is triangular, in pieces of d_x. */
-static void REAL(attention_d_triangular)(const struct REAL(dgnn_attention_block) * b, int part, int64_t stride,
-                                         int64_t width, const real *d)
+static void REAL(attention_d_triangular)(const struct REAL(dgnn_attention_block) * b, int part,
+                                         int64_t stride, int64_t width, const real *d)
 {
     for (int64_t c = 0; c < width; c += REAL(ATTENTION_PIECE)) {
         struct REAL(dgnn_matrix) piece = b->layer->in_transposed[part];
@@ -368,7 +374,8 @@ static struct REAL(dgnn_matrix) REAL(attention_scaled)(const struct REAL(dgnn_at
                                                        int64_t ncol, int64_t stride, real *to)
 {
     for (int64_t r = 0; r < b->n; r++) {
-        const real *row = b->kept.in[part] + r * stride, factor = b->layer->scale * REAL(attention_factor)(b, r);
+        const real *row = b->kept.in[part] + r * stride,
+                   factor = b->layer->scale * REAL(attention_factor)(b, r);
         for (int64_t c = 0; c < ncol; c++) {
             to[r * ncol + c] = row[c] * factor;
         }
@@ -378,7 +385,8 @@ static struct REAL(dgnn_matrix) REAL(attention_scaled)(const struct REAL(dgnn_at
 
 /* d: gradient of the queries or keys over their factor s in T, or of the values. d_s, the normalisation, and
  * d_x += d W^T. */
-static void REAL(attention_d_project)(const struct REAL(dgnn_attention_block) * b, int part, int64_t width, real *d)
+static void REAL(attention_d_project)(const struct REAL(dgnn_attention_block) * b, int part, int64_t width,
+                                      real *d)
 {
     int64_t stride = REAL(dgnn_attention_stride)(b->layer, part);
     int switched = part < 2 && b->layer->smooth;
@@ -405,7 +413,8 @@ static void REAL(attention_backward)(const struct REAL(dgnn_attention_block) * b
     int64_t n = b->n, pair = dgnn_table_pad(n, REAL_LANES), width = dgnn_table_pad(layer->width, REAL_LANES);
     int64_t query = REAL(dgnn_attention_stride)(layer, 0), key = REAL(dgnn_attention_stride)(layer, 1);
     int64_t value = REAL(dgnn_attention_stride)(layer, 2);
-    real *transposed = b->scratch, *weight = transposed + REAL(dgnn_attention_transposed)(layer, n), *d_t = weight + n * pair;
+    real *transposed = b->scratch, *weight = transposed + REAL(dgnn_attention_transposed)(layer, n),
+         *d_t = weight + n * pair;
     real *d_row = d_t + n * pair, *d_mixed = d_row + n * width, *d_value = d_mixed + n * value;
     real *d_query = d_value + n * value, *d_key = d_query + n * query;
     struct REAL(attention_rows) rows = REAL(attention_make_rows)(b, pair, d_key + n * key);
@@ -431,7 +440,8 @@ static void REAL(attention_backward)(const struct REAL(dgnn_attention_block) * b
     b->ops->product_transposed(n, weight, pair, &d_mixes, d_value, value);
     memcpy(b->d_x, d_row, sizeof(real) * (size_t)(n * width));
     REAL(attention_d_project)(b, 2, width, d_value);
-    /* Keys may go on beyond the queries' columns: there d_query is not looked at, and d_key begins with zeros. */
+    /* Keys may go on beyond the queries' columns: there d_query is not looked at, and d_key begins with
+     * zeros. */
     scaled = REAL(attention_scaled)(b, 1, query, key, transposed);
     b->ops->product(n, d_t, pair, &scaled, NULL, d_query, query, 0);
     REAL(attention_d_project)(b, 0, width, d_query);

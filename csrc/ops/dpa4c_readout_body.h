@@ -1,5 +1,5 @@
-/* DPA4C's readout for any instruction set: atoms side by side, a line of them at a time, so that each invariant is a
- * product of lines. Everything is a polynomial of at most degree 4 in the moments. */
+/* DPA4C's readout for any instruction set: atoms side by side, a line of them at a time, so that each
+ * invariant is a product of lines. Everything is a polynomial of at most degree 4 in the moments. */
 
 #define W REAL_LANES
 
@@ -22,18 +22,20 @@ static inline void REAL(readout_axpy)(real *out, real factor, const real *a)
 struct REAL(readout_lines) {
     int64_t nline, nspin, dim_out;
     int64_t first[DGNN_DPA4C_DEGREES];
-    real *x, *aligned, *probe, *spin, *out;         /* moments over norms; the same after alignment; probes; invariants */
+    /* moments over norms; the same after alignment; probes; invariants */
+    real *x, *aligned, *probe, *spin, *out;
     real *d_x, *d_aligned, *d_probe, *d_spin, *d_out;
     real *inverse;           /* 2: 1 / d_0, 1 / d_1 */
 };
 
-/* Lines of spin: the columns of V_o, V, P (3 x (1 + 2 C_s)), then of N_o, N (5 x 2), then M and W (C_s each). */
+/* Lines of spin: the columns of V_o, V, P (3 x (1 + 2 C_s)), then of N_o, N (5 x 2), then M, W (C_s each). */
 static int64_t REAL(readout_spin_lines)(const struct dgnn_dpa4c_shape *s)
 {
     return s->nspin ? 3 * (1 + 2 * s->width[2]) + 10 + 2 * s->width[2] : 0;
 }
 
-static int64_t REAL(readout_layout)(const struct REAL(dgnn_dpa4c_readout) * r, char *base, struct REAL(readout_lines) * l)
+static int64_t REAL(readout_layout)(const struct REAL(dgnn_dpa4c_readout) * r, char *base,
+                                    struct REAL(readout_lines) * l)
 {
     const struct dgnn_dpa4c_shape *s = r->shape;
     int64_t n = s->channels;
@@ -191,35 +193,45 @@ static void REAL(readout_give_spins)(const struct REAL(dgnn_dpa4c_atoms) * t, in
 
 /* ------------------------------------------------------------------ linear maps of channels */
 
-/* y[m][k] += sum_c x[m][c] w[c][k] (transposed: d_x[m][c] += sum_k d_y[m][k] w[c][k]) of lines. */
-static void REAL(readout_map)(int64_t nrow, int64_t nin, int64_t nout, const real *w, const real *x, real *y, int transposed)
+/* y[m][k] += sum_c x[m][c] w[c][k] of lines. */
+static void REAL(readout_map)(int64_t nrow, int64_t nin, int64_t nout, const real *w, const real *x, real *y)
 {
     for (int64_t m = 0; m < nrow; m++) {
         for (int64_t c = 0; c < nin; c++) {
             for (int64_t k = 0; k < nout; k++) {
-                if (transposed) {
-                    REAL(readout_axpy)(y + (m * nin + c) * W, w[c * nout + k], x + (m * nout + k) * W);
-                } else {
-                    REAL(readout_axpy)(y + (m * nout + k) * W, w[c * nout + k], x + (m * nin + c) * W);
-                }
+                REAL(readout_axpy)(y + (m * nout + k) * W, w[c * nout + k], x + (m * nin + c) * W);
             }
         }
     }
 }
 
-static void REAL(readout_align)(const struct REAL(dgnn_dpa4c_readout) * r, const struct REAL(readout_lines) * l)
+/* d_x[m][c] += sum_k d_y[m][k] w[c][k] of lines. */
+static void REAL(readout_map_backward)(int64_t nrow, int64_t nin, int64_t nout, const real *w,
+                                       const real *d_y, real *d_x)
+{
+    for (int64_t m = 0; m < nrow; m++) {
+        for (int64_t c = 0; c < nin; c++) {
+            for (int64_t k = 0; k < nout; k++) {
+                REAL(readout_axpy)(d_x + (m * nin + c) * W, w[c * nout + k], d_y + (m * nout + k) * W);
+            }
+        }
+    }
+}
+
+static void REAL(readout_align)(const struct REAL(dgnn_dpa4c_readout) * r,
+                                const struct REAL(readout_lines) * l)
 {
     const struct dgnn_dpa4c_shape *s = r->shape;
     memcpy(l->aligned, l->x, sizeof(real) * (size_t)(l->nline * W));
     for (int64_t d = 1; d <= 2; d++) {
         REAL(readout_map)(2 * d + 1, s->width[d], s->width[d], r->alignment[d], l->x + l->first[d] * W,
-                          l->aligned + l->first[d] * W, 0);
+                          l->aligned + l->first[d] * W);
     }
     memset(l->probe, 0, sizeof(real) * (size_t)(r->nprobe * W));
     for (int64_t d = 1; d <= s->lmax; d++) {
         real *probe = l->probe + r->probe_first[d] * W, *from = l->aligned + l->first[d] * W;
         if (r->probe[d]) {
-            REAL(readout_map)(2 * d + 1, s->width[d], s->rank[d], r->probe[d], from, probe, 0);
+            REAL(readout_map)(2 * d + 1, s->width[d], s->rank[d], r->probe[d], from, probe);
         } else {
             memcpy(probe, from, sizeof(real) * (size_t)((2 * d + 1) * s->width[d] * W));
         }
@@ -234,7 +246,7 @@ static void REAL(readout_align_backward)(const struct REAL(dgnn_dpa4c_readout) *
         const real *d_probe = l->d_probe + r->probe_first[d] * W;
         real *to = l->d_aligned + l->first[d] * W;
         if (r->probe[d]) {
-            REAL(readout_map)(2 * d + 1, s->width[d], s->rank[d], r->probe[d], d_probe, to, 1);
+            REAL(readout_map_backward)(2 * d + 1, s->width[d], s->rank[d], r->probe[d], d_probe, to);
         }
         for (int64_t k = 0; k < (2 * d + 1) * s->width[d] && !r->probe[d]; k++) {
             REAL(readout_axpy)(to + k * W, 1, d_probe + k * W);
@@ -244,14 +256,15 @@ static void REAL(readout_align_backward)(const struct REAL(dgnn_dpa4c_readout) *
         REAL(readout_axpy)(l->d_x + k * W, 1, l->d_aligned + k * W);
     }
     for (int64_t d = 1; d <= 2; d++) {
-        REAL(readout_map)(2 * d + 1, s->width[d], s->width[d], r->alignment[d], l->d_aligned + l->first[d] * W,
-                          l->d_x + l->first[d] * W, 1);
+        REAL(readout_map_backward)(2 * d + 1, s->width[d], s->width[d], r->alignment[d],
+                                   l->d_aligned + l->first[d] * W, l->d_x + l->first[d] * W);
     }
 }
 
 /* ------------------------------------------------------------------ invariants */
 
-/* The upper triangle of x^T x, x: nrow x n, row by row; what is not on the diagonal times sqrt(2). Returns how many. */
+/* The upper triangle of x^T x, x: nrow x n, row by row; what is not on the diagonal times sqrt(2). Returns
+ * how many. */
 static int64_t REAL(readout_gram)(int64_t nrow, int64_t n, const real *x, real *out)
 {
     const real root = (real)1.4142135623730951;
@@ -267,15 +280,18 @@ static int64_t REAL(readout_gram)(int64_t nrow, int64_t n, const real *x, real *
     return k;
 }
 
-static int64_t REAL(readout_gram_backward)(int64_t nrow, int64_t n, const real *x, const real *d_out, real *d_x)
+static int64_t REAL(readout_gram_backward)(int64_t nrow, int64_t n, const real *x, const real *d_out,
+                                           real *d_x)
 {
     const real root = (real)1.4142135623730951;
     int64_t k = 0;
     for (int64_t a = 0; a < n; a++) {
         for (int64_t b = a; b < n; b++, k++) {
             for (int64_t m = 0; m < nrow; m++) {
-                REAL(readout_add)(d_x + (m * n + a) * W, a == b ? 1 : root, d_out + k * W, x + (m * n + b) * W);
-                REAL(readout_add)(d_x + (m * n + b) * W, a == b ? 1 : root, d_out + k * W, x + (m * n + a) * W);
+                REAL(readout_add)(d_x + (m * n + a) * W, a == b ? 1 : root, d_out + k * W,
+                                  x + (m * n + b) * W);
+                REAL(readout_add)(d_x + (m * n + b) * W, a == b ? 1 : root, d_out + k * W,
+                                  x + (m * n + a) * W);
             }
         }
     }
@@ -315,23 +331,26 @@ static void REAL(readout_cubic_backward)(const struct REAL(dgnn_dpa4c_readout) *
     }
 }
 
-/* The traceless symmetric matrix of a degree-2 probe q: which number of q, with which factor, stands at (x, y). */
+/* The traceless symmetric matrix of a degree-2 probe q: which number of q, with which factor, stands at (x,
+ * y). */
 struct REAL(readout_entry) {
     int8_t x, y, q;
     real factor;
 };
 
-static const struct REAL(readout_entry) REAL(readout_matrix)[] = {
-    {0, 0, 2, (real)-0.40824829046386302}, {0, 0, 4, (real)0.70710678118654752}, {0, 1, 0, (real)0.70710678118654752},
-    {0, 2, 3, (real)0.70710678118654752},  {1, 0, 0, (real)0.70710678118654752}, {1, 1, 2, (real)-0.40824829046386302},
-    {1, 1, 4, (real)-0.70710678118654752}, {1, 2, 1, (real)0.70710678118654752}, {2, 0, 3, (real)0.70710678118654752},
-    {2, 1, 1, (real)0.70710678118654752},  {2, 2, 2, (real)0.81649658092772603}};
+static const struct REAL(readout_entry)
+    REAL(readout_matrix)[] = {{0, 0, 2, (real)-0.40824829046386302}, {0, 0, 4, (real)0.70710678118654752},
+                              {0, 1, 0, (real)0.70710678118654752},  {0, 2, 3, (real)0.70710678118654752},
+                              {1, 0, 0, (real)0.70710678118654752},  {1, 1, 2, (real)-0.40824829046386302},
+                              {1, 1, 4, (real)-0.70710678118654752}, {1, 2, 1, (real)0.70710678118654752},
+                              {2, 0, 3, (real)0.70710678118654752},  {2, 1, 1, (real)0.70710678118654752},
+                              {2, 2, 2, (real)0.81649658092772603}};
 
 enum { REAL(READOUT_NENTRY) = sizeof(REAL(readout_matrix)) / sizeof(REAL(readout_matrix)[0]) };
 
 /* |Q_b p_a|^2, b outer. With d_out: the gradient. */
-static void REAL(readout_quartic)(const struct REAL(dgnn_dpa4c_readout) * r, const struct REAL(readout_lines) * l,
-                                  real *out, const real *d_out)
+static void REAL(readout_quartic)(const struct REAL(dgnn_dpa4c_readout) * r,
+                                  const struct REAL(readout_lines) * l, real *out, const real *d_out)
 {
     int64_t na = r->shape->rank[1], nb = r->shape->rank[2];
     int64_t one = r->probe_first[1], two = r->probe_first[2];
@@ -364,8 +383,8 @@ static void REAL(readout_quartic)(const struct REAL(dgnn_dpa4c_readout) * r, con
 }
 
 /* The part of spins, from its first line on. */
-static void REAL(readout_spins)(const struct REAL(dgnn_dpa4c_readout) * r, const struct REAL(readout_lines) * l,
-                                real *out)
+static void REAL(readout_spins)(const struct REAL(dgnn_dpa4c_readout) * r,
+                                const struct REAL(readout_lines) * l, real *out)
 {
     int64_t n = r->shape->width[2], wide = 1 + 2 * n;
     const real *quad = l->spin + 3 * wide * W, *two = l->x + l->first[2] * W, *last = quad + 10 * W;
@@ -404,7 +423,8 @@ static void REAL(readout_spins_backward)(const struct REAL(dgnn_dpa4c_readout) *
 
 /* ------------------------------------------------------------------ the two entries */
 
-static void REAL(readout_invariants)(const struct REAL(dgnn_dpa4c_readout) * r, const struct REAL(readout_lines) * l)
+static void REAL(readout_invariants)(const struct REAL(dgnn_dpa4c_readout) * r,
+                                     const struct REAL(readout_lines) * l)
 {
     const struct dgnn_dpa4c_shape *s = r->shape;
     real *out = l->out;

@@ -10,7 +10,8 @@
 
 static int64_t REAL(reference_dpa4c_scratch)(const struct REAL(dgnn_dpa4c_radial) * radial)
 {
-    return (2 * radial->nradial + 4 * radial->hidden_stride + 2 * radial->second.stride) * (int64_t)sizeof(real);
+    return (2 * radial->nradial + 4 * radial->hidden_stride + 2 * radial->second.stride) *
+           (int64_t)sizeof(real);
 }
 
 /* Value and slope of the radial basis. */
@@ -73,7 +74,8 @@ static void REAL(reference_dpa4c_radial)(const struct REAL(dgnn_dpa4c_radial) * 
         return;
     }
     REAL(reference_dpa4c_basis)(radial, r, basis, basis + radial->nradial);
-    REAL(reference_product)(2, basis, radial->nradial, &radial->first, NULL, pre, 2 * radial->hidden_stride, 0);
+    REAL(reference_product)(2, basis, radial->nradial, &radial->first, NULL, pre, 2 * radial->hidden_stride,
+                            0);
     REAL(reference_dpa4c_gate)(radial, pre);
     memset(out, 0, sizeof(real) * (size_t)(2 * stride));
     REAL(reference_product)(2, pre, 2 * radial->hidden_stride, &radial->second, NULL, out, stride, 0);
@@ -83,7 +85,8 @@ static void REAL(reference_dpa4c_phi)(const struct REAL(dgnn_dpa4c_edges) * t, i
 {
     const struct dgnn_dpa4c_shape *s = t->shape;
     int64_t n = s->channel_stride, line = s->line;
-    const real *pair = t->pair + t->pair_row[e] * s->pair_stride, *mode = radial + n, *slope = radial + s->radial_stride;
+    const real *pair = t->pair + t->pair_row[e] * s->pair_stride, *mode = radial + n,
+               *slope = radial + s->radial_stride;
     real chi = t->envelope[e], d_chi = t->slope[e], *phi = t->phi + 2 * n * e;
     for (int64_t c = 0; c < n; c++) {
         real a = pair[c] * radial[c] + pair[n + c], d_a = pair[c] * slope[c];
@@ -108,7 +111,8 @@ static void REAL(reference_dpa4c_forward)(const struct REAL(dgnn_dpa4c_edges) * 
     real *radial = t->scratch;
     for (int64_t e = 0; e < t->nedge; e++) {
         real *moment = t->moment + t->centre[e] * s->moment_stride;
-        const real *phi = t->phi + 2 * s->channel_stride * e, *coefficient = t->coefficient + e * s->coefficient_stride;
+        const real *phi = t->phi + 2 * s->channel_stride * e,
+                   *coefficient = t->coefficient + e * s->coefficient_stride;
         REAL(reference_dpa4c_radial)(t->radial, t->distance[e], radial, radial + 2 * s->radial_stride);
         REAL(reference_dpa4c_phi)(t, e, radial);
         for (int64_t c = 0; c < s->channel_stride; c++) {
@@ -130,7 +134,8 @@ static void REAL(reference_dpa4c_backward)(const struct REAL(dgnn_dpa4c_edges) *
     const struct dgnn_dpa4c_shape *s = t->shape;
     for (int64_t e = 0; e < t->nedge; e++) {
         const real *d_moment = t->d_moment + t->centre[e] * s->moment_stride;
-        const real *phi = t->phi + 2 * s->channel_stride * e, *coefficient = t->coefficient + e * s->coefficient_stride;
+        const real *phi = t->phi + 2 * s->channel_stride * e,
+                   *coefficient = t->coefficient + e * s->coefficient_stride;
         real *d_coefficient = t->d_coefficient + e * s->coefficient_stride;
         double slope = 0;
         for (int64_t c = 0; c < s->channel_stride; c++) {
@@ -180,7 +185,8 @@ static void REAL(reference_dpa4c_geometry_backward)(const struct REAL(dgnn_dpa4c
     const struct dgnn_dpa4c_shape *s = g->shape;
     for (int64_t e = 0; e < g->nedge; e++) {
         const real *u = g->unit + 3 * e, *d_coefficient = g->d_coefficient + e * s->coefficient_stride;
-        double b[DGNN_DPA4C_MOST_ANGULAR], w[DGNN_DPA4C_MOST_ANGULAR], d[3], along = 0, d_chi = g->d_envelope[e];
+        double b[DGNN_DPA4C_MOST_ANGULAR], w[DGNN_DPA4C_MOST_ANGULAR], d[3];
+        double along = 0, d_chi = g->d_envelope[e];
         REAL(reference_harmonics)(s->lmax, u[0], u[1], u[2], b);
         for (int64_t k = 0; k < s->nangular; k++) {
             d_chi += b[k] * d_coefficient[k];

@@ -1,6 +1,6 @@
 /* The ladder from instruction set to table. */
 #include "base/falsify.h"
-#include "ops/vector.h"
+#include "ops/vector/vector.h"
 
 #define DGNN_REAL_BITS 32
 #include "ops/select_body.h"

@@ -1,10 +1,10 @@
-// A host in C++ over MPI: two models in one session on each rank, over the host's own ghosts; then the same atoms without
-// ghosts, which dgnn distributes itself.
+// A host in C++ over MPI: two models in one session on each rank, over the host's own ghosts; then the same
+// atoms without ghosts, which dgnn distributes itself.
 //
 //     mpirun -n RANKS ranks MODEL MODEL SYSTEM
 //
-// Rank 0 writes a line for each model, energy and the forces of all atoms, and then two such lines of dgnn's own
-// decomposition.
+// Rank 0 writes a line for each model, energy and the forces of all atoms, and then two such lines of dgnn's
+// own decomposition.
 #include <mpi.h>
 
 #include <algorithm>
@@ -85,7 +85,8 @@ struct Host {
         for (size_t i = 0; i < atoms.size(); i++) {
             std::copy(forces + 3 * i, forces + 3 * i + 3, mine.begin() + 3 * atoms[i]);
         }
-        MPI_Reduce(mine.data(), all.data(), static_cast<int>(mine.size()), MPI_DOUBLE, MPI_SUM, 0, MPI_COMM_WORLD);
+        const int count = static_cast<int>(mine.size());
+        MPI_Reduce(mine.data(), all.data(), count, MPI_DOUBLE, MPI_SUM, 0, MPI_COMM_WORLD);
         if (rank == 0) {
             host_print(energy, all.data(), system.natoms);
         }

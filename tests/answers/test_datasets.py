@@ -76,6 +76,19 @@ def test_detail_files_are_dp_tests(models, capsys, in_sets, tmp_path, run):
         np.testing.assert_allclose(np.loadtxt(got), np.loadtxt(path), rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("systems, rows", [(["atomic"], 0), (["atomic", "water"], None)])
+def test_detail_files_hold_labels_alone(models, capsys, in_sets, tmp_path, systems, rows):
+    """Where a system has no virials dp test writes zeros beside the predictions; here it has no rows, and no file by itself."""
+    printed = ran(capsys, "test", models["pth_dpa3"], *systems, "-d", tmp_path / "d", "--json")
+    suffixes = {path.name.split(".")[1] for path in tmp_path.iterdir()}
+    virials = {"v", "v_peratom", "s"}
+    assert suffixes == {"e", "e_peratom", "f"} | (virials if rows is None else set())
+    if rows is None:
+        frames = {row["system"]: row["frames"] for row in json.loads(printed)["systems"]}
+        assert len(np.loadtxt(tmp_path / "d.v.out")) == frames["water"]
+        assert len(np.loadtxt(tmp_path / "d.e.out")) == sum(frames.values())
+
+
 def test_formats_say_the_same(models, capsys, in_sets):
     """dpdata's HDF5 and raw, a group of the file by name, and the folder above."""
     model = models["pth_dpa3"]

@@ -63,6 +63,24 @@ def test_stresses_sum_to_the_stress(water):
     np.testing.assert_allclose(stresses.sum(axis=0), water.get_stress(), atol=1e-12)
 
 
+@pytest.mark.parametrize("pbc", [True, False])
+@pytest.mark.parametrize("models", [1, 2])
+def test_virials_of_atoms(base_path, pbc, models):
+    """Those of compute, also where there is no volume; asked for after energies, before them, and never by themselves."""
+    atoms, _ = small()
+    atoms.pbc = pbc
+    if not pbc:
+        atoms.cell = None
+    atoms.calc = DGNNCalculator(base_path if models == 1 else [base_path] * models)
+    atoms.get_potential_energy()
+    assert "atom_virial" not in atoms.calc.results
+    virials = atoms.calc.get_property("atom_virial", atoms)
+    wanted = dgnn.Model.load(base_path).compute(atoms.positions, atoms.get_chemical_symbols(), atoms.cell.array if pbc else None, atomic=True)
+    np.testing.assert_allclose(virials, wanted.atom_virial, atol=1e-12)
+    np.testing.assert_allclose(virials.sum(axis=0), atoms.calc.get_property("virial", atoms), atol=1e-11)
+    assert np.abs(virials).max() > 1e-3
+
+
 def test_stress_is_the_strain_derivative(base_path):
     atoms, _ = small()
     atoms.calc = DGNNCalculator(base_path)

@@ -177,7 +177,7 @@ static int REAL(case_load)(const struct REAL(attention_case) * c, struct REAL(dg
     struct dgnn_text text = {0};
     struct dgnn_tree *tree;
     REAL(case_json)(c, &text);
-    int status = dgnn_tree_parse("attention", text.data, (size_t)text.length, NULL, 0, &tree, error);
+    int status = dgnn_tree_parse("attention", text.data, (size_t)text.length, NULL, &tree, error);
     if (!status) {
         struct dgnn_value root = dgnn_tree_root(tree);
         const struct dgnn_attention_shape shape = {

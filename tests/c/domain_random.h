@@ -77,7 +77,8 @@ static inline double random_case(struct test_models *m, uint64_t seed, const str
         random_below(&seed, 2) ? SYSTEM_GAS : (enum system_shape)random_below(&seed, SYSTEM_SHAPES);
     c.nrank = ablation ? 4 : 1 + (int32_t)random_below(&seed, MAX_RANKS);
     n = ablation ? 64 : n;
-    system_create(&s, n, shape == SYSTEM_GAS ? density : density / 3, skew, m->serial->ntypes, shape, &seed);
+    const struct system_kind kind = {shape == SYSTEM_GAS ? density : density / 3, skew, shape};
+    system_create(&s, n, &kind, m->serial->ntypes, &seed);
     s.has_box = random_below(&seed, 8) > 0;
     system_parameters(&s, m->serial->properties.fitting.dim_fparam, m->serial->properties.fitting.dim_aparam,
                       &seed);
@@ -122,13 +123,24 @@ static inline void test_comparison(void)
     }
 }
 
-static inline int64_t test_random(const char *name, double skin, int64_t nlayer, int count, uint64_t seed,
-                                  int64_t largest_n, struct tolerance t)
+struct random_systems {
+    const char *name;
+    double skin;
+    int64_t nlayer, largest_n;
+    int count;
+    uint64_t seed;
+    struct tolerance tolerance;
+};
+
+static inline void test_random(const struct random_systems *of)
 {
-    struct test_models m = models_load(name, skin, nlayer);
+    const char *name = of->name;
+    const struct tolerance t = of->tolerance;
+    const uint64_t seed = of->seed;
+    struct test_models m = models_load(name, of->skin, of->nlayer);
     double worst = 0;
-    for (int k = 0; k < count; k++) {
-        double share = random_case(&m, seed + 1000 * (uint64_t)k, &t, largest_n, ABLATE_NOTHING);
+    for (int k = 0; k < of->count; k++) {
+        double share = random_case(&m, seed + 1000 * (uint64_t)k, &t, of->largest_n, ABLATE_NOTHING);
         if (!(share <= 1)) {
             fprintf(stderr, "%s, seed %llu: %g of the tolerance\n", name,
                     (unsigned long long)(seed + 1000 * (uint64_t)k), share);
@@ -143,9 +155,8 @@ static inline int64_t test_random(const char *name, double skin, int64_t nlayer,
     }
     CHECK(forward > 10 && reverse > 10);
     printf("%s: %d systems, worst %.3g of the tolerance; without what comes forward %.1e, back %.1e\n", name,
-           count, worst, forward, reverse);
+           of->count, worst, forward, reverse);
     models_free(&m);
-    return count;
 }
 
 #endif

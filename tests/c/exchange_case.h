@@ -44,4 +44,10 @@ struct exchange_case_outcome {
 void exchange_case_run(const struct exchange_case *c, enum exchange_case_kind kind, struct dgnn_comm *comm,
                        struct exchange_case_outcome *outcome);
 
+#define CHECK_ROWS(rows, ...)                                                                                \
+    do {                                                                                                     \
+        const double expected[] = {__VA_ARGS__};                                                             \
+        CHECK(memcmp((rows), expected, sizeof(expected)) == 0);                                              \
+    } while (0)
+
 #endif

@@ -73,85 +73,127 @@ static inline void ghosted_owners(struct ghosted_call *c, const struct ranks_ran
     free(owner);
 }
 
+/* What a rank passes. */
+struct ghosted_rows {
+    double *x, *spins, *aparam;
+    int32_t *types, *row;
+    int64_t *mapping, *first;
+    struct dgnn_direct direct;
+    struct dgnn_ghost_plan *plan;
+};
+
+static inline void ghosted_rows_create(struct ghosted_rows *g, size_t n)
+{
+    *g = (struct ghosted_rows){.x = calloc(n, 24),
+                               .spins = calloc(n, 24),
+                               .aparam = calloc(n * 8, 8),
+                               .types = calloc(n, 4),
+                               .mapping = calloc(n, 8)};
+}
+
+static inline void ghosted_rows_free(struct ghosted_rows *g)
+{
+    brick_direct_free(&g->direct);
+    dgnn_ghost_plan_free(g->plan);
+    free(g->x), free(g->spins), free(g->aparam), free(g->types), free(g->mapping), free(g->first),
+        free(g->row);
+}
+
+/* Of a step. */
+static inline void ghosted_rows_fill(const struct ghosted_call *c, const struct brick_rank *b, int step,
+                                     struct ghosted_rows *g)
+{
+    const struct system_case *s = c->s;
+    for (int64_t i = 0; i < b->nnode; i++) {
+        for (int d = 0; d < 3; d++) {
+            g->x[3 * i + d] = b->x[i][d] + c->step[step * s->n + b->id[i]][d];
+            g->spins[3 * i + d] = c->turn[step * s->n + b->id[i]][d];
+        }
+        g->types[i] = s->types[b->id[i]];
+        g->mapping[i] = c->world->owner_row[b->id[i]];
+        for (int64_t d = 0; d < s->dim_aparam && i < b->nowned; d++) {
+            g->aparam[s->dim_aparam * i + d] = s->aparam[s->dim_aparam * b->id[i] + d];
+        }
+    }
+    if (c->with_list && step == 0) {
+        list_make(b, g->x, c->reach - 0.1, &g->first, &g->row);
+    }
+}
+
+static inline struct dgnn_ghosted ghosted_arguments(const struct ghosted_call *c, const struct brick_rank *b,
+                                                    int step, const struct ghosted_rows *g)
+{
+    const struct system_case *s = c->s;
+    return (struct dgnn_ghosted){.size = sizeof(struct dgnn_ghosted),
+                                 .nlocal = b->nowned,
+                                 .nall = b->nnode,
+                                 .coords = g->x,
+                                 .types = g->types,
+                                 .spins = s->has_spins && b->nnode ? g->spins : NULL,
+                                 .fparam = s->dim_fparam ? s->fparam : NULL,
+                                 .nfparam = s->dim_fparam,
+                                 .aparam = s->dim_aparam ? g->aparam : NULL,
+                                 .naparam = s->dim_aparam,
+                                 .border = c->kind == PLAN_BORDER ? &b->border : NULL,
+                                 .direct = g->plan                  ? g->plan->direct
+                                           : c->kind == PLAN_DIRECT ? &g->direct
+                                                                    : NULL,
+                                 .mapping = g->plan                   ? g->plan->mapping
+                                            : c->kind == PLAN_MAPPING ? g->mapping
+                                                                      : NULL,
+                                 .neighbour_first = g->first,
+                                 .neighbour = g->row,
+                                 .same_list = step,
+                                 .add_ghost_forces = c->add};
+}
+
+/* Keeps what a rank was told. */
+static inline void ghosted_take(struct ghosted_call *c, int32_t rank, int step, struct dgnn_result *own)
+{
+    const struct brick_rank *b = &c->world->rank[rank];
+    c->energy[rank][step] = own->energy;
+    c->nghosts[rank] = own->nghosts;
+    memcpy(c->virial[rank][step], own->virial, sizeof(own->virial));
+    for (int64_t i = 0; i < b->nowned; i++) {
+        c->result[step].atom_energy[b->id[i]] = own->atom_energy[i];
+    }
+    c->forces[rank][step] = own->forces;
+    c->forces_mag[rank][step] = own->forces_mag;
+    c->atom_virial[rank][step] = own->atom_virial;
+    free(own->atom_energy);
+}
+
 static inline void ghosted_body(struct ranks_rank *rank)
 {
     struct ghosted_call *c = rank->data;
     const struct brick_rank *b = &c->world->rank[rank->rank];
-    const struct system_case *s = c->s;
+    struct dgnn_model *model = c->models->rank[rank->rank];
     struct dgnn_error error = {0};
-    struct dgnn_direct direct = {0};
-    size_t n = (size_t)b->nnode + 1;
-    double *x = calloc(n, 24), *spins = calloc(n, 24), *aparam = calloc(n * 8, 8);
-    int32_t *types = calloc(n, 4), *row = NULL;
-    int64_t *mapping = calloc(n, 8), *first = NULL;
-    struct dgnn_ghost_plan *plan = NULL;
-    brick_direct(c->world, rank->rank, &direct);
+    struct ghosted_rows rows;
+    ghosted_rows_create(&rows, (size_t)b->nnode + 1);
+    brick_direct(c->world, rank->rank, &rows.direct);
     if (c->kind == PLAN_OWNERS) {
-        ghosted_owners(c, rank, &plan, &error);
+        ghosted_owners(c, rank, &rows.plan, &error);
     }
     for (int step = 0; step < 2 && !c->status[rank->rank]; step++) {
-        struct dgnn_result *own = &(struct dgnn_result){0};
-        for (int64_t i = 0; i < b->nnode; i++) {
-            for (int d = 0; d < 3; d++) {
-                x[3 * i + d] = b->x[i][d] + c->step[step * s->n + b->id[i]][d];
-                spins[3 * i + d] = c->turn[step * s->n + b->id[i]][d];
-            }
-            types[i] = s->types[b->id[i]];
-            mapping[i] = c->world->owner_row[b->id[i]];
-            for (int64_t d = 0; d < s->dim_aparam && i < b->nowned; d++) {
-                aparam[s->dim_aparam * i + d] = s->aparam[s->dim_aparam * b->id[i] + d];
-            }
-        }
-        if (c->with_list && step == 0) {
-            list_make(b, x, c->reach - 0.1, &first, &row);
-        }
-        struct dgnn_ghosted g = {.size = sizeof(g),
-                                 .nlocal = b->nowned,
-                                 .nall = b->nnode,
-                                 .coords = x,
-                                 .types = types,
-                                 .spins = s->has_spins && b->nnode ? spins : NULL,
-                                 .fparam = s->dim_fparam ? s->fparam : NULL,
-                                 .nfparam = s->dim_fparam,
-                                 .aparam = s->dim_aparam ? aparam : NULL,
-                                 .naparam = s->dim_aparam,
-                                 .border = c->kind == PLAN_BORDER ? &b->border : NULL,
-                                 .direct = plan                     ? plan->direct
-                                           : c->kind == PLAN_DIRECT ? &direct
-                                                                    : NULL,
-                                 .mapping = plan                      ? plan->mapping
-                                            : c->kind == PLAN_MAPPING ? mapping
-                                                                      : NULL,
-                                 .neighbour_first = first,
-                                 .neighbour = row,
-                                 .same_list = step,
-                                 .add_ghost_forces = c->add};
+        struct dgnn_result own = {0};
+        ghosted_rows_fill(c, b, step, &rows);
+        struct dgnn_ghosted g = ghosted_arguments(c, b, step, &rows);
         if (c->spoil && c->bad_rank == rank->rank) {
             c->spoil(&g);
         }
         if (c->ablates && step == 1) {
-            const struct dgnn_session *session = dgnn_pool_session(c->models->rank[rank->rank]->pool);
+            const struct dgnn_session *session = dgnn_pool_session(model->pool);
             exchange_ablate(session->ghosted.features, c->ablation);
             exchange_ablate(session->ghosted.geometry, c->ablation);
         }
-        system_result_create(own, b->nnode);
-        c->status[rank->rank] = dgnn_model_compute_ghosted(c->models->rank[rank->rank], &g,
-                                                           c->alone ? NULL : rank->comm, own, &error);
-        c->energy[rank->rank][step] = own->energy;
-        c->nghosts[rank->rank] = own->nghosts;
-        memcpy(c->virial[rank->rank][step], own->virial, sizeof(own->virial));
-        for (int64_t i = 0; i < b->nowned; i++) {
-            c->result[step].atom_energy[b->id[i]] = own->atom_energy[i];
-        }
-        c->forces[rank->rank][step] = own->forces;
-        c->forces_mag[rank->rank][step] = own->forces_mag;
-        c->atom_virial[rank->rank][step] = own->atom_virial;
-        free(own->atom_energy);
+        system_result_create(&own, b->nnode);
+        c->status[rank->rank] =
+            dgnn_model_compute_ghosted(model, &g, c->alone ? NULL : rank->comm, &own, &error);
+        ghosted_take(c, rank->rank, step, &own);
     }
     snprintf(c->message[rank->rank], DGNN_MESSAGE_LENGTH, "%s", error.message);
-    brick_direct_free(&direct);
-    dgnn_ghost_plan_free(plan);
-    free(x), free(spins), free(aparam), free(types), free(mapping), free(first), free(row);
+    ghosted_rows_free(&rows);
 }
 
 /* Rows of all ranks, summed over atoms: ghosts' rows are zero where they were sent home. */
@@ -255,8 +297,8 @@ static inline void case_make(struct system_case *s, struct ghosted_call *c, cons
     int32_t is_spin = c->models->serial->is_spin;
     c->reach = is_spin ? 6.5 : 5.5; /* 5, and twice the longest displacement, and a move */
     struct brick_grid grid = {.cutoff = c->reach};
-    system_create(s, c->natoms ? c->natoms : 48, c->natoms ? 0.1 : 0.03, 0, c->models->serial->ntypes,
-                  SYSTEM_GAS, &seed);
+    const struct system_kind kind = {.density = c->natoms ? 0.1 : 0.03};
+    system_create(s, c->natoms ? c->natoms : 48, &kind, c->models->serial->ntypes, &seed);
     for (int k = 0; k < 3;
          k++) { /* wide enough that a six-way border can be built; atoms back into the cell */
         for (int64_t i = 0; i < s->n; i++) {
@@ -340,7 +382,7 @@ static inline void test_case(struct test_models *m, const int32_t ranks[3], enum
     case_end(&c);
 }
 
-/* For spin models: of the four pairs of ghost forces and lists, those that differ in both. */
+/* variant_step 3: of the four pairs of ghost forces and lists, those that differ in both. */
 static inline void test_bricks(const char *name, int variant_step, struct tolerance t)
 {
     static const int32_t grids[][3] = {{1, 1, 1}, {2, 1, 1}, {4, 1, 1}, {2, 2, 1}, {2, 2, 2}};

@@ -70,32 +70,37 @@ static int REAL(ops_true_column)(const struct REAL(ops_case) * s, int kind, int6
 }
 
 /* Weights with zeros in the padding, and their transpose. */
-static void REAL(ops_matrix)(struct REAL(ops_case) * s, int64_t nrow, int64_t row_real, int64_t ncol,
-                             int kind, struct REAL(dgnn_matrix) * w, struct REAL(dgnn_matrix) * transposed)
+static struct REAL(dgnn_matrix)
+    REAL(ops_matrix)(struct REAL(ops_case) * s, int64_t nrow, int64_t row_real, int64_t ncol, int kind,
+                     struct REAL(dgnn_matrix) * transposed)
 {
-    *w = (struct REAL(dgnn_matrix)){nrow, ncol, dgnn_table_pad(ncol, REAL_LANES), NULL};
+    struct REAL(dgnn_matrix) w = {nrow, ncol, dgnn_table_pad(ncol, REAL_LANES), NULL};
     *transposed = (struct REAL(dgnn_matrix)){ncol, nrow, dgnn_table_pad(nrow, REAL_LANES), NULL};
-    w->data = REAL(ops_take)(s, nrow * w->stride, sizeof(real));
+    w.data = REAL(ops_take)(s, nrow * w.stride, sizeof(real));
     transposed->data = REAL(ops_take)(s, ncol * transposed->stride, sizeof(real));
     for (int64_t r = 0; r < row_real; r++) {
         for (int64_t c = 0; c < ncol; c++) {
             if (REAL(ops_true_column)(s, kind, c)) {
                 real x = (real)(0.6 * (2 * random_uniform(&ops_seed) - 1));
-                w->data[r * w->stride + c] = transposed->data[c * transposed->stride + r] = x;
+                w.data[r * w.stride + c] = transposed->data[c * transposed->stride + r] = x;
             }
         }
     }
+    return w;
 }
 
-/* Rows of width columns, zeros in the padding: sections of `section` columns each up to `first`, of which
- * first_true are true ones; behind them second_true true ones. */
-static real *REAL(ops_rows)(struct REAL(ops_case) * s, int64_t rows, int64_t first, int64_t section,
-                            int64_t first_true, int64_t width, int64_t second_true)
+/* Rows of width columns: sections of section columns each up to first, of which first_true are true ones, and
+ * behind them second_true true ones; the others are padding. */
+struct REAL(ops_columns) {
+    int64_t first, section, first_true, width, second_true;
+};
+
+static real *REAL(ops_rows)(struct REAL(ops_case) * s, int64_t rows, struct REAL(ops_columns) of)
 {
-    real *x = REAL(ops_random)(s, rows * width, 1);
-    for (int64_t i = 0; i < rows * width; i++) {
-        int64_t c = i % width;
-        if (!(c < first ? REAL(ops_true)(c, section, first_true) : c - first < second_true)) {
+    real *x = REAL(ops_random)(s, rows * of.width, 1);
+    for (int64_t i = 0; i < rows * of.width; i++) {
+        int64_t c = i % of.width;
+        if (!(c < of.first ? REAL(ops_true)(c, of.section, of.first_true) : c - of.first < of.second_true)) {
             x[i] = 0;
         }
     }
@@ -104,7 +109,7 @@ static real *REAL(ops_rows)(struct REAL(ops_case) * s, int64_t rows, int64_t fir
 
 static real *REAL(ops_gradient)(struct REAL(ops_case) * s, int64_t rows, int64_t width, int64_t width_true)
 {
-    return REAL(ops_rows)(s, rows, width, width, width_true, width, 0);
+    return REAL(ops_rows)(s, rows, (struct REAL(ops_columns)){width, width, width_true, width, 0});
 }
 
 /* Some centres have no edge, some have no angle; the last ones have as many as water does. Or ops_uniform. */
@@ -179,11 +184,11 @@ static void REAL(ops_weights)(struct REAL(ops_case) * s, const struct dgnn_activ
     int64_t k = s->k_real < s->e_real ? dgnn_table_pad(s->k_real, REAL_LANES) : s->e;
     *l = (struct REAL(dgnn_repflow_layer)){
         .n = s->n, .e = s->e, .a = s->a, .m = s->m, .activation = *activation};
-    REAL(ops_matrix)(s, s->e, s->e_real, s->m + s->e, OPS_COLUMNS_EDGE, &l->edge, &l->edge_transposed);
-    REAL(ops_matrix)(s, k, s->k_real, 2 * (s->e + s->a), OPS_COLUMNS_PAIR, &l->pair, &l->pair_transposed);
-    REAL(ops_matrix)(s, s->a, s->a_real, s->e + s->a, OPS_COLUMNS_ANGLE, &l->angle, &l->angle_transposed);
-    REAL(ops_matrix)(s, s->e, s->e_real, s->e, OPS_COLUMNS_E, &l->angle_linear2,
-                     &l->angle_linear2_transposed);
+    l->edge = REAL(ops_matrix)(s, s->e, s->e_real, s->m + s->e, OPS_COLUMNS_EDGE, &l->edge_transposed);
+    l->pair = REAL(ops_matrix)(s, k, s->k_real, 2 * (s->e + s->a), OPS_COLUMNS_PAIR, &l->pair_transposed);
+    l->angle = REAL(ops_matrix)(s, s->a, s->a_real, s->e + s->a, OPS_COLUMNS_ANGLE, &l->angle_transposed);
+    l->angle_linear2 =
+        REAL(ops_matrix)(s, s->e, s->e_real, s->e, OPS_COLUMNS_E, &l->angle_linear2_transposed);
     l->angle_linear2_bias = REAL(ops_gradient)(s, 1, s->e, s->e_real);
     l->weight_edge_self = REAL(ops_gradient)(s, 1, s->e, s->e_real);
     l->weight_edge_angle = REAL(ops_gradient)(s, 1, s->e, s->e_real);
@@ -218,8 +223,9 @@ static void REAL(ops_make)(struct REAL(ops_case) * s, const int64_t *widths, int
     s->edge_state = REAL(ops_gradient)(s, s->nedge, s->e, s->e_real);
     s->angle_state = REAL(ops_gradient)(s, s->nangle, s->a, s->a_real);
     s->d_next = REAL(ops_gradient)(s, s->nedge, s->e, s->e_real);
-    s->d_message = REAL(ops_rows)(s, s->ncentre, s->m, s->n, s->n_real, s->m, 0);
-    s->d_moment = REAL(ops_rows)(s, 3 * s->ncentre, s->e, s->e, s->e_real, s->e + s->n, s->n_real);
+    s->d_message = REAL(ops_rows)(s, s->ncentre, (struct REAL(ops_columns)){s->m, s->n, s->n_real, s->m, 0});
+    s->d_moment = REAL(ops_rows)(s, 3 * s->ncentre,
+                                 (struct REAL(ops_columns)){s->e, s->e, s->e_real, s->e + s->n, s->n_real});
     s->d_angle = REAL(ops_gradient)(s, s->nangle, s->a, s->a_real);
     s->first_input = REAL(ops_random)(s, s->nedge, 1);
     s->first_weight = REAL(ops_gradient)(s, 1, s->e, s->e_real);
@@ -258,17 +264,23 @@ static void REAL(ops_outputs)(struct REAL(ops_case) * s, struct REAL(ops_output)
     ops_seed = seed;
 }
 
-/* The largest difference over the largest number (or 1), and where. kind < 0: all columns count. */
+/* Rows that are compared. kind < 0: all columns count. */
+struct REAL(ops_compared) {
+    int64_t nrow, stride, width;
+    int kind;
+};
+
+/* The largest difference over the largest number (or 1), and where. */
 static void REAL(ops_compare)(const struct REAL(ops_case) * s, const char *name, const real *ours,
-                              const real *theirs, int64_t nrow, int64_t stride, int64_t width, int kind)
+                              const real *theirs, struct REAL(ops_compared) of)
 {
     double worst = 0, scale = 1;
-    for (int64_t r = 0; r < nrow; r++) {
-        for (int64_t c = 0; c < width; c++) {
-            if (kind >= 0 && !REAL(ops_true_column)(s, kind, c)) {
+    for (int64_t r = 0; r < of.nrow; r++) {
+        for (int64_t c = 0; c < of.width; c++) {
+            if (of.kind >= 0 && !REAL(ops_true_column)(s, of.kind, c)) {
                 continue;
             }
-            double x = (double)ours[r * stride + c], y = (double)theirs[r * stride + c];
+            double x = (double)ours[r * of.stride + c], y = (double)theirs[r * of.stride + c];
             scale = fabs(y) > scale ? fabs(y) : scale;
             worst = check_larger(worst, fabs(x - y));
         }
@@ -353,16 +365,18 @@ __attribute__((unused)) static void REAL(ops_compare_edges)(struct REAL(ops_case
 {
     int64_t width = s->m + s->e, c0 = p->with_node ? 0 : s->m, c1 = p->with_edge ? width : s->m;
     if (p->with_edge) {
-        REAL(ops_compare)(s, "next", x->next, y->next, s->nedge, s->e, s->e, OPS_COLUMNS_E);
+        REAL(ops_compare)(s, "next", x->next, y->next,
+                          (struct REAL(ops_compared)){s->nedge, s->e, s->e, OPS_COLUMNS_E});
     }
     if (p->with_node) {
-        REAL(ops_compare)(s, "message", x->message, y->message, s->ncentre, s->m, s->m, OPS_COLUMNS_EDGE);
+        REAL(ops_compare)(s, "message", x->message, y->message,
+                          (struct REAL(ops_compared)){s->ncentre, s->m, s->m, OPS_COLUMNS_EDGE});
         for (int d = 0; d < 3; d++) {
             int64_t row = s->e + s->n;
-            REAL(ops_compare)(s, "moment", x->moment + d * row, y->moment + d * row, s->ncentre, 3 * row,
-                              s->e, OPS_COLUMNS_E);
-            REAL(ops_compare)(s, "moment", x->moment + d * row + s->e, y->moment + d * row + s->e, s->ncentre,
-                              3 * row, s->n_real, -1);
+            REAL(ops_compare)(s, "moment", x->moment + d * row, y->moment + d * row,
+                              (struct REAL(ops_compared)){s->ncentre, 3 * row, s->e, OPS_COLUMNS_E});
+            REAL(ops_compare)(s, "moment", x->moment + d * row + s->e, y->moment + d * row + s->e,
+                              (struct REAL(ops_compared)){s->ncentre, 3 * row, s->n_real, -1});
         }
         ops_compare_double("d_edge_switch", x->d_edge_switch, y->d_edge_switch, s->nedge, DGNN_REAL_BITS);
         ops_compare_double("d_direction", x->d_direction, y->d_direction, 3 * s->nedge, DGNN_REAL_BITS);
@@ -380,17 +394,20 @@ __attribute__((unused)) static void REAL(ops_compare_edges)(struct REAL(ops_case
         }
         ops_compare_double("d_first", dx, dy, s->nedge, DGNN_REAL_BITS);
     } else {
-        REAL(ops_compare)(s, "d_state", x->d_state, y->d_state, s->nedge, s->e, s->e, OPS_COLUMNS_E);
+        REAL(ops_compare)(s, "d_state", x->d_state, y->d_state,
+                          (struct REAL(ops_compared)){s->nedge, s->e, s->e, OPS_COLUMNS_E});
     }
     if (p->nodes) {
         for (int64_t c = c0; c < c1; c++) {
             if (REAL(ops_true_edge)(s, c)) {
-                REAL(ops_compare)(s, "d_centre", x->d_centre + c, y->d_centre + c, s->ncentre, width, 1, -1);
-                REAL(ops_compare)(s, "d_other", x->d_neighbour_part + c, y->d_neighbour_part + c, s->nnode,
-                                  width, 1, -1);
+                REAL(ops_compare)(s, "d_centre", x->d_centre + c, y->d_centre + c,
+                                  (struct REAL(ops_compared)){s->ncentre, width, 1, -1});
+                REAL(ops_compare)(s, "d_other", x->d_neighbour_part + c, y->d_neighbour_part + c,
+                                  (struct REAL(ops_compared)){s->nnode, width, 1, -1});
             }
         }
-        REAL(ops_compare)(s, "d_node", x->d_node, y->d_node, s->nnode, s->n, s->n_real, -1);
+        REAL(ops_compare)(s, "d_node", x->d_node, y->d_node,
+                          (struct REAL(ops_compared)){s->nnode, s->n, s->n_real, -1});
     }
 }
 
@@ -451,22 +468,26 @@ __attribute__((unused)) static void REAL(ops_compare_angles)(struct REAL(ops_cas
 {
     int64_t c0 = p->with_edge ? 0 : s->e, c1 = p->with_angle ? s->e + s->a : s->e;
     if (p->with_edge) {
-        REAL(ops_compare)(s, "next_edge", x->next, y->next, s->nedge, s->e, s->e, OPS_COLUMNS_E);
+        REAL(ops_compare)(s, "next_edge", x->next, y->next,
+                          (struct REAL(ops_compared)){s->nedge, s->e, s->e, OPS_COLUMNS_E});
         ops_compare_double("d_angle_switch", x->d_angle_switch, y->d_angle_switch, s->nedge, DGNN_REAL_BITS);
     }
     if (p->with_angle) {
-        REAL(ops_compare)(s, "next angle", next_x, next_y, s->nangle, s->a, s->a_real, -1);
+        REAL(ops_compare)(s, "next angle", next_x, next_y,
+                          (struct REAL(ops_compared)){s->nangle, s->a, s->a_real, -1});
     }
     if (p->first) {
         ops_compare_double("d_unit", x->d_unit, y->d_unit, 3 * s->nedge, DGNN_REAL_BITS);
     } else {
-        REAL(ops_compare)(s, "d_angle", x->d_angle, y->d_angle, s->nangle, s->a, s->a_real, -1);
+        REAL(ops_compare)(s, "d_angle", x->d_angle, y->d_angle,
+                          (struct REAL(ops_compared)){s->nangle, s->a, s->a_real, -1});
     }
-    REAL(ops_compare)(s, "d_edge_state", x->d_state, y->d_state, s->nedge, s->e, s->e, OPS_COLUMNS_E);
+    REAL(ops_compare)(s, "d_edge_state", x->d_state, y->d_state,
+                      (struct REAL(ops_compared)){s->nedge, s->e, s->e, OPS_COLUMNS_E});
     for (int64_t c = c0; c < c1 && p->nodes; c++) {
         if (REAL(ops_true_angle)(s, c)) {
-            REAL(ops_compare)(s, "angle d_centre", x->d_centre + c, y->d_centre + c, s->ncentre,
-                              s->angle_stride, 1, -1);
+            REAL(ops_compare)(s, "angle d_centre", x->d_centre + c, y->d_centre + c,
+                              (struct REAL(ops_compared)){s->ncentre, s->angle_stride, 1, -1});
         }
     }
 }

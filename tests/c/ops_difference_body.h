@@ -40,15 +40,24 @@ static double ops_angle_objective(struct ops_case_f64 *s, struct ops_output_f64 
     return sum;
 }
 
-static void ops_difference(const char *name,
-                           double (*objective)(struct ops_case_f64 *, struct ops_output_f64 *),
-                           struct ops_case_f64 *s, struct ops_output_f64 *o, double *input, int64_t n,
-                           const double *gradient)
+/* An objective's gradient by n numbers of the case. */
+struct ops_difference {
+    const char *name;
+    double (*objective)(struct ops_case_f64 *, struct ops_output_f64 *);
+    double *input;
+    int64_t n;
+    const double *gradient;
+};
+
+static void ops_difference(const struct ops_difference *of, struct ops_case_f64 *s, struct ops_output_f64 *o)
 {
-    const double h = 1e-5;
+    const double h = 1e-5, *gradient = of->gradient;
+    const char *name = of->name;
+    double *input = of->input;
+    int64_t n = of->n;
     double *direction = dgnn_alloc(n, sizeof(double)), *kept = dgnn_alloc(n, sizeof(double)), value[2];
     CHECK(direction && kept);
-    objective(s, o);
+    of->objective(s, o);
     for (int64_t i = 0; i < n; i++) {
         direction[i] = 2 * random_uniform(&ops_seed) - 1;
         kept[i] = input[i];
@@ -58,7 +67,7 @@ static void ops_difference(const char *name,
         for (int64_t i = 0; i < n; i++) {
             input[i] = kept[i] + (side ? h : -h) * direction[i];
         }
-        value[side] = objective(s, o);
+        value[side] = of->objective(s, o);
     }
     memcpy(input, kept, sizeof(double) * (size_t)n);
     double found = (value[1] - value[0]) / (2 * h);
@@ -110,7 +119,7 @@ static void ops_test_difference(const char *activation_name, int smooth)
     ops_outputs_f64(&s, &o);
     ops_first_layer = 0;
 #define DIFFERENCE(objective, input, n, gradient)                                                            \
-    ops_difference(#input, objective, &s, &o, (double *)(input), n, gradient)
+    ops_difference(&(struct ops_difference){#input, objective, (double *)(input), n, gradient}, &s, &o)
     DIFFERENCE(ops_edge_objective, s.edge_state, s.nedge * s.e, o.d_state);
     DIFFERENCE(ops_edge_objective, s.centre, s.ncentre * (s.m + s.e), o.d_centre);
     DIFFERENCE(ops_edge_objective, s.neighbour_part, s.nnode * (s.m + s.e), o.d_neighbour_part);

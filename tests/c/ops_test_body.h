@@ -57,6 +57,10 @@ static void REAL(ops_test_products)(const struct REAL(dgnn_ops) * ops)
         REAL(ops_test_product)(ops, nrow, sizes[random_below(&ops_seed, 11)],
                                sizes[random_below(&ops_seed, 11)], t);
     }
+    for (int t = 0; t < 40; t++) { /* so deep that weights are taken part by part */
+        REAL(ops_test_product)(ops, 14 + random_below(&ops_seed, 8), 60 + random_below(&ops_seed, 900),
+                               sizes[random_below(&ops_seed, 11)], t);
+    }
 }
 
 static void REAL(ops_compare_reals)(const char *name, const real *ours, const real *theirs, int64_t n)
@@ -99,6 +103,8 @@ static void REAL(ops_test_transposed_products)(const struct REAL(dgnn_ops) * ops
     static const int64_t sizes[] = {1, 2, 3, 5, 8, 16, 31, 48, 65, 88};
     for (int t = 0; t < 60; t++) {
         REAL(ops_test_transposed)(ops, 1 + random_below(&ops_seed, 30), sizes[random_below(&ops_seed, 10)],
+                                  sizes[random_below(&ops_seed, 10)]);
+        REAL(ops_test_transposed)(ops, 14 + random_below(&ops_seed, 8), 60 + random_below(&ops_seed, 500),
                                   sizes[random_below(&ops_seed, 10)]);
     }
 }

@@ -80,11 +80,17 @@ static inline void system_place(struct system_case *s, int64_t i, enum system_sh
     }
 }
 
-/* n atoms at about the given density (atoms per cubic Angstrom). skew > 0: a triclinic cell. */
-static inline void system_create(struct system_case *s, int64_t n, double density, double skew,
-                                 int32_t ntypes, enum system_shape shape, uint64_t *seed)
+/* About what density (atoms per cubic Angstrom); skew > 0: a triclinic cell. */
+struct system_kind {
+    double density, skew;
+    enum system_shape shape;
+};
+
+static inline void system_create(struct system_case *s, int64_t n, const struct system_kind *kind,
+                                 int32_t ntypes, uint64_t *seed)
 {
-    double edge = cbrt((double)(n ? n : 1) / density);
+    double skew = kind->skew;
+    double edge = cbrt((double)(n ? n : 1) / kind->density);
     s->n = n;
     s->has_box = 1;
     s->x = calloc((size_t)n + 1, 3 * sizeof(double));
@@ -95,7 +101,7 @@ static inline void system_create(struct system_case *s, int64_t n, double densit
         s->pbc[k] = random_below(seed, 4) > 0;
         s->box[4 * k] = edge * system_between(seed, 0.7, 1.4);
     }
-    if (shape == SYSTEM_SLAB) {
+    if (kind->shape == SYSTEM_SLAB) {
         s->box[8] *= 3;
     }
     s->box[3] = skew * edge * system_between(seed, -1, 1);
@@ -105,7 +111,7 @@ static inline void system_create(struct system_case *s, int64_t n, double densit
         s->types[i] = (int32_t)random_below(seed, ntypes);
         s->ids[i] = 1000 - 7 * i + 100000 * random_below(seed, 2);
         s->ids[i] = s->ids[i] < 0 ? 10000000 + i : s->ids[i];
-        system_place(s, i, shape, seed);
+        system_place(s, i, kind->shape, seed);
     }
     for (int64_t i = 0; i < n; i++) { /* where the cell repeats, images are as good */
         for (int k = 0; k < 3; k++) {

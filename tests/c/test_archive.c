@@ -1,10 +1,8 @@
-/* io/archive, and below it io/central, io/source, io/packed. Run in the repository root, or with the folder
+/* io/archive, and below it io/central and io/source. Run in the repository root, or with the folder
  * of tests/data/archives as the argument. */
-#include "check.h"
-#include "zipmaker.h"
+#include "archive_case.h"
 
 #include "base/alloc.h"
-#include "io/archive.h"
 #include "io/source.h"
 
 #include <dirent.h>
@@ -13,44 +11,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-static struct dgnn_error error;
-static struct zip_maker zip;
-
-#define WEIGHT   "{\"@class\":\"np.ndarray\",\"@is_variable\":true,\"dtype\":\"float64\",\"value\":[1.5,2]}"
-#define MODEL    "{\"model\":{\"type\":\"standard\",\"w\":" WEIGHT "},\"software\":\"deepmd-kit\"}"
-#define METADATA "{\"type_map\":[\"O\",\"H\"],\"rcut\":6.0}"
-
-static struct zip_entry text_entry(const char *name, const char *text)
-{
-    return (struct zip_entry){.name = name, .data = text, .size = strlen(text)};
-}
-
-static void zip_add_text(const char *name, const char *text, int method)
-{
-    struct zip_entry entry = text_entry(name, text);
-    entry.method = method;
-    zip_add(&zip, &entry);
-}
-
-static void zip_begin(void)
-{
-    zip.length = zip.directory_length = zip.count = zip.previous = 0;
-}
-
-static int read_bytes(const void *bytes, size_t length, struct dgnn_archive *archive)
-{
-    void *copy = malloc(length + !length); /* exact, for AddressSanitizer */
-    memcpy(copy, bytes, length);
-    int status = dgnn_archive_read_memory("folder/model.pt2", copy, length, archive, &error);
-    free(copy);
-    return status;
-}
-
-static int read_zip(struct dgnn_archive *archive)
-{
-    return read_bytes(zip.bytes, zip.length, archive);
-}
 
 static void make_good(const char *prefix, int method)
 {
@@ -61,19 +21,6 @@ static void make_good(const char *prefix, int method)
     zip_add_text(names[0], METADATA, method);
     zip_add_text(names[1], MODEL, method);
     zip_end(&zip, 0, 0, "");
-}
-
-static void check_good(const struct dgnn_archive *archive)
-{
-    struct dgnn_value root = dgnn_tree_root(archive->model);
-    struct dgnn_value model = dgnn_value_member(&root, "model");
-    struct dgnn_value w = dgnn_value_member(&model, "w");
-    struct dgnn_tensor tensor = {0};
-    int64_t n;
-    CHECK(!dgnn_value_tensor(&w, &tensor, &error) && tensor.shape[0] == 2 &&
-          ((const double *)tensor.data)[0] == 1.5);
-    CHECK_STATUS(dgnn_value_int(&w, &n, &error), DGNN_ERROR_FORMAT,
-                 "model.w: expected an integer, found an array");
 }
 
 /* ------------------------------------------------------------------ what is read */
@@ -251,6 +198,7 @@ static void refuse_entry(struct zip_entry entry, const char *message)
 
 static void test_bad_members(void)
 {
+    static const int methods[] = {1, 9, 12, 14, 93, 95};
     struct zip_entry good = text_entry("model/extra/model.json", MODEL);
     struct zip_entry bad;
     bad = good, bad.crc_xor = 1;
@@ -259,13 +207,8 @@ static void test_bad_members(void)
     refuse_entry(bad, "extra/model.json: damaged: CRC error");
     bad = good, bad.flags = 1;
     refuse_entry(bad, "extra/model.json: it is encrypted");
-    for (int method = 1; method < 100; method = method == 1    ? 9
-                                                : method == 9  ? 12
-                                                : method == 12 ? 14
-                                                : method == 14 ? 93
-                                                : method == 93 ? 95
-                                                               : 100) {
-        bad = good, bad.method = method;
+    for (size_t k = 0; k < sizeof(methods) / sizeof(methods[0]); k++) {
+        bad = good, bad.method = methods[k];
         refuse_entry(bad, "by another method than deflate");
     }
     bad = good, bad.size_add = 1u << 30, bad.method = 8;
@@ -549,75 +492,6 @@ static void test_source(void)
     CHECK(!close(fd) && !unlink(path));
 }
 
-/* ------------------------------------------------------------------ dgnn's own archive */
-
-#define PACKED_MODEL                                                                                         \
-    "{\"model\":{\"type\":\"standard\",\"w\":{\"@class\":\"np.ndarray\",\"@index\":0},\"v\":{\"@class\":"    \
-    "\"np.ndarray\",\"@index\":1}}}"
-#define PACKED_ARRAYS                                                                                        \
-    "[{\"dtype\":\"float64\",\"shape\":[2],\"offset\":0},{\"dtype\":\"int32\",\"shape\":[1,1],\"offset\":"   \
-    "64}]"
-#define PLAIN_MODEL                                                                                          \
-    "{\"model\":{\"type\":\"standard\",\"w\":" WEIGHT                                                        \
-    ",\"v\":{\"dtype\":\"int32\",\"value\":[[7]],\"@class\":\"np.ndarray\"}}}"
-
-static int read_packed(const char *arrays, const char *version, int64_t nbytes, const uint64_t digest[2],
-                       struct dgnn_archive *archive)
-{
-    static char index[512];
-    static unsigned char bytes[68];
-    double weight[2] = {1.5, 2};
-    int32_t seven = 7;
-    memcpy(bytes, weight, sizeof(weight));
-    memcpy(bytes + 64, &seven, sizeof(seven));
-    snprintf(
-        index, sizeof(index),
-        "{\"format\":\"dgnn\",\"version\":%s,\"digest\":\"%016llx%016llx\",\"nbytes\":%lld,\"arrays\":%s}",
-        version, (unsigned long long)digest[0], (unsigned long long)digest[1], (long long)nbytes, arrays);
-    zip_begin();
-    zip_add_text("dgnn/arrays.json", index, 0);
-    zip_add(&zip, &(struct zip_entry){.name = "dgnn/arrays.bin", .data = bytes, .size = sizeof(bytes)});
-    zip_add_text("dgnn/model.json", PACKED_MODEL, 8);
-    zip_end(&zip, 0, 0, "");
-    return read_zip(archive);
-}
-
-static void test_packed(void)
-{
-    struct dgnn_archive archive;
-    CHECK_STATUS(read_bytes(PLAIN_MODEL, strlen(PLAIN_MODEL), &archive), DGNN_OK, "");
-    uint64_t digest[2] = {archive.digest[0], archive.digest[1]};
-    uint64_t wrong[2] = {digest[0], digest[1] ^ 1};
-    dgnn_archive_free(&archive);
-    CHECK_STATUS(read_packed(PACKED_ARRAYS, "1", 68, digest, &archive), DGNN_OK, "");
-    CHECK(!strcmp(archive.format, "dgnn") && !archive.metadata);
-    check_good(&archive);
-    dgnn_archive_free(&archive);
-    CHECK_STATUS(read_packed(PACKED_ARRAYS, "1", 68, wrong, &archive), DGNN_ERROR_FORMAT,
-                 "the digest is not");
-    CHECK_STATUS(read_packed(PACKED_ARRAYS, "2", 68, digest, &archive), DGNN_ERROR_UNSUPPORTED,
-                 "version 2 is not known");
-    CHECK_STATUS(read_packed(PACKED_ARRAYS, "1", 69, digest, &archive), DGNN_ERROR_FORMAT,
-                 "has another length");
-    static const char *const bad[][2] = {
-        {"[{\"dtype\":\"float64\",\"shape\":[9],\"offset\":0}]", "arrays[0].shape: the array reaches beyond"},
-        {"[{\"dtype\":\"float64\",\"shape\":[4194305,4194305,2111061978564],\"offset\":0}]",
-         "reaches beyond"},
-        {"[{\"dtype\":\"float64\",\"shape\":[-1],\"offset\":0}]", "arrays[0].shape[0]: a negative length"},
-        {"[{\"dtype\":\"float64\",\"shape\":[2],\"offset\":8}]", "not the next multiple of 64"},
-        {"[{\"dtype\":\"float64\",\"shape\":[2],\"offset\":0},{\"dtype\":\"int32\",\"shape\":[1],\"offset\":"
-         "0}]",
-         "arrays[1].offset: not the next multiple of 64"},
-        {"[{\"dtype\":\"float64\",\"shape\":[2],\"offset\":0}]", "arrays.bin is longer than its arrays"},
-        {"[{\"dtype\":\"float16\",\"shape\":[2],\"offset\":0}]", "an array type that dgnn does not know"},
-        {"[{\"dtype\":\"float64\",\"shape\":[1,1,1,1,1,1,1,1,1],\"offset\":0}]", "more than 8 dimensions"},
-        {"{}", "expected a list, found an object"},
-        {"[1]", "arrays[0].dtype: missing"}};
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        CHECK_STATUS(read_packed(bad[i][0], "1", 68, digest, &archive), DGNN_ERROR_FORMAT, bad[i][1]);
-    }
-}
-
 /* ------------------------------------------------------------------ memory */
 
 static void test_allocation_failures(void)
@@ -655,7 +529,6 @@ int main(int argc, char **argv)
     test_files();
     test_source();
     test_failing_reads(argc > 1 ? argv[1] : "tests/data/archives");
-    test_packed();
     test_allocation_failures();
     CHECK(dgnn_alloc_live() == 0);
     return check_report();

@@ -77,3 +77,12 @@ def test_many_systems():
     done = subprocess.run([program, "20"], cwd=ROOT, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
     assert sum(map(int, re.findall(r": (\d+) systems", done.stdout))) == 2000
+
+
+@pytest.mark.long
+def test_many_families():
+    """30 random systems of each family of descriptors, where test_family has 10."""
+    (program,) = builder.build_programs([FOLDER / "test_family.c"], "release")
+    done = subprocess.run([program, "3"], cwd=ROOT, capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
+    assert set(re.findall(r": (\d+) systems", done.stdout)) == {"30"}

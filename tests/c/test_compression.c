@@ -24,7 +24,7 @@ static struct dgnn_tree *tree_of(const double *info, int64_t count, const char *
     used += snprintf(text + used, sizeof(text) - (size_t)used, "]}]}}");
     struct dgnn_tree *tree = NULL;
     struct dgnn_error error;
-    CHECK_STATUS(dgnn_tree_parse("table.json", text, (size_t)used, NULL, 0, &tree, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_tree_parse("table.json", text, (size_t)used, NULL, &tree, &error), DGNN_OK, "");
     return tree;
 }
 

@@ -51,10 +51,10 @@ int main(int argc, char **argv)
     int scale = argc > 1 ? atoi(argv[1]) : 3; /* 100 systems each */
     struct tolerance f64 = {1e-11, 1e-13}, f32 = {1e-5, 1e-6};
     test_comparison();
-    test_random("dpa3_base", 0.5, 3, 40 * scale, 1, 512, f64);
-    test_random("dpa3_small_sel", 0, 3, 20 * scale, 2, 128, f64);
-    test_random("dpa3_fparam_aparam", 0.5, 3, 20 * scale, 3, 128, f64);
-    test_random("dpa3_f32", 0.5, 3, 20 * scale, 4, 256, f32);
+    test_random(&(struct random_systems){"dpa3_base", 0.5, 3, 512, 40 * scale, 1, f64});
+    test_random(&(struct random_systems){"dpa3_small_sel", 0, 3, 128, 20 * scale, 2, f64});
+    test_random(&(struct random_systems){"dpa3_fparam_aparam", 0.5, 3, 128, 20 * scale, 3, f64});
+    test_random(&(struct random_systems){"dpa3_f32", 0.5, 3, 256, 20 * scale, 4, f32});
     test_ablations();
     test_reach();
     return check_report();

@@ -7,7 +7,7 @@ static struct call case_create(struct test_models *m, struct system_case *s, int
                                uint64_t seed)
 {
     struct call c = {.models = m, .s = s, .nrank = nrank, .nstep = 1, .bad_rank = -1, .with_ids = 1};
-    system_create(s, n, 0.08, 0, 2, SYSTEM_GAS, &seed);
+    system_create(s, n, &(struct system_kind){.density = 0.08}, 2, &seed);
     system_parameters(s, m->serial->properties.fitting.dim_fparam, m->serial->properties.fitting.dim_aparam,
                       &seed);
     system_spins(s, m->serial->is_spin, &seed);
@@ -22,7 +22,7 @@ static struct call case_create(struct test_models *m, struct system_case *s, int
 static void check_told(struct call *c, int32_t status, const char *text)
 {
     for (int32_t r = 0; r < c->nrank; r++) {
-        check_status(c->status[r], status, c->message[r], text, __FILE__, __LINE__, text);
+        CHECK_TEXT(c->status[r], status, c->message[r], text, text);
         CHECK(!status || !strcmp(c->message[r], c->message[0]));
         c->status[r] = 0;
     }
@@ -323,8 +323,7 @@ static void test_refusals(void)
     ranks_run(REFUSAL_RANKS, 20, refusal_body, &out);
     for (int32_t r = 0; r < REFUSAL_RANKS; r++) {
         for (int k = 0; k < 4; k++) {
-            check_status(out.status[r][k], expected[k].status, out.message[r][k], expected[k].text, __FILE__,
-                         __LINE__, "refusal");
+            CHECK_TEXT(out.status[r][k], expected[k].status, out.message[r][k], expected[k].text, "refusal");
         }
     }
     struct dgnn_error error;

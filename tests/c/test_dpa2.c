@@ -2,97 +2,17 @@
  * update against central differences, ghost rows against none, threads, memory, allocations. */
 #include <dirent.h>
 
+#define CLUSTER_ATOMS 18
+
 #include "base/alloc.h"
 #include "check.h"
+#include "cluster.h"
 #include "comm/exchange_create.h"
 #include "io/archive.h"
 #include "net/energy/registry.h"
 
-enum { NATOM = 18, NEDGE_MAX = NATOM * NATOM, NROW = 2 * NATOM };
-
-/* An open cluster; rows [NATOM, 2 NATOM) are copies, used where a coin says so. */
-struct cluster {
-    double position[NATOM][3];
-    int32_t type[NROW];
-    int64_t first[NATOM + 1];
-    int32_t neighbour[NEDGE_MAX];
-    int32_t copied[NEDGE_MAX]; /* row with copies */
-    double vector[3 * NEDGE_MAX], distance[NEDGE_MAX];
-    struct dgnn_graph graph;
-};
-
-static uint64_t random_state = 20261124;
-
-static double random_unit(void)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(random_state >> 11) * 0x1p-53;
-}
-
-static double cluster_distance(const struct cluster *c, int a, int b)
-{
-    double sum = 0;
-    for (int d = 0; d < 3; d++) {
-        double x = c->position[b][d] - c->position[a][d];
-        sum += x * x;
-    }
-    return sqrt(sum);
-}
-
-static void cluster_place(struct cluster *c)
-{
-    for (int i = 0; i < NATOM;) {
-        int far = 1;
-        for (int d = 0; d < 3; d++) {
-            c->position[i][d] = 6.0 * random_unit();
-        }
-        for (int j = 0; j < i; j++) {
-            far = far && cluster_distance(c, i, j) > 1.2;
-        }
-        c->type[i] = c->type[NATOM + i] = random_unit() < 0.5;
-        i += far;
-    }
-}
-
-static void cluster_edges(struct cluster *c, const struct dgnn_descriptor_properties *p, int dense)
-{
-    int64_t edge = 0;
-    for (int i = 0; i < NATOM; i++) {
-        int order[NATOM], n = 0;
-        c->first[i] = edge;
-        for (int j = 0; j < NATOM; j++) {
-            double r = cluster_distance(c, i, j);
-            if (j == i || r > p->cutoff) {
-                continue;
-            }
-            int at = n++;
-            while (at > 0 && cluster_distance(c, i, order[at - 1]) > r) {
-                order[at] = order[at - 1];
-                at--;
-            }
-            order[at] = j;
-        }
-        n = dense && n > p->sel[0] ? (int)p->sel[0] : n;
-        for (int k = 0; k < n; k++, edge++) {
-            c->neighbour[edge] = order[k];
-            c->copied[edge] = order[k] + (random_unit() < 0.5 ? NATOM : 0);
-            for (int d = 0; d < 3; d++) {
-                c->vector[3 * edge + d] = c->position[order[k]][d] - c->position[i][d];
-            }
-            c->distance[edge] = cluster_distance(c, i, order[k]);
-        }
-    }
-    c->first[NATOM] = edge;
-    c->graph = (struct dgnn_graph){.nowned = NATOM,
-                                   .nnode = NATOM,
-                                   .type = c->type,
-                                   .first = c->first,
-                                   .neighbour = c->neighbour,
-                                   .vector = c->vector,
-                                   .distance = c->distance,
-                                   .first_type = c->type[0],
-                                   .dense = dense};
-}
+/* A cluster for each case, and edges of it. */
+static uint64_t seed = 20261124;
 
 /* ---------------------------------------------------------------- evaluation */
 
@@ -102,12 +22,12 @@ struct answer {
     double output[NATOM * 64];
 };
 
-static int load(const char *name, int32_t memory, int32_t threads, int32_t dtype,
-                struct dgnn_descriptor **descriptor, int *dense, struct dgnn_error *error)
+static int load(const char *name, int32_t memory, int32_t threads, struct dgnn_descriptor **descriptor,
+                int *dense, struct dgnn_error *error)
 {
     static const char *const type_map[] = {"O", "H"};
     struct dgnn_load_context context = {
-        .dtype = dtype, .memory = memory, .ntypes = 2, .type_map = type_map, .threads = threads};
+        .dtype = DGNN_DTYPE_FLOAT64, .memory = memory, .ntypes = 2, .type_map = type_map, .threads = threads};
     struct dgnn_archive archive;
     char path[256];
     snprintf(path, sizeof(path), "tests/data/cases/%s/model.pt2", name);
@@ -188,7 +108,7 @@ static void check_differences(const char *name, struct dgnn_descriptor *d, struc
     double h = 1e-4, size = largest(at_rest->gradient, 3 * c->first[NATOM]), worst = 0;
     CHECK(size > 1e-6);
     for (int64_t k = 0; k < 6; k++) {
-        int64_t e = (int64_t)(random_unit() * (double)c->first[NATOM]), component = 3 * e + k % 3;
+        int64_t e = (int64_t)(random_uniform(&seed) * (double)c->first[NATOM]), component = 3 * e + k % 3;
         double kept = c->vector[component], r = c->distance[e];
         if (is_near_a_cutoff(r)) {
             continue;
@@ -249,13 +169,12 @@ static void check_case(const char *name)
     struct dgnn_descriptor_properties p;
     struct dgnn_error error;
     int dense;
-    CHECK_STATUS(load(name, DGNN_MEMORY_FAST, 1, DGNN_DTYPE_FLOAT64, &d, &dense, &error), DGNN_OK, "");
-    CHECK_STATUS(load(name, DGNN_MEMORY_SMALL, 1, DGNN_DTYPE_FLOAT64, &small, &dense, &error), DGNN_OK, "");
-    CHECK_STATUS(load(name, DGNN_MEMORY_FAST, 3, DGNN_DTYPE_FLOAT64, &threaded, &dense, &error), DGNN_OK, "");
+    CHECK_STATUS(load(name, DGNN_MEMORY_FAST, 1, &d, &dense, &error), DGNN_OK, "");
+    CHECK_STATUS(load(name, DGNN_MEMORY_SMALL, 1, &small, &dense, &error), DGNN_OK, "");
+    CHECK_STATUS(load(name, DGNN_MEMORY_FAST, 3, &threaded, &dense, &error), DGNN_OK, "");
     dgnn_descriptor_kind(d)->properties(d, &p);
     CHECK(p.dim_out <= 64 && p.has_message_passing && (dense || p.has_graph_form));
-    cluster_place(&c);
-    cluster_edges(&c, &p, dense);
+    make_cluster(&c, &p, 2, dense, &seed);
     CHECK_STATUS(dgnn_descriptor_kind(d)->workspace_create(d, &workspace, &error), DGNN_OK, "");
     CHECK_STATUS(evaluate_in(d, workspace, &c.graph, NULL, &answer, &error), DGNN_OK, "");
     int64_t allocations = dgnn_alloc_count();
@@ -282,7 +201,7 @@ static void check_empty(const char *name)
     struct dgnn_descriptor *d;
     struct dgnn_error error;
     int dense;
-    CHECK_STATUS(load(name, DGNN_MEMORY_FAST, 2, DGNN_DTYPE_FLOAT64, &d, &dense, &error), DGNN_OK, "");
+    CHECK_STATUS(load(name, DGNN_MEMORY_FAST, 2, &d, &dense, &error), DGNN_OK, "");
     memset(&c, 0, sizeof(c));
     c.graph = (struct dgnn_graph){.type = c.type,
                                   .first = c.first,
@@ -309,19 +228,18 @@ static void check_failures(const char *name)
     int dense, status;
     do {
         dgnn_alloc_fail_at(++nth, 0);
-        status = load(name, DGNN_MEMORY_FAST, 2, DGNN_DTYPE_FLOAT64, &d, &dense, &error);
+        status = load(name, DGNN_MEMORY_FAST, 2, &d, &dense, &error);
         dgnn_alloc_fail_at(0, 0);
         CHECK(status == DGNN_OK || (status == DGNN_ERROR_MEMORY && dgnn_alloc_live() == live));
     } while (status && nth < 100000);
     CHECK(status == DGNN_OK && nth > 20);
     dgnn_descriptor_kind(d)->properties(d, &p);
-    cluster_place(&c);
-    cluster_edges(&c, &p, dense);
+    make_cluster(&c, &p, 2, dense, &seed);
     CHECK_STATUS(evaluate(d, &c.graph, NULL, &right, &error), DGNN_OK, "");
     dgnn_registry_free(d);
     nth = 0;
     do {
-        CHECK_STATUS(load(name, DGNN_MEMORY_FAST, 2, DGNN_DTYPE_FLOAT64, &d, &dense, &error), DGNN_OK, "");
+        CHECK_STATUS(load(name, DGNN_MEMORY_FAST, 2, &d, &dense, &error), DGNN_OK, "");
         dgnn_alloc_fail_at(++nth, 0);
         status = evaluate(d, &c.graph, NULL, &answer, &error);
         dgnn_alloc_fail_at(0, 0);

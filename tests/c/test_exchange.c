@@ -1,9 +1,6 @@
-/* The exchange against direct indexing: golden vectors, random plans on ranks that are threads, and the tests
- * of the tests. DGNN_TEST_PLANS: how many random plans (default 4000). */
+/* The exchange against direct indexing: golden vectors, random plans on ranks that are threads.
+ * DGNN_TEST_PLANS: how many random plans (default 4000). */
 #include "check.h"
-
-#include <stdatomic.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "comm/spin_rows.h"
@@ -36,12 +33,6 @@ static void golden_reverse(struct dgnn_exchange *x, double *rows, int64_t width)
     CHECK_STATUS(dgnn_exchange_reverse_end(x, &error), DGNN_OK, "");
     CHECK_STATUS(dgnn_exchange_settle(x, &error), DGNN_OK, "");
 }
-
-#define CHECK_ROWS(rows, ...)                                                                                \
-    do {                                                                                                     \
-        const double expected[] = {__VA_ARGS__};                                                             \
-        CHECK(memcmp((rows), expected, sizeof(expected)) == 0);                                              \
-    } while (0)
 
 static void test_g1_self_swap(void)
 {
@@ -346,127 +337,6 @@ static void test_random_plans(int64_t nplan)
     CHECK(relays > nplan / 10);
 }
 
-/* ------------------------------------------------------------------ the tests of the tests */
-
-enum ablation {
-    ABLATION_NONE = 0,
-    ABLATION_IDENTITY,      /* the forward exchange does nothing */
-    ABLATION_GATHER_FIRST,  /* all lists are packed before anything is received */
-    ABLATION_DROP_LAST,     /* the last swap is left out */
-    ABLATION_FORWARD_ORDER, /* the reverse exchange runs swaps in forward order */
-    ABLATION_NOT_CLEARED,   /* ghost rows keep their gradients */
-    ABLATION_COUNT
-};
-
-/* A sequential swap exchange of doubles on all ranks at once, with something wrong in it. */
-static void ablated_forward(const struct brick_world *world, int64_t width, enum ablation ablation,
-                            double **rows)
-{
-    int32_t nswap = world->rank[0].border.nswap - (ablation == ABLATION_DROP_LAST);
-    double **stale = calloc((size_t)world->nrank, sizeof(*stale));
-    for (int32_t r = 0; r < world->nrank; r++) {
-        size_t nbytes = (size_t)(world->rank[r].nnode * width) * sizeof(double);
-        stale[r] = malloc(nbytes + 1);
-        memcpy(stale[r], rows[r], nbytes);
-    }
-    double **from = ablation == ABLATION_GATHER_FIRST ? stale : rows;
-    for (int32_t s = 0; s < nswap && ablation != ABLATION_IDENTITY; s++) {
-        for (int32_t r = 0; r < world->nrank; r++) {
-            const struct brick_rank *sender = &world->rank[r];
-            int32_t to = sender->sendproc[s];
-            dgnn_rows_copy(rows[to] + world->rank[to].firstrecv[s] * width, NULL, from[r],
-                           sender->sendlist[s], sender->sendnum[s], width * (int64_t)sizeof(double));
-        }
-    }
-    for (int32_t r = 0; r < world->nrank; r++) {
-        free(stale[r]);
-    }
-    free(stale);
-}
-
-static void ablated_reverse(const struct brick_world *world, int64_t width, enum ablation ablation,
-                            double **rows)
-{
-    int32_t nswap = world->rank[0].border.nswap;
-    const struct dgnn_rows_shape shape = {width, 8};
-    for (int32_t i = 0; i < nswap; i++) {
-        int32_t s = ablation == ABLATION_FORWARD_ORDER ? i : nswap - 1 - i;
-        for (int32_t r = 0; r < world->nrank && !(ablation == ABLATION_DROP_LAST && s == nswap - 1); r++) {
-            const struct brick_rank *owner = &world->rank[r];
-            int32_t from = owner->sendproc[s];
-            dgnn_rows_add(rows[r], owner->sendlist[s], rows[from] + world->rank[from].firstrecv[s] * width,
-                          NULL, owner->sendnum[s], &shape);
-        }
-    }
-    for (int32_t r = 0; r < world->nrank && ablation != ABLATION_NOT_CLEARED; r++) {
-        const struct brick_rank *rank = &world->rank[r];
-        memset(rows[r] + rank->nowned * width, 0,
-               (size_t)((rank->nnode - rank->nowned) * width) * sizeof(double));
-    }
-}
-
-/* Does the check that random plans go through find something? */
-static int ablation_found(const struct brick_world *world, enum ablation ablation, uint64_t seed)
-{
-    int64_t width = 3;
-    int64_t wrong = 0;
-    double **rows = calloc((size_t)world->nrank, sizeof(*rows));
-    for (int pass = 0; pass < 2; pass++) {
-        for (int32_t r = 0; r < world->nrank; r++) {
-            const struct exchange_case c = {world, r, {width, 8}, seed};
-            rows[r] = malloc((size_t)(world->rank[r].nnode * width) * sizeof(double) + 1);
-            (pass ? exchange_case_fill_reverse : exchange_case_fill_forward)(&c, rows[r]);
-        }
-        (pass ? ablated_reverse : ablated_forward)(world, width, ablation, rows);
-        for (int32_t r = 0; r < world->nrank; r++) {
-            const struct exchange_case c = {world, r, {width, 8}, seed};
-            wrong += (pass ? exchange_case_wrong_reverse : exchange_case_wrong_forward)(&c, rows[r]);
-            free(rows[r]);
-        }
-    }
-    free(rows);
-    return wrong > 0;
-}
-
-/* Worlds in which each of the faults matters: rows are relayed, and the last swap carries some. */
-static int ablation_matters(const struct brick_world *world)
-{
-    int32_t nswap = world->rank[0].border.nswap;
-    int64_t relayed = 0;
-    int64_t last = 0;
-    for (int32_t r = 0; r < world->nrank; r++) {
-        const struct brick_rank *rank = &world->rank[r];
-        for (int32_t s = 0; s < nswap; s++) {
-            last += s == nswap - 1 ? rank->sendnum[s] : 0;
-            for (int32_t k = 0; k < rank->sendnum[s]; k++) {
-                relayed += rank->sendlist[s][k] >= rank->nowned;
-            }
-        }
-    }
-    return relayed > 0 && last > 0;
-}
-
-static void test_ablations(void)
-{
-    int64_t found[ABLATION_COUNT] = {0};
-    int64_t worlds = 0;
-    for (uint64_t seed = 0; worlds < 200; seed++) {
-        struct brick_world *world =
-            brick_create_random(1 + (int32_t)(seed % 8), 2 + (int32_t)(seed % 9), 7777 + seed);
-        if (ablation_matters(world)) {
-            worlds++;
-            for (int a = 0; a < ABLATION_COUNT; a++) {
-                found[a] += ablation_found(world, a, seed);
-            }
-        }
-        brick_free(world);
-    }
-    CHECK(found[ABLATION_NONE] == 0);
-    for (int a = 1; a < ABLATION_COUNT; a++) {
-        CHECK(found[a] == worlds);
-    }
-}
-
 /* ------------------------------------------------------------------ counts, spin, memory */
 
 /* Messages of a known border: two ranks, three swaps, one of them empty one way, one a self swap. */
@@ -670,184 +540,6 @@ static void test_many_layers(void)
     brick_free(world);
 }
 
-/* ------------------------------------------------------------------ failures */
-
-/* Rank 0 gives up on rank 1, which comes late: what it sends then must not reach rows that nobody waits for.
- */
-struct late_job {
-    int fail_start; /* rank 0 cannot start its second message; else it waits for the first to the deadline */
-    double rows[2];
-    int status[2];
-    atomic_int given_up, sent;
-};
-
-static _Thread_local int (*late_inner_start)(void *context, void *request, struct dgnn_error *error);
-static _Thread_local int late_started;
-
-static int late_start(void *context, void *request, struct dgnn_error *local)
-{
-    return late_started++ == 1 ? dgnn_status_set(local, DGNN_ERROR_COMM, "the cable is cut")
-                               : late_inner_start(context, request, local);
-}
-
-static void late_wait(atomic_int *flag)
-{
-    const struct timespec nap = {0, 1000000};
-    while (!atomic_load(flag)) {
-        nanosleep(&nap, NULL);
-    }
-}
-
-/* Rank 0 owns nothing, and sends back what the first of two swaps brings it: so it waits for that one alone.
- */
-static void late_body(struct ranks_rank *rank)
-{
-    struct late_job *job = rank->data;
-    struct dgnn_error local;
-    const int owner = rank->rank == 1;
-    const int32_t other[2] = {owner ? 0 : 1, owner ? 0 : 1}, send[2] = {owner, 1}, recv[2] = {!owner, 1},
-                  row = 0;
-    const int32_t *const lists[] = {&row, &row};
-    const struct dgnn_border border = {2, other, other, send, recv, lists, NULL};
-    double own[2] = {7, NAN}, *rows = owner ? own : job->rows;
-    struct dgnn_swaps *swaps = NULL;
-    struct dgnn_exchange *x = NULL;
-    int status = dgnn_swaps_create(&border, owner, 2, rank->rank, 2, &swaps, &local);
-    status =
-        status ? status : dgnn_exchange_create_swaps(swaps, rank->comm, DGNN_EXCHANGE_FEATURES, &x, &local);
-    if (owner) {
-        late_wait(&job->given_up);
-    } else if (job->fail_start) {
-        late_inner_start = rank->comm->transport.start;
-        late_started = 0;
-        rank->comm->transport.start = late_start;
-    }
-    status = status ? status : dgnn_exchange_forward_begin(x, rows, 1, 8, &local);
-    atomic_store(&job->sent, owner);
-    job->status[rank->rank] = status ? status : dgnn_exchange_forward_end(x, &local);
-    if (!owner) {
-        rows[0] = rows[1] = 3; /* somebody else's now */
-        atomic_store(&job->given_up, 1);
-        late_wait(&job->sent);
-    }
-    dgnn_exchange_free(x);
-    dgnn_swaps_free(swaps);
-}
-
-static void test_late_messages(void)
-{
-    for (int fail_start = 0; fail_start < 2; fail_start++) {
-        struct late_job job = {.fail_start = fail_start};
-        ranks_run(2, 0.2, late_body, &job);
-        CHECK(job.status[0] == DGNN_ERROR_COMM && job.status[1] == DGNN_ERROR_COMM);
-        CHECK_ROWS(job.rows, 3, 3);
-    }
-}
-
-/* An end waits for what arrives, not for what leaves, so that a rank that is ahead goes on; settling waits
- * for that. */
-struct ahead_job {
-    int kind, fails; /* fails: what leaves never does */
-    int status[2], settled[2];
-    int waits[2][4];    /* for sends so far: after a forward end, settling, a reverse end, settling */
-    double ghost[2][2]; /* of the gradient: after the reverse end, settled */
-};
-
-static _Thread_local struct dgnn_transport ahead_inner;
-static _Thread_local void *ahead_send[2]; /* forward, reverse */
-static _Thread_local int ahead_waits, ahead_fails;
-
-static int ahead_send_create(void *context, const void *data, int64_t nbytes, int32_t to, int32_t tag,
-                             void **request, struct dgnn_error *local)
-{
-    int status = ahead_inner.send_create(context, data, nbytes, to, tag, request, local);
-    ahead_send[tag == DGNN_TAG_REVERSE] = *request;
-    return status;
-}
-
-static int ahead_wait(void *context, void **requests, int64_t n, double deadline_s, struct dgnn_error *local)
-{
-    for (int64_t k = 0; k < n; k++) {
-        int is_send = requests[k] && (requests[k] == ahead_send[0] || requests[k] == ahead_send[1]);
-        ahead_waits += is_send;
-        if (is_send && ahead_fails) {
-            return dgnn_status_set(local, DGNN_ERROR_COMM, "the cable is cut");
-        }
-    }
-    return ahead_inner.wait(context, requests, n, deadline_s, local);
-}
-
-static int ahead_create(const struct ranks_rank *rank, int kind, struct dgnn_plan **plan,
-                        struct dgnn_swaps **swaps, struct dgnn_exchange **x, struct dgnn_error *local)
-{
-    const int32_t other = 1 - rank->rank, one = 1, send = 1, ghost = 2, *const lists[] = {&send};
-    const int64_t first[] = {0, 1};
-    const struct dgnn_direct direct = {1, &other, first, &send, first, &ghost};
-    const struct dgnn_border border = {1, &other, &other, &one, &one, lists, NULL};
-    if (kind) {
-        DGNN_TRY(dgnn_swaps_create(&border, 2, 3, rank->rank, 2, swaps, local));
-        return dgnn_exchange_create_swaps(*swaps, rank->comm, DGNN_EXCHANGE_FEATURES, x, local);
-    }
-    DGNN_TRY(dgnn_plan_create(&direct, 2, 3, rank->rank, 2, plan, local));
-    return dgnn_exchange_create_direct(*plan, rank->comm, DGNN_EXCHANGE_FEATURES, x, local);
-}
-
-static void ahead_body(struct ranks_rank *rank)
-{
-    struct ahead_job *job = rank->data;
-    struct dgnn_error local;
-    struct dgnn_plan *plan = NULL;
-    struct dgnn_swaps *swaps = NULL;
-    struct dgnn_exchange *x = NULL;
-    double rows[] = {1, 2, NAN}, gradient[] = {1, 2, 4};
-    int *waits = job->waits[rank->rank], r = rank->rank;
-    ahead_inner = rank->comm->transport;
-    ahead_waits = ahead_fails = 0;
-    rank->comm->transport.send_create = ahead_send_create;
-    rank->comm->transport.wait = ahead_wait;
-    int status = ahead_create(rank, job->kind, &plan, &swaps, &x, &local);
-    status = status ? status : dgnn_exchange_forward_begin(x, rows, 1, 8, &local);
-    status = status ? status : dgnn_exchange_forward_end(x, &local);
-    waits[0] = ahead_waits;
-    ahead_fails = job->fails;
-    job->settled[r] = status ? status : dgnn_exchange_settle(x, &local);
-    waits[1] = ahead_waits;
-    status = status ? status : dgnn_exchange_reverse_begin(x, gradient, 1, 8, &local);
-    status = status ? status : dgnn_exchange_reverse_end(x, &local);
-    waits[2] = ahead_waits;
-    job->ghost[r][0] = gradient[2];
-    job->status[r] = status ? status : dgnn_exchange_forward_begin(x, rows, 1, 8, &local); /* settles first */
-    waits[3] = ahead_waits;
-    job->ghost[r][1] = gradient[2];
-    status = job->status[r] ? job->status[r] : dgnn_exchange_forward_end(x, &local);
-    (void)(status ? status : dgnn_exchange_settle(x, &local));
-    rank->comm->transport.send_create = ahead_inner.send_create;
-    dgnn_exchange_free(x);
-    rank->comm->transport.wait = ahead_inner.wait;
-    dgnn_plan_free(plan);
-    dgnn_swaps_free(swaps);
-}
-
-static void test_ahead(void)
-{
-    for (int kind = 0; kind < 2; kind++) {
-        struct ahead_job job = {.kind = kind};
-        ranks_run(2, 10, ahead_body, &job);
-        for (int r = 0; r < 2; r++) {
-            CHECK(job.settled[r] == DGNN_OK && job.status[r] == DGNN_OK);
-            CHECK(job.waits[r][0] == 0 && job.waits[r][1] == 1 && job.waits[r][2] == 1 &&
-                  job.waits[r][3] == 2);
-            CHECK(job.ghost[r][0] == 4 && job.ghost[r][1] == 0);
-        }
-        job = (struct ahead_job){.kind = kind, .fails = 1};
-        ranks_run(2, 10, ahead_body, &job);
-        for (int r = 0; r < 2; r++) {
-            CHECK(job.settled[r] == DGNN_ERROR_COMM && job.status[r] == DGNN_ERROR_COMM &&
-                  job.waits[r][3] == 1);
-        }
-    }
-}
-
 /* Each allocation fails once: an error, nothing leaked. */
 static void test_memory(void)
 {
@@ -884,14 +576,11 @@ int main(void)
     test_misuse();
     test_g7_bricks();
     test_random_plans(plans ? atoll(plans) : 4000);
-    test_ablations();
     test_counts();
     test_spin_on_ranks();
     test_no_allocation_after_first_use();
     test_many_arrays();
     test_many_layers();
-    test_late_messages();
-    test_ahead();
     test_memory();
     return check_report();
 }

@@ -59,12 +59,18 @@ static const struct family families[] = {
     {"spin_f32", 0.5, 1, 96, FLOAT32},
 };
 
-enum { RANDOM_SYSTEMS = 30 };
+enum { RANDOM_SYSTEMS = 10 }; /* of each family; test_many_families has 30 */
 
 static void test_family(const struct family *f, int scale)
 {
     static const int32_t grids[][3] = {{1, 1, 1}, {2, 1, 1}, {2, 2, 1}, {2, 2, 2}};
-    test_random(f->name, f->skin, f->exchanges + 1, RANDOM_SYSTEMS * scale, 7, f->largest_n, f->tolerance);
+    test_random(&(struct random_systems){.name = f->name,
+                                         .skin = f->skin,
+                                         .nlayer = f->exchanges + 1,
+                                         .largest_n = f->largest_n,
+                                         .count = RANDOM_SYSTEMS * scale,
+                                         .seed = 7,
+                                         .tolerance = f->tolerance});
     struct test_models m = models_load(f->name, f->skin, f->exchanges + 1);
     for (size_t g = 0; g < sizeof(grids) / sizeof(grids[0]); g++) {
         for (enum thinning thin = ALL_REAL; thin <= HALF_EMPTY; thin++) {
@@ -107,7 +113,7 @@ static void test_first_in_compute(struct test_models *m, int32_t with_ids, int32
     int32_t owner[32];
     struct call c = {
         .models = m, .s = &s, .nrank = 4, .nstep = 1, .bad_rank = -1, .with_ids = with_ids, .owner = owner};
-    system_create(&s, 32, 0.03, 0, 2, SYSTEM_GAS, &seed);
+    system_create(&s, 32, &(struct system_kind){.density = 0.03}, 2, &seed);
     for (int i = 0; i < 32; i++) {
         owner[i] = 3 - i % 3; /* rank 0 passes none */
     }

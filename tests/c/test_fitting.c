@@ -83,7 +83,7 @@ static int load_fit(const struct fit *fit, const struct net_text *text, struct d
     struct dgnn_load_context context = {.ntypes = NTYPES, .threads = fit->threads, .cpu = DGNN_CPU_REFERENCE};
     struct dgnn_tree *tree = NULL;
     int status = dgnn_cpu_best(&context.cpu, error);
-    status = status ? status : dgnn_tree_parse("fit.json", text->data, text->length, NULL, 0, &tree, error);
+    status = status ? status : dgnn_tree_parse("fit.json", text->data, text->length, NULL, &tree, error);
     if (!status) {
         struct dgnn_value root = dgnn_tree_root(tree);
         status = dgnn_fitting_load(&root, &context, fitting, error);

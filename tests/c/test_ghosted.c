@@ -152,8 +152,7 @@ static void test_faults(void)
         case_make(&s, &c, (const int32_t[]){2, 2, 1}, ALL_REAL, 5);
         ghosted_run(&c);
         for (int32_t r = 0; r < 4; r++) {
-            check_status(c.status[r], DGNN_ERROR_INPUT, c.message[r], faults[k].text, __FILE__, __LINE__,
-                         "fault");
+            CHECK_TEXT(c.status[r], DGNN_ERROR_INPUT, c.message[r], faults[k].text, "fault");
             CHECK(!strcmp(c.message[r], c.message[0]));
             c.status[r] = 0;
         }
@@ -222,8 +221,8 @@ static void test_one_row(const char *name, struct tolerance t)
 int main(void)
 {
     test_bricks("dpa3_base", 1, (struct tolerance){1e-11, 1e-13});
-    test_bricks("dpa3_fparam_aparam", 1, (struct tolerance){1e-11, 1e-13});
-    test_bricks("dpa3_f32", 1, (struct tolerance){1e-5, 1e-6});
+    test_bricks("dpa3_fparam_aparam", 3, (struct tolerance){1e-11, 1e-13});
+    test_bricks("dpa3_f32", 3, (struct tolerance){1e-5, 1e-6});
     test_bricks("dpa2_base", 3, (struct tolerance){1e-11, 1e-13});
     test_bricks("spin_dpa3", 3, (struct tolerance){1e-11, 1e-13});
     test_bricks("spin_fparam", 3, (struct tolerance){1e-11, 1e-13});

@@ -375,6 +375,43 @@ static int64_t make_images(const struct system *system, double *rows, int32_t *o
     return n;
 }
 
+/* Rows that are images have forces, and with their atoms' the periodic form's. */
+static void check_images(const int32_t *owner, int64_t nrow, const double *forces, double *periodic_forces)
+{
+    double worst = 0;
+    int64_t outside = 0;
+    for (int64_t r = 0; r < nrow; r++) {
+        outside += r >= N && forces[3 * r] != 0;
+        for (int c = 0; c < 3; c++) {
+            periodic_forces[3 * owner[r] + c] -= forces[3 * r + c];
+        }
+    }
+    for (int k = 0; k < 3 * N; k++) {
+        worst = check_larger(worst, fabs(periodic_forces[k]));
+    }
+    CHECK_NEAR(worst, 0, 1e-12);
+    CHECK(outside > 50);
+}
+
+/* virials: of both forms. */
+static void check_virials(const double *rows, int64_t nrow, const double *forces, const double *atom_virial,
+                          double virials[2][9])
+{
+    double sum[9] = {0};
+    double product[9] = {0};
+    for (int64_t r = 0; r < nrow; r++) {
+        for (int c = 0; c < 9; c++) {
+            sum[c] += atom_virial[9 * r + c];
+            product[c] += forces[3 * r + c / 3] * rows[3 * r + c % 3];
+        }
+    }
+    for (int c = 0; c < 9; c++) {
+        CHECK_NEAR(virials[0][c], virials[1][c], 1e-11);
+        CHECK_NEAR(sum[c], virials[1][c], 1e-11);
+        CHECK_NEAR(product[c], virials[1][c], 1e-11); /* sum of F (x) r over atoms and images */
+    }
+}
+
 static void test_images(void)
 {
     static double rows[3 * MAX_ROWS];
@@ -414,30 +451,8 @@ static void test_images(void)
     CHECK(dgnn_graph_nedge(&builders[0].graph) == dgnn_graph_nedge(&builders[1].graph));
     CHECK(dgnn_graph_nedge(&builders[0].graph) > 500);
     CHECK(dgnn_graph_nedge(&builders[0].graph) < dgnn_nlist_npair(&lists[0]));
-    double worst = 0;
-    double sum[9] = {0};
-    double product[9] = {0};
-    int64_t outside = 0;
-    for (int64_t r = 0; r < nrow; r++) {
-        outside += r >= N && forces[3 * r] != 0;
-        for (int c = 0; c < 9; c++) {
-            sum[c] += atom_virial[9 * r + c];
-            product[c] += forces[3 * r + c / 3] * rows[3 * r + c % 3];
-        }
-        for (int c = 0; c < 3; c++) {
-            periodic_forces[3 * owner[r] + c] -= forces[3 * r + c];
-        }
-    }
-    for (int k = 0; k < 3 * N; k++) {
-        worst = check_larger(worst, fabs(periodic_forces[k]));
-    }
-    CHECK_NEAR(worst, 0, 1e-12);
-    CHECK(outside > 50);
-    for (int c = 0; c < 9; c++) {
-        CHECK_NEAR(virials[0][c], virials[1][c], 1e-11);
-        CHECK_NEAR(sum[c], virials[1][c], 1e-11);
-        CHECK_NEAR(product[c], virials[1][c], 1e-11); /* sum of F (x) r over atoms and images */
-    }
+    check_images(owner, nrow, forces, periodic_forces);
+    check_virials(rows, nrow, forces, atom_virial, virials);
     for (int form = 0; form < 2; form++) {
         dgnn_graph_builder_free(&builders[form]);
         dgnn_nlist_free(&lists[form]);

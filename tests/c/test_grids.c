@@ -15,7 +15,8 @@ static struct call grid_call(struct test_models *m, struct system_case *s, const
 {
     struct call c = {.models = m, .s = s, .bad_rank = -1, .nrank = grid[0] * grid[1] * grid[2]};
     memcpy(c.grid, grid, sizeof(c.grid));
-    system_create(s, 40, 0.05, random_below(seed, 2) ? 0.4 : 0, m->serial->ntypes, SYSTEM_GAS, seed);
+    const struct system_kind kind = {.density = 0.05, .skew = random_below(seed, 2) ? 0.4 : 0};
+    system_create(s, 40, &kind, m->serial->ntypes, seed);
     system_parameters(s, m->serial->properties.fitting.dim_fparam, m->serial->properties.fitting.dim_aparam,
                       seed);
     system_spins(s, 1, seed);

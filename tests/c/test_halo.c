@@ -244,7 +244,8 @@ static void test_skewed(uint64_t seed)
     struct dgnn_halo halo = {0};
     struct dgnn_halo_box box[2];
     enum { N = 24 };
-    system_create(&s, 2 * N, 0.05, system_between(&seed, 0, 1), 2, SYSTEM_GAS, &seed);
+    const struct system_kind kind = {.density = 0.05, .skew = system_between(&seed, 0, 1)};
+    system_create(&s, 2 * N, &kind, 2, &seed);
     CHECK_STATUS(dgnn_cell_set(&cell, s.box, s.pbc, &error), DGNN_OK, "");
     struct dgnn_cell_wrapped wrapped = {.positions = s.x};
     CHECK_STATUS(dgnn_cell_wrap(&cell, 2 * N, s.x, &wrapped, &error), DGNN_OK, "");

@@ -19,7 +19,7 @@ static struct dgnn_tree *parse(const char *json, size_t length)
 {
     struct dgnn_tree *tree = NULL;
     struct dgnn_error error;
-    CHECK_STATUS(dgnn_tree_parse("net.json", json, length, NULL, 0, &tree, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_tree_parse("net.json", json, length, NULL, &tree, &error), DGNN_OK, "");
     return tree;
 }
 

@@ -32,7 +32,8 @@ static double sum_of_row(const struct dgnn_environment *environment, const doubl
                          const double *weight)
 {
     double row[4], r = sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2]), sum = 0;
-    double value = dgnn_environment_row(environment, 1, 0, vector, r, row);
+    const struct dgnn_environment_edge edge = {.type = 1, .vector = vector, .distance = r};
+    double value = dgnn_environment_row(environment, &edge, row);
     for (int64_t c = 0; c < environment->width; c++) {
         sum += weight[c] * row[c];
     }
@@ -45,7 +46,8 @@ static void check_gradient(struct dgnn_environment *environment, double length)
     for (int k = 0; k < 5; k++) {
         weight[k] = uniform();
     }
-    dgnn_environment_backward(environment, 1, 0, vector, length, weight, weight[4], gradient);
+    const struct dgnn_environment_edge edge = {.type = 1, .vector = vector, .distance = length};
+    dgnn_environment_backward(environment, &edge, weight, weight[4], gradient);
     for (int a = 0; a < 3; a++) {
         const double h = 1e-5;
         double kept = vector[a];
@@ -95,7 +97,7 @@ static int load_statistics(const char *davg, const char *dstd, struct dgnn_envir
              "{\"davg\": {\"@class\": \"np.ndarray\", \"dtype\": \"float64\", \"value\": %s}, "
              "\"dstd\": {\"@class\": \"np.ndarray\", \"dtype\": \"float64\", \"value\": %s}}",
              davg, dstd);
-    DGNN_TRY(dgnn_tree_parse("statistics", json, strlen(json), NULL, 0, &tree, error));
+    DGNN_TRY(dgnn_tree_parse("statistics", json, strlen(json), NULL, &tree, error));
     struct dgnn_value root = dgnn_tree_root(tree);
     int status = dgnn_environment_load(e, &root, sel, error);
     dgnn_tree_free(tree);

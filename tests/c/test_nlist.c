@@ -3,49 +3,9 @@
 
 #include <stdlib.h>
 
-#include "geom/nlist.h"
 #include "geom/pairvector.h"
 
-#include "check.h"
-
-enum { MAX_ATOMS = 64 };
-
-static uint64_t random_state = 88172645463325252u;
-
-static double uniform(double low, double high)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return low + (high - low) * ((double)(random_state >> 11) / 9007199254740992.0);
-}
-
-static int64_t pick(int64_t n)
-{
-    return (int64_t)uniform(0, (double)n);
-}
-
-struct system {
-    struct dgnn_cell cell;
-    double positions[3 * MAX_ATOMS]; /* wrapped */
-    int64_t ids[MAX_ATOMS];
-    int64_t n;
-    int64_t ncentre;
-    double cutoff;
-};
-
-static struct dgnn_nlist_input input_of(const struct system *system, double skin, int may_reuse)
-{
-    return (struct dgnn_nlist_input){.ncentre = system->ncentre,
-                                     .nrow = system->n,
-                                     .positions = system->positions,
-                                     .ids = system->ids,
-                                     .cell = &system->cell,
-                                     .cutoff = system->cutoff,
-                                     .skin = skin,
-                                     .may_reuse = may_reuse,
-                                     .threads = 1 + (int)pick(3)};
-}
+#include "nlist_case.h"
 
 /* ------------------------------------------------------------------ oracle */
 
@@ -150,56 +110,7 @@ static int64_t differences(const struct system *system, const struct dgnn_nlist 
     return wrong;
 }
 
-/* ------------------------------------------------------------------ systems */
-
-static void wrap(struct system *system)
-{
-    struct dgnn_cell_wrapped wrapped = {system->positions, NULL, NULL, NULL};
-    CHECK(!dgnn_cell_wrap(&system->cell, system->n, system->positions, &wrapped, NULL));
-}
-
-static void shuffle_ids(struct system *system)
-{
-    for (int64_t i = 0; i < system->n; i++) {
-        int64_t j = pick(i + 1);
-        system->ids[i] = system->ids[j];
-        system->ids[j] = 7 * i + 3;
-    }
-}
-
-/* kind 0: orthorhombic, 1: triclinic, 2: strongly tilted, 3: left-handed, 4: no box. */
-static void make_cell(struct system *system, int kind, int periodic, double smallest, double largest)
-{
-    double box[9] = {0};
-    int32_t pbc[3] = {periodic & 1, periodic >> 1 & 1, periodic >> 2 & 1};
-    for (int k = 0; k < 3; k++) {
-        box[4 * k] = uniform(smallest, largest);
-    }
-    for (int k = 0; kind && k < 9; k++) {
-        box[k] += k % 4 ? uniform(-1, 1) * (kind == 2 && k == 3 ? 40 : 0.4 * smallest) : 0;
-    }
-    if (kind == 3) {
-        double row[3] = {box[0], box[1], box[2]};
-        memcpy(box, box + 3, sizeof row);
-        memcpy(box + 3, row, sizeof row);
-    }
-    CHECK(!dgnn_cell_set(&system->cell, kind == 4 ? NULL : box, pbc, NULL));
-}
-
-static void fill(struct system *system, int64_t n, double from, double to)
-{
-    system->n = n;
-    for (int64_t i = 0; i < n; i++) {
-        double f[3] = {uniform(from, to), uniform(from, to), uniform(from, to)};
-        double scale = system->cell.has_box ? 1 : 12;
-        for (int c = 0; c < 3; c++) {
-            const double *h = system->cell.h;
-            system->positions[3 * i + c] = scale * (f[0] * h[c] + f[1] * h[3 + c] + f[2] * h[6 + c]);
-        }
-    }
-    shuffle_ids(system);
-    wrap(system);
-}
+/* ------------------------------------------------------------------ random systems */
 
 static void test_random(void)
 {
@@ -259,18 +170,6 @@ static void test_ties(void)
 
 /* ------------------------------------------------------------------ reuse */
 
-static int same_lists(const struct dgnn_nlist *a, const struct dgnn_nlist *b)
-{
-    size_t n = (size_t)dgnn_nlist_npair(a);
-    return a->ncentre == b->ncentre && dgnn_nlist_npair(a) == dgnn_nlist_npair(b) &&
-           !memcmp(a->first, b->first, (size_t)(a->ncentre + 1) * sizeof *a->first) &&
-           !memcmp(a->neighbour, b->neighbour, n * sizeof *a->neighbour) &&
-           !memcmp(a->shift, b->shift, n * 3 * sizeof *a->shift) &&
-           !memcmp(a->vector, b->vector, n * 3 * sizeof *a->vector) &&
-           !memcmp(a->distance, b->distance, n * sizeof *a->distance);
-}
-
-/* Moves all atoms; now and then a user moves some by whole lattice vectors, or wraps none of them. */
 static void move(struct system *system, double step, int rewrap)
 {
     for (int64_t i = 0; i < system->n; i++) {
@@ -521,131 +420,6 @@ static void test_out_of_memory(void)
     CHECK(dgnn_alloc_live() == live);
 }
 
-/* ------------------------------------------------------------------ bad input */
-
-static void test_bad_input(void)
-{
-    struct dgnn_nlist list = {0};
-    struct dgnn_error error;
-    struct system system;
-    uint8_t may[MAX_ATOMS] = {0};
-    int64_t label[MAX_ATOMS];
-    make_cell(&system, 0, 7, 8, 9);
-    fill(&system, 12, 0, 1);
-    system.ncentre = 12;
-    system.cutoff = 4;
-    for (int64_t i = 0; i < 12; i++) {
-        label[i] = 100 + i;
-    }
-    struct dgnn_nlist_input input = input_of(&system, 0.5, 1);
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_OK, "");
-    double keep = system.positions[5];
-    system.positions[5] = NAN;
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT, "coordinate 2 of atom 1 is nan");
-    CHECK(dgnn_nlist_npair(&list) == 0);
-    system.positions[5] = 1e9;
-    input.label = label;
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT,
-                 "coordinate 2 of atom 101 is 1e+09");
-    system.positions[5] = keep;
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_OK, "");
-    CHECK(!list.reused);
-
-    memcpy(system.positions + 3 * 7, system.positions + 3 * 2, 3 * sizeof(double));
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT,
-                 "atoms 102 and 107 are 0 A apart");
-    system.positions[3 * 7] += system.cell.h[0] + 1e-8; /* at one place by way of an image */
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT,
-                 "atoms 102 and 107 are 1e-08 A apart");
-    input.label = NULL;
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT,
-                 "atoms 2 and 7 are 1e-08 A apart");
-    may[7] = 1;
-    input.may_overlap = may;
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_OK, "");
-    CHECK(list.neighbour[list.first[2]] == 7 && list.neighbour[list.first[7]] == 2);
-    memcpy(system.positions + 3 * 9, system.positions + 3 * 2, 3 * sizeof(double));
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT, "atoms 2 and 9 are 0 A apart");
-
-    struct system tiny = {.n = 1, .ncentre = 1, .cutoff = 6};
-    CHECK(!dgnn_cell_set(&tiny.cell, (double[9]){1e-3, 0, 0, 0, 1e-3, 0, 0, 0, 1e-3}, (int32_t[3]){1, 1, 1},
-                         NULL));
-    input = input_of(&tiny, 0.5, 0);
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT,
-                 "box is too small for a cutoff of 6 A");
-    input.cutoff = NAN;
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT, "cutoff is nan");
-    make_cell(&system, 0, 7, 8, 9);
-    system.positions[0] = 9e7;
-    input = input_of(&system, 0.5, 0);
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT,
-                 "cells out along lattice vector 0");
-    make_cell(&system, 0, 7, 8, 9); /* within what is taken along each vector, too many boxes between them */
-    system.positions[0] = 1e6;
-    system.positions[1] = 1e6;
-    system.positions[2] = 1e6;
-    input = input_of(&system, 0.5, 0);
-    CHECK_STATUS(dgnn_nlist_update(&list, &input, &error), DGNN_ERROR_INPUT, "spread over");
-    dgnn_nlist_free(&list);
-}
-
-/* ------------------------------------------------------------------ a host's lists */
-
-static void test_given(void)
-{
-    struct dgnn_nlist list = {0};
-    struct dgnn_nlist searched = {0};
-    struct dgnn_error error;
-    struct system system;
-    int64_t first[MAX_ATOMS + 1] = {0};
-    int32_t rows[MAX_ATOMS * MAX_ATOMS];
-    make_cell(&system, 4, 0, 1, 1);
-    fill(&system, 40, 0, 1);
-    system.ncentre = 25;
-    system.cutoff = 5;
-    for (int64_t i = 0; i < system.ncentre; i++) { /* all rows, from the last to the first */
-        first[i + 1] = first[i];
-        for (int64_t j = system.n; j-- > 0;) {
-            rows[first[i + 1]] = (int32_t)j;
-            first[i + 1] += j != i;
-        }
-    }
-    struct dgnn_nlist_input input = input_of(&system, 0.5, 1);
-    CHECK_STATUS(dgnn_nlist_update(&searched, &input, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_OK, "");
-    CHECK(same_lists(&list, &searched) && dgnn_nlist_npair(&list) > 100);
-    int64_t before = dgnn_alloc_count();
-    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_OK, "");
-    CHECK(dgnn_alloc_count() == before);
-    input.ids = NULL;
-    input.label = system.ids;
-    char text[80];
-    int32_t *row = &rows[first[3] + 2];
-    int32_t keep = *row;
-    *row = 40;
-    snprintf(text, sizeof text, "neighbours of atom %d name row 40; expected rows below 40",
-             (int)system.ids[3]);
-    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT, text);
-    *row = -1;
-    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT,
-                 "name row -1");
-    *row = 3;
-    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT,
-                 "the atom itself");
-    *row = row[1];
-    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT, "twice");
-    *row = keep;
-    first[4] = first[3] - 1;
-    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT,
-                 "has neighbours from");
-    first[0] = 1;
-    CHECK_STATUS(dgnn_nlist_update_given(&list, &input, first, rows, &error), DGNN_ERROR_INPUT,
-                 "neighbour_first[0]");
-    CHECK(dgnn_nlist_npair(&list) == 0);
-    dgnn_nlist_free(&list);
-    dgnn_nlist_free(&searched);
-}
-
 /* a * b + c must be rounded twice whatever the compiler was told. volatile stores force that here. */
 static void test_not_contracted(void)
 {
@@ -685,7 +459,5 @@ int main(void)
     test_far();
     test_allocations();
     test_out_of_memory();
-    test_bad_input();
-    test_given();
     return check_report();
 }

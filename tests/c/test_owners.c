@@ -105,7 +105,7 @@ static void test_random(void)
         }
         ranks_run(nrank, 30, owners_body, &job);
         for (int32_t r = 0; r < nrank; r++) {
-            check_status(job.status[r], DGNN_OK, job.message[r], "", __FILE__, __LINE__, "random");
+            CHECK_TEXT(job.status[r], DGNN_OK, job.message[r], "", "random");
         }
         CHECK(job_good(&job, nrank));
         job_free(&job);
@@ -148,8 +148,7 @@ static void test_refused(void)
         job.given[1].nlocal = wrong[k].nlocal;
         ranks_run(3, 30, owners_body, &job);
         for (int32_t r = 0; r < 3; r++) {
-            check_status(job.status[r], DGNN_ERROR_INPUT, job.message[r], wrong[k].text, __FILE__, __LINE__,
-                         "refused");
+            CHECK_TEXT(job.status[r], DGNN_ERROR_INPUT, job.message[r], wrong[k].text, "refused");
             CHECK(!job.plan[r]);
         }
         job_free(&job);

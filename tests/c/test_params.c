@@ -37,7 +37,7 @@ static struct dgnn_tree *parse(const char *json)
 {
     struct dgnn_tree *tree = NULL;
     struct dgnn_error error;
-    CHECK_STATUS(dgnn_tree_parse("p.json", json, strlen(json), NULL, 0, &tree, &error), DGNN_OK, "");
+    CHECK_STATUS(dgnn_tree_parse("p.json", json, strlen(json), NULL, &tree, &error), DGNN_OK, "");
     return tree;
 }
 

@@ -293,63 +293,66 @@ static void mutate_window(struct mutant *m, int32_t s, int32_t by)
     }
 }
 
-/* False where this damage cannot be done here. */
-static int mutate_border(struct mutant *m, int32_t nrank, uint64_t *state)
+/* Of numbers of rows, and of ranks. */
+static void mutate_numbers(struct mutant *m, int64_t kind, int32_t s, int32_t by, int32_t nrank,
+                           uint64_t *state)
 {
     static const int32_t wild[] = {-1, INT32_MIN, INT32_MAX};
-    int32_t s = (int32_t)random_below(state, m->border.nswap);
-    int32_t t = (int32_t)random_below(state, m->border.nswap);
-    int32_t some = m->sendnum[s] > 0 ? (int32_t)random_below(state, m->sendnum[s]) : 0;
-    int32_t by = random_below(state, 2) ? 1 : -1;
-    int32_t off = m->firstrecv[s];
-    switch (random_below(state, 18)) {
+    switch (kind) {
     case 0:
         m->sendnum[s] += 1;
-        return 1;
+        break;
     case 1:
         m->sendnum[s] -= 1;
-        return 1;
+        break;
     case 2:
         m->recvnum[s] += by;
-        return 1;
+        break;
     case 3:
         mutate_window(m, s, by);
-        return 1;
+        break;
     case 4:
         m->border.nswap += 1;
         m->firstrecv[m->border.nswap - 1] = (int32_t)m->nnode;
         m->sendproc[m->border.nswap - 1] = m->recvproc[m->border.nswap - 1] = m->rank;
-        return 1;
+        break;
     case 5:
         m->border.nswap -= 1;
-        return 1;
+        break;
     case 6:
         m->sendproc[s] = random_below(state, 2) ? nrank : wild[random_below(state, 3)];
-        return 1;
+        break;
     case 7:
         m->recvproc[s] = random_below(state, 2) ? nrank : wild[random_below(state, 3)];
-        return 1;
+        break;
     case 8:
         m->sendproc[s] = (m->sendproc[s] + 1 + (int32_t)random_below(state, nrank - 1)) % nrank;
-        return 1;
+        break;
     case 9:
         m->recvproc[s] = (m->recvproc[s] + 1 + (int32_t)random_below(state, nrank - 1)) % nrank;
-        return 1;
+        break;
+    case 12:
+        m->firstrecv[s] += by;
+        break;
+    case 13:
+        m->nowned += by;
+        break;
+    default:
+        m->nnode += by;
+    }
+}
+
+/* Of the rows of swap s, of which some is one. False where this damage cannot be done here. */
+static int mutate_rows(struct mutant *m, int64_t kind, int32_t s, int32_t t, int32_t some, uint64_t *state)
+{
+    static const int32_t wild[] = {-1, INT32_MIN, INT32_MAX};
+    switch (kind) {
     case 10:
-        m->rows[s][some] = off + (int32_t)random_below(state, 4);
+        m->rows[s][some] = m->firstrecv[s] + (int32_t)random_below(state, 4);
         return m->sendnum[s] > 0;
     case 11:
         m->rows[s][some] = wild[random_below(state, 3)];
         return m->sendnum[s] > 0;
-    case 12:
-        m->firstrecv[s] += by;
-        return 1;
-    case 13:
-        m->nowned += by;
-        return 1;
-    case 14:
-        m->nnode += by;
-        return 1;
     case 15:
         m->lists[s] = NULL;
         return m->sendnum[s] > 0;
@@ -366,6 +369,21 @@ static int mutate_border(struct mutant *m, int32_t nrank, uint64_t *state)
         return m->sendnum[s] != m->sendnum[t];
     }
     }
+}
+
+/* False where this damage cannot be done here. */
+static int mutate_border(struct mutant *m, int32_t nrank, uint64_t *state)
+{
+    int32_t s = (int32_t)random_below(state, m->border.nswap);
+    int32_t t = (int32_t)random_below(state, m->border.nswap);
+    int32_t some = m->sendnum[s] > 0 ? (int32_t)random_below(state, m->sendnum[s]) : 0;
+    int32_t by = random_below(state, 2) ? 1 : -1;
+    int64_t kind = random_below(state, 18);
+    if (kind == 10 || kind == 11 || kind > 14) {
+        return mutate_rows(m, kind, s, t, some, state);
+    }
+    mutate_numbers(m, kind, s, by, nrank, state);
+    return 1;
 }
 
 static int mutate_direct(struct mutant *m, int32_t nrank, uint64_t *state)

@@ -3,10 +3,10 @@
 #include "check.h"
 #include "cluster.h"
 
+static uint64_t cluster_seed = 1;
+
 #include <stdlib.h>
 
-#include "comm/exchange_create.h"
-#include "comm/plan.h"
 #include "io/archive.h"
 #include "net/dpa3/recompute_trial.h"
 #include "net/energy/atomic.h"
@@ -43,25 +43,6 @@ static int load(const char *name, struct dgnn_load_context *context, struct dgnn
     dgnn_alloc_free(names);
     dgnn_archive_free(&archive);
     return status;
-}
-
-/* Neighbours as copies in ghost rows, with an exchange that copies and adds. */
-static struct dgnn_exchange *make_exchange(struct dgnn_plan **plan)
-{
-    static const int64_t first[] = {0, NROW - NATOM};
-    static const int32_t me = 0;
-    static int32_t owner[NROW], row[NROW];
-    struct dgnn_exchange *exchange = NULL;
-    struct dgnn_error error;
-    for (int32_t i = 0; i < NROW; i++) {
-        row[i] = i;
-        owner[i] = i % NATOM;
-    }
-    const struct dgnn_direct direct = {1, &me, first, owner + NATOM, first, row + NATOM};
-    CHECK_STATUS(dgnn_plan_create(&direct, NATOM, NROW, 0, 1, plan, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_exchange_create_direct(*plan, NULL, DGNN_EXCHANGE_FEATURES, &exchange, &error), DGNN_OK,
-                 "");
-    return exchange;
 }
 
 /* ---------------------------------------------------------------- a descriptor */
@@ -140,7 +121,7 @@ static void check_ghosts(const struct place *at, const struct cluster *c)
     ghosts.nnode = NROW;
     ghosts.neighbour = c->copied;
     own.graph = &ghosts;
-    own.exchange = make_exchange(&plan);
+    own.exchange = cluster_exchange(&plan);
     check_place(&own);
     dgnn_exchange_free(own.exchange);
     dgnn_plan_free(plan);
@@ -167,7 +148,7 @@ static void test_descriptor(const char *name)
         dgnn_recompute_trial_force(kept[memory]);
         CHECK(!load(name, &context, &at.d, NULL));
         dgnn_descriptor_kind(at.d)->properties(at.d, &p);
-        make_cluster(&c, &p, context.ntypes);
+        make_cluster(&c, &p, context.ntypes, 1, &cluster_seed);
         at.graph = &c.graph;
         check_place(&at);
         if (p.has_message_passing) {
@@ -212,7 +193,7 @@ static void test_passes(const char *name, int32_t memory)
     struct dgnn_error error;
     CHECK(!load(name, &context, NULL, &atomic));
     dgnn_atomic_properties(atomic, &p);
-    make_cluster(&c, &p.descriptor, context.ntypes);
+    make_cluster(&c, &p.descriptor, context.ntypes, 1, &cluster_seed);
     struct dgnn_descriptor_base *base = (struct dgnn_descriptor_base *)dgnn_atomic_descriptor(atomic);
     struct dgnn_descriptor_kind counting = *base->kind;
     counted = base->kind;

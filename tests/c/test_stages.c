@@ -8,8 +8,6 @@
 
 #include <stdlib.h>
 
-#include "comm/exchange_create.h"
-#include "comm/plan.h"
 #include "io/archive.h"
 #include "net/dpa2/dpa2.h"
 #include "net/dpa3/dpa3.h"
@@ -265,25 +263,6 @@ static void evaluate(const struct dgnn_descriptor *d, const struct dgnn_graph *g
     kind->workspace_free(workspace);
 }
 
-/* Neighbours as copies in ghost rows, with an exchange that copies and adds. */
-static struct dgnn_exchange *make_exchange(struct dgnn_plan **plan)
-{
-    static const int64_t first[] = {0, NROW - NATOM};
-    static const int32_t me = 0;
-    static int32_t owner[NROW], row[NROW];
-    struct dgnn_exchange *exchange = NULL;
-    struct dgnn_error error;
-    for (int32_t i = 0; i < NROW; i++) {
-        row[i] = i;
-        owner[i] = i % NATOM;
-    }
-    const struct dgnn_direct direct = {1, &me, first, owner + NATOM, first, row + NATOM};
-    CHECK_STATUS(dgnn_plan_create(&direct, NATOM, NROW, 0, 1, plan, &error), DGNN_OK, "");
-    CHECK_STATUS(dgnn_exchange_create_direct(*plan, NULL, DGNN_EXCHANGE_FEATURES, &exchange, &error), DGNN_OK,
-                 "");
-    return exchange;
-}
-
 /* ---------------------------------------------------------------- tests */
 
 static void begin_checking(int32_t whole)
@@ -341,7 +320,7 @@ static void check_descriptor(const char *name, struct dgnn_descriptor *d, const 
     struct dgnn_descriptor_properties p;
     int64_t nedge = c->first[NATOM];
     struct dgnn_plan *plan = NULL;
-    struct dgnn_exchange *exchange = make_exchange(&plan);
+    struct dgnn_exchange *exchange = cluster_exchange(&plan);
     struct dgnn_graph ghosts = c->graph;
     ghosts.nnode = NROW;
     ghosts.neighbour = c->copied;
@@ -383,7 +362,8 @@ static void test_case(const char *name)
         }
         CHECK(!load(name, &context, &d));
         dgnn_descriptor_kind(d)->properties(d, &p);
-        make_cluster(&c, &p, context.ntypes);
+        uint64_t seed = 3;
+        make_cluster(&c, &p, context.ntypes, 1, &seed);
         /* Chunks of one evaluation on several threads are stages at the same time. */
         if (context.threads == 1 || ((struct dgnn_staged *)d)->driver->forward) {
             check_descriptor(name, d, &c);
@@ -413,7 +393,8 @@ static void test_planted(const char *name, struct asked asked, const struct faul
     const struct dgnn_backend *cpu = staged->backend;
     struct dgnn_backend checker = checking_of(staged);
     dgnn_descriptor_kind(d)->properties(d, &p);
-    make_cluster(&c, &p, context.ntypes);
+    uint64_t seed = 3;
+    make_cluster(&c, &p, context.ntypes, 1, &seed);
     evaluate(d, &c.graph, NULL, asked, &plain);
     dgnn_backend_set(d, &checker);
     for (size_t k = 0; k <= n; k++) {

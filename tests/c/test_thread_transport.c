@@ -36,7 +36,7 @@ static void note(struct outcome *o, int32_t rank, int step, int status, const st
 #define CHECK_STEP(o, rank, step, expected, text)                                                            \
     do {                                                                                                     \
         strcpy(error.message, (o).message[rank][step]);                                                      \
-        check_status((o).status[rank][step], expected, error.message, text, __FILE__, __LINE__, #o);         \
+        CHECK_TEXT((o).status[rank][step], expected, error.message, text, #o);                               \
     } while (0)
 
 /* ------------------------------------------------------------------ messages */

@@ -23,34 +23,22 @@ static char path[128];
 #define WEIGHT(dtype, value)                                                                                 \
     "{\"@class\":\"np.ndarray\",\"@is_variable\":true,\"dtype\":\"" dtype "\",\"value\":" value "}"
 
+#define FLOAT64 WEIGHT("float64", "[[1.5,2],[3,4]]")
+#define FLOAT32 WEIGHT("float32", "[]")
+#define INT64   WEIGHT("int64", "[9007199254740993]")
+#define INT32   WEIGHT("int32", "7")
+#define BOOL    WEIGHT("bool", "[true,false,true]")
+
 static const char text[] =
-    "{\"model\":{\"type\":\"standard\",\"n\":-0.0,\"x\":0.1,\"big\":1e300,\"tiny\":4."
-    "9e-324,\"t\":true,\"f\":false,\"z\":null,"
-    "\"s\":\"\\u00e9\\n\\\"\\\\\",\"l\":[1,[],{}],\"w\":" WEIGHT(
-        "float64",
-        "[[1.5,2],"
-        "[3,4]]") ",\"e\":" WEIGHT("float32",
-                                   "[]") ",\"i\":" WEIGHT("int64",
-                                                          "[9007199254740993]") ",\"j\":" WEIGHT("int32",
-                                                                                                 "7") ",\"b\""
-                                                                                                      ":" WEIGHT(
-                                                                                                          "bo"
-                                                                                                          "o"
-                                                                                                          "l",
-                                                                                                          "[t"
-                                                                                                          "ru"
-                                                                                                          "e,"
-                                                                                                          "fa"
-                                                                                                          "ls"
-                                                                                                          "e,"
-                                                                                                          "tr"
-                                                                                                          "ue"
-                                                                                                          "]") "},\"software\":\"deepmd-kit\"}";
+    "{\"model\":{\"type\":\"standard\",\"n\":-0.0,\"x\":0.1,\"big\":1e300,\"tiny\":4.9e-324,"
+    "\"t\":true,\"f\":false,\"z\":null,\"s\":\"\\u00e9\\n\\\"\\\\\",\"l\":[1,[],{}],"
+    "\"w\":" FLOAT64 ",\"e\":" FLOAT32 ",\"i\":" INT64 ",\"j\":" INT32 ",\"b\":" BOOL "},"
+    "\"software\":\"deepmd-kit\"}";
 
 static void make_archive(struct dgnn_archive *archive, const char *type_map)
 {
     CHECK_STATUS(dgnn_archive_read_memory("model.json", text, strlen(text), archive, &error), DGNN_OK, "");
-    CHECK(!dgnn_tree_parse("metadata.json", type_map, strlen(type_map), NULL, 0, &archive->metadata, &error));
+    CHECK(!dgnn_tree_parse("metadata.json", type_map, strlen(type_map), NULL, &archive->metadata, &error));
     dgnn_archive_set_digest(archive);
 }
 

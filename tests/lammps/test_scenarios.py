@@ -8,8 +8,8 @@ from pathlib import Path
 import dgnn
 import numpy as np
 import pytest
-from lammps_runs import AFTER, AFTER_ATOMS, ATOMS, BOX, COLUMNS, FORCES, SPINS, case, differences, errors_of, relative, run
-from lammps_runs import Frame, Units, expected, spins_of, system, write_data
+from lammps_runs import AFTER, AFTER_ATOMS, ATOMS, BOX, COLUMNS, FORCES, LAMMPS, SPINS, Frame, Units, case
+from lammps_runs import differences, errors_of, expected, relative, run, spins_of, system, write_data
 
 LIMITS = {"energy": 1e-10}  # of its size; all else 1e-11 of the largest component
 MODEL = case("dpa3_base")
@@ -73,6 +73,7 @@ SCENARIOS |= {
     "minimise": Scenario("minimize 0 1e-6 10 40\n"),
     "box relax": Scenario("fix relax all box/relax aniso 0.0\nminimize 0 1e-6 5 30\n", skip=("energy", )),
     "shrink-wrapped": Scenario(NVE.format(300) + "run 10\n", (3,), boundary="p p s", **SLAB),
+    "slab, fixed walls": Scenario(NVE.format(300) + "run 10\n", (3,), boundary="p p f", **SLAB),
     "isolated": Scenario(NVE.format(300) + "run 10\n", boundary="s s s", data="cluster"),
     "delete": Scenario(NVE.format(300) + "run 3\ngroup some id 3:11\ndelete_atoms group some compress no\nrun 5\n", natoms=27),
     "evaporate": Scenario(NVE.format(300) + "region lower block INF INF INF INF 2 6\nfix away all evaporate 4 3 lower 49892\n"
@@ -86,6 +87,10 @@ SCENARIOS |= {
     "pre no": Scenario(NVE.format(300) + "run 3\nrun 3 pre no post no\nrun 3 pre no\n"),
     "no check": Scenario(NVE.format(300) + "neigh_modify every 7 delay 0 check no\nrun 18\n", skin=2.0),
     "run every": Scenario(NVE.format(300) + 'run 9 every 3 "variable x equal step"\n'),
+    "forms of run": Scenario(NVE.format(300) + "run 2 upto\nrun 3 start 0 stop 9\nrun 9 upto pre no\n"),
+    "rerun": Scenario(NVE.format(300) + "dump out all custom 1 {name}.frames id type x y z vx vy vz\nrun 3\nundump out\n"
+                      "displace_atoms all random 0.1 0.1 0.1 31\nrerun {name}.frames first 1 dump x y z vx vy vz\n"),
+    "replicate": Scenario("replicate 2 1 1\n" + NVE.format(300) + "run 3\n", natoms=72),
     "pair style again": Scenario(NVE.format(300) + "run 2\npair_style none\npair_style dgnn {model}\npair_coeff * * {elements}\n"
                                  "run 3\n"),
     "another model": Scenario(NVE.format(300) + f"run 2\npair_style dgnn {MODEL}\npair_coeff * * {{elements}}\nrun 3\n",
@@ -110,6 +115,10 @@ SCENARIOS |= {
                          pair=f"pair_style hybrid/overlay dgnn {{model}} dgnn {case('dpa1_attn2')}\n"
                               "pair_coeff * * dgnn 1 O H\npair_coeff * * dgnn 2 NULL H",
                          parts=[(MODEL, [0, 1], {}), (case("dpa1_attn2"), [-1, 1], {})]),
+    "hybrid, two dgnn": Scenario(NVE.format(300) + "run 5\n", (1, 3),
+                                 pair=f"pair_style hybrid dgnn {{model}} dgnn {case('dpa1_attn2')} zero 3.0\n"
+                                 "pair_coeff * * dgnn 1 O NULL\npair_coeff * * dgnn 2 NULL H\npair_coeff 1 2 zero",
+                                 parts=[(MODEL, [0, -1], {}), (case("dpa1_attn2"), [-1, 1], {})]),
     "fix adapt": Scenario("variable half equal 0.5\nfix tune all adapt 1 pair dgnn scale * * v_half\nrun 1\n",
                           given=dict(scale=0.5)),
     "fix adapt, NULL left out": Scenario("variable half equal 0.5\nfix tune all adapt 1 pair dgnn scale 2 2 v_half\nrun 1\n",
@@ -231,39 +240,42 @@ def data_folder():
     return folder
 
 
+def file_of(name):
+    return name.replace(" ", "_").replace(",", "").replace("/", "_")
+
+
 def script_of(name, scenario):
-    words = dict(model=scenario.model, elements=scenario.elements, name=name.replace(" ", "_").replace(",", "").replace("/", "_"),
-                 skin=scenario.skin, nodes=data_folder() / "nodes")
+    words = dict(model=scenario.model, elements=scenario.elements, name=file_of(name), skin=scenario.skin,
+                 nodes=data_folder() / "nodes")
     if scenario.elements == "spin_three":
         words["elements"] = " ".join(dgnn.Model.load(scenario.model).type_map)
     spin = scenario.style == "spin"
     output = SPINS * spin + (ATOMS if scenario.atoms else FORCES)
     counts = "".join(f" $({count}:%.0f)" for count in scenario.counts.split())
-    after = f'print "counts{counts}" file {words["name"]}.counts\n' + (AFTER + AFTER_ATOMS * scenario.atoms).format(name=words["name"], columns=COLUMNS * scenario.atoms + " c_mag[*]" * spin)
+    after = (AFTER + AFTER_ATOMS * scenario.atoms).format(name=words["name"], columns=COLUMNS * scenario.atoms + " c_mag[*]" * spin)
     step = {"metal": 0.0005, "real": 0.5, "si": 5e-16}[scenario.units]
-    return (f"clear\nprint \"scenario {words['name']}\"\nunits {scenario.units}\natom_style {scenario.style}\nboundary {scenario.boundary}\n{scenario.first}"
-            f"read_data {data_folder() / scenario.data}\nneighbor {scenario.skin} bin\n"
+    return (f"clear\nprint \"scenario {words['name']}\"\nunits {scenario.units}\natom_style {scenario.style}\n"
+            f"boundary {scenario.boundary}\n{scenario.first}read_data {data_folder() / scenario.data}\nneighbor {scenario.skin} bin\n"
             f"neigh_modify every 1 delay 0 check yes\ntimestep {step}\n{scenario.pair.format(**words)}\n{output}"
-            f"{scenario.body.format(**words, again=output)}{after}")
+            f"{scenario.body.format(**words, again=output)}print \"counts{counts}\" file {words['name']}.counts\n{after}")
+
+
+def start(scenarios, ranks, lammps=LAMMPS, timeout=560):
+    """One start of LAMMPS for all of them, {name: Scenario}: (the folder, what went wrong)."""
+    folder = Path(tempfile.mkdtemp(prefix="dgnn-lammps-"))
+    script = "".join(script_of(name, scenario) for name, scenario in scenarios.items())
+    done = run(script, folder, ranks, check=False, timeout=timeout, lammps=lammps)
+    return folder, "" if done.returncode == 0 else "\n".join(errors_of(done)) + (done.stdout + done.stderr)[-900:]
 
 
 @functools.cache
 def finished(ranks):
-    """One start of LAMMPS for all scenarios on so many ranks: (the folder, what went wrong)."""
-    folder = Path(tempfile.mkdtemp(prefix="dgnn-lammps-"))
-    script = "".join(script_of(name, scenario) for name, scenario in SCENARIOS.items() if ranks in scenario.ranks)
-    done = run(script, folder, ranks, check=False, timeout=560)
-    return folder, "" if done.returncode == 0 else "\n".join(errors_of(done)) + (done.stdout + done.stderr)[-900:]
+    return start({name: scenario for name, scenario in SCENARIOS.items() if ranks in scenario.ranks}, ranks)
 
 
-@pytest.mark.xdist_group("ranks of LAMMPS")
-@pytest.mark.parametrize("name, ranks", ON_RANKS, ids=[f"{name}-{ranks}ranks" for name, ranks in ON_RANKS])
-def test_scenario(name, ranks, figures):
-    scenario = SCENARIOS[name]
-    folder, wrong = finished(ranks)
-    file = name.replace(" ", "_").replace(",", "").replace("/", "_")
-    assert (folder / f"{file}.row").exists(), wrong
-    given = dict(scenario.given)
+def check(name, scenario, folder, figures, table="pair_style dgnn beside compute"):
+    """Its last step beside Model.compute, and that it was what it is called."""
+    file, given = file_of(name), dict(scenario.given)
     factor = given.pop("scale", 1.0)
     parts = scenario.parts or [(scenario.model, types_of(scenario.elements), given)]
     if factor != 1.0:
@@ -280,7 +292,13 @@ def test_scenario(name, ranks, figures):
     for quantity, value in found.items():
         limit = 1e-5 if "dtype" in scenario.given else LIMITS.get(quantity, 1e-11)
         if quantity not in scenario.skip:
-            figures.record("pair_style dgnn beside compute", name, quantity, value, limit)
+            figures.record(table, name, quantity, value, limit)
             assert value <= limit, (quantity, value)
 
 
+@pytest.mark.xdist_group("ranks of LAMMPS")
+@pytest.mark.parametrize("name, ranks", ON_RANKS, ids=[f"{name}-{ranks}ranks" for name, ranks in ON_RANKS])
+def test_scenario(name, ranks, figures):
+    folder, wrong = finished(ranks)
+    assert (folder / f"{file_of(name)}.row").exists(), wrong
+    check(name, SCENARIOS[name], folder, figures)

@@ -9,7 +9,7 @@ import dgnn
 import gen_check
 import numpy as np
 import pytest
-from dgnn import _core, check, cli
+from dgnn import _core, check, cli, cli_check
 
 FAMILIES = {"dpa3", "dpa2", "dpa1", "dpa4c", "se_e2_a", "se_e2_r", "se_e3", "hybrid", "spin"}
 
@@ -69,6 +69,16 @@ def test_report(report):
     assert report["thread_ranks"]["forces"] <= 1 and report["threads"]["two"]["forces"] <= 1
     assert report["mpi"]["found"] and "MPICH" in report["mpi"]["library"] and "_mpi_mpich" in report["mpi"]["modules"]
     assert set(report["devices"]) == {"cuda"}
+
+
+@pytest.mark.parametrize("built, lock, words", [("False", "True", ""), ("True", "True", ", free-threaded, its lock on"),
+                                                ("True", "False", ", free-threaded, its lock off")])
+def test_lock_is_said(built, lock, words, report):
+    """A free-threaded CPython turns its lock on for dgnn; PYTHON_GIL=0, which keeps it off, is not supported."""
+    changed = {**report, "versions": {**report["versions"], "free_threaded": built, "global_lock": lock}}
+    rows = [line.split(None, 1) for line in cli_check.lines(changed)]
+    assert dict(rows[:2])["python"] == f"{report['versions']['implementation']} {report['versions']['python']}{words}"
+    assert "True" not in dict(rows)["packages"]
 
 
 def test_lines(cases):

@@ -192,6 +192,7 @@ def test_each_block_is_run():
     text = (ROOT / "tests" / "pages" / "not_run.txt").read_text()
     reasons = [[part.strip() for part in line.split(" :: ")] for line in text.splitlines() if line.strip() and line[0] != "#"]
     assert all(len(row) == 3 and len(row[2]) > 10 for row in reasons)
+    assert len({(page, first) for page, first, _ in reasons}) == len(reasons), "a block stands there twice"
     left, used = [], set()
     for path in documents():
         page = str(path.relative_to(ROOT))

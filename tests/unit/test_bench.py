@@ -183,6 +183,7 @@ def test_rows_and_goals(tmp_path):
     assert 0 < fast["mb_per_atom"] < 20 and fast["goal_share"] > 0 and fast["calls"] >= 3
     assert fast["goal_share"] / fast["split_share"] == pytest.approx(93e6 * 192 / fast["split_flop"])
     assert molecule["goal_share"] is None and 0 < start["import_s"] < 60 and 0 < start["load_s"] < 60
+    assert 0 < start["beyond_numpy_s"] < start["import_s"]
     assert "fast_192" in done.stdout and "split share" in done.stdout and "load, s" in done.stdout
     page = tmp_path / "page.md"
     page.write_text("before\n" + "\nold\n".join(bench_model.MARKS) + "\nafter\n")

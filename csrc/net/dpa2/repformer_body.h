@@ -100,16 +100,13 @@ static int REAL(repformer_reserve)(struct REAL(dgnn_repformer_workspace) * w, st
 {
     const struct REAL(dgnn_repformer) *block = w->block;
     struct dgnn_arena arena = {0};
-    int64_t total;
     REAL(repformer_layout)(w, &arena);
     DGNN_TRY(dgnn_buffer_reserve(&w->buffer, arena.used, "features of DPA2's layers", error));
     arena = (struct dgnn_arena){.base = w->buffer.data};
     REAL(repformer_layout)(w, &arena);
     w->scratch_size = REAL(repformer_scratch)(w);
-    if (!dgnn_alloc_checked(w->scratch_size, block->context.threads, 0, &total)) {
-        total = INT64_MAX;
-    }
-    return dgnn_buffer_reserve(&w->scratch, total, "scratch of DPA2's layers", error);
+    return dgnn_buffer_reserve_each(&w->scratch, w->scratch_size, block->context.threads,
+                                    "scratch of DPA2's layers", error);
 }
 
 /* ---------------------------------------------------------------- chunks */
@@ -237,8 +234,8 @@ static void REAL(repformer_start_pair)(struct REAL(dgnn_repformer_workspace) * w
     const double *vector = graph->vector + 3 * e;
     double row[4], inverse = 1 / block->environment.cutoff;
     real *g2 = w->g2[0] + pair * block->ng2p, *h2 = w->h2[0] + 4 * pair;
-    w->sw[pair] =
-        dgnn_environment_row(&block->environment, graph->type[i], 0, vector, graph->distance[e], row);
+    const struct dgnn_environment_edge edge = dgnn_environment_edge(graph, i, 0, e);
+    w->sw[pair] = dgnn_environment_row(&block->environment, &edge, row);
     if (block->direct) {
         row[0] = graph->distance[e] * inverse;
         for (int d = 0; d < 3; d++) {
@@ -331,8 +328,8 @@ static void REAL(repformer_start_pair_backward)(const struct REAL(dgnn_repformer
         }
         memset(d_row, 0, sizeof(d_row));
     }
-    dgnn_environment_backward(&block->environment, graph->type[i], 0, vector, graph->distance[e], d_row,
-                              w->d->sw[pair], gradient + 3 * e);
+    const struct dgnn_environment_edge edge = dgnn_environment_edge(graph, i, 0, e);
+    dgnn_environment_backward(&block->environment, &edge, d_row, w->d->sw[pair], gradient + 3 * e);
 }
 
 /* ---------------------------------------------------------------- the block */

@@ -49,8 +49,9 @@ static int REAL(repinit_load_strip)(const struct dgnn_value *variable, int order
     struct dgnn_value member = dgnn_value_member(variable, "embeddings_strip");
     const struct dgnn_repinit_context *context = &block->context;
     struct REAL(dgnn_embedding) strip;
-    DGNN_TRY(REAL(dgnn_embedding_load)(&member, 0, block->context.ntypes,
-                                       (both ? 2 : 1) * block->context.tebd_width, NULL, &strip, error));
+    const struct dgnn_embedding_shape shape = {.ntypes = context->ntypes,
+                                               .nin = (both ? 2 : 1) * context->tebd_width};
+    DGNN_TRY(REAL(dgnn_embedding_load)(&member, &shape, &strip, error));
     int status = DGNN_OK;
     if (strip.nout != block->ng) {
         status = dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &member, "%lld outputs, expected %lld",
@@ -77,9 +78,10 @@ static int REAL(repinit_load_network)(const struct dgnn_value *variable, int bot
 {
     const struct dgnn_repinit_context *context = &block->context;
     struct dgnn_value embeddings = dgnn_value_member(variable, "embeddings");
-    int64_t nin = 1 + (context->strip ? 0 : (both ? 2 : 1) * context->tebd_width);
+    const struct dgnn_embedding_shape shape = {
+        .ntypes = context->ntypes, .nin = 1 + (context->strip ? 0 : (both ? 2 : 1) * context->tebd_width)};
     DGNN_TRY(repinit_load_statistics(variable, context, &block->environment, error));
-    DGNN_TRY(REAL(dgnn_embedding_load)(&embeddings, 0, context->ntypes, nin, NULL, &block->embedding, error));
+    DGNN_TRY(REAL(dgnn_embedding_load)(&embeddings, &shape, &block->embedding, error));
     DGNN_TRY(REAL(dgnn_embedding_same)(&block->embedding, context->args, context->neuron, error));
     block->ng = block->embedding.nout;
     block->ngp = dgnn_table_pad(block->ng, REAL_LANES);
@@ -211,16 +213,13 @@ static int REAL(repinit_reserve)(struct REAL(dgnn_repinit_workspace) * w,
 {
     const struct REAL(dgnn_repinit) *block = w->block;
     struct dgnn_arena arena = {0};
-    int64_t total;
     layout(w, &arena);
     DGNN_TRY(dgnn_buffer_reserve(&w->buffer, arena.used, "first features of DPA2", error));
     arena = (struct dgnn_arena){.base = w->buffer.data};
     layout(w, &arena);
     w->scratch_size = scratch_size;
-    if (!dgnn_alloc_checked(scratch_size, block->context.threads, 0, &total)) {
-        total = INT64_MAX;
-    }
-    return dgnn_buffer_reserve(&w->scratch, total, "scratch of DPA2's first features", error);
+    return dgnn_buffer_reserve_each(&w->scratch, scratch_size, block->context.threads,
+                                    "scratch of DPA2's first features", error);
 }
 
 void REAL(dgnn_repinit_places)(const struct REAL(dgnn_repinit_workspace) * w, int32_t buffer,
@@ -256,8 +255,8 @@ static void REAL(repinit_rows)(struct REAL(dgnn_repinit_workspace) * w, const st
         int64_t e = w->list.edge[pair];
         int excluded = REAL(repinit_excludes)(w, graph, i, pair);
         double row[4];
-        double sw = dgnn_environment_row(&block->environment, graph->type[i], 0, graph->vector + 3 * e,
-                                         graph->distance[e], row);
+        const struct dgnn_environment_edge edge = dgnn_environment_edge(graph, i, 0, e);
+        double sw = dgnn_environment_row(&block->environment, &edge, row);
         w->sw[pair] = excluded ? 0 : (real)sw;
         for (int d = 0; d < 4; d++) {
             w->row[4 * pair + d] = excluded ? 0 : (real)row[d];

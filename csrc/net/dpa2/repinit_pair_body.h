@@ -184,7 +184,7 @@ static void REAL(repinit_moment_backward)(const struct REAL(dgnn_repinit) * bloc
             scratch->moment[c * pad + k] = d[c * shape.axis + k] * norm;
         }
     }
-    REAL(dgnn_moment_backward_of)(block->ops, &shape, moment, scratch->d_moment, scratch->moment);
+    REAL(dgnn_moment_backward)(block->ops, &shape, moment, scratch->d_moment, scratch->moment);
 }
 
 static void REAL(repinit_pair_backward)(const struct REAL(repinit_job) * job, int64_t i,
@@ -223,8 +223,8 @@ static void REAL(repinit_pair_backward)(const struct REAL(repinit_job) * job, in
         for (int a = 0; a < 4; a++) {
             d_row[a] = (double)scratch.d_row[4 * j + a];
         }
-        dgnn_environment_backward(&block->environment, graph->type[i], 0, graph->vector + 3 * e,
-                                  graph->distance[e], d_row, (double)scratch.d_switch[j],
+        const struct dgnn_environment_edge edge = dgnn_environment_edge(graph, i, 0, e);
+        dgnn_environment_backward(&block->environment, &edge, d_row, (double)scratch.d_switch[j],
                                   job->edge_gradient + 3 * e);
     }
 }

@@ -347,8 +347,8 @@ static void REAL(repinit_three_backward)(const struct REAL(repinit_job) * job, i
             d_sw += switched ? (double)((scratch.e[j * np + k] + scratch.e[k * np + j]) * scratch.sw[k]) : 0;
         }
         if (!REAL(repinit_excludes)(w, graph, i, first + j)) {
-            dgnn_environment_backward(&block->environment, graph->type[i], 0, graph->vector + 3 * e,
-                                      graph->distance[e], d_row, d_sw, job->edge_gradient + 3 * e);
+            const struct dgnn_environment_edge edge = dgnn_environment_edge(graph, i, 0, e);
+            dgnn_environment_backward(&block->environment, &edge, d_row, d_sw, job->edge_gradient + 3 * e);
         }
     }
 }

@@ -33,8 +33,10 @@ static double repflow_switch(double r, double start, double cutoff, int exponent
 
 /* ---------------------------------------------------------------- counting */
 
+/* Of one set of centres. */
 struct repflow_counts {
     double nowned, nedge, nangle_edge, nangle, nangle_linear2;
+    int64_t ahead; /* layers that they need less than the others */
 };
 
 /* As multiplied: padded. node_part, edge_part: what of a node and an edge goes into angles. */
@@ -69,11 +71,12 @@ int dgnn_repflow_starts_from_numbers(const struct dgnn_dpa3_settings *s, int64_t
     return l == 0 && s->repflow.edge_init_use_dist;
 }
 
-/* Adds what one set of centres needs; ahead: layers that they need less; sides: of backward, 0 without it. */
+/* Adds what one set of centres needs. sides: of backward, 0 without it. */
 static void repflow_count_products(const struct dgnn_dpa3_settings *s, const struct repflow_widths *w,
-                                   int64_t nlayer, const struct repflow_counts *c, int64_t ahead, int sides,
+                                   int64_t nlayer, const struct repflow_counts *c, int sides,
                                    struct dgnn_profile *profile)
 {
+    int64_t ahead = c->ahead;
     int passes = 1 + sides;
     struct repflow_products all = repflow_layer_products(w, c, 1, 1, w->e, w->a);
     profile->split_flop += 2 * passes * (double)nlayer * (all.node + all.edge + all.angle);
@@ -109,7 +112,7 @@ static double repflow_cost(const struct dgnn_dpa3_settings *s, const struct repf
 {
     struct dgnn_profile counted = {0};
     double cost = 0;
-    repflow_count_products(s, w, nlayer, counts, 0, 1, &counted);
+    repflow_count_products(s, w, nlayer, counts, 1, &counted);
     for (int phase = 0; phase < DGNN_PHASE_COUNT; phase++) {
         int of_angles = phase == DGNN_PHASE_ANGLE_FORWARD || phase == DGNN_PHASE_ANGLE_BACKWARD;
         cost += counted.flop[phase] * (of_angles ? 1.2 : 1);

@@ -298,11 +298,12 @@ static void REAL(repflow_count_flop)(const struct REAL(repflow_state) * w, int s
             .nowned = (double)(set[k + 1] - set[k]),
             .nedge = (double)(w->first[set[k + 1]] - w->first[set[k]]),
             .nangle = (double)(w->angle_first[set[k + 1]] - w->angle_first[set[k]]),
-            .nangle_linear2 = (double)(w->angle_linear2_first[set[k + 1]] - w->angle_linear2_first[set[k]])};
+            .nangle_linear2 = (double)(w->angle_linear2_first[set[k + 1]] - w->angle_linear2_first[set[k]]),
+            .ahead = k};
         for (int64_t i = set[k]; i < set[k + 1]; i++) {
             counts.nangle_edge += w->angle_count[i];
         }
-        repflow_count_products(f->settings, &widths, f->nlayer, &counts, k, sides, w->profile);
+        repflow_count_products(f->settings, &widths, f->nlayer, &counts, sides, w->profile);
     }
 }
 

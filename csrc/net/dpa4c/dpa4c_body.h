@@ -233,16 +233,12 @@ static int REAL(dpa4c_reserve)(void *of, const struct dgnn_evaluation *evaluatio
     const struct REAL(dpa4c) *d = w->descriptor;
     struct dgnn_arena arena = {0};
     struct REAL(dpa4c_chunk) chunk;
-    int64_t total;
     (void)profile;
     DGNN_TRY(REAL(dpa4c_tables)(w, evaluation, error));
     DGNN_TRY(REAL(dpa4c_make_chunks)(w, evaluation->graph, error));
     REAL(dpa4c_chunk_layout)(&arena, w, &chunk);
     w->scratch_bytes = arena.used;
-    if (!dgnn_alloc_checked(arena.used, d->settings->threads, 0, &total)) {
-        total = INT64_MAX;
-    }
-    return dgnn_buffer_reserve(&w->scratch, total, "edges of a chunk", error);
+    return dgnn_buffer_reserve_each(&w->scratch, arena.used, d->settings->threads, "edges of a chunk", error);
 }
 
 static struct REAL(dpa4c_chunk)

@@ -169,14 +169,14 @@ static int load_array(const struct load *l, const struct dgnn_value *object, con
 }
 
 /* A SwiGLU network of two layers. */
-static int load_network(const struct load *l, const struct dgnn_value *value, int64_t nin, int64_t hidden,
-                        int64_t nout, double **w, double *scale)
+static int load_network(const struct load *l, const struct dgnn_value *value,
+                        const struct dgnn_dpa4c_widths *widths, double **w, double *scale)
 {
     struct load_network part;
     DGNN_TRY(LOAD_PARAMS(value, load_network_rows, &part, l->error));
     *scale = part.output_scale;
-    DGNN_TRY(load_array(l, value, "0.matrix", nin, 2 * hidden, &w[0]));
-    return load_array(l, value, "1.matrix", hidden, nout, &w[1]);
+    DGNN_TRY(load_array(l, value, "0.matrix", widths->nin, 2 * widths->hidden, &w[0]));
+    return load_array(l, value, "1.matrix", widths->hidden, widths->nout, &w[1]);
 }
 
 static int load_table(const struct load *l, const struct dgnn_value *value, int64_t nrow, double **table)
@@ -259,8 +259,8 @@ static int load_pairs(const struct load *l)
         DGNN_TRY(load_array(l, &s->params.pair_film, "adam_spin_scale_anchor", spins, 0, &w->spin_anchor[0]));
         DGNN_TRY(load_array(l, &s->params.pair_film, "adam_spin_shift_anchor", spins, 0, &w->spin_anchor[1]));
     }
-    return load_network(l, &part.network, 2 * channels, w->pair_hidden, w->pair_width, w->pair,
-                        &w->pair_scale);
+    const struct dgnn_dpa4c_widths widths = {2 * channels, w->pair_hidden, w->pair_width};
+    return load_network(l, &part.network, &widths, w->pair, &w->pair_scale);
 }
 
 static int load_readout(const struct load *l)
@@ -327,8 +327,8 @@ static int load_charge(const struct load *l)
     DGNN_TRY(LOAD_PARAMS(&s->params.charge_spin_embedding, load_charge_rows, &part, l->error));
     DGNN_TRY(load_table(l, &part.charge_embedding, DGNN_DPA4C_NCHARGE, &w->charge_table));
     DGNN_TRY(load_table(l, &part.spin_embedding, DGNN_DPA4C_NSPIN, &w->charge_spin_table));
-    DGNN_TRY(load_network(l, &part.network, 2 * channels, w->hidden, channels + 2 * w->pair_hidden, w->charge,
-                          &scale));
+    const struct dgnn_dpa4c_widths widths = {2 * channels, w->hidden, channels + 2 * w->pair_hidden};
+    DGNN_TRY(load_network(l, &part.network, &widths, w->charge, &scale));
     if (scale != 1) {
         return dgnn_value_refuse(l->error, DGNN_ERROR_FORMAT, &part.network, "output_scale must be 1");
     }
@@ -402,8 +402,8 @@ int dgnn_dpa4c_load_weights(struct dpa4c_settings *s, struct dgnn_error *error)
     w->hidden = load_hidden(s->shape.channels);
     DGNN_TRY(load_table(&l, &s->params.type_embedding, s->ntypes + 1, &w->type_table));
     DGNN_TRY(load_basis(&l));
-    DGNN_TRY(load_network(&l, &s->params.radial_embedding, s->params.n_radial, w->hidden, s->shape.channels,
-                          w->radial, &scale));
+    const struct dgnn_dpa4c_widths widths = {s->params.n_radial, w->hidden, s->shape.channels};
+    DGNN_TRY(load_network(&l, &s->params.radial_embedding, &widths, w->radial, &scale));
     if (scale != 1) {
         return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &s->params.radial_embedding,
                                  "output_scale must be 1");

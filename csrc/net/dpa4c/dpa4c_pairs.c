@@ -16,17 +16,18 @@ static void pairs_product(int64_t nin, int64_t nout, const double *x, const doub
     }
 }
 
-void dgnn_dpa4c_swiglu(int64_t nin, int64_t hidden, int64_t nout, double *const w[2], const double *bias,
+void dgnn_dpa4c_swiglu(const struct dgnn_dpa4c_widths *widths, double *const w[2], const double *bias,
                        const double *x, double *scratch, double *y)
 {
-    pairs_product(nin, 2 * hidden, x, w[0], scratch);
+    int64_t hidden = widths->hidden;
+    pairs_product(widths->nin, 2 * hidden, x, w[0], scratch);
     for (int64_t k = 0; k < 2 * hidden && bias; k++) {
         scratch[k] += bias[k];
     }
     for (int64_t k = 0; k < hidden; k++) {
         scratch[k] = scratch[k] / (1 + exp(-scratch[k])) * scratch[hidden + k];
     }
-    pairs_product(hidden, nout, scratch, w[1], y);
+    pairs_product(hidden, widths->nout, scratch, w[1], y);
 }
 
 int dgnn_dpa4c_charge(const struct dpa4c_settings *s, const double *charge_spin, double *scratch,
@@ -45,7 +46,8 @@ int dgnn_dpa4c_charge(const struct dpa4c_settings *s, const double *charge_spin,
     double *joined = scratch + nout, *hidden = joined + 2 * n;
     memcpy(joined, w->charge_table + (int64_t)charge * n, sizeof(double) * (size_t)n);
     memcpy(joined + n, w->charge_spin_table + (int64_t)spin * n, sizeof(double) * (size_t)n);
-    dgnn_dpa4c_swiglu(2 * n, w->hidden, nout, w->charge, NULL, joined, hidden, scratch);
+    dgnn_dpa4c_swiglu(&(struct dgnn_dpa4c_widths){2 * n, w->hidden, nout}, w->charge, NULL, joined, hidden,
+                      scratch);
     memcpy(shift, scratch, sizeof(double) * (size_t)n);
     memcpy(bias, scratch + n, sizeof(double) * (size_t)(2 * w->pair_hidden));
     return DGNN_OK;
@@ -60,7 +62,8 @@ void dgnn_dpa4c_pair(const struct dpa4c_settings *s, int32_t centre, int32_t nei
     double *joined = scratch, *hidden = joined + 2 * n, *o = hidden + 2 * w->pair_hidden;
     memcpy(joined, a, sizeof(double) * (size_t)n);
     memcpy(joined + n, b, sizeof(double) * (size_t)n);
-    dgnn_dpa4c_swiglu(2 * n, w->pair_hidden, w->pair_width, w->pair, bias, joined, hidden, o);
+    const struct dgnn_dpa4c_widths widths = {2 * n, w->pair_hidden, w->pair_width};
+    dgnn_dpa4c_swiglu(&widths, w->pair, bias, joined, hidden, o);
     for (int64_t k = 0; k < w->pair_width; k++) {
         o[k] *= w->pair_scale;
     }

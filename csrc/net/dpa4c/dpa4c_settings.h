@@ -82,9 +82,13 @@ void dgnn_dpa4c_free_weights(struct dgnn_dpa4c_weights *weights);
 /* The coupling tables of the bispectrum. After set_shape. Errors: MEMORY. */
 int dgnn_dpa4c_make_couplings(struct dpa4c_settings *settings, struct dgnn_error *error);
 
+struct dgnn_dpa4c_widths {
+    int64_t nin, hidden, nout;
+};
+
 /* y = swiglu(x w0 + bias) w1: silu of the first half times the second. scratch: 2 hidden. bias may be NULL.
  */
-void dgnn_dpa4c_swiglu(int64_t nin, int64_t hidden, int64_t nout, double *const w[2], const double *bias,
+void dgnn_dpa4c_swiglu(const struct dgnn_dpa4c_widths *widths, double *const w[2], const double *bias,
                        const double *x, double *scratch, double *y);
 
 /* What a frame's charge and spin add: shift (C) to types' last part, bias (2 H(2C)) inside the pair network.

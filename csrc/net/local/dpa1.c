@@ -66,12 +66,13 @@ static int64_t dpa1_type_inputs(const struct dpa1_settings *s)
 /* The direction is row[1..3] over its length, or over 1e-12 where that is shorter. Where the statistics don't
  * turn the row away from the vector, the length and with it the switch drop out, which matters: near the
  * cutoff the quotient of two numbers that vanish has no digits left. */
-static void dpa1_d_direction(const struct dgnn_environment *environment, int32_t type, const double *vector,
-                             double distance, const double *row, const double *d_direction, double *d_row,
-                             double *gradient)
+static void dpa1_d_direction(const struct dgnn_environment *environment,
+                             const struct dgnn_environment_edge *edge, const double *row,
+                             const double *d_direction, double *d_row, double *gradient)
 {
-    const double *mean = dgnn_environment_mean(environment, type, 0);
-    const double *scale = dgnn_environment_scale(environment, type, 0);
+    const double *mean = dgnn_environment_mean(environment, edge->type, 0);
+    const double *scale = dgnn_environment_scale(environment, edge->type, 0);
+    const double *vector = edge->vector, distance = edge->distance;
     double length = sqrt(row[1] * row[1] + row[2] * row[2] + row[3] * row[3]), along = 0;
     int parallel =
         !mean[1] && !mean[2] && !mean[3] && scale[1] == scale[2] && scale[1] == scale[3] && scale[1] > 0;
@@ -126,15 +127,17 @@ static const struct dgnn_driver dpa1_driver = {.nstage = DPA1_STAGES,
                                                .again = DGNN_BIT(DPA1_GEOMETRY) | DGNN_BIT(DPA1_EMBED) |
                                                         DGNN_BIT(DPA1_ATTEND) | DGNN_BIT(DPA1_MOMENT)};
 
+#define LOCAL_NAME     dpa1
 #define DGNN_REAL_BITS 32
+#include "net/local/dpa1_load_body.h"
 #include "net/local/dpa1_body.h"
 #include "net/local/dpa1_backward_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
+#include "net/local/dpa1_load_body.h"
 #include "net/local/dpa1_body.h"
 #include "net/local/dpa1_backward_body.h"
 
-#define LOCAL_NAME dpa1
 #include "net/parts/descriptor_glue.h"
 
 /* ---------------------------------------------------------------- settings */

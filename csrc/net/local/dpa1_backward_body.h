@@ -54,10 +54,12 @@ static void REAL(dpa1_d_last)(const struct REAL(dpa1) * d, const struct REAL(dpa
     d->ops->product(n, scratch->transposed, 4, &d_gr, NULL, d_g, d->stride, 0);
 }
 
-static void REAL(dpa1_attention_backward)(const struct REAL(dpa1) * d, const struct dgnn_graph *graph,
-                                          const struct REAL(dpa1_store) * store, int64_t first, int64_t n,
-                                          int64_t pairs, const struct REAL(dpa1_scratch) * scratch)
+static void REAL(dpa1_attention_backward)(const struct REAL(dpa1_chunk) * chunk, int64_t first, int64_t n,
+                                          int64_t pairs)
 {
+    const struct REAL(dpa1) *d = chunk->w->d;
+    const struct REAL(dpa1_store) *store = &chunk->store;
+    const struct REAL(dpa1_scratch) *scratch = &chunk->scratch;
     int64_t stride = d->stride, last = d->attention.nlayer - 1;
     struct REAL(dgnn_attention_block) block = REAL(dpa1_block)(d, store, last, first, n, pairs);
     real *d_g = scratch->g[0];
@@ -68,7 +70,7 @@ static void REAL(dpa1_attention_backward)(const struct REAL(dpa1) * d, const str
     memset(scratch->d_direction, 0, 3 * sizeof(real) * (size_t)store->row_stride);
     for (int64_t l = last; l >= 0; l--) {
         block = REAL(dpa1_block)(d, store, l, first, n, pairs);
-        block.nempty = REAL(dpa1_absent)(d, graph, n);
+        block.nempty = REAL(dpa1_absent)(d, chunk->graph, n);
         block.d_out = block.d_x = d_g;
         block.d_edge_switch = scratch->d_switch;
         block.d_direction = scratch->d_direction;
@@ -89,7 +91,8 @@ static void REAL(dpa1_d_edge)(const struct REAL(dpa1_workspace) * w, const struc
     const struct REAL(dpa1) *d = w->d;
     const struct dgnn_graph *graph = evaluation->graph;
     int64_t e = w->rows.edge[begin + r], pad = store->row_stride;
-    int32_t type = graph->type[w->rows.centre[begin + r]];
+    const struct dgnn_environment *environment = &d->settings->environment;
+    const struct dgnn_environment_edge edge = dgnn_environment_edge(graph, w->rows.centre[begin + r], 0, e);
     double d_row[4], row[4], d_direction[3];
     for (int a = 0; a < 4; a++) {
         d_row[a] = (double)scratch->d_row[4 * r + a];
@@ -98,13 +101,11 @@ static void REAL(dpa1_d_edge)(const struct REAL(dpa1_workspace) * w, const struc
         for (int a = 0; a < 3; a++) {
             d_direction[a] = (double)scratch->d_direction[a * pad + r];
         }
-        dgnn_environment_row(&d->settings->environment, type, 0, graph->vector + 3 * e, graph->distance[e],
-                             row);
-        dpa1_d_direction(&d->settings->environment, type, graph->vector + 3 * e, graph->distance[e], row,
-                         d_direction, d_row, evaluation->edge_gradient + 3 * e);
+        dgnn_environment_row(environment, &edge, row);
+        dpa1_d_direction(environment, &edge, row, d_direction, d_row, evaluation->edge_gradient + 3 * e);
     }
-    dgnn_environment_backward(&d->settings->environment, type, 0, graph->vector + 3 * e, graph->distance[e],
-                              d_row, (double)scratch->d_switch[r], evaluation->edge_gradient + 3 * e);
+    dgnn_environment_backward(environment, &edge, d_row, (double)scratch->d_switch[r],
+                              evaluation->edge_gradient + 3 * e);
 }
 
 /* All that a centre's rows get, centre by centre. */
@@ -118,9 +119,10 @@ static void REAL(dpa1_stage_d_centres)(void *of, const struct dgnn_stage_call *c
     for (int64_t r = chunk.begin; r < chunk.end;) {
         int64_t next = dgnn_edge_batches_run(&w->rows, r, chunk.end), n = next - r,
                 i = w->rows.centre[r] - first;
-        REAL(dgnn_moment_backward)(d->ops, &d->shape, chunk.store.gr + i * 4 * d->stride,
-                                   call->output_gradient + i * d->settings->dim_out,
-                                   1.0 / (double)d->settings->sel[0], scratch->d_gr, scratch->moment);
+        REAL(dgnn_moment_set_gradient)(&d->shape, call->output_gradient + i * d->settings->dim_out,
+                                       1.0 / (double)d->settings->sel[0], scratch->moment);
+        REAL(dgnn_moment_backward)(d->ops, &d->shape, chunk.store.gr + i * 4 * d->stride, scratch->d_gr,
+                                   scratch->moment);
         if (call->evaluation->rotation) {
             REAL(dgnn_moment_rotation_backward)(
                 &d->shape, call->evaluation->rotation_gradient + (first + i) * 3 * d->width,
@@ -128,7 +130,7 @@ static void REAL(dpa1_stage_d_centres)(void *of, const struct dgnn_stage_call *c
         }
         memset(scratch->d_switch, 0, sizeof(real) * (size_t)n);
         if (d->attention.nlayer) {
-            REAL(dpa1_attention_backward)(d, chunk.graph, &chunk.store, r - chunk.begin, n, pairs, scratch);
+            REAL(dpa1_attention_backward)(&chunk, r - chunk.begin, n, pairs);
         } else {
             REAL(dpa1_plain_backward)(d, &chunk.store, r - chunk.begin, n, scratch);
         }

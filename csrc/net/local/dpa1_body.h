@@ -1,16 +1,5 @@
+/* What an evaluation of DPA1 writes, its memory, and forward; after net/local/dpa1_load_body.h. */
 #include "base/real.h"
-
-struct REAL(dpa1) {
-    struct dpa1_settings *settings;
-    const struct REAL(dgnn_ops) * ops;
-    struct REAL(dgnn_embedding) embedding;
-    struct REAL(dgnn_attention) attention;
-    real *strip; /* of types (centre, neighbour), each with the NULL type: (ntypes + 1)^2 x stride; NULL in
-                    concat */
-    struct dgnn_moment_shape shape;
-    int64_t width;  /* of the embedding */
-    int64_t stride; /* of its rows */
-};
 
 /* What an evaluation writes. */
 struct REAL(dpa1_workspace) {
@@ -52,114 +41,7 @@ struct REAL(dpa1_scratch) {
     void *store;       /* of a chunk, where stores are not kept */
 };
 
-/* ---------------------------------------------------------------- loading */
-
-static int64_t REAL(dpa1_inputs)(const struct REAL(dpa1) * d)
-{
-    return d->embedding.network[0].nin;
-}
-
-/* x: what the network of type embeddings takes for a centre and a neighbour of these types. */
-static void REAL(dpa1_types)(const struct dpa1_settings *s, int64_t centre, int64_t neighbour, real *x)
-{
-    int64_t n = s->params.tebd_dim;
-    for (int64_t c = 0; c < n; c++) {
-        x[c] = (real)s->table[neighbour * n + c];
-        if (!s->params.type_one_side) {
-            x[n + c] = (real)s->table[centre * n + c];
-        }
-    }
-}
-
-/* The second network on all pairs of types, NULL included. */
-static int REAL(dpa1_strip_table)(struct REAL(dpa1) * d, const struct REAL(dgnn_embedding) * strip,
-                                  struct dgnn_error *error)
-{
-    int64_t n = d->settings->ntypes + 1, nin = strip->network[0].nin,
-            each = nin + REAL(dgnn_embedding_scratch)(strip);
-    real *scratch = dgnn_alloc(each, sizeof(real));
-    d->strip = dgnn_alloc(n * n, sizeof(real) * (size_t)d->stride);
-    if (!scratch || !d->strip) {
-        dgnn_alloc_free(scratch);
-        return dgnn_status_no_memory(error, "type embeddings", n * n * d->stride * (int64_t)sizeof(real));
-    }
-    for (int64_t pair = 0; pair < n * n; pair++) {
-        struct REAL(dgnn_embedding_rows)
-            row = {.nrow = 1, .x = scratch, .x_stride = nin, .stride = d->stride};
-        row.y = d->strip + pair * d->stride;
-        row.scratch = scratch + nin;
-        REAL(dpa1_types)(d->settings, pair / n, pair % n, scratch);
-        REAL(dgnn_embedding_forward)(&REAL(dgnn_reference_ops), strip, 0, &row);
-    }
-    dgnn_alloc_free(scratch);
-    return DGNN_OK;
-}
-
-static int REAL(dpa1_load_strip)(struct REAL(dpa1) * d, struct dgnn_error *error)
-{
-    struct dpa1_settings *s = d->settings;
-    struct REAL(dgnn_embedding) strip;
-    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings_strip, 0, s->ntypes, dpa1_type_inputs(s), NULL,
-                                       &strip, error));
-    int status =
-        strip.nout == d->width
-            ? REAL(dpa1_strip_table)(d, &strip, error)
-            : dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &s->params.embeddings_strip,
-                                "width %lld, expected %lld", (long long)strip.nout, (long long)d->width);
-    status =
-        status ? status : REAL(dgnn_embedding_same)(&strip, s->params.embeddings.parent, "neuron", error);
-    struct REAL(dgnn_embedding_factors) factors = {.ntypes = s->ntypes + 1,
-                                                   .one_side = s->params.type_one_side,
-                                                   .width = d->width,
-                                                   .stride = d->stride,
-                                                   .rows = d->strip};
-    status = status ? status : REAL(dgnn_embedding_load_factors)(&s->compression, &factors, error);
-    s->parameters += strip.parameters;
-    REAL(dgnn_embedding_free)(&strip);
-    return status;
-}
-
-static int REAL(dpa1_load_networks)(struct REAL(dpa1) * d, struct dgnn_error *error)
-{
-    struct dpa1_settings *s = d->settings;
-    int64_t inputs = 1 + (s->strip ? 0 : dpa1_type_inputs(s));
-    DGNN_TRY(
-        REAL(dgnn_embedding_load)(&s->params.embeddings, 0, s->ntypes, inputs, NULL, &d->embedding, error));
-    d->width = d->embedding.nout;
-    d->stride = dgnn_table_pad(d->width, REAL_LANES);
-    DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
-    DGNN_TRY(REAL(dgnn_embedding_load_tables)(&s->compression, 0, NULL, &d->embedding, error));
-    struct dgnn_attention_shape shape = {.width = d->width,
-                                         .slots = s->sel[0],
-                                         .nlayer = s->params.attn_layer,
-                                         .hidden = s->params.attn,
-                                         .angular = s->params.attn_dotr};
-    DGNN_TRY(REAL(dgnn_attention_load)(&s->params.attention_layers, &shape, &d->attention, error));
-    s->parameters = d->embedding.parameters + d->attention.parameters;
-    DGNN_TRY(s->strip
-                 ? REAL(dpa1_load_strip)(d, error)
-                 : dgnn_params_unused(&s->params.embeddings_strip, "tebd_input_mode is not strip", error));
-    if (s->params.axis_neuron > d->width) {
-        return dgnn_value_refuse(error, DGNN_ERROR_FORMAT, s->params.embeddings.parent,
-                                 "axis_neuron is %lld, but the weights have width %lld",
-                                 (long long)s->params.axis_neuron, (long long)d->width);
-    }
-    d->shape = (struct dgnn_moment_shape){.n = d->width, .axis = s->params.axis_neuron, .stride = d->stride};
-    s->dim_rotation = d->width;
-    s->dim_out = d->width * s->params.axis_neuron + (s->params.concat_output_tebd ? s->params.tebd_dim : 0);
-    return DGNN_OK;
-}
-
-static void REAL(dpa1_free)(void *weights)
-{
-    struct REAL(dpa1) *d = weights;
-    if (d) {
-        REAL(dgnn_embedding_free)(&d->embedding);
-        REAL(dgnn_attention_free)(&d->attention);
-        dgnn_alloc_free(d->strip);
-        dgnn_alloc_free(d);
-    }
-}
+/* ---------------------------------------------------------------- memory */
 
 static void REAL(dpa1_workspace_free)(void *of)
 {
@@ -173,35 +55,7 @@ static void REAL(dpa1_workspace_free)(void *of)
     }
 }
 
-static int REAL(dpa1_workspace_create)(const void *weights, void **out, struct dgnn_error *error)
-{
-    struct REAL(dpa1_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
-    if (!w) {
-        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
-    }
-    w->d = weights;
-    *out = w;
-    return DGNN_OK;
-}
-
-static int REAL(dpa1_load)(void *settings, void **out, struct dgnn_error *error)
-{
-    struct REAL(dpa1) *d = dgnn_alloc_zeroed(1, sizeof(*d));
-    if (!d) {
-        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
-    }
-    d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(d->settings->cpu);
-    int status = REAL(dpa1_load_networks)(d, error);
-    if (status) {
-        REAL(dpa1_free)(d);
-        return status;
-    }
-    *out = d;
-    return DGNN_OK;
-}
-
-/* ---------------------------------------------------------------- memory */
+#include "net/local/local_body.h"
 
 static int REAL(dpa1_by_switch)(const struct REAL(dpa1) * d)
 {
@@ -290,7 +144,7 @@ static struct REAL(dpa1_scratch)
     REAL(dpa1_scratch_of_thread)(const struct REAL(dpa1_workspace) * w, int32_t thread)
 {
     struct REAL(dpa1_scratch) scratch;
-    struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
+    struct dgnn_arena arena = REAL(dpa1_thread_arena)(w, thread);
     REAL(dpa1_scratch_layout)(&arena, w, &scratch);
     return scratch;
 }
@@ -336,11 +190,8 @@ static int REAL(dpa1_reserve_stores)(struct REAL(dpa1_workspace) * w,
     arena = (struct dgnn_arena){0};
     REAL(dpa1_scratch_layout)(&arena, w, &scratch);
     w->scratch_bytes = arena.used;
-    int64_t total;
-    if (!dgnn_alloc_checked(w->scratch_bytes, d->settings->threads, 0, &total)) {
-        total = INT64_MAX;
-    }
-    return dgnn_buffer_reserve(&w->scratch, total, "scratch of threads", error);
+    return dgnn_buffer_reserve_each(&w->scratch, w->scratch_bytes, d->settings->threads, "scratch of threads",
+                                    error);
 }
 
 /* ---------------------------------------------------------------- forward */
@@ -405,9 +256,9 @@ static void REAL(dpa1_geometry)(const struct REAL(dpa1_workspace) * w, const str
     for (int64_t r = 0; r < store->nrow; r++) {
         int64_t e = w->rows.edge[begin + r];
         double row[4];
-        store->edge_switch[r] =
-            (real)dgnn_environment_row(&d->settings->environment, graph->type[w->rows.centre[begin + r]], 0,
-                                       graph->vector + 3 * e, graph->distance[e], row);
+        const struct dgnn_environment_edge edge =
+            dgnn_environment_edge(graph, w->rows.centre[begin + r], 0, e);
+        store->edge_switch[r] = (real)dgnn_environment_row(&d->settings->environment, &edge, row);
         for (int a = 0; a < 4; a++) {
             store->row[a * pad + r] = (real)row[a];
         }
@@ -506,34 +357,12 @@ static real *REAL(dpa1_attend)(const struct REAL(dpa1_workspace) * w, const stru
     return scratch->g[d->attention.nlayer % 2];
 }
 
-/* gr of centre i, from its n rows from first on. */
-static void REAL(dpa1_reduce)(const struct REAL(dpa1_workspace) * w, const struct dgnn_graph *graph,
-                              int64_t i, int64_t first, int64_t n, const struct REAL(dpa1_store) * store,
-                              const real *g, real *gr)
-{
-    const struct REAL(dpa1) *d = w->d;
-    const struct dpa1_settings *s = d->settings;
-    int64_t vacant = s->sel[0] - (graph->first[i + 1] - graph->first[i]);
-    const real *empty = w->empty + graph->type[i] * 4 * d->stride;
-    real count = (real)(graph->dense && s->has_mean && vacant > 0 ? vacant : 0);
-    for (int64_t c = 0; c < 4 * d->stride; c++) {
-        gr[c] = count > 0 ? count * empty[c] : 0;
-    }
-    if (n) {
-        REAL(dgnn_moment_add)(d->ops, n, store->row + first, store->row_stride, g + first * d->stride,
-                              d->stride, gr);
-    }
-    for (int64_t c = 0; c < 4 * d->stride; c++) {
-        gr[c] *= (real)(1.0 / (double)s->sel[0]);
-    }
-}
-
 static void REAL(dpa1_write)(const struct REAL(dpa1) * d, int32_t type, const real *gr, double *output)
 {
-    const struct dpa1_settings *s = d->settings;
+    const int64_t first = d->width * d->shape.axis, n = d->settings->dim_out - first;
     REAL(dgnn_moment_output)(&d->shape, gr, output);
-    for (int64_t c = 0; c < s->params.tebd_dim && s->params.concat_output_tebd; c++) {
-        output[d->width * s->params.axis_neuron + c] = s->table[type * s->params.tebd_dim + c];
+    for (int64_t c = 0; c < n; c++) { /* the type's embedding, where the output ends in it */
+        output[first + c] = d->settings->table[type * n + c];
     }
 }
 
@@ -554,13 +383,6 @@ static int REAL(dpa1_reserve)(void *of, const struct dgnn_evaluation *evaluation
         REAL(dpa1_empty_slots)(w, evaluation->graph, &first);
     }
     return DGNN_OK;
-}
-
-static int64_t REAL(dpa1_chunks)(const void *of, const int64_t **first)
-{
-    const struct REAL(dpa1_workspace) *w = of;
-    *first = w->rows.chunk;
-    return w->rows.nchunk;
 }
 
 /* A chunk on a thread. */
@@ -656,6 +478,32 @@ static void REAL(dpa1_stage_attend)(void *of, const struct dgnn_stage_call *call
     }
 }
 
+/* gr of centre i, from its n rows from first on, whose embeddings after attention are those of g. */
+static void REAL(dpa1_reduce)(const struct REAL(dpa1_chunk) * chunk, int64_t i, int64_t first, int64_t n,
+                              const real *g, real *gr)
+{
+    const struct REAL(dpa1) *d = chunk->w->d;
+    const struct dpa1_settings *s = d->settings;
+    const struct dgnn_graph *graph = chunk->graph;
+    int64_t vacant = s->sel[0] - (graph->first[i + 1] - graph->first[i]);
+    const real *empty = chunk->w->empty + graph->type[i] * 4 * d->stride;
+    real count = (real)(graph->dense && s->has_mean && vacant > 0 ? vacant : 0);
+    for (int64_t c = 0; c < 4 * d->stride; c++) {
+        gr[c] = count > 0 ? count * empty[c] : 0;
+    }
+    if (n) {
+        const struct REAL(dgnn_moment) rows = {.nrow = n,
+                                               .row = chunk->store.row + first,
+                                               .row_stride = chunk->store.row_stride,
+                                               .stride = d->stride,
+                                               .g = g + first * d->stride};
+        REAL(dgnn_moment_add)(d->ops, &rows, gr);
+    }
+    for (int64_t c = 0; c < 4 * d->stride; c++) {
+        gr[c] *= (real)(1.0 / (double)s->sel[0]);
+    }
+}
+
 static void REAL(dpa1_stage_moment)(void *of, const struct dgnn_stage_call *call)
 {
     struct REAL(dpa1_chunk) chunk = REAL(dpa1_begin)(of, call->chunk, call->thread, call->evaluation);
@@ -667,7 +515,7 @@ static void REAL(dpa1_stage_moment)(void *of, const struct dgnn_stage_call *call
         int64_t next =
             r < chunk.end && w->rows.centre[r] == i ? dgnn_edge_batches_run(&w->rows, r, chunk.end) : r;
         real *gr = chunk.store.gr + (i - first) * 4 * d->stride;
-        REAL(dpa1_reduce)(w, chunk.graph, i, r - chunk.begin, next - r, &chunk.store, g, gr);
+        REAL(dpa1_reduce)(&chunk, i, r - chunk.begin, next - r, g, gr);
         if (call->output) {
             REAL(dpa1_write)(d, chunk.graph->type[i], gr, call->output + (i - first) * d->settings->dim_out);
             if (call->evaluation->rotation) {

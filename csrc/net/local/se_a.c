@@ -87,13 +87,13 @@ static const struct dgnn_stage_rule se_a_rules[SE_A_STAGES] = {
 static const struct dgnn_driver se_a_driver = {
     .nstage = SE_A_STAGES, .rule = se_a_rules, .nforward = 3, .again = DGNN_BIT(SE_A_EMBED)};
 
+#define LOCAL_NAME     se_a
 #define DGNN_REAL_BITS 32
 #include "net/local/se_a_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
 #include "net/local/se_a_body.h"
 
-#define LOCAL_NAME se_a
 #include "net/parts/descriptor_glue.h"
 
 /* ---------------------------------------------------------------- settings */

@@ -96,8 +96,9 @@ static void REAL(se_a_clear_excluded)(struct REAL(se_a) * d)
 static int REAL(se_a_load_networks)(struct REAL(se_a) * d, struct dgnn_error *error)
 {
     struct se_a_settings *s = d->settings;
-    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, s->params.type_one_side ? 1 : 2, s->ntypes, 1,
-                                       NULL, &d->embedding, error));
+    const struct dgnn_embedding_shape shape = {
+        .ndim = s->params.type_one_side ? 1 : 2, .ntypes = s->ntypes, .nin = 1};
+    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, &shape, &d->embedding, error));
     DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
     DGNN_TRY(REAL(dgnn_embedding_load_tables)(&s->compression, 0, NULL, &d->embedding, error));
     int64_t width = d->embedding.nout;
@@ -136,33 +137,7 @@ static void REAL(se_a_workspace_free)(void *of)
     }
 }
 
-static int REAL(se_a_workspace_create)(const void *weights, void **out, struct dgnn_error *error)
-{
-    struct REAL(se_a_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
-    if (!w) {
-        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
-    }
-    w->d = weights;
-    *out = w;
-    return DGNN_OK;
-}
-
-static int REAL(se_a_load)(void *settings, void **out, struct dgnn_error *error)
-{
-    struct REAL(se_a) *d = dgnn_alloc_zeroed(1, sizeof(*d));
-    if (!d) {
-        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
-    }
-    d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(d->settings->cpu);
-    int status = REAL(se_a_load_networks)(d, error);
-    if (status) {
-        REAL(se_a_free)(d);
-        return status;
-    }
-    *out = d;
-    return DGNN_OK;
-}
+#include "net/local/local_body.h"
 
 /* ---------------------------------------------------------------- memory */
 
@@ -194,7 +169,7 @@ static struct REAL(se_a_scratch)
     REAL(se_a_scratch_of_thread)(const struct REAL(se_a_workspace) * w, int32_t thread)
 {
     struct REAL(se_a_scratch) scratch;
-    struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
+    struct dgnn_arena arena = REAL(se_a_thread_arena)(w, thread);
     REAL(se_a_scratch_layout)(&arena, w, &scratch);
     return scratch;
 }
@@ -209,7 +184,6 @@ static int REAL(se_a_reserve)(void *of, const struct dgnn_evaluation *evaluation
         .ntypes = s->ntypes, .ngroup = s->ngroup, .target = SE_A_CHUNK_ROWS, .group = s->group};
     struct dgnn_arena arena = {0};
     struct REAL(se_a_scratch) scratch;
-    int64_t total;
     (void)profile;
     DGNN_TRY(dgnn_edge_batches_make(&w->rows, evaluation->graph, &rule, error));
     w->keep = evaluation->want_gradient && s->memory == DGNN_MEMORY_FAST;
@@ -221,10 +195,7 @@ static int REAL(se_a_reserve)(void *of, const struct dgnn_evaluation *evaluation
     arena = (struct dgnn_arena){0};
     REAL(se_a_scratch_layout)(&arena, w, &scratch);
     w->scratch_bytes = arena.used;
-    if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
-        total = INT64_MAX;
-    }
-    return dgnn_buffer_reserve(&w->scratch, total, "scratch of threads", error);
+    return dgnn_buffer_reserve_each(&w->scratch, w->scratch_bytes, s->threads, "scratch of threads", error);
 }
 
 static struct REAL(se_a_store) REAL(se_a_store_of_chunk)(const struct REAL(se_a_workspace) * w, int64_t c,
@@ -237,13 +208,6 @@ static struct REAL(se_a_store) REAL(se_a_store_of_chunk)(const struct REAL(se_a_
                                      .row = w->row + 4 * begin,
                                      .g = w->keep ? w->g + begin * d->stride : scratch->g,
                                      .tangent = w->keep ? w->tangent + begin * d->stride : scratch->tangent};
-}
-
-static int64_t REAL(se_a_chunks)(const void *of, const int64_t **first)
-{
-    const struct REAL(se_a_workspace) *w = of;
-    *first = w->rows.chunk;
-    return w->rows.nchunk;
 }
 
 static void REAL(se_a_places)(void *of, int64_t c, int32_t thread, struct dgnn_places *to)
@@ -277,9 +241,9 @@ static void REAL(se_a_geometry)(const struct REAL(se_a_workspace) * w, const str
     for (int64_t r = 0; r < store->nrow; r++) {
         int64_t e = w->rows.edge[store->begin + r];
         double row[4];
-        dgnn_environment_row(&d->settings->environment, graph->type[w->rows.centre[store->begin + r]],
-                             graph->type[graph->neighbour[e]], graph->vector + 3 * e, graph->distance[e],
-                             row);
+        const struct dgnn_environment_edge edge = dgnn_environment_edge(
+            graph, w->rows.centre[store->begin + r], graph->type[graph->neighbour[e]], e);
+        dgnn_environment_row(&d->settings->environment, &edge, row);
         for (int a = 0; a < 4; a++) {
             store->row[a * store->nrow + r] = (real)row[a];
         }
@@ -360,8 +324,12 @@ static void REAL(se_a_stage_moment)(void *of, const struct dgnn_stage_call *call
     }
     for (int64_t r = store.begin; r < end;) {
         int64_t next = dgnn_edge_batches_run(&w->rows, r, end), first = r - store.begin;
-        REAL(dgnn_moment_add)(d->ops, next - r, store.row + first, store.nrow, store.g + first * d->stride,
-                              d->stride, w->gr + w->rows.centre[r] * 4 * d->stride);
+        const struct REAL(dgnn_moment) rows = {.nrow = next - r,
+                                               .row = store.row + first,
+                                               .row_stride = store.nrow,
+                                               .stride = d->stride,
+                                               .g = store.g + first * d->stride};
+        REAL(dgnn_moment_add)(d->ops, &rows, w->gr + w->rows.centre[r] * 4 * d->stride);
         r = next;
     }
     for (int64_t i = begin; i < w->rows.chunk[call->chunk + 1]; i++) {
@@ -379,20 +347,18 @@ static void REAL(se_a_stage_moment)(void *of, const struct dgnn_stage_call *call
 /* ---------------------------------------------------------------- backward */
 
 /* The gradient of the rows of one network and one centre. */
-static void REAL(se_a_run_backward)(const struct REAL(se_a_workspace) * w,
-                                    const struct dgnn_evaluation *evaluation,
+static void REAL(se_a_run_backward)(const struct REAL(se_a_workspace) * w, const struct dgnn_stage_call *call,
                                     const struct REAL(se_a_store) * store,
-                                    const struct REAL(se_a_scratch) * scratch, int64_t begin, int64_t end,
-                                    const real *d_gr)
+                                    const struct REAL(se_a_scratch) * scratch, int64_t begin, int64_t end)
 {
     const struct REAL(se_a) *d = w->d;
-    const struct dgnn_graph *graph = evaluation->graph;
-    int64_t first = begin - store->begin;
+    const struct dgnn_graph *graph = call->evaluation->graph;
+    int64_t first = begin - store->begin, centre = w->rows.centre[begin] - w->rows.chunk[call->chunk];
     struct REAL(dgnn_moment) moment = {.nrow = end - begin,
                                        .row = store->row + first,
                                        .row_step = 1,
                                        .row_stride = store->nrow,
-                                       .d_gr = d_gr,
+                                       .d_gr = scratch->d_gr + centre * 4 * d->stride,
                                        .stride = d->stride,
                                        .g = store->g + first * d->stride,
                                        .tangent = store->tangent + first * d->stride,
@@ -404,9 +370,10 @@ static void REAL(se_a_run_backward)(const struct REAL(se_a_workspace) * w,
         for (int a = 0; a < 4; a++) {
             d_row[a] = (double)scratch->d_row[4 * r + a];
         }
-        dgnn_environment_backward(&d->settings->environment, graph->type[w->rows.centre[begin + r]],
-                                  graph->type[graph->neighbour[e]], graph->vector + 3 * e, graph->distance[e],
-                                  d_row, 0, evaluation->edge_gradient + 3 * e);
+        const struct dgnn_environment_edge edge =
+            dgnn_environment_edge(graph, w->rows.centre[begin + r], graph->type[graph->neighbour[e]], e);
+        dgnn_environment_backward(&d->settings->environment, &edge, d_row, 0,
+                                  call->evaluation->edge_gradient + 3 * e);
     }
 }
 
@@ -417,9 +384,10 @@ static void REAL(se_a_stage_d_moment)(void *of, const struct dgnn_stage_call *ca
     struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(w, call->thread);
     int64_t size = 4 * d->stride, begin = w->rows.chunk[call->chunk];
     for (int64_t i = begin; i < w->rows.chunk[call->chunk + 1]; i++) {
-        REAL(dgnn_moment_backward)(
-            d->ops, &d->shape, w->gr + i * size, call->output_gradient + (i - begin) * d->settings->dim_out,
-            1.0 / (double)d->settings->nnei, scratch.d_gr + (i - begin) * size, scratch.moment);
+        REAL(dgnn_moment_set_gradient)(&d->shape, call->output_gradient + (i - begin) * d->settings->dim_out,
+                                       1.0 / (double)d->settings->nnei, scratch.moment);
+        REAL(dgnn_moment_backward)(d->ops, &d->shape, w->gr + i * size, scratch.d_gr + (i - begin) * size,
+                                   scratch.moment);
         if (call->evaluation->rotation) {
             REAL(dgnn_moment_rotation_backward)(
                 &d->shape, call->evaluation->rotation_gradient + i * 3 * d->shape.n,
@@ -433,11 +401,10 @@ static void REAL(se_a_stage_d_edges)(void *of, const struct dgnn_stage_call *cal
     const struct REAL(se_a_workspace) *w = of;
     struct REAL(se_a_scratch) scratch = REAL(se_a_scratch_of_thread)(w, call->thread);
     struct REAL(se_a_store) store = REAL(se_a_store_of_chunk)(w, call->chunk, &scratch);
-    int64_t size = 4 * w->d->stride, end = store.begin + store.nrow, begin = w->rows.chunk[call->chunk];
+    int64_t end = store.begin + store.nrow;
     for (int64_t r = store.begin; r < end;) {
         int64_t next = dgnn_edge_batches_run(&w->rows, r, end);
-        REAL(se_a_run_backward)(w, call->evaluation, &store, &scratch, r, next,
-                                scratch.d_gr + (w->rows.centre[r] - begin) * size);
+        REAL(se_a_run_backward)(w, call, &store, &scratch, r, next);
         r = next;
     }
 }

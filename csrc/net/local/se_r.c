@@ -68,13 +68,13 @@ static const struct dgnn_stage_rule se_r_rules[SE_R_STAGES] = {
 static const struct dgnn_driver se_r_driver = {
     .nstage = SE_R_STAGES, .rule = se_r_rules, .nforward = 2, .again = DGNN_BIT(SE_R_EMBED)};
 
+#define LOCAL_NAME     se_r
 #define DGNN_REAL_BITS 32
 #include "net/local/se_r_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
 #include "net/local/se_r_body.h"
 
-#define LOCAL_NAME se_r
 #include "net/parts/descriptor_glue.h"
 
 /* ---------------------------------------------------------------- settings */

@@ -64,7 +64,8 @@ static int REAL(se_r_load_slots)(struct REAL(se_r) * d, struct dgnn_error *error
 static int REAL(se_r_load_networks)(struct REAL(se_r) * d, struct dgnn_error *error)
 {
     struct se_r_settings *s = d->settings;
-    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, 1, s->ntypes, 1, NULL, &d->embedding, error));
+    const struct dgnn_embedding_shape shape = {.ndim = 1, .ntypes = s->ntypes, .nin = 1};
+    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, &shape, &d->embedding, error));
     DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
     DGNN_TRY(REAL(dgnn_embedding_load_tables)(&s->compression, 0, NULL, &d->embedding, error));
     d->width = d->embedding.nout;
@@ -96,33 +97,7 @@ static void REAL(se_r_workspace_free)(void *of)
     }
 }
 
-static int REAL(se_r_workspace_create)(const void *weights, void **out, struct dgnn_error *error)
-{
-    struct REAL(se_r_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
-    if (!w) {
-        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
-    }
-    w->d = weights;
-    *out = w;
-    return DGNN_OK;
-}
-
-static int REAL(se_r_load)(void *settings, void **out, struct dgnn_error *error)
-{
-    struct REAL(se_r) *d = dgnn_alloc_zeroed(1, sizeof(*d));
-    if (!d) {
-        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
-    }
-    d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(d->settings->cpu);
-    int status = REAL(se_r_load_networks)(d, error);
-    if (status) {
-        REAL(se_r_free)(d);
-        return status;
-    }
-    *out = d;
-    return DGNN_OK;
-}
+#include "net/local/local_body.h"
 
 /* ---------------------------------------------------------------- memory */
 
@@ -142,7 +117,7 @@ static struct REAL(se_r_scratch)
     REAL(se_r_scratch_of_thread)(const struct REAL(se_r_workspace) * w, int32_t thread)
 {
     struct REAL(se_r_scratch) scratch;
-    struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
+    struct dgnn_arena arena = REAL(se_r_thread_arena)(w, thread);
     REAL(se_r_scratch_layout)(&arena, w, &scratch);
     return scratch;
 }
@@ -157,7 +132,6 @@ static int REAL(se_r_reserve)(void *of, const struct dgnn_evaluation *evaluation
         .ntypes = s->ntypes, .ngroup = s->ntypes, .target = SE_R_CHUNK_ROWS, .group = s->group};
     struct dgnn_arena arena = {0};
     struct REAL(se_r_scratch) scratch;
-    int64_t total;
     (void)profile;
     DGNN_TRY(dgnn_edge_batches_make(&w->rows, evaluation->graph, &rule, error));
     w->keep = evaluation->want_gradient && s->memory == DGNN_MEMORY_FAST;
@@ -167,17 +141,7 @@ static int REAL(se_r_reserve)(void *of, const struct dgnn_evaluation *evaluation
     arena = (struct dgnn_arena){0};
     REAL(se_r_scratch_layout)(&arena, w, &scratch);
     w->scratch_bytes = arena.used;
-    if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
-        total = INT64_MAX;
-    }
-    return dgnn_buffer_reserve(&w->scratch, total, "scratch of threads", error);
-}
-
-static int64_t REAL(se_r_chunks)(const void *of, const int64_t **first)
-{
-    const struct REAL(se_r_workspace) *w = of;
-    *first = w->rows.chunk;
-    return w->rows.nchunk;
+    return dgnn_buffer_reserve_each(&w->scratch, w->scratch_bytes, s->threads, "scratch of threads", error);
 }
 
 /* Where a chunk's tangents are. */
@@ -211,8 +175,9 @@ static void REAL(se_r_embed)(const struct REAL(se_r_workspace) * w, const struct
     for (int64_t r = begin; r < w->rows.group[(c + 1) * w->rows.ngroup]; r++) {
         int64_t e = w->rows.edge[r];
         double s;
-        dgnn_environment_row(&d->settings->environment, graph->type[w->rows.centre[r]],
-                             graph->type[graph->neighbour[e]], graph->vector + 3 * e, graph->distance[e], &s);
+        const struct dgnn_environment_edge edge =
+            dgnn_environment_edge(graph, w->rows.centre[r], graph->type[graph->neighbour[e]], e);
+        dgnn_environment_row(&d->settings->environment, &edge, &s);
         scratch->s[r - begin] = (real)s;
     }
     for (int64_t n = 0; n < w->rows.ngroup; n++) {
@@ -301,9 +266,10 @@ static void REAL(se_r_stage_d_edges)(void *of, const struct dgnn_stage_call *cal
             d_s += d_out[k] * (double)tangent[(r - begin) * d->stride + k];
         }
         d_s *= 0.2 / (double)d->settings->nnei;
-        dgnn_environment_backward(&d->settings->environment, graph->type[w->rows.centre[r]],
-                                  graph->type[graph->neighbour[e]], graph->vector + 3 * e, graph->distance[e],
-                                  &d_s, 0, call->evaluation->edge_gradient + 3 * e);
+        const struct dgnn_environment_edge edge =
+            dgnn_environment_edge(graph, w->rows.centre[r], graph->type[graph->neighbour[e]], e);
+        dgnn_environment_backward(&d->settings->environment, &edge, &d_s, 0,
+                                  call->evaluation->edge_gradient + 3 * e);
     }
 }
 

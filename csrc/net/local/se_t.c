@@ -65,13 +65,13 @@ static const struct dgnn_stage_rule se_t_rules[SE_T_STAGES] = {
 static const struct dgnn_driver se_t_driver = {
     .nstage = SE_T_STAGES, .rule = se_t_rules, .nforward = 2, .again = DGNN_BIT(SE_T_ROWS)};
 
+#define LOCAL_NAME     se_t
 #define DGNN_REAL_BITS 32
 #include "net/local/se_t_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
 #include "net/local/se_t_body.h"
 
-#define LOCAL_NAME se_t
 #include "net/parts/descriptor_glue.h"
 
 /* ---------------------------------------------------------------- settings */

@@ -29,8 +29,8 @@ static int REAL(se_t_load_networks)(struct REAL(se_t) * d, struct dgnn_error *er
     for (int64_t p = 0; p < n * n; p++) {
         needed[p] = p % n <= p / n;
     }
-    int status =
-        REAL(dgnn_embedding_load)(&s->params.embeddings, 2, s->ntypes, 1, needed, &d->embedding, error);
+    const struct dgnn_embedding_shape shape = {.ndim = 2, .ntypes = n, .nin = 1, .needed = needed};
+    int status = REAL(dgnn_embedding_load)(&s->params.embeddings, &shape, &d->embedding, error);
     status =
         status ? status : REAL(dgnn_embedding_load_tables)(&s->compression, 1, needed, &d->embedding, error);
     dgnn_alloc_free(needed);
@@ -65,33 +65,7 @@ static void REAL(se_t_workspace_free)(void *of)
     }
 }
 
-static int REAL(se_t_workspace_create)(const void *weights, void **out, struct dgnn_error *error)
-{
-    struct REAL(se_t_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
-    if (!w) {
-        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
-    }
-    w->d = weights;
-    *out = w;
-    return DGNN_OK;
-}
-
-static int REAL(se_t_load)(void *settings, void **out, struct dgnn_error *error)
-{
-    struct REAL(se_t) *d = dgnn_alloc_zeroed(1, sizeof(*d));
-    if (!d) {
-        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
-    }
-    d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(d->settings->cpu);
-    int status = REAL(se_t_load_networks)(d, error);
-    if (status) {
-        REAL(se_t_free)(d);
-        return status;
-    }
-    *out = d;
-    return DGNN_OK;
-}
+#include "net/local/local_body.h"
 
 /* ---------------------------------------------------------------- memory */
 
@@ -108,7 +82,7 @@ static struct REAL(dgnn_triples_scratch)
 static struct REAL(dgnn_triples_scratch)
     REAL(se_t_scratch_of_thread)(const struct REAL(se_t_workspace) * w, int32_t thread)
 {
-    struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
+    struct dgnn_arena arena = REAL(se_t_thread_arena)(w, thread);
     return REAL(se_t_scratch)(w, &arena);
 }
 
@@ -121,22 +95,11 @@ static int REAL(se_t_reserve)(void *of, const struct dgnn_evaluation *evaluation
     struct dgnn_edge_batches_rule rule = {
         .ntypes = s->ntypes, .ngroup = s->ntypes, .target = 1, .group = s->group};
     struct dgnn_arena arena = {0};
-    int64_t total;
     (void)profile;
     DGNN_TRY(dgnn_edge_batches_make(&w->rows, evaluation->graph, &rule, error));
     REAL(se_t_scratch)(w, &arena);
     w->scratch_bytes = arena.used;
-    if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
-        total = INT64_MAX;
-    }
-    return dgnn_buffer_reserve(&w->scratch, total, "scratch of threads", error);
-}
-
-static int64_t REAL(se_t_chunks)(const void *of, const int64_t **first)
-{
-    const struct REAL(se_t_workspace) *w = of;
-    *first = w->rows.chunk;
-    return w->rows.nchunk;
+    return dgnn_buffer_reserve_each(&w->scratch, w->scratch_bytes, s->threads, "scratch of threads", error);
 }
 
 static void REAL(se_t_places)(void *of, int64_t c, int32_t thread, struct dgnn_places *to)
@@ -179,8 +142,8 @@ static int64_t REAL(se_t_type_rows)(const struct REAL(se_t_workspace) * w, const
     for (int64_t r = group[0]; r < group[1]; r++, n++) {
         int64_t e = w->rows.edge[r];
         double row[4];
-        dgnn_environment_row(&d->settings->environment, graph->type[i], t, graph->vector + 3 * e,
-                             graph->distance[e], row);
+        const struct dgnn_environment_edge edge = dgnn_environment_edge(graph, i, t, e);
+        dgnn_environment_row(&d->settings->environment, &edge, row);
         memcpy(scratch->u + 3 * n, row + 1, 3 * sizeof(double));
         scratch->weight[n] = 1;
         scratch->edge[n] = e;
@@ -216,9 +179,10 @@ static void REAL(se_t_d_edges)(const struct REAL(se_t) * d, const struct dgnn_ev
         int64_t e = scratch->edge[r];
         if (e >= 0) {
             double d_row[4] = {0, scratch->d_u[3 * r], scratch->d_u[3 * r + 1], scratch->d_u[3 * r + 2]};
-            dgnn_environment_backward(&d->settings->environment, graph->type[i],
-                                      graph->type[graph->neighbour[e]], graph->vector + 3 * e,
-                                      graph->distance[e], d_row, 0, evaluation->edge_gradient + 3 * e);
+            const struct dgnn_environment_edge edge =
+                dgnn_environment_edge(graph, i, graph->type[graph->neighbour[e]], e);
+            dgnn_environment_backward(&d->settings->environment, &edge, d_row, 0,
+                                      evaluation->edge_gradient + 3 * e);
         }
     }
 }

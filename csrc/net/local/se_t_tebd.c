@@ -75,13 +75,13 @@ static const struct dgnn_stage_rule se_t_tebd_rules[SE_T_TEBD_STAGES] = {
 static const struct dgnn_driver se_t_tebd_driver = {
     .nstage = SE_T_TEBD_STAGES, .rule = se_t_tebd_rules, .nforward = 2, .again = DGNN_BIT(SE_T_TEBD_ROWS)};
 
+#define LOCAL_NAME     se_t_tebd
 #define DGNN_REAL_BITS 32
 #include "net/local/se_t_tebd_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
 #include "net/local/se_t_tebd_body.h"
 
-#define LOCAL_NAME se_t_tebd
 #include "net/parts/descriptor_glue.h"
 
 /* ---------------------------------------------------------------- settings */

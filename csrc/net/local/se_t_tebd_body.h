@@ -62,8 +62,8 @@ static int REAL(se_t_tebd_load_factor)(struct REAL(se_t_tebd) * d, struct dgnn_e
 {
     struct se_t_tebd_settings *s = d->settings;
     struct REAL(dgnn_embedding) strip;
-    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings_strip, 0, s->ntypes, 2 * s->params.tebd_dim,
-                                       NULL, &strip, error));
+    const struct dgnn_embedding_shape shape = {.ntypes = s->ntypes, .nin = 2 * s->params.tebd_dim};
+    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings_strip, &shape, &strip, error));
     int status = strip.nout == d->embedding.nout
                      ? REAL(se_t_tebd_fill_factor)(d, &strip, error)
                      : dgnn_value_refuse(error, DGNN_ERROR_FORMAT, &s->params.embeddings_strip,
@@ -82,9 +82,9 @@ static int REAL(se_t_tebd_load_factor)(struct REAL(se_t_tebd) * d, struct dgnn_e
 static int REAL(se_t_tebd_load_networks)(struct REAL(se_t_tebd) * d, struct dgnn_error *error)
 {
     struct se_t_tebd_settings *s = d->settings;
-    int64_t inputs = 1 + (s->strip ? 0 : 2 * s->params.tebd_dim);
-    DGNN_TRY(
-        REAL(dgnn_embedding_load)(&s->params.embeddings, 0, s->ntypes, inputs, NULL, &d->embedding, error));
+    const struct dgnn_embedding_shape shape = {.ntypes = s->ntypes,
+                                               .nin = 1 + (s->strip ? 0 : 2 * s->params.tebd_dim)};
+    DGNN_TRY(REAL(dgnn_embedding_load)(&s->params.embeddings, &shape, &d->embedding, error));
     DGNN_TRY(REAL(dgnn_embedding_same)(&d->embedding, s->params.embeddings.parent, "neuron", error));
     DGNN_TRY(REAL(dgnn_embedding_load_tables)(&s->compression, 1, NULL, &d->embedding, error));
     d->stride = dgnn_table_pad(d->embedding.nout, REAL_LANES);
@@ -116,33 +116,7 @@ static void REAL(se_t_tebd_workspace_free)(void *of)
     }
 }
 
-static int REAL(se_t_tebd_workspace_create)(const void *weights, void **out, struct dgnn_error *error)
-{
-    struct REAL(se_t_tebd_workspace) *w = dgnn_alloc_zeroed(1, sizeof(*w));
-    if (!w) {
-        return dgnn_status_no_memory(error, "a workspace", sizeof(*w));
-    }
-    w->d = weights;
-    *out = w;
-    return DGNN_OK;
-}
-
-static int REAL(se_t_tebd_load)(void *settings, void **out, struct dgnn_error *error)
-{
-    struct REAL(se_t_tebd) *d = dgnn_alloc_zeroed(1, sizeof(*d));
-    if (!d) {
-        return dgnn_status_no_memory(error, "a descriptor", sizeof(*d));
-    }
-    d->settings = settings;
-    d->ops = REAL(dgnn_select_ops)(d->settings->cpu);
-    int status = REAL(se_t_tebd_load_networks)(d, error);
-    if (status) {
-        REAL(se_t_tebd_free)(d);
-        return status;
-    }
-    *out = d;
-    return DGNN_OK;
-}
+#include "net/local/local_body.h"
 
 /* ---------------------------------------------------------------- memory */
 
@@ -158,7 +132,7 @@ static struct REAL(dgnn_triples_scratch)
 static struct REAL(dgnn_triples_scratch)
     REAL(se_t_tebd_scratch_of_thread)(const struct REAL(se_t_tebd_workspace) * w, int32_t thread)
 {
-    struct dgnn_arena arena = {.base = (char *)w->scratch.data + w->scratch_bytes * thread};
+    struct dgnn_arena arena = REAL(se_t_tebd_thread_arena)(w, thread);
     return REAL(se_t_tebd_scratch)(w, &arena);
 }
 
@@ -171,22 +145,11 @@ static int REAL(se_t_tebd_reserve)(void *of, const struct dgnn_evaluation *evalu
     struct dgnn_edge_batches_rule rule = {
         .ntypes = s->ntypes, .ngroup = s->ntypes, .target = 1, .group = s->group};
     struct dgnn_arena arena = {0};
-    int64_t total;
     (void)profile;
     DGNN_TRY(dgnn_edge_batches_make(&w->rows, evaluation->graph, &rule, error));
     REAL(se_t_tebd_scratch)(w, &arena);
     w->scratch_bytes = arena.used;
-    if (!dgnn_alloc_checked(w->scratch_bytes, s->threads, 0, &total)) {
-        total = INT64_MAX;
-    }
-    return dgnn_buffer_reserve(&w->scratch, total, "scratch of threads", error);
-}
-
-static int64_t REAL(se_t_tebd_chunks)(const void *of, const int64_t **first)
-{
-    const struct REAL(se_t_tebd_workspace) *w = of;
-    *first = w->rows.chunk;
-    return w->rows.nchunk;
+    return dgnn_buffer_reserve_each(&w->scratch, w->scratch_bytes, s->threads, "scratch of threads", error);
 }
 
 static void REAL(se_t_tebd_places)(void *of, int64_t c, int32_t thread, struct dgnn_places *to)
@@ -212,8 +175,8 @@ static void REAL(se_t_tebd_rows)(const struct REAL(se_t_tebd_workspace) * w, con
         scratch->section[t] = n;
         for (int64_t r = group[0]; r < group[1]; r++, n++) {
             int64_t e = w->rows.edge[r];
-            scratch->edge_switch[n] = dgnn_environment_row(&s->environment, graph->type[i], 0,
-                                                           graph->vector + 3 * e, graph->distance[e], row);
+            const struct dgnn_environment_edge edge = dgnn_environment_edge(graph, i, 0, e);
+            scratch->edge_switch[n] = dgnn_environment_row(&s->environment, &edge, row);
             memcpy(scratch->u + 3 * n, row + 1, 3 * sizeof(double));
             scratch->weight[n] = 1;
             scratch->edge[n] = e;
@@ -264,8 +227,8 @@ static void REAL(se_t_tebd_d_edges)(const struct REAL(se_t_tebd) * d,
         int64_t e = scratch->edge[r];
         if (e >= 0) {
             double d_row[4] = {0, scratch->d_u[3 * r], scratch->d_u[3 * r + 1], scratch->d_u[3 * r + 2]};
-            dgnn_environment_backward(&d->settings->environment, graph->type[i], 0, graph->vector + 3 * e,
-                                      graph->distance[e], d_row, scratch->d_switch[r],
+            const struct dgnn_environment_edge edge = dgnn_environment_edge(graph, i, 0, e);
+            dgnn_environment_backward(&d->settings->environment, &edge, d_row, scratch->d_switch[r],
                                       evaluation->edge_gradient + 3 * e);
         }
     }

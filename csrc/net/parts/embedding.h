@@ -8,6 +8,12 @@
 #include "net/parts/compression.h"
 #include "net/parts/layer.h"
 
+/* A collection: a network for each of ndim dimensions of ntypes, all with nin inputs. */
+struct dgnn_embedding_shape {
+    int64_t ndim, ntypes, nin;
+    const uint8_t *needed; /* ntypes^ndim: 0 where a network may be absent; NULL: none may */
+};
+
 #define DGNN_REAL_BITS 32
 #include "net/parts/embedding_types.h"
 #undef DGNN_REAL_BITS

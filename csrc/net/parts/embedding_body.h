@@ -16,13 +16,15 @@ static int REAL(embedding_load_network)(const struct dgnn_value *item, int64_t n
     return DGNN_OK;
 }
 
-static int REAL(embedding_load)(const struct dgnn_value *value, int64_t ndim, int64_t ntypes, int64_t nin,
-                                const uint8_t *needed, struct REAL(dgnn_embedding) * embedding,
-                                struct dgnn_error *error)
+static int REAL(embedding_load)(const struct dgnn_value *value, const struct dgnn_embedding_shape *shape,
+                                struct REAL(dgnn_embedding) * embedding, struct dgnn_error *error)
 {
     struct dgnn_value networks;
-    int64_t count = ndim == 0 ? 1 : ndim == 1 ? ntypes : ntypes * ntypes;
-    DGNN_TRY(dgnn_layer_collection(value, ndim, ntypes, "embedding_network", &networks, error));
+    const uint8_t *needed = shape->needed;
+    int64_t ntypes = shape->ntypes, count = shape->ndim == 0   ? 1
+                                            : shape->ndim == 1 ? ntypes
+                                                               : ntypes * ntypes;
+    DGNN_TRY(dgnn_layer_collection(value, shape->ndim, ntypes, "embedding_network", &networks, error));
     embedding->network = dgnn_alloc_zeroed(count, sizeof(*embedding->network));
     if (!embedding->network) {
         return dgnn_status_no_memory(error, "networks", count * (int64_t)sizeof(*embedding->network));
@@ -30,17 +32,16 @@ static int REAL(embedding_load)(const struct dgnn_value *value, int64_t ndim, in
     embedding->nnetwork = count;
     for (int64_t n = 0; n < count; n++) {
         struct dgnn_value item = dgnn_value_item(&networks, n);
-        DGNN_TRY(REAL(embedding_load_network)(&item, nin, !needed || needed[n], n, embedding, error));
+        DGNN_TRY(REAL(embedding_load_network)(&item, shape->nin, !needed || needed[n], n, embedding, error));
     }
     return DGNN_OK;
 }
 
-int REAL(dgnn_embedding_load)(const struct dgnn_value *value, int64_t ndim, int64_t ntypes, int64_t nin,
-                              const uint8_t *needed, struct REAL(dgnn_embedding) * embedding,
-                              struct dgnn_error *error)
+int REAL(dgnn_embedding_load)(const struct dgnn_value *value, const struct dgnn_embedding_shape *shape,
+                              struct REAL(dgnn_embedding) * embedding, struct dgnn_error *error)
 {
     *embedding = (struct REAL(dgnn_embedding)){0};
-    int status = REAL(embedding_load)(value, ndim, ntypes, nin, needed, embedding, error);
+    int status = REAL(embedding_load)(value, shape, embedding, error);
     if (status) {
         REAL(dgnn_embedding_free)(embedding);
     }

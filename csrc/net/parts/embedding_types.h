@@ -15,15 +15,13 @@ struct REAL(dgnn_embedding) {
     struct REAL(dgnn_embedding_table) * table; /* nnetwork, evaluated in their place; NULL: networks are */
 };
 
-/* Loads an object of class NetworkCollection with ndim dimensions of ntypes, whose networks have nin inputs
- * and the same width. All networks must be there for which needed (nnetwork flags; NULL: all) is not 0. */
-int REAL(dgnn_embedding_load)(const struct dgnn_value *value, int64_t ndim, int64_t ntypes, int64_t nin,
-                              const uint8_t *needed, struct REAL(dgnn_embedding) * embedding,
-                              struct dgnn_error *error);
+/* Loads an object of class NetworkCollection of this shape, whose networks have the same width. */
+int REAL(dgnn_embedding_load)(const struct dgnn_value *value, const struct dgnn_embedding_shape *shape,
+                              struct REAL(dgnn_embedding) * embedding, struct dgnn_error *error);
 void REAL(dgnn_embedding_free)(struct REAL(dgnn_embedding) * embedding); /* a zeroed struct is allowed */
 
 /* Adds the tables of a compressed model, one for each network, with its own checks. Whether they are
- * evaluated is compression's. symmetric: the networks' input is a product of vectors. needed: as above.
+ * evaluated is compression's. symmetric: the networks' input is a product of vectors. needed: as in a shape.
  * Counts rows and differences in compression. Errors: FORMAT, MEMORY. */
 int REAL(dgnn_embedding_load_tables)(struct dgnn_compression *compression, int32_t symmetric,
                                      const uint8_t *needed, struct REAL(dgnn_embedding) * embedding,

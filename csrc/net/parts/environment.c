@@ -47,15 +47,23 @@ static int environment_check(const struct dgnn_environment *environment, const s
     return DGNN_OK;
 }
 
-/* Slots [begin, end) of one centre type into one row, which they must share. rows: the type's slots. */
-static int environment_section(const struct dgnn_value *member, const double *rows, int64_t width,
-                               int64_t begin, int64_t end, double *out, struct dgnn_error *error)
+/* Slots [begin, end) of those of one centre type, rows. */
+struct environment_slots {
+    const double *rows;
+    int64_t width, begin, end;
+};
+
+/* Their row, which they must share; out stays where there are none. */
+static int environment_section(const struct dgnn_value *member, const struct environment_slots *slots,
+                               double *out, struct dgnn_error *error)
 {
-    for (int64_t c = 0; c < width && begin < end; c++) {
-        out[c] = rows[begin * width + c];
+    int64_t width = slots->width, begin = slots->begin;
+    const double *first = slots->rows + begin * width;
+    for (int64_t c = 0; c < width && begin < slots->end; c++) {
+        out[c] = first[c];
     }
-    for (int64_t k = begin + 1; k < end; k++) {
-        if (memcmp(rows + k * width, rows + begin * width, sizeof(double) * (size_t)width)) {
+    for (int64_t k = begin + 1; k < slots->end; k++) {
+        if (memcmp(slots->rows + k * width, first, sizeof(double) * (size_t)width)) {
             return dgnn_value_refuse(
                 error, DGNN_ERROR_UNSUPPORTED, member,
                 "slots %lld and %lld differ; dgnn evaluates models whose statistics are the "
@@ -75,19 +83,26 @@ static int environment_sections(const struct dgnn_environment *environment, cons
         int64_t begin = 0;
         for (int64_t s = 0; s < environment->nsection; s++) {
             double *row = out + (t * environment->nsection + s) * width;
-            DGNN_TRY(environment_section(member, values, width, begin, begin + sel[s], row, error));
-            begin += sel[s];
+            const struct environment_slots slots = {values, width, begin, begin + sel[s]};
+            DGNN_TRY(environment_section(member, &slots, row, error));
+            begin = slots.end;
         }
         values += begin * width;
     }
     return DGNN_OK;
 }
 
+/* An array of statistics, and what a section without slots gets. */
+struct environment_statistic {
+    const char *name;
+    double without_slots;
+};
+
 static int environment_read(const struct dgnn_environment *environment, const struct dgnn_value *variables,
-                            const char *name, const int64_t *sel, double start, double **out,
+                            const struct environment_statistic *statistic, const int64_t *sel, double **out,
                             struct dgnn_error *error)
 {
-    struct dgnn_value member = dgnn_value_member(variables, name);
+    struct dgnn_value member = dgnn_value_member(variables, statistic->name);
     int64_t width = environment->width, total = 0,
             count = environment->ntypes * environment->nsection * width;
     struct dgnn_tensor tensor;
@@ -104,7 +119,7 @@ static int environment_read(const struct dgnn_environment *environment, const st
                                      dgnn_tensor_size(&tensor) * (int64_t)sizeof(double));
     }
     for (int64_t k = 0; k < count; k++) {
-        (*out)[k] = start;
+        (*out)[k] = statistic->without_slots;
     }
     dgnn_tensor_to_double(&tensor, values);
     int status = environment_sections(environment, &member, sel, values, *out, error);
@@ -115,6 +130,7 @@ static int environment_read(const struct dgnn_environment *environment, const st
 static int environment_load(struct dgnn_environment *environment, const struct dgnn_value *variables,
                             const int64_t *sel, struct dgnn_error *error)
 {
+    static const struct environment_statistic mean = {"davg", 0}, deviation = {"dstd", 1};
     int64_t count = environment->ntypes * environment->nsection * environment->width;
     char path[256];
     DGNN_TRY(environment_check(environment, variables, error));
@@ -122,8 +138,8 @@ static int environment_load(struct dgnn_environment *environment, const struct d
         DGNN_TRY(
             dgnn_environment_same(variables->parent, environment->cutoff, environment->switch_start, error));
     }
-    DGNN_TRY(environment_read(environment, variables, "davg", sel, 0, &environment->mean, error));
-    DGNN_TRY(environment_read(environment, variables, "dstd", sel, 1, &environment->scale, error));
+    DGNN_TRY(environment_read(environment, variables, &mean, sel, &environment->mean, error));
+    DGNN_TRY(environment_read(environment, variables, &deviation, sel, &environment->scale, error));
     for (int64_t k = 0; k < count; k++) {
         if (environment->scale[k] == 0) {
             return dgnn_status_set(error, DGNN_ERROR_FORMAT, "%s.dstd: holds a standard deviation of 0",
@@ -253,27 +269,28 @@ double dgnn_environment_switch(const struct dgnn_environment *environment, doubl
                                     : environment_polynomial(environment, distance, slope);
 }
 
-double dgnn_environment_row(const struct dgnn_environment *environment, int32_t type, int64_t section,
-                            const double *vector, double distance, double *row)
+double dgnn_environment_row(const struct dgnn_environment *environment,
+                            const struct dgnn_environment_edge *edge, double *row)
 {
-    const double *mean = dgnn_environment_mean(environment, type, section);
-    const double *scale = dgnn_environment_scale(environment, type, section);
-    double value = dgnn_environment_switch(environment, distance, NULL);
-    double inverse = 1 / (distance + environment->protection);
+    const double *mean = dgnn_environment_mean(environment, edge->type, edge->section);
+    const double *scale = dgnn_environment_scale(environment, edge->type, edge->section);
+    double value = dgnn_environment_switch(environment, edge->distance, NULL);
+    double inverse = 1 / (edge->distance + environment->protection);
     row[0] = (value * inverse - mean[0]) * scale[0];
     for (int64_t c = 1; c < environment->width; c++) {
-        row[c] = (value * inverse * inverse * vector[c - 1] - mean[c]) * scale[c];
+        row[c] = (value * inverse * inverse * edge->vector[c - 1] - mean[c]) * scale[c];
     }
     return value;
 }
 
-void dgnn_environment_backward(const struct dgnn_environment *environment, int32_t type, int64_t section,
-                               const double *vector, double distance, const double *d_row, double d_switch,
+void dgnn_environment_backward(const struct dgnn_environment *environment,
+                               const struct dgnn_environment_edge *edge, const double *d_row, double d_switch,
                                double *gradient)
 {
-    const double *scale = dgnn_environment_scale(environment, type, section);
-    double slope, value = dgnn_environment_switch(environment, distance, &slope);
-    double inverse = 1 / (distance + environment->protection);
+    const double *scale = dgnn_environment_scale(environment, edge->type, edge->section);
+    const double *vector = edge->vector;
+    double slope, value = dgnn_environment_switch(environment, edge->distance, &slope);
+    double inverse = 1 / (edge->distance + environment->protection);
     double d_distance = d_switch * slope + d_row[0] * scale[0] * (slope - value * inverse) * inverse;
     for (int64_t c = 1; c < environment->width; c++) {
         double d = d_row[c] * scale[c] * inverse * inverse;
@@ -281,7 +298,7 @@ void dgnn_environment_backward(const struct dgnn_environment *environment, int32
         d_distance += d * vector[c - 1] * (slope - 2 * value * inverse);
     }
     for (int c = 0; c < 3; c++) {
-        gradient[c] += d_distance / distance * vector[c];
+        gradient[c] += d_distance / edge->distance * vector[c];
     }
 }
 

@@ -5,6 +5,7 @@
 #define DGNN_NET_ENVIRONMENT_H
 
 #include "base/text.h"
+#include "geom/graph.h"
 #include "io/tree.h"
 
 struct dgnn_environment {
@@ -65,13 +66,31 @@ static inline const double *dgnn_environment_scale(const struct dgnn_environment
     return environment->scale + (type * environment->nsection + section) * environment->width;
 }
 
+/* What a row is made of. */
+struct dgnn_environment_edge {
+    int32_t type; /* of the centre */
+    int64_t section;
+    const double *vector; /* 3 */
+    double distance;
+};
+
+/* Edge e of a graph, which is one of centre i. */
+static inline struct dgnn_environment_edge dgnn_environment_edge(const struct dgnn_graph *graph, int64_t i,
+                                                                 int64_t section, int64_t e)
+{
+    return (struct dgnn_environment_edge){.type = graph->type[i],
+                                          .section = section,
+                                          .vector = graph->vector + 3 * e,
+                                          .distance = graph->distance[e]};
+}
+
 /* Writes the width numbers of a row. Returns w(r). */
-double dgnn_environment_row(const struct dgnn_environment *environment, int32_t type, int64_t section,
-                            const double *vector, double distance, double *row);
+double dgnn_environment_row(const struct dgnn_environment *environment,
+                            const struct dgnn_environment_edge *edge, double *row);
 
 /* Adds the gradient by the edge's vector (3 numbers) that follows from d_row (width numbers) and d_switch. */
-void dgnn_environment_backward(const struct dgnn_environment *environment, int32_t type, int64_t section,
-                               const double *vector, double distance, const double *d_row, double d_switch,
+void dgnn_environment_backward(const struct dgnn_environment *environment,
+                               const struct dgnn_environment_edge *edge, const double *d_row, double d_switch,
                                double *gradient);
 
 /* row = -mean * scale, which is the row of an empty slot, and of a neighbour beyond the cutoff. */

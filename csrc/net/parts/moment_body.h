@@ -37,8 +37,8 @@ int64_t REAL(dgnn_moment_scratch)(const struct dgnn_moment_shape *shape)
 }
 
 /* d_gr[a][c] = sum_k d[c][k] gr[a][k] + [c < axis] sum_k d[k][c] gr[a][k], with d the output's gradient. */
-void REAL(dgnn_moment_backward_of)(const struct REAL(dgnn_ops) * ops, const struct dgnn_moment_shape *shape,
-                                   const real *gr, real *d_gr, real *scratch)
+void REAL(dgnn_moment_backward)(const struct REAL(dgnn_ops) * ops, const struct dgnn_moment_shape *shape,
+                                const real *gr, real *d_gr, real *scratch)
 {
     const int64_t n = shape->n, axis = shape->axis, stride = shape->stride,
                   pad = dgnn_table_pad(axis, REAL_LANES);
@@ -62,9 +62,8 @@ void REAL(dgnn_moment_backward_of)(const struct REAL(dgnn_ops) * ops, const stru
     }
 }
 
-void REAL(dgnn_moment_backward)(const struct REAL(dgnn_ops) * ops, const struct dgnn_moment_shape *shape,
-                                const real *gr, const double *d_output, double scale, real *d_gr,
-                                real *scratch)
+void REAL(dgnn_moment_set_gradient)(const struct dgnn_moment_shape *shape, const double *d_output,
+                                    double scale, real *scratch)
 {
     const int64_t pad = dgnn_table_pad(shape->axis, REAL_LANES);
     for (int64_t c = 0; c < shape->n; c++) {
@@ -72,14 +71,15 @@ void REAL(dgnn_moment_backward)(const struct REAL(dgnn_ops) * ops, const struct 
             scratch[c * pad + k] = (real)(d_output[c * shape->axis + k] * scale);
         }
     }
-    REAL(dgnn_moment_backward_of)(ops, shape, gr, d_gr, scratch);
 }
 
-void REAL(dgnn_moment_add)(const struct REAL(dgnn_ops) * ops, int64_t nrow, const real *rows,
-                           int64_t row_stride, const real *g, int64_t stride, real *gr)
+void REAL(dgnn_moment_add)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_moment) * moment,
+                           real *gr)
 {
     /* The matrix is only read; the table's type has no const. */
-    struct REAL(dgnn_matrix)
-        w = {.nrow = nrow, .ncol = stride, .stride = stride, .data = (real *)(uintptr_t)g};
-    ops->product(4, rows, row_stride, &w, NULL, gr, stride, 1);
+    struct REAL(dgnn_matrix) w = {.nrow = moment->nrow,
+                                  .ncol = moment->stride,
+                                  .stride = moment->stride,
+                                  .data = (real *)(uintptr_t)moment->g};
+    ops->product(4, moment->row, moment->row_stride, &w, NULL, gr, moment->stride, 1);
 }

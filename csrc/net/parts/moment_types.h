@@ -9,19 +9,17 @@ void REAL(dgnn_moment_rotation)(const struct dgnn_moment_shape *shape, const rea
 void REAL(dgnn_moment_rotation_backward)(const struct dgnn_moment_shape *shape, const double *d_rotation,
                                          double scale, real *d_gr);
 
-/* Writes d_gr, 4 x stride: scale times the gradient by gr, with zeros in the padding. d_output is n x axis,
- * and scratch is dgnn_moment_scratch reals. */
+/* Writes d_gr, 4 x stride: the gradient by gr, with zeros in the padding. scratch is dgnn_moment_scratch
+ * reals, and begins with the gradient of the output, n x axis in rows of whole lines. */
 void REAL(dgnn_moment_backward)(const struct REAL(dgnn_ops) * ops, const struct dgnn_moment_shape *shape,
-                                const real *gr, const double *d_output, double scale, real *d_gr,
-                                real *scratch);
+                                const real *gr, real *d_gr, real *scratch);
 int64_t REAL(dgnn_moment_scratch)(const struct dgnn_moment_shape *shape);
 
-/* As dgnn_moment_backward, where scratch begins with the scaled gradient of the output, in rows of whole
- * lines. */
-void REAL(dgnn_moment_backward_of)(const struct REAL(dgnn_ops) * ops, const struct dgnn_moment_shape *shape,
-                                   const real *gr, real *d_gr, real *scratch);
+/* Puts scale times d_output, which is n x axis, where dgnn_moment_backward wants it. */
+void REAL(dgnn_moment_set_gradient)(const struct dgnn_moment_shape *shape, const double *d_output,
+                                    double scale, real *scratch);
 
-/* gr += sum over nrow rows of row g. Component a of all rows begins at rows[a * row_stride]. g is nrow x
- * stride, aligned, with zeros in the padding. */
-void REAL(dgnn_moment_add)(const struct REAL(dgnn_ops) * ops, int64_t nrow, const real *rows,
-                           int64_t row_stride, const real *g, int64_t stride, real *gr);
+/* gr += sum over the rows of row g, where the row's numbers are row_step = 1 apart; of moment nrow, row,
+ * row_stride, stride and g are read. g is aligned, with zeros in the padding. */
+void REAL(dgnn_moment_add)(const struct REAL(dgnn_ops) * ops, const struct REAL(dgnn_moment) * moment,
+                           real *gr);

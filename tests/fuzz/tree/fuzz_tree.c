@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* A copy without anything after its end, so that the sanitizer sees a read beyond it. */
     char *text = malloc(size);
     memcpy(text, data + 1, size - 1);
-    int status = dgnn_tree_parse("fuzz", text, size - 1, arrays, data[0] % 3, &tree, &error);
+    const struct dgnn_tree_arrays given = {arrays, data[0] % 3};
+    int status = dgnn_tree_parse("fuzz", text, size - 1, &given, &tree, &error);
     free(text);
     if (status) {
         WALK_REQUIRE(status == DGNN_ERROR_FORMAT || status == DGNN_ERROR_UNSUPPORTED);

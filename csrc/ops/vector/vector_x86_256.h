@@ -1,4 +1,4 @@
-/* As ops/vector_plain.h, with AVX2. */
+/* As ops/vector/vector_plain.h, with AVX2. */
 
 INLINE real V(sum)(V(vec) x)
 {

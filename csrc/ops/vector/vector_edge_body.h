@@ -1,4 +1,4 @@
-/* The edges of a RepFlow layer: included by ops/vector_repflow_body.h. */
+/* The edges of a RepFlow layer: included by ops/vector/vector_repflow_body.h. */
 
 /* ---------------------------------------------------------------- edges, forward */
 
@@ -18,7 +18,8 @@ static void V(edge_first)(const struct REAL(dgnn_edge_block) * b, const struct V
 }
 
 /* The row that all edges of the centre start from. */
-static const real *V(edge_common)(const struct REAL(dgnn_edge_block) * b, int64_t i, const struct V(scratch) * scratch)
+static const real *V(edge_common)(const struct REAL(dgnn_edge_block) * b, int64_t i,
+                                  const struct V(scratch) * scratch)
 {
     const real *centre = b->centre + i * b->centre_stride;
     if (!b->first_input) {
@@ -31,8 +32,8 @@ static const real *V(edge_common)(const struct REAL(dgnn_edge_block) * b, int64_
 }
 
 /* Rows of the edges [edge, edge + nrow) before the activation, into out. */
-INLINE void V(edge_pre)(const struct REAL(dgnn_edge_block) * b, const real *common, int64_t edge, int64_t nrow,
-                        const struct V(scratch) * scratch, real *out)
+INLINE void V(edge_pre)(const struct REAL(dgnn_edge_block) * b, const real *common, int64_t edge,
+                        int64_t nrow, const struct V(scratch) * scratch, real *out)
 {
     int64_t c0, c1;
     int first = b->first_input != NULL;
@@ -71,7 +72,8 @@ INLINE void V(edge_message)(enum dgnn_activation_kind kind, const struct dgnn_ac
 
 /* The edge's own update; pre becomes its slope, as for angles. */
 INLINE void V(edge_self)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
-                         const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge, int64_t nrow, real *pre)
+                         const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge, int64_t nrow,
+                         real *pre)
 {
     const int64_t in_angles = b->edges->first[i] + b->edges->angle_count[i] - edge;
     const int64_t m = b->layer->m, e = b->layer->e, wide = m + e;
@@ -92,7 +94,8 @@ INLINE void V(edge_self)(enum dgnn_activation_kind kind, const struct dgnn_activ
 }
 
 INLINE void V(edge_tile)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
-                         const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge, int64_t nrow, real *pre)
+                         const struct REAL(dgnn_edge_block) * b, int64_t i, int64_t edge, int64_t nrow,
+                         real *pre)
 {
     if (b->with_node) {
         V(edge_message)(kind, act, b, i, edge, nrow, pre);
@@ -103,8 +106,8 @@ INLINE void V(edge_tile)(enum dgnn_activation_kind kind, const struct dgnn_activ
 }
 
 /* Two vectors of columns of the moments: sums over all edges of sw h (e_j | n_j), in registers. */
-INLINE void V(edge_moment_columns)(const int N, const struct REAL(dgnn_edge_block) * b, int64_t i, const real *rows,
-                                   int64_t stride, int by_node, real *moment)
+INLINE void V(edge_moment_columns)(const int N, const struct REAL(dgnn_edge_block) * b, int64_t i,
+                                   const real *rows, int64_t stride, int by_node, real *moment)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     V(vec) sum[3][2] = {{{0}}};
@@ -164,7 +167,8 @@ INLINE void V(edge_centre)(enum dgnn_activation_kind kind, const struct dgnn_act
     }
 }
 
-static void V(vector_edge_forward)(const struct REAL(dgnn_edge_block) * b, int64_t begin, int64_t end, void *memory)
+static void V(vector_edge_forward)(const struct REAL(dgnn_edge_block) * b, int64_t begin, int64_t end,
+                                   void *memory)
 {
     struct dgnn_activation act = b->layer->activation; /* a copy that no store can change */
     struct V(scratch) scratch;
@@ -270,8 +274,10 @@ INLINE void V(edge_d_moment)(const int moves, const struct REAL(dgnn_edge_block)
     const int first = b->first_input != NULL;
     real scale = g->edge_switch[edge] * g->moment_scale;
     real *d_state = b->d_state + edge * e, *d_node = b->d_node ? b->d_node + node * n : NULL;
-    const int64_t left = g->first[g->ncentre] - edge - 1, further = g->neighbour[edge + (left < 4 ? left : 4)];
-    const real *node_ahead = b->node + further * b->node_stride, *d_ahead = (d_node ? b->d_node : b->node) + further * n;
+    const int64_t left = g->first[g->ncentre] - edge - 1,
+                  further = g->neighbour[edge + (left < 4 ? left : 4)];
+    const real *node_ahead = b->node + further * b->node_stride,
+               *d_ahead = (d_node ? b->d_node : b->node) + further * n;
     V(vec) f[3], sum[4] = {{0}};
     real totals[4];
     for (int d = 0; d < 3; d++) {
@@ -446,7 +452,8 @@ INLINE void V(edge_centre_backward)(enum dgnn_activation_kind kind, const struct
     }
 }
 
-static void V(vector_edge_backward)(const struct REAL(dgnn_edge_block) * b, int64_t begin, int64_t end, void *memory)
+static void V(vector_edge_backward)(const struct REAL(dgnn_edge_block) * b, int64_t begin, int64_t end,
+                                    void *memory)
 {
     struct dgnn_activation act = b->layer->activation; /* a copy that no store can change */
     struct V(scratch) sides[4];

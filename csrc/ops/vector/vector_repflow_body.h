@@ -1,8 +1,9 @@
-/* The fused blocks of a RepFlow layer. Per centre and a dozen rows at a time: the product into a tile that stays in the
- * first cache, the activation over it, and what is summed from it, so that no row of messages is ever stored. */
+/* The fused blocks of a RepFlow layer. Per centre and a dozen rows at a time: the product into a tile that
+ * stays in the first cache, the activation over it, and what is summed from it, so that no row of messages is
+ * ever stored. */
 
-/* TILE rows are done together; AHEAD is how far before its use a kept row is asked for. (Past the end at the very last,
- * which is no access.) */
+/* TILE rows are done together; AHEAD is how far before its use a kept row is asked for. (Past the end at the
+ * very last, which is no access.) */
 enum { V(TILE) = 12, V(AHEAD) = 24 };
 
 /* A thread's scratch memory. */
@@ -79,5 +80,5 @@ static int64_t V(vector_scratch)(const struct REAL(dgnn_repflow_edges) * g,
     return V(lay)((char *)64, g, layer, &scratch);
 }
 
-#include "ops/vector_angle_body.h"
-#include "ops/vector_edge_body.h"
+#include "ops/vector/vector_angle_body.h"
+#include "ops/vector/vector_edge_body.h"

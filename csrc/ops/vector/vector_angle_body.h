@@ -1,4 +1,4 @@
-/* The angles of a RepFlow layer: included by ops/vector_repflow_body.h. */
+/* The angles of a RepFlow layer: included by ops/vector/vector_repflow_body.h. */
 
 /* ---------------------------------------------------------------- angles, forward */
 
@@ -39,8 +39,8 @@ static void V(angle_pairs)(const struct REAL(dgnn_angle_block) * b, int64_t i,
 }
 
 /* Rows (j, k) .. (j, k + nrow - 1) before the activation, into out. */
-INLINE void V(angle_pre)(const struct REAL(dgnn_angle_block) * b, int64_t i, int64_t j, int64_t k, int64_t nrow,
-                         const struct V(scratch) * scratch, real *out)
+INLINE void V(angle_pre)(const struct REAL(dgnn_angle_block) * b, int64_t i, int64_t j, int64_t k,
+                         int64_t nrow, const struct V(scratch) * scratch, real *out)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t w = b->layer->e + b->layer->a, row = g->angle_first[i] + j * g->angle_count[i] + k, c0, c1;
@@ -62,8 +62,8 @@ INLINE void V(angle_pre)(const struct REAL(dgnn_angle_block) * b, int64_t i, int
 
 /* reduced_j += sum over the rows of asw_k act(pre). Asks for the rows of features to come. */
 INLINE void V(angle_reduce)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
-                            const struct REAL(dgnn_angle_block) * b, int64_t row, int64_t nrow, const real *pre,
-                            const real *weight, real *reduced)
+                            const struct REAL(dgnn_angle_block) * b, int64_t row, int64_t nrow,
+                            const real *pre, const real *weight, real *reduced)
 {
     const int64_t e = b->layer->e, a = b->layer->a, w = e + a, asked = b->first_weight ? 0 : a;
     const real *ahead = asked ? b->state + (row + V(AHEAD)) * a : NULL;
@@ -212,7 +212,8 @@ static void V(angle_d_linear2)(const struct REAL(dgnn_angle_block) * b, int64_t 
         real factor = j < count ? g->angle_scale : 1;
         for (int64_t c = 0; c < e; c += LANES) {
             real *d = scratch->angle_linear2 + j * e + c;
-            V(store)(d, factor * V(load)(b->layer->weight_edge_angle + c) * V(load)(d_next + j * e + c) * V(load)(d));
+            V(store)(d, factor * V(load)(b->layer->weight_edge_angle + c) * V(load)(d_next + j * e + c) *
+                            V(load)(d));
         }
     }
     V(vector_product)(count, scratch->angle_linear2, e, &b->layer->angle_linear2_transposed, NULL,
@@ -229,7 +230,8 @@ INLINE void V(angle_d_edge)(enum dgnn_activation_kind kind, const struct dgnn_ac
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     const int64_t e = b->layer->e, w = e + b->layer->a, first = g->first[i];
-    const real *d_reduced = scratch->reduced + j * e, *sk = g->angle_switch + first + k, sj = g->angle_switch[first + j];
+    const real *d_reduced = scratch->reduced + j * e, *sk = g->angle_switch + first + k,
+               sj = g->angle_switch[first + j];
     real *d_tile = scratch->d_tile;
     double *d_switch = g->d_angle_switch + first, to_j = 0;
     V(vec) sums[V(TILE)] = {{0}};
@@ -321,8 +323,8 @@ INLINE void V(angle_d_state)(const struct REAL(dgnn_angle_block) * b, int64_t ro
 }
 
 /* Layer 0: the gradient goes to the cosine and on to the unit vectors. */
-INLINE void V(angle_d_cosine)(const struct REAL(dgnn_angle_block) * b, int64_t i, int64_t j, int64_t k, int64_t nrow,
-                              const struct V(scratch) * scratch)
+INLINE void V(angle_d_cosine)(const struct REAL(dgnn_angle_block) * b, int64_t i, int64_t j, int64_t k,
+                              int64_t nrow, const struct V(scratch) * scratch)
 {
     const struct REAL(dgnn_repflow_edges) *g = b->edges;
     int64_t a = b->layer->a, w = b->layer->e + a, row = g->angle_first[i] + j * g->angle_count[i] + k, c0, c1;
@@ -362,14 +364,15 @@ INLINE void V(angle_d_cosine)(const struct REAL(dgnn_angle_block) * b, int64_t i
 
 /* Gradients of pre, that is of the activations' arguments. */
 INLINE void V(angle_d_tile)(enum dgnn_activation_kind kind, const struct dgnn_activation *act,
-                            const struct REAL(dgnn_angle_block) * b, int64_t i, int64_t j, int64_t k, int64_t nrow,
-                            const real *pre, const struct V(scratch) * scratch)
+                            const struct REAL(dgnn_angle_block) * b, int64_t i, int64_t j, int64_t k,
+                            int64_t nrow, const real *pre, const struct V(scratch) * scratch)
 {
     if (b->with_edge) {
         V(angle_d_edge)(kind, act, b, i, j, k, nrow, pre, scratch);
     }
     if (b->with_angle) {
-        V(angle_d_self)(kind, act, b, b->edges->angle_first[i] + j * b->edges->angle_count[i] + k, nrow, pre, scratch);
+        V(angle_d_self)(kind, act, b, b->edges->angle_first[i] + j * b->edges->angle_count[i] + k, nrow, pre,
+                        scratch);
     }
 }
 

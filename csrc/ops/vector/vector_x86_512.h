@@ -1,4 +1,4 @@
-/* As ops/vector_plain.h, with AVX-512. */
+/* As ops/vector/vector_plain.h, with AVX-512. */
 
 INLINE real V(sum)(V(vec) x)
 {

@@ -1,5 +1,5 @@
 /* AVX-512 (F, DQ, BW, VL): 32 registers of 64 bytes. */
-#include "ops/vector.h"
+#include "ops/vector/vector.h"
 
 #include <immintrin.h>
 #include <math.h>
@@ -11,12 +11,12 @@
 #define VECTOR_CPU                     DGNN_CPU_AVX512
 #define VECTOR_FUSED                   1
 #define VECTOR_POWERS                  16
-#define VECTOR_SPECIAL                 "ops/vector_x86_512.h"
+#define VECTOR_SPECIAL                 "ops/vector/vector_x86_512.h"
 #define VECTOR_STREAM(address, vector) _mm512_stream_si512((__m512i *)(address), (__m512i)(vector))
 #define VECTOR_HOLD(vector)            __asm__("" : "+v"(vector))
 
 #define DGNN_REAL_BITS 32
-#include "ops/vector_body.h"
+#include "ops/vector/vector_body.h"
 #undef DGNN_REAL_BITS
 #define DGNN_REAL_BITS 64
-#include "ops/vector_body.h"
+#include "ops/vector/vector_body.h"

@@ -13,7 +13,8 @@ enum { V(DPA4C_TILE) = 16 };
 /* Geometry of at most LANES edges, a lane each; the last edge fills the rest. */
 struct V(dpa4c_block) {
     double distance[VECTOR_BYTES / sizeof(real)];
-    real unit[3][VECTOR_BYTES / sizeof(real)], envelope[VECTOR_BYTES / sizeof(real)], slope[VECTOR_BYTES / sizeof(real)];
+    real unit[3][VECTOR_BYTES / sizeof(real)], envelope[VECTOR_BYTES / sizeof(real)],
+        slope[VECTOR_BYTES / sizeof(real)];
 };
 
 static void V(dpa4c_geometry_forward)(const struct REAL(dgnn_dpa4c_geometry) * g)
@@ -119,7 +120,8 @@ static int64_t V(dpa4c_width)(const struct REAL(dgnn_dpa4c_radial) * radial)
     return dgnn_table_pad(radial->nradial, REAL_LANES);
 }
 
-/* Numbers of what backward turns around: 16 channels by 24 harmonics, 8 by 13 rows of spins, at most, each padded. */
+/* Numbers of what backward turns around: 16 channels by 24 harmonics, 8 by 13 rows of spins, at most, each
+ * padded. */
 enum { V(DPA4C_TURNED) = 16 * 32 + 8 * 16 };
 
 /* Forward: rows of the basis, of the hidden units, and of the net. Backward: what it turns around. */
@@ -194,7 +196,8 @@ static void V(dpa4c_bessel)(const struct REAL(dgnn_dpa4c_radial) * radial, doubl
     }
 }
 
-static void V(dpa4c_gaussian)(const struct REAL(dgnn_dpa4c_radial) * radial, double r, real *value, real *slope)
+static void V(dpa4c_gaussian)(const struct REAL(dgnn_dpa4c_radial) * radial, double r, real *value,
+                              real *slope)
 {
     enum { MOST = VECTOR_BYTES / sizeof(real) };
     for (int64_t begin = 0; begin < radial->nradial; begin += MOST) {
@@ -240,8 +243,10 @@ static void V(dpa4c_table)(const struct REAL(dgnn_dpa4c_radial) * radial, double
     }
 }
 
-/* The product with the second matrix in blocks of columns of which all rows stay in the nearest cache together. */
-static void V(dpa4c_second)(const struct REAL(dgnn_dpa4c_radial) * radial, int64_t nrow, const real *rows, real *out)
+/* The product with the second matrix in blocks of columns of which all rows stay in the nearest cache
+ * together. */
+static void V(dpa4c_second)(const struct REAL(dgnn_dpa4c_radial) * radial, int64_t nrow, const real *rows,
+                            real *out)
 {
     const int64_t cache = 24576;
     const struct REAL(dgnn_matrix) *w = &radial->second;
@@ -252,14 +257,15 @@ static void V(dpa4c_second)(const struct REAL(dgnn_dpa4c_radial) * radial, int64
         struct REAL(dgnn_matrix) part = *w;
         part.data += begin * LANES;
         part.ncol = (end - begin) * LANES;
-        V(vector_product)(nrow, rows, 2 * radial->hidden_stride, &part, NULL, out + begin * LANES, w->stride, 0);
+        V(vector_product)(nrow, rows, 2 * radial->hidden_stride, &part, NULL, out + begin * LANES, w->stride,
+                          0);
         begin = end;
     }
 }
 
 /* (g | q) of a tile of edges, each with its slope after it. */
-static void V(dpa4c_radial)(const struct REAL(dgnn_dpa4c_radial) * radial, int64_t nedge, const double *r, real *basis,
-                            real *pre, real *out)
+static void V(dpa4c_radial)(const struct REAL(dgnn_dpa4c_radial) * radial, int64_t nedge, const double *r,
+                            real *basis, real *pre, real *out)
 {
     int64_t width = V(dpa4c_width)(radial), stride = radial->second.stride;
     if (radial->ninterval) {
@@ -336,8 +342,8 @@ INLINE void V(dpa4c_moments)(const int R, int64_t nedge, const real *coefficient
 }
 
 /* All rows of moments from rows of phi, for edges of one centre. */
-static void V(dpa4c_all_moments)(const struct dgnn_dpa4c_shape *s, int64_t nrow, int64_t nedge, const real *coefficient,
-                                 const real *row, int64_t row_stride, real *moment)
+static void V(dpa4c_all_moments)(const struct dgnn_dpa4c_shape *s, int64_t nrow, int64_t nedge,
+                                 const real *coefficient, const real *row, int64_t row_stride, real *moment)
 {
     int64_t wide = dgnn_table_pad(s->width[1], LANES);
     for (int64_t c = 0; c < wide; c += LANES) {
@@ -378,7 +384,8 @@ static void V(dpa4c_forward)(const struct REAL(dgnn_dpa4c_edges) * t)
         int64_t end = tile + V(DPA4C_TILE) < t->nedge ? tile + V(DPA4C_TILE) : t->nedge;
         V(dpa4c_radial)(radial, end - tile, t->distance + tile, basis, pre, net);
         for (int64_t e = tile; e < end; e++) {
-            V(dpa4c_phi)(t, e, net + 2 * (e - tile) * s->radial_stride, t->moment + t->centre[e] * s->moment_stride);
+            V(dpa4c_phi)(t, e, net + 2 * (e - tile) * s->radial_stride,
+                         t->moment + t->centre[e] * s->moment_stride);
         }
     }
     for (int64_t e = 0, next; e < t->nedge; e = next) {
@@ -388,8 +395,8 @@ static void V(dpa4c_forward)(const struct REAL(dgnn_dpa4c_edges) * t)
         V(dpa4c_all_moments)(s, s->nangular, next - e, coefficient, t->phi + 2 * s->channel_stride * e,
                              2 * s->channel_stride, moment);
         if (s->nspin) {
-            V(dpa4c_all_moments)(s, s->nspin, next - e, coefficient + s->spin_begin, t->spin_phi + 2 * s->line * e,
-                                 2 * s->line, moment + s->nangular * s->line);
+            V(dpa4c_all_moments)(s, s->nspin, next - e, coefficient + s->spin_begin,
+                                 t->spin_phi + 2 * s->line * e, 2 * s->line, moment + s->nangular * s->line);
         }
     }
 }
@@ -409,8 +416,8 @@ static void V(dpa4c_transpose)(const struct dgnn_dpa4c_shape *s, int64_t nrow, i
 }
 
 /* d_coefficient_k = sum_c turned_ck row_c; returns what the rows' slopes add to dE/dr, by lanes. */
-INLINE V(vec) V(dpa4c_edge_backward)(int64_t width, int64_t stride, const real *transposed, const real *row, const real *slope,
-                                     const real *coefficient, real *d_coefficient)
+INLINE V(vec) V(dpa4c_edge_backward)(int64_t width, int64_t stride, const real *transposed, const real *row,
+                                     const real *slope, const real *coefficient, real *d_coefficient)
 {
     V(vec) d_r = {0};
     for (int64_t k = 0; k < stride; k += LANES) {
@@ -443,7 +450,8 @@ static void V(dpa4c_backward)(const struct REAL(dgnn_dpa4c_edges) * t)
                                transposed_spins);
         }
         for (int64_t each = e; each < next; each++) {
-            const real *phi = t->phi + 2 * n * each, *coefficient = t->coefficient + each * s->coefficient_stride;
+            const real *phi = t->phi + 2 * n * each,
+                       *coefficient = t->coefficient + each * s->coefficient_stride;
             real *d_coefficient = t->d_coefficient + each * s->coefficient_stride;
             V(vec) d_r = V(dpa4c_edge_backward)(s->width[1], s->spin_begin, transposed, phi, phi + n,
                                                 coefficient,
