@@ -2,16 +2,17 @@
 long form."""
 
 import concurrent.futures
+import os
 import pathlib
 import subprocess
 
 import fuzz
+import make_seeds
 import pytest
 
 BAD = pathlib.Path(__file__).resolve().parent.parent / "bad"
 SECONDS = 30
 EXECUTIONS = {"archive": 5_000_000, "checkpoint": 10_000_000, "model": 1_000_000, "plan": 5_000_000, "tree": 10_000_000}  # of the long form
-LONGEST = 4096  # bytes of an input there: long ones take most of the time, and half a minute's run has them
 # How far a run must at least have come, so that one that does nothing fails: edges of the program's graph.
 EDGES = {"archive": 1000, "checkpoint": 1000, "model": 4000, "plan": 500, "tree": 500}
 
@@ -55,6 +56,17 @@ def test_no_run_writes_what_another_reads(runs, dictionary):
     assert fuzz.DICTIONARY.stat().st_mtime_ns == dictionary
 
 
+@pytest.mark.parametrize("name,word,seeds", [
+    ("model", "computed", make_seeds.MODELS),
+    ("checkpoint", "read", [f"{kind.removesuffix('.pt')}_{case}" for case, kind in make_seeds.CHECKPOINTS])])
+def test_seeds_are_no_refusals(name, word, seeds, programs):
+    """One that its own numbers stop at once leads no mutant anywhere."""
+    paths = [fuzz.FOLDER / name / "corpus" / seed for seed in seeds]
+    done = subprocess.run([programs[name], "-detect_leaks=0", *paths], env={**os.environ, "DGNN_FUZZ_SAYS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-8000:]
+    assert dict(zip(seeds, done.stdout.splitlines(), strict=True)) == dict.fromkeys(seeds, word)
+
+
 @pytest.fixture(scope="module")
 def quick_programs():
     return fuzz.build("millions")
@@ -63,7 +75,7 @@ def quick_programs():
 @pytest.mark.long
 @pytest.mark.parametrize("name", EXECUTIONS)
 def test_millions(name, quick_programs, figures):
-    done = fuzz.run(name, quick_programs[name], 7200, EXECUTIONS[name], LONGEST)
+    done = fuzz.run(name, quick_programs[name], 7200, EXECUTIONS[name], fuzz.LONGEST)
     assert not done.failed, done.output[-8000:]
     assert done.executions >= EXECUTIONS[name]
     figures.record("fuzzing", f"{name}, long", "executions", done.executions)

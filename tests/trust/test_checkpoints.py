@@ -15,7 +15,10 @@ from dgnn import _core
 
 FILES = {"pt": ("pt_old_layout", "model.pt"), "pth": ("pth_se_e2_a", "frozen_model.pth"),
          "pte": ("pte_se_e2_a", "frozen_model.pte"), "expt": ("ptexpt_dpa1", "model.pt")}
-SAVED = {"zbl": ("zbl_dpa1", "pt"), "zbl.pth": ("zbl_dpa1", "pth"), "pairtab": ("linear_dpa1_pairtab", "expt.pt")}
+SAVED = {"zbl": ("zbl_dpa1", "pt"), "zbl.pth": ("zbl_dpa1", "pth"), "zbl.pte": ("zbl_dpa1", "pte"),
+         "pairtab": ("linear_dpa1_pairtab", "expt.pt"), "pairtab.pth": ("linear_dpa1_pairtab", "pth"),
+         "compressed": ("compressed_se_e2_a", "pt"), "compressed.pth": ("compressed_dpa1", "pth"),
+         "compressed.pte": ("compressed_se_e2_a", "pte"), "compressed types": ("compressed_dpa1_attn2", "expt.pt")}
 
 
 def content(kind, folder):
