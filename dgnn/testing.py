@@ -65,7 +65,7 @@ def run_mpi(what: str | os.PathLike | Callable[..., Any], ranks: int, *arguments
     """Runs a script or a function under mpirun, on this machine; waits for it.
 
     what: the path of a Python script (arguments: its command line), or a function at the top level of a file, which is
-        called as what(MPI.COMM_WORLD, *arguments) on each rank. Arguments and what it returns are pickled.
+    called as what(MPI.COMM_WORLD, ...) on each rank, with the arguments. These and what it returns are pickled.
     mpi: "mpich" or "openmpi"; None: the one that mpi4py loads.
     timeout: seconds, after which all ranks are ended.
     environment: variables to set on top of this process's (None as a value: to unset).

@@ -1,8 +1,9 @@
-"""Draws the figures of the first page of the documentation, for light and dark pages: what dgnn is, speed, ranks.
+"""Draws figures of the documentation, for light and dark pages: what dgnn is, speed, ranks; and the rooms of its design.
 
     python tools/figures.py           writes docs/figures/*.png
 
-The numbers are those of the tables in docs/performance.md and docs/ranks.md, which `make bench` makes.
+The numbers are those of the tables in docs/performance.md and docs/ranks.md, which `make bench` makes. Lines between rooms are what
+tools/check_includes.py holds the sources to.
 """
 
 import os
@@ -16,8 +17,10 @@ os.environ.setdefault("MATPLOTLIBRC", str(ROOT / "docs" / "matplotlibrc"))
 import matplotlib
 
 matplotlib.use("Agg")
+from check_includes import ROOMS
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch
+from PIL import Image
 
 COLOURS = {"light": dict(text="#222222", line="#888888", box="#eef3f8", ours="#2b5c8a", theirs="#b0b0b0"),
            "dark": dict(text="#dddddd", line="#999999", box="#22303d", ours="#4f86b8", theirs="#777777")}
@@ -25,6 +28,14 @@ ALTERNATIVES = {"deepmd-kit 3.2.0, AOTInductor": r"AOTInductor: ([\d.]+) ms/atom
                 "deepmd-kit 3.2.0, TorchScript": r"best on\s+this kind of machine is ([\d.]+) ms/atom",
                 "dgnn, memory=\"small\"": r"^\| small, float32, 1 thread: ms/atom \|[^|]*\| .*?([\d.]+) \(768\)",
                 "dgnn": r"^\| fast, float32, 1 thread: ms/atom \|[^|]*\| .*?([\d.]+) \(768\)"}
+
+
+PLACES = {  # of each room: left end, right end, row from below
+    "base": (0, 12, 0), "pickle": (0, 2.6, 1), "ops": (4.9, 7.7, 1), "io": (0, 2.6, 2), "cuda": (8.2, 9.7, 2), "geom": (9.8, 11.2, 2),
+    "net/params": (2.9, 5.7, 3), "comm": (10.7, 12, 3), "net/parts": (2.9, 5.7, 4), "net/local": (1.45, 3.1, 5),
+    "net/dpa2": (3.15, 4.9, 5), "net/dpa4c": (4.95, 6.9, 5), "net/dpa3": (6.95, 8.7, 5), "convert": (0, 2.6, 6),
+    "net/energy": (2.9, 8.5, 6), "system": (9.2, 12, 6), "model": (0, 12, 7), "include": (0, 12, 8), "mpi": (0, 5.8, 9),
+    "bind": (6.2, 12, 9)}
 
 
 def speeds():
@@ -85,15 +96,45 @@ def ranks(colours):
     return figure
 
 
+def shown_includes():
+    """(room, room below that it includes), without those that another included room includes as well."""
+    below = {room: others or {"include"} for room, others in ROOMS.items() if room != "base"} | {"include": {"model"}}
+    return [(room, other) for room, others in below.items() for other in others
+            if not any(other in below.get(between, ()) for between in others)]
+
+
+def rooms(colours):
+    figure, axes = plt.subplots(figsize=(5.0, 5.6))
+    axes.set(xlim=(-0.2, 12.2), ylim=(-0.2, 9.8))
+    axes.axis("off")
+    middle = {room: (left + right) / 2 for room, (left, right, _) in PLACES.items()}
+    wide = {room for room, (left, right, _) in PLACES.items() if right - left > 4}  # lines meet these straight above or below
+    for pair in shown_includes():
+        place = [middle[other if room in wide and other not in wide else room] for room, other in (pair, pair[::-1])]
+        if pair[0] == "net/energy":
+            place[0] = min(max(place[1], PLACES[pair[0]][0] + 0.3), PLACES[pair[0]][1] - 0.3)
+        axes.plot(place, (PLACES[pair[0]][2], PLACES[pair[1]][2] + 0.6), color=colours["line"], lw=1.1, zorder=0)
+    for room, (left, right, row) in PLACES.items():
+        strong = room in ("include", "model")
+        axes.add_patch(FancyBboxPatch((left + 0.05, row), right - left - 0.1, 0.6, boxstyle="round,pad=0.02,rounding_size=0.1",
+                                      linewidth=1.1, facecolor=colours["ours"] if strong else colours["box"], edgecolor=colours["ours"]))
+        axes.text(middle[room], row + 0.29, room, ha="center", va="center", fontsize=9.5, color="white" if strong else colours["text"])
+    return figure
+
+
 def main():
     FOLDER.mkdir(exist_ok=True)
     for theme, colours in COLOURS.items():
         with plt.rc_context({"text.color": colours["text"], "axes.labelcolor": colours["text"], "xtick.color": colours["text"],
                              "ytick.color": colours["text"], "axes.edgecolor": colours["line"], "savefig.transparent": True}):
-            for draw in (what, speed, ranks):
+            for draw in (what, speed, ranks, rooms):
                 figure = draw(colours)
-                figure.savefig(FOLDER / f"{draw.__name__}_{theme}.png", dpi=140)
+                path = FOLDER / f"{draw.__name__}_{theme}.png"
+                figure.savefig(path, dpi=140)
                 plt.close(figure)
+                with Image.open(path) as image:  # lines and labels need no more colours
+                    small = image.quantize(96)
+                small.save(path, optimize=True)
 
 
 if __name__ == "__main__":

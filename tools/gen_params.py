@@ -38,7 +38,7 @@ HEAD = """# Parameters
 
 <!-- Written by tools/gen_params.py from csrc/net/params/*.def. -->
 
-Every option that dgnn knows, as it stands in an archive. A model with an option that is not here is refused, and the
+This page has every option that dgnn knows, as it stands in an archive. A model with an option that is not here is refused, and the
 message names the option. *Part*: a list or an object that the code reads itself. *Without effect*: known, and no
 evaluation depends on it. *Must agree*: repeats
 what another member says, and is refused where it says another thing. *Refused otherwise*: models where it has another value are refused by name. The default

@@ -122,6 +122,15 @@ def sources():
             yield re.sub(r'"\s*\n?\s*f?"', "", path.read_text())
 
 
+IN_TEXT = ("a git-LFS pointer", "an empty file", "this model takes no spins")  # messages that explanations name
+
+
+def test_quoted_in_text():
+    text = "\n".join(sources())
+    for words in IN_TEXT:
+        assert f"`{words}`" in " ".join(PAGE.split()) and words in text, words
+
+
 def test_quoted():
     """Each message is in the table above, and its words stand in a source."""
     text = "\n".join(sources()).replace("\\", "")

@@ -34,13 +34,23 @@ def test_notebooks_are_those_of_the_pages():
 
 def test_figures():
     """Each that a page shows is there, small, and shown with words on what it shows."""
-    for path in [*pages.TUTORIALS.glob("*.md"), ROOT / "docs" / "index.md"]:
+    for path in [*pages.TUTORIALS.glob("*.md"), ROOT / "docs" / "index.md", ROOT / "docs" / "design.md"]:
         text = path.read_text()
         for words, name in re.findall(r"^!\[([^\]]*)\]\(([^)]+)\)", text, re.M):
             figure = path.parent / name
             assert len(words) > 20 and figure.exists() and figure.stat().st_size < pages.LARGEST_FIGURE, (path.name, name)
         for name in re.findall(r"^```\{image\} (\S+)", text, re.M):
             assert (path.parent / name).stat().st_size < pages.LARGEST_FIGURE, name
+
+
+def test_picture_of_the_rooms():
+    """It has each room that there is, and each lies above those that it includes."""
+    import check_includes
+    import figures
+
+    assert set(figures.PLACES) == set(check_includes.ROOMS) | {"include"}
+    height = {room: row for room, (_, _, row) in figures.PLACES.items()}
+    assert all(height[room] > height[other] for room, others in check_includes.ROOMS.items() for other in others)
 
 
 PAGE = """# A page
