@@ -19,26 +19,23 @@
 /* ---------------------------------------------------------------- geometry */
 
 #if DGNN_REAL_BITS == 32 /* of both types */
-/* *slope: its derivative, where it is asked for. */
 KERNEL_FUNCTION double repflow_switch(double r, double start, double cutoff, int exponential, double *slope)
 {
-    double u = (r - start) / (cutoff - start), value, derivative = 0.0;
     if (exponential) {
-        double x = exp(20.0 / start * ((r < cutoff ? r : cutoff) - start));
-        value = exp(-x);
-        derivative = r < cutoff ? -20.0 / start * x * value : 0.0;
-    } else if (u <= 0) {
-        value = 1.0;
-    } else if (u >= 1) {
-        value = 0.0;
-    } else {
-        value = u * u * u * (-6.0 * u * u + 15.0 * u - 10.0) + 1.0;
-        derivative = -30.0 * u * u * (u - 1) * (u - 1) / (cutoff - start);
+        double x = exp(20.0 / start * ((r < cutoff ? r : cutoff) - start)), value = exp(-x);
+        *slope = r < cutoff ? -20.0 / start * x * value : 0.0;
+        return value;
     }
-    if (slope) {
-        *slope = derivative;
+    double u = (r - start) / (cutoff - start);
+    *slope = 0.0;
+    if (u <= 0) {
+        return 1.0;
     }
-    return value;
+    if (u >= 1) {
+        return 0.0;
+    }
+    *slope = -30.0 * u * u * (u - 1) * (u - 1) / (cutoff - start);
+    return u * u * u * (-6.0 * u * u + 15.0 * u - 10.0) + 1.0;
 }
 #endif
 
@@ -55,13 +52,13 @@ REPFLOW(geometry)
 {
     const double *d = k.vector + 3 * t;
     const double *average = k.statistics + 8 * k.type[k.edge_centre[t]], *deviation = average + 4;
-    double distance = REAL(repflow_length)(d), away = distance + k.protection;
-    double sw = repflow_switch(distance, k.edge_start, k.edge_cutoff, k.is_exponential, nullptr);
+    double distance = REAL(repflow_length)(d), away = distance + k.protection, slope;
+    double sw = repflow_switch(distance, k.edge_start, k.edge_cutoff, k.is_exponential, &slope);
     double along = sw / (away * away), inverse = 1 / (distance + 1e-6);
     k.edge_switch[t] = (real)sw;
     k.edge_input[t] = (real)(k.starts_from_distance ? distance : (sw / away - average[0]) / deviation[0]);
     k.angle_switch[t] =
-        (real)repflow_switch(distance, k.angle_start, k.angle_cutoff, k.is_exponential, nullptr);
+        (real)repflow_switch(distance, k.angle_start, k.angle_cutoff, k.is_exponential, &slope);
     for (int c = 0; c < 3; c++) {
         k.direction[3 * t + c] = (real)((d[c] * along - average[1 + c]) / deviation[1 + c]);
         k.unit[3 * t + c] = d[c] * inverse;
