@@ -8,8 +8,8 @@
 
 #include "dgnn.h"
 
-static int check_passed;
-static int check_failed;
+static _Atomic int check_passed; /* ranks that are threads count, too */
+static _Atomic int check_failed;
 
 static inline void check_count(int good, const char *file, int line, const char *text)
 {
