@@ -2,6 +2,8 @@
  * finds it. */
 #include "check.h"
 
+#include <stdlib.h>
+
 #include "exchange_case.h"
 
 enum ablation {
