@@ -140,7 +140,6 @@ def differences(ours: dict[str, Any], truth: dict[str, Any], cpu: dict[str, Any]
     return told
 
 
-
 @contextlib.contextmanager
 def without(names: tuple[str, ...]) -> Iterator[None]:
     """Models that are loaded meanwhile do not use these instruction sets, nor those that the user disabled."""

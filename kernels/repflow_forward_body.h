@@ -6,7 +6,7 @@
 #define REPFLOW(name)                                                                                        \
     KERNEL_FUNCTION void KERNEL_JOIN(REAL(repflow_##name),                                                   \
                                      _item)(const struct REAL(dgnn_kernel_repflow) & k, int64_t t)
-/* Items from k.begin on: angles are done in chunks. */
+/* A launch does the items from k.begin on, as angles are done in chunks. */
 #define REPFLOW_KERNEL(name)                                                                                 \
     KERNEL_FUNCTION void KERNEL_JOIN(REAL(repflow_##name),                                                   \
                                      _from_item)(const struct REAL(dgnn_kernel_repflow) & k, int64_t t)      \

@@ -11,6 +11,7 @@ import gc
 import os
 import pathlib
 import re
+import shutil
 import sys
 
 import pytest
@@ -262,6 +263,24 @@ def data():
 def water_path():
     """The trained water model."""
     return ROOT / "examples" / "water" / "model.pt2"
+
+
+@pytest.fixture
+def check_cases(tmp_path, monkeypatch):
+    """Two of dgnn check's cases, one of which runs on a device, in a folder of their own; and nothing of MPI, which takes a
+    process of its own."""
+    import numpy as np
+
+    from dgnn import check
+
+    monkeypatch.setattr(check._Checks, "mpi", lambda self: {"found": False, "why": "not asked", "modules": []})
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    with np.load(check.CASES / "answers.npz") as file:
+        np.savez(folder / "answers.npz", **{key: file[key] for key in file if key.startswith(("se_e2_a/", "dpa3_base/"))})
+    for name in ("weights.json", "se_e2_a.pt2", "dpa3_base.pt2"):
+        shutil.copy(check.CASES / name, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

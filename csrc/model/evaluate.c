@@ -386,7 +386,7 @@ static int evaluate_output(struct dgnn_session *s, struct dgnn_session_part *par
     return DGNN_OK;
 }
 
-/* What backward adds to. */
+/* Backward adds to these, so they begin as zeros. */
 static void evaluate_clear(const struct dgnn_session *s, struct dgnn_session_part *part,
                            const struct dgnn_evaluate_call *call, const struct dgnn_evaluation *evaluation)
 {

@@ -74,38 +74,25 @@ def test_syntax():
 # ---------------------------------------------------------------- dgnn check
 
 
-@pytest.fixture
-def cases(tmp_path, monkeypatch):
-    """Two of dgnn check's cases, of which one runs on a device; and nothing of MPI, which takes a process of its own."""
-    monkeypatch.setattr(check._Checks, "mpi", lambda self: {"found": False, "why": "not asked", "modules": []})
-    folder = tmp_path / "cases"
-    folder.mkdir()
-    with np.load(check.CASES / "answers.npz") as file:
-        np.savez(folder / "answers.npz", **{key: file[key] for key in file if key.startswith(("se_e2_a/", "dpa3_base/"))})
-    for name in ("weights.json", "se_e2_a.pt2", "dpa3_base.pt2"):
-        shutil.copy(check.CASES / name, folder)
-    return folder
-
-
 @pytest.mark.parametrize("asked", [None, "cuda:0"])
-def test_check(asked, cases, device):
-    report = check.run(cases, device=asked)
+def test_check(asked, check_cases, device):
+    report = check.run(check_cases, device=asked)
     assert report["ok"], report["problems"]
     (name, told), = report["devices"].items()
     assert name == (asked or "cuda") and told.startswith("cuda:0, a CPU that runs kernels") and "; 1 cases" in told
 
 
-def test_check_finds_a_wrong_device(cases, device, monkeypatch):
+def test_check_finds_a_wrong_device(check_cases, device, monkeypatch):
     """Limits that rounding is beyond."""
     monkeypatch.setattr(check, "_error", lambda value, wanted, peer: (float(np.abs(value - wanted).max()), 1e-300 if peer is not None else 1.0))
-    problems = check.run(cases, device="cuda")["problems"]
+    problems = check.run(check_cases, device="cuda")["problems"]
     assert any("in float32 by the device cuda differs by" in problem for problem in problems), problems
 
 
-def test_check_without_a_device(cases, device, capsys):
+def test_check_without_a_device(check_cases, device, capsys):
     """It is no fault, unless it was asked for."""
-    assert check.run(cases, device=None)["ok"]
-    assert cli.main(["check", "--cases", str(cases), "--device", "cuda:7"]) == 1
+    assert check.run(check_cases, device=None)["ok"]
+    assert cli.main(["check", "--cases", str(check_cases), "--device", "cuda:7"]) == 1
     assert "FAILED  the device cuda:7: device 'cuda:7': there is 1" in capsys.readouterr().out
 
 

@@ -26,20 +26,6 @@ def report():
     return json.loads(done.stdout)
 
 
-@pytest.fixture
-def cases(tmp_path, monkeypatch):
-    """Two of the cases, in a folder of their own; and nothing of MPI, which takes a process of its own."""
-    monkeypatch.setattr(check._Checks, "mpi", lambda self: {"found": False, "why": "not asked", "modules": []})
-    folder = tmp_path / "cases"
-    folder.mkdir()
-    with np.load(check.CASES / "answers.npz") as file:
-        kept = {key: file[key] for key in file if key.startswith(("se_e2_a/", "dpa3_base/"))}
-    np.savez(folder / "answers.npz", **kept)
-    for name in ("weights.json", "se_e2_a.pt2", "dpa3_base.pt2"):
-        shutil.copy(check.CASES / name, folder)
-    return folder
-
-
 def answers(folder, **changes):
     """Writes the folder's answers again, with changes: key -> function of the old array."""
     with np.load(folder / "answers.npz") as file:
@@ -81,8 +67,8 @@ def test_lock_is_said(built, lock, words, report):
     assert "True" not in dict(rows)["packages"]
 
 
-def test_lines(cases):
-    done = run("--cases", cases)
+def test_lines(check_cases):
+    done = run("--cases", check_cases)
     assert done.returncode == 0 and done.stderr == "", done.stdout
     lines = done.stdout.splitlines()
     assert lines[0].startswith("dgnn") and lines[-1].startswith("all is right, ") and "FAILED" not in done.stdout
@@ -90,48 +76,48 @@ def test_lines(cases):
 
 
 @pytest.mark.parametrize("used", ["best", "reference"])
-def test_wrong_kernels(used, cases):
+def test_wrong_kernels(used, check_cases):
     """The product in one instruction set's table is wrong: that set is named, and no other."""
-    sets = check.run(cases)["instruction_sets"]
+    sets = check.run(check_cases)["instruction_sets"]
     name = sets[0] if used == "best" else used
     _core._falsify(name)
     try:
-        report = check.run(cases)
+        report = check.run(check_cases)
     finally:
         _core._falsify("")
     kernels = [problem for problem in report["problems"] if "kernels" in problem]
     assert not report["ok"] and {problem.split(":")[0] for problem in kernels} == {"se_e2_a", "dpa3_base"}
     assert all(f"the {name} kernels" in problem for problem in kernels), kernels
-    assert check.run(cases)["ok"]
+    assert check.run(check_cases)["ok"]
 
 
-def test_wrong_weight(cases):
-    tree, arrays = check.tree_of(cases / "se_e2_a.pt2")
+def test_wrong_weight(check_cases):
+    tree, arrays = check.tree_of(check_cases / "se_e2_a.pt2")
     path = next(path for path in check.paths_of(tree).values() if "fitting" in path and path.endswith(".w.value") or path.endswith(".w"))
     index = {path: index for index, path in check.paths_of(tree).items()}[path]
     arrays = [array.copy() for array in arrays]
     arrays[index].flat[0] += 1e-3
     core = _core.load_tree("se_e2_a", json.dumps(tree), arrays, {})
-    core.save(str(cases / "se_e2_a.dgnn"))
-    (cases / "se_e2_a.dgnn").replace(cases / "se_e2_a.pt2")
-    problems = check.run(cases)["problems"]
+    core.save(str(check_cases / "se_e2_a.dgnn"))
+    (check_cases / "se_e2_a.dgnn").replace(check_cases / "se_e2_a.pt2")
+    problems = check.run(check_cases)["problems"]
     assert f"se_e2_a: the weight {path} is not the one that was packaged" in problems
     assert any(problem.startswith("se_e2_a: energy by") for problem in problems)
     assert not any(problem.startswith("dpa3_base") for problem in problems)
 
 
-def test_wrong_number(cases, capsys):
-    answers(cases, **{"dpa3_base/out/force": lambda force: force + np.eye(*force.shape) * 1e-6})
-    assert cli.main(["check", "--cases", str(cases)]) == 1
+def test_wrong_number(check_cases, capsys):
+    answers(check_cases, **{"dpa3_base/out/force": lambda force: force + np.eye(*force.shape) * 1e-6})
+    assert cli.main(["check", "--cases", str(check_cases)]) == 1
     failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAILED")]
     assert "FAILED  dpa3_base: the expected number out/force in answers.npz is not the one that was packaged" in failed
     assert any("dpa3_base: forces by the" in line for line in failed) and not any("se_e2_a" in line for line in failed)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_not_a_number_is_wrong(value, cases):
-    answers(cases, **{"dpa3_base/out/energy": lambda energy: energy * value})
-    assert any(problem.startswith("dpa3_base: energy by") for problem in check.run(cases)["problems"])
+def test_not_a_number_is_wrong(value, check_cases):
+    answers(check_cases, **{"dpa3_base/out/energy": lambda energy: energy * value})
+    assert any(problem.startswith("dpa3_base: energy by") for problem in check.run(check_cases)["problems"])
 
 
 def test_cannot_look(tmp_path):
@@ -141,19 +127,19 @@ def test_cannot_look(tmp_path):
         assert done.returncode == 2 and message in done.stderr and done.stdout == "" and done.stderr.count("\n") == 1
 
 
-def test_without_mpi(cases, tmp_path, monkeypatch):
+def test_without_mpi(check_cases, tmp_path, monkeypatch):
     """An mpi4py that finds no library of MPI is said, and is no fault; one whose numbers are wrong would be."""
     monkeypatch.undo()
     (tmp_path / "mpi4py").mkdir()
     (tmp_path / "mpi4py" / "__init__.py").write_text("")
     (tmp_path / "mpi4py" / "MPI.py").write_text("raise RuntimeError('cannot load MPI library')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    checks = check._Checks(check.Cases(cases), None)
+    checks = check._Checks(check.Cases(check_cases), None)
     told = checks.mpi()
     assert not checks.problems and not told["found"] and told["why"] == "cannot load MPI library"
 
 
-def test_disabled_sets_are_not_looked_at(cases, monkeypatch):
+def test_disabled_sets_are_not_looked_at(check_cases, monkeypatch):
     monkeypatch.setenv("DGNN_DISABLE_CPU", "avx512,avx2,neon")
-    assert check.run(cases)["instruction_sets"] == ["portable", "reference"]
+    assert check.run(check_cases)["instruction_sets"] == ["portable", "reference"]
     assert check.machine()["environment"]["DGNN_DISABLE_CPU"] == "avx512,avx2,neon"

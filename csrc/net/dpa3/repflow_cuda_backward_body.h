@@ -256,7 +256,8 @@ static void REAL(cuda_angle_backward_chunk)(struct REAL(cuda_workspace) * w, int
     }
 }
 
-/* Of all sides, from angle_pre, which is made of layer's state in its columns. */
+/* All sides' gradients are made chunk by chunk, each from angle_pre, which is made anew of the layer's state.
+ */
 static void REAL(cuda_angle_backward)(struct REAL(cuda_workspace) * w, int64_t l,
                                       const struct REAL(dgnn_kernel_repflow) * all)
 {

@@ -2,7 +2,7 @@
 
 /* Forward: which kernels make up a stage. */
 
-/* Items of some rows of width items each. */
+/* A kernel runs over the items of some rows; each row has width of them. */
 static void REAL(cuda_launch_rows_of)(struct REAL(cuda_workspace) * w, enum dgnn_kernel kernel,
                                       const struct REAL(dgnn_kernel_repflow) * argument,
                                       struct REAL(cuda_part) rows, int64_t width)

@@ -14,7 +14,7 @@ static int64_t REAL(cuda_virial_sums)(const struct REAL(cuda_workspace) * w)
     return (REAL(cuda_virial_parts)(w) + DGNN_VIRIAL_PARTS - 1) / DGNN_VIRIAL_PARTS;
 }
 
-/* Of the host: either sums over rows, or edges' gradients. */
+/* The host has room for what comes back: sums over rows, or edges' gradients. */
 static void REAL(cuda_lay_host_rows)(struct dgnn_arena *arena, struct REAL(cuda_workspace) * w)
 {
     int64_t nrow = w->lists.nrow, size = sizeof(double);
@@ -44,7 +44,7 @@ static void REAL(cuda_lay_rows_of_device)(struct dgnn_arena *arena, struct REAL(
     w->all.displacement = k->displacement;
 }
 
-/* After the arrays have their places. */
+/* The kernels' argument gets its counts and lists once the arrays have their places. */
 static void REAL(cuda_set_rows)(struct REAL(cuda_workspace) * w, const struct dgnn_graph *g)
 {
     const struct REAL(dgnn_kernel_repflow) *all = &w->all;
@@ -81,7 +81,7 @@ static void REAL(cuda_begin_rows)(struct REAL(cuda_workspace) * w, const struct 
     REAL(cuda_launch_rows)(w, DGNN_KERNEL_edge_vector, w->lists.nedge);
 }
 
-/* Of all sides' gradients of edges: what comes back. */
+/* Sums over rows are made of all sides' gradients of edges and come back; or the gradients themselves do. */
 static void REAL(cuda_end_rows)(struct REAL(cuda_workspace) * w)
 {
     const struct REAL(dgnn_kernel_rows) *k = &w->rows;
@@ -101,7 +101,7 @@ static void REAL(cuda_end_rows)(struct REAL(cuda_workspace) * w)
     }
 }
 
-/* Once they are there. */
+/* What came back is added to the evaluation's, once the queue is done. */
 static void REAL(cuda_add_rows)(const struct REAL(cuda_workspace) * w,
                                 const struct dgnn_evaluation *evaluation)
 {

@@ -114,19 +114,16 @@ INLINE void V(tile)(const int R, const int N, const int transposed, const struct
             V(tile)(1, N, transposed, p, row, column);                                                     \
         }                                                                                              \
     }
-VECTOR_PANEL(panel_3, 3, 0)
-VECTOR_PANEL(panel_2, 2, 0)
-VECTOR_PANEL(panel_1, 1, 0)
-VECTOR_PANEL(turned_3, 3, 1)
-VECTOR_PANEL(turned_2, 2, 1)
-VECTOR_PANEL(turned_1, 1, 1)
+#define VECTOR_PANELS(N)                                                                               \
+    VECTOR_PANEL(panel_##N, N, 0)                                                                      \
+    VECTOR_PANEL(turned_##N, N, 1)
+VECTOR_PANELS(1)
+VECTOR_PANELS(2)
+VECTOR_PANELS(3)
 #if VECTOR_WIDEST > 3
-VECTOR_PANEL(panel_6, 6, 0)
-VECTOR_PANEL(panel_5, 5, 0)
-VECTOR_PANEL(panel_4, 4, 0)
-VECTOR_PANEL(turned_6, 6, 1)
-VECTOR_PANEL(turned_5, 5, 1)
-VECTOR_PANEL(turned_4, 4, 1)
+VECTOR_PANELS(4)
+VECTOR_PANELS(5)
+VECTOR_PANELS(6)
 #endif
 
 static void (*const V(panel)[2][VECTOR_WIDEST + 1])(const struct V(product) *, int64_t) = {
@@ -143,7 +140,7 @@ static void (*const V(panel)[2][VECTOR_WIDEST + 1])(const struct V(product) *, i
  * pays. */
 enum { V(PANEL_BYTES) = 24 * 1024, V(PANEL_ROWS) = 16 };
 
-/* A panel of up to six vectors, by tiles as wide as the registers allow; of four, two and two. */
+/* A panel of up to six vectors is done by tiles as wide as the registers allow; four are two and two. */
 static void V(walk_panel)(const struct V(product) * p, int64_t column, int width)
 {
     while (width > 0) {
